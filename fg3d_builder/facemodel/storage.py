@@ -1,0 +1,104 @@
+"""One HDF5 file per face model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+
+SCHEMA = "fg3d-facemodel-1"
+_UNITS = {
+    "mean": "mm, object frame",
+    "id_basis": "mm per unit of alpha_id",
+    "exp_basis": "mm per unit of alpha_exp",
+    "albedo_mean": "linear RGB reflectance",
+    "albedo_basis": "linear RGB per unit of beta",
+    "uv": "chart coordinates in [0, 1]",
+}
+_FLOATS = (
+    *("mean", "id_basis", "id_sd", "exp_basis", "exp_sd", "exp_lower", "exp_upper"),
+    *("albedo_mean", "albedo_basis", "albedo_sd", "uv"),
+)
+_OTHERS = {"triangles": np.int32, "parts": np.uint8, "rigid": np.bool_, "reliable": np.bool_}
+
+
+def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
+    """Write a model, under a temporary name until it is complete.
+
+    Raises
+    ------
+    ValueError
+        Where the model contradicts itself; names the field.
+    """
+    check_model(model)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with h5py.File(temporary, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["name"] = model.name
+        file.attrs["licence"] = model.licence
+        file.attrs["topology_hash"] = model.topology_hash
+        file.attrs["exp_names"] = list(model.exp_names) or [""]
+        for name in _FLOATS:
+            dataset = file.create_dataset(name, data=getattr(model, name).astype("<f4"))
+            dataset.attrs["unit"] = _UNITS.get(name, "")
+        for name, dtype in _OTHERS.items():
+            file.create_dataset(name, data=getattr(model, name).astype(dtype))
+        for scheme, embedding in model.embeddings.items():
+            group = file.create_group(f"embeddings/{scheme}")
+            group["point_index"] = embedding.point_index.astype("<i4")
+            group["triangle"] = embedding.triangle.astype("<i4")
+            group["barycentric"] = embedding.barycentric.astype("<f8")
+            group["edge_points"] = model.edge_points.get(scheme, np.zeros(0)).astype("<i4")
+        for i, line in enumerate(model.contour_lines):
+            file[f"contour_lines/{i:03d}"] = np.asarray(line, dtype="<i4")
+    os.replace(temporary, target)
+
+
+def load_model(path: str | os.PathLike[str]) -> FaceModel:
+    """Read a model file.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        Not a face model file, an unknown schema, or a topology hash that does not fit.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no face model at {path}")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path} is no HDF5 file: {error}") from None
+    with file:
+        schema = file.attrs.get("schema", "")
+        if schema != SCHEMA:
+            raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
+        values = {name: file[name][()].astype(np.float64) for name in _FLOATS}
+        values.update({name: file[name][()] for name in _OTHERS})
+        embeddings, edge_points = {}, {}
+        for scheme, group in file.get("embeddings", {}).items():
+            embeddings[scheme] = Embedding(
+                group["point_index"][()], group["triangle"][()], group["barycentric"][()]
+            )
+            edge_points[scheme] = group["edge_points"][()]
+        lines = file.get("contour_lines", {})
+        model = FaceModel(
+            name=str(file.attrs["name"]),
+            licence=str(file.attrs["licence"]),
+            exp_names=tuple(str(n) for n in file.attrs["exp_names"] if n),
+            embeddings=embeddings,
+            edge_points=edge_points,
+            contour_lines=tuple(lines[key][()] for key in sorted(lines)),
+            **values,
+        )
+        stored = str(file.attrs["topology_hash"])
+    if stored != model.topology_hash:
+        raise ValueError(f"{path}: topology hash is {model.topology_hash}, the file says {stored}")
+    check_model(model)
+    return model

@@ -1,0 +1,257 @@
+"""The record types that cross a stage border.
+
+Units and frames
+----------------
+Lengths are millimetres, float64 in solvers and float32 at rest. Pixels: (0, 0) is the centre
+of the top-left pixel, x right, y down.
+
+* *Object frame*: right-handed, +x to the subject's left (image right when it faces the
+  camera), +y up, +z out of the face.
+* *Camera frame*: OpenCV, x right, y down, z forward.
+
+Transforms are named ``target_from_source``. Pose angles: see `fg3d_builder.rendering.pose`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Similarity from the object frame to the camera frame, ``f R x + t`` (Eq. 2).
+
+    Attributes
+    ----------
+    scale : float
+        ``f``; 1 for a metric capture of a metric model.
+    rotation : (3, 3) float64
+        ``R``, ``cam_from_obj``, det = +1.
+    translation_mm : (3,) float64
+        ``t``, in the camera frame.
+    """
+
+    scale: float
+    rotation: Array
+    translation_mm: Array
+
+    def cam_from_obj(self, points_obj_mm: Array) -> Array:
+        """Map (..., 3) object-frame points to the camera frame."""
+        return self.scale * (points_obj_mm @ self.rotation.T) + self.translation_mm
+
+    def obj_from_cam(self, points_cam_mm: Array) -> Array:
+        """Map (..., 3) camera-frame points to the object frame (the inverse of Eq. 2)."""
+        return ((points_cam_mm - self.translation_mm) @ self.rotation) / self.scale
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """2D landmarks of one face.
+
+    Attributes
+    ----------
+    scheme : str
+        What the point numbers mean: ``"ibug68"`` or ``"mediapipe478"``. A face model says
+        where the points of a scheme lie on its surface (`FaceModel.embeddings`).
+    points_px : (k, 2) float64
+        In pixels of the capture's colour image.
+    confidence : (k,) float64
+        In [0, 1]; 0 means that the point must not be used.
+    detector : str
+        Which detector produced them.
+    """
+
+    scheme: str
+    points_px: Array
+    confidence: Array
+    detector: str
+
+
+@dataclass(frozen=True)
+class CaptureTruth:
+    """Ground truth of a synthetic capture.
+
+    Attributes
+    ----------
+    topology_hash : str
+        Of the face model that the vertices belong to.
+    vertices_cam_mm : (n, 3) float32
+        True vertex positions in the camera frame.
+    shape_obj_mm : (n, 3) float32
+        The same shape in the object frame.
+    pose : Pose
+        ``vertices_cam_mm = pose.cam_from_obj(shape_obj_mm)``.
+    visible : (n,) bool
+        Seen by the camera in the noise-free rendering.
+    """
+
+    topology_hash: str
+    vertices_cam_mm: Array
+    shape_obj_mm: Array
+    pose: Pose
+    visible: Array
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One RGB-D frame of one subject, whatever the source.
+
+    Attributes
+    ----------
+    capture_id : str
+        Unique within a build; used in file names: letters, digits, ``.``, ``_``, ``-``.
+    subject_id : str
+        The train/test split is made by it.
+    source : str
+        Name of the adapter that produced it.
+    rgb : (H, W, 3) uint8
+    depth_mm : (H, W) float32
+        Along the camera's z axis, aligned to `rgb`; NaN where there is none.
+    intrinsics : (3, 3) float64
+        Pinhole matrix in pixels, no distortion.
+    expression : str
+        Free tag, ``"neutral"`` where nothing is known.
+    licence : str
+        Free tag that travels to every product.
+    landmarks : Landmarks or None
+        Annotation that came with the capture.
+    truth : CaptureTruth or None
+        Only for synthetic captures.
+    """
+
+    capture_id: str
+    subject_id: str
+    source: str
+    rgb: Array
+    depth_mm: Array
+    intrinsics: Array
+    expression: str = "neutral"
+    licence: str = "unknown"
+    landmarks: Landmarks | None = None
+    truth: CaptureTruth | None = None
+
+
+@dataclass(frozen=True)
+class CoarseFit:
+    """Result of the 3DMM fit (Eq. 1 and 2).
+
+    Attributes
+    ----------
+    alpha_id, alpha_exp : (k,), (e,) float64
+        Coefficients in units of the basis (millimetres along a unit-free direction scaled so
+        that ``alpha / sd`` is standard normal).
+    pose : Pose
+    shape_obj_mm : (n, 3) float64
+        ``S_mean + A_id alpha_id + A_exp alpha_exp``.
+    landmark_error_px : float
+        Root mean square reprojection error of the landmarks used.
+    depth_error_mm : float
+        Median point-to-surface distance to the depth; NaN for a fit from landmarks alone.
+    converged : bool
+    iterations : int
+    """
+
+    alpha_id: Array
+    alpha_exp: Array
+    pose: Pose
+    shape_obj_mm: Array
+    landmark_error_px: float
+    depth_error_mm: float
+    converged: bool
+    iterations: int
+
+
+@dataclass(frozen=True)
+class IterationRecord:
+    """Diagnostics of one solver iteration; energies are weighted sums, distances mm."""
+
+    level: int
+    stiffness: float
+    correspondences: int
+    data_rms_mm: float
+    edge_rms_px: float
+    step_mm: float
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A template registered to one capture, split into rigid and non-rigid parts.
+
+    Attributes
+    ----------
+    topology_hash : str
+    vertices_cam_mm : (n, 3) float64
+        ``V_regist`` of Eq. 11.
+    pose : Pose
+        ``(f, R, t)`` of Eq. 11.
+    shape_obj_mm : (n, 3) float64
+        ``S* = R^T (V_regist - t) / f``.
+    coarse_obj_mm : (n, 3) float64
+        3DMM fitted to ``S*``; ``S* - coarse`` is the personalized shape ``delta_S``.
+    alpha_id, alpha_exp : (k,), (e,) float64
+        Coefficients of `coarse_obj_mm`.
+    visible : (n,) bool
+        Vertices that the camera sees.
+    confidence : (n,) float64
+        In [0, 1]: how well the depth supports the vertex; 0 where nothing was seen.
+    surface_error_mm : (n,) float64
+        Distance to the depth surface, NaN where there is no reliable correspondence.
+    landmark_error_px : float
+        Root mean square distance of embedded to detected edge points.
+    quality : float
+        In [0, 1]; low values predict a bad registration.
+    converged : bool
+    history : tuple of IterationRecord
+    """
+
+    topology_hash: str
+    vertices_cam_mm: Array
+    pose: Pose
+    shape_obj_mm: Array
+    coarse_obj_mm: Array
+    alpha_id: Array
+    alpha_exp: Array
+    visible: Array
+    confidence: Array
+    surface_error_mm: Array
+    landmark_error_px: float
+    quality: float
+    converged: bool
+    history: tuple[IterationRecord, ...] = field(default_factory=tuple)
+
+    @property
+    def delta_obj_mm(self) -> Array:
+        """(n, 3) personalized shape ``delta_S = S* - coarse``."""
+        return np.asarray(self.shape_obj_mm - self.coarse_obj_mm)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One capture that a build could not use.
+
+    Attributes
+    ----------
+    capture_id, subject_id : str
+        ``""`` for a subject that could not be read.
+    stage : str
+        ``"captures"``, ``"landmarks"``, ``"fitting"`` or ``"registration"``.
+    code : str
+        Machine-readable reason; see `fg3d_builder.errors.CaptureError`.
+    message : str
+        One sentence for a person.
+    picture : str
+        Path of a PNG relative to the stage's folder, ``""`` where there is nothing to show.
+    """
+
+    capture_id: str
+    subject_id: str
+    stage: str
+    code: str
+    message: str
+    picture: str = ""

@@ -1,0 +1,1 @@
+"""Cameras, pose angles, mesh geometry, rasterising and shading. Knows no stage."""

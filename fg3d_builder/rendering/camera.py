@@ -1,0 +1,51 @@
+"""Pinhole projection in the OpenCV frame (x right, y down, z forward)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fg3d_builder.records import Array
+
+
+def intrinsics_matrix(fx: float, fy: float, cx: float, cy: float) -> Array:
+    """Return the (3, 3) pinhole matrix; all arguments in pixels."""
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
+    """Project (..., 3) camera-frame points to (..., 2) pixels.
+
+    Points with z <= 0 have no projection and give NaN.
+    """
+    points = np.asarray(points_cam_mm, dtype=np.float64)
+    z = np.where(points[..., 2] > 0, points[..., 2], np.nan)
+    x = intrinsics[0, 0] * points[..., 0] / z + intrinsics[0, 2]
+    y = intrinsics[1, 1] * points[..., 1] / z + intrinsics[1, 2]
+    return np.stack([x, y], axis=-1)
+
+
+def cam_from_px(points_px: Array, depth_mm: Array, intrinsics: Array) -> Array:
+    """Lift (..., 2) pixels with (...) depths along z to (..., 3) camera-frame points."""
+    points = np.asarray(points_px, dtype=np.float64)
+    z = np.asarray(depth_mm, dtype=np.float64)
+    x = (points[..., 0] - intrinsics[0, 2]) * z / intrinsics[0, 0]
+    y = (points[..., 1] - intrinsics[1, 2]) * z / intrinsics[1, 1]
+    return np.stack([x, y, z], axis=-1)
+
+
+def cam_from_depth(depth_mm: Array, intrinsics: Array) -> Array:
+    """Lift a depth image (H, W) to camera-frame points (H, W, 3); NaN stays NaN."""
+    height, width = depth_mm.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
+    return cam_from_px(np.stack([x, y], axis=-1), depth_mm, intrinsics)
+
+
+def scaled_intrinsics(intrinsics: Array, factor: float) -> Array:
+    """Intrinsics of the same view after resizing the image by `factor`.
+
+    Pixel centres are at integers, hence the half-pixel shift of the principal point.
+    """
+    scaled = np.array(intrinsics, dtype=np.float64)
+    scaled[:2] *= factor
+    scaled[:2, 2] += (factor - 1.0) / 2.0
+    return scaled

@@ -1,0 +1,53 @@
+"""Small exact facts about triangle meshes: normals, areas, edges, borders."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from fg3d_builder.records import Array
+
+
+def triangle_normals(vertices: Array, triangles: Array) -> Array:
+    """Return (m, 3) normals whose length is twice the triangle's area."""
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    return np.cross(b - a, c - a)
+
+
+def vertex_normals(vertices: Array, triangles: Array) -> Array:
+    """Return (n, 3) unit vertex normals, area weighted; zero where a vertex has no triangle."""
+    face = triangle_normals(np.asarray(vertices, dtype=np.float64), triangles)
+    normals = np.zeros((len(vertices), 3))
+    for axis in range(3):
+        for corner in range(3):
+            normals[:, axis] += np.bincount(
+                triangles[:, corner], weights=face[:, axis], minlength=len(vertices)
+            )
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+
+
+def undirected_edges(triangles: Array) -> Array:
+    """Return the (k, 2) int32 edges of a mesh, each once, smaller index first, sorted."""
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int32)
+
+
+def border_edges(triangles: Array) -> Array:
+    """Return the (k, 2) edges that belong to exactly one triangle."""
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    unique, count = np.unique(np.sort(pairs, axis=1), axis=0, return_counts=True)
+    return unique[count == 1]
+
+
+def vertex_adjacency(triangles: Array, vertex_count: int) -> sp.csr_matrix:
+    """Return the symmetric 0/1 adjacency matrix of the mesh's edges."""
+    edges = undirected_edges(triangles)
+    ones = np.ones(len(edges))
+    half = sp.coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(vertex_count, vertex_count))
+    return (half + half.T).tocsr()
+
+
+def surface_points(vertices: Array, triangles: Array, index: Array, barycentric: Array) -> Array:
+    """Return the (k, 3) points at `barycentric` (k, 3) on the triangles `index` (k,)."""
+    return np.einsum("kc,kcd->kd", barycentric, vertices[triangles[index]])
