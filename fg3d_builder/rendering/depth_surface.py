@@ -1,0 +1,299 @@
+"""The surface that a depth image shows: points, noise-robust normals, borders, a mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.camera import cam_from_depth, cam_from_px
+
+MAX_SLOPE = 6.0
+"""Neighbouring pixels belong together below this depth step per pixel footprint (80 degrees)."""
+
+NORMAL_ERROR = 0.04
+"""Standard deviation in radians that noise may leave in a normal; decides the fit's window."""
+
+MIN_WINDOW_PX, MAX_WINDOW_PX = 1.5, 6.0
+BORDER_PX = 2
+
+
+@dataclass(frozen=True)
+class DepthSurface:
+    """One depth image as a surface in the camera frame.
+
+    Attributes
+    ----------
+    points_cam_mm : (H, W, 3) float64
+        Raw, unsmoothed positions; NaN where there is no depth.
+    normals_cam : (H, W, 3) float64
+        Unit, towards the camera; from planes fitted to a window that grows with the noise.
+        NaN where fewer than four connected pixels support the fit.
+    noise_mm : (H, W) float64
+        Standard deviation of the depth noise of single pixels, estimated by depth; NaN
+        where there is no depth.
+    valid : (H, W) bool
+        Depth and normal exist.
+    border : (H, W) bool
+        Valid pixels within two pixels of a hole, a discontinuity or the image's border.
+    vertices_cam_mm : (v, 3) float64
+        Of the triangulated surface.
+    vertex_px : (v, 2) int32
+        Column and row of each mesh vertex.
+    triangles : (m, 3) int32
+        Counter-clockwise seen from the camera; cut at discontinuities.
+    intrinsics : (3, 3) float64
+    connected_right, connected_down : (H, W) bool
+        The pixel and its right (lower) neighbour lie on one surface.
+    """
+
+    points_cam_mm: Array
+    normals_cam: Array
+    noise_mm: Array
+    valid: Array
+    border: Array
+    vertices_cam_mm: Array
+    vertex_px: Array
+    triangles: Array
+    intrinsics: Array
+    connected_right: Array
+    connected_down: Array
+
+    @property
+    def vertices(self) -> Array:
+        """Same as `vertices_cam_mm`."""
+        return self.vertices_cam_mm
+
+    @staticmethod
+    def from_depth(depth_mm: Array, intrinsics: Array) -> DepthSurface:
+        """Build the surface of a depth image.
+
+        Parameters
+        ----------
+        depth_mm : (H, W) float
+            Along the camera's z axis; NaN (or anything not positive) where there is none.
+        intrinsics : (3, 3) float
+        """
+        depth = np.asarray(depth_mm, dtype=np.float64)
+        depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)
+        matrix = np.asarray(intrinsics, dtype=np.float64)
+        noise = estimate_noise(depth)
+        right, down = _connections(depth, noise, matrix)
+        points = cam_from_depth(depth, matrix)
+        normals = _normals(depth, noise, matrix)
+        valid = np.isfinite(depth) & np.isfinite(normals[..., 2])
+        vertices, vertex_px, triangles = _triangulate(points, right, down)
+        return DepthSurface(
+            points_cam_mm=points,
+            normals_cam=normals,
+            noise_mm=noise,
+            valid=valid,
+            border=valid & _near_border(np.isfinite(depth), right, down),
+            vertices_cam_mm=vertices,
+            vertex_px=vertex_px,
+            triangles=triangles,
+            intrinsics=matrix,
+            connected_right=right,
+            connected_down=down,
+        )
+
+    def lookup(self, points_px: Array) -> tuple[Array, Array, Array]:
+        """Interpolate the surface at pixel positions.
+
+        Parameters
+        ----------
+        points_px : (k, 2) float
+
+        Returns
+        -------
+        points_cam_mm : (k, 3) float64
+            Exactly on the pixels' viewing rays; NaN where not `ok`.
+        normals_cam : (k, 3) float64
+            Unit; NaN where not `ok`.
+        ok : (k,) bool
+            All four neighbouring pixels exist and lie on one surface.
+        """
+        height, width = self.valid.shape
+        px = np.nan_to_num(np.asarray(points_px, dtype=np.float64), nan=-9.0)
+        inside = np.all((px >= 0) & (px <= [width - 1, height - 1]), axis=1)
+        column = np.clip(np.floor(px[:, 0]).astype(int), 0, width - 2)
+        row = np.clip(np.floor(px[:, 1]).astype(int), 0, height - 2)
+        s, t = px[:, 0] - column, px[:, 1] - row
+        ok = inside & self.connected_right[row, column] & self.connected_right[row + 1, column]
+        ok &= self.connected_down[row, column] & self.connected_down[row, column + 1]
+        inverse = np.zeros(len(px))
+        normals = np.zeros((len(px), 3))
+        for down, right, weight in (
+            (0, 0, (1 - s) * (1 - t)),
+            (0, 1, s * (1 - t)),
+            (1, 0, (1 - s) * t),
+            (1, 1, s * t),
+        ):
+            r, c = row + down, column + right
+            ok &= self.valid[r, c]
+            # Inverse depth is affine in the pixel on a plane; depth is not.
+            inverse += weight / self.points_cam_mm[r, c, 2]
+            normals += weight[:, None] * self.normals_cam[r, c]
+        depth = np.full(len(px), np.nan)
+        depth[ok] = 1.0 / inverse[ok]
+        normals[~ok] = np.nan
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        return cam_from_px(px, depth, self.intrinsics), normals, ok
+
+
+def estimate_noise(depth_mm: Array) -> Array:
+    """Estimate the standard deviation (H, W) of single-pixel depth noise, mm.
+
+    Noise of depth sensors grows with depth, so it is estimated robustly within depth
+    ranges: the median response to a kernel that planes and paraboloids do not excite
+    (Immerkaer 1996). NaN where there is no depth.
+    """
+    kernel = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
+    response = np.abs(cv2.filter2D(depth_mm, cv2.CV_64F, kernel))
+    usable = np.isfinite(response)
+    usable[[0, -1], :] = usable[:, [0, -1]] = False
+    noise = np.full(depth_mm.shape, np.nan)
+    known = np.isfinite(depth_mm)
+    if not known.any():
+        return noise
+    step = np.log(1.25)
+    ranges = np.zeros(depth_mm.shape, dtype=int)
+    ranges[known] = np.floor(np.log(depth_mm[known]) / step).astype(int)
+    fallback = np.median(response[usable]) if usable.any() else 0.0
+    for number in np.unique(ranges[known]):
+        here = usable & known & (ranges == number)
+        median = np.median(response[here]) if here.sum() >= 50 else fallback
+        noise[known & (ranges == number)] = median / (0.6745 * 6.0)
+    return noise
+
+
+def _connections(depth: Array, noise: Array, intrinsics: Array) -> tuple[Array, Array]:
+    """Which pixels lie on one surface with their right and lower neighbours."""
+    with np.errstate(invalid="ignore"):
+        right = np.zeros(depth.shape, dtype=bool)
+        near = np.minimum(depth[:, :-1], depth[:, 1:])
+        limit = MAX_SLOPE * near / intrinsics[0, 0] + 4.0 * noise[:, :-1]
+        right[:, :-1] = np.abs(depth[:, :-1] - depth[:, 1:]) <= limit
+        down = np.zeros(depth.shape, dtype=bool)
+        near = np.minimum(depth[:-1], depth[1:])
+        limit = MAX_SLOPE * near / intrinsics[1, 1] + 4.0 * noise[:-1]
+        down[:-1] = np.abs(depth[:-1] - depth[1:]) <= limit
+    return right, down
+
+
+def _near_border(known: Array, right: Array, down: Array) -> Array:
+    """Within `BORDER_PX` of a hole, a discontinuity or the image's border."""
+    broken = ~known
+    broken[:, :-1] |= ~right[:, :-1]
+    broken[:, 1:] |= ~right[:, :-1]
+    broken[:-1] |= ~down[:-1]
+    broken[1:] |= ~down[:-1]
+    broken[[0, -1], :] = broken[:, [0, -1]] = True
+    size = 2 * BORDER_PX + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.dilate(broken.astype(np.uint8), disc) > 0)
+
+
+def _triangulate(points: Array, right: Array, down: Array) -> tuple[Array, Array, Array]:
+    """Two triangles per connected square of pixels, one where a corner is cut off."""
+    height, width = right.shape
+    number = np.arange(height * width).reshape(height, width)
+    a, b = number[:-1, :-1].ravel(), number[:-1, 1:].ravel()
+    c, d = number[1:, :-1].ravel(), number[1:, 1:].ravel()
+    top, bottom = right[:-1, :-1].ravel(), right[1:, :-1].ravel()
+    left, side = down[:-1, :-1].ravel(), down[:-1, 1:].ravel()
+    z = points[..., 2].ravel()
+    with np.errstate(invalid="ignore"):
+        # The shorter diagonal follows ridges and folds better.
+        falling = np.abs(z[a] - z[d]) <= np.abs(z[b] - z[c])
+    full = top & bottom & left & side
+    corners = (
+        (full & falling, (a, c, d)),
+        (full & falling, (a, d, b)),
+        (full & ~falling, (a, c, b)),
+        (full & ~falling, (b, c, d)),
+        (~full & top & left, (a, c, b)),
+        (~full & left & bottom & ~(top & left), (a, c, d)),
+        (~full & bottom & side & ~(left & bottom) & ~(top & left), (b, c, d)),
+        (~full & side & top & ~(top & left) & ~(bottom & side), (a, d, b)),
+    )
+    triangles = np.concatenate([np.stack(abc, axis=1)[keep] for keep, abc in corners])
+    used, compact = np.unique(triangles, return_inverse=True)
+    vertex_px = np.stack([used % width, used // width], axis=1).astype(np.int32)
+    return points.reshape(-1, 3)[used], vertex_px, compact.reshape(-1, 3).astype(np.int32)
+
+
+def _normals(depth: Array, noise: Array, intrinsics: Array) -> Array:
+    """Fit a plane to each pixel's window.
+
+    Inverse depth is affine in the pixel on a plane, so three numbers per pixel suffice:
+    ``1/z = n . ((u - cx)/fx, (v - cy)/fy, 1)`` with the plane ``n . X = 1``. The window is
+    as wide as the noise demands: the slope of a plane fitted to a disc of radius r with
+    pixels of pitch p has standard deviation ``1.13 sigma p / r^2``.
+    """
+    pitch = depth / np.sqrt(intrinsics[0, 0] * intrinsics[1, 1])
+    with np.errstate(invalid="ignore"):
+        radius_px = np.sqrt(1.13 * noise / (pitch * NORMAL_ERROR))
+    radius_px = np.clip(np.nan_to_num(radius_px), MIN_WINDOW_PX, MAX_WINDOW_PX)
+    slopes = _fit_planes(1.0 / depth, noise / depth**2, pitch / depth**2, radius_px, MAX_SLOPE)
+    height, width = depth.shape
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    offset = slopes[..., 2] + slopes[..., 0] * (intrinsics[0, 2] - u)
+    offset += slopes[..., 1] * (intrinsics[1, 2] - v)
+    normals = -np.stack(
+        [slopes[..., 0] * intrinsics[0, 0], slopes[..., 1] * intrinsics[1, 1], offset], axis=-1
+    )
+    return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
+
+
+@numba.njit(cache=True)
+def _fit_planes(inverse, sigma, pitch, radius, max_slope):  # type: ignore[no-untyped-def]
+    """Weighted affine fit ``du, dv, value at the centre`` to inverse depth, per pixel."""
+    height, width = inverse.shape
+    out = np.full((height, width, 3), np.nan)
+    for row in range(height):
+        for column in range(width):
+            centre = inverse[row, column]
+            if not np.isfinite(centre):
+                continue
+            r = radius[row, column]
+            reach = int(np.ceil(r))
+            m = np.zeros((3, 3))
+            h = np.zeros(3)
+            count = 0
+            for y in range(max(0, row - reach), min(height, row + reach + 1)):
+                for x in range(max(0, column - reach), min(width, column + reach + 1)):
+                    value = inverse[y, x]
+                    dx, dy = float(x - column), float(y - row)
+                    distance2 = dx * dx + dy * dy
+                    if not np.isfinite(value) or distance2 > r * r:
+                        continue
+                    # Another surface: further in depth than any slope explains.
+                    step = max_slope * pitch[row, column] * np.sqrt(distance2)
+                    step += 4.0 * sigma[row, column]
+                    if abs(value - centre) > step:
+                        continue
+                    w = 1.0 - distance2 / ((r + 0.5) * (r + 0.5))
+                    basis = (dx, dy, 1.0)
+                    for i in range(3):
+                        h[i] += w * basis[i] * (value - centre)
+                        for j in range(3):
+                            m[i, j] += w * basis[i] * basis[j]
+                    count += 1
+            if count < 4:
+                continue
+            determinant = (
+                m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+                - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
+                + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+            )
+            if determinant <= 1e-9 * m[2, 2] ** 3:
+                continue
+            solution = np.linalg.solve(m, h)
+            out[row, column, 0] = solution[0]
+            out[row, column, 1] = solution[1]
+            out[row, column, 2] = centre + solution[2]
+    return out
