@@ -1,0 +1,1 @@
+"""Pictures and pages for people: reads products, writes nothing that a stage needs."""
