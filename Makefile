@@ -1,0 +1,43 @@
+# `make` or `make help` lists what a person can do here.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+# One BLAS thread per process: processes run side by side instead.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+WORKERS ?= $(shell nproc)
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+.PHONY: setup
+setup:  ## install system libraries (where allowed) and packages into .venv
+	@./install.sh
+
+.PHONY: demo
+demo: setup  ## build a small dataset of synthetic captures, verify it, name the report
+	$(BIN)/fg3d build tasks/demo.toml --workers $(WORKERS)
+	$(BIN)/fg3d verify build/demo/dataset
+
+.PHONY: test
+test: setup lint  ## lint, types and all tests but the slow ones
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"
+
+.PHONY: test-all
+test-all: setup lint  ## every test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+
+.PHONY: lint
+lint: setup  ## formatting, lint and types
+	$(BIN)/ruff format --check fg3d_builder tests benchmarks docs
+	$(BIN)/ruff check fg3d_builder tests benchmarks docs
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: setup  ## accuracy on real data and timings, written to build/bench
+	$(BIN)/python -m benchmarks.run
+
+.PHONY: clean
+clean:  ## remove builds; keeps .venv
+	rm -rf build

@@ -1,0 +1,175 @@
+"""Registration accuracy against independent truth: fused reference, scans, synthetic faces.
+
+`python -m benchmarks.accuracy --data ../shared/data` prints a table and writes
+build/bench/accuracy.json. The real data is described in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import open3d as o3d
+
+from benchmarks.reference_alignment import align_to_reference, read_reference
+from fg3d_builder.captures import open_source
+from fg3d_builder.captures.scan import ScanSource
+from fg3d_builder.config import (
+    FaceModelConfig,
+    FitConfig,
+    LandmarkConfig,
+    RegistrationConfig,
+    SensorConfig,
+    SourceConfig,
+)
+from fg3d_builder.facemodel import FaceModel
+from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.landmarks import open_detector
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration
+from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.geometry import vertex_normals
+
+
+class Outcome(NamedTuple):
+    """A coarse fit, the registration that follows it, and the seconds of both together."""
+
+    coarse: CoarseFit
+    registration: Registration
+    seconds: float
+
+
+def run_pipeline(model: FaceModel, capture: Capture) -> Outcome:
+    """Landmarks, coarse fit and registration with the default configuration."""
+    landmarks = open_detector(LandmarkConfig()).detect(capture)
+    start = time.perf_counter()
+    coarse = fit_capture(model, capture, landmarks, FitConfig())
+    registration = register(model, capture, landmarks, coarse, RegistrationConfig())
+    return Outcome(coarse, registration, time.perf_counter() - start)
+
+
+def summary(distance_mm: Array) -> dict[str, float]:
+    """Mean, median and 95th percentile, mm."""
+    return {
+        "mean_mm": float(np.mean(distance_mm)),
+        "median_mm": float(np.median(distance_mm)),
+        "p95_mm": float(np.quantile(distance_mm, 0.95)),
+    }
+
+
+def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
+    """Visible registered face against the surface fused from 90 frames, after rigid ICP."""
+    cloud = read_reference(str(data / "captures" / "sven-fused-reference.ply"))
+    source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
+    rows = []
+    for entry in source.entries():
+        outcome = run_pipeline(model, source.load(entry))
+        for what, vertices in (
+            ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
+            ("registered", outcome.registration.vertices_cam_mm),
+        ):
+            seen = outcome.registration.visible
+            normals = vertex_normals(vertices, model.triangles)
+            for region, mask in (("visible", seen), ("visible reliable", seen & model.reliable)):
+                result = align_to_reference(vertices[mask], normals[mask], cloud)
+                rows.append(
+                    {"capture": entry.capture_id, "region": region, "what": what}
+                    | summary(result.distance_mm)
+                    | {"seconds": outcome.seconds}
+                )
+    return rows
+
+
+def facefuns(model: FaceModel, data: Path) -> list[dict[str, Any]]:
+    """Visible reliable region against the scan's own surface, in the capture's camera."""
+    config = SourceConfig(kind="scan", path=str(data / "scans"), include=("facefuns-*",))
+    source = open_source(config)
+    assert isinstance(source, ScanSource)
+    rows = []
+    for entry in source.entries():
+        outcome = run_pipeline(model, source.load(entry))
+        scene = o3d.t.geometry.RaycastingScene()
+        vertices_cam_mm, triangles = source.scan_in_camera(entry)
+        scene.add_triangles(vertices_cam_mm.astype(np.float32), triangles.astype(np.uint32))
+        mask = outcome.registration.visible & model.reliable
+        for what, vertices in (
+            ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
+            ("registered", outcome.registration.vertices_cam_mm),
+        ):
+            distance = scene.compute_distance(vertices[mask].astype(np.float32)).numpy()
+            rows.append(
+                {"capture": entry.capture_id, "region": "visible reliable", "what": what}
+                | summary(distance)
+                | {"seconds": outcome.seconds}
+            )
+    return rows
+
+
+def synthetic(model: FaceModel, subjects: int) -> list[dict[str, Any]]:
+    """Vertex error against truth over the visible face; seeds that no preset uses."""
+    config = SourceConfig(
+        kind="synthetic",
+        subjects=subjects,
+        captures_per_subject=1,
+        seed=7_000,
+        sensor=SensorConfig(kind="structured_light", seed=7),
+    )
+    source = open_source(config)
+    rows = []
+    for entry in source.entries():
+        capture = source.load(entry)
+        truth = capture.truth
+        assert truth is not None
+        outcome = run_pipeline(model, capture)
+        mask = truth.visible & model.reliable
+        for what, vertices in (
+            ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
+            ("registered", outcome.registration.vertices_cam_mm),
+        ):
+            error = np.linalg.norm(vertices - truth.vertices_cam_mm, axis=1)
+            for region, chosen in (("visible", truth.visible), ("visible reliable", mask)):
+                rows.append(
+                    {"capture": entry.capture_id, "region": region, "what": what}
+                    | summary(error[chosen])
+                    | {"seconds": outcome.seconds}
+                )
+    return rows
+
+
+def main() -> None:
+    """Run what the arguments name and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("build/bench/accuracy.json"))
+    parser.add_argument("--only", choices=("sven", "facefuns", "synthetic"))
+    parser.add_argument("--model", choices=("default", "ict"))
+    parser.add_argument("--subjects", type=int, default=6)
+    arguments = parser.parse_args()
+    results: dict[str, list[dict[str, Any]]] = {}
+    for name in ("default", "ict"):
+        if arguments.model not in (None, name):
+            continue
+        path = str(arguments.data / "ict_facekit") if name == "ict" else ""
+        model = get_model(FaceModelConfig(name, path))
+        if arguments.only in (None, "sven"):
+            results[f"sven, {name}"] = sven(model, arguments.data)
+        if arguments.only in (None, "facefuns"):
+            results[f"facefuns, {name}"] = facefuns(model, arguments.data)
+        if arguments.only in (None, "synthetic") and name == "default":
+            results["synthetic, default"] = synthetic(model, arguments.subjects)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=1))
+    for title, rows in results.items():
+        print(f"\n{title}\n  {'capture':28s} {'what':10s} {'region':16s}   mean median   95 %   s")
+        for row in rows:
+            figures = f"{row['mean_mm']:6.2f} {row['median_mm']:6.2f} {row['p95_mm']:6.2f}"
+            name = f"{row['capture']:28s} {row['what']:10s} {row['region']:16s}"
+            print(f"  {name} {figures} {row['seconds']:5.1f}")
+
+
+if __name__ == "__main__":
+    main()
