@@ -32,6 +32,9 @@ class DepthSurface:
     normals_cam : (H, W, 3) float64
         Unit, towards the camera; from planes fitted to a window that grows with the noise.
         NaN where fewer than four connected pixels support the fit.
+    fitted_cam_mm : (H, W, 3) float64
+        The fitted planes on the pixels' viewing rays: positions with the noise averaged
+        over the same window; NaN like the normals.
     noise_mm : (H, W) float64
         Standard deviation of the depth noise of single pixels, estimated by depth; NaN
         where there is no depth.
@@ -52,6 +55,7 @@ class DepthSurface:
 
     points_cam_mm: Array
     normals_cam: Array
+    fitted_cam_mm: Array
     noise_mm: Array
     valid: Array
     border: Array
@@ -83,12 +87,13 @@ class DepthSurface:
         noise = estimate_noise(depth)
         right, down = _connections(depth, noise, matrix)
         points = cam_from_depth(depth, matrix)
-        normals = _normals(depth, noise, matrix)
+        normals, fitted_mm = _fitted_planes(depth, noise, matrix)
         valid = np.isfinite(depth) & np.isfinite(normals[..., 2])
         vertices, vertex_px, triangles = _triangulate(points, right, down)
         return DepthSurface(
             points_cam_mm=points,
             normals_cam=normals,
+            fitted_cam_mm=cam_from_depth(fitted_mm, matrix),
             noise_mm=noise,
             valid=valid,
             border=valid & _near_border(np.isfinite(depth), right, down),
@@ -149,25 +154,35 @@ def estimate_noise(depth_mm: Array) -> Array:
 
     Noise of depth sensors grows with depth, so it is estimated robustly within depth
     ranges: the median response to a kernel that planes and paraboloids do not excite
-    (Immerkaer 1996). NaN where there is no depth.
+    (Immerkaer 1996). Sensors smooth their own output, which hides noise from neighbouring
+    pixels: the larger figure of two pixel spacings counts. NaN where there is no depth.
     """
-    kernel = np.array([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
-    response = np.abs(cv2.filter2D(depth_mm, cv2.CV_64F, kernel))
-    usable = np.isfinite(response)
-    usable[[0, -1], :] = usable[:, [0, -1]] = False
     noise = np.full(depth_mm.shape, np.nan)
     known = np.isfinite(depth_mm)
-    if not known.any():
-        return noise
-    step = np.log(1.25)
-    ranges = np.zeros(depth_mm.shape, dtype=int)
-    ranges[known] = np.floor(np.log(depth_mm[known]) / step).astype(int)
-    fallback = np.median(response[usable]) if usable.any() else 0.0
-    for number in np.unique(ranges[known]):
-        here = usable & known & (ranges == number)
-        median = np.median(response[here]) if here.sum() >= 50 else fallback
-        noise[known & (ranges == number)] = median / (0.6745 * 6.0)
+    octave = np.full(depth_mm.shape, -1)
+    octave[known] = np.floor(np.log(depth_mm[known]) / np.log(1.25)).astype(int)
+    responses = [_mixed_difference(depth_mm, spacing) for spacing in (1, 2)]
+    for number in np.unique(octave[known]):
+        here = octave == number
+        medians = [_median(response[here]) for response in responses]
+        noise[here] = np.nanmax([*medians, 0.0]) / (0.6745 * 6.0)
     return noise
+
+
+def _mixed_difference(depth_mm: Array, spacing: int) -> Array:
+    """Absolute response to second differences along x of those along y; NaN near holes."""
+    kernel = np.zeros((2 * spacing + 1, 2 * spacing + 1))
+    kernel[::spacing, ::spacing] = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0])
+    padded = cv2.copyMakeBorder(
+        depth_mm, spacing, spacing, spacing, spacing, cv2.BORDER_CONSTANT, value=np.nan
+    )
+    response = np.abs(cv2.filter2D(padded, cv2.CV_64F, kernel))
+    return np.asarray(response[spacing:-spacing, spacing:-spacing])
+
+
+def _median(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else float("nan")
 
 
 def _connections(depth: Array, noise: Array, intrinsics: Array) -> tuple[Array, Array]:
@@ -226,8 +241,8 @@ def _triangulate(points: Array, right: Array, down: Array) -> tuple[Array, Array
     return points.reshape(-1, 3)[used], vertex_px, compact.reshape(-1, 3).astype(np.int32)
 
 
-def _normals(depth: Array, noise: Array, intrinsics: Array) -> Array:
-    """Fit a plane to each pixel's window.
+def _fitted_planes(depth: Array, noise: Array, intrinsics: Array) -> tuple[Array, Array]:
+    """Fit a plane to each pixel's window; return its normal and its depth at the pixel.
 
     Inverse depth is affine in the pixel on a plane, so three numbers per pixel suffice:
     ``1/z = n . ((u - cx)/fx, (v - cy)/fy, 1)`` with the plane ``n . X = 1``. The window is
@@ -246,7 +261,8 @@ def _normals(depth: Array, noise: Array, intrinsics: Array) -> Array:
     normals = -np.stack(
         [slopes[..., 0] * intrinsics[0, 0], slopes[..., 1] * intrinsics[1, 1], offset], axis=-1
     )
-    return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    return normals, 1.0 / slopes[..., 2]
 
 
 @numba.njit(cache=True)

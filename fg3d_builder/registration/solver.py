@@ -1,0 +1,146 @@
+"""Symmetric positive definite sparse systems: analyse a pattern once, factor it many times.
+
+Two backends behind one interface. ``"cholmod"`` (scikit-sparse) is what the pipeline is
+made for. ``"superlu"`` (scipy) needs nothing but wheels, is several times slower and serves
+as the reference that CHOLMOD is tested against. The choice is the caller's, never a silent
+fallback.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+
+from fg3d_builder.errors import ConfigError, MissingDependencyError
+from fg3d_builder.records import Array
+
+BACKENDS = ("cholmod", "superlu")
+
+_LOG = logging.getLogger(__name__)
+
+
+class SparseFactor(Protocol):
+    """A factored matrix."""
+
+    def solve(self, right_hand_side: Array) -> Array:
+        """Return ``A^-1 b`` for (n,) or (n, k) right-hand sides, in their shape."""
+        ...
+
+
+class SymbolicAnalysis(Protocol):
+    """What is known of a matrix from its pattern alone."""
+
+    def factor(self, values: Array) -> SparseFactor:
+        """Factor the matrix with the analysed pattern and these values.
+
+        Parameters
+        ----------
+        values : (nnz,) float64
+            In the order of the analysed matrix's ``data``. Explicit zeros are fine: it is
+            the pattern that must stay.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            The matrix is not positive definite (CHOLMOD) or singular (SuperLU).
+        """
+        ...
+
+
+def analyze(lower: sp.csc_matrix, backend: str = "cholmod") -> SymbolicAnalysis:
+    """Analyse the pattern of a symmetric matrix.
+
+    Parameters
+    ----------
+    lower : (n, n) csc_matrix
+        Its lower triangle with the diagonal; only the pattern is used, indices sorted.
+    backend : str
+        One of `BACKENDS`.
+
+    Raises
+    ------
+    MissingDependencyError
+        scikit-sparse is not installed and ``"cholmod"`` is asked for.
+    ConfigError
+        Unknown backend.
+    ValueError
+        An entry above the diagonal, or unsorted indices.
+    """
+    if not lower.has_sorted_indices:
+        raise ValueError("the pattern's row indices must be sorted")
+    columns = np.repeat(np.arange(lower.shape[1]), np.diff(lower.indptr))
+    if np.any(lower.indices < columns):
+        raise ValueError("the pattern has entries above the diagonal")
+    if backend == "cholmod":
+        return _CholmodAnalysis(lower)
+    if backend == "superlu":
+        _LOG.warning("registration solves with SuperLU, which is several times slower")
+        return _SuperLuAnalysis(lower, columns)
+    raise ConfigError(f"unknown sparse solver '{backend}'; known are {', '.join(BACKENDS)}")
+
+
+class _CholmodAnalysis:
+    """Supernodal Cholesky with nested dissection, the fastest ordering for surface meshes."""
+
+    def __init__(self, lower: sp.csc_matrix) -> None:
+        try:
+            from sksparse import cholmod
+        except ImportError as error:
+            raise MissingDependencyError(
+                "the sparse solver 'cholmod' needs scikit-sparse 0.4.16, which builds against "
+                "the system package libsuitesparse-dev (pip install 'scikit-sparse<0.5'); "
+                f"registration.solver = 'superlu' works without it, slowly ({error})"
+            ) from None
+        self._error = cholmod.CholmodError
+        self._lower = lower
+        # CHOLMOD analyses the pattern; the values only have to be there.
+        ones = sp.csc_matrix((np.ones(lower.nnz), lower.indices, lower.indptr), lower.shape)
+        self._symbolic = cholmod.analyze(ones, mode="supernodal", ordering_method="metis")
+
+    def factor(self, values: Array) -> SparseFactor:
+        lower = self._lower
+        matrix = sp.csc_matrix((values, lower.indices, lower.indptr), lower.shape)
+        try:
+            numeric = self._symbolic.cholesky(matrix)
+        except self._error as error:
+            raise np.linalg.LinAlgError(str(error)) from None
+        return _CholmodFactor(numeric)
+
+
+class _CholmodFactor:
+    def __init__(self, numeric: Any) -> None:
+        self._numeric = numeric
+
+    def solve(self, right_hand_side: Array) -> Array:
+        return np.asarray(self._numeric.solve_A(np.asarray(right_hand_side, dtype=np.float64)))
+
+
+class _SuperLuAnalysis:
+    def __init__(self, lower: sp.csc_matrix, columns: Array) -> None:
+        rows = lower.indices
+        below = rows != columns
+        self._rows = np.concatenate([rows, columns[below]])
+        self._columns = np.concatenate([columns, rows[below]])
+        self._below = below
+        self._shape = lower.shape
+
+    def factor(self, values: Array) -> SparseFactor:
+        both = np.concatenate([values, values[self._below]])
+        matrix = sp.csc_matrix((both, (self._rows, self._columns)), shape=self._shape)
+        try:
+            numeric = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        except RuntimeError as error:
+            raise np.linalg.LinAlgError(str(error)) from None
+        return _SuperLuFactor(numeric)
+
+
+class _SuperLuFactor:
+    def __init__(self, numeric: Any) -> None:
+        self._numeric = numeric
+
+    def solve(self, right_hand_side: Array) -> Array:
+        return np.asarray(self._numeric.solve(np.asarray(right_hand_side, dtype=np.float64)))
