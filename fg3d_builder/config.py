@@ -98,6 +98,7 @@ class FitConfig:
     """Coarse 3DMM fit.
 
     landmark_sigma_px: standard deviation of a landmark, for the weight of the prior.
+    contour_sigma_px: of the jaw contour, across it; detectors place it less surely.
     depth_sigma_mm: standard deviation of the depth against the coarse model.
     iterations: at most, for each of the two parts of the fit.
     use_depth: also fit to the depth, not to the landmarks alone.
@@ -105,6 +106,7 @@ class FitConfig:
     """
 
     landmark_sigma_px: float = 3.0
+    contour_sigma_px: float = 6.0
     depth_sigma_mm: float = 2.0
     iterations: int = 15
     use_depth: bool = True

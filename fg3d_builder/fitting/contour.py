@@ -1,0 +1,136 @@
+"""Landmark marching: which model points form the face's contour in the current view.
+
+The jaw landmarks of a picture follow the visible outline of the face, not fixed points of the
+skin (Zhu et al., "High-fidelity pose and expression normalization", CVPR 2015). A model's
+contour lines run from the front of the face to its side. On each line the point that lies
+furthest out in the picture is the contour point; a line is cut where the outline lies in the
+frontal view, because on the near side of a turned head the landmarks stay on the jaw instead
+of marching on to the ear.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.surface_rows import SurfaceRows, vertex_rows
+from fg3d_builder.records import Array, Pose
+
+JAW_POINTS: dict[str, tuple[int, ...]] = {
+    "ibug68": tuple(range(17)),
+    # The lower part of MediaPipe's face oval, ear to ear through the chin, image left first.
+    "mediapipe478": (
+        *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
+        *(377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
+    ),
+}
+"""By scheme: the landmarks along the jaw contour in order; they have no fixed model point."""
+
+
+class ContourLines(NamedTuple):
+    """The contour lines of a model, cut at the frontal outline.
+
+    Attributes
+    ----------
+    rows : SurfaceRows
+        Of the lines' vertices, line after line.
+    start : (l + 1,) int64
+        Line ``i`` owns the rows ``start[i]:start[i + 1]``, from the front to the side.
+    outward_obj : (l, 2) float64
+        Unit direction in the object frame's xy plane in which the line leaves the face.
+    """
+
+    rows: SurfaceRows
+    start: Array
+    outward_obj: Array
+
+
+def contour_lines(model: FaceModel) -> ContourLines:
+    """Prepare a model's contour lines; there may be none."""
+    lines, outward = [], []
+    for line in model.contour_lines:
+        xy = model.mean[line, :2]
+        across = xy[-1] - xy[0]
+        direction = across / max(float(np.linalg.norm(across)), 1e-9)
+        last = int(np.argmax(xy @ direction))
+        if last > 0:
+            lines.append(line[: last + 1])
+            outward.append(direction)
+    start = np.cumsum([0, *(len(line) for line in lines)])
+    vertices = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int64)
+    directions = np.array(outward).reshape(-1, 2)
+    return ContourLines(vertex_rows(model, vertices), start, directions)
+
+
+def marched_points(lines: ContourLines, points_cam_mm: Array, pose: Pose) -> Array:
+    """Return the (l,) row index of each line's contour point in a view.
+
+    Parameters
+    ----------
+    lines : ContourLines
+    points_cam_mm : (m, 3) float
+        Current positions of `lines.rows`.
+    pose : Pose
+        Turns each line's outward direction into the picture.
+    """
+    # Perspective: "out" is judged by the viewing ray's slope, not by x and y.
+    slope = points_cam_mm[:, :2] / points_cam_mm[:, 2:]
+    outward = lines.outward_obj @ pose.rotation[:2, :2].T
+    count = np.diff(lines.start)
+    extent = (slope * np.repeat(outward, count, axis=0)).sum(axis=1)
+    best = np.maximum.reduceat(extent, lines.start[:-1])
+    is_best = extent == np.repeat(best, count)
+    # The first row that reaches its line's maximum.
+    candidates = np.where(is_best, np.arange(len(extent)), len(extent))
+    return np.asarray(np.minimum.reduceat(candidates, lines.start[:-1]))
+
+
+class ContourMatch(NamedTuple):
+    """Contour points of the model paired with points of the detected contour.
+
+    Attributes
+    ----------
+    row : (c,) int64
+        Into `ContourLines.rows`.
+    target_px : (c, 2) float64
+        Nearest point of the detected polyline.
+    normal_px : (c, 2) float64
+        Unit normal of the polyline there: the point may slide along the contour.
+    weight : (c,) float64
+        Confidence of the segment's landmarks.
+    """
+
+    row: Array
+    target_px: Array
+    normal_px: Array
+    weight: Array
+
+
+def match_contour(
+    rows: Array, points_px: Array, polyline_px: Array, confidence: Array
+) -> ContourMatch:
+    """Pair model contour points (c, 2) with the nearest points of a polyline (p, 2) (Eq. 10).
+
+    Points whose nearest polyline point is one of its ends are beyond the detected contour
+    and get no pair. Segments with a landmark of zero confidence do not exist.
+    """
+    a, b = polyline_px[:-1], polyline_px[1:]
+    along = b - a
+    length2 = np.maximum((along**2).sum(axis=1), 1e-12)
+    t = ((points_px[:, None] - a) * along).sum(axis=2) / length2
+    clipped = np.clip(t, 0.0, 1.0)
+    nearest = a + clipped[..., None] * along
+    distance2 = ((points_px[:, None] - nearest) ** 2).sum(axis=2)
+    exists = np.minimum(confidence[:-1], confidence[1:])
+    distance2[:, exists <= 0] = np.inf
+    segment = np.argmin(distance2, axis=1)
+    each = np.arange(len(points_px))
+    before_first = (segment == 0) & (t[each, segment] < 0)
+    after_last = (segment == len(a) - 1) & (t[each, segment] > 1)
+    keep = np.isfinite(distance2[each, segment]) & ~before_first & ~after_last
+    chosen = segment[keep]
+    normal = np.stack([-along[chosen, 1], along[chosen, 0]], axis=1)
+    normal /= np.sqrt(length2[chosen])[:, None]
+    return ContourMatch(rows[keep], nearest[each, segment][keep], normal, exists[chosen])

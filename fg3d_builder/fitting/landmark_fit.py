@@ -1,0 +1,282 @@
+"""3DMM fit to 2D landmarks alone: what the network gets at training and at test time.
+
+Through a perspective camera the focal factor f of Eq. 2 and the depth of the face cannot be
+told apart by landmarks, so f stays 1 (the model is metric) and the translation carries the
+depth, which is then only as good as the size of the statistical face: a few per cent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.config import FitConfig
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.contour import (
+    JAW_POINTS,
+    ContourLines,
+    contour_lines,
+    marched_points,
+    match_contour,
+)
+from fg3d_builder.fitting.map_solver import (
+    WAY_IN,
+    FaceState,
+    Freedom,
+    Kernel,
+    PixelTerm,
+    Solution,
+    Term,
+    minimise,
+    minimise_robust,
+)
+from fg3d_builder.fitting.surface_rows import (
+    SurfaceRows,
+    coefficient_bounds,
+    embedded_rows,
+    split_coefficients,
+)
+from fg3d_builder.records import Array, CoarseFit, Landmarks, Pose
+from fg3d_builder.rendering.camera import px_from_cam
+
+INDEPENDENT_POINTS = 68
+"""More landmarks than this count as so many: neighbours of a dense mesh err together."""
+
+MIN_POINTS = 6
+MAX_RELATIVE_ERROR = 0.1
+"""A fit whose median landmark error is more than this part of the face's extent is no fit."""
+
+
+class LandmarkProblem(NamedTuple):
+    """The landmarks of one capture beside the model points they belong to.
+
+    Attributes
+    ----------
+    rows : SurfaceRows
+        Of m landmarks with fixed model points.
+    point_index : (m,) int
+        Their numbers in the scheme.
+    points_px : (m, 2) float64
+    weight : (m,) float64
+        Confidences, scaled down where there are more than `INDEPENDENT_POINTS`.
+    lines : ContourLines
+    jaw_px : (p, 2) float64
+        Detected contour, in order; empty where the scheme or the model has none.
+    jaw_confidence : (p,) float64
+    intrinsics : (3, 3) float64
+    sigma_px, contour_sigma_px : float
+    """
+
+    rows: SurfaceRows
+    point_index: Array
+    points_px: Array
+    weight: Array
+    lines: ContourLines
+    jaw_px: Array
+    jaw_confidence: Array
+    intrinsics: Array
+    sigma_px: float
+    contour_sigma_px: float
+
+    def terms(self, state: FaceState, kernel: Kernel) -> list[Term]:
+        """Return the landmark and contour terms; contour points are those of this state."""
+        terms: list[Term] = [
+            PixelTerm(
+                self.rows, self.points_px, self.intrinsics, self.sigma_px, self.weight, kernel
+            )
+        ]
+        if len(self.jaw_px) >= 2:
+            points = state.points_cam_mm(self.lines.rows)
+            row = marched_points(self.lines, points, state.pose)
+            seen = px_from_cam(points[row], self.intrinsics)
+            pair = match_contour(row, seen, self.jaw_px, self.jaw_confidence)
+            terms.append(
+                PixelTerm(
+                    self.lines.rows.take(pair.row),
+                    pair.target_px,
+                    self.intrinsics,
+                    self.contour_sigma_px,
+                    pair.weight * self.contour_share,
+                    kernel,
+                    pair.normal_px,
+                )
+            )
+        return terms
+
+    @property
+    def contour_share(self) -> float:
+        """Weight of a contour point: together they count as the detected jaw points do."""
+        points = min(len(self.jaw_px), len(JAW_POINTS["ibug68"]))
+        return min(1.0, points / max(1, len(self.lines.start) - 1))
+
+    def distances_px(self, state: FaceState) -> Array:
+        """Distance (m,) of each landmark to its model point, outliers included."""
+        px = px_from_cam(state.points_cam_mm(self.rows), self.intrinsics)
+        return np.asarray(np.linalg.norm(px - self.points_px, axis=1))
+
+
+def fit_landmarks(
+    model: FaceModel, landmarks: Landmarks, intrinsics: Array, config: FitConfig
+) -> CoarseFit:
+    """Fit coefficients and pose to 2D landmarks (Eq. 1 and 2, f = 1).
+
+    Parameters
+    ----------
+    model : FaceModel
+        With an embedding of the landmarks' scheme; contour lines are used where present.
+    landmarks : Landmarks
+    intrinsics : (3, 3) float
+    config : FitConfig
+        `landmark_sigma_px`, `contour_sigma_px` and `iterations` matter here.
+
+    Returns
+    -------
+    CoarseFit
+        `landmark_error_px` is over the landmarks with a fixed model point; `depth_error_mm`
+        is NaN.
+
+    Raises
+    ------
+    CaptureError
+        ``"too_few_landmarks"`` or ``"fit_diverged"``.
+    ValueError
+        The model has no embedding of this scheme.
+    """
+    problem = landmark_problem(model, landmarks, intrinsics, config)
+    lower, upper = coefficient_bounds(model)
+    pose = initial_pose(problem)
+    start = FaceState(pose, np.zeros(len(lower)))
+    solution = minimise_robust(
+        start, problem.terms, Freedom(False, lower, upper), config.iterations
+    )
+    return coarse_fit(model, problem, solution, float("nan"))
+
+
+def landmark_problem(
+    model: FaceModel, landmarks: Landmarks, intrinsics: Array, config: FitConfig
+) -> LandmarkProblem:
+    """Pair landmarks with model points; see `fit_landmarks` for errors."""
+    embedding = model.embeddings.get(landmarks.scheme)
+    if embedding is None:
+        known = ", ".join(sorted(model.embeddings)) or "none"
+        raise ValueError(
+            f"face model '{model.name}' has no landmark embedding '{landmarks.scheme}' "
+            f"(it has: {known})"
+        )
+    usable = (landmarks.confidence > 0) & np.all(np.isfinite(landmarks.points_px), axis=1)
+    jaw = np.array(JAW_POINTS.get(landmarks.scheme, ()), dtype=int)
+    numbers = embedding.point_index
+    fixed = embedding.subset(numbers[usable[numbers] & ~np.isin(numbers, jaw)])
+    if len(fixed.point_index) < MIN_POINTS:
+        raise CaptureError(
+            "too_few_landmarks",
+            f"{len(fixed.point_index)} usable landmarks on the face model, "
+            f"the fit needs {MIN_POINTS}",
+        )
+    lines = contour_lines(model)
+    if len(lines.start) == 1:
+        jaw = jaw[:0]
+    weight = landmarks.confidence[fixed.point_index].astype(np.float64)
+    return LandmarkProblem(
+        rows=embedded_rows(model, fixed),
+        point_index=fixed.point_index,
+        points_px=landmarks.points_px[fixed.point_index].astype(np.float64),
+        weight=weight * min(1.0, INDEPENDENT_POINTS / weight.sum()),
+        lines=lines,
+        jaw_px=np.nan_to_num(landmarks.points_px[jaw].astype(np.float64)),
+        jaw_confidence=np.where(usable[jaw], landmarks.confidence[jaw], 0.0),
+        intrinsics=np.asarray(intrinsics, dtype=np.float64),
+        sigma_px=config.landmark_sigma_px,
+        contour_sigma_px=config.contour_sigma_px,
+    )
+
+
+def initial_pose(problem: LandmarkProblem) -> Pose:
+    """Pose of the mean face: robust weak perspective, then perspective.
+
+    The weak-perspective camera of POS (DeMenthon and Davis, IJCV 1995) is linear, has no
+    second solution and needs no random samples; least absolute deviations keep bad
+    landmarks from deciding it.
+    """
+    intrinsics = problem.intrinsics
+    rays = np.ones((len(problem.points_px), 3))
+    rays[:, :2] = (problem.points_px - intrinsics[:2, 2]) / np.diag(intrinsics)[:2]
+    middle = np.median(rays, axis=0)
+    # Turn the camera towards the face, where weak perspective holds.
+    cam_from_view = _rotation_onto(middle / np.linalg.norm(middle))
+    turned = rays @ cam_from_view
+    plane = turned[:, :2] / turned[:, 2:]
+    centre = problem.rows.mean.mean(axis=0)
+    points = problem.rows.mean - centre
+    affine = _affine_least_deviations(points, plane, problem.weight)
+    # The nearest scaled rotation to the affine camera.
+    left, singular, right = np.linalg.svd(affine[:, :3], full_matrices=False)
+    two_rows = left @ right
+    scale = max(float(singular.mean()), 1e-9)
+    view_from_obj = np.stack([*two_rows, np.cross(two_rows[0], two_rows[1])])
+    rotation = cam_from_view @ view_from_obj
+    in_view = np.array([*affine[:, 3], 1.0]) / scale
+    pose = Pose(1.0, rotation, cam_from_view @ in_view - rotation @ centre)
+    rigid = SurfaceRows(problem.rows.mean, problem.rows.basis[:, :, :0])
+    # The mean face is off by its statistics on top of the landmarks' error: a wide kernel.
+    sigma = max(problem.sigma_px, 0.02 * float(np.ptp(problem.points_px, axis=0).max()))
+    term = PixelTerm(rigid, problem.points_px, intrinsics, sigma, problem.weight, WAY_IN)
+    nothing = np.zeros(0)
+    freedom = Freedom(False, nothing, nothing)
+    return minimise(FaceState(pose, nothing), lambda _: [term], freedom, 15).state.pose
+
+
+def _affine_least_deviations(points: Array, plane: Array, weight: Array) -> Array:
+    """Affine camera (2, 4) with least absolute deviations, by reweighting."""
+    homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    w = weight.copy()
+    # Nearly flat landmark sets leave the depth column open; this keeps it bounded.
+    ridge = 1e-6 * weight.sum() * np.diag([*(points**2).mean(axis=0), 0.0])
+    for _ in range(20):
+        weighted = homogeneous * w[:, None]
+        affine = np.linalg.solve(homogeneous.T @ weighted + ridge, weighted.T @ plane)
+        deviation = np.linalg.norm(homogeneous @ affine - plane, axis=1)
+        floor = max(1e-6, 0.1 * float(np.median(deviation)))
+        w = weight * floor / np.maximum(deviation, floor)
+    return np.asarray(affine.T)
+
+
+def _rotation_onto(direction: Array) -> Array:
+    """Return the smallest rotation that takes the z axis to a unit direction with z > 0."""
+    x, y, z = direction
+    return np.array(
+        [
+            [1 - x * x / (1 + z), -x * y / (1 + z), x],
+            [-x * y / (1 + z), 1 - y * y / (1 + z), y],
+            [-x, -y, z],
+        ]
+    )
+
+
+def coarse_fit(
+    model: FaceModel, problem: LandmarkProblem, solution: Solution, depth_error_mm: float
+) -> CoarseFit:
+    """Turn a solution into the record, or fail where it is no face in front of the camera."""
+    state = solution.state
+    alpha_id, alpha_exp = split_coefficients(model, state.coefficients)
+    distance = problem.distances_px(state)
+    extent = float(np.ptp(np.percentile(problem.points_px, [10, 90], axis=0), axis=0).max())
+    median = float(np.median(distance))
+    if not median <= MAX_RELATIVE_ERROR * extent:
+        raise CaptureError(
+            "fit_diverged",
+            f"3DMM fit leaves the landmarks {median:.1f} px (median) away "
+            f"on a face of {extent:.0f} px",
+        )
+    return CoarseFit(
+        alpha_id=alpha_id,
+        alpha_exp=alpha_exp,
+        pose=state.pose,
+        shape_obj_mm=model.shape(alpha_id, alpha_exp),
+        landmark_error_px=float(np.sqrt((distance**2).mean())),
+        depth_error_mm=depth_error_mm,
+        converged=solution.converged,
+        iterations=solution.iterations,
+    )
