@@ -1,0 +1,63 @@
+"""Relaxing a part of a UV chart by mean-value coordinates (Floater 2003)."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg
+
+from fg3d_builder.records import Array
+
+
+def relax_chart(uv: Array, vertices: Array, triangles: Array, free: Array) -> Array:
+    """Return (n, 2) chart coordinates in which the `free` vertices are laid out anew.
+
+    Every free vertex becomes the mean-value combination of its neighbours, with weights from
+    the 3D shape: a slit opens, areas become more like those of the surface. Without flips
+    where the fixed surroundings are convex; `signed_areas` tells.
+
+    Parameters
+    ----------
+    uv : (n, 2) float64
+        Values of the free vertices are not used.
+    vertices : (n, 3) float64
+    triangles : (m, 3) int
+    free : (n,) bool
+        Inner vertices of the sheet.
+    """
+    weights = mean_value_weights(vertices, triangles)
+    inner = np.flatnonzero(free)
+    outer = np.flatnonzero(~free)
+    total = np.asarray(weights.sum(axis=1)).ravel()
+    laplacian = sp.diags(total[inner]) - weights[inner][:, inner]
+    solve = scipy.sparse.linalg.factorized(laplacian.tocsc())
+    right = weights[inner][:, outer] @ uv[outer]
+    out = np.array(uv, dtype=np.float64)
+    out[inner] = np.column_stack([solve(right[:, 0]), solve(right[:, 1])])
+    return out
+
+
+def mean_value_weights(vertices: Array, triangles: Array) -> sp.csr_matrix:
+    """Return (n, n) weights ``(tan(a/2) + tan(b/2)) / |edge|``; positive, not symmetric."""
+    rows, columns, values = [], [], []
+    for corner in range(3):
+        i, j, k = (triangles[:, (corner + s) % 3] for s in range(3))
+        to_j, to_k = vertices[j] - vertices[i], vertices[k] - vertices[i]
+        length_j, length_k = np.linalg.norm(to_j, axis=1), np.linalg.norm(to_k, axis=1)
+        # tan(angle / 2) = sin / (1 + cos), stable for flat corners.
+        sine = np.linalg.norm(np.cross(to_j, to_k), axis=1)
+        half = sine / (length_j * length_k + np.einsum("md,md->m", to_j, to_k))
+        rows += [i, i]
+        columns += [j, k]
+        values += [half / length_j, half / length_k]
+    n = len(vertices)
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return sp.csr_matrix(entries, shape=(n, n))
+
+
+def signed_areas(uv: Array, triangles: Array) -> Array:
+    """Return the (m,) areas of the triangles in the chart; negative where one is flipped."""
+    a, b, c = (uv[triangles[:, i]] for i in range(3))
+    return np.asarray(
+        0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]), dtype=np.float64
+    )

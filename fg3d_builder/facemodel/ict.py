@@ -1,0 +1,356 @@
+"""Importer of the USC-ICT face model (ICT-FaceKit, Li et al. 2020; MIT licence).
+
+What is imported is the model's own "face" geometry, vertices 0-9408: one sheet from the
+crown to the collar with the ears. Its eye and mouth openings are closed by patches, so the
+sheet is a disk; back of the head, eyeballs, teeth and lashes are left out.
+
+Source: https://github.com/ICT-VGL/ICT-FaceKit, folder ``FaceXModel``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.facemodel.chart import relax_chart, signed_areas
+from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.facemodel.patches import (
+    Patch,
+    border_loops,
+    close_opening,
+    heights_on_surface,
+)
+from fg3d_builder.facemodel.regions import (
+    contour_lines,
+    painted_albedo,
+    part_labels,
+    reliable_mask,
+    rigid_mask,
+)
+from fg3d_builder.records import Array
+
+FACE_VERTICES = 9409
+"""The model's geometry 0 ("Face") is its first 9,409 vertices."""
+
+EYEBALL_VERTICES = 21451, 24591
+"""Left sclera and iris, right sclera and iris, one after the other."""
+
+EXPRESSION_SD = 0.3
+"""Typical size of a blendshape weight; the model says only that weights lie in [0, 1]."""
+
+_MM_PER_UNIT = 10.0
+_STILL_MM = 0.05
+_EYE_ROWS, _MOUTH_ROWS = 5, 3
+
+
+class IctSource(NamedTuple):
+    """What is read of the model, cut to face and eyeballs, mm.
+
+    Attributes
+    ----------
+    neutral : (9409, 3) float64
+    identity : (k, 9409, 3) float64
+        Displacements at unit coefficient.
+    identity_names : tuple of str
+    expression : (e, 9409, 3) float64
+    expression_names : tuple of str
+    triangles : (m, 3) int32
+        Of the face.
+    uv : (9409, 2) float64
+    landmarks68 : (68,) int32
+        Multi-PIE numbering, which is iBUG-68.
+    eyeballs : (3140, 3) float64
+    eyeball_triangles : (k, 3) int32
+        Into `eyeballs`.
+    """
+
+    neutral: Array
+    identity: Array
+    identity_names: tuple[str, ...]
+    expression: Array
+    expression_names: tuple[str, ...]
+    triangles: Array
+    uv: Array
+    landmarks68: Array
+    eyeballs: Array
+    eyeball_triangles: Array
+
+
+def import_ict(folder: str | Path) -> FaceModel:
+    """Make a `FaceModel` of an ICT-FaceKit checkout.
+
+    Parameters
+    ----------
+    folder : path
+        The ``FaceXModel`` folder, or the one around it. Where ``all_modes.npz`` (every mode in
+        one file) lies in either, it is read; otherwise the OBJ files: every ``identityNNN.obj``
+        and every other blendshape that is there.
+
+    Returns
+    -------
+    FaceModel
+        9,726 vertices. Expression coefficients are blendshape weights in [0, 1]. The albedo
+        is painted from the landmarks; the model has no texture of its own.
+
+    Raises
+    ------
+    ValueError
+        Names the missing or unusable file.
+    """
+    return model_from_source(read_ict(folder))
+
+
+def ict_source_files(folder: str | Path) -> tuple[Path, ...]:
+    """Return the files that `import_ict` reads.
+
+    Raises
+    ------
+    ValueError
+        Names the file that is missing.
+    """
+    base = Path(folder)
+    for place in (base, base.parent if base.name == "FaceXModel" else base):
+        if (place / "all_modes.npz").is_file():
+            return (place / "all_modes.npz",)
+    inner = base if base.name == "FaceXModel" else base / "FaceXModel"
+    inner = inner if inner.is_dir() else base
+    for name in ("generic_neutral_mesh.obj", "vertex_indices.json"):
+        if not (inner / name).is_file():
+            raise ValueError(f"no {name} in {inner}: not the FaceXModel folder of ICT-FaceKit")
+    modes = sorted(p for p in inner.glob("*.obj") if p.stem != "generic_neutral_mesh")
+    if not any(p.stem.startswith("identity") for p in modes):
+        raise ValueError(f"no identityNNN.obj in {inner}: a model needs identity modes")
+    return (inner / "generic_neutral_mesh.obj", inner / "vertex_indices.json", *modes)
+
+
+def read_ict(folder: str | Path) -> IctSource:
+    """Read a checkout; see `import_ict`."""
+    files = ict_source_files(folder)
+    if files[0].suffix == ".npz":
+        return _read_npz(files[0])
+    return _read_objs(files[0], files[1], files[2:])
+
+
+def model_from_source(source: IctSource) -> FaceModel:
+    """Close the openings, bring the modes along and add the semantics."""
+    patches, triangles = _closed_sheet(source)
+    vertices = np.vstack([source.neutral, *(p.extend(source.neutral) for p in patches)])
+    moved = np.abs(source.expression).max(axis=(1, 2)) > _STILL_MM
+    id_basis = _extended(source.identity, patches)
+    exp_basis = _extended(source.expression[moved], patches)
+    landmarks = vertices[source.landmarks68]
+    eyeballs, mouth = _patch_masks(patches)
+    motion = EXPRESSION_SD * np.sqrt((exp_basis**2).sum(axis=(1, 2)))
+    reliable = reliable_mask(vertices, triangles, landmarks, eyeballs | mouth)
+    iris = np.array([source.eyeballs[half].mean(axis=0) for half in _irises()])
+    count = exp_basis.shape[2]
+    names = tuple(n for n, m in zip(source.expression_names, moved, strict=True) if m)
+    model = FaceModel(
+        name="ict-facekit",
+        licence="MIT (USC Institute for Creative Technologies)",
+        mean=vertices,
+        triangles=triangles,
+        id_basis=id_basis,
+        id_sd=np.ones(len(source.identity)),
+        exp_basis=exp_basis,
+        exp_sd=np.full(count, EXPRESSION_SD),
+        exp_names=names,
+        exp_lower=np.zeros(count),
+        exp_upper=np.ones(count),
+        albedo_mean=painted_albedo(vertices, landmarks, eyeballs, mouth, iris),
+        albedo_basis=np.zeros((len(vertices), 3, 0)),
+        albedo_sd=np.zeros(0),
+        uv=_chart(source, patches, vertices, triangles),
+        embeddings={"ibug68": vertex_embedding(source.landmarks68, triangles)},
+        edge_points={"ibug68": np.arange(17, 68, dtype=np.int32)},
+        contour_lines=contour_lines(vertices, triangles, landmarks),
+        parts=part_labels(vertices, landmarks),
+        rigid=rigid_mask(reliable, motion),
+        reliable=reliable,
+    )
+    check_model(model)
+    return model
+
+
+def vertex_embedding(vertex_index: Array, triangles: Array) -> Embedding:
+    """Return the embedding whose point ``i`` is the vertex ``vertex_index[i]``."""
+    first = {}
+    for t, corners in enumerate(triangles.tolist()):
+        for corner, vertex in enumerate(corners):
+            first.setdefault(vertex, (t, corner))
+    at = np.array([first[int(v)] for v in vertex_index], dtype=np.int32)
+    number = np.arange(len(vertex_index), dtype=np.int32)
+    return Embedding(number, at[:, 0], np.eye(3)[at[:, 1]])
+
+
+def _closed_sheet(source: IctSource) -> tuple[list[Patch], Array]:
+    """Patches of the right eye, the left eye and the mouth, and all triangles."""
+    loops = border_loops(source.triangles)
+    if [len(loop) for loop in loops] != [204, 74, 42, 42]:
+        raise ValueError("unexpected borders: not the topology of ICT-FaceKit's face")
+    eyes = sorted(loops[2:], key=lambda loop: float(source.neutral[loop, 0].mean()))
+    patches = []
+    triangles = [source.triangles]
+    next_vertex = FACE_VERTICES
+    for loop, rows in ((eyes[0], _EYE_ROWS), (eyes[1], _EYE_ROWS), (loops[1], _MOUTH_ROWS)):
+        patch = close_opening(source.neutral, loop, rows)
+        if rows == _EYE_ROWS:
+            flat = patch.weights @ source.neutral
+            ball = heights_on_surface(flat[:, :2], source.eyeballs, source.eyeball_triangles)
+            bulge = np.maximum(np.nan_to_num(ball, nan=-np.inf) - flat[:, 2], 0.0)
+            patch = patch._replace(bulge_mm=bulge)
+        new = patch.triangles >= FACE_VERTICES
+        triangles.append(patch.triangles + np.where(new, next_vertex - FACE_VERTICES, 0))
+        next_vertex += patch.weights.shape[0]
+        patches.append(patch)
+    return patches, np.concatenate(triangles).astype(np.int32)
+
+
+def _extended(modes: Array, patches: list[Patch]) -> Array:
+    """Modes (k, 9409, 3) with the patches' vertices -> basis (n, 3, k)."""
+    return np.stack([np.vstack([m, *(p.extend(m) for p in patches)]) for m in modes], axis=2)
+
+
+def _patch_masks(patches: list[Patch]) -> tuple[Array, Array]:
+    sizes = [p.weights.shape[0] for p in patches]
+    owner = np.repeat([-1, 0, 1, 2], [FACE_VERTICES, *sizes])
+    return (owner == 0) | (owner == 1), owner == 2
+
+
+def _irises() -> tuple[slice, slice]:
+    """Of `IctSource.eyeballs`: right and left iris (each eye: 770 sclera, 800 iris)."""
+    return slice(2340, 3140), slice(770, 1570)
+
+
+def _chart(source: IctSource, patches: list[Patch], vertices: Array, triangles: Array) -> Array:
+    """The model's own chart with the eyes, closed slits in it, opened."""
+    uv = np.vstack([source.uv, *(p.weights @ source.uv for p in patches)])
+    eyeballs, _ = _patch_masks(patches)
+    sides = vertices[:, 0] < 0
+    for side in (sides, ~sides):
+        centre = uv[eyeballs & side].mean(axis=0)
+        reach = np.linalg.norm((uv - centre) / [0.075, 0.05], axis=1)
+        uv = relax_chart(uv, vertices, triangles, reach < 1.0)
+    if np.any(signed_areas(uv, triangles) <= 0):
+        raise ValueError("the chart has flipped triangles: not the UV layout of ICT-FaceKit")
+    return uv
+
+
+def _read_npz(file: Path) -> IctSource:
+    try:
+        with np.load(file) as archive:
+            data = {name: archive[name] for name in archive.files}
+        place = {int(v): i for i, v in enumerate(data["source_vertex_index"])}
+        face = np.array([place[i] for i in range(FACE_VERTICES)])
+        ball = np.array([place[i] for i in range(*EYEBALL_VERTICES)])
+        quads, quads_uv = data["faces"], data["faces_uv"]
+        original = np.where(quads >= 0, data["source_vertex_index"][quads], -1)
+        return _cut(
+            _MM_PER_UNIT * data["neutral"][face].astype(np.float64),
+            _MM_PER_UNIT * data["neutral"][ball].astype(np.float64),
+            {
+                str(n): _MM_PER_UNIT * mode[face].astype(np.float64)
+                for kind in ("identity", "expression")
+                for n, mode in zip(data[f"{kind}_names"], data[kind], strict=True)
+            },
+            (original, quads_uv, data["uv"]),
+            data["landmarks_multipie68"],
+        )
+    except (KeyError, IndexError, OSError, ValueError) as error:
+        raise ValueError(f"{file} is no archive of ICT-FaceKit modes: {error}") from None
+
+
+def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...]) -> IctSource:
+    positions, uv, quads, quads_uv = _read_obj(neutral_file)
+    if len(positions) < EYEBALL_VERTICES[1] or uv is None:
+        raise ValueError(f"{neutral_file}: not ICT-FaceKit's generic mesh")
+    try:
+        landmarks = json.loads(index_file.read_text())["idx_to_landmark_verts"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{index_file}: no field 'idx_to_landmark_verts' ({error})") from None
+    modes = {}
+    for file in mode_files:
+        shape = _read_obj(file, only_vertices=True)[0]
+        if len(shape) != len(positions):
+            raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(positions)}")
+        modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:FACE_VERTICES]
+    return _cut(
+        _MM_PER_UNIT * positions[:FACE_VERTICES],
+        _MM_PER_UNIT * positions[slice(*EYEBALL_VERTICES)],
+        modes,
+        (quads, quads_uv, uv),
+        np.array(landmarks),
+    )
+
+
+def _cut(
+    neutral: Array,
+    eyeballs: Array,
+    modes: dict[str, Array],
+    polygons: tuple[Array, Array, Array],
+    landmarks: Array,
+) -> IctSource:
+    """Sort out faces and modes; `polygons` are vertex quads, chart quads and chart points."""
+    quads, quads_uv, points_uv = polygons
+    of_face = np.all(quads < FACE_VERTICES, axis=1)
+    low, high = EYEBALL_VERTICES
+    of_eyes = np.all((quads < 0) | ((quads >= low) & (quads < high)), axis=1)
+    face, face_uv = quads[of_face], quads_uv[of_face]
+    uv = np.zeros((FACE_VERTICES, 2))
+    uv[face[face >= 0]] = points_uv[face_uv[face >= 0]]
+    groups = {True: [n for n in modes if n.startswith("identity")]}
+    groups[False] = [n for n in modes if not n.startswith("identity")]
+    identity, expression = (
+        np.array([modes[n] for n in groups[kind]]).reshape(-1, FACE_VERTICES, 3)
+        for kind in (True, False)
+    )
+    return IctSource(
+        neutral=neutral,
+        identity=identity,
+        identity_names=tuple(groups[True]),
+        expression=expression,
+        expression_names=tuple(groups[False]),
+        triangles=_triangulated(face),
+        uv=uv,
+        landmarks68=landmarks.astype(np.int32),
+        eyeballs=eyeballs,
+        eyeball_triangles=_triangulated(np.where(quads >= 0, quads - low, -1)[of_eyes]),
+    )
+
+
+def _triangulated(quads: Array) -> Array:
+    """Split quads (k, 4), of which -1 in the last place makes triangles, keeping their order."""
+    both = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+    return both[np.all(both >= 0, axis=1)].astype(np.int32)
+
+
+def _read_obj(
+    file: Path, only_vertices: bool = False
+) -> tuple[Array, Array | None, Array, Array]:
+    """Vertices, chart points and quads exactly in the file's order, merging nothing."""
+    positions: list[str] = []
+    points_uv: list[str] = []
+    corners: list[list[str]] = []
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                kind, _, rest = line.partition(" ")
+                if kind == "v":
+                    positions.append(rest)
+                elif kind == "vt" and not only_vertices:
+                    points_uv.append(rest)
+                elif kind == "f" and not only_vertices:
+                    corners.append(rest.split())
+        shape = np.array([row.split()[:3] for row in positions], dtype=np.float64)
+        uv = np.array([row.split()[:2] for row in points_uv], dtype=np.float64)
+        quads = np.full((len(corners), 4, 2), -1, dtype=np.int64)
+        for row, corner in zip(quads, corners, strict=True):
+            row[: len(corner)] = [[int(i) - 1 for i in one.split("/")[:2]] for one in corner]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: no readable OBJ file ({error})") from None
+    if shape.ndim != 2:
+        raise ValueError(f"{file}: no vertices")
+    return shape, (uv if len(uv) else None), quads[..., 0], quads[..., 1]
