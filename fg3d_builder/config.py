@@ -136,6 +136,9 @@ class RegistrationConfig:
     robust_sigma_mm: residuals well beyond it lose their weight.
     rotation_weight: gamma of Amberg's G, linear part against translation.
     tolerance_mm: a level ends when the mean vertex step falls below it.
+    edge_sigma_mm: residuals of edge points well beyond it lose their weight.
+    unseen_stiffness: floor of the stiffness where the camera sees nothing.
+    solver: "cholmod", or "superlu" where scikit-sparse cannot be installed.
     """
 
     levels: tuple[StiffnessLevel, ...] = (
@@ -150,6 +153,9 @@ class RegistrationConfig:
     robust_sigma_mm: float = 3.0
     rotation_weight: float = 1.0
     tolerance_mm: float = 0.02
+    edge_sigma_mm: float = 4.0
+    unseen_stiffness: float = 10.0
+    solver: str = "cholmod"
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,8 @@ class ShardConfig:
     samples_per_shard: base images per shard file.
     image_size: of the square crop in pixels.
     crop_margin: face box is enlarged by this factor.
+    image_format: "jpeg" (quality 95, no chroma subsampling) or "png" (lossless, six times
+        the size on camera images).
     test_fraction, split_salt: a subject is in the test set when a hash of its name and the
         salt falls below the fraction, so adding subjects moves nobody.
     """
@@ -166,6 +174,7 @@ class ShardConfig:
     samples_per_shard: int = 512
     image_size: int = 256
     crop_margin: float = 1.25
+    image_format: str = "jpeg"
     test_fraction: float = 0.1
     split_salt: str = "fg3d"
 
@@ -194,6 +203,12 @@ def digest(*parts: Any) -> str:
     """Return 12 hexadecimal digits that identify configs, strings and numbers together."""
     text = json.dumps([_plain(p) for p in parts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def to_table(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain JSON values; `from_table` reads them back."""
+    table: dict[str, Any] = _plain(config)
+    return table
 
 
 def load_preset(path: str | Path) -> BuildConfig:

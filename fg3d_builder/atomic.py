@@ -1,0 +1,64 @@
+"""Files that are there completely or not at all, whenever the process is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PART_SUFFIX = ".part"
+"""Ends the names of files that are being written; such a file is never read."""
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it there when the block ends without error.
+
+    The name holds host and process number, so that two machines that write the same product
+    on a shared file system do not write into each other's file; both then rename a whole
+    file with the same content.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    name = f".{target.name}.{socket.gethostname()}.{os.getpid()}{PART_SUFFIX}"
+    temporary = target.with_name(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a whole file or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write JSON with sorted keys, so that equal values give equal bytes."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def point_link(link: Path, target_name: str) -> None:
+    """Let the symbolic link `link` point at its sibling `target_name`, in one step."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}{PART_SUFFIX}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target_name)
+    os.replace(temporary, link)
+
+
+def _sync(path: Path) -> None:
+    """Ask the file system to keep what was written, also over a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

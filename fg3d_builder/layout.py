@@ -1,0 +1,199 @@
+"""The one authority on paths: where each stage's product of a build lives.
+
+::
+
+    ROOT/
+      work/
+        config-<digest>.json             the configuration, frozen when the build starts
+        index-<digest>.json              which captures there are, cut into chunks
+        facemodel-<digest>.h5
+        <stage>-<digest>/
+          chunk-00003-<digest>.h5        records and failures of one chunk of captures
+          chunk-00003-<digest>.json      seconds per capture; decides nothing
+          failures/<capture id>.png
+        plan-<digest>.json               which capture goes into which shard
+      dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
+      dataset -> dataset-<digest>        the newest complete one
+      report/index.html, report/pictures/
+
+A stage's digest covers its configuration, the version of its code and the digests of the
+stages before it; a chunk's digest covers its captures: their source's configuration and the
+size and time of their files. So whatever changes, a stale product is never taken for a
+current one, and what did not change is not built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
+
+STAGES = ("captures", "landmarks", "fitting", "registration")
+"""The stages that work chunk by chunk, in order."""
+
+STAGE_VERSIONS = {
+    "captures": 1,
+    "facemodel": 1,
+    "landmarks": 1,
+    "fitting": 1,
+    "registration": 1,
+    "shards": 1,
+}
+"""Raise a stage's number when its code gives other results for the same input."""
+
+
+@dataclass(frozen=True)
+class BuildLayout:
+    """Paths of one build.
+
+    Attributes
+    ----------
+    root : Path
+    config : BuildConfig
+    """
+
+    root: Path
+    config: BuildConfig
+
+    @property
+    def work(self) -> Path:
+        """Folder of everything that is not for the user of the dataset."""
+        return self.root / "work"
+
+    @property
+    def lock(self) -> Path:
+        """File that names the process that builds here."""
+        return self.root / "build.lock"
+
+    @property
+    def config_digest(self) -> str:
+        """Identity of the whole configuration."""
+        return digest(self.config)
+
+    @property
+    def config_file(self) -> Path:
+        """JSON of the frozen configuration; tasks get the root and its digest only."""
+        return config_file(self.root, self.config_digest)
+
+    @property
+    def index(self) -> Path:
+        """JSON list of the chunks and their captures."""
+        return self.work / f"index-{digest(self.config.sources, self.config.chunk_size)}.json"
+
+    @property
+    def facemodel(self) -> Path:
+        """The build's own copy of the face model file."""
+        return self.work / f"facemodel-{self.facemodel_digest}.h5"
+
+    @cached_property
+    def facemodel_digest(self) -> str:
+        """Identity of the face model: its configuration, and its content where it is a file."""
+        return digest(STAGE_VERSIONS["facemodel"], facemodel_identity(self.config.facemodel))
+
+    def stage_digest(self, stage: str) -> str:
+        """Identity of a stage's products; see the module's docstring."""
+        config, version = self.config, STAGE_VERSIONS[stage]
+        if stage == "captures":
+            # What is captured stands in the chunks' digests; the model is drawn from by the
+            # synthetic source.
+            return digest(stage, version, STAGE_VERSIONS["facemodel"])
+        if stage == "landmarks":
+            return digest(stage, version, self.stage_digest("captures"), config.landmarks)
+        if stage == "fitting":
+            before = self.stage_digest("landmarks")
+            return digest(stage, version, before, self.facemodel_digest, config.fit)
+        if stage == "registration":
+            return digest(stage, version, self.stage_digest("fitting"), config.registration)
+        if stage == "shards":
+            return digest(stage, version, self.stage_digest("registration"), config.shards)
+        raise ValueError(f"unknown stage '{stage}'")
+
+    def stage_folder(self, stage: str) -> Path:
+        """Folder of a chunked stage's products."""
+        return self.work / f"{stage}-{self.stage_digest(stage)}"
+
+    def product(self, stage: str, chunk: str) -> Path:
+        """HDF5 file with the records and failures of one chunk."""
+        return self.stage_folder(stage) / f"{chunk}.h5"
+
+    def seconds(self, stage: str, chunk: str) -> Path:
+        """JSON file with the seconds that each capture of a chunk took."""
+        return self.stage_folder(stage) / f"{chunk}.json"
+
+    def failure_picture(self, stage: str, capture_id: str) -> str:
+        """Path of a failure's PNG, relative to the stage's folder (`Failure.picture`)."""
+        return f"failures/{capture_id}.png"
+
+    def dataset_digest(self, chunks: list[str]) -> str:
+        """Identity of a dataset: how it is made, and of which chunks."""
+        return digest(self.stage_digest("shards"), chunks)
+
+    def plan(self, dataset_digest: str) -> Path:
+        """JSON file that says which capture goes into which shard."""
+        return self.work / f"plan-{dataset_digest}.json"
+
+    def dataset(self, dataset_digest: str) -> Path:
+        """Folder of one dataset."""
+        return self.root / f"dataset-{dataset_digest}"
+
+    @property
+    def dataset_link(self) -> Path:
+        """Symbolic link to the newest complete dataset."""
+        return self.root / "dataset"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.root / "report"
+
+    @property
+    def report_page(self) -> Path:
+        """The page to open."""
+        return self.report / "index.html"
+
+    def report_rows(self, chunk: str) -> Path:
+        """JSON file with the report's figures of one chunk."""
+        name = f"report-{digest(STAGE_VERSIONS, self.stage_digest('registration'))}"
+        return self.work / name / f"{chunk}.json"
+
+    def report_picture(self, capture_id: str) -> str:
+        """Path of a capture's contact sheet, relative to the report's folder."""
+        return f"pictures/{capture_id}.jpg"
+
+
+def config_file(root: Path, config_digest: str) -> Path:
+    """Where a build keeps its frozen configuration."""
+    return root / "work" / f"config-{config_digest}.json"
+
+
+def default_root(config: BuildConfig) -> Path:
+    """Where a build goes unless told otherwise, relative to the current folder."""
+    return Path("build") / config.name
+
+
+def facemodel_identity(config: FaceModelConfig) -> str:
+    """Digest of a face model's configuration and, where it names a file, of its content."""
+    file = Path(config.model)
+    content = ""
+    if config.model.endswith((".h5", ".hdf5")) and file.is_file():
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+    return digest(config, content)
+
+
+def fingerprint(location: str) -> str:
+    """Digest of names, sizes and times of the files at a capture's location.
+
+    A location that is no path, such as a seed, stands for itself.
+    """
+    path = Path(location)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.is_file())
+    elif path.is_file():
+        files = [path]
+    else:
+        return digest(location)
+    stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return digest(location, stats)

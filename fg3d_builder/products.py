@@ -1,0 +1,202 @@
+"""Stage products on disk: the records and failures of one chunk of captures in one file.
+
+A product is an HDF5 file whose user block (the first 512 bytes, which HDF5 leaves alone)
+holds the SHA-256 and the length of everything behind it. So a file is known to be whole
+before anything in it is believed, and any HDF5 tool can still open it. Nothing in a product
+depends on when, where or by which process it was written: equal records give equal bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import cv2
+import h5py
+import numpy as np
+
+from fg3d_builder.atomic import write_bytes
+from fg3d_builder.records import Array, Failure
+
+SCHEMA = "fg3d-product-1"
+_USER_BLOCK = 512
+_SINGLE_AT_REST = frozenset({"vertices_cam_mm", "shape_obj_mm", "coarse_obj_mm"})
+"""Per-vertex fields of double precision in solvers that are stored in single precision."""
+
+_PACK_FROM_BYTES = 100_000
+
+T = TypeVar("T")
+
+
+class ProductError(Exception):
+    """A product is damaged or belongs to something else; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Product(Generic[T]):
+    """Content of a product.
+
+    Attributes
+    ----------
+    records : dict of str to T
+        By capture id, in the chunk's order.
+    failures : tuple of Failure
+    """
+
+    records: dict[str, T]
+    failures: tuple[Failure, ...]
+
+
+def write_product(
+    path: Path,
+    stage: str,
+    digest: str,
+    records: Mapping[str, Any],
+    failures: Sequence[Failure] = (),
+) -> None:
+    """Write the records of one chunk, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    stage, digest : str
+        Stored; `read_product` refuses a file that has others.
+    records : mapping of capture id to a dataclass of `fg3d_builder.records`
+    failures : sequence of Failure
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", userblock_size=_USER_BLOCK) as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["stage"] = stage
+        file.attrs["digest"] = digest
+        file.attrs["order"] = json.dumps(list(records))
+        table = json.dumps([dataclasses.asdict(f) for f in failures], sort_keys=True)
+        file["failures"] = np.frombuffer(table.encode(), np.uint8)
+        for capture_id, record in records.items():
+            _write_record(file.create_group(f"records/{capture_id}"), record)
+    body = buffer.getvalue()[_USER_BLOCK:]
+    write_bytes(path, _seal(body) + body)
+
+
+def read_product(path: Path, stage: str, digest: str, kind: type[T]) -> Product[T]:
+    """Read a product of records of type `kind`, after checking that it is whole.
+
+    Raises
+    ------
+    FileNotFoundError
+    ProductError
+        Damaged (the file is then removed, so that another run makes it again), or written by
+        another stage or configuration.
+    """
+    data = path.read_bytes()
+    if not _is_whole(data):
+        path.unlink()
+        raise ProductError(f"{path} was damaged and has been removed; run the build again")
+    with h5py.File(io.BytesIO(data), "r") as file:
+        for name, wanted in (("schema", SCHEMA), ("stage", stage), ("digest", digest)):
+            if file.attrs.get(name) != wanted:
+                found = file.attrs.get(name)
+                raise ProductError(f"{path}: {name} is '{found}', wanted '{wanted}'")
+        order = json.loads(file.attrs["order"])
+        records = {i: _read_record(file[f"records/{i}"], kind) for i in order}
+        table = json.loads(file["failures"][()].tobytes().decode())
+    return Product(records, tuple(Failure(**row) for row in table))
+
+
+def is_complete(path: Path) -> bool:
+    """Tell cheaply whether a product is there in its full length."""
+    try:
+        with path.open("rb") as file:
+            head = _header(file.read(_USER_BLOCK))
+        return head is not None and path.stat().st_size == _USER_BLOCK + head[1]
+    except OSError:
+        return False
+
+
+def _seal(body: bytes) -> bytes:
+    text = f"{SCHEMA} sha256={hashlib.sha256(body).hexdigest()} bytes={len(body)}\n"
+    return text.encode().ljust(_USER_BLOCK, b"\0")
+
+
+def _header(block: bytes) -> tuple[str, int] | None:
+    """Return (SHA-256, length of the body) from a user block, or None."""
+    words = block.rstrip(b"\0").decode("ascii", "replace").split()
+    if len(words) != 3 or words[0] != SCHEMA or not words[2].startswith("bytes="):
+        return None
+    return words[1].removeprefix("sha256="), int(words[2].removeprefix("bytes="))
+
+
+def _is_whole(data: bytes) -> bool:
+    head, body = _header(data[:_USER_BLOCK]), memoryview(data)[_USER_BLOCK:]
+    return head == (hashlib.sha256(body).hexdigest(), len(body))
+
+
+def _write_record(group: h5py.Group, record: Any) -> None:
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if value is None:
+            continue
+        if is_dataclass(value):
+            _write_record(group.create_group(item.name), value)
+        elif isinstance(value, np.ndarray):
+            _write_array(group, item.name, value)
+        elif isinstance(value, tuple):
+            rows = [dataclasses.astuple(row) for row in value]
+            group.create_dataset(item.name, data=np.array(rows, "<f8"))
+        else:
+            group.attrs[item.name] = value
+
+
+def _write_array(group: h5py.Group, name: str, value: Array) -> None:
+    if name == "rgb":
+        done, png = cv2.imencode(".png", value[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        if not done:
+            raise ValueError(f"rgb image of shape {value.shape} cannot be written as PNG")
+        group.create_dataset(name, data=png.reshape(-1))
+        return
+    stored = value.astype("<f4") if name in _SINGLE_AT_REST else value
+    options: dict[str, Any] = {}
+    if stored.nbytes > _PACK_FROM_BYTES:
+        options = {"chunks": stored.shape, "compression": "gzip", "compression_opts": 1}
+    dataset = group.create_dataset(name, data=stored, shuffle=bool(options), **options)
+    dataset.attrs["dtype"] = value.dtype.str
+
+
+def _read_record(group: h5py.Group, kind: type[T]) -> T:
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _read_field(group, name, hints[name]) for name in hints})
+
+
+def _read_field(group: h5py.Group, name: str, hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        if name not in group and name not in group.attrs:
+            return None
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    if is_dataclass(hint):
+        return _read_record(group[name], typing.cast(type, hint))
+    if typing.get_origin(hint) is tuple:
+        row_kind = typing.get_args(hint)[0]
+        return tuple(_row(row_kind, row) for row in group[name][()])
+    if hint in (str, int, float, bool):
+        return hint(group.attrs[name])
+    if name == "rgb":
+        bgr = cv2.imdecode(group[name][()], cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise ProductError(f"{group.file.filename}: {group.name}/rgb is no image")
+        return np.ascontiguousarray(bgr[..., ::-1])
+    return group[name][()].astype(group[name].attrs["dtype"], copy=False)
+
+
+def _row(kind: type, values: Array) -> Any:
+    """Make a flat record of numbers, each of the type that its field declares."""
+    hints = typing.get_type_hints(kind)
+    pairs = zip(fields(kind), values, strict=True)
+    return kind(*(hints[f.name](value) for f, value in pairs))

@@ -1,0 +1,81 @@
+"""Paths of a build: what changes a stage's identity, and what must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from fg3d_builder.config import (
+    BuildConfig,
+    FaceModelConfig,
+    FitConfig,
+    LandmarkConfig,
+    RegistrationConfig,
+    ShardConfig,
+    SourceConfig,
+)
+from fg3d_builder.layout import STAGES, BuildLayout, default_root, fingerprint
+
+CHAIN = (*STAGES, "shards")
+
+
+def digests(config: BuildConfig) -> list[str]:
+    layout = BuildLayout(Path("root"), config)
+    return [layout.stage_digest(stage) for stage in CHAIN]
+
+
+def first_change(changed: BuildConfig) -> str:
+    """Name the first stage whose digest differs; all later ones must differ as well."""
+    same = [a == b for a, b in zip(digests(BuildConfig()), digests(changed), strict=True)]
+    first = same.index(False)
+    assert not any(same[first:])
+    return CHAIN[first]
+
+
+def test_a_change_reaches_its_stage_and_all_later_ones() -> None:
+    base = BuildConfig()
+    assert first_change(replace(base, landmarks=LandmarkConfig(min_confidence=0.4))) == "landmarks"
+    assert first_change(replace(base, facemodel=FaceModelConfig("ict", "x"))) == "fitting"
+    assert first_change(replace(base, fit=FitConfig(iterations=3))) == "fitting"
+    changed = replace(base, registration=RegistrationConfig(tolerance_mm=0.1))
+    assert first_change(changed) == "registration"
+    assert first_change(replace(base, shards=ShardConfig(image_size=128))) == "shards"
+
+
+def test_name_failure_rate_and_sources_move_no_stage() -> None:
+    """A new source brings new chunks; those of the others stay what they were."""
+    base = digests(BuildConfig())
+    assert digests(BuildConfig(name="other", max_failure_rate=0.1)) == base
+    assert digests(BuildConfig(sources=(SourceConfig(), SourceConfig(seed=1)))) == base
+
+
+def test_model_file_is_known_by_its_content(tmp_path: Path) -> None:
+    file = tmp_path / "model.h5"
+    file.write_bytes(b"one")
+    config = BuildConfig(facemodel=FaceModelConfig(str(file)))
+    before = BuildLayout(tmp_path, config).facemodel_digest
+    assert BuildLayout(tmp_path, config).facemodel_digest == before
+    file.write_bytes(b"two")
+    assert BuildLayout(tmp_path, config).facemodel_digest != before
+
+
+def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
+    (tmp_path / "color.png").write_bytes(b"1")
+    before = fingerprint(str(tmp_path))
+    assert fingerprint(str(tmp_path)) == before
+    (tmp_path / "color.png").write_bytes(b"22")
+    assert fingerprint(str(tmp_path)) != before
+    assert fingerprint("seed 3") != fingerprint("seed 4")
+
+
+def test_every_product_lies_under_the_root() -> None:
+    layout = BuildLayout(Path("root"), BuildConfig())
+    paths = [layout.index, layout.facemodel, layout.config_file, layout.dataset_link, layout.lock]
+    paths += [layout.product(stage, "chunk-00000-x") for stage in STAGES]
+    paths += [layout.plan("d"), layout.dataset("d"), layout.report_page, layout.report_rows("c")]
+    assert all(path.is_relative_to("root") for path in paths)
+    assert len(set(paths)) == len(paths)
+
+
+def test_default_root_is_named_after_the_build() -> None:
+    assert default_root(BuildConfig(name="demo")) == Path("build/demo")

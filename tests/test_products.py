@@ -1,0 +1,159 @@
+"""Stage products: what is written is read back, and damage is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fg3d_builder.products import ProductError, is_complete, read_product, write_product
+from fg3d_builder.records import (
+    Capture,
+    CaptureTruth,
+    Failure,
+    IterationRecord,
+    Landmarks,
+    Pose,
+    Registration,
+)
+from fg3d_builder.rendering.pose import rotation_from_angles
+
+FAILURE = Failure("b", "s", "captures", "no_depth", "b: no pixel has a depth", "failures/b.png")
+
+
+def make_capture(seed: int = 0, vertices: int = 9000) -> Capture:
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(400, 900, (48, 64)).astype(np.float32)
+    depth[:5] = np.nan
+    pose = Pose(1.0, rotation_from_angles(3, 10, -2), np.array([1.0, 2.0, 600.0]))
+    truth = CaptureTruth(
+        "0123456789abcdef",
+        rng.normal(size=(vertices, 3)).astype(np.float32),
+        rng.normal(size=(vertices, 3)).astype(np.float32),
+        pose,
+        rng.uniform(size=vertices) > 0.5,
+    )
+    landmarks = Landmarks("ibug68", rng.uniform(0, 60, (68, 2)), rng.uniform(size=68), "annotation")
+    return Capture(
+        capture_id=f"capture-{seed}",
+        subject_id="Zoë",
+        source="synthetic",
+        rgb=rng.integers(0, 256, (48, 64, 3), dtype=np.uint8),
+        depth_mm=depth,
+        intrinsics=np.array([[900.0, 0, 31.5], [0, 900, 23.5], [0, 0, 1]]),
+        landmarks=landmarks,
+        truth=truth,
+    )
+
+
+def make_registration(seed: int = 0, vertices: int = 9000) -> Registration:
+    rng = np.random.default_rng(seed)
+    shape = rng.normal(size=(vertices, 3)) * 50
+    pose = Pose(1.02, rotation_from_angles(3, 10, -2), np.array([1.0, 2.0, 600.0]))
+    error = rng.uniform(0, 2, vertices)
+    error[::7] = np.nan
+    return Registration(
+        topology_hash="0123456789abcdef",
+        vertices_cam_mm=pose.cam_from_obj(shape),
+        pose=pose,
+        shape_obj_mm=shape,
+        coarse_obj_mm=shape + 0.3,
+        alpha_id=rng.normal(size=80),
+        alpha_exp=rng.normal(size=50),
+        visible=rng.uniform(size=vertices) > 0.5,
+        confidence=rng.uniform(size=vertices),
+        surface_error_mm=error,
+        landmark_error_px=1.25,
+        quality=0.75,
+        converged=True,
+        history=(
+            IterationRecord(0, 50.0, 4000, 1.5, 2.5, 0.4),
+            IterationRecord(1, 8.0, 1, 1, 2, 3),
+        ),
+    )
+
+
+def assert_same(a: Any, b: Any, tolerance: float) -> None:
+    assert type(a) is type(b)
+    if dataclasses.is_dataclass(a):
+        for item in dataclasses.fields(a):
+            assert_same(getattr(a, item.name), getattr(b, item.name), tolerance)
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=0)
+    else:
+        assert a == b
+
+
+def test_capture_comes_back_bit_by_bit(tmp_path: Path) -> None:
+    captures = {f"capture-{i}": make_capture(i) for i in (2, 0)}
+    write_product(tmp_path / "c.h5", "captures", "d1", captures, [FAILURE])
+    product = read_product(tmp_path / "c.h5", "captures", "d1", Capture)
+    assert list(product.records) == ["capture-2", "capture-0"]
+    assert product.failures == (FAILURE,)
+    for key, capture in captures.items():
+        assert_same(product.records[key], capture, 0.0)
+
+
+def test_capture_without_optional_parts(tmp_path: Path) -> None:
+    capture = dataclasses.replace(make_capture(), landmarks=None, truth=None)
+    write_product(tmp_path / "c.h5", "captures", "d1", {"a": capture})
+    back = read_product(tmp_path / "c.h5", "captures", "d1", Capture).records["a"]
+    assert back.landmarks is None
+    assert back.truth is None
+
+
+def test_registration_comes_back_in_single_precision(tmp_path: Path) -> None:
+    registration = make_registration()
+    write_product(tmp_path / "r.h5", "registration", "d1", {"a": registration})
+    back = read_product(tmp_path / "r.h5", "registration", "d1", Registration).records["a"]
+    # 1e-4 mm is single precision at the 700 mm of a camera-frame vertex.
+    assert_same(back, registration, 1e-4)
+    assert_same(back.pose, registration.pose, 0.0)
+    assert_same(back.alpha_id, registration.alpha_id, 0.0)
+
+
+def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("one.h5", "two.h5"):
+        write_product(tmp_path / name, "captures", "d1", {"a": make_capture()}, [FAILURE])
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+def test_truncated_file_is_not_complete_and_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    write_product(path, "captures", "d1", {"a": make_capture()})
+    assert is_complete(path)
+    data = path.read_bytes()
+    for length in (0, 10, 512, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        assert not is_complete(path)
+        with pytest.raises(ProductError, match=r"c\.h5 was damaged"):
+            read_product(path, "captures", "d1", Capture)
+        assert not path.exists()
+
+
+def test_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    write_product(path, "captures", "d1", {"a": make_capture()})
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ProductError, match="damaged"):
+        read_product(path, "captures", "d1", Capture)
+
+
+def test_product_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    write_product(path, "captures", "d1", {"a": make_capture()})
+    with pytest.raises(ProductError, match="digest is 'd1', wanted 'd2'"):
+        read_product(path, "captures", "d2", Capture)
+    with pytest.raises(ProductError, match="stage"):
+        read_product(path, "landmarks", "d1", Capture)
+    assert path.exists()
+
+
+def test_missing_product_is_not_complete(tmp_path: Path) -> None:
+    assert not is_complete(tmp_path / "none.h5")
