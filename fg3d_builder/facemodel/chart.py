@@ -1,4 +1,4 @@
-"""Relaxing a part of a UV chart by mean-value coordinates (Floater 2003)."""
+"""Flattening a sheet, or relaxing a part of its chart, by mean-value coordinates (Floater 2003)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
+from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.records import Array
+from fg3d_builder.rendering.geometry import undirected_edges
 
 
 def relax_chart(uv: Array, vertices: Array, triangles: Array, free: Array) -> Array:
@@ -35,6 +37,36 @@ def relax_chart(uv: Array, vertices: Array, triangles: Array, free: Array) -> Ar
     out = np.array(uv, dtype=np.float64)
     out[inner] = np.column_stack([solve(right[:, 0]), solve(right[:, 1])])
     return out
+
+
+def disk_chart(vertices: Array, triangles: Array) -> Array:
+    """Return (n, 2) coordinates in [0, 1] that map a sheet with one border into a circle.
+
+    The border goes to the circle by arc length, the rest follows by mean-value coordinates,
+    which on a convex border have no flips. Up stays up.
+
+    Raises
+    ------
+    ValueError
+        Where the mesh has no border or several, or is not one piece.
+    """
+    loops = border_loops(triangles)
+    corners = np.unique(triangles)
+    euler = len(corners) - len(undirected_edges(triangles)) + len(triangles)
+    if len(loops) != 1 or euler != 1 or len(corners) != len(vertices):
+        raise ValueError(f"not one sheet with one border: {len(loops)} borders, Euler {euler}")
+    loop = loops[0]
+    ring = vertices[loop]
+    length = np.linalg.norm(np.roll(ring, -1, axis=0) - ring, axis=1)
+    turn = 2 * np.pi * np.concatenate([[0.0], np.cumsum(length)[:-1]]) / length.sum()
+    seen = ring[:, :2] - ring[:, :2].mean(axis=0)
+    # The rotation that brings the circle closest to the border as seen from the front.
+    offset = np.angle(np.sum((seen[:, 0] + 1j * seen[:, 1]) * np.exp(-1j * turn)))
+    uv = np.full((len(vertices), 2), 0.5)
+    uv[loop] += 0.5 * np.column_stack([np.cos(turn + offset), np.sin(turn + offset)])
+    free = np.ones(len(vertices), dtype=bool)
+    free[loop] = False
+    return np.clip(relax_chart(uv, vertices, triangles, free), 0.0, 1.0)
 
 
 def mean_value_weights(vertices: Array, triangles: Array) -> sp.csr_matrix:

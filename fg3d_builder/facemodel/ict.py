@@ -177,7 +177,7 @@ def model_from_source(source: IctSource) -> FaceModel:
 
 def vertex_embedding(vertex_index: Array, triangles: Array) -> Embedding:
     """Return the embedding whose point ``i`` is the vertex ``vertex_index[i]``."""
-    first = {}
+    first: dict[int, tuple[int, int]] = {}
     for t, corners in enumerate(triangles.tolist()):
         for corner, vertex in enumerate(corners):
             first.setdefault(vertex, (t, corner))
@@ -327,9 +327,7 @@ def _triangulated(quads: Array) -> Array:
     return both[np.all(both >= 0, axis=1)].astype(np.int32)
 
 
-def _read_obj(
-    file: Path, only_vertices: bool = False
-) -> tuple[Array, Array | None, Array, Array]:
+def _read_obj(file: Path, only_vertices: bool = False) -> tuple[Array, Array | None, Array, Array]:
     """Vertices, chart points and quads exactly in the file's order, merging nothing."""
     positions: list[str] = []
     points_uv: list[str] = []

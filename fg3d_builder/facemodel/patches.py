@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +92,7 @@ def close_opening(vertices: Array, loop: Array, rows: int) -> Patch:
         middle = n + row * columns + np.arange(columns)
         lines.append(np.concatenate([upper[:1], middle, upper[-1:]]))
     lines.append(lower)
-    triangles = np.concatenate([_strip(a, b) for a, b in zip(lines, lines[1:], strict=False)])
+    triangles = np.concatenate([_strip(a, b) for a, b in pairwise(lines)])
     height = np.asarray((upper_weights - lower_weights).mean(axis=0)).ravel()
     opening = height / float(height @ vertices[:, 1])
     return Patch(weights, np.zeros(rows * columns), opening, triangles.astype(np.int32))

@@ -6,10 +6,12 @@ hold for any front sheet in the object frame that has the iBUG-68 points.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.csgraph
-from scipy.spatial import cKDTree
+from scipy.spatial import ConvexHull, cKDTree
 
 from fg3d_builder.facemodel.model import PARTS
 from fg3d_builder.records import Array
@@ -128,11 +130,11 @@ def contour_lines(vertices: Array, triangles: Array, landmarks: Array) -> tuple[
         end = origin + 1.3 * (jaw - origin)
         along = (end - start) / np.linalg.norm(end - start)
         aside = np.abs((flat - start) @ np.array([-along[1], along[0]]))
-        cost = length * (1.0 + (aside[edges].sum(axis=1) / (0.02 * unit)) ** 2)
+        cost = length * (1.0 + (aside[edges].sum(axis=1) / (0.04 * unit)) ** 2)
         graph = sp.coo_matrix((cost, (edges[:, 0], edges[:, 1])), shape=(len(flat),) * 2)
         stops = [int(tree.query(point)[1]) for point in (start, jaw, end)]
         line: list[int] = []
-        for a, b in zip(stops, stops[1:], strict=False):
+        for a, b in pairwise(stops):
             line += _path(graph.tocsr(), a, b)[: None if b == stops[-1] else -1]
         lines.append(np.array(list(dict.fromkeys(line)), dtype=np.int32))
     return tuple(lines)
@@ -208,8 +210,6 @@ def distance_to_polyline(points: Array, line: Array) -> Array:
 
 def convex_hull(points: Array) -> Array:
     """Return the corners of the convex hull of 2D points, counter-clockwise."""
-    from scipy.spatial import ConvexHull
-
     return np.asarray(points[ConvexHull(points).vertices])
 
 
