@@ -1,0 +1,71 @@
+"""Whether a face that was found in the colour image is also there in the depth image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.records import Array, Capture, Landmarks
+
+MIN_DEPTH_SHARE = 0.5
+"""Of the face's pixels; less cannot be registered."""
+
+_MIN_USED = 0.1
+
+
+def face_box(landmarks: Landmarks) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) in pixels of the usable landmarks.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_face"`` where no landmark has any confidence.
+    """
+    points = _used(landmarks)
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def face_hull(landmarks: Landmarks, height: int, width: int) -> Array:
+    """Return the (H, W) bool mask of the convex hull of the usable landmarks."""
+    hull = cv2.convexHull(_used(landmarks).astype(np.float32))
+    mask = np.zeros((height, width), dtype=np.uint8)
+    cv2.fillConvexPoly(mask, np.rint(hull).astype(np.int32), 1)
+    return mask.astype(bool)
+
+
+def check_depth_on_face(capture: Capture, landmarks: Landmarks) -> None:
+    """Raise where too little of the face has depth.
+
+    Depth counts where it is finite and within 250 mm of the face's median: a wall seen
+    past a face is no depth on it.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_depth_on_face"``; ``"no_face"`` where the landmarks are of no use.
+    """
+    inside = face_hull(landmarks, *capture.depth_mm.shape)
+    if not inside.any():
+        raise CaptureError(
+            "no_face", f"the landmarks of capture {capture.capture_id} lie outside the image"
+        )
+    depth = capture.depth_mm[inside]
+    valid = np.isfinite(depth) & (depth > 0)
+    if valid.any():
+        valid &= np.abs(depth - np.median(depth[valid])) < 250.0
+    share = float(valid.mean())
+    if share < MIN_DEPTH_SHARE:
+        raise CaptureError(
+            "no_depth_on_face",
+            f"capture {capture.capture_id} has depth on {100 * share:.0f} % of the face, "
+            f"needed are {100 * MIN_DEPTH_SHARE:.0f} %",
+        )
+
+
+def _used(landmarks: Landmarks) -> Array:
+    keep = (landmarks.confidence >= _MIN_USED) & np.all(np.isfinite(landmarks.points_px), axis=1)
+    if keep.sum() < 3:
+        raise CaptureError("no_face", f"{landmarks.detector} gives no landmark to rely on")
+    return np.asarray(landmarks.points_px[keep])
