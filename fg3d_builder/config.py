@@ -42,7 +42,9 @@ class SourceConfig:
     kind: "folder", "scan" or "synthetic".
     path: folder of captures or scans, relative to the preset's file; unused by "synthetic".
     include: only captures or scans whose folder name matches one of these patterns.
-    image_size, focal_px, distance_mm: of rendered sources ("scan", "synthetic").
+    licence: tag of rendered scans; captures in folders carry their own.
+    image_size, focal_px, distance_mm: of rendered sources ("scan", "synthetic"); the size
+        is (height, width).
     views: (pitch, yaw) in degrees of each rendering of a scan.
     unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
     subjects, captures_per_subject, seed: of the synthetic population.
@@ -53,6 +55,7 @@ class SourceConfig:
     kind: str = "synthetic"
     path: str = ""
     include: tuple[str, ...] = ("*",)
+    licence: str = "unknown"
     image_size: tuple[int, int] = (640, 480)
     focal_px: float = 900.0
     distance_mm: float = 550.0
@@ -136,9 +139,12 @@ class RegistrationConfig:
     robust_sigma_mm: residuals well beyond it lose their weight.
     rotation_weight: gamma of Amberg's G, linear part against translation.
     tolerance_mm: a level ends when the mean vertex step falls below it.
+    tangential_weight: weight of a closest point along a surface that faces the camera,
+        against 1 across it.
     edge_sigma_mm: residuals of edge points well beyond it lose their weight.
     unseen_stiffness: floor of the stiffness where the camera sees nothing.
     solver: "cholmod", or "superlu" where scikit-sparse cannot be installed.
+    fix_scale: keep f = 1 in Eq. 11; right for metric captures of a metric model.
     """
 
     levels: tuple[StiffnessLevel, ...] = (
@@ -153,9 +159,11 @@ class RegistrationConfig:
     robust_sigma_mm: float = 3.0
     rotation_weight: float = 1.0
     tolerance_mm: float = 0.02
+    tangential_weight: float = 0.05
     edge_sigma_mm: float = 4.0
     unseen_stiffness: float = 10.0
     solver: str = "cholmod"
+    fix_scale: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Nonrigid registration of a face model to an RGB-D capture (Sec. 6.1)."""

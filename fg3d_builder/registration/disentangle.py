@@ -1,0 +1,241 @@
+"""Splitting a registered face into pose and shape (Eq. 11).
+
+``S* = R^T (V_regist - t) / f``: every shape is one pose away from ``V_regist``, so Eq. 11 needs
+a rule that says which. The rule here: pose and 3DMM coefficients are fitted together, so that
+identity and expression are explained and not mistaken for pose; the rigid region counts fully
+and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
+them, tilts the head. The coefficients of the coarse shape are then refitted to all of ``S*``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.transform import Rotation
+
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.records import Array, CoarseFit, Pose
+from fg3d_builder.registration.nonrigid_icp import vertex_areas
+
+SIGMA_MM = 1.0
+"""Standard deviation of ``S*`` about the 3DMM, per coordinate."""
+
+PATCH_MM2 = 100.0
+"""Area over which ``delta_S`` is correlated: a registered face is as many independent
+measurements as it has such patches, not as it has vertices."""
+
+NONRIGID_WEIGHT = 0.1
+"""Of vertices outside the rigid region while the pose is found."""
+
+ITERATIONS = 30
+TOLERANCE = 1e-6
+"""Of a step: radians, metres and standard deviations."""
+
+
+class Disentangled(NamedTuple):
+    """Result of `disentangle`.
+
+    Attributes
+    ----------
+    pose : Pose
+        Of Eq. 11; ``pose.cam_from_obj(shape_obj_mm)`` gives the registered vertices back.
+    shape_obj_mm : (n, 3) float64
+        ``S*``.
+    coarse_obj_mm : (n, 3) float64
+        The 3DMM nearest to it, a posteriori.
+    alpha_id, alpha_exp : (k,), (e,) float64
+    converged : bool
+    iterations : int
+    """
+
+    pose: Pose
+    shape_obj_mm: Array
+    coarse_obj_mm: Array
+    alpha_id: Array
+    alpha_exp: Array
+    converged: bool
+    iterations: int
+
+    @property
+    def delta_obj_mm(self) -> Array:
+        """(n, 3) personalized shape ``delta_S``."""
+        return np.asarray(self.shape_obj_mm - self.coarse_obj_mm)
+
+
+def disentangle(
+    model: FaceModel,
+    vertices_cam_mm: Array,
+    confidence: Array,
+    start: CoarseFit,
+    fix_scale: bool,
+) -> Disentangled:
+    """Find pose, ``S*`` and the 3DMM coefficients of a registered face.
+
+    Parameters
+    ----------
+    model : FaceModel
+    vertices_cam_mm : (n, 3) float64
+        ``V_regist``.
+    confidence : (n,) float64
+        Vertices without it count nothing.
+    start : CoarseFit
+        Where the search begins.
+    fix_scale : bool
+        Keep ``f = 1``: metric captures of a metric model.
+
+    Raises
+    ------
+    CaptureError
+        ``"registration_failed"``: the rigid region has no confident vertices.
+    """
+    weights = confidence * vertex_areas(vertices_cam_mm, model.triangles) / PATCH_MM2
+    if np.count_nonzero(weights * model.rigid) < 3:
+        raise CaptureError(
+            "registration_failed", "the depth shows nothing of the rigid part of the face"
+        )
+    fit = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
+    pose = start.pose
+    z = np.concatenate([start.alpha_id / model.id_sd, start.alpha_exp / model.exp_sd])
+    converged = False
+    for iteration in range(1, ITERATIONS + 1):  # noqa: B007 - reported below
+        pose, z, step = fit.joint_step(vertices_cam_mm, pose, z, fix_scale)
+        converged = step < TOLERANCE
+        if converged:
+            break
+    shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
+    whole = CoefficientFit(model, weights)
+    z = whole.coefficients(shape_obj_mm)
+    k = len(model.id_sd)
+    return Disentangled(
+        pose=pose,
+        shape_obj_mm=shape_obj_mm,
+        coarse_obj_mm=whole.shape(z),
+        alpha_id=z[:k] * model.id_sd,
+        alpha_exp=z[k:] * model.exp_sd,
+        converged=converged,
+        iterations=iteration,
+    )
+
+
+class CoefficientFit:
+    """Maximum a posteriori 3DMM coefficients of a shape in full correspondence.
+
+    Minimises ``sum_i w_i |S_mean + A alpha - S|_i^2 / sigma^2 + |alpha / sd|^2`` within the
+    model's expression box. The normal matrix does not depend on the shape: factored once.
+
+    Parameters
+    ----------
+    model : FaceModel
+    weights : (n,) float64
+    """
+
+    def __init__(self, model: FaceModel, weights: Array) -> None:
+        self._mean = model.mean
+        basis = [model.id_basis * model.id_sd, model.exp_basis * model.exp_sd]
+        self._basis = np.concatenate(basis, axis=2).reshape(
+            -1, len(model.id_sd) + basis[1].shape[2]
+        )
+        free = np.full(len(model.id_sd), np.inf)
+        self._lower = np.concatenate([-free, model.exp_lower / model.exp_sd])
+        self._upper = np.concatenate([free, model.exp_upper / model.exp_sd])
+        self._row_weights = np.repeat(weights, 3) / SIGMA_MM**2
+        self._weighted = self._basis * self._row_weights[:, None]
+        self._hessian = self._basis.T @ self._weighted + np.eye(self._basis.shape[1])
+
+    def coefficients(self, shape_obj_mm: Array) -> Array:
+        """Return the standardised coefficients ``alpha / sd`` of a shape (n, 3)."""
+        gradient = (shape_obj_mm - self._mean).ravel() @ self._weighted
+        return bounded_minimum(self._hessian, gradient, self._lower, self._upper)
+
+    def joint_step(
+        self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool
+    ) -> tuple[Pose, Array, float]:
+        """Take one Gauss-Newton step of pose and coefficients together.
+
+        In the object frame the residual is ``R^T (V - t) / f - S(z)``; turning, shifting and
+        scaling the model by a little moves it by ``w x S``, ``tau`` and ``s S``.
+
+        Returns
+        -------
+        pose : Pose
+        z : (k,) float64
+            Standardised coefficients, within their box.
+        step : float
+            Largest component in radians, metres and standard deviations.
+        """
+        shape = self.shape(z)
+        residual = (pose.obj_from_cam(vertices_cam_mm) - shape).ravel()
+        turn = -np.cross(shape[:, None, :], np.eye(3)[None]).transpose(0, 2, 1)
+        shift = np.broadcast_to(np.eye(3) * 1e3, (len(shape), 3, 3))
+        parts = [turn, shift] if fix_scale else [turn, shift, shape[:, :, None]]
+        rigid = np.concatenate(parts, axis=2).reshape(len(residual), -1)
+        size = rigid.shape[1]
+        weighted = rigid * self._row_weights[:, None]
+        cross = rigid.T @ self._weighted
+        hessian = np.block([[rigid.T @ weighted, cross], [cross.T, self._hessian]])
+        gradient = np.concatenate([residual @ weighted, residual @ self._weighted - z])
+        free = np.full(size, np.inf)
+        step = bounded_minimum(
+            hessian,
+            gradient,
+            np.concatenate([-free, self._lower - z]),
+            np.concatenate([free, self._upper - z]),
+        )
+        rotation = pose.rotation @ Rotation.from_rotvec(step[:3]).as_matrix()
+        factor = 1.0 if fix_scale else float(np.exp(step[6]))
+        shifted = pose.translation_mm + pose.scale * (pose.rotation @ (1e3 * step[3:6]))
+        moved = Pose(pose.scale * factor, rotation, shifted)
+        return moved, z + step[size:], float(np.abs(step).max())
+
+    def shape(self, standardised: Array) -> Array:
+        """Return the (n, 3) shape of Eq. 1 with these standardised coefficients."""
+        return np.asarray(self._mean + (self._basis @ standardised).reshape(-1, 3))
+
+
+def bounded_minimum(hessian: Array, gradient: Array, lower: Array, upper: Array) -> Array:
+    """Minimise ``x^T H x / 2 - g^T x`` in a box, by an active-set method.
+
+    Parameters
+    ----------
+    hessian : (k, k) float64
+        Positive definite.
+    gradient : (k,) float64
+    lower, upper : (k,) float64
+        May be infinite.
+
+    Raises
+    ------
+    RuntimeError
+        The active set did not settle, which a positive definite matrix does not let happen.
+    """
+    x = np.clip(np.zeros(len(gradient)), lower, upper)
+    held = np.zeros(len(gradient), dtype=bool)
+    for _ in range(10 * len(gradient) + 10):
+        free = np.flatnonzero(~held)
+        rest = np.flatnonzero(held)
+        target = x.copy()
+        if len(free):
+            part = hessian[np.ix_(free, free)]
+            side = gradient[free] - hessian[np.ix_(free, rest)] @ x[rest]
+            target[free] = cho_solve(cho_factor(part), side)
+        # Walk to the minimum over the free ones, but stop at the first wall.
+        step = target - x
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(step > 0, (upper - x) / step, (lower - x) / step)
+        room[(step == 0) | held] = np.inf
+        share = min(1.0, float(room.min(initial=np.inf)))
+        x = np.clip(x + share * step, lower, upper)
+        if share < 1.0:
+            hit = int(np.argmin(room))
+            x[hit] = upper[hit] if step[hit] > 0 else lower[hit]
+            held[hit] = True
+            continue
+        pull = gradient - hessian @ x
+        wants_in = held & (((x <= lower) & (pull > 1e-9)) | ((x >= upper) & (pull < -1e-9)))
+        if not wants_in.any():
+            return x
+        held[int(np.argmax(np.abs(pull) * wants_in))] = False
+    raise RuntimeError("the active set of a bounded least squares problem did not settle")

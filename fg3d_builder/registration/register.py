@@ -1,0 +1,163 @@
+"""From a capture and its coarse fit to a registered, disentangled face (Sec. 6.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fg3d_builder.config import RegistrationConfig
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.records import (
+    Array,
+    Capture,
+    CoarseFit,
+    IterationRecord,
+    Landmarks,
+    Registration,
+)
+from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
+from fg3d_builder.registration.disentangle import disentangle
+from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp, vertex_areas
+from fg3d_builder.registration.quality import (
+    QualityFigures,
+    edge_ratios,
+    flipped_triangles,
+    stretch,
+)
+from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.geometry import undirected_edges
+
+UNRELIABLE_CONFIDENCE = 0.25
+"""Confidence outside the model's reliable region, at best: hair may look like a surface."""
+
+STATIONARY = 0.05
+"""Relative change of the data residual below which the last level counts as converged."""
+
+
+def register(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    coarse: CoarseFit,
+    config: RegistrationConfig,
+) -> Registration:
+    """Register a face model to one RGB-D capture.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    landmarks : Landmarks
+        Of a scheme that the model embeds; other schemes leave Eq. 9 out.
+    coarse : CoarseFit
+        Where the deformation starts.
+    config : RegistrationConfig
+
+    Returns
+    -------
+    Registration
+        ``converged`` is True when the last level's last step is below ``tolerance_mm``, or
+        its data residual changed by less than `STATIONARY` over the last iteration: closest
+        points keep sliding by noise, so the step alone would rarely say so.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_depth_on_face"`` or ``"registration_failed"``.
+    """
+    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
+    reach = config.max_distance_mm
+    finder = CorrespondenceFinder(surface, start, model.triangles, reach)
+    edges = EdgePoints.of(model, landmarks, capture.intrinsics)
+    icp = NonrigidIcp(model, start, finder, edges, config)
+    history: list[IterationRecord] = []
+    vertices = start
+    try:
+        for state in icp.run():
+            history.append(state.record)
+            vertices = state.vertices_cam_mm
+    except np.linalg.LinAlgError as error:
+        raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
+    if not np.all(np.isfinite(vertices)):
+        raise CaptureError("registration_failed", "the registration diverged")
+    pairs = finder.find(vertices, config)
+    confidence = vertex_confidence(pairs, model)
+    split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
+    figures = quality_figures(model, start, vertices, pairs, edges, split.delta_obj_mm)
+    residual_px = edges.residual_px(vertices, model.triangles)
+    return Registration(
+        topology_hash=model.topology_hash,
+        vertices_cam_mm=vertices,
+        pose=split.pose,
+        shape_obj_mm=split.shape_obj_mm,
+        coarse_obj_mm=split.coarse_obj_mm,
+        alpha_id=split.alpha_id,
+        alpha_exp=split.alpha_exp,
+        visible=pairs.visible,
+        confidence=confidence,
+        surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
+        landmark_error_px=weighted_rms(residual_px, edges.confidence),
+        quality=figures.score(),
+        converged=split.converged and has_converged(history, config),
+        history=tuple(history),
+    )
+
+
+def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
+    """Return (n,) confidences in [0, 1].
+
+    The product of the cosine between template and surface normal, of a robust weight of the
+    distance that allows for the sensor's noise, and of the region's trust.
+    """
+    width = 1.0 + 3.0 * pairs.noise_mm
+    near = 1.0 / (1.0 + (pairs.distance_mm / width) ** 2) ** 2
+    region = np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE)
+    return np.where(pairs.accepted, pairs.cosine * near * region, 0.0)
+
+
+def quality_figures(
+    model: FaceModel,
+    start_cam_mm: Array,
+    vertices_cam_mm: Array,
+    pairs: Correspondences,
+    edges: EdgePoints,
+    delta_obj_mm: Array,
+) -> QualityFigures:
+    """Collect what the quality score is computed from."""
+    area = vertex_areas(vertices_cam_mm, model.triangles)
+    seen = pairs.visible & model.reliable
+    good = pairs.accepted & model.reliable
+    inside = seen[model.triangles].all(axis=1)
+    mesh_edges = undirected_edges(model.triangles[inside])
+    ratios = edge_ratios(start_cam_mm, vertices_cam_mm, mesh_edges)
+    flips = flipped_triangles(start_cam_mm, vertices_cam_mm, model.triangles)[inside]
+    centred = edges.points_px - edges.points_px.mean(axis=0, keepdims=True)
+    spread = weighted_rms(np.linalg.norm(centred, axis=1), edges.confidence)
+    error = weighted_rms(edges.residual_px(vertices_cam_mm, model.triangles), edges.confidence)
+    return QualityFigures(
+        uncovered=1.0 - float(area[good].sum() / max(area[seen].sum(), 1e-9)),
+        surface_mm=weighted_rms(pairs.distance_mm, area * good),
+        noise_mm=float(np.median(pairs.noise_mm[good])),
+        landmark_ratio=error / spread if spread > 0 else 0.0,
+        deformation_mm=weighted_rms(np.linalg.norm(delta_obj_mm, axis=1), area * good),
+        flipped=float(flips.mean()) if len(flips) else 0.0,
+        stretch=stretch(ratios) if len(ratios) else 0.0,
+    )
+
+
+def weighted_rms(values: Array, weights: Array) -> float:
+    """Return the weighted root mean square; NaN where nothing has weight."""
+    total = float(weights.sum())
+    return float(np.sqrt(weights @ values**2 / total)) if total > 0 else float("nan")
+
+
+def has_converged(history: list[IterationRecord], config: RegistrationConfig) -> bool:
+    """Whether the last level came to rest; see `register`."""
+    last = history[-1]
+    if last.step_mm < config.tolerance_mm:
+        return True
+    same = [r for r in history if r.level == last.level]
+    if len(same) < 2:
+        return False
+    return abs(same[-2].data_rms_mm - last.data_rms_mm) < STATIONARY * same[-2].data_rms_mm
