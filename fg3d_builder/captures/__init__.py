@@ -1,0 +1,6 @@
+"""RGB-D captures: one adapter per kind of source, all yielding `records.Capture`."""
+
+from fg3d_builder.captures.listing import ListedCapture, list_captures
+from fg3d_builder.captures.source import CaptureEntry, CaptureSource, open_source
+
+__all__ = ["CaptureEntry", "CaptureSource", "ListedCapture", "list_captures", "open_source"]

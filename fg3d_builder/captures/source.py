@@ -1,0 +1,119 @@
+"""What every source of captures offers, and the one place that opens them."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fg3d_builder.config import SourceConfig
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.records import Capture
+
+
+@dataclass(frozen=True)
+class CaptureEntry:
+    """One capture that a source offers, before it is loaded.
+
+    Attributes
+    ----------
+    capture_id : str
+        Unique within the source: letters, digits, ``.``, ``_``, ``-``.
+    subject_id : str
+        ``""`` where the capture's own description of it cannot be read.
+    location : str
+        Where it comes from, for a person: a folder, a mesh file or a seed.
+    """
+
+    capture_id: str
+    subject_id: str
+    location: str
+
+
+class CaptureSource(Protocol):
+    """A place that captures come from.
+
+    Attributes
+    ----------
+    name : str
+        ``"folder"``, ``"scan"`` or ``"synthetic"``; becomes `Capture.source`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Kind of the source."""
+        ...
+
+    def entries(self) -> list[CaptureEntry]:
+        """List all captures, sorted by capture id, without loading them.
+
+        Captures that cannot be loaded are listed as well, so that they end as recorded
+        failures rather than by being overlooked.
+        """
+        ...
+
+    def load(self, entry: CaptureEntry) -> Capture:
+        """Load one capture.
+
+        Raises
+        ------
+        CaptureError
+            Names the file and the field at fault.
+        """
+        ...
+
+
+def open_source(config: SourceConfig) -> CaptureSource:
+    """Open the source that a configuration describes.
+
+    Raises
+    ------
+    ConfigError
+        Unknown kind, missing folder, or a folder without captures.
+    """
+    from fg3d_builder.captures.folder import FolderSource
+    from fg3d_builder.captures.scan import ScanSource
+    from fg3d_builder.captures.synthetic import SyntheticSource
+
+    kinds = {"folder": FolderSource, "scan": ScanSource, "synthetic": SyntheticSource}
+    if config.kind not in kinds:
+        choices = ", ".join(kinds)
+        raise ConfigError(f"sources.kind: unknown kind '{config.kind}'; known are {choices}")
+    source: CaptureSource = kinds[config.kind](config)
+    if not source.entries():
+        where = f" in {config.path} matching {', '.join(config.include)}" if config.path else ""
+        raise ConfigError(f"the {config.kind} source has no captures{where}")
+    return source
+
+
+def source_folder(config: SourceConfig) -> Path:
+    """Return the path of a source on disk.
+
+    Raises
+    ------
+    ConfigError
+        No path given, or nothing there.
+    """
+    if not config.path:
+        raise ConfigError(f"sources.path: the {config.kind} source needs a folder")
+    path = Path(config.path)
+    if not path.exists():
+        raise ConfigError(f"sources.path: {path} does not exist")
+    return path
+
+
+def matching(names: list[str], patterns: tuple[str, ...]) -> list[str]:
+    """Return the sorted `names` that match one of the shell `patterns`; hidden names never do."""
+    seen = [n for n in names if not n.startswith(".")]
+    return sorted(n for n in seen if any(fnmatch.fnmatchcase(n, p) for p in patterns))
+
+
+def safe_id(name: str) -> str:
+    """Turn any name into an id that may stand in file names, keeping different names different."""
+    clean = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".-") or "_"
+    if clean == name:
+        return clean
+    return f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -1,0 +1,93 @@
+"""Phong illumination (Eq. 14) in linear light, and the way from linear light to sRGB and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fg3d_builder.records import Array
+
+
+@dataclass(frozen=True)
+class Light:
+    """Lighting parameters of Eq. 14; colours are linear RGB.
+
+    Attributes
+    ----------
+    ambient : (3,) float64
+        Diagonal of ``Amb``.
+    directional : (3,) float64
+        Diagonal of ``Dir``.
+    direction : (3,) float64
+        ``l``: unit vector from the surface towards the light, in the frame of the normals.
+    specular : float
+        ``k_s``.
+    shininess : float
+        ``nu``.
+    """
+
+    ambient: Array
+    directional: Array
+    direction: Array
+    specular: float = 0.0
+    shininess: float = 20.0
+
+
+def phong(albedo: Array, normals: Array, view: Array, light: Light) -> Array:
+    """Colour of surface points by Eq. 14.
+
+    ``C = Amb * T + Dir * T * <n, l> + k_s * Dir * <r, ve>^nu`` with
+    ``r = 2 <n, l> n - l``. The equation leaves out what happens on the far side of the
+    light: here, as in Phong's model, both products are zero where ``<n, l> < 0``, and the
+    last one where ``<r, ve> < 0``.
+
+    Parameters
+    ----------
+    albedo : (..., 3) float
+        ``T``, linear RGB reflectance.
+    normals, view : (..., 3) float
+        Unit vectors: the surface normal, and ``ve`` from the surface towards the camera;
+        any frame, the same for both and for ``light.direction``.
+    light : Light
+
+    Returns
+    -------
+    (..., 3) float64
+        Linear RGB, not clipped.
+    """
+    facing = np.einsum("...d,d->...", normals, light.direction)[..., None]
+    lit = np.maximum(facing, 0.0)
+    color = albedo * (light.ambient + light.directional * lit)
+    if light.specular:
+        # <r, ve> without building r.
+        along = 2.0 * facing[..., 0] * np.einsum("...d,...d->...", normals, view)
+        along -= np.einsum("...d,d->...", view, light.direction)
+        glint = np.maximum(along, 0.0) ** light.shininess * (facing[..., 0] > 0)
+        color = color + light.specular * light.directional * glint[..., None]
+    return np.asarray(color)
+
+
+def linear_from_srgb(srgb: Array) -> Array:
+    """Decode sRGB (IEC 61966-2-1) to linear light.
+
+    uint8 [0, 255] or float [0, 1] of any shape -> float32 in [0, 1] of that shape.
+    """
+    if srgb.dtype == np.uint8:
+        return np.asarray(_LINEAR_OF_BYTE[srgb])
+    return _decode(np.asarray(srgb, dtype=np.float64)).astype(np.float32)
+
+
+def srgb_from_linear(linear: Array) -> Array:
+    """Encode linear light, clipped to [0, 1], as sRGB uint8."""
+    clipped = np.clip(linear, 0.0, 1.0)
+    low = 12.92 * clipped
+    high = 1.055 * np.power(clipped, 1.0 / 2.4) - 0.055
+    return np.rint(255.0 * np.where(clipped <= 0.0031308, low, high)).astype(np.uint8)
+
+
+def _decode(srgb: Array) -> Array:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+_LINEAR_OF_BYTE = _decode(np.arange(256) / 255.0).astype(np.float32)
