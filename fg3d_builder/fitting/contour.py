@@ -18,15 +18,18 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.surface_rows import SurfaceRows, vertex_rows
 from fg3d_builder.records import Array, Pose
 
-JAW_POINTS: dict[str, tuple[int, ...]] = {
-    "ibug68": tuple(range(17)),
-    # The lower part of MediaPipe's face oval, ear to ear through the chin, image left first.
+JAW_POINTS: dict[str, tuple[int, ...]] = {"ibug68": tuple(range(17))}
+"""By scheme: the landmarks along the visible outline in order; they have no fixed model point."""
+
+LOOSE_POINTS: dict[str, tuple[int, ...]] = {
+    # The face oval. MediaPipe predicts a 3D mesh: on a turned head these points stay on the
+    # hidden jaw and cheek instead of marching with the outline, but only roughly.
     "mediapipe478": (
-        *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
-        *(377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
-    ),
+        *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+        *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+    )
 }
-"""By scheme: the landmarks along the jaw contour in order; they have no fixed model point."""
+"""By scheme: landmarks with a model point that detectors place no better than a contour."""
 
 
 class ContourLines(NamedTuple):
@@ -48,13 +51,21 @@ class ContourLines(NamedTuple):
 
 
 def contour_lines(model: FaceModel) -> ContourLines:
-    """Prepare a model's contour lines; there may be none."""
+    """Prepare a model's contour lines; there may be none.
+
+    Lines that leave the face sideways end at the model's own jaw landmarks where it has them:
+    further out in the frontal view there may be an ear.
+    """
     lines, outward = [], []
+    jaw = _jaw_points_obj(model)
     for line in model.contour_lines:
         xy = model.mean[line, :2]
         across = xy[-1] - xy[0]
         direction = across / max(float(np.linalg.norm(across)), 1e-9)
         last = int(np.argmax(xy @ direction))
+        if len(jaw) and abs(direction[0]) > abs(direction[1]):
+            away = np.linalg.norm(model.mean[line][:, None] - jaw, axis=2).min(axis=1)
+            last = min(last, int(np.argmin(away)))
         if last > 0:
             lines.append(line[: last + 1])
             outward.append(direction)
@@ -62,6 +73,15 @@ def contour_lines(model: FaceModel) -> ContourLines:
     vertices = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int64)
     directions = np.array(outward).reshape(-1, 2)
     return ContourLines(vertex_rows(model, vertices), start, directions)
+
+
+def _jaw_points_obj(model: FaceModel) -> Array:
+    """The jaw landmarks (j, 3) of the mean face, as far as a scheme places them."""
+    embedding = model.embeddings.get("ibug68")
+    if embedding is None:
+        return np.zeros((0, 3))
+    jaw = embedding.subset(np.array(JAW_POINTS["ibug68"]))
+    return jaw.points(model.mean, model.triangles)
 
 
 def marched_points(lines: ContourLines, points_cam_mm: Array, pose: Pose) -> Array:
@@ -127,8 +147,10 @@ def match_contour(
     distance2[:, exists <= 0] = np.inf
     segment = np.argmin(distance2, axis=1)
     each = np.arange(len(points_px))
-    before_first = (segment == 0) & (t[each, segment] < 0)
-    after_last = (segment == len(a) - 1) & (t[each, segment] > 1)
+    is_first, is_last = np.ones(len(a), bool), np.ones(len(a), bool)
+    is_first[1:], is_last[:-1] = exists[:-1] <= 0, exists[1:] <= 0
+    before_first = is_first[segment] & (t[each, segment] < 0)
+    after_last = is_last[segment] & (t[each, segment] > 1)
     keep = np.isfinite(distance2[each, segment]) & ~before_first & ~after_last
     chosen = segment[keep]
     normal = np.stack([-along[chosen, 1], along[chosen, 0]], axis=1)

@@ -25,6 +25,7 @@ POSE_SIZE = 7
 """Pose unknowns: rotation vector (3), translation (3), log of the scale (1)."""
 
 MIN_DAMPING, MAX_DAMPING = 1e-9, 1e8
+MAX_IDLE = 2
 
 
 class FaceState(NamedTuple):
@@ -193,35 +194,6 @@ class PlaneTerm(NamedTuple):
         return chain((self.normal_cam / self.sigma_mm[:, None])[:, None, :], self.rows, state)
 
 
-class PointTerm(NamedTuple):
-    """Surface points lie on 3D points, such as landmarks lifted by the depth.
-
-    Attributes
-    ----------
-    rows : SurfaceRows
-        Of m points.
-    target_cam_mm : (m, 3) float64
-    sigma_mm : float
-    weight : (m,) float64
-    kernel : Kernel
-    """
-
-    rows: SurfaceRows
-    target_cam_mm: Array
-    sigma_mm: float
-    weight: Array
-    kernel: Kernel
-
-    def residual(self, state: FaceState) -> Array:
-        """Return (m, 3) residuals."""
-        return np.asarray((state.points_cam_mm(self.rows) - self.target_cam_mm) / self.sigma_mm)
-
-    def jacobian(self, state: FaceState) -> Array:
-        """Return (m, 3, 7 + k + e)."""
-        slopes = np.broadcast_to(np.eye(3) / self.sigma_mm, (len(self.weight), 3, 3))
-        return chain(slopes, self.rows, state)
-
-
 def chain(slopes: Array, rows: SurfaceRows, state: FaceState) -> Array:
     """Chain (m, d, 3) derivatives by camera-frame points with those points' by the unknowns."""
     turned = state.points_cam_mm(rows) - state.pose.translation_mm
@@ -264,7 +236,7 @@ class Solution(NamedTuple):
     ----------
     state : FaceState
     converged : bool
-        The last step was negligible.
+        The last step promised a negligible gain, see `minimise`.
     iterations : int
     energies : tuple of (float, float)
         Before and after each accepted step, over the same correspondences: falls within
@@ -282,7 +254,7 @@ def minimise(
     terms_at: Callable[[FaceState], Sequence[Term]],
     freedom: Freedom,
     iterations: int,
-    tolerance: float = 1e-3,
+    settled: float = 0.1,
 ) -> Solution:
     """Minimise the energy from `state`.
 
@@ -293,11 +265,12 @@ def minimise(
         Gives the data terms for a state; correspondences are renewed once per iteration.
     freedom : Freedom
     iterations : int
-        At most; an iteration ends with an accepted step.
-    tolerance : float
-        A step is negligible when no coefficient moves by more than this many standard
-        deviations, the face turns by less than 0.1 mrad and shifts by less than 0.1 mm times
-        `tolerance` / 1e-3.
+        At most; each computes the derivatives once.
+    settled : float
+        The iteration ends with the step of which the quadratic model promises less than this.
+        E is a negative log posterior: at 0.1 no unknown is off by half its standard deviation
+        even before that step. It also ends when `MAX_IDLE` iterations in a row gain less
+        against the best energy: correspondences that flip to and fro never come to rest.
 
     Returns
     -------
@@ -305,28 +278,30 @@ def minimise(
     """
     state = FaceState(state.pose, np.clip(state.coefficients, freedom.lower, freedom.upper))
     free = freedom.mask()
-    scale = np.full(len(free), 1.0 / tolerance)
-    scale[:3], scale[3:6], scale[6] = 10.0 / tolerance, 0.01 / tolerance, 10.0 / tolerance
     damping = 1e-4
     energies: list[tuple[float, float]] = []
+    best, idle = np.inf, 0
     for iteration in range(iterations):
         terms = terms_at(state)
         energy = total_energy(state, terms)
         hessian, gradient = normal_equations(state, terms)
-        accepted = negligible = False
-        while not (accepted or negligible) and damping < MAX_DAMPING:
+        accepted = done = False
+        while not (accepted or done) and damping < MAX_DAMPING:
             step = _step(hessian, gradient, damping, free, state.coefficients, freedom)
+            done = bool(-step @ gradient - 0.5 * step @ hessian @ step < settled)
             trial = state.moved(step)
             reached = total_energy(trial, terms)
             accepted = bool(reached < energy)
-            negligible = bool(np.all(np.abs(step * scale) < 1.0))
             damping *= 0.1 if accepted else 10.0
         damping = max(damping, MIN_DAMPING)
         if accepted:
             state = trial
             energies.append((energy, reached))
-        if negligible or not accepted:
-            return Solution(state, negligible, iteration + 1, tuple(energies))
+        idle = 0 if reached < best - settled else idle + 1
+        best = min(best, reached)
+        done = done or idle == MAX_IDLE
+        if done or not accepted:
+            return Solution(state, done, iteration + 1, tuple(energies))
     return Solution(state, False, iterations, tuple(energies))
 
 
@@ -341,7 +316,7 @@ def minimise_robust(
     At most `iterations` together, of which the first kernel takes at most a third: it only
     has to bring the face near enough that good residuals are the small ones.
     """
-    way_in = minimise(state, lambda s: terms_at(s, WAY_IN), freedom, max(1, iterations // 3), 0.05)
+    way_in = minimise(state, lambda s: terms_at(s, WAY_IN), freedom, max(1, iterations // 3), 1.0)
     left = max(1, iterations - way_in.iterations)
     home = minimise(way_in.state, lambda s: terms_at(s, AT_HOME), freedom, left)
     return Solution(

@@ -27,7 +27,9 @@ class SurfaceRows(NamedTuple):
 
     def points_obj_mm(self, coefficients: Array) -> Array:
         """Return the (m, 3) positions for (k + e,) standardised coefficients (Eq. 1)."""
-        return self.mean + self.basis @ coefficients
+        # One matrix-vector product: stacked (3, k) products would be slower.
+        moved = self.basis.reshape(self.mean.size, len(coefficients)) @ coefficients
+        return self.mean + moved.reshape(self.mean.shape)
 
     def take(self, index: Array) -> SurfaceRows:
         """Keep the points at `index`."""

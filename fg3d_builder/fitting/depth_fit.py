@@ -1,0 +1,288 @@
+"""3DMM fit to landmarks and depth: what starts the registration.
+
+Two parts. The first places the face by its landmarks, lifted to the depth where they have
+some. The second adds point-to-plane terms between a sample of the model's visible vertices
+and the depth surface, with projective data association renewed at every step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.config import FitConfig
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.alignment import align_robust
+from fg3d_builder.fitting.landmark_fit import (
+    LandmarkProblem,
+    coarse_fit,
+    fit_landmarks,
+    landmark_problem,
+)
+from fg3d_builder.fitting.map_solver import (
+    AT_HOME,
+    WAY_IN,
+    FaceState,
+    Freedom,
+    Kernel,
+    PlaneTerm,
+    Solution,
+    Term,
+    minimise,
+    minimise_robust,
+)
+from fg3d_builder.fitting.surface_rows import (
+    SurfaceRows,
+    coefficient_bounds,
+    split_coefficients,
+    vertex_rows,
+)
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose
+from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.geometry import triangle_normals, vertex_normals
+from fg3d_builder.rendering.rasterizer import visible_vertices
+
+SAMPLES = 1200
+"""Vertices that take part, spread evenly over the reliable region's area."""
+
+INDEPENDENT_SAMPLES = 300
+"""They count as so many: what the coarse model misses is smooth, so neighbours err together."""
+
+MIN_LIFTED = 6
+MIN_COVERAGE = 0.1
+"""Part of the visible sample that must find depth, else there is no face in the depth."""
+
+
+class IcpRound(NamedTuple):
+    """Visibility and normals are renewed once per round, correspondences at each step.
+
+    Attributes
+    ----------
+    max_distance_mm, max_normal_deg : float
+        Tests that a correspondence must pass.
+    kernel : Kernel
+    """
+
+    max_distance_mm: float
+    max_normal_deg: float
+    kernel: Kernel
+
+
+ROUNDS = (
+    IcpRound(25.0, 60.0, WAY_IN),
+    IcpRound(12.0, 45.0, AT_HOME),
+    IcpRound(8.0, 45.0, AT_HOME),
+)
+
+
+class DepthSample(NamedTuple):
+    """The model vertices that are compared with the depth.
+
+    Attributes
+    ----------
+    rows : SurfaceRows
+        Of m vertices.
+    vertices : (m,) int64
+        Their indices in the model.
+    """
+
+    rows: SurfaceRows
+    vertices: Array
+
+
+def fit_capture(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    config: FitConfig,
+    surface: DepthSurface | None = None,
+) -> CoarseFit:
+    """Fit coefficients and pose to a capture's landmarks and depth (Eq. 1 and 2).
+
+    Parameters
+    ----------
+    model : FaceModel
+        With an embedding of the landmarks' scheme and a reliable region.
+    capture : Capture
+    landmarks : Landmarks
+    config : FitConfig
+        Without `use_depth` this is `fit_landmarks`. `iterations` holds for each of the two
+        parts; with `fix_scale` f stays 1.
+    surface : DepthSurface, optional
+        Of the capture's depth, where the caller has it already.
+
+    Returns
+    -------
+    CoarseFit
+        `depth_error_mm` is the median distance of the visible reliable vertices along the
+        normal of the depth surface at their pixel.
+
+    Raises
+    ------
+    CaptureError
+        ``"too_few_landmarks"``, ``"no_depth_on_face"`` or ``"fit_diverged"``.
+    ValueError
+        The model lacks the embedding or a reliable region.
+    """
+    if not config.use_depth:
+        return fit_landmarks(model, landmarks, capture.intrinsics, config)
+    if surface is None:
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    problem = landmark_problem(model, landmarks, capture.intrinsics, config)
+    lower, upper = coefficient_bounds(model)
+    freedom = Freedom(not config.fix_scale, lower, upper)
+
+    lifted = _lift(problem, surface, config)
+    pose = align_robust(
+        lifted.rows.mean, lifted.target_cam_mm, lifted.weight, config.fix_scale, 1.0
+    ).pose
+    part_one = minimise_robust(
+        FaceState(pose, np.zeros(len(lower))),
+        lambda state, kernel: [*problem.terms(state, kernel), lifted._replace(kernel=kernel)],
+        freedom,
+        config.iterations,
+    )
+    part_two = _fit_surface(model, surface, problem, part_one, freedom, config)
+    error = depth_error_mm(model, surface, part_two.state)
+    return coarse_fit(model, problem, part_two, float(np.median(error)))
+
+
+def depth_error_mm(model: FaceModel, surface: DepthSurface, state: FaceState) -> Array:
+    """Distances along the depth's normal of all visible reliable vertices that have depth."""
+    shape, normals = _shape_and_normals(model, state)
+    seen = np.flatnonzero(_visible(model, surface, state.pose, shape, normals) & model.reliable)
+    points = state.pose.cam_from_obj(shape[seen])
+    target, normal, ok = _surface_at(surface, points)
+    if ok.sum() < MIN_COVERAGE * max(1, len(seen)):
+        raise _no_depth(f"{ok.sum()} of {len(seen)} visible model vertices have depth")
+    return np.asarray(np.abs(np.einsum("md,md->m", normal[ok], points[ok] - target[ok])))
+
+
+def sample_vertices(model: FaceModel, count: int) -> Array:
+    """Choose at most `count` reliable vertices, evenly over the area of the mean shape.
+
+    Systematic sampling along the vertex order: deterministic, and each vertex is drawn in
+    proportion to its area, so that finely meshed eyes and lips do not outweigh the cheeks.
+    """
+    if not model.reliable.any():
+        raise ValueError(f"face model '{model.name}' has no reliable region to fit depth to")
+    third = np.linalg.norm(triangle_normals(model.mean, model.triangles), axis=1) / 6.0
+    area = np.bincount(model.triangles.ravel(), np.repeat(third, 3), model.vertex_count)
+    area[~model.reliable] = 0.0
+    ends = np.cumsum(area)
+    drawn = np.searchsorted(ends, (np.arange(count) + 0.5) / count * ends[-1])
+    return np.unique(drawn)
+
+
+def _lift(problem: LandmarkProblem, surface: DepthSurface, config: FitConfig) -> PlaneTerm:
+    """Landmarks on the depth surface, and the term that holds them at their depth."""
+    target, _, ok = _surface_at(surface, problem.points_px)
+    if ok.sum() < max(MIN_LIFTED, 0.25 * len(ok)):
+        raise _no_depth(f"{ok.sum()} of {len(ok)} landmarks have depth")
+    index = np.flatnonzero(ok)
+    return PlaneTerm(
+        problem.rows.take(index),
+        target[index],
+        np.tile([0.0, 0.0, 1.0], (len(index), 1)),
+        np.full(len(index), config.depth_sigma_mm),
+        problem.weight[index],
+        WAY_IN,
+    )
+
+
+def _fit_surface(
+    model: FaceModel,
+    surface: DepthSurface,
+    problem: LandmarkProblem,
+    start: Solution,
+    freedom: Freedom,
+    config: FitConfig,
+) -> Solution:
+    """Point-to-plane ICP in rounds, jointly with the landmarks and the prior."""
+    vertices = sample_vertices(model, SAMPLES)
+    sample = DepthSample(vertex_rows(model, vertices), vertices)
+    solution, left = start, config.iterations
+    for i, icp in enumerate(ROUNDS):
+        shape, normals = _shape_and_normals(model, solution.state)
+        visible = _visible(model, surface, solution.state.pose, shape, normals)
+        seen = np.flatnonzero(visible[vertices])
+        rows, normals_obj = sample.rows.take(seen), normals[vertices[seen]]
+
+        def terms(
+            state: FaceState,
+            icp: IcpRound = icp,
+            rows: SurfaceRows = rows,
+            normals_obj: Array = normals_obj,
+        ) -> list[Term]:
+            plane = _associate(surface, rows, normals_obj, state, icp, config.depth_sigma_mm)
+            return [*problem.terms(state, icp.kernel), plane]
+
+        last = i == len(ROUNDS) - 1
+        allowed = left if last else max(1, config.iterations // len(ROUNDS))
+        part = minimise(solution.state, terms, freedom, allowed, 0.1 if last else 1.0)
+        left = max(1, left - part.iterations)
+        solution = Solution(
+            part.state,
+            part.converged,
+            solution.iterations + part.iterations,
+            solution.energies + part.energies,
+        )
+    return solution
+
+
+def _associate(
+    surface: DepthSurface,
+    rows: SurfaceRows,
+    normals_obj: Array,
+    state: FaceState,
+    icp: IcpRound,
+    sigma_mm: float,
+) -> PlaneTerm:
+    """Pair model vertices with the depth surface at their pixel, where the tests agree."""
+    points = state.points_cam_mm(rows)
+    target, normal, ok = _surface_at(surface, points)
+    agree = np.einsum("md,md->m", normals_obj @ state.pose.rotation.T, normal)
+    distance = np.einsum("md,md->m", points - target, normal)
+    with np.errstate(invalid="ignore"):
+        ok &= agree > np.cos(np.radians(icp.max_normal_deg))
+        ok &= np.abs(distance) < icp.max_distance_mm
+    index = np.flatnonzero(ok)
+    if len(index) < MIN_COVERAGE * len(points) or len(index) < MIN_LIFTED:
+        raise _no_depth(f"{len(index)} of {len(points)} visible model vertices lie on the depth")
+    weight = np.full(len(index), min(1.0, INDEPENDENT_SAMPLES / len(points)))
+    sigma = np.full(len(index), sigma_mm)
+    return PlaneTerm(rows.take(index), target[index], normal[index], sigma, weight, icp.kernel)
+
+
+def _surface_at(surface: DepthSurface, where: Array) -> tuple[Array, Array, Array]:
+    """Depth surface at pixels (m, 2) or below points (m, 3), away from its borders."""
+    px = px_from_cam(where, surface.intrinsics) if where.shape[1] == 3 else where
+    points, normals, ok = surface.lookup(px)
+    height, width = surface.border.shape
+    column = np.clip(np.rint(np.nan_to_num(px[:, 0])).astype(int), 0, width - 1)
+    row = np.clip(np.rint(np.nan_to_num(px[:, 1])).astype(int), 0, height - 1)
+    return points, normals, ok & ~surface.border[row, column]
+
+
+def _shape_and_normals(model: FaceModel, state: FaceState) -> tuple[Array, Array]:
+    shape = model.shape(*split_coefficients(model, state.coefficients))
+    return shape, vertex_normals(shape, model.triangles)
+
+
+def _visible(
+    model: FaceModel, surface: DepthSurface, pose: Pose, shape: Array, normals: Array
+) -> Array:
+    return visible_vertices(
+        pose.cam_from_obj(shape),
+        model.triangles,
+        normals @ pose.rotation.T,
+        surface.intrinsics,
+        *surface.valid.shape,
+    )
+
+
+def _no_depth(found: str) -> CaptureError:
+    return CaptureError("no_depth_on_face", f"the depth image does not show the face: {found}")

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial import ConvexHull
+from toy_captures import INTRINSICS, angle_deg, seen_landmarks, shape_error_mm, subject
+
+from fg3d_builder.config import FitConfig
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.landmark_fit import fit_landmarks, initial_pose, landmark_problem
+from fg3d_builder.records import Landmarks, Pose
+from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.pose import rotation_from_angles
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_exact_landmarks_give_back_pose_and_coefficients(toy_model: FaceModel, seed: int) -> None:
+    alpha_id, alpha_exp, pose = subject(toy_model, seed)
+    vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
+    config = FitConfig(landmark_sigma_px=0.01, iterations=30)
+    fit = fit_landmarks(toy_model, seen_landmarks(toy_model, vertices), INTRINSICS, config)
+    assert fit.converged
+    assert angle_deg(fit.pose, pose) < 0.05
+    np.testing.assert_allclose(fit.pose.translation_mm, pose.translation_mm, atol=0.1)
+    np.testing.assert_allclose(
+        fit.alpha_id / toy_model.id_sd, alpha_id / toy_model.id_sd, atol=0.02
+    )
+    np.testing.assert_allclose(fit.alpha_exp, alpha_exp, atol=0.02)
+    assert shape_error_mm(toy_model, fit, toy_model.shape(alpha_id, alpha_exp)) < 0.1
+    assert fit.landmark_error_px < 0.02
+    assert fit.pose.scale == 1.0
+    assert np.isnan(fit.depth_error_mm)
+    np.testing.assert_allclose(fit.shape_obj_mm, toy_model.shape(fit.alpha_id, fit.alpha_exp))
+
+
+def test_with_noise_the_prior_beats_the_mean_face_and_the_unregularised_fit(
+    toy_model: FaceModel,
+) -> None:
+    errors: dict[str, list[float]] = {"map": [], "overfit": [], "mean": []}
+    for seed in range(12):
+        alpha_id, alpha_exp, pose = subject(toy_model, seed)
+        shape = toy_model.shape(alpha_id, alpha_exp)
+        landmarks = seen_landmarks(toy_model, pose.cam_from_obj(shape), 1.5, seed)
+        for name, sigma in (("map", 1.5), ("overfit", 0.01)):
+            config = FitConfig(landmark_sigma_px=sigma)
+            fit = fit_landmarks(toy_model, landmarks, INTRINSICS, config)
+            errors[name].append(shape_error_mm(toy_model, fit, shape))
+            if name == "map":
+                # 1.5 px per coordinate; the fit absorbs 23 of 102 degrees of freedom.
+                assert 1.2 < fit.landmark_error_px < 2.4
+        errors["mean"].append(float(np.linalg.norm(toy_model.mean - shape, axis=1).mean()))
+    mean = {name: np.mean(values) for name, values in errors.items()}
+    assert mean["map"] < 0.65 * mean["mean"]
+    assert mean["map"] < 0.85 * mean["overfit"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_landmark_in_six_may_be_wrong(toy_model: FaceModel, seed: int) -> None:
+    alpha_id, alpha_exp, pose = subject(toy_model, seed)
+    shape = toy_model.shape(alpha_id, alpha_exp)
+    clean = seen_landmarks(toy_model, pose.cam_from_obj(shape), 1.0, seed)
+    rng = np.random.default_rng(seed)
+    px = clean.points_px.copy()
+    px[rng.choice(np.arange(17, 68), 8, replace=False)] += rng.uniform(20, 90, (8, 2))
+    config = FitConfig(landmark_sigma_px=1.0)
+    good = fit_landmarks(toy_model, clean, INTRINSICS, config)
+    bad = fit_landmarks(
+        toy_model, Landmarks("ibug68", px, clean.confidence, "test"), INTRINSICS, config
+    )
+    assert bad.converged
+    assert angle_deg(bad.pose, good.pose) < 1.5
+    moved = bad.pose.cam_from_obj(bad.shape_obj_mm) - good.pose.cam_from_obj(good.shape_obj_mm)
+    moved_px = px_from_cam(bad.pose.cam_from_obj(bad.shape_obj_mm), INTRINSICS)
+    moved_px -= px_from_cam(good.pose.cam_from_obj(good.shape_obj_mm), INTRINSICS)
+    assert np.median(np.linalg.norm(moved_px, axis=1)[toy_model.reliable]) < 1.5
+    assert np.isfinite(moved).all()
+    # The error reported hides no outlier.
+    assert bad.landmark_error_px > 15
+
+
+def test_marching_contour_corrects_the_width_of_a_turned_face(toy_model: FaceModel) -> None:
+    """Jaw landmarks on the far outline constrain the cheek that inner points do not see."""
+    gained = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        shape = toy_model.shape(toy_model.id_sd * rng.normal(size=12))
+        pose = Pose(1.0, rotation_from_angles(0, 35, 0), np.array([0.0, 0.0, 600.0]))
+        vertices = pose.cam_from_obj(shape)
+        landmarks = seen_landmarks(toy_model, vertices, 1.0, seed)
+        with_jaw = Landmarks(
+            "ibug68", landmarks.points_px.copy(), landmarks.confidence.copy(), "test"
+        )
+        with_jaw.points_px[:10] = _far_outline(vertices)
+        with_jaw.confidence[:10] = 1.0
+        config = FitConfig(landmark_sigma_px=1.0, contour_sigma_px=1.0)
+        errors = []
+        for points in (landmarks, with_jaw):
+            fit = fit_landmarks(toy_model, points, INTRINSICS, config)
+            px = px_from_cam(fit.pose.cam_from_obj(fit.shape_obj_mm), INTRINSICS)
+            outline = ConvexHull(px)
+            off = with_jaw.points_px[:10] @ outline.equations[:, :2].T + outline.equations[:, 2]
+            errors.append(np.abs(off.max(axis=1)).mean())
+        gained.append(errors)
+    without, with_contour = np.mean(gained, axis=0)
+    assert with_contour < 1.0
+    assert with_contour < 0.4 * without
+
+
+def _far_outline(vertices_cam: np.ndarray) -> np.ndarray:
+    """Ten points down the image-right outline (the far side at yaw > 0), below the eyes."""
+    px = px_from_cam(vertices_cam, INTRINSICS)
+    hull = ConvexHull(px)
+    heights = np.linspace(250.0, 360.0, 10)
+    rays = np.stack([np.ones(10), np.zeros(10)], axis=1)
+    inside = np.stack([np.full(10, px[:, 0].mean()), heights], axis=1)
+    level = inside @ hull.equations[:, :2].T + hull.equations[:, 2]
+    speed = rays @ hull.equations[:, :2].T
+    with np.errstate(divide="ignore"):
+        reach = np.where(speed > 0, -level / speed, np.inf).min(axis=1)
+    return inside + reach[:, None] * rays
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_initial_pose_is_near_the_truth_off_centre_and_turned(
+    toy_model: FaceModel, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    angles = rng.uniform([-25, -50, -40], [25, 50, 40])
+    pose = Pose(1.0, rotation_from_angles(*angles), np.array([*rng.uniform(-150, 150, 2), 500.0]))
+    landmarks = seen_landmarks(toy_model, pose.cam_from_obj(toy_model.mean))
+    problem = landmark_problem(toy_model, landmarks, INTRINSICS, FitConfig())
+    found = initial_pose(problem)
+    assert angle_deg(found, pose) < 0.1
+    np.testing.assert_allclose(found.translation_mm, pose.translation_mm, atol=1.0)
+
+
+def test_two_runs_are_identical(toy_model: FaceModel) -> None:
+    alpha_id, alpha_exp, pose = subject(toy_model, 0)
+    vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
+    landmarks = seen_landmarks(toy_model, vertices, 2.0)
+    a, b = (fit_landmarks(toy_model, landmarks, INTRINSICS, FitConfig()) for _ in range(2))
+    np.testing.assert_array_equal(a.shape_obj_mm, b.shape_obj_mm)
+    np.testing.assert_array_equal(a.pose.rotation, b.pose.rotation)
+
+
+def test_too_few_landmarks_and_nonsense_are_failures_with_a_reason(toy_model: FaceModel) -> None:
+    _, _, pose = subject(toy_model, 1)
+    good = seen_landmarks(toy_model, pose.cam_from_obj(toy_model.mean))
+    few = Landmarks("ibug68", good.points_px, good.confidence * (np.arange(68) < 20), "test")
+    with pytest.raises(CaptureError) as failure:
+        fit_landmarks(toy_model, few, INTRINSICS, FitConfig())
+    assert failure.value.code == "too_few_landmarks"
+    noise = np.random.default_rng(0).uniform(0, 400, (68, 2))
+    with pytest.raises(CaptureError) as failure:
+        fit_landmarks(
+            toy_model, Landmarks("ibug68", noise, np.ones(68), "test"), INTRINSICS, FitConfig()
+        )
+    assert failure.value.code == "fit_diverged"
+
+
+def test_an_unknown_scheme_is_named(toy_model: FaceModel) -> None:
+    landmarks = Landmarks("mediapipe478", np.zeros((478, 2)), np.ones(478), "test")
+    with pytest.raises(ValueError, match="'toy' has no landmark embedding 'mediapipe478'"):
+        fit_landmarks(toy_model, landmarks, INTRINSICS, FitConfig())
