@@ -1,0 +1,84 @@
+"""The default model's recipe, and the cache that its products live in."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.makehuman import MakeHumanData
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RECIPE_NAME = "anny-default.toml"
+
+# The products depend on these modules; changing one makes old cache entries invisible.
+_SOURCES = (
+    *("anatomy", "chart", "control", "default", "embedding", "head", "identity", "makehuman"),
+    *("population", "recipe", "refinement", "regions", "relief", "skin", "subdivision"),
+)
+
+
+def recipe_path() -> Path:
+    """Path of the recipe: ``templates/`` beside the package, or inside an installed one."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / "templates", package / "templates"):
+        if (folder / RECIPE_NAME).is_file():
+            return folder / RECIPE_NAME
+    raise ConfigError(f"The recipe templates/{RECIPE_NAME} was not found beside {package}")
+
+
+def load_recipe() -> dict[str, Any]:
+    """Read the recipe."""
+    with recipe_path().open("rb") as file:
+        return tomllib.load(file)
+
+
+def cache_folder(cache: Path | None = None) -> Path:
+    """Folder for built models: `cache`, else FG3D_CACHE, else the user's cache folder."""
+    if cache is not None:
+        return cache
+    if os.environ.get("FG3D_CACHE"):
+        return Path(os.environ["FG3D_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "fg3d_builder"
+
+
+def recipe_digest() -> str:
+    """12 hexadecimal digits over the recipe, the data's version and the code."""
+    digest = hashlib.sha256(recipe_path().read_bytes())
+    digest.update(MakeHumanData.version().encode())
+    here = Path(__file__).resolve().parent
+    for name in _SOURCES:
+        source = here / f"{name}.py"
+        digest.update(source.read_bytes() if source.is_file() else b"")
+    return digest.hexdigest()[:12]
+
+
+def build_once(path: Path, build: Callable[[Path], None]) -> Path:
+    """Make sure that a cache file exists and return its path.
+
+    `build` writes to the path that it is given; the file gets its name only when complete.
+    Of several processes that want the same file one builds and the others wait.
+    """
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            part = path.with_name(f".{path.name}.{os.getpid()}.part")
+            try:
+                build(part)
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+    return path

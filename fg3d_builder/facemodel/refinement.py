@@ -1,0 +1,144 @@
+"""From the control mesh to the working mesh: Loop surface, even vertex spacing, clean border.
+
+The surface is Loop's. Its vertices are a subset of the twice-subdivided control mesh: an edge
+is split only where it is long, so that a forehead of 12 mm quads and a mouth corner of 1 mm
+quads end up with similar resolution. The face is then cut out along a smooth closed curve.
+Everything is linear in the control vertices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from fg3d_builder.facemodel.subdivision import loop_step, split_triangles
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.geometry import undirected_edges
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A triangle mesh and the matrix that makes its vertices from those of another one.
+
+    Attributes
+    ----------
+    triangles : (m, 3) int64
+    matrix : (n, c) csr_matrix
+    origin : (n,) int64
+        Vertex of the other mesh that a vertex descends from; -1 for new vertices.
+    """
+
+    triangles: Array
+    matrix: sp.csr_matrix
+    origin: Array
+
+
+def refine(
+    triangles: Array, points_mm: Array, longest_mm: float, longest_again_mm: Array
+) -> Refined:
+    """Split long edges once or twice and put every vertex on Loop's surface.
+
+    Parameters
+    ----------
+    triangles : (m, 3) int
+    points_mm : (c, 3) float
+        Decides which edges are long.
+    longest_mm : float
+        Edges longer than this are split in the first step.
+    longest_again_mm : (c,) float
+        The same for the second step, around every vertex.
+    """
+    count = len(points_mm)
+    first, edges, triangle_edges = loop_step(triangles, count)
+    points = first @ points_mm
+    middle = count + np.arange(len(edges))
+    length = np.linalg.norm(points_mm[edges[:, 0]] - points_mm[edges[:, 1]], axis=1)
+    full = split_triangles(triangles, triangle_edges, np.ones(len(edges), bool), middle, length)
+    partial = split_triangles(triangles, triangle_edges, length > longest_mm, middle, length)
+
+    # A new edge that only the partial mesh has is not an edge of the uniform one: it stays.
+    second, fine_edges, _ = loop_step(full, len(points))
+    current, inverse = np.unique(
+        np.sort(np.stack([partial, np.roll(partial, -1, axis=1)], axis=-1), axis=-1).reshape(-1, 2),
+        axis=0,
+        return_inverse=True,
+    )
+    fine_length = np.linalg.norm(points[current[:, 0]] - points[current[:, 1]], axis=1)
+    key, fine_key = (e[:, 0] * len(points) + e[:, 1] for e in (current, fine_edges))
+    place = np.minimum(np.searchsorted(fine_key, key), len(fine_key) - 1)
+    known = fine_key[place] == key
+    longest = np.concatenate([longest_again_mm, longest_again_mm[edges].mean(axis=1)])
+    split = known & (fine_length > longest[current].mean(axis=1))
+    out = split_triangles(partial, inverse.reshape(-1, 3), split, len(points) + place, fine_length)
+    used, numbered = np.unique(out, return_inverse=True)
+    matrix = (second @ first)[used]
+    return Refined(numbered.reshape(-1, 3), matrix.tocsr(), np.where(used < count, used, -1))
+
+
+def cut_along(triangles: Array, field: Array, points_mm: Array, snap: float) -> Refined:
+    """Cut a mesh along the zero line of a field.
+
+    A vertex whose zero crossing lies within the share `snap` of an edge slides there along
+    that edge; the remaining crossings become new vertices. Afterwards no triangle has
+    vertices on both sides.
+
+    Parameters
+    ----------
+    triangles : (m, 3) int
+    field : (n,) float
+        Negative inside.
+    points_mm : (n, 3) float
+        Only for choosing diagonals.
+    snap : float
+        Below 0.5.
+
+    Returns
+    -------
+    Refined
+        With `matrix` (n + k, n): the moved and the new vertices.
+    """
+    n = len(field)
+    edges = undirected_edges(triangles).astype(np.int64)
+    crossing = field[edges[:, 0]] * field[edges[:, 1]] < 0
+    edges = edges[crossing]
+    share = field[edges[:, 0]] / (field[edges[:, 0]] - field[edges[:, 1]])
+
+    slide_to = np.full(n, -1)
+    slide_by = np.full(n, np.inf)
+    for near, far, t in ((0, 1, share), (1, 0, 1 - share)):
+        for vertex, other, part in zip(edges[:, near], edges[:, far], t, strict=True):
+            if part < min(snap, slide_by[vertex]):
+                slide_by[vertex], slide_to[vertex] = part, other
+    slid = slide_to >= 0
+    part = np.where(slid, slide_by, 0.0)
+    rows = np.arange(n)
+    moved = sp.coo_matrix(
+        (
+            np.concatenate([1 - part, part[slid]]),
+            (np.concatenate([rows, rows[slid]]), np.concatenate([rows, slide_to[slid]])),
+        ),
+        shape=(n, n),
+    ).tocsr()
+
+    value = np.where(slid, 0.0, field)
+    _, all_edges, triangle_edges = loop_step(triangles, n)
+    ends = value[all_edges]
+    split = ends[:, 0] * ends[:, 1] < 0
+    new = all_edges[split]
+    t = ends[split, 0] / (ends[split, 0] - ends[split, 1])
+    k = len(new)
+    inserted = sp.coo_matrix(
+        (
+            np.concatenate([1 - t, t]),
+            (np.tile(np.arange(k), 2), np.concatenate([new[:, 0], new[:, 1]])),
+        ),
+        shape=(k, n),
+    ).tocsr()
+    number = np.full(len(all_edges), -1)
+    number[split] = n + np.arange(k)
+    length = np.linalg.norm(points_mm[all_edges[:, 0]] - points_mm[all_edges[:, 1]], axis=1)
+    out = split_triangles(triangles, triangle_edges, split, number, length)
+    origin = np.concatenate([np.arange(n), np.full(k, -1)])
+    return Refined(out, sp.vstack([moved, inserted @ moved]).tocsr(), origin)
