@@ -178,7 +178,9 @@ def _read_obj(path: Path) -> TexturedMesh:
     )
 
 
-def _obj_vertex_colors(parsed: ObjMesh, materials: dict[str, Material], triangle_texture: Array) -> Array | None:
+def _obj_vertex_colors(
+    parsed: ObjMesh, materials: dict[str, Material], triangle_texture: Array
+) -> Array | None:
     if parsed.vertex_colors is not None:
         return np.rint(255 * np.clip(parsed.vertex_colors, 0, 1)).astype(np.uint8)
     plain = triangle_texture < 0
@@ -198,18 +200,23 @@ def _read_with_trimesh(path: Path) -> TexturedMesh:
     try:
         scene = trimesh.load_scene(path, process=False)
         parts = []
-        for node in scene.graph.nodes_geometry:
-            scene_from_part, name = scene.graph[node]
+        for name, node in _nodes(scene):
+            scene_from_part, _ = scene.graph[node]
             geometry = scene.geometry[name]
             if isinstance(geometry, trimesh.Trimesh):
                 parts.append(_from_trimesh(geometry, scene_from_part))
-    except CaptureError:
-        raise
     except Exception as error:  # a parser fed with garbage may raise anything
         raise _unreadable(path, f"{type(error).__name__}: {error}") from None
     if not parts:
         raise _unreadable(path, "no triangles in it")
     return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _nodes(scene: trimesh.Scene) -> list[tuple[str, str]]:
+    """(geometry, node) names in the file's order of geometries; the graph has none."""
+    order = {name: i for i, name in enumerate(scene.geometry)}
+    pairs = [(scene.graph[node][1], node) for node in scene.graph.nodes_geometry]
+    return sorted(pairs, key=lambda pair: (order[pair[0]], pair[1]))
 
 
 def _from_trimesh(mesh: trimesh.Trimesh, scene_from_part: Array) -> TexturedMesh:

@@ -76,7 +76,7 @@ def test_writing_again_in_the_other_format_leaves_one_depth_file(written: Path) 
 def test_depth_beyond_16_bits_is_refused(tmp_path: Path) -> None:
     capture = make_capture()
     capture.depth_mm[20, 20] = 7000.0
-    with pytest.raises(ValueError, match="depth_unit_mm.*7000"):
+    with pytest.raises(ValueError, match=r"depth_unit_mm.*7000"):
         write_capture(tmp_path / "one", capture, depth_unit_mm=0.1)
 
 
@@ -237,7 +237,7 @@ def test_two_depth_files_contradict(written: Path) -> None:
 
 def test_sizes_must_agree(written: Path) -> None:
     Image.fromarray(make_capture().rgb[:-1]).save(written / "color.png")
-    with pytest.raises(CaptureError, match="30 x 40 pixels, color.png 30 x 39") as caught:
+    with pytest.raises(CaptureError, match=r"30 x 40 pixels, color\.png 30 x 39") as caught:
         read_capture(written)
     assert caught.value.code == "size_mismatch"
 

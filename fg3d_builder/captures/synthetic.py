@@ -1,0 +1,293 @@
+"""Synthetic captures of a population of heads, with ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fg3d_builder.captures.background import random_background
+from fg3d_builder.captures.mesh_view import SUPERSAMPLING, averaged
+from fg3d_builder.captures.scan import camera_of
+from fg3d_builder.captures.sensor import apply_sensor, capture_generator
+from fg3d_builder.captures.source import CaptureEntry
+from fg3d_builder.config import SourceConfig
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.records import Array, Capture, CaptureTruth, Pose
+from fg3d_builder.rendering.camera import cam_from_depth, scaled_intrinsics
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
+from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
+
+if TYPE_CHECKING:
+    from fg3d_builder.facemodel.population import HeadPopulation, SyntheticHead
+
+EXPRESSIONS: dict[str, dict[str, float]] = {
+    "smile": {
+        **{"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8},
+        **{"cheekSquintLeft": 0.5, "cheekSquintRight": 0.5},
+    },
+    "jaw_open": {"jawOpen": 0.45},
+    "surprise": {
+        **{"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8},
+        **{"jawOpen": 0.25, "eyeWideLeft": 0.6, "eyeWideRight": 0.6},
+    },
+    "squint": {
+        **{"eyeSquintLeft": 0.8, "eyeSquintRight": 0.8},
+        **{"browDownLeft": 0.6, "browDownRight": 0.6},
+    },
+    "pucker": {"mouthPucker": 0.8},
+    "frown": {
+        **{"mouthFrownLeft": 0.8, "mouthFrownRight": 0.8},
+        **{"browDownLeft": 0.7, "browDownRight": 0.7},
+    },
+    "one_sided_smile": {"mouthSmileLeft": 0.9, "mouthDimpleLeft": 0.4, "cheekSquintLeft": 0.5},
+    "sneer": {
+        **{"noseSneerLeft": 0.8, "noseSneerRight": 0.8},
+        **{"mouthUpperUpLeft": 0.4, "mouthUpperUpRight": 0.4},
+    },
+}
+"""Weights of facial actions at full strength, by tag; a capture shows 60 to 100 % of them."""
+
+ROLL_SIGMA_DEG = 4.0
+DISTANCE_JITTER = 0.08
+OFF_AXIS = 0.05
+"""Standard deviation of the face's place in the picture, as a part of its size."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything random about one capture, drawn from its own generator.
+
+    Attributes
+    ----------
+    expression : str
+    weights : dict of str to float
+        Of facial actions.
+    pose : Pose
+    light : Light
+        In the camera frame.
+    background : (H, W, 3) float64
+        Linear light.
+    wall : (3,) float64 or None
+        Flat wall behind the head: ``1 / z = wall . (x / z, y / z, 1)`` on it, per mm.
+    image_noise : float
+        Standard deviation of the noise at white, in linear light.
+    """
+
+    expression: str
+    weights: dict[str, float]
+    pose: Pose
+    light: Light
+    background: Array
+    wall: Array | None
+    image_noise: float
+
+
+class SyntheticSource:
+    """Subjects sampled from the embedded head population, each seen in several captures.
+
+    Subject ``i`` of seed ``s`` is the same head whatever the number of subjects; its first
+    capture is neutral, the others show expressions where the configuration says so.
+    """
+
+    name = "synthetic"
+
+    def __init__(self, config: SourceConfig) -> None:
+        for field in ("subjects", "captures_per_subject"):
+            if getattr(config, field) < 1:
+                raise ConfigError(f"sources.{field}: at least 1, found {getattr(config, field)}")
+        self._config = config
+        self._population: HeadPopulation | None = None
+        self._last: tuple[int, SyntheticHead] | None = None
+        self._place = {
+            f"synthetic-{config.seed}-{subject:05d}-{number:02d}": (subject, number)
+            for subject in range(config.subjects)
+            for number in range(config.captures_per_subject)
+        }
+
+    def entries(self) -> list[CaptureEntry]:
+        """List subjects times captures."""
+        return [
+            CaptureEntry(
+                capture_id, capture_id.rsplit("-", 1)[0], f"population seed {self._seed(subject)}"
+            )
+            for capture_id, (subject, _) in sorted(self._place.items())
+        ]
+
+    def load(self, entry: CaptureEntry) -> Capture:
+        """Render one capture; never fails."""
+        subject, number = self._place[entry.capture_id]
+        head = self._head(subject)
+        rng = capture_generator(self._config.seed, entry.capture_id, "scene")
+        scene = draw_scene(self._config, head, number, rng)
+        return render_capture(self._config, head, scene, entry.capture_id, entry.subject_id)
+
+    def _seed(self, subject: int) -> int:
+        return int(capture_generator(self._config.seed, str(subject), "subject").integers(2**31))
+
+    def _head(self, subject: int) -> SyntheticHead:
+        """Captures of one subject come one after the other: keep the last head."""
+        if self._last is None or self._last[0] != subject:
+            if self._population is None:
+                from fg3d_builder.facemodel.population import HeadPopulation
+
+                self._population = HeadPopulation.load()
+            self._last = (subject, self._population.subject(self._seed(subject)))
+        return self._last[1]
+
+
+def draw_scene(
+    config: SourceConfig, head: SyntheticHead, number: int, rng: np.random.Generator
+) -> Scene:
+    """Draw expression, pose, light and background of a subject's capture `number`."""
+    expression, weights = "neutral", {}
+    if number > 0 and config.expressions:
+        expression = sorted(EXPRESSIONS)[rng.integers(len(EXPRESSIONS))]
+        strength = rng.uniform(0.6, 1.0)
+        weights = {n: strength * w for n, w in EXPRESSIONS[expression].items()}
+    height, width = config.image_size
+    return Scene(
+        expression=expression,
+        weights=weights,
+        pose=_draw_pose(config, head, rng),
+        light=_draw_light(rng),
+        background=random_background(height, width, rng),
+        wall=_draw_wall(config, rng),
+        image_noise=rng.uniform(0.002, 0.008),
+    )
+
+
+def render_capture(
+    config: SourceConfig, head: SyntheticHead, scene: Scene, capture_id: str, subject_id: str
+) -> Capture:
+    """Render a scene into a capture with its ground truth."""
+    height, width = config.image_size
+    intrinsics = camera_of(config)
+    shape = head.shape(_weight_vector(head, scene.weights))
+    vertices, triangles, albedo = _whole_head(head, shape)
+    vertices_cam = scene.pose.cam_from_obj(vertices)
+    depth = rasterize(vertices_cam, triangles, intrinsics, height, width).depth_mm
+    normals = _smooth_normals(vertices, triangles) @ scene.pose.rotation.T
+    color, coverage = _shaded(
+        vertices_cam, triangles, albedo, normals, intrinsics, scene.light, config.image_size
+    )
+    rng = capture_generator(config.seed, capture_id, "image noise")
+    linear = color + (1.0 - coverage[:, :, None]) * scene.background
+    rgb = srgb_from_linear(_with_noise(linear, scene.image_noise, rng))
+    visible = visible_vertices(vertices_cam, triangles, normals, intrinsics, height, width)
+    if scene.wall is not None:
+        depth = np.where(
+            np.isfinite(depth), depth, _wall_depth(scene.wall, intrinsics, depth.shape)
+        )
+    count = len(shape)
+    return Capture(
+        capture_id=capture_id,
+        subject_id=subject_id,
+        source=SyntheticSource.name,
+        rgb=rgb,
+        depth_mm=apply_sensor(depth, rgb, intrinsics, config.sensor, capture_id),
+        intrinsics=intrinsics,
+        expression=scene.expression,
+        licence="CC0",
+        truth=CaptureTruth(
+            topology_hash=head.topology_hash,
+            vertices_cam_mm=vertices_cam[:count].astype(np.float32),
+            shape_obj_mm=shape.astype(np.float32),
+            pose=scene.pose,
+            visible=visible[:count],
+        ),
+    )
+
+
+def _weight_vector(head: SyntheticHead, weights: dict[str, float]) -> Array:
+    return np.array([weights.get(name, 0.0) for name in head.exp_names])
+
+
+def _draw_pose(config: SourceConfig, head: SyntheticHead, rng: np.random.Generator) -> Pose:
+    pitch = rng.uniform(-config.max_pitch_deg, config.max_pitch_deg)
+    yaw = rng.uniform(-config.max_yaw_deg, config.max_yaw_deg)
+    rotation = rotation_from_angles(pitch, yaw, rng.normal(0.0, ROLL_SIGMA_DEG))
+    distance = config.distance_mm * rng.uniform(1 - DISTANCE_JITTER, 1 + DISTANCE_JITTER)
+    height, width = config.image_size
+    aside = OFF_AXIS * rng.standard_normal(2) * (width, height) * distance / config.focal_px
+    face = head.neutral_obj_mm
+    center = (face.min(axis=0) + face.max(axis=0)) / 2.0
+    return Pose(1.0, rotation, np.array([*aside, distance]) - rotation @ center)
+
+
+def _draw_light(rng: np.random.Generator) -> Light:
+    """Draw a lamp or window in front of the face, and what the room adds."""
+    side, height = np.radians(rng.uniform(-60, 60)), np.radians(rng.uniform(-10, 55))
+    towards = (np.sin(side) * np.cos(height), -np.sin(height), -np.cos(side) * np.cos(height))
+    exposure = rng.uniform(0.85, 1.25)
+    ambient = rng.uniform(0.35, 0.65)
+    # Warm light has more red and less blue; the camera's white balance removes most of it.
+    warm = np.array([1.0, 0.0, -1.0])
+    return Light(
+        ambient=exposure * ambient * (1.0 + rng.normal(0.0, 0.03) * warm),
+        directional=exposure * (1.1 - ambient) * (1.0 + rng.normal(0.0, 0.06) * warm),
+        direction=np.array(towards),
+        specular=rng.uniform(0.03, 0.12),
+        shininess=rng.uniform(8.0, 25.0),
+    )
+
+
+def _draw_wall(config: SourceConfig, rng: np.random.Generator) -> Array | None:
+    distance = config.distance_mm + rng.uniform(450.0, 1000.0)
+    tilt = rng.normal(0.0, 0.15, size=2)
+    return np.array([*tilt, 1.0]) / distance if rng.uniform() < 0.7 else None
+
+
+def _wall_depth(wall: Array, intrinsics: Array, shape: tuple[int, ...]) -> Array:
+    rays = cam_from_depth(np.ones(shape), intrinsics)
+    inverse = rays @ wall
+    return np.where(inverse > 0, 1.0 / np.maximum(inverse, 1e-9), np.nan).astype(np.float32)
+
+
+def _whole_head(head: SyntheticHead, shape: Array) -> tuple[Array, Array, Array]:
+    """Vertices (object frame), triangles and albedo of the face and what surrounds it."""
+    vertices = np.concatenate([shape, head.context_vertices_obj_mm])
+    triangles = np.concatenate([head.triangles, head.context_triangles + len(shape)])
+    return vertices, triangles, np.concatenate([head.albedo, head.context_albedo])
+
+
+def _smooth_normals(vertices: Array, triangles: Array) -> Array:
+    """Vertex normals that know that face and context meet: vertices in one place share theirs."""
+    _, place = np.unique(np.round(vertices, 3), axis=0, return_inverse=True)
+    place = place.ravel()
+    merged = np.zeros((place.max() + 1, 3))
+    merged[place] = vertices
+    return np.asarray(vertex_normals(merged, place[triangles])[place])
+
+
+def _shaded(
+    vertices_cam: Array,
+    triangles: Array,
+    albedo: Array,
+    normals: Array,
+    intrinsics: Array,
+    light: Light,
+    size: tuple[int, int],
+) -> tuple[Array, Array]:
+    """Return linear colour (H, W, 3), premultiplied with the coverage (H, W), and that."""
+    fine = scaled_intrinsics(intrinsics, SUPERSAMPLING)
+    height, width = SUPERSAMPLING * size[0], SUPERSAMPLING * size[1]
+    fragments = rasterize(vertices_cam, triangles, fine, height, width)
+    covered = fragments.triangle >= 0
+    surface = interpolate(fragments, triangles, np.hstack([albedo, normals, vertices_cam]))[covered]
+    color = np.zeros((height, width, 3))
+    color[covered] = phong(surface[:, :3], _unit(surface[:, 3:6]), _unit(-surface[:, 6:]), light)
+    return averaged(color), averaged(covered)
+
+
+def _with_noise(linear: Array, sigma: float, rng: np.random.Generator) -> Array:
+    """Add photon noise: its variance grows with the light."""
+    noise = rng.standard_normal(linear.shape)
+    return np.asarray(linear + sigma * np.sqrt(np.maximum(linear, 0.0)) * noise)
+
+
+def _unit(vectors: Array) -> Array:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+
+from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong, srgb_from_linear
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def phong_reference(albedo, normal, view, light: Light) -> np.ndarray:
+    """Eq. 14 written out for one point."""
+    n_l = normal @ light.direction
+    color = light.ambient * albedo + light.directional * albedo * max(n_l, 0.0)
+    r = 2 * n_l * normal - light.direction
+    if n_l > 0 and r @ view > 0:
+        color = color + light.specular * light.directional * (r @ view) ** light.shininess
+    return color
+
+
+def make_light(**changes: object) -> Light:
+    values = {
+        "ambient": np.array([0.3, 0.25, 0.2]),
+        "directional": np.array([0.8, 0.9, 1.0]),
+        "direction": unit(np.array([0.2, -0.5, -0.8])),
+        "specular": 0.15,
+        "shininess": 12.0,
+    }
+    return Light(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_phong_is_equation_14() -> None:
+    rng = np.random.default_rng(0)
+    albedo = rng.uniform(0, 1, (300, 3))
+    normals, view = unit(rng.normal(size=(300, 3))), unit(rng.normal(size=(300, 3)))
+    found = phong(albedo, normals, view, make_light())
+    wanted = [phong_reference(*p, make_light()) for p in zip(albedo, normals, view, strict=True)]
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
+def test_phong_is_brightest_where_the_mirror_points_to_the_camera() -> None:
+    light = make_light(specular=1.0, shininess=50.0)
+    view = unit(np.array([0.1, 0.2, -1.0]))
+    half = unit(view + light.direction)
+    rng = np.random.default_rng(1)
+    normals = unit(np.concatenate([half[None], half + 0.3 * rng.normal(size=(500, 3))]))
+    glint = phong(np.zeros((501, 3)), normals, np.broadcast_to(view, normals.shape), light)
+    assert glint[:, 0].argmax() == 0
+    np.testing.assert_allclose(glint[0], light.directional, rtol=1e-9)
+
+
+def test_a_surface_turned_away_has_ambient_light_only() -> None:
+    light = make_light()
+    albedo = np.array([[0.5, 0.4, 0.3]])
+    found = phong(albedo, -light.direction[None], -light.direction[None], light)
+    np.testing.assert_allclose(found, albedo * light.ambient)
+
+
+def test_every_byte_survives_linear_light() -> None:
+    byte = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(srgb_from_linear(linear_from_srgb(byte)), byte)
+
+
+def test_srgb_curve_has_its_published_values() -> None:
+    found = linear_from_srgb(np.array([0.0, 0.04045, 0.5, 1.0]))
+    np.testing.assert_allclose(found, [0.0, 0.0031308, 0.21404114, 1.0], atol=1e-7)
+    assert srgb_from_linear(np.array([-1.0, 2.0])).tolist() == [0, 255]
+    np.testing.assert_array_equal(srgb_from_linear(np.array([0.5])), [188])
