@@ -24,6 +24,7 @@ current one, and what did not change is not built again.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -186,13 +187,15 @@ def facemodel_identity(config: FaceModelConfig) -> str:
 def fingerprint(location: str) -> str:
     """Digest of names, sizes and times of the files at a capture's location.
 
-    A location that is no path, such as a seed, stands for itself.
+    Of a folder, all files in it; of a file, also its neighbours that differ only in their
+    suffix (a mesh's material and texture). A location that is no path, such as a seed,
+    stands for itself.
     """
     path = Path(location)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.is_file())
     elif path.is_file():
-        files = [path]
+        files = sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p.is_file())
     else:
         return digest(location)
     stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]

@@ -1,0 +1,1 @@
+"""The dataset on disk: schema, writer, reader, manifest, verification."""

@@ -1,0 +1,14 @@
+"""Luigi: one thin task per stage, `BuildFG3D` on top.
+
+``luigi --module fg3d_builder.tasks BuildFG3D --preset tasks/demo.toml`` builds a dataset.
+"""
+
+import os
+
+# One BLAS thread per process, before numpy loads: chunks run side by side instead.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError  # noqa: E402
+
+__all__ = ["BuildFG3D", "TooManyFailuresError"]

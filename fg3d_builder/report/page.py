@@ -1,0 +1,95 @@
+"""The HTML page of a build; pictures lie beside it, links are relative."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from fg3d_builder.records import Failure
+from fg3d_builder.report.figures import overall
+
+SHOWN = 200
+"""Contact sheets on the page at most: a browser, too, has its limits."""
+
+_FIGURES = (
+    ("surface: registration to depth", "surface_mm", ""),
+    ("truth: 3DMM fit from landmarks alone", "truth_mm", "landmark_fit"),
+    ("truth: 3DMM fit from landmarks and depth", "truth_mm", "coarse_fit"),
+    ("truth: registration", "truth_mm", "registration"),
+)
+
+
+def render_page(
+    name: str,
+    dataset_digest: str,
+    manifest: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    failures: Sequence[Failure],
+    warnings: Sequence[str],
+) -> str:
+    """Return the page as text.
+
+    Parameters
+    ----------
+    name : str
+        Of the build.
+    dataset_digest : str
+        Stands in the page's head, so that a page is known to belong to its dataset.
+    manifest : mapping
+        Of the dataset.
+    rows : sequence of mappings
+        `capture_figures`, each with ``picture``: a path relative to the page.
+    failures : sequence of Failure
+        With `Failure.picture` relative to the page.
+    warnings : sequence of str
+    """
+    figures = [(label, overall(rows, key, part)) for label, key, part in _FIGURES]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["figure"] = _figure
+    template = environment.from_string(
+        (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    )
+    return template.render(
+        name=name,
+        digest=dataset_digest,
+        content=manifest["content_sha256"],
+        model=manifest["facemodel"],
+        splits=manifest["splits"],
+        captures=len(rows) + len(failures),
+        rows=rows,
+        shown=sorted(rows, key=lambda row: (row["quality"], row["capture_id"]))[:SHOWN],
+        failures=failures,
+        codes=Counter(failure.code for failure in failures).most_common(),
+        warnings=warnings,
+        figures=[(label, values) for label, values in figures if values],
+        stages=list(rows[0]["seconds"]) if rows else [],
+        seconds=_mean_seconds(rows),
+    )
+
+
+def page_belongs_to(page: Path, dataset_digest: str) -> bool:
+    """Tell whether a page was made for this dataset."""
+    try:
+        with page.open(encoding="utf-8") as file:
+            head = file.read(600)
+    except OSError:
+        return False
+    return f'name="fg3d-dataset" content="{dataset_digest}"' in head
+
+
+def _mean_seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    if not rows:
+        return {}
+    return {
+        stage: float(np.mean([row["seconds"].get(stage, 0.0) for row in rows]))
+        for stage in rows[0]["seconds"]
+    }
+
+
+def _figure(values: Mapping[str, float], key: str) -> str:
+    return f"{values[key]:.2f}" if values else "-"

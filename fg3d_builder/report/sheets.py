@@ -1,0 +1,116 @@
+"""Contact sheets: everything that the pipeline knows of one capture, at one glance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
+from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.report.figures import vertex_error_mm
+from fg3d_builder.report.pictures import (
+    View,
+    contact_sheet,
+    depth_picture,
+    error_picture,
+    image_picture,
+    landmark_picture,
+    message_card,
+    overlay_picture,
+    side_picture,
+    view_of_points,
+    whole_view,
+)
+
+_MAX_TRUTH_ERROR_MM = 6.0
+
+
+def capture_sheet(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    coarse: CoarseFit,
+    registration: Registration,
+) -> Array:
+    """Show image, depth, landmarks, 3DMM fit, registration, errors and the shape from its sides.
+
+    Where the capture has ground truth of the same topology, the vertex errors of the 3DMM fit
+    and of the registration are shown beside each other.
+    """
+    view = face_view(model, capture, registration.vertices_cam_mm)
+    triangles = model.triangles
+    coarse_cam = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
+    vertices = registration.vertices_cam_mm
+    points, targets = edge_points(model, capture, landmarks, vertices)
+    error = np.where(registration.visible, registration.surface_error_mm, np.nan)
+    tiles = [
+        ("image", image_picture(capture, view)),
+        ("depth", depth_picture(capture.depth_mm, view)),
+        ("landmarks", landmark_picture(capture, landmarks, view)),
+        ("3DMM fit", overlay_picture(capture, coarse_cam, triangles, view=view)),
+        (
+            "registration: edge points yellow, their targets cyan",
+            overlay_picture(
+                *(capture, vertices, triangles), view=view, points_px=points, targets_px=targets
+            ),
+        ),
+        ("distance to depth", error_picture(capture, vertices, triangles, error, view=view)),
+    ]
+    sides = side_picture(registration.shape_obj_mm, triangles, seen=registration.confidence)
+    tiles.append(("S*, blue where nothing was seen", sides))
+    truth = capture.truth
+    if truth is not None and truth.topology_hash == registration.topology_hash:
+        for label, shape in (("3DMM fit", coarse_cam), ("registration", vertices)):
+            wrong = vertex_error_mm(shape, truth, model)
+            picture = error_picture(
+                capture, vertices, triangles, wrong, view=view, max_mm=_MAX_TRUTH_ERROR_MM
+            )
+            tiles.append((f"{label}: vertex error to truth", picture))
+    title = f"{capture.capture_id}   subject {capture.subject_id}   {capture.source}"
+    title += f"   quality {registration.quality:.2f}"
+    title += "" if registration.converged else "   NOT CONVERGED"
+    return contact_sheet(tiles, title=title, columns=6, height=300)
+
+
+def failure_sheet(
+    capture: Capture,
+    error: CaptureError,
+    landmarks: Landmarks | None = None,
+    vertices_cam_mm: Array | None = None,
+    triangles: Array | None = None,
+) -> Array:
+    """Show what was seen of a capture that failed, beside the reason."""
+    view = whole_view(capture)
+    tiles = [
+        ("image", image_picture(capture, view)),
+        ("depth", depth_picture(capture.depth_mm, view)),
+    ]
+    if landmarks is not None:
+        tiles.append(("landmarks", landmark_picture(capture, landmarks, view)))
+    if vertices_cam_mm is not None and triangles is not None:
+        tiles.append(("3DMM fit", overlay_picture(capture, vertices_cam_mm, triangles, view=view)))
+    tiles.append(("reason", message_card([error.code, error.message])))
+    return contact_sheet(tiles, title=f"{capture.capture_id}: {error.code}", height=300)
+
+
+def face_view(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> View:
+    """Show the model's reliable region with some of what is around it."""
+    return view_of_points(px_from_cam(vertices_cam_mm[model.reliable], capture.intrinsics), 1.35)
+
+
+def edge_points(
+    model: FaceModel, capture: Capture, landmarks: Landmarks, vertices_cam_mm: Array
+) -> tuple[Array | None, Array | None]:
+    """Return the pixels of the model's edge points (Eq. 9) and of their detected targets.
+
+    None where the model has no embedding of the landmarks' scheme; targets that may not be
+    used are left out.
+    """
+    embedding = model.embeddings.get(landmarks.scheme)
+    if embedding is None:
+        return None, None
+    edges = embedding.subset(model.edge_points.get(landmarks.scheme, np.zeros(0, int)))
+    used = landmarks.confidence[edges.point_index] > 0
+    points = px_from_cam(edges.points(vertices_cam_mm, model.triangles), capture.intrinsics)
+    return points[used], landmarks.points_px[edges.point_index][used]

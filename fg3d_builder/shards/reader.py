@@ -1,0 +1,191 @@
+"""Reads a dataset sample by sample, from any number of worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_right
+from pathlib import Path
+from typing import Any, TypedDict
+
+import h5py
+import numpy as np
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.records import Array
+from fg3d_builder.shards.base_image import decode_image
+from fg3d_builder.shards.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, MODEL_NAME
+
+
+class Sample(TypedDict):
+    """One training sample; arrays, numbers and text only, so that loaders can stack it.
+
+    Units and frames: `fg3d_builder.shards.schema.FIELDS`. ``delta_obj_mm`` is
+    ``shape_obj_mm - coarse_obj_mm``; ``confidence`` lies in [0, 1].
+    """
+
+    sample_id: str
+    capture_id: str
+    subject_id: str
+    shape_source: str
+    image: Array
+    view_deg: Array
+    px_crop_from_px: Array
+    intrinsics: Array
+    scale: float
+    rotation: Array
+    translation_mm: Array
+    shape_obj_mm: Array
+    coarse_obj_mm: Array
+    delta_obj_mm: Array
+    confidence: Array
+    visible: Array
+    initial_alpha_id: Array
+    initial_alpha_exp: Array
+    initial_scale: float
+    initial_rotation: Array
+    initial_translation_mm: Array
+    quality: float
+    seed: int
+
+
+class ShardReader:
+    """Map-style access to one split: ``len(reader)``, ``reader[i]``.
+
+    Files are opened when first used, in the process that uses them; a reader can be pickled
+    and survives a fork. It is a torch map-style dataset without importing torch.
+
+    Parameters
+    ----------
+    dataset : path
+        Folder with ``manifest.json``.
+    split : str
+        ``"train"`` or ``"test"``.
+    model : FaceModel, optional
+        Needed where the dataset's face model may not be copied and hence is not in it.
+
+    Raises
+    ------
+    FileNotFoundError
+        No manifest there.
+    ValueError
+        Another schema, no such split, or a model of another topology.
+    """
+
+    def __init__(
+        self, dataset: str | os.PathLike[str], split: str, model: FaceModel | None = None
+    ) -> None:
+        self.folder = Path(dataset)
+        self.manifest = read_manifest(self.folder)
+        if split not in self.manifest["splits"]:
+            known = ", ".join(self.manifest["splits"])
+            raise ValueError(f"{dataset}: no split '{split}'; there are {known}")
+        self.split = split
+        shards = [s for s in self.manifest["shards"] if s["split"] == split]
+        self._names = [s["file"] for s in shards]
+        self._first = np.concatenate([[0], np.cumsum([s["samples"] for s in shards])]).astype(int)
+        self._model = _checked_model(self.folder, self.manifest, model)
+        self._files: dict[str, h5py.File] = {}
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        index %= len(self)
+        shard = bisect_right(self._first, index) - 1
+        file = self._open(self._names[shard])
+        return self._sample(file, index - int(self._first[shard]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}
+
+    def close(self) -> None:
+        """Close all files; they are opened again when needed."""
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+    def _open(self, name: str) -> h5py.File:
+        if self._process != os.getpid():  # forked: the parent's handles are not ours
+            self._files, self._process = {}, os.getpid()
+        if name not in self._files:
+            self._files[name] = h5py.File(self.folder / name, "r")
+        return self._files[name]
+
+    def _sample(self, file: h5py.File, row: int) -> Sample:
+        samples, shapes, captures = file["samples"], file["shapes"], file["captures"]
+        shape_row = int(samples["shape_index"][row])
+        capture_row = int(samples["capture_index"][row])
+        begin, end = samples["image_offset"][row : row + 2]
+        shape = shapes["shape_obj_mm"][shape_row]
+        coarse = self._model.shape(shapes["alpha_id"][shape_row], shapes["alpha_exp"][shape_row])
+        coarse = coarse.astype(np.float32)
+        visible = np.unpackbits(samples["visible"][row], count=len(shape)).astype(bool)
+        return Sample(
+            sample_id=samples["sample_id"][row].decode(),
+            capture_id=captures["capture_id"][capture_row].decode(),
+            subject_id=captures["subject_id"][capture_row].decode(),
+            shape_source=shapes["shape_source"][shape_row].decode(),
+            image=decode_image(samples["image_bytes"][begin:end]),
+            view_deg=samples["view_deg"][row],
+            px_crop_from_px=samples["px_crop_from_px"][row],
+            intrinsics=samples["intrinsics"][row],
+            scale=float(samples["scale"][row]),
+            rotation=samples["rotation"][row],
+            translation_mm=samples["translation_mm"][row],
+            shape_obj_mm=shape,
+            coarse_obj_mm=coarse,
+            delta_obj_mm=shape - coarse,
+            confidence=shapes["confidence"][shape_row].astype(np.float32) / 255,
+            visible=visible,
+            initial_alpha_id=samples["initial_alpha_id"][row],
+            initial_alpha_exp=samples["initial_alpha_exp"][row],
+            initial_scale=float(samples["initial_scale"][row]),
+            initial_rotation=samples["initial_rotation"][row],
+            initial_translation_mm=samples["initial_translation_mm"][row],
+            quality=float(captures["quality"][capture_row]),
+            seed=int(samples["seed"][row]),
+        )
+
+
+def read_manifest(dataset: Path) -> dict[str, Any]:
+    """Read a dataset's manifest.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        No valid JSON, or another schema.
+    """
+    path = dataset / MANIFEST_NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"no dataset at {dataset}: it has no {MANIFEST_NAME}")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no valid JSON: {error}") from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != MANIFEST_SCHEMA:
+        raise ValueError(f"{path}: schema is '{schema}', this version reads '{MANIFEST_SCHEMA}'")
+    return dict(manifest)
+
+
+def _checked_model(folder: Path, manifest: dict[str, Any], model: FaceModel | None) -> FaceModel:
+    wanted = manifest["facemodel"]
+    if model is None:
+        if not wanted["file"]:
+            raise ValueError(
+                f"{folder}: the licence of face model '{wanted['name']}' keeps it out of the "
+                "dataset; pass it as `model`"
+            )
+        model = load_model(folder / MODEL_NAME)
+    if model.topology_hash != wanted["topology_hash"]:
+        raise ValueError(
+            f"{folder}: shapes have topology {wanted['topology_hash']}, the face model "
+            f"'{model.name}' has {model.topology_hash}"
+        )
+    return model

@@ -1,0 +1,69 @@
+"""Cuts the captures of a build into the chunks that tasks work on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fg3d_builder.captures import CaptureEntry, open_source
+from fg3d_builder.config import BuildConfig, digest
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.layout import fingerprint
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A few captures of one source, worked on by one task per stage.
+
+    Attributes
+    ----------
+    name : str
+        ``chunk-00003-<digest>``: number in the build, and identity of what is in it.
+    source : int
+        Number of the source in `BuildConfig.sources`.
+    entries : tuple of CaptureEntry
+    """
+
+    name: str
+    source: int
+    entries: tuple[CaptureEntry, ...]
+
+
+def list_chunks(config: BuildConfig) -> list[Chunk]:
+    """List all captures of all sources and cut them into chunks, in order.
+
+    Raises
+    ------
+    ConfigError
+        A source cannot be opened, or two captures of the build have the same id.
+    """
+    chunks: list[Chunk] = []
+    for number, source in enumerate(config.sources):
+        entries = open_source(source).entries()
+        for start in range(0, len(entries), config.chunk_size):
+            part = tuple(entries[start : start + config.chunk_size])
+            files = [fingerprint(entry.location) for entry in part]
+            key = digest(source, [asdict(entry) for entry in part], files)
+            chunks.append(Chunk(f"chunk-{len(chunks):05d}-{key}", number, part))
+    count = Counter(entry.capture_id for chunk in chunks for entry in chunk.entries)
+    twice = sorted(name for name, times in count.items() if times > 1)
+    if twice:
+        raise ConfigError(f"sources: more than one capture is called {', '.join(twice[:5])}")
+    return chunks
+
+
+def index_table(chunks: list[Chunk]) -> list[dict[str, Any]]:
+    """Return chunks as JSON values."""
+    return [asdict(chunk) for chunk in chunks]
+
+
+def read_index(path: Path) -> list[Chunk]:
+    """Read what `index_table` was written to."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        Chunk(row["name"], row["source"], tuple(CaptureEntry(**e) for e in row["entries"]))
+        for row in rows
+    ]

@@ -1,0 +1,95 @@
+"""Keeps two independent builds out of one folder."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+from pathlib import Path
+
+_held: set[Path] = set()
+
+
+class BuildRunningError(Exception):
+    """Another process builds in the same folder; the message names both."""
+
+
+def claim(lock: Path) -> None:
+    """Take the lock file for this process and those it forks, until the process ends.
+
+    A lock whose process is gone, as after ``kill -9``, is taken over. A lock from another
+    machine is respected, since nobody here can tell whether its process lives.
+
+    Raises
+    ------
+    BuildRunningError
+    """
+    if lock in _held:
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    own = lock.with_name(f".{lock.name}.{os.getpid()}")
+    own.write_text(json.dumps(_identity(os.getpid())), encoding="utf-8")
+    try:
+        if not _link(own, lock):
+            owner = _owner(lock)
+            if owner and _alive(owner):
+                raise BuildRunningError(
+                    f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
+                    f"wait for it, or remove {lock} if it is gone"
+                )
+            lock.unlink(missing_ok=True)
+            if not _link(own, lock):
+                raise BuildRunningError(f"another process has just started in {lock.parent}")
+    finally:
+        own.unlink(missing_ok=True)
+    _held.add(lock)
+    atexit.register(release, lock, os.getpid())
+
+
+def release(lock: Path, pid: int) -> None:
+    """Give the lock back; does nothing in a forked process."""
+    if lock in _held and pid == os.getpid():
+        _held.discard(lock)
+        lock.unlink(missing_ok=True)
+
+
+def _link(own: Path, lock: Path) -> bool:
+    """Hard links are made in one step, also on network file systems."""
+    try:
+        os.link(own, lock)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _owner(lock: Path) -> dict[str, str]:
+    try:
+        owner = json.loads(lock.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) and {"host", "pid", "start"} <= set(owner) else {}
+
+
+def _alive(owner: dict[str, str]) -> bool:
+    return owner["host"] != socket.gethostname() or owner == _identity(int(owner["pid"]))
+
+
+def _identity(pid: int) -> dict[str, str]:
+    """Host, number and start time of a process: numbers are used again, start times not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        start = stat.rsplit(")", 1)[1].split()[19]
+    except OSError:  # no such process, or a system without /proc
+        start = "running" if _exists(pid) else "gone"
+    return {"host": socket.gethostname(), "pid": str(pid), "start": start}
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
