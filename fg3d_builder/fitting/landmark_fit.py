@@ -16,7 +16,6 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.contour import (
     JAW_POINTS,
-    LOOSE_POINTS,
     ContourLines,
     contour_lines,
     marched_points,
@@ -180,8 +179,6 @@ def landmark_problem(
     if len(lines.start) == 1:
         jaw = jaw[:0]
     weight = landmarks.confidence[fixed.point_index].astype(np.float64)
-    loose = np.isin(fixed.point_index, LOOSE_POINTS.get(landmarks.scheme, ()))
-    weight[loose] *= (config.landmark_sigma_px / config.contour_sigma_px) ** 2
     return LandmarkProblem(
         rows=embedded_rows(model, fixed),
         point_index=fixed.point_index,

@@ -78,7 +78,7 @@ def test_points_in_one_plane_determine_the_rotation() -> None:
 def test_points_without_weight_may_be_nan() -> None:
     rng = np.random.default_rng(1)
     source = rng.normal(size=(6, 3))
-    target = source + [1.0, 2.0, 3.0]
+    target = source + np.array([1.0, 2.0, 3.0])
     target[2] = np.nan
     found = align_similarity(source, target, np.array([1, 1, 0, 1, 1, 1.0]))
     np.testing.assert_allclose(found.translation_mm, [1, 2, 3], atol=1e-12)
