@@ -1,7 +1,7 @@
 """Landmark marching: which model points form the face's contour in the current view.
 
-The jaw landmarks of a picture follow the visible outline of the face, not fixed points of the
-skin (Zhu et al., "High-fidelity pose and expression normalization", CVPR 2015). A model's
+The jaw landmarks of most detectors follow the visible outline of the face, not fixed points of
+the skin (Zhu et al., "High-fidelity pose and expression normalization", CVPR 2015). A model's
 contour lines run from the front of the face to its side. On each line the point that lies
 furthest out in the picture is the contour point; a line is cut where the outline lies in the
 frontal view, because on the near side of a turned head the landmarks stay on the jaw instead
@@ -18,18 +18,38 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.surface_rows import SurfaceRows, vertex_rows
 from fg3d_builder.records import Array, Pose
 
-JAW_POINTS: dict[str, tuple[int, ...]] = {
-    "ibug68": tuple(range(17)),
-    # The lower part of the face oval, image left first. MediaPipe predicts a 3D mesh, so on a
-    # turned head these points lie between the outline and the hidden jaw; sliding along the
-    # marched contour still beats leaving them out (facefuns scans at yaw 0 to 50 degrees:
-    # pose error 2.6-4.4 instead of 2.8-5.3 degrees, shape error 4-7 % smaller).
-    "mediapipe478": (
-        *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
-        *(377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
+
+class Jaw(NamedTuple):
+    """The jaw landmarks of a scheme; they have no fixed model point.
+
+    Attributes
+    ----------
+    points : tuple of int
+        Their numbers in order along the contour, image left first.
+    marches : bool
+        They follow the visible outline. Otherwise they stay on the jaw, also where the face
+        hides it.
+    """
+
+    points: tuple[int, ...]
+    marches: bool
+
+
+NO_JAW = Jaw((), False)
+
+JAWS: dict[str, Jaw] = {
+    "ibug68": Jaw(tuple(range(17)), True),
+    # The lower part of the face oval. MediaPipe predicts a 3D mesh: on a turned head these
+    # points lie on the hidden jaw, not on the outline (seen on scans turned by 20-50 degrees).
+    "mediapipe478": Jaw(
+        (
+            *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
+            *(377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
+        ),
+        False,
     ),
 }
-"""By scheme: the landmarks along the visible outline in order; they have no fixed model point."""
+"""By landmark scheme."""
 
 
 class ContourLines(NamedTuple):
@@ -48,6 +68,11 @@ class ContourLines(NamedTuple):
     rows: SurfaceRows
     start: Array
     outward_obj: Array
+
+    @property
+    def ends(self) -> Array:
+        """(l,) row of each line's last point: on the jaw."""
+        return np.asarray(self.start[1:] - 1)
 
 
 def contour_lines(model: FaceModel) -> ContourLines:
@@ -80,7 +105,7 @@ def _jaw_points_obj(model: FaceModel) -> Array:
     embedding = model.embeddings.get("ibug68")
     if embedding is None:
         return np.zeros((0, 3))
-    jaw = embedding.subset(np.array(JAW_POINTS["ibug68"]))
+    jaw = embedding.subset(np.array(JAWS["ibug68"].points))
     return jaw.points(model.mean, model.triangles)
 
 

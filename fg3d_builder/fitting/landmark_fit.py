@@ -15,7 +15,8 @@ from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.contour import (
-    JAW_POINTS,
+    JAWS,
+    NO_JAW,
     ContourLines,
     contour_lines,
     marched_points,
@@ -65,6 +66,8 @@ class LandmarkProblem(NamedTuple):
     jaw_px : (p, 2) float64
         Detected contour, in order; empty where the scheme or the model has none.
     jaw_confidence : (p,) float64
+    jaw_marches : bool
+        See `Jaw`.
     intrinsics : (3, 3) float64
     sigma_px, contour_sigma_px : float
     """
@@ -76,6 +79,7 @@ class LandmarkProblem(NamedTuple):
     lines: ContourLines
     jaw_px: Array
     jaw_confidence: Array
+    jaw_marches: bool
     intrinsics: Array
     sigma_px: float
     contour_sigma_px: float
@@ -89,7 +93,9 @@ class LandmarkProblem(NamedTuple):
         ]
         if len(self.jaw_px) >= 2:
             points = state.points_cam_mm(self.lines.rows)
-            row = marched_points(self.lines, points, state.pose)
+            row = self.lines.ends
+            if self.jaw_marches:
+                row = marched_points(self.lines, points, state.pose)
             seen = px_from_cam(points[row], self.intrinsics)
             pair = match_contour(row, seen, self.jaw_px, self.jaw_confidence)
             terms.append(
@@ -108,7 +114,7 @@ class LandmarkProblem(NamedTuple):
     @property
     def contour_share(self) -> float:
         """Weight of a contour point: together they count as the detected jaw points do."""
-        points = min(len(self.jaw_px), len(JAW_POINTS["ibug68"]))
+        points = min(len(self.jaw_px), len(JAWS["ibug68"].points))
         return min(1.0, points / max(1, len(self.lines.start) - 1))
 
     def distances_px(self, state: FaceState) -> Array:
@@ -166,7 +172,8 @@ def landmark_problem(
             f"(it has: {known})"
         )
     usable = (landmarks.confidence > 0) & np.all(np.isfinite(landmarks.points_px), axis=1)
-    jaw = np.array(JAW_POINTS.get(landmarks.scheme, ()), dtype=int)
+    scheme = JAWS.get(landmarks.scheme, NO_JAW)
+    jaw = np.array(scheme.points, dtype=int)
     numbers = embedding.point_index
     fixed = embedding.subset(numbers[usable[numbers] & ~np.isin(numbers, jaw)])
     if len(fixed.point_index) < MIN_POINTS:
@@ -187,6 +194,7 @@ def landmark_problem(
         lines=lines,
         jaw_px=np.nan_to_num(landmarks.points_px[jaw].astype(np.float64)),
         jaw_confidence=np.where(usable[jaw], landmarks.confidence[jaw], 0.0),
+        jaw_marches=scheme.marches,
         intrinsics=np.asarray(intrinsics, dtype=np.float64),
         sigma_px=config.landmark_sigma_px,
         contour_sigma_px=config.contour_sigma_px,

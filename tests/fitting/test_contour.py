@@ -33,7 +33,7 @@ def test_far_side_marches_to_the_outline_and_near_side_stays(
     assert far.sum() == near.sum() == 9
     # Marched towards the front of the face: smaller row numbers on the same line.
     assert np.all(row[far] < at_rest[far])
-    np.testing.assert_array_equal(row[near], lines.start[1:][near] - 1)
+    np.testing.assert_array_equal(row[near], lines.ends[near])
     px = px_from_cam(turned.cam_from_obj(lines.rows.mean[row]), INTRINSICS)
     # Upper lines: lower ones cross the outline of the chin, not their own level.
     distance = _outline_distance_px(toy_model, turned, px)[far]

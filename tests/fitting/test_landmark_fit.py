@@ -9,6 +9,7 @@ from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.landmark_fit import fit_landmarks, initial_pose, landmark_problem
+from fg3d_builder.fitting.map_solver import WAY_IN, FaceState, PixelTerm
 from fg3d_builder.records import Landmarks, Pose
 from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.pose import rotation_from_angles
@@ -163,3 +164,19 @@ def test_an_unknown_scheme_is_named(toy_model: FaceModel) -> None:
     landmarks = Landmarks("mediapipe478", np.zeros((478, 2)), np.ones(478), "test")
     with pytest.raises(ValueError, match="'toy' has no landmark embedding 'mediapipe478'"):
         fit_landmarks(toy_model, landmarks, INTRINSICS, FitConfig())
+
+
+def test_jaw_points_of_a_3d_detector_stay_on_the_hidden_jaw(toy_model: FaceModel) -> None:
+    pose = Pose(1.0, rotation_from_angles(0, 40, 0), np.array([0.0, 0.0, 600.0]))
+    landmarks = seen_landmarks(toy_model, pose.cam_from_obj(toy_model.mean))
+    landmarks.points_px[:17] = np.stack([np.linspace(200, 440, 17), np.full(17, 330.0)], axis=1)
+    landmarks.confidence[:17] = 1.0
+    marching = landmark_problem(toy_model, landmarks, INTRINSICS, FitConfig())
+    staying = marching._replace(jaw_marches=False)
+    state = FaceState(pose, np.zeros(17))
+    ends = {tuple(p) for p in marching.lines.rows.mean[marching.lines.ends]}
+    for problem, on_jaw in ((marching, False), (staying, True)):
+        _, contour = problem.terms(state, WAY_IN)
+        assert isinstance(contour, PixelTerm)
+        assert len(contour.rows.mean) > 5
+        assert all(tuple(p) in ends for p in contour.rows.mean) == on_jaw
