@@ -86,7 +86,7 @@ def build_anatomy(
     """
     face = head.face(base_mm)
     context = head.surroundings(base_mm, face)
-    mirrored = face * [1.0, 1.0, 1.0]
+    mirrored = face.copy()
     mirrored[:, 0] = np.abs(mirrored[:, 0])
     centre, radius = head.eyeball_spheres(base_mm)
     left_eye = (head.eye == 1) & (head.eye_blend > 0)
@@ -95,7 +95,7 @@ def build_anatomy(
     corner = _mouth_corner(face, head.lips)
     alare = face[_vertex(head, int(anchors["alare"]))]
 
-    brow = np.asarray(paint["brow_line_mm"]) + [eye_middle[0], eye_middle[1]]
+    brow = np.add(paint["brow_line_mm"], eye_middle[:2])
     across, along = _along_line(mirrored[:, :2], brow)
     off_axis = np.full(len(face), np.inf)
     for label in (1, 2):
@@ -165,7 +165,7 @@ def _along_line(points: Array, line: Array) -> tuple[Array, Array]:
 def _nostrils(head: HeadSource, face: Array, rim: list[int]) -> Array:
     ring = np.array([face[_vertex(head, v)] for v in rim])
     middle, spread = ring.mean(axis=0), ring.std(axis=0) + 1e-6
-    both = face * [1.0, 1.0, 1.0]
+    both = face.copy()
     both[:, 0] = np.abs(both[:, 0])
     distance = np.linalg.norm((both - middle) / (spread * [1.5, 2.5, 1.5]), axis=1)
     return 1.0 - smoothstep(distance, 0.75, 1.25)

@@ -8,6 +8,7 @@ reach the finished mesh through one sparse matrix.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -225,7 +226,7 @@ class _Builder:
         for r in range(rows + 1):
             self.patches.append([first, columns[0][r + 1], columns[0][r]])
             self.patches.append([last, columns[-1][r], columns[-1][r + 1]])
-            for left, right in zip(columns[:-1], columns[1:], strict=True):
+            for left, right in itertools.pairwise(columns):
                 self.patches.append([left[r], left[r + 1], right[r + 1], right[r]])
 
     def mouth_patch(

