@@ -215,7 +215,7 @@ def _read_with_trimesh(path: Path) -> TexturedMesh:
 def _nodes(scene: trimesh.Scene) -> list[tuple[str, str]]:
     """(geometry, node) names in the file's order of geometries; the graph has none."""
     order = {name: i for i, name in enumerate(scene.geometry)}
-    pairs = [(scene.graph[node][1], node) for node in scene.graph.nodes_geometry]
+    pairs = [(str(scene.graph[node][1]), str(node)) for node in scene.graph.nodes_geometry]
     return sorted(pairs, key=lambda pair: (order[pair[0]], pair[1]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -78,11 +79,15 @@ def open_source(config: SourceConfig) -> CaptureSource:
     from fg3d_builder.captures.scan import ScanSource
     from fg3d_builder.captures.synthetic import SyntheticSource
 
-    kinds = {"folder": FolderSource, "scan": ScanSource, "synthetic": SyntheticSource}
+    kinds: dict[str, Callable[[SourceConfig], CaptureSource]] = {
+        "folder": FolderSource,
+        "scan": ScanSource,
+        "synthetic": SyntheticSource,
+    }
     if config.kind not in kinds:
         choices = ", ".join(kinds)
         raise ConfigError(f"sources.kind: unknown kind '{config.kind}'; known are {choices}")
-    source: CaptureSource = kinds[config.kind](config)
+    source = kinds[config.kind](config)
     if not source.entries():
         where = f" in {config.path} matching {', '.join(config.include)}" if config.path else ""
         raise ConfigError(f"the {config.kind} source has no captures{where}")

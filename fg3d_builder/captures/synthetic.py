@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import open3d
+from open3d.core import Tensor
 
 from fg3d_builder.captures.background import random_background
 from fg3d_builder.captures.mesh_view import SUPERSAMPLING, averaged
@@ -14,15 +16,16 @@ from fg3d_builder.captures.sensor import apply_sensor, capture_generator
 from fg3d_builder.captures.source import CaptureEntry
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.model import topology_hash
 from fg3d_builder.records import Array, Capture, CaptureTruth, Pose
-from fg3d_builder.rendering.camera import cam_from_depth, scaled_intrinsics
+from fg3d_builder.rendering.camera import cam_from_depth, px_from_cam, scaled_intrinsics
 from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.pose import rotation_from_angles
-from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 
 if TYPE_CHECKING:
-    from fg3d_builder.facemodel.population import HeadPopulation, SyntheticHead
+    from fg3d_builder.facemodel.population import SyntheticHead
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "smile": {
@@ -55,6 +58,27 @@ ROLL_SIGMA_DEG = 4.0
 DISTANCE_JITTER = 0.08
 OFF_AXIS = 0.05
 """Standard deviation of the face's place in the picture, as a part of its size."""
+_OCCLUSION_TOLERANCE_MM = 0.2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A head of the population, and what all of its heads share.
+
+    Attributes
+    ----------
+    head : SyntheticHead
+    triangles : (m, 3) int32
+        Of the face.
+    topology_hash : str
+    action_names : tuple of str
+        Of the facial actions, in the order of ``head.expression_offsets``.
+    """
+
+    head: SyntheticHead
+    triangles: Array
+    topology_hash: str
+    action_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,8 +124,7 @@ class SyntheticSource:
             if getattr(config, field) < 1:
                 raise ConfigError(f"sources.{field}: at least 1, found {getattr(config, field)}")
         self._config = config
-        self._population: HeadPopulation | None = None
-        self._last: tuple[int, SyntheticHead] | None = None
+        self._last: tuple[int, Subject] | None = None
         self._place = {
             f"synthetic-{config.seed}-{subject:05d}-{number:02d}": (subject, number)
             for subject in range(config.subjects)
@@ -119,28 +142,39 @@ class SyntheticSource:
 
     def load(self, entry: CaptureEntry) -> Capture:
         """Render one capture; never fails."""
-        subject, number = self._place[entry.capture_id]
-        head = self._head(subject)
+        index, number = self._place[entry.capture_id]
+        subject = self._subject(index)
         rng = capture_generator(self._config.seed, entry.capture_id, "scene")
-        scene = draw_scene(self._config, head, number, rng)
-        return render_capture(self._config, head, scene, entry.capture_id, entry.subject_id)
+        scene = draw_scene(self._config, subject, number, rng)
+        return render_capture(self._config, subject, scene, entry.capture_id, entry.subject_id)
 
-    def _seed(self, subject: int) -> int:
-        return int(capture_generator(self._config.seed, str(subject), "subject").integers(2**31))
+    def _seed(self, index: int) -> int:
+        return int(capture_generator(self._config.seed, str(index), "subject").integers(2**31))
 
-    def _head(self, subject: int) -> SyntheticHead:
+    def _subject(self, index: int) -> Subject:
         """Captures of one subject come one after the other: keep the last head."""
-        if self._last is None or self._last[0] != subject:
-            if self._population is None:
-                from fg3d_builder.facemodel.population import HeadPopulation
-
-                self._population = HeadPopulation.load()
-            self._last = (subject, self._population.subject(self._seed(subject)))
+        if self._last is None or self._last[0] != index:
+            self._last = (index, draw_subject(self._seed(index)))
         return self._last[1]
 
 
+def draw_subject(seed: int) -> Subject:
+    """Draw a head from the embedded population; its data are built and cached on first use."""
+    from fg3d_builder.facemodel.population import HeadPopulation
+
+    population = HeadPopulation.load()
+    head = population.subject(seed)
+    triangles = population.head.sheet_triangles
+    return Subject(
+        head,
+        triangles,
+        topology_hash(len(head.neutral_obj_mm), triangles),
+        population.action_names,
+    )
+
+
 def draw_scene(
-    config: SourceConfig, head: SyntheticHead, number: int, rng: np.random.Generator
+    config: SourceConfig, subject: Subject, number: int, rng: np.random.Generator
 ) -> Scene:
     """Draw expression, pose, light and background of a subject's capture `number`."""
     expression, weights = "neutral", {}
@@ -152,7 +186,7 @@ def draw_scene(
     return Scene(
         expression=expression,
         weights=weights,
-        pose=_draw_pose(config, head, rng),
+        pose=_draw_pose(config, subject, rng),
         light=_draw_light(rng),
         background=random_background(height, width, rng),
         wall=_draw_wall(config, rng),
@@ -161,13 +195,13 @@ def draw_scene(
 
 
 def render_capture(
-    config: SourceConfig, head: SyntheticHead, scene: Scene, capture_id: str, subject_id: str
+    config: SourceConfig, subject: Subject, scene: Scene, capture_id: str, subject_id: str
 ) -> Capture:
     """Render a scene into a capture with its ground truth."""
     height, width = config.image_size
     intrinsics = camera_of(config)
-    shape = head.shape(_weight_vector(head, scene.weights))
-    vertices, triangles, albedo = _whole_head(head, shape)
+    shape = subject.head.shape(_activations(subject, scene.weights))
+    vertices, triangles, albedo = _whole_head(subject, shape)
     vertices_cam = scene.pose.cam_from_obj(vertices)
     depth = rasterize(vertices_cam, triangles, intrinsics, height, width).depth_mm
     normals = _smooth_normals(vertices, triangles) @ scene.pose.rotation.T
@@ -177,7 +211,7 @@ def render_capture(
     rng = capture_generator(config.seed, capture_id, "image noise")
     linear = color + (1.0 - coverage[:, :, None]) * scene.background
     rgb = srgb_from_linear(_with_noise(linear, scene.image_noise, rng))
-    visible = visible_vertices(vertices_cam, triangles, normals, intrinsics, height, width)
+    visible = _seen_vertices(vertices_cam, triangles, normals, intrinsics, config.image_size)
     if scene.wall is not None:
         depth = np.where(
             np.isfinite(depth), depth, _wall_depth(scene.wall, intrinsics, depth.shape)
@@ -193,7 +227,7 @@ def render_capture(
         expression=scene.expression,
         licence="CC0",
         truth=CaptureTruth(
-            topology_hash=head.topology_hash,
+            topology_hash=subject.topology_hash,
             vertices_cam_mm=vertices_cam[:count].astype(np.float32),
             shape_obj_mm=shape.astype(np.float32),
             pose=scene.pose,
@@ -202,18 +236,20 @@ def render_capture(
     )
 
 
-def _weight_vector(head: SyntheticHead, weights: dict[str, float]) -> Array:
-    return np.array([weights.get(name, 0.0) for name in head.exp_names])
+def _activations(subject: Subject, weights: dict[str, float]) -> Array:
+    if unknown := set(weights) - set(subject.action_names):
+        raise ValueError(f"the population has no facial actions {', '.join(sorted(unknown))}")
+    return np.array([weights.get(name, 0.0) for name in subject.action_names])
 
 
-def _draw_pose(config: SourceConfig, head: SyntheticHead, rng: np.random.Generator) -> Pose:
+def _draw_pose(config: SourceConfig, subject: Subject, rng: np.random.Generator) -> Pose:
     pitch = rng.uniform(-config.max_pitch_deg, config.max_pitch_deg)
     yaw = rng.uniform(-config.max_yaw_deg, config.max_yaw_deg)
     rotation = rotation_from_angles(pitch, yaw, rng.normal(0.0, ROLL_SIGMA_DEG))
     distance = config.distance_mm * rng.uniform(1 - DISTANCE_JITTER, 1 + DISTANCE_JITTER)
     height, width = config.image_size
     aside = OFF_AXIS * rng.standard_normal(2) * (width, height) * distance / config.focal_px
-    face = head.neutral_obj_mm
+    face = subject.head.neutral_obj_mm
     center = (face.min(axis=0) + face.max(axis=0)) / 2.0
     return Pose(1.0, rotation, np.array([*aside, distance]) - rotation @ center)
 
@@ -247,10 +283,11 @@ def _wall_depth(wall: Array, intrinsics: Array, shape: tuple[int, ...]) -> Array
     return np.where(inverse > 0, 1.0 / np.maximum(inverse, 1e-9), np.nan).astype(np.float32)
 
 
-def _whole_head(head: SyntheticHead, shape: Array) -> tuple[Array, Array, Array]:
+def _whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
     """Vertices (object frame), triangles and albedo of the face and what surrounds it."""
+    head = subject.head
     vertices = np.concatenate([shape, head.context_vertices_obj_mm])
-    triangles = np.concatenate([head.triangles, head.context_triangles + len(shape)])
+    triangles = np.concatenate([subject.triangles, head.context_triangles + len(shape)])
     return vertices, triangles, np.concatenate([head.albedo, head.context_albedo])
 
 
@@ -281,6 +318,26 @@ def _shaded(
     color = np.zeros((height, width, 3))
     color[covered] = phong(surface[:, :3], _unit(surface[:, 3:6]), _unit(-surface[:, 6:]), light)
     return averaged(color), averaged(covered)
+
+
+def _seen_vertices(
+    vertices_cam: Array,
+    triangles: Array,
+    normals: Array,
+    intrinsics: Array,
+    size: tuple[int, int],
+) -> Array:
+    """(n,) bool: facing the camera, in the picture, and first on its own line of sight."""
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    points = vertices_cam.astype(np.float32)
+    scene.add_triangles(Tensor(points), Tensor(triangles.astype(np.uint32)))
+    rays = Tensor(np.concatenate([np.zeros_like(points), points], axis=1))
+    reached = scene.cast_rays(rays, nthreads=1)["t_hit"].numpy()
+    free = (1.0 - reached) * np.linalg.norm(points, axis=1) < _OCCLUSION_TOLERANCE_MM
+    facing = np.einsum("nd,nd->n", normals, vertices_cam) < 0
+    column, row = np.nan_to_num(px_from_cam(vertices_cam, intrinsics), nan=-9.0).T
+    inside = (column > -0.5) & (column < size[1] - 0.5) & (row > -0.5) & (row < size[0] - 0.5)
+    return np.asarray(free & facing & inside)
 
 
 def _with_noise(linear: Array, sigma: float, rng: np.random.Generator) -> Array:

@@ -114,7 +114,7 @@ def test_camera_maps_scan_vertices_onto_their_own_depth() -> None:
 
 def test_positive_yaw_turns_the_face_to_image_right() -> None:
     mesh = bumpy_head()
-    nose = scan_center(mesh, 1.0) + [0.0, 0.0, 90.0]
+    nose = np.add(scan_center(mesh, 1.0), [0.0, 0.0, 90.0])
     for view, wanted in (((0.0, 30.0), (45.0, 0.0)), ((30.0, 0.0), (0.0, -45.0))):
         pose, _ = scan_camera(CONFIG, view, mesh)
         np.testing.assert_allclose(pose.cam_from_obj(nose)[:2], wanted, atol=1e-9)
@@ -231,7 +231,7 @@ def test_bad_configurations_are_named(tmp_path: Path) -> None:
 
 
 def test_unit_of_something_without_a_face_cannot_be_found() -> None:
-    with pytest.raises(CaptureError, match="ball.*unit_mm") as caught:
+    with pytest.raises(CaptureError, match=r"ball.*unit_mm") as caught:
         scan_unit_mm(bumpy_head(), "ball")
     assert caught.value.code == "no_unit"
 
