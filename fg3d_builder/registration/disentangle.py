@@ -27,7 +27,7 @@ PATCH_MM2 = 100.0
 """Area over which ``delta_S`` is correlated: a registered face is as many independent
 measurements as it has such patches, not as it has vertices."""
 
-NONRIGID_WEIGHT = 0.1
+NONRIGID_WEIGHT = 0.02
 """Of vertices outside the rigid region while the pose is found."""
 
 ITERATIONS = 30
@@ -106,15 +106,15 @@ def disentangle(
         if converged:
             break
     shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
-    whole = CoefficientFit(model, weights)
-    z = whole.coefficients(shape_obj_mm)
+    z = CoefficientFit(model, weights).coefficients(shape_obj_mm, z)
     k = len(model.id_sd)
+    alpha_id, alpha_exp = z[:k] * model.id_sd, z[k:] * model.exp_sd
     return Disentangled(
         pose=pose,
         shape_obj_mm=shape_obj_mm,
-        coarse_obj_mm=whole.shape(z),
-        alpha_id=z[:k] * model.id_sd,
-        alpha_exp=z[k:] * model.exp_sd,
+        coarse_obj_mm=model.shape(alpha_id, alpha_exp),
+        alpha_id=alpha_id,
+        alpha_exp=alpha_exp,
         converged=converged,
         iterations=iteration,
     )
@@ -133,22 +133,28 @@ class CoefficientFit:
     """
 
     def __init__(self, model: FaceModel, weights: Array) -> None:
-        self._mean = model.mean
-        basis = [model.id_basis * model.id_sd, model.exp_basis * model.exp_sd]
-        self._basis = np.concatenate(basis, axis=2).reshape(
-            -1, len(model.id_sd) + basis[1].shape[2]
+        # Vertices without weight would cost as much as the others.
+        self._used = np.flatnonzero(weights > 0)
+        self._mean = model.mean[self._used]
+        basis = np.concatenate(
+            [model.id_basis[self._used] * model.id_sd, model.exp_basis[self._used] * model.exp_sd],
+            axis=2,
         )
+        self._basis = basis.reshape(3 * len(self._used), -1)
         free = np.full(len(model.id_sd), np.inf)
         self._lower = np.concatenate([-free, model.exp_lower / model.exp_sd])
         self._upper = np.concatenate([free, model.exp_upper / model.exp_sd])
-        self._row_weights = np.repeat(weights, 3) / SIGMA_MM**2
+        self._row_weights = np.repeat(weights[self._used], 3) / SIGMA_MM**2
         self._weighted = self._basis * self._row_weights[:, None]
         self._hessian = self._basis.T @ self._weighted + np.eye(self._basis.shape[1])
 
-    def coefficients(self, shape_obj_mm: Array) -> Array:
-        """Return the standardised coefficients ``alpha / sd`` of a shape (n, 3)."""
-        gradient = (shape_obj_mm - self._mean).ravel() @ self._weighted
-        return bounded_minimum(self._hessian, gradient, self._lower, self._upper)
+    def coefficients(self, shape_obj_mm: Array, start: Array) -> Array:
+        """Return the standardised coefficients ``alpha / sd`` of a shape (n, 3).
+
+        `start` (k,) only saves time where it is near the answer.
+        """
+        gradient = (shape_obj_mm[self._used] - self._mean).ravel() @ self._weighted
+        return bounded_minimum(self._hessian, gradient, self._lower, self._upper, start)
 
     def joint_step(
         self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool
@@ -166,8 +172,8 @@ class CoefficientFit:
         step : float
             Largest component in radians, metres and standard deviations.
         """
-        shape = self.shape(z)
-        residual = (pose.obj_from_cam(vertices_cam_mm) - shape).ravel()
+        shape = self._mean + (self._basis @ z).reshape(-1, 3)
+        residual = (pose.obj_from_cam(vertices_cam_mm[self._used]) - shape).ravel()
         turn = -np.cross(shape[:, None, :], np.eye(3)[None]).transpose(0, 2, 1)
         shift = np.broadcast_to(np.eye(3) * 1e3, (len(shape), 3, 3))
         parts = [turn, shift] if fix_scale else [turn, shift, shape[:, :, None]]
@@ -183,6 +189,7 @@ class CoefficientFit:
             gradient,
             np.concatenate([-free, self._lower - z]),
             np.concatenate([free, self._upper - z]),
+            np.zeros(len(gradient)),
         )
         rotation = pose.rotation @ Rotation.from_rotvec(step[:3]).as_matrix()
         factor = 1.0 if fix_scale else float(np.exp(step[6]))
@@ -190,12 +197,10 @@ class CoefficientFit:
         moved = Pose(pose.scale * factor, rotation, shifted)
         return moved, z + step[size:], float(np.abs(step).max())
 
-    def shape(self, standardised: Array) -> Array:
-        """Return the (n, 3) shape of Eq. 1 with these standardised coefficients."""
-        return np.asarray(self._mean + (self._basis @ standardised).reshape(-1, 3))
 
-
-def bounded_minimum(hessian: Array, gradient: Array, lower: Array, upper: Array) -> Array:
+def bounded_minimum(
+    hessian: Array, gradient: Array, lower: Array, upper: Array, start: Array
+) -> Array:
     """Minimise ``x^T H x / 2 - g^T x`` in a box, by an active-set method.
 
     Parameters
@@ -205,14 +210,16 @@ def bounded_minimum(hessian: Array, gradient: Array, lower: Array, upper: Array)
     gradient : (k,) float64
     lower, upper : (k,) float64
         May be infinite.
+    start : (k,) float64
+        Where the search begins; components at their bound are held there at first.
 
     Raises
     ------
     RuntimeError
         The active set did not settle, which a positive definite matrix does not let happen.
     """
-    x = np.clip(np.zeros(len(gradient)), lower, upper)
-    held = np.zeros(len(gradient), dtype=bool)
+    x = np.clip(start, lower, upper)
+    held = (x <= lower) | (x >= upper)
     for _ in range(10 * len(gradient) + 10):
         free = np.flatnonzero(~held)
         rest = np.flatnonzero(held)
