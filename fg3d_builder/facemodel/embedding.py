@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import open3d
+from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.regions import LEFT_EYE, RIGHT_EYE, painted_albedo, signed_distance
@@ -21,6 +22,7 @@ from fg3d_builder.landmarks.edges import (
     MEDIAPIPE_IRISES,
     MEDIAPIPE_OVAL,
     edge_points,
+    mediapipe_mirror,
 )
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
@@ -223,6 +225,12 @@ def nearest_on_surface(points: Array, vertices: Array, triangles: Array, allowed
     return Spot(numbers[found["primitive_ids"].numpy()].astype(np.int32), barycentric)
 
 
+def is_symmetric(vertices: Array, tolerance_mm: float = 0.3) -> bool:
+    """Whether nearly all vertices (n, 3) have a partner on the other side of x = 0."""
+    distance = cKDTree(vertices).query(vertices * [-1.0, 1.0, 1.0])[0]
+    return float(np.quantile(distance, 0.98)) < tolerance_mm
+
+
 class _Scene:
     """Camera, light and surroundings shared by all renderings of a sheet."""
 
@@ -328,6 +336,11 @@ def _place(
             f"renderings only; store an embedding '{MEDIAPIPE}' in the model file"
         )
     place, spread = robust_mean(np.array(places))
+    if is_symmetric(base_obj_mm):
+        # Then only chance tells left from right; both sides together make it half as large.
+        other = mediapipe_mirror()
+        both = np.isfinite(spread) & np.isfinite(spread[other])
+        place[both] = (0.5 * (place + place[other] * [-1.0, 1.0, 1.0]))[both]
     seen = scene.visible_triangles(base_obj_mm)
     return nearest_on_surface(place, base_obj_mm, scene.triangles, seen), spread
 

@@ -22,6 +22,7 @@ from fg3d_builder.errors import CaptureError, MissingDependencyError
 from fg3d_builder.landmarks.edges import MEDIAPIPE, mediapipe_mirror
 from fg3d_builder.records import Array, Capture, Landmarks
 
+_STDERR = threading.Lock()
 _FINDER_MAX_PX = 1280
 _MAX_FACES = 4
 _WINDOW_PX = 512
@@ -196,16 +197,18 @@ def _open_mesh(min_confidence: float) -> Any:
 @contextlib.contextmanager
 def _silenced_stderr() -> Iterator[None]:
     """Keep the C++ library's log off the terminal; it obeys no setting before its start."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    # Two threads at once could restore each other's closed terminal.
+    with _STDERR:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)
 
 
 def _warped(image: Array, matrix: Array, size: tuple[int, int]) -> Array:

@@ -153,7 +153,8 @@ def test_embedding_covers_the_edges_and_is_symmetric(embedded: FaceModel) -> Non
     pairs = [(at[p], at[int(mirror[p])]) for p in at if int(mirror[p]) in at]
     left, right = np.array(pairs).T
     asymmetry = np.linalg.norm(points[left] - points[right] * [-1, 1, 1], axis=1)
-    assert np.median(asymmetry) < 1.5
+    # The mean of ICT-FaceKit is symmetric to the last digit.
+    assert np.quantile(asymmetry, 0.95) < 0.1
 
 
 @pytest.mark.data
