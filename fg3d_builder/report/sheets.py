@@ -50,7 +50,7 @@ def capture_sheet(
         ("landmarks", landmark_picture(capture, landmarks, view)),
         ("3DMM fit", overlay_picture(capture, coarse_cam, triangles, view=view)),
         (
-            "registration: edge points yellow, their targets cyan",
+            "registration, edges yellow, targets cyan",
             overlay_picture(
                 *(capture, vertices, triangles), view=view, points_px=points, targets_px=targets
             ),

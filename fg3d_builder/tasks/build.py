@@ -147,7 +147,7 @@ class _ChunkTask(_Task):
         raise NotImplementedError
 
     def run(self) -> None:
-        """Do the work, write the product, say how far the build is."""
+        """Do the work, write the product, say how far the build is once per chunk."""
         layout = self.layout
         result = self.result(layout)
         folder = layout.stage_folder(self.stage)
@@ -160,8 +160,8 @@ class _ChunkTask(_Task):
         write_json(layout.seconds(self.stage, self.chunk), result.seconds)
         path = layout.product(self.stage, self.chunk)
         write_product(path, self.stage, layout.stage_digest(self.stage), result.records, failures)
-        workers = luigi.interface.core().workers
-        log.info("%s: %s", self.stage, progress_line(layout, self.chunks(), workers))
+        if self.stage == STAGES[-1]:
+            log.info(progress_line(layout, self.chunks(), luigi.interface.core().workers))
 
 
 class LoadCaptures(_ChunkTask):
