@@ -330,8 +330,8 @@ def _seen_vertices(
     """(n,) bool: facing the camera, in the picture, and first on its own line of sight."""
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     points = vertices_cam.astype(np.float32)
-    scene.add_triangles(Tensor(points), Tensor(triangles.astype(np.uint32)))
-    rays = Tensor(np.concatenate([np.zeros_like(points), points], axis=1))
+    scene.add_triangles(Tensor.from_numpy(points), Tensor.from_numpy(triangles.astype(np.uint32)))
+    rays = Tensor.from_numpy(np.concatenate([np.zeros_like(points), points], axis=1))
     reached = scene.cast_rays(rays, nthreads=1)["t_hit"].numpy()
     free = (1.0 - reached) * np.linalg.norm(points, axis=1) < _OCCLUSION_TOLERANCE_MM
     facing = np.einsum("nd,nd->n", normals, vertices_cam) < 0

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fg3d_builder.captures import list_captures, open_source
+from fg3d_builder.captures.folder import write_capture
+from fg3d_builder.config import SourceConfig
+from fg3d_builder.records import Capture
+from fg3d_builder.rendering.camera import intrinsics_matrix
+
+
+def test_listing_shows_what_is_good_and_why_the_rest_is_not(tmp_path: Path) -> None:
+    depth = np.full((6, 8), 500.0, np.float32)
+    depth[:3] = np.nan
+    rgb = np.zeros((6, 8, 3), np.uint8)
+    capture = Capture("x", "anna", "folder", rgb, depth, intrinsics_matrix(9, 9, 4, 3))
+    for name in ("good", "cut", "odd"):
+        write_capture(tmp_path / name, capture)
+    file = tmp_path / "cut" / "color.png"
+    file.write_bytes(file.read_bytes()[:-20])
+    (tmp_path / "odd" / "capture.json").write_text('{"subject": "bert"}')
+    lines = list(list_captures(open_source(SourceConfig(kind="folder", path=str(tmp_path)))))
+    cut, good, odd = lines
+    assert (good.capture_id, good.subject_id, good.ok) == ("good", "anna", True)
+    assert (good.width, good.height, good.depth_coverage) == (8, 6, 0.5)
+    assert (cut.code, cut.ok, cut.subject_id) == ("unreadable_image", False, "anna")
+    assert str(file) in cut.reason
+    assert (odd.code, odd.subject_id) == ("missing_field", "bert")
+    assert "'intrinsics'" in odd.reason
