@@ -131,7 +131,9 @@ def build_anatomy(
         stubble=stubble,
         hair=_hair_height(face, paint["hair_line_mm"]),
         wrinkles=_wrinkles(mirrored, face, eye_middle, outer, alare, corner),
-        context_hair_mm=_hair_height(context, paint["hair_line_mm"]),
+        context_hair_mm=np.where(
+            head.context_ears > 0.3, -99.0, _hair_height(context, paint["hair_line_mm"])
+        ),
         context_cloth_mm=float(paint["collar_y_mm"]) - context[:, 1] + 0.25 * context[:, 2],
         mouth_corner=corner,
     )

@@ -58,8 +58,10 @@ class ControlMesh:
         1 on the left eye's patch including its margin, 2 on the right one's, else 0.
     eye_inner : (c,) bool
         Vertices between the margins.
+    mouth : (c,) bool
+        Where the lips touch, and the seam behind.
     seam : (c,) bool
-        Vertices at which the lips are joined.
+        Vertices of the row that joins the lips.
     base_vertex : (c,) int64
         Base vertex that a control vertex is; -1 for the vertices of the patches.
     """
@@ -68,6 +70,7 @@ class ControlMesh:
     from_base: sp.csr_matrix
     eye: Array
     eye_inner: Array
+    mouth: Array
     seam: Array
     base_vertex: Array
 
@@ -180,8 +183,7 @@ def build_control_mesh(
     start = int(np.argmin(shape_mm[margin, 0]))
     end = margin.index(int(base.mirror[margin[start]]))
     upper, lower = _arcs(len(margin), start, end, shape_mm[margin, 1])
-    for vertex, source in zip(margin, near, strict=True):
-        builder.place(vertex, {source: 1.0})
+    builder.mouth.update(margin)
     builder.mouth_patch(margin, deep, upper, lower, shape_mm)
 
     removed = removed | removed_right | inside
@@ -195,6 +197,7 @@ class _Builder:
         self.placed: dict[int, dict[int, float]] = {}
         self.eye: dict[int, int] = {}
         self.eye_inner: set[int] = set()
+        self.mouth: set[int] = set()
         self.seam: set[int] = set()
         self.patches: list[list[int]] = []
         self.next_index = base_count
@@ -237,22 +240,28 @@ class _Builder:
         lower: list[int],
         shape_mm: Array,
     ) -> None:
-        """Join the lips by one row of vertices between the rings one step deeper.
+        """Join the lips by one row of vertices, which lies two rings deeper.
 
         `upper` and `lower` are positions in the loop from the right corner to the left one,
         both included. The lips have different numbers of vertices, so the row has the upper
-        lip's and is stitched to the lower one's.
+        lip's and is stitched to the lower one's. Towards the corners, where the deeper ring
+        is wider than the mouth, the row comes forward to the margin.
         """
-        at_upper = _arc_length(shape_mm[[deep[i] for i in upper]])
-        at_lower = _arc_length(shape_mm[[deep[i] for i in lower]])
+        at_upper = _arc_length(shape_mm[[margin[i] for i in upper]])
+        at_lower = _arc_length(shape_mm[[margin[i] for i in lower]])
         row = [margin[upper[0]]]
         for i, t in zip(upper[1:-1], at_upper[1:-1], strict=True):
             j = int(np.searchsorted(at_lower, t, side="right")) - 1
             part = (t - at_lower[j]) / (at_lower[j + 1] - at_lower[j])
-            below = _mix({deep[lower[j]]: 1.0}, 1 - part, {deep[lower[j + 1]]: 1.0}, part)
-            row.append(self.new(_mix({deep[i]: 1.0}, 0.5, below, 0.5)))
+            depth = min(1.0, 5.0 * t * (1 - t))
+            weights: dict[int, float] = {}
+            for ring, share in ((deep, depth), (margin, 1 - depth)):
+                below = _mix({ring[lower[j]]: 1.0}, 1 - part, {ring[lower[j + 1]]: 1.0}, part)
+                weights = _mix(weights, 1.0, _mix({ring[i]: 1.0}, 0.5, below, 0.5), share)
+            row.append(self.new(weights))
         row.append(margin[upper[-1]])
-        self.seam.update(row)
+        self.seam.update(row[1:-1])
+        self.mouth.update(row)
         above = [margin[i] for i in upper]
         below_row = [margin[i] for i in lower]
         self.patches.append([row[0], row[1], above[1]])
@@ -285,6 +294,7 @@ class _Builder:
             from_base=from_base,
             eye=np.array([self.eye.get(v, 0) for v in used], dtype=np.int8),
             eye_inner=np.array([v in self.eye_inner for v in used]),
+            mouth=np.array([v in self.mouth for v in used]),
             seam=np.array([v in self.seam for v in used]),
             base_vertex=np.array([v if v < self.base_count else -1 for v in used]),
         )

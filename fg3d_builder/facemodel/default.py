@@ -15,7 +15,12 @@ from fg3d_builder.facemodel.balanced import balanced_chart
 from fg3d_builder.facemodel.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.population import HeadPopulation
-from fg3d_builder.facemodel.recipe import build_once, cache_folder, load_recipe, recipe_digest
+from fg3d_builder.facemodel.recipe import (
+    MODEL_SOURCES,
+    build_once,
+    cache_folder,
+    recipe_digest,
+)
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
 from fg3d_builder.facemodel.storage import load_model, save_model
 from fg3d_builder.records import Array
@@ -47,7 +52,7 @@ def default_model(cache: Path | None = None) -> FaceModel:
 
 @functools.lru_cache(maxsize=2)
 def _load(folder: str) -> FaceModel:
-    path = Path(folder) / f"anny-default-{recipe_digest()}.h5"
+    path = Path(folder) / f"anny-default-{recipe_digest(MODEL_SOURCES)}.h5"
     build_once(path, lambda part: save_model(build_model(HeadPopulation.load(Path(folder))), part))
     return load_model(path)
 
@@ -224,19 +229,18 @@ def jaw_points(face_mm: Array, triangles: Array, settings: Mapping[str, Any]) ->
     turning = []
     for angle in degrees:
         down = np.array([_outer_mean(face_mm, azimuth, angle, y, normals[:, 1]) for y in heights])
-        limit = max(-0.6, 0.95 * float(np.nanmin(down)))
-        turning.append(heights[np.flatnonzero(down <= limit).max()])
+        # Up from where the skin faces the ground most: a fold of the chin may do so as well.
+        bottom = int(np.nanargmin(down))
+        limit = max(-0.88, 0.97 * float(down[bottom]))
+        turning.append(heights[bottom + int(np.argmax(down[bottom:] > limit))])
     smooth = np.polynomial.Polynomial.fit(degrees / side, turning, 4)
     jaw = np.column_stack([degrees, smooth(degrees / side)])
-    line = np.vstack([jaw, [side, settings["ear_y_mm"]]])
-    points = np.array(
-        [
-            [_outer_mean(face_mm, azimuth, a, y, np.hypot(face_mm[:, 0], face_mm[:, 2])), a, y]
-            for a, y in line
-        ]
-    )
-    radius, angle = points[:, 0], np.radians(points[:, 1])
-    half = np.column_stack([radius * np.sin(angle), points[:, 2], radius * np.cos(angle)])
+    up = np.linspace(jaw[-1, 1], settings["ear_y_mm"], 12)[1:]
+    line = np.vstack([jaw, np.column_stack([np.full(len(up), side), up])])
+    reach = np.hypot(face_mm[:, 0], face_mm[:, 2])
+    radius = np.array([_outer_mean(face_mm, azimuth, a, y, reach) for a, y in line])
+    angle = np.radians(line[:, 0])
+    half = np.column_stack([radius * np.sin(angle), line[:, 1], radius * np.cos(angle)])
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(half, axis=0), axis=1))])
     at = np.linspace(0, length[-1], 9)
     left = np.column_stack([np.interp(at, length, half[:, k]) for k in range(3)])

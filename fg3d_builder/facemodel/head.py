@@ -73,6 +73,8 @@ class HeadSource:
         1 where the lips are joined, falling to 0 on the lips.
     lips : (n,) float64
         Red of the lips, [0, 1].
+    context_ears : (c,) float64
+        1 on the ears.
     base_vertex : (n,) int32
         Base vertex that a face vertex descends from; -1 for all others.
     border_calm : (n,) float64
@@ -96,6 +98,7 @@ class HeadSource:
     eyeball_rim: Array
     seam: Array
     lips: Array
+    context_ears: Array
     base_vertex: Array
     border_calm: Array
 
@@ -219,6 +222,8 @@ def _head_mesh(
     labels = [(whole @ (control.eye == label).astype(float))[face] for label in (1, 2)]
     eye = np.where(inner > 0.05, np.where(labels[0] > labels[1], 1, 2), 0)
     lips = _vertex_mask(base, data.texture_mask("lips", base.quad_uv))
+    red = np.where(control.mouth, 1.0, control.from_base @ lips)
+    ears = control.from_base @ _vertex_mask(base, data.texture_mask("ears", base.quad_uv))
     fields = {
         "sheet_triangles": face_triangles.astype(np.int32),
         "context_triangles": np.concatenate(
@@ -229,7 +234,8 @@ def _head_mesh(
         "eye": eye.astype(np.int8),
         "eye_blend": smoothstep(inner, 0.1, 0.6),
         "seam": (whole @ control.seam.astype(float))[face],
-        "lips": np.clip((from_base @ lips)[face], 0.0, 1.0),
+        "lips": np.clip((whole @ red)[face], 0.0, 1.0),
+        "context_ears": np.clip((whole @ ears)[np.concatenate([rest, face[skirt]])], 0.0, 1.0),
         "base_vertex": np.where(origin >= 0, control.base_vertex[origin], -1).astype(np.int32),
         "border_calm": smoothstep(
             _distance_from_border(points[face], face_triangles), 0.0, border["calm_mm"]
@@ -246,7 +252,7 @@ def border_field(points_mm: Array, border: Mapping[str, float]) -> Array:
     return np.asarray((np.abs(azimuth) ** power + np.abs(height) ** power) ** (1 / power) - 1)
 
 
-def smoothstep(value: Array, low: float, high: float) -> Array:
+def smoothstep(value: Array | float, low: float, high: float) -> Array:
     """0 below `low`, 1 above `high`, smooth in between."""
     t = np.clip((np.asarray(value, dtype=np.float64) - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t))

@@ -44,7 +44,8 @@ def local_axes(
 ) -> list[LocalAxis]:
     """Group target names (``folder/stem``) into axes, sorted by name."""
     kept = [n for n in names if not any(fnmatch.fnmatch(n, pattern) for pattern in skip)]
-    axes, done = [], set()
+    axes: list[LocalAxis] = []
+    done: set[str] = set()
     for name in sorted(kept):
         if name in done:
             continue

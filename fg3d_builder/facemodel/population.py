@@ -20,7 +20,13 @@ from fg3d_builder.facemodel.anatomy import build_anatomy
 from fg3d_builder.facemodel.head import HeadSource, build_head, read_head, write_head
 from fg3d_builder.facemodel.identity import IdentitySampler
 from fg3d_builder.facemodel.makehuman import Macro, MakeHumanData
-from fg3d_builder.facemodel.recipe import build_once, cache_folder, load_recipe, recipe_digest
+from fg3d_builder.facemodel.recipe import (
+    HEAD_SOURCES,
+    build_once,
+    cache_folder,
+    load_recipe,
+    recipe_digest,
+)
 from fg3d_builder.facemodel.relief import draw_relief, smooth_fields
 from fg3d_builder.facemodel.skin import draw_traits, paint_context, paint_face
 from fg3d_builder.records import Array
@@ -173,7 +179,7 @@ def steady_region(face_mm: Array, actions_mm: Array, head: HeadSource) -> Array:
 
 @functools.lru_cache(maxsize=2)
 def _load(folder: str) -> HeadPopulation:
-    path = Path(folder) / f"anny-heads-{recipe_digest()}.h5"
+    path = Path(folder) / f"anny-heads-{recipe_digest(HEAD_SOURCES)}.h5"
     build_once(path, _build)
     with h5py.File(path, "r") as file:
         head = read_head(file["head"])

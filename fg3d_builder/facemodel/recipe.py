@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,11 @@ else:
 RECIPE_NAME = "anny-default.toml"
 
 # The products depend on these modules; changing one makes old cache entries invisible.
-_SOURCES = (
-    *(
-        "anatomy",
-        "balanced",
-        "chart",
-        "control",
-        "default",
-        "embedding",
-        "head",
-        "identity",
-        "makehuman",
-    ),
-    *("population", "recipe", "refinement", "regions", "relief", "skin", "subdivision"),
+HEAD_SOURCES = (
+    *("control", "head", "identity", "makehuman", "refinement", "relief", "subdivision"),
+    *("anatomy", "population"),
 )
+MODEL_SOURCES = (*HEAD_SOURCES, "balanced", "chart", "default", "embedding", "regions", "skin")
 
 
 def recipe_path() -> Path:
@@ -62,14 +54,21 @@ def cache_folder(cache: Path | None = None) -> Path:
     return Path(base) / "fg3d_builder"
 
 
-def recipe_digest() -> str:
-    """12 hexadecimal digits over the recipe, the data's version and the code."""
-    digest = hashlib.sha256(recipe_path().read_bytes())
+def recipe_digest(sources: Sequence[str]) -> str:
+    """12 hexadecimal digits over the recipe, the data's version and the code.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Modules of this package that the product depends on. Their layout and comments do not
+        count.
+    """
+    digest = hashlib.sha256(repr(load_recipe()).encode())
     digest.update(MakeHumanData.version().encode())
     here = Path(__file__).resolve().parent
-    for name in _SOURCES:
-        source = here / f"{name}.py"
-        digest.update(source.read_bytes() if source.is_file() else b"")
+    for name in sources:
+        tree = ast.parse((here / f"{name}.py").read_text(encoding="utf-8"))
+        digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:12]
 
 
