@@ -1,0 +1,171 @@
+"""Verification: a good dataset passes, and every kind of damage is named with its file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from toy_dataset import write_toy_dataset
+
+from fg3d_builder.atomic import write_json
+from fg3d_builder.shards.manifest import describe_shard
+from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.verify import verify_dataset
+
+SHARD = "train-00001.h5"
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("good")
+    write_toy_dataset(folder)
+    return folder / "dataset"
+
+
+@pytest.fixture
+def dataset(good: Path, tmp_path: Path) -> Path:
+    shutil.copytree(good, tmp_path / "dataset")
+    return tmp_path / "dataset"
+
+
+def problems(dataset: Path) -> str:
+    report = verify_dataset(dataset)
+    assert not report.ok
+    return "\n".join(report.problems)
+
+
+def change(dataset: Path, edit: Callable[[h5py.File], None]) -> None:
+    """Change a shard and its entry in the manifest, as somebody with a tool would."""
+    with h5py.File(dataset / SHARD, "r+") as file:
+        edit(file)
+    manifest = read_manifest(dataset)
+    shards = [s for s in manifest["shards"] if s["file"] != SHARD]
+    manifest["shards"] = [*shards, describe_shard(dataset / SHARD)]
+    write_json(dataset / "manifest.json", manifest)
+
+
+def test_a_good_dataset(good: Path) -> None:
+    report = verify_dataset(good)
+    assert report.problems == ()
+    assert (report.samples, report.shapes) == (10, 10)
+    assert report.content_sha256 == read_manifest(good)["content_sha256"]
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.999])
+def test_one_flipped_bit_names_the_shard(dataset: Path, place: float) -> None:
+    data = bytearray((dataset / SHARD).read_bytes())
+    data[int(place * len(data))] ^= 1
+    (dataset / SHARD).write_bytes(bytes(data))
+    assert verify_dataset(dataset).problems == (f"{SHARD}: SHA-256 differs from the manifest's",)
+
+
+def test_missing_and_extra_shards(dataset: Path) -> None:
+    (dataset / SHARD).rename(dataset / "train-00099.h5")
+    found = problems(dataset)
+    assert f"{SHARD}: is missing" in found
+    assert "train-00099.h5: is not in the manifest" in found
+
+
+def test_truncated_model(dataset: Path) -> None:
+    data = (dataset / "facemodel.h5").read_bytes()
+    (dataset / "facemodel.h5").write_bytes(data[:1000])
+    assert "facemodel.h5: SHA-256 differs" in problems(dataset)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "other"}'])
+def test_no_usable_manifest(dataset: Path, text: str) -> None:
+    (dataset / "manifest.json").write_text(text)
+    assert problems(dataset).startswith("manifest.json: ")
+
+
+def test_manifest_without_a_part(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    del manifest["facemodel"]
+    write_json(dataset / "manifest.json", manifest)
+    assert "manifest.json: broken: KeyError('facemodel')" in problems(dataset)
+
+
+def _set(path: str, row: int, value: float) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        values = file[path][()]
+        values[row] = value
+        file[path][...] = values
+
+    return edit
+
+
+def _drop(path: str) -> Callable[[h5py.File], None]:
+    def edit(file: h5py.File) -> None:
+        del file[path]
+
+    return edit
+
+
+def _unit(file: h5py.File) -> None:
+    file["shapes/shape_obj_mm"].attrs["unit"] = "cm"
+
+
+def _shift(file: h5py.File) -> None:
+    file["shapes/shape_obj_mm"][0] += np.float32(0.5)
+
+
+def _move_camera(file: h5py.File) -> None:
+    file["samples/intrinsics"][0, 0, 2] += 3.0
+
+
+def _mirror(file: h5py.File) -> None:
+    file["samples/rotation"][0] *= -1
+
+
+def _spoil_image(file: h5py.File) -> None:
+    file["samples/image_bytes"][:200] = 0
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_set("shapes/shape_obj_mm", 0, np.nan), "shapes/shape_obj_mm is not finite everywhere"),
+        (_set("samples/shape_index", 0, 77), "samples/shape_index names a row that does not"),
+        (_set("samples/scale", 0, -1.0), "samples/scale is not positive"),
+        (_set("samples/translation_mm", 0, 9e3), "of what is visible is in view"),
+        (_drop("samples/seed"), "samples/seed is missing"),
+        (_unit, "shapes/shape_obj_mm has unit 'cm'"),
+        (_shift, "shape 0: delta_S is"),
+        (_move_camera, "samples/intrinsics is not px_crop_from_px times the capture's"),
+        (_mirror, "samples/rotation holds a matrix that is no rotation"),
+        (_spoil_image, "bytes that are no image"),
+    ],
+)
+def test_wrong_content(dataset: Path, edit: Callable[[h5py.File], None], message: str) -> None:
+    change(dataset, edit)
+    found = problems(dataset)
+    assert f"{SHARD}: " in found
+    assert message in found
+
+
+def test_a_subject_on_the_wrong_side(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    manifest["config"]["shards"]["split_salt"] = "other"
+    write_json(dataset / "manifest.json", manifest)
+    assert "split" in problems(dataset)
+
+
+def test_triangles_out_of_range(dataset: Path) -> None:
+    with h5py.File(dataset / "topology.h5", "r+") as file:
+        file["triangles"][0, 0] = 10**6
+    found = problems(dataset)
+    assert "topology.h5: a triangle names a vertex that does not exist" in found
+    assert "topology.h5: topology hash differs" in found
+
+
+def test_manifest_counts(dataset: Path) -> None:
+    text = (dataset / "manifest.json").read_text()
+    manifest = json.loads(text)
+    manifest["splits"]["train"]["samples"] += 1
+    write_json(dataset / "manifest.json", manifest)
+    assert "manifest.json: train says" in problems(dataset)
