@@ -60,13 +60,20 @@ def build(options: argparse.Namespace) -> int:
     import luigi
 
     from fg3d_builder.tasks import BuildFG3D
+    from fg3d_builder.tasks.lock import BuildRunningError, claim
 
-    load_preset(options.preset)  # says at once, and briefly, what is wrong with it
+    task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""))
+    try:
+        layout = task.layout  # says at once, and briefly, what is wrong with the preset
+        if not options.scheduler_host:
+            claim(layout.lock)
+    except BuildRunningError as error:
+        print(f"fg3d: {error}", file=sys.stderr)
+        return 2
     _log_to_terminal()
     luigi.configuration.get_config().set("core", "no_configure_logging", "true")
-    out = str(options.out or "")
     result = luigi.build(
-        [BuildFG3D(preset=str(options.preset), out=out)],
+        [task],
         local_scheduler=not options.scheduler_host,
         scheduler_host=options.scheduler_host or "localhost",
         workers=options.workers,
@@ -282,8 +289,8 @@ def _guessed_source(path: Path, unit_mm: float) -> SourceConfig:
 def _log_to_terminal() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("fg3d").setLevel(logging.INFO)
-    logging.getLogger("luigi-interface").setLevel(logging.ERROR)
-    logging.getLogger("luigi").setLevel(logging.ERROR)
+    logging.getLogger("luigi-interface").setLevel(logging.WARNING)
+    logging.getLogger("luigi").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""Figures and page of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_build import build_model
+
+from fg3d_builder.records import CaptureTruth, Failure, Pose
+from fg3d_builder.report.figures import overall, spread, vertex_error_mm
+from fg3d_builder.report.page import page_belongs_to, render_page
+
+MANIFEST = {
+    "content_sha256": "0123456789abcdef0123",
+    "facemodel": {"name": "toy", "licence": "CC0", "topology_hash": "aa"},
+    "splits": {
+        "train": {"subjects": ["a", "b"], "captures": 2, "samples": 2},
+        "test": {"subjects": [], "captures": 0, "samples": 0},
+    },
+}
+
+
+def row(name: str, quality: float, truth: float) -> dict[str, object]:
+    part = {"mean": truth, "median": truth, "p95": 2 * truth}
+    return {
+        "capture_id": name,
+        "subject_id": "a",
+        "source": "synthetic",
+        "expression": "neutral",
+        "quality": quality,
+        "converged": True,
+        "iterations": 9,
+        "landmark_error_px": 1.5,
+        "delta_rms_mm": 0.4,
+        "surface_mm": {"mean": 0.3, "median": 0.2, "p95": 0.9},
+        "truth_mm": {"coarse_fit": {**part, "mean": 3.25}, "registration": part},
+        "seconds": {"registration": 2.0},
+        "picture": f"pictures/{name}.jpg",
+    }
+
+
+def test_vertex_error_counts_the_visible_face_only() -> None:
+    model = build_model()
+    n = model.vertex_count
+    visible = np.arange(n) % 2 == 0
+    pose = Pose(1.0, np.eye(3), np.zeros(3))
+    truth = CaptureTruth(model.topology_hash, model.mean, model.mean, pose, visible)
+    error = vertex_error_mm(model.mean + np.array([3.0, 0.0, 4.0]), truth, model)
+    counted = visible & model.reliable
+    np.testing.assert_allclose(error[counted], 5.0)
+    assert np.isnan(error[~counted]).all()
+
+
+def test_spread_ignores_what_is_not_known() -> None:
+    values = np.array([1.0, 2.0, 3.0, np.nan])
+    assert spread(values)["mean"] == pytest.approx(2.0)
+    assert spread(values)["median"] == pytest.approx(2.0)
+    assert spread(values[3:]) == {}
+
+
+def test_overall_averages_captures_that_have_the_figure() -> None:
+    rows = [row("a", 0.5, 1.0), row("b", 0.5, 2.0), {**row("c", 0.5, 0.0), "truth_mm": {}}]
+    assert overall(rows, "truth_mm", "registration")["mean"] == pytest.approx(1.5)
+    assert overall(rows, "truth_mm", "landmark_fit") == {}
+
+
+def test_page_says_what_was_found(tmp_path: Path) -> None:
+    failure = Failure("c", "", "captures", "bad_json", "<file>: & no JSON", "pictures/f.png")
+    rows = [row("a", 0.9, 1.0), row("b", 0.2, 1.5)]
+    page = render_page("demo", "d1g35t", MANIFEST, rows, [failure], ["the test split is empty"])
+    assert page.index('id="b"') < page.index('id="a"')  # lowest quality first
+    assert "&lt;file&gt;: &amp; no JSON" in page
+    assert 'src="pictures/f.png"' in page
+    assert "the test split is empty" in page
+    assert "truth: registration</td><td>1.25</td>" in page
+    assert "landmarks and depth</td><td>3.25</td>" in page
+    (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    assert page_belongs_to(tmp_path / "index.html", "d1g35t")
+    assert not page_belongs_to(tmp_path / "index.html", "other")
+    assert not page_belongs_to(tmp_path / "none.html", "d1g35t")
+
+
+def test_page_of_a_build_in_which_all_failed() -> None:
+    failure = Failure("c", "", "captures", "bad_json", "no JSON")
+    assert "bad_json" in render_page("x", "d", MANIFEST, [], [failure], [])

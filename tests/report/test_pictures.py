@@ -1,0 +1,187 @@
+"""Pictures: what is drawn lies where it belongs and has the colour that it means."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from toy_build import INTRINSICS, build_model, toy_capture
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.records import Array, Capture, Landmarks, Pose
+from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.rendering.rasterizer import rasterize
+from fg3d_builder.report.pictures import (
+    NO_VALUE,
+    View,
+    contact_sheet,
+    depth_picture,
+    error_picture,
+    image_picture,
+    landmark_picture,
+    message_card,
+    overlay_picture,
+    side_picture,
+    view_of_points,
+    whole_view,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceModel:
+    return build_model()
+
+
+@pytest.fixture(scope="module")
+def capture(model: FaceModel) -> Capture:
+    return toy_capture(model, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def vertices(model: FaceModel) -> Array:
+    pose = Pose(1.0, rotation_from_angles(0, 0, 0), np.array([0.0, 0.0, 550.0]))
+    return pose.cam_from_obj(model.mean)
+
+
+def test_view_agrees_with_a_camera_of_the_same_box() -> None:
+    view = View(40.2, 17.9, 2.5, 300, 300)
+    points = np.random.default_rng(0).uniform([-50, -50, 400], [50, 50, 600], (20, 3))
+    through_view = view.points(px_from_cam(points, INTRINSICS))
+    through_camera = px_from_cam(points, view.view_from_px @ INTRINSICS)
+    np.testing.assert_allclose(through_view, through_camera, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
+def test_image_lies_where_points_lie(factor: float) -> None:
+    x, y = np.meshgrid(np.arange(200.0), np.arange(160.0))
+    spot = np.array([93.3, 71.8])
+    bell = 250 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * 6.0**2))
+    image = np.repeat(np.rint(bell).astype(np.uint8)[..., None], 3, axis=2)
+    view = View(60.0, 40.0, factor, round(70 * factor), round(70 * factor))
+    picture = view.image(image)[..., 0].astype(float)
+    column, row = np.meshgrid(*(np.arange(float(n)) for n in picture.shape[::-1]))
+    centre = [(picture * column).sum() / picture.sum(), (picture * row).sum() / picture.sum()]
+    np.testing.assert_allclose(centre, view.points(spot), atol=0.1)
+
+
+def test_view_of_points_holds_them_all() -> None:
+    points = np.array([[10.0, 20.0], [90.0, 60.0], [np.nan, 0.0]])
+    view = view_of_points(points, margin=1.5, height=240)
+    inside = view.points(points[:2])
+    np.testing.assert_allclose(inside.mean(axis=0), [119.5, 119.5])
+    assert np.ptp(inside[:, 0]) == pytest.approx(240 / 1.5)
+    with pytest.raises(ValueError, match="no finite point"):
+        view_of_points(points[2:])
+
+
+def test_depth_colours_run_from_red_to_blue_and_grey_is_unknown() -> None:
+    depth = np.tile(np.linspace(500, 600, 200, dtype=np.float32), (150, 1))
+    depth[:, 100:110] = np.nan
+    picture = depth_picture(depth, range_mm=(500.0, 600.0)).astype(int)
+    near, far = picture[40, 2:60].mean(axis=0), picture[40, 180:195].mean(axis=0)
+    assert near[0] > near[2] + 60
+    assert far[2] > far[0] + 60
+    assert np.ptp(picture[40, 102:108]) == 0
+
+
+def test_depth_that_is_not_there() -> None:
+    assert depth_picture(np.full((50, 400), np.nan, np.float32)).shape == (50, 400, 3)
+
+
+def test_landmarks_are_drawn_at_their_places(capture: Capture) -> None:
+    dark = dataclasses.replace(capture, rgb=np.zeros_like(capture.rgb))
+    points = np.array([[100.3, 80.7], [160.0, 120.0], [220.0, 50.0]])
+    landmarks = Landmarks("x", points, np.array([1.0, 0.1, 0.0]), "test")
+    view = whole_view(dark, 480)
+    picture = landmark_picture(dark, landmarks, view).astype(int)
+    sure, unsure, unused = (picture[round(y), round(x)] for x, y in view.points(points))
+    assert sure[1] > 200 > 100 > sure[0]
+    assert unsure[0] > 200 > 100 > unsure[1]
+    assert np.ptp(unused) == 0
+    assert unused[0] > 100
+
+
+def test_overlay_covers_the_mesh_and_nothing_else(
+    model: FaceModel, capture: Capture, vertices: Array
+) -> None:
+    view = whole_view(capture, 240)
+    plain = image_picture(capture, view)
+    picture = overlay_picture(capture, vertices, model.triangles, view=view, opacity=1.0)
+    covered = rasterize(vertices, model.triangles, INTRINSICS, 240, 320).triangle >= 0
+    changed = np.any(picture != plain, axis=2)
+    assert not changed[~covered].any()
+    assert changed[covered].mean() > 0.98
+    # Unseen vertices are blue, seen ones have the colour of skin.
+    half = (model.mean[:, 0] > 0).astype(float)
+    picture = overlay_picture(
+        capture, vertices, model.triangles, view=view, opacity=1.0, seen=half
+    ).astype(int)
+    middle = picture[110:130]
+    right, left = middle[:, 175:200].mean(axis=(0, 1)), middle[:, 120:145].mean(axis=(0, 1))
+    assert right[0] > right[2]
+    assert left[2] > left[0]
+
+
+def test_error_colours(model: FaceModel, capture: Capture, vertices: Array) -> None:
+    error = np.where(model.mean[:, 0] > 0, 3.0, 0.1)
+    error[model.mean[:, 1] < -40] = np.nan
+    view = whole_view(capture, 240)
+    picture = error_picture(capture, vertices, model.triangles, error, view=view).astype(int)
+    high, low = picture[100:120, 190], picture[100:120, 130]
+    assert (high[:, 0] > high[:, 2] + 50).all()
+    assert (low[:, 2] > low[:, 0] + 20).all()
+    unknown = picture[175, 160]
+    ratio = unknown / np.array(NO_VALUE)
+    np.testing.assert_allclose(ratio, ratio.mean(), atol=0.02)  # grey, shaded
+
+
+def test_side_picture_shows_the_profile(model: FaceModel) -> None:
+    picture = side_picture(model.mean, model.triangles, height=200)
+    assert picture.shape == (200, 600, 3)
+    paper = np.all(picture == 250, axis=2)
+    # Seen from the side, the nose is the foremost point of the face: image right.
+    rows = np.argmax(~paper[30:, 400:][:, ::-1], axis=1)
+    found = np.flatnonzero(rows == rows[rows > 0].min()) + 30
+    nose = (
+        100
+        - 0.92
+        * 200
+        * (
+            model.mean[np.argmax(model.mean[:, 2]), 1]
+            - (model.mean[:, 1].max() + model.mean[:, 1].min()) / 2
+        )
+        / np.ptp(model.mean, axis=0).max()
+    )
+    assert abs(found.mean() - nose) < 6
+
+
+def test_wire_is_drawn_on_the_mesh_only(
+    model: FaceModel, capture: Capture, vertices: Array
+) -> None:
+    view = whole_view(capture, 480)
+    plain = overlay_picture(capture, vertices, model.triangles, view=view)
+    wired = overlay_picture(capture, vertices, model.triangles, view=view, wire=True)
+    changed = np.any(wired != plain, axis=2)
+    camera = view.view_from_px @ INTRINSICS
+    covered = rasterize(vertices, model.triangles, camera, 480, 640).triangle >= 0
+    assert 0.2 < changed[covered].mean() < 0.95
+    assert changed[~covered].mean() < 0.01
+
+
+def test_contact_sheet_holds_every_image() -> None:
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    images = [(f"image {i}", np.full((50, 80, 3), c, np.uint8)) for i, c in enumerate(colours)]
+    sheet = contact_sheet(images, title="three", columns=2, height=100)
+    for colour in colours:
+        assert np.all(sheet == colour, axis=2).sum() == 100 * 160
+    with pytest.raises(ValueError, match="no images"):
+        contact_sheet([])
+
+
+def test_long_words_are_wrapped() -> None:
+    card = message_card(["code", "/a/very/long/path" * 12], height=200, width=300)
+    assert card.shape == (200, 300, 3)
+    # Nothing is written into the right margin.
+    assert np.all(card[:, 296:] == card[0, 0])

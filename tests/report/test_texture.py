@@ -1,0 +1,47 @@
+"""The texture of a registered face."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from toy_build import HEIGHT, INTRINSICS, WIDTH, build_model, toy_capture
+
+from fg3d_builder.captures.mesh_io import colors_at_vertices, mesh_with_texture
+from fg3d_builder.records import Pose, Registration
+from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.rendering.rasterizer import visible_vertices
+from fg3d_builder.report.texture import texture_from_image
+
+
+def test_texture_shows_the_image_where_the_camera_sees_it() -> None:
+    """A colour gradient over the image comes back at the vertices, within two grey levels."""
+    model = build_model()
+    pose = Pose(1.0, rotation_from_angles(0, 10, 0), np.array([0.0, 0.0, 550.0]))
+    vertices = pose.cam_from_obj(model.mean)
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    rgb = np.stack([x * 200 / WIDTH, y * 200 / HEIGHT, 0 * x + 90], axis=-1).astype(np.uint8)
+    capture = dataclasses.replace(toy_capture(model, 0, 0), rgb=rgb)
+    normals = vertex_normals(vertices, model.triangles)
+    visible = visible_vertices(vertices, model.triangles, normals, INTRINSICS, HEIGHT, WIDTH)
+    n = model.vertex_count
+    registration = Registration(
+        *(model.topology_hash, vertices, pose, model.mean, model.mean, np.zeros(1), np.zeros(1)),
+        *(visible, visible.astype(float), np.zeros(n), 0.0, 1.0, True),
+    )
+    texture = texture_from_image(model, capture, registration, size=512)
+    mesh = mesh_with_texture(model.mean, model.triangles, model.uv, texture)
+    colours = colors_at_vertices(mesh).astype(float)
+    facing = -np.einsum("nd,nd->n", normals, vertices) / np.linalg.norm(vertices, axis=1)
+    pixels = px_from_cam(vertices, INTRINSICS)
+    wanted = np.stack([pixels[:, 0] * 200 / WIDTH, pixels[:, 1] * 200 / HEIGHT], axis=1)
+    front = visible & (facing > 0.6)
+    assert front.sum() > 500
+    assert np.abs(colours[front, :2] - wanted[front]).max() < 2.5
+    assert np.abs(colours[front, 2] - 90).max() < 2
+    # What is not seen takes an even colour near the mean of what is.
+    hidden = ~visible & (facing < 0)
+    assert hidden.sum() > 100
+    assert np.ptp(colours[hidden], axis=0).max() < 40

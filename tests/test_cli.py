@@ -1,0 +1,146 @@
+"""The command line, as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from toy_build import build_model, write_toy_build
+
+from fg3d_builder.captures.mesh_io import read_mesh
+from fg3d_builder.cli import main
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    write_toy_build(folder, subjects=2, captures=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(toy: Path) -> Path:
+    assert main(["build", str(toy / "toy.toml"), "--out", str(toy / "out")]) == 0
+    return toy / "out"
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    for name in ("build", "register", "captures", "verify", "models", "report"):
+        assert f"fg3d {name}" in shown or f"    {name} " in shown
+
+
+def test_build_verify_report(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(built / "dataset")]) == 0
+    assert "good; " in capsys.readouterr().out
+    assert main(["report", str(built)]) == 0
+    assert "index.html" in capsys.readouterr().out
+
+
+def test_verify_names_the_bad_shard(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree((built / "dataset").resolve(), tmp_path / "bad")
+    shard = sorted((tmp_path / "bad").glob("t*-0*.h5"))[0]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 3] ^= 0x10
+    shard.write_bytes(bytes(data))
+    assert main(["verify", str(tmp_path / "bad")]) == 1
+    assert f"{shard.name}: SHA-256 differs" in capsys.readouterr().out
+
+
+def test_register_writes_meshes_pictures_and_figures(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["register", str(toy / "captures/s1-0"), "--out", str(out)]
+    arguments += ["--preset", str(toy / "toy.toml")]
+    assert main(arguments) == 0
+    assert "converged after" in capsys.readouterr().out
+    names = {p.name for p in out.iterdir()}
+    pictures = {"overlay.png", "depth_error.png", "sheet.png"}
+    assert names == {"registered.ply", "registered.glb", "result.json", *pictures}
+    for name in pictures:
+        assert cv2.imread(str(out / name)).std() > 5
+    model = build_model()
+    result = json.loads((out / "result.json").read_text())
+    assert result["topology_hash"] == model.topology_hash
+    assert result["surface_mm"]["median"] < 0.3  # depth with 0.3 mm of noise
+    assert set(result["seconds"]) == {"landmarks", "fitting", "registration"}
+    ply, glb = read_mesh(out / "registered.ply"), read_mesh(out / "registered.glb")
+    np.testing.assert_array_equal(ply.triangles, model.triangles)
+    n = model.vertex_count
+    np.testing.assert_allclose(glb.vertices[:n], ply.vertices, atol=1e-4)
+    # The toy face is lit from the front on a dark ground: its middle is bright.
+    assert ply.vertex_colors is not None
+    front = model.mean[:, 2] > 70
+    assert ply.vertex_colors[front].mean() > 120
+    assert len(glb.textures) == 1
+
+
+def test_register_says_why_not(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["register", str(toy / "nothing"), "--out", str(tmp_path)]) == 1
+    assert "missing_file" in capsys.readouterr().err
+    shutil.copytree(toy / "captures/s0-0", tmp_path / "blind")
+    depth = cv2.imread(str(tmp_path / "blind/depth.png"), cv2.IMREAD_UNCHANGED)
+    depth[20:] = 0
+    depth[:20] = 8000
+    cv2.imwrite(str(tmp_path / "blind/depth.png"), depth)
+    arguments = ["register", str(tmp_path / "blind"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--preset", str(toy / "toy.toml")]) == 1
+    assert "no_depth_on_face" in capsys.readouterr().err
+    assert (tmp_path / "out/failure.png").is_file()
+
+
+def test_captures_shows_what_is_rejected(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["captures", str(toy / "captures")]) == 0
+    assert "2 good, 0 rejected" in capsys.readouterr().out
+    shutil.copytree(toy / "captures", tmp_path / "captures")
+    (tmp_path / "captures/s0-0/depth.png").unlink()
+    assert main(["captures", str(tmp_path / "captures")]) == 1
+    shown = capsys.readouterr().out
+    assert "1 good, 1 rejected" in shown
+    assert "missing_file" in shown
+    assert main(["captures", str(toy / "toy.toml")]) == 0
+
+
+def test_models(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    assert "anny" in capsys.readouterr().out
+    assert main(["models", "info", "--model", str(toy / "model.h5")]) == 0
+    assert build_model().topology_hash in capsys.readouterr().out
+    copy = tmp_path / "copy.h5"
+    assert main(["models", "build", "--model", str(toy / "model.h5"), "--out", str(copy)]) == 0
+    assert copy.read_bytes() == (toy / "model.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "none.toml"], "cannot read preset none.toml"),
+        (["captures", "none"], "none does not exist"),
+        (["report", "none"], "no report at"),
+        (["models", "info", "--model", "none.h5"], "none.h5"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+def test_verify_without_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tmp_path)]) == 1
+    assert "no dataset at" in capsys.readouterr().out
