@@ -33,7 +33,7 @@ _LOCAL_FOLDERS = (
     *("cheek", "chin", "ears", "asym", "neck"),
 )
 _SKIRT_RINGS = 3
-_SKIRT_DEPTH_MM = 1.5
+_SKIRT_DEPTH_MM = 2.5
 _EYEBALL_GAP_MM = 0.15
 
 

@@ -30,12 +30,12 @@ MODEL_SOURCES = (*HEAD_SOURCES, "balanced", "chart", "default", "embedding", "re
 
 
 def recipe_path() -> Path:
-    """Path of the recipe: ``templates/`` beside the package, or inside an installed one."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package.parent / "templates", package / "templates"):
+    """Path of the recipe: ``templates/`` beside the package, or where a wheel installs it."""
+    beside = Path(__file__).resolve().parents[2] / "templates"
+    for folder in (beside, Path(sys.prefix) / "share" / "fg3d_builder" / "templates"):
         if (folder / RECIPE_NAME).is_file():
             return folder / RECIPE_NAME
-    raise ConfigError(f"The recipe templates/{RECIPE_NAME} was not found beside {package}")
+    raise ConfigError(f"The recipe templates/{RECIPE_NAME} was not found (looked in {beside})")
 
 
 def load_recipe() -> dict[str, Any]:
