@@ -42,6 +42,7 @@ STAGE_VERSIONS = {
     "fitting": 1,
     "registration": 1,
     "shards": 1,
+    "report": 2,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 
@@ -157,8 +158,12 @@ class BuildLayout:
 
     def report_rows(self, chunk: str) -> Path:
         """JSON file with the report's figures of one chunk."""
-        name = f"report-{digest(STAGE_VERSIONS, self.stage_digest('registration'))}"
-        return self.work / name / f"{chunk}.json"
+        return self.work / f"report-{self.report_digest}" / f"{chunk}.json"
+
+    @property
+    def report_digest(self) -> str:
+        """Identity of what the report says of captures."""
+        return digest(STAGE_VERSIONS["report"], self.stage_digest("registration"))
 
     def report_picture(self, capture_id: str) -> str:
         """Path of a capture's contact sheet, relative to the report's folder."""

@@ -91,7 +91,8 @@ def register_single(
     _write_meshes(model, capture, registration, out)
     _write_pictures(model, capture, landmarks, coarse, registration, out)
     figures = capture_figures(model, capture, coarse, coarse, registration, seconds)
-    figures["truth_mm"].pop("landmark_fit", None)
+    for name in ("truth_mm", "truth_surface_mm"):
+        figures[name].pop("landmark_fit", None)
     pose = registration.pose
     result = {
         **figures,

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
+from fg3d_builder.rendering.geometry import vertex_normals
 
 
 def vertex_error_mm(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceModel) -> Array:
@@ -19,6 +21,30 @@ def vertex_error_mm(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceMode
     """
     distance = np.linalg.norm(vertices_cam_mm - truth.vertices_cam_mm, axis=1)
     return np.where(truth.visible & model.reliable, distance, np.nan)
+
+
+def surface_error_to_truth_mm(
+    vertices_cam_mm: Array, truth: CaptureTruth, model: FaceModel
+) -> Array:
+    """Return the (n,) parts of the vertex errors along the true surface's normals, mm.
+
+    How far the surface is off, whatever slides within it: over cheeks and forehead, depth
+    says nothing of where a vertex belongs along the surface. NaN as in `vertex_error_mm`.
+    """
+    normals = vertex_normals(truth.vertices_cam_mm, model.triangles)
+    distance = np.abs(np.einsum("nd,nd->n", vertices_cam_mm - truth.vertices_cam_mm, normals))
+    return np.where(truth.visible & model.reliable, distance, np.nan)
+
+
+def aligned_to_truth(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceModel) -> Array:
+    """Move vertices rigidly to where they fit the truth's visible face best (least squares).
+
+    For a fit from landmarks alone: a photo does not tell how far away the face is.
+    """
+    face = truth.visible & model.reliable
+    source, target = vertices_cam_mm[face], truth.vertices_cam_mm[face].astype(np.float64)
+    rotation, _ = Rotation.align_vectors(target - target.mean(axis=0), source - source.mean(axis=0))
+    return rotation.apply(vertices_cam_mm - source.mean(axis=0)) + target.mean(axis=0)
 
 
 def spread(values: Array) -> dict[str, float]:
@@ -43,21 +69,25 @@ def capture_figures(
 ) -> dict[str, Any]:
     """Return what the report says of one capture, as JSON values.
 
-    ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm``:
-    `vertex_error_mm` of the fit from landmarks alone, of the fit with depth and of the
-    registration; empty where there is no truth of this topology.
+    ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
+    ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
+    landmarks alone (after rigid alignment), of the fit with depth and of the registration;
+    empty where there is no truth of this topology.
     """
     region = registration.visible & model.reliable
     surface = np.where(region, registration.surface_error_mm, np.nan)
     truth_mm: dict[str, dict[str, float]] = {}
+    truth_surface_mm: dict[str, dict[str, float]] = {}
     truth = capture.truth
     if truth is not None and truth.topology_hash == registration.topology_hash:
+        landmark_fit = initial.pose.cam_from_obj(initial.shape_obj_mm)
         for name, vertices in (
-            ("landmark_fit", initial.pose.cam_from_obj(initial.shape_obj_mm)),
+            ("landmark_fit", aligned_to_truth(landmark_fit, truth, model)),
             ("coarse_fit", coarse.pose.cam_from_obj(coarse.shape_obj_mm)),
             ("registration", registration.vertices_cam_mm),
         ):
             truth_mm[name] = spread(vertex_error_mm(vertices, truth, model))
+            truth_surface_mm[name] = spread(surface_error_to_truth_mm(vertices, truth, model))
     return {
         "capture_id": capture.capture_id,
         "subject_id": capture.subject_id,
@@ -70,6 +100,7 @@ def capture_figures(
         "delta_rms_mm": float(np.sqrt(np.mean(np.sum(registration.delta_obj_mm**2, axis=1)))),
         "surface_mm": spread(surface),
         "truth_mm": truth_mm,
+        "truth_surface_mm": truth_surface_mm,
         "seconds": dict(seconds),
     }
 
@@ -81,9 +112,9 @@ def overall(rows: Sequence[Mapping[str, Any]], name: str, part: str = "") -> dic
     ----------
     rows : sequence of `capture_figures`
     name : str
-        ``"surface_mm"`` or ``"truth_mm"``.
+        ``"surface_mm"``, ``"truth_mm"`` or ``"truth_surface_mm"``.
     part : str
-        Key within ``truth_mm``.
+        Key within the latter two.
     """
     spreads = [row[name].get(part, {}) if part else row[name] for row in rows]
     known = [s for s in spreads if s]

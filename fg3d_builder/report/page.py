@@ -17,16 +17,19 @@ SHOWN = 200
 """Contact sheets on the page at most: a browser, too, has its limits."""
 
 _FIGURES = (
-    ("surface: registration to depth", "surface_mm", ""),
-    ("truth: 3DMM fit from landmarks alone", "truth_mm", "landmark_fit"),
-    ("truth: 3DMM fit from landmarks and depth", "truth_mm", "coarse_fit"),
-    ("truth: registration", "truth_mm", "registration"),
+    ("surface to depth: registration", "surface_mm", ""),
+    ("vertex to truth: 3DMM fit, landmarks alone (aligned)", "truth_mm", "landmark_fit"),
+    ("vertex to truth: 3DMM fit, landmarks and depth", "truth_mm", "coarse_fit"),
+    ("vertex to truth: registration", "truth_mm", "registration"),
+    ("surface to truth: 3DMM fit, landmarks alone (aligned)", "truth_surface_mm", "landmark_fit"),
+    ("surface to truth: 3DMM fit, landmarks and depth", "truth_surface_mm", "coarse_fit"),
+    ("surface to truth: registration", "truth_surface_mm", "registration"),
 )
 
 
 def render_page(
     name: str,
-    dataset_digest: str,
+    page_digest: str,
     manifest: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     failures: Sequence[Failure],
@@ -38,7 +41,7 @@ def render_page(
     ----------
     name : str
         Of the build.
-    dataset_digest : str
+    page_digest : str
         Stands in the page's head, so that a page is known to belong to its dataset.
     manifest : mapping
         Of the dataset.
@@ -56,7 +59,7 @@ def render_page(
     )
     return template.render(
         name=name,
-        digest=dataset_digest,
+        digest=page_digest,
         content=manifest["content_sha256"],
         model=manifest["facemodel"],
         splits=manifest["splits"],
@@ -72,14 +75,14 @@ def render_page(
     )
 
 
-def page_belongs_to(page: Path, dataset_digest: str) -> bool:
-    """Tell whether a page was made for this dataset."""
+def page_belongs_to(page: Path, page_digest: str) -> bool:
+    """Tell whether a page has this identity."""
     try:
         with page.open(encoding="utf-8") as file:
             head = file.read(600)
     except OSError:
         return False
-    return f'name="fg3d-dataset" content="{dataset_digest}"' in head
+    return f'name="fg3d-report" content="{page_digest}"' in head
 
 
 def _mean_seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

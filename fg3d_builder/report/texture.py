@@ -13,6 +13,8 @@ from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 
 _FULL_TRUST_COSINE, _NO_TRUST_COSINE = 0.45, 0.2
+_AGREEMENT_MM = 8.0
+"""Where depth and registered surface differ by more, the image shows something else."""
 
 
 def texture_from_image(
@@ -20,8 +22,9 @@ def texture_from_image(
 ) -> Array:
     """Sample the image at every texel of the model's chart.
 
-    Texels that the camera does not see, or sees at a grazing angle, take the model's mean
-    albedo with the gain of each channel that brings it to the seen texels' mean.
+    Texels that the camera does not see, sees at a grazing angle or where the depth is not
+    that of the registered surface (hair, the wall behind an ear) take the model's mean albedo
+    with the gain of each channel that brings it to the seen texels' mean.
 
     Returns
     -------
@@ -41,12 +44,39 @@ def texture_from_image(
     )
     x, y = np.moveaxis(pixels.astype(np.float32), -1, 0)
     seen = cv2.remap(capture.rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    weight, base = chart[..., 3:4], chart[..., 4:]
+    agree = cv2.remap(_agreement(model, capture, vertices), x, y, cv2.INTER_LINEAR)
+    weight, base = chart[..., 3:4] * agree[..., None], chart[..., 4:]
     sure = weight[..., 0] > 0.99
     if sure.any():
         base = base * (seen[sure].mean(axis=0) / np.maximum(base[sure].mean(axis=0), 1.0))
     texture = weight * seen + (1 - weight) * base
     return np.clip(np.rint(texture), 0, 255).astype(np.uint8)
+
+
+def _agreement(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> Array:
+    """Return (H, W) float32 weights: 1 where depth is that of the surface, soft borders.
+
+    A pixel without depth takes its nearest neighbour's.
+    """
+    height, width = capture.depth_mm.shape
+    surface = rasterize(vertices_cam_mm, model.triangles, capture.intrinsics, height, width)
+    known = np.isfinite(capture.depth_mm)
+    depth = capture.depth_mm.ravel()[_nearest(known)].reshape(height, width)
+    with np.errstate(invalid="ignore"):
+        same = np.abs(surface.depth_mm - depth) < _AGREEMENT_MM
+    radius = max(1, round(height / 160))
+    inner = cv2.erode(same.astype(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8))
+    return cv2.GaussianBlur(inner.astype(np.float32), (0, 0), radius)
+
+
+def _nearest(known: Array) -> Array:
+    """Return (H * W,) flat indices of each pixel's nearest pixel in the mask `known`."""
+    _, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    place = np.zeros(labels.max() + 1, dtype=np.int64)
+    place[labels[known]] = np.flatnonzero(known)
+    return np.asarray(place[labels.ravel()])
 
 
 def _chart(model: FaceModel, attributes: Array, size: int) -> Array:
@@ -57,11 +87,5 @@ def _chart(model: FaceModel, attributes: Array, size: int) -> Array:
     flat *= 1000.0
     fragments = rasterize(flat, model.triangles, np.eye(3), size, size, cull_back_faces=False)
     values = interpolate(fragments, model.triangles, attributes)
-    covered = fragments.triangle >= 0
-    _, labels = cv2.distanceTransformWithLabels(
-        (~covered).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.zeros(labels.max() + 1, dtype=np.int64)
-    nearest[labels[covered]] = np.flatnonzero(covered)
     flat_values = values.reshape(-1, values.shape[-1])
-    return np.asarray(flat_values[nearest[labels.ravel()]].reshape(values.shape))
+    return np.asarray(flat_values[_nearest(fragments.triangle >= 0)].reshape(values.shape))

@@ -384,8 +384,14 @@ class WriteReport(_WholeTask):
         return [WriteManifest(root=self.root, config=self.config), *sheets]
 
     def complete(self) -> bool:
-        """Whether the page belongs to this dataset."""
-        return page_belongs_to(self.layout.report_page, self.digest())
+        """Whether the page belongs to this dataset and this version of the report."""
+        layout = self.layout
+        present = all(layout.report_rows(chunk.name).is_file() for chunk in self.chunks())
+        return present and page_belongs_to(layout.report_page, self.page_digest())
+
+    def page_digest(self) -> str:
+        """Identity of the page."""
+        return f"{self.digest()}-{self.layout.report_digest}"
 
     def run(self) -> None:
         """Copy the failures' pictures, then write the page."""
@@ -399,7 +405,7 @@ class WriteReport(_WholeTask):
         manifest = read_manifest(layout.dataset(self.digest()))
         rows = report_rows(layout, self.chunks())
         page = render_page(
-            *(layout.config.name, self.digest(), manifest, rows, failures),
+            *(layout.config.name, self.page_digest(), manifest, rows, failures),
             split_warnings(manifest),
         )
         write_bytes(layout.report_page, page.encode())

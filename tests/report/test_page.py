@@ -9,7 +9,15 @@ import pytest
 from toy_build import build_model
 
 from fg3d_builder.records import CaptureTruth, Failure, Pose
-from fg3d_builder.report.figures import overall, spread, vertex_error_mm
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.report.figures import (
+    aligned_to_truth,
+    overall,
+    spread,
+    surface_error_to_truth_mm,
+    vertex_error_mm,
+)
 from fg3d_builder.report.page import page_belongs_to, render_page
 
 MANIFEST = {
@@ -35,6 +43,7 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "landmark_error_px": 1.5,
         "delta_rms_mm": 0.4,
         "surface_mm": {"mean": 0.3, "median": 0.2, "p95": 0.9},
+        "truth_surface_mm": {},
         "truth_mm": {"coarse_fit": {**part, "mean": 3.25}, "registration": part},
         "seconds": {"registration": 2.0},
         "picture": f"pictures/{name}.jpg",
@@ -51,6 +60,32 @@ def test_vertex_error_counts_the_visible_face_only() -> None:
     counted = visible & model.reliable
     np.testing.assert_allclose(error[counted], 5.0)
     assert np.isnan(error[~counted]).all()
+
+
+def test_surface_error_leaves_out_what_slides_within_the_surface() -> None:
+    model = build_model()
+    everything = np.ones(model.vertex_count, bool)
+    pose = Pose(1.0, np.eye(3), np.zeros(3))
+    truth = CaptureTruth(model.topology_hash, model.mean, model.mean, pose, everything)
+    normals = vertex_normals(model.mean, model.triangles)
+    along = np.cross(normals, [0.0, 1.0, 0.0])
+    error = surface_error_to_truth_mm(model.mean + 2 * along - 0.5 * normals, truth, model)
+    np.testing.assert_allclose(error[model.reliable], 0.5)
+    assert np.isnan(error[~model.reliable]).all()
+
+
+def test_alignment_takes_away_a_rigid_motion_and_nothing_else() -> None:
+    model = build_model()
+    everything = np.ones(model.vertex_count, bool)
+    pose = Pose(1.0, np.eye(3), np.zeros(3))
+    truth = CaptureTruth(model.topology_hash, model.mean, model.mean, pose, everything)
+    moved = model.mean @ rotation_from_angles(10, 20, 5).T + np.array([5.0, -3.0, 40.0])
+    aligned = aligned_to_truth(moved, truth, model)
+    np.testing.assert_allclose(aligned, model.mean, atol=1e-6)
+    larger = vertex_error_mm(aligned_to_truth(1.1 * moved, truth, model), truth, model)
+    face = model.mean[model.reliable]
+    expected = 0.1 * np.linalg.norm(face - face.mean(axis=0), axis=1)
+    np.testing.assert_allclose(larger[model.reliable], expected, atol=1e-6)
 
 
 def test_spread_ignores_what_is_not_known() -> None:
@@ -74,7 +109,7 @@ def test_page_says_what_was_found(tmp_path: Path) -> None:
     assert "&lt;file&gt;: &amp; no JSON" in page
     assert 'src="pictures/f.png"' in page
     assert "the test split is empty" in page
-    assert "truth: registration</td><td>1.25</td>" in page
+    assert "vertex to truth: registration</td><td>1.25</td>" in page
     assert "landmarks and depth</td><td>3.25</td>" in page
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     assert page_belongs_to(tmp_path / "index.html", "d1g35t")
