@@ -17,7 +17,7 @@ import open3d as o3d
 
 from benchmarks.reference_alignment import align_to_reference, read_reference
 from fg3d_builder.captures import open_source
-from fg3d_builder.captures.scan import ScanSource
+from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import (
     FaceModelConfig,
     FitConfig,
@@ -32,7 +32,6 @@ from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.geometry import vertex_normals
 
 
 class Outcome(NamedTuple):
@@ -63,7 +62,8 @@ def summary(distance_mm: Array) -> dict[str, float]:
 
 def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     """Visible registered face against the surface fused from 90 frames, after rigid ICP."""
-    cloud = read_reference(str(data / "captures" / "sven-fused-reference.ply"))
+    reference = read_reference(str(data / "captures" / "sven-fused-reference.ply"))
+    embedding = model.embeddings["mediapipe478"]
     source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
     rows = []
     for entry in source.entries():
@@ -73,9 +73,11 @@ def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
             ("registered", outcome.registration.vertices_cam_mm),
         ):
             seen = outcome.registration.visible
-            normals = vertex_normals(vertices, model.triangles)
+            points = embedding.points(vertices, model.triangles)
             for region, mask in (("visible", seen), ("visible reliable", seen & model.reliable)):
-                result = align_to_reference(vertices[mask], normals[mask], cloud)
+                result = align_to_reference(
+                    vertices[mask], embedding.point_index, points, reference
+                )
                 rows.append(
                     {"capture": entry.capture_id, "region": region, "what": what}
                     | summary(result.distance_mm)
@@ -88,13 +90,15 @@ def facefuns(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     """Visible reliable region against the scan's own surface, in the capture's camera."""
     config = SourceConfig(kind="scan", path=str(data / "scans"), include=("facefuns-*",))
     source = open_source(config)
-    assert isinstance(source, ScanSource)
     rows = []
     for entry in source.entries():
         outcome = run_pipeline(model, source.load(entry))
+        mesh = read_scan(Path(entry.location))
+        pose, _ = scan_camera(config, config.views[0], mesh)
         scene = o3d.t.geometry.RaycastingScene()
-        vertices_cam_mm, triangles = source.scan_in_camera(entry)
-        scene.add_triangles(vertices_cam_mm.astype(np.float32), triangles.astype(np.uint32))
+        scene.add_triangles(
+            pose.cam_from_obj(mesh.vertices).astype(np.float32), mesh.triangles.astype(np.uint32)
+        )
         mask = outcome.registration.visible & model.reliable
         for what, vertices in (
             ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),

@@ -1,0 +1,127 @@
+"""Make the pictures of the documentation: `python -m docs.make_pictures [conventions|readme]`.
+
+All of them come from the embedded face model, so anyone can make them again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fg3d_builder.captures import open_source
+from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
+from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.facemodel.population import HeadPopulation, SyntheticHead
+from fg3d_builder.records import Array, Pose
+from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.report.pictures import contact_sheet
+
+PICTURES = Path(__file__).parent / "pictures"
+POSES = {
+    "(0, 0, 0) faces the camera": (0, 0, 0),
+    "pitch +20: looks up": (20, 0, 0),
+    "pitch -20: looks down": (-20, 0, 0),
+    "yaw +35: to the subject's left": (0, 35, 0),
+    "yaw -35: to the subject's right": (0, -35, 0),
+    "roll +20: counter-clockwise": (0, 0, 20),
+}
+AXES = {"x": (210, 60, 50), "y": (40, 150, 60), "z": (50, 90, 220)}
+
+
+def posed_head(head: SyntheticHead, angles: tuple[float, float, float], size: int = 420) -> Array:
+    """Render a head at the given (pitch, yaw, roll) with the axes of its object frame."""
+    model = get_model(FaceModelConfig())
+    vertices = np.concatenate([head.shape(None), head.context_vertices_obj_mm])
+    offset = model.vertex_count
+    triangles = np.concatenate([model.triangles, head.context_triangles + offset])
+    albedo = np.concatenate([head.albedo, head.context_albedo])
+    intrinsics = intrinsics_matrix(2.1 * size, 2.1 * size, size / 2, size / 2)
+    pose = Pose(1.0, rotation_from_angles(*angles), np.array([0.0, 0.0, 800.0]))
+    points = pose.cam_from_obj(vertices)
+    normals = vertex_normals(points, triangles)
+    light = np.clip(normals @ [0.25, -0.35, -0.9], 0, 1)[:, None] * 0.9 + 0.25
+    fragments = rasterize(points, triangles, intrinsics, size, size)
+    colour = interpolate(fragments, triangles, albedo * light)
+    picture = (np.clip(colour, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+    picture[fragments.triangle < 0] = 255
+    start = model.mean[np.argmax(model.mean[:, 2])]
+    for axis, (name, paint) in enumerate(AXES.items()):
+        tip = start + 70.0 * np.eye(3)[axis]
+        a, b = px_from_cam(pose.cam_from_obj(np.stack([start, tip])), intrinsics)
+        pa, pb = tuple(int(v) for v in np.rint(a)), tuple(int(v) for v in np.rint(b))
+        cv2.arrowedLine(picture, pa, pb, paint, 3, cv2.LINE_AA, tipLength=0.15)
+        cv2.putText(
+            picture,
+            name,
+            (pb[0] + 6, pb[1] - 6),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.7,
+            paint,
+            2,
+            cv2.LINE_AA,
+        )
+    return picture
+
+
+def conventions() -> Array:
+    """Object axes and the signs of the pose angles."""
+    head = HeadPopulation.load().subject(3)
+    pictures = [(label, posed_head(head, angles)) for label, angles in POSES.items()]
+    title = "Object frame (x red, y green, z blue) and pose angles (pitch, yaw, roll) in degrees"
+    return contact_sheet(pictures, title=title, columns=3, height=330)
+
+
+def readme() -> Array:
+    """Two synthetic captures on their way through the pipeline."""
+    from fg3d_builder.single import register_single
+
+    source = open_source(
+        SourceConfig(
+            subjects=2,
+            captures_per_subject=2,
+            seed=20,
+            sensor=SensorConfig(kind="structured_light", seed=1),
+        )
+    )
+    model, sheets = get_model(FaceModelConfig()), []
+    for entry in source.entries()[1:3]:
+        with tempfile.TemporaryDirectory() as folder:
+            register_single(model, source.load(entry), BuildConfig(), Path(folder))
+            sheets.append(cv2.imread(str(Path(folder) / "sheet.png"))[:, :, ::-1])
+    width = max(s.shape[1] for s in sheets)
+    return np.concatenate(
+        [
+            cv2.copyMakeBorder(
+                np.ascontiguousarray(s),
+                0,
+                0,
+                0,
+                width - s.shape[1],
+                cv2.BORDER_CONSTANT,
+                value=(255,) * 3,
+            )
+            for s in sheets
+        ]
+    )
+
+
+def main() -> None:
+    """Write the pictures that the arguments name, all without arguments."""
+    makers = {"conventions": conventions, "readme": readme}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *makers], default=list(makers))
+    PICTURES.mkdir(exist_ok=True)
+    for name in parser.parse_args().names:
+        cv2.imwrite(str(PICTURES / f"{name}.png"), makers[name]()[:, :, ::-1])
+        print(f"wrote {PICTURES / name}.png")
+
+
+if __name__ == "__main__":
+    main()
