@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,3 +102,12 @@ def test_digest_depends_on_every_value_and_on_nothing_else() -> None:
     assert digest(base) != digest(replace(base, fit=FitConfig(iterations=16)))
     assert digest("a", "b") != digest("ab")
     assert digest(1) != digest("1")
+
+
+def test_luigi_finds_what_its_configuration_names() -> None:
+    project = Path(__file__).resolve().parents[1]
+    settings = configparser.ConfigParser()
+    settings.read(project / "luigi.cfg", encoding="utf-8")
+    assert settings["core"].getboolean("local_scheduler")
+    assert (project / settings["core"]["logging_conf_file"]).is_file()
+    assert load_preset(project / settings["BuildFG3D"]["preset"]).name == "demo"
