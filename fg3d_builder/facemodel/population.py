@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from fg3d_builder.facemodel.anatomy import build_anatomy
+from fg3d_builder.facemodel.building import build_apart
 from fg3d_builder.facemodel.head import HeadSource, build_head, read_head, write_head
 from fg3d_builder.facemodel.identity import IdentitySampler
 from fg3d_builder.facemodel.makehuman import Macro, MakeHumanData
@@ -180,14 +181,15 @@ def steady_region(face_mm: Array, actions_mm: Array, head: HeadSource) -> Array:
 @functools.lru_cache(maxsize=2)
 def _load(folder: str) -> HeadPopulation:
     path = Path(folder) / f"anny-heads-{recipe_digest(HEAD_SOURCES)}.h5"
-    build_once(path, _build)
+    build_once(path, lambda part: build_apart("heads", part, Path(folder)))
     with h5py.File(path, "r") as file:
         head = read_head(file["head"])
         banks = [file[f"fields/{i}"][...] for i in range(len(file["fields"]))]
     return HeadPopulation(load_recipe(), head, banks)
 
 
-def _build(path: Path) -> None:
+def build_heads(path: Path) -> None:
+    """Write the head and the random fields that populations are made of, as HDF5."""
     recipe = load_recipe()
     head = build_head(MakeHumanData.find(), recipe)
     plain = HeadPopulation(recipe, head, [])
