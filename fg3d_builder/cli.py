@@ -60,11 +60,13 @@ def build(options: argparse.Namespace) -> int:
     import luigi
 
     from fg3d_builder.tasks import BuildFG3D
+    from fg3d_builder.tasks.chunks import list_chunks
     from fg3d_builder.tasks.lock import BuildRunningError, claim
 
     task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""))
     try:
-        layout = task.layout  # says at once, and briefly, what is wrong with the preset
+        layout = task.layout
+        list_chunks(layout.config)  # says at once, and briefly, what is wrong with the preset
         if not options.scheduler_host:
             claim(layout.lock)
     except BuildRunningError as error:

@@ -141,6 +141,14 @@ def test_mistakes_are_one_line(
     assert "Traceback" not in shown
 
 
+def test_a_preset_without_captures_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.toml").write_text('[[sources]]\nkind = "folder"\npath = "nowhere"\n')
+    assert main(["build", str(tmp_path / "p.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
+
+
 def test_verify_without_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path)]) == 1
     assert "no dataset at" in capsys.readouterr().out

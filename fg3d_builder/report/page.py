@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from fg3d_builder.layout import STAGES
 from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
 
@@ -70,7 +71,7 @@ def render_page(
         codes=Counter(failure.code for failure in failures).most_common(),
         warnings=warnings,
         figures=[(label, values) for label, values in figures if values],
-        stages=list(rows[0]["seconds"]) if rows else [],
+        stages=[stage for stage in STAGES if rows and stage in rows[0]["seconds"]],
         seconds=_mean_seconds(rows),
     )
 

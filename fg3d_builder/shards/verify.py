@@ -116,6 +116,7 @@ def _check_files(folder: Path, manifest: dict[str, Any], problems: _Problems) ->
             problems.check(same, entry["file"], "SHA-256 differs from the manifest's")
     for name in shard_names(folder):
         problems.check(name in listed, name, "is not in the manifest")
+    problems.check(listed, "manifest.json", "there are no shards: no capture was registered")
     problems.check(manifest["shard_schema"] == SCHEMA, "manifest.json", "unknown shard schema")
     for name, count in Counter(listed).items():
         problems.check(count == 1, name, "is listed twice in the manifest")

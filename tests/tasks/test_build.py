@@ -150,6 +150,17 @@ def test_bad_captures_are_recorded_and_the_others_built(tmp_path: Path) -> None:
     assert build(preset, tmp_path / "out")
 
 
+def test_a_build_in_which_everything_fails_still_says_so(tmp_path: Path) -> None:
+    preset = write_toy_build(tmp_path, subjects=1, captures=1)
+    (tmp_path / "captures/s0-0/color.png").unlink()
+    assert not build(preset, tmp_path / "out")
+    assert [f["code"] for f in read_manifest(tmp_path / "out/dataset")["failures"]] == [
+        "missing_file"
+    ]
+    assert "missing_file" in (tmp_path / "out/report/index.html").read_text(encoding="utf-8")
+    assert "no shards" in verify_dataset(tmp_path / "out/dataset").problems[0]
+
+
 def test_changed_settings_do_not_mix_with_old_products(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     no_lock = shutil.ignore_patterns("build.lock")  # this process holds the copied one
