@@ -26,7 +26,11 @@ HEAD_SOURCES = (
     *("control", "head", "identity", "makehuman", "refinement", "relief", "subdivision"),
     *("anatomy", "population"),
 )
-MODEL_SOURCES = (*HEAD_SOURCES, "balanced", "chart", "default", "embedding", "regions", "skin")
+MODEL_SOURCES = (
+    *HEAD_SOURCES,
+    *("balanced", "chart", "default", "embedding", "regions", "skin"),
+    *("../landmarks/edges", "../landmarks/mediapipe_detector"),
+)
 
 
 def recipe_path() -> Path:
