@@ -81,7 +81,7 @@ def load_captures(source: SourceConfig, entries: Iterable[CaptureEntry]) -> Stag
     subjects = {name: entry.subject_id for name, entry in by_id.items()}
 
     def picture(name: str, error: CaptureError) -> Array:
-        return message_card([f"{name}: {error.code}", error.message])
+        return message_card([f"{name}: {error.code}", error.message], height=140, width=640)
 
     return _each("captures", subjects, lambda name: opened.load(by_id[name]), picture)
 

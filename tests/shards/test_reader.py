@@ -91,6 +91,20 @@ def test_reader_travels_to_workers(made: tuple[Path, FaceModel], method: str) ->
         assert pool.map(_first, [reader, reader]) == [expected, expected]
 
 
+def test_torch_loads_batches_with_workers(made: tuple[Path, FaceModel]) -> None:
+    from torch.utils.data import DataLoader
+
+    reader = ShardReader(made[0], "train")
+    loader = DataLoader(reader, batch_size=2, num_workers=2)  # type: ignore[arg-type]
+    ids = []
+    for batch in loader:
+        assert tuple(batch["image"].shape[1:]) == (64, 64, 3)
+        delta = batch["shape_obj_mm"] - batch["coarse_obj_mm"]
+        assert float((batch["delta_obj_mm"] - delta).abs().max()) == 0.0
+        ids += batch["sample_id"]
+    assert ids == [reader[i]["sample_id"] for i in range(len(reader))]
+
+
 def test_pickle_holds_no_open_file(made: tuple[Path, FaceModel]) -> None:
     reader = ShardReader(made[0], "test")
     first = reader[0]["sample_id"]
