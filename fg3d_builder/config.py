@@ -148,20 +148,20 @@ class RegistrationConfig:
     """
 
     levels: tuple[StiffnessLevel, ...] = (
-        StiffnessLevel(50.0, 5.0, 4),
-        StiffnessLevel(20.0, 4.0, 4),
-        StiffnessLevel(8.0, 3.0, 4),
-        StiffnessLevel(3.0, 2.0, 4),
-        StiffnessLevel(1.0, 1.0, 4),
+        StiffnessLevel(50.0, 5.0, 2),
+        StiffnessLevel(15.0, 5.0, 2),
+        StiffnessLevel(5.0, 4.0, 2),
+        StiffnessLevel(2.0, 3.0, 2),
+        StiffnessLevel(1.0, 2.0, 4),
     )
     max_distance_mm: float = 15.0
     max_normal_deg: float = 60.0
-    robust_sigma_mm: float = 3.0
+    robust_sigma_mm: float = 5.0
     rotation_weight: float = 1.0
     tolerance_mm: float = 0.02
     tangential_weight: float = 0.05
     edge_sigma_mm: float = 4.0
-    unseen_stiffness: float = 10.0
+    unseen_stiffness: float = 4.0
     solver: str = "cholmod"
     fix_scale: bool = True
 

@@ -26,7 +26,7 @@ from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.records import Array, IterationRecord, Landmarks
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.normal_equations import NormalEquations
-from fg3d_builder.registration.solver import analyze
+from fg3d_builder.registration.solver import SparseFactor, analyze
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals
 
@@ -163,6 +163,7 @@ class NonrigidIcp:
             self.start_cam_mm, model.triangles, edges.embedding, config.rotation_weight
         )
         self._analysis = analyze(self.system.lower, config.solver)
+        self._factor: SparseFactor | None = None
         self._base = self.vertex_area_mm2 / AREA_MM2
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
 
@@ -222,13 +223,10 @@ class NonrigidIcp:
         side_xy = self.system.right_hand_side(
             data.weights_xy, offsets[:, :2], point_weights, point_offsets
         )
-        maps = np.concatenate(
-            [
-                self._analysis.factor(values_xy).solve(side_xy),
-                self._analysis.factor(values_z).solve(side_z),
-            ],
-            axis=1,
-        )
+        self._factor = self._analysis.factor(values_z, reuse=self._factor)
+        maps_z = self._factor.solve(side_z)
+        self._factor = self._analysis.factor(values_xy, reuse=self._factor)
+        maps = np.concatenate([self._factor.solve(side_xy), maps_z], axis=1)
         return maps, self.start_cam_mm + self.system.offsets_mm(maps)
 
     def edge_stiffness(self, level: float, weights: Array) -> Array:

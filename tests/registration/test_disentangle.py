@@ -65,7 +65,7 @@ def test_what_the_model_cannot_explain_hardly_leaks_into_the_pose(model: FaceMod
     """
     from fg3d_builder.fitting.alignment import align_similarity
 
-    shape = model.mean + 8.0 * bump(model.mean, (0, -62), 26)[:, None] * [0.0, 0.0, 1.0]
+    shape = model.mean + 8.0 * bump(model.mean, (0, -68), 22)[:, None] * [0.0, 0.0, 1.0]
     scene = make_scene(model, shape)
     everything = np.ones(model.vertex_count)
     split = disentangle(model, scene.truth_cam_mm, everything, scene.coarse, True)

@@ -55,8 +55,10 @@ def test_reused_analysis_equals_a_fresh_one(backend: str) -> None:
     fresh = analyze(second, backend).factor(second.data).solve(side)
     np.testing.assert_allclose(reused, fresh, rtol=1e-12)
     np.testing.assert_allclose(reused, np.linalg.solve(dense, side), rtol=1e-9)
-    # An earlier factor stays what it was.
+    # An earlier factor stays what it was, unless it is given back.
     np.testing.assert_array_equal(kept.solve(side), before)
+    overwritten = analysis.factor(second.data, reuse=kept).solve(side)
+    np.testing.assert_array_equal(overwritten, reused)
 
 
 def test_explicit_zeros_are_fine() -> None:
