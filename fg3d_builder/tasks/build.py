@@ -68,6 +68,13 @@ _KINDS: dict[str, type[Any]] = {
 }
 
 
+_TRUTH_LINES = (
+    ("3DMM from landmarks (aligned)", "landmark_fit"),
+    ("3DMM from landmarks and depth", "coarse_fit"),
+    ("registration", "registration"),
+)
+
+
 class TooManyFailuresError(Exception):
     """A build is complete, but more captures failed than the preset allows."""
 
@@ -509,11 +516,11 @@ def summary_lines(layout: BuildLayout, chunks: list[Chunk], failures: list[Failu
     if surface:
         text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
         lines.append(text.format(**surface))
-    for label, part in (("3DMM fit", "coarse_fit"), ("registration", "registration")):
-        truth = overall(rows, "truth_mm", part)
-        if truth:
-            text = "vertex error to truth, {label}: mean {mean:.2f}, 95 % {p95:.2f} mm"
-            lines.append(text.format(label=label, **truth))
+    for label, part in _TRUTH_LINES:
+        vertex, across = (overall(rows, key, part) for key in ("truth_mm", "truth_surface_mm"))
+        if vertex:
+            means = f"{vertex['mean']:.2f} mm, across the surface {across['mean']:.2f} mm"
+            lines.append(f"mean error to truth, {label}: {means}")
     counts = [f"{part['samples']} {split}" for split, part in manifest["splits"].items()]
     lines.append(f"dataset: {layout.dataset_link} ({', '.join(counts)} samples)")
     lines += split_warnings(manifest)
