@@ -22,7 +22,7 @@ def bump(points: Array, centre: tuple[float, float], radius: float) -> Array:
     return np.exp(-((points[:, :2] - centre) ** 2).sum(axis=1) / radius**2)
 
 
-def toy_model(columns: int = 45, rows: int = 57) -> FaceModel:
+def toy_model(columns: int = 37, rows: int = 47) -> FaceModel:
     """A face-like cap with a nose and eye sockets, 4 identity and 1 expression directions."""
     x, y = np.meshgrid(np.linspace(-66, 66, columns), np.linspace(-84, 84, rows))
     flat = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
