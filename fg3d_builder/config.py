@@ -275,7 +275,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(value) != len(inner):
             raise ConfigError(f"{where}: expected {len(inner)} values, found {len(value)}")
         return tuple(
-            _convert(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, value))
+            _convert(h, v, f"{where}[{i}]")
+            for i, (h, v) in enumerate(zip(inner, value, strict=True))
         )
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
