@@ -66,11 +66,6 @@ class DepthSurface:
     connected_right: Array
     connected_down: Array
 
-    @property
-    def vertices(self) -> Array:
-        """Same as `vertices_cam_mm`."""
-        return self.vertices_cam_mm
-
     @staticmethod
     def from_depth(depth_mm: Array, intrinsics: Array) -> DepthSurface:
         """Build the surface of a depth image.

@@ -92,13 +92,13 @@ def test_mesh_is_cut_at_the_step_and_the_hole() -> None:
     depth = np.where(GRID[..., 0] < 50, 300.0, 330.0)
     depth[40:44, 80:84] = np.nan
     surface = DepthSurface.from_depth(depth, INTRINSICS)
-    z = surface.vertices[surface.triangles, 2]
+    z = surface.vertices_cam_mm[surface.triangles, 2]
     assert np.ptp(z, axis=1).max() == 0
     squares = 95 * 127 - 95 - 25
     assert len(surface.triangles) == 2 * squares + 4  # the hole's corners keep one each
-    normals = triangle_normals(surface.vertices, surface.triangles)
-    assert np.all((normals * surface.vertices[surface.triangles[:, 0]]).sum(1) < 0)
-    np.testing.assert_allclose(px_from_cam(surface.vertices, INTRINSICS), surface.vertex_px)
+    normals = triangle_normals(surface.vertices_cam_mm, surface.triangles)
+    assert np.all((normals * surface.vertices_cam_mm[surface.triangles[:, 0]]).sum(1) < 0)
+    np.testing.assert_allclose(px_from_cam(surface.vertices_cam_mm, INTRINSICS), surface.vertex_px)
     for column, row, expected in ((49, 60, True), (48, 60, True), (40, 60, False), (82, 38, True)):
         assert surface.border[row, column] == expected
     assert surface.border[0, 70]
@@ -137,5 +137,5 @@ def test_depth_that_is_not_positive_counts_as_none() -> None:
 def test_empty_depth_gives_an_empty_surface() -> None:
     surface = DepthSurface.from_depth(np.full((HEIGHT, WIDTH), np.nan), INTRINSICS)
     assert not surface.valid.any()
-    assert len(surface.triangles) == len(surface.vertices) == 0
+    assert len(surface.triangles) == len(surface.vertices_cam_mm) == 0
     assert not surface.lookup(np.array([[5.0, 5.0]]))[2].any()

@@ -1,0 +1,74 @@
+"""The registration of real captures and scans, against the depth that they come with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fg3d_builder.captures import open_source
+from fg3d_builder.config import (
+    FaceModelConfig,
+    FitConfig,
+    LandmarkConfig,
+    RegistrationConfig,
+    SourceConfig,
+)
+from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.landmarks import open_detector
+from fg3d_builder.records import Capture, CoarseFit, Registration
+from fg3d_builder.registration.correspondence import CorrespondenceFinder
+from fg3d_builder.registration.quality import edge_ratios, flipped_triangles
+from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.geometry import undirected_edges
+
+pytestmark = [pytest.mark.data, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def ict(shared_data: Path) -> FaceModel:
+    return get_model(FaceModelConfig("ict", str(shared_data / "ict_facekit")))
+
+
+def registered(model: FaceModel, capture: Capture) -> tuple[CoarseFit, Registration]:
+    landmarks = open_detector(LandmarkConfig()).detect(capture)
+    coarse = fit_capture(model, capture, landmarks, FitConfig())
+    return coarse, register(model, capture, landmarks, coarse, RegistrationConfig())
+
+
+def first_capture(kind: str, path: Path, name: str) -> Capture:
+    source = open_source(SourceConfig(kind=kind, path=str(path), include=(name,)))
+    return source.load(source.entries()[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "name", "limit_mm"),
+    [("folder", "captures", "sven-052", 0.6), ("scan", "scans", "facefuns-m66", 0.3)],
+)
+def test_face_lies_on_the_depth_without_garbage(
+    ict: FaceModel, shared_data: Path, kind: str, folder: str, name: str, limit_mm: float
+) -> None:
+    capture = first_capture(kind, shared_data / folder, name)
+    coarse, result = registered(ict, capture)
+    start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
+    seen = result.visible & ict.reliable
+    finder = CorrespondenceFinder(
+        DepthSurface.from_depth(capture.depth_mm, capture.intrinsics), start, ict.triangles, 15.0
+    )
+    before = finder.find(start, RegistrationConfig())
+    error = result.surface_error_mm[seen]
+    # The sven frames have no depth in the projector's shadow beside nose and cheek.
+    assert np.isfinite(error).mean() > 0.65
+    assert np.nanmean(error) < limit_mm
+    assert np.nanmean(error) < 0.7 * before.distance_mm[before.accepted & seen].mean()
+    inside = seen[ict.triangles].all(axis=1)
+    assert flipped_triangles(start, result.vertices_cam_mm, ict.triangles)[inside].mean() < 1e-3
+    edges = undirected_edges(ict.triangles[inside])
+    low, high = np.quantile(edge_ratios(start, result.vertices_cam_mm, edges), [0.01, 0.99])
+    assert 0.8 < low < high < 1.25
+    assert result.converged
+    assert result.quality > 0.5
