@@ -132,18 +132,29 @@ def quality_figures(
     mesh_edges = undirected_edges(model.triangles[inside])
     ratios = edge_ratios(start_cam_mm, vertices_cam_mm, mesh_edges)
     flips = flipped_triangles(start_cam_mm, vertices_cam_mm, model.triangles)[inside]
-    centred = edges.points_px - edges.points_px.mean(axis=0, keepdims=True)
-    spread = weighted_rms(np.linalg.norm(centred, axis=1), edges.confidence)
-    error = weighted_rms(edges.residual_px(vertices_cam_mm, model.triangles), edges.confidence)
     return QualityFigures(
         uncovered=1.0 - float(area[good].sum() / max(area[seen].sum(), 1e-9)),
         surface_mm=weighted_rms(pairs.distance_mm, area * good),
         noise_mm=float(np.median(pairs.noise_mm[good])),
-        landmark_ratio=error / spread if spread > 0 else 0.0,
+        landmark_ratio=landmark_ratio(model, vertices_cam_mm, edges),
         deformation_mm=weighted_rms(np.linalg.norm(delta_obj_mm, axis=1), area * good),
         flipped=float(flips.mean()) if len(flips) else 0.0,
         stretch=stretch(ratios) if len(ratios) else 0.0,
     )
+
+
+def landmark_ratio(model: FaceModel, vertices_cam_mm: Array, edges: EdgePoints) -> float:
+    """Return the edge points' RMS residual over the RMS spread of the detected points.
+
+    0 without detected points: nothing speaks against the registration then.
+    """
+    total = edges.confidence.sum()
+    if not total > 0:
+        return 0.0
+    centre = edges.confidence @ edges.points_px / total
+    spread = weighted_rms(np.linalg.norm(edges.points_px - centre, axis=1), edges.confidence)
+    error = weighted_rms(edges.residual_px(vertices_cam_mm, model.triangles), edges.confidence)
+    return error / max(spread, 1e-9)
 
 
 def weighted_rms(values: Array, weights: Array) -> float:
