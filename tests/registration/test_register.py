@@ -11,7 +11,7 @@ from conftest import INTRINSICS, bump, make_scene
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.records import Array, IterationRecord, Registration
+from fg3d_builder.records import Array, IterationRecord, Landmarks, Registration
 from fg3d_builder.registration.register import has_converged, register
 
 CONFIG = RegistrationConfig()
@@ -91,6 +91,14 @@ def test_a_free_scale_stays_consistent(model: FaceModel) -> None:
     r = register(model, scene.capture, scene.landmarks, scene.coarse, config)
     np.testing.assert_allclose(r.pose.cam_from_obj(r.shape_obj_mm), r.vertices_cam_mm, atol=1e-6)
     assert r.pose.scale == pytest.approx(1.0, abs=0.1)
+
+
+def test_landmarks_that_the_model_does_not_know_are_left_out(model: FaceModel) -> None:
+    scene = make_scene(model, face(model))
+    other = Landmarks("other", np.zeros((5, 2)), np.ones(5), "toy")
+    r = register(model, scene.capture, other, scene.coarse, CONFIG)
+    assert np.isnan(r.landmark_error_px)
+    assert r.quality > 0.9
 
 
 @pytest.mark.parametrize(("code", "keep"), [("no_depth_on_face", 0), ("registration_failed", 12)])
