@@ -5,7 +5,8 @@ BIN := .venv/bin
 # One BLAS thread per process: processes run side by side instead.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
-WORKERS ?= $(shell nproc)
+# OMP_NUM_THREADS limits what nproc says, and is set above for the programs alone.
+WORKERS ?= $(shell env -u OMP_NUM_THREADS nproc)
 
 .PHONY: help
 help:  ## list the targets
