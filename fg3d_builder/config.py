@@ -134,6 +134,7 @@ class StiffnessLevel:
 class RegistrationConfig:
     """Nonrigid ICP (Amberg 2007 with Eq. 9) and disentangling (Eq. 11).
 
+    method: "membrane" (fast) or "affine" (one affine map per vertex, as published).
     levels: annealing schedule, stiff to soft.
     max_distance_mm, max_normal_deg: tests that a closest point must pass.
     robust_sigma_mm: residuals well beyond it lose their weight.
@@ -147,6 +148,7 @@ class RegistrationConfig:
     fix_scale: keep f = 1 in Eq. 11; right for metric captures of a metric model.
     """
 
+    method: str = "membrane"
     levels: tuple[StiffnessLevel, ...] = (
         StiffnessLevel(50.0, 5.0, 2),
         StiffnessLevel(15.0, 5.0, 2),

@@ -17,7 +17,10 @@ from fg3d_builder.rendering.rasterizer import visible_vertices
 
 @dataclass(frozen=True)
 class Correspondences:
-    """One closest point per template vertex.
+    """One closest point per visible template vertex.
+
+    For the others nothing is looked up: they are their own target, at distance 0, with a
+    zero normal and zero noise, and not accepted.
 
     Attributes
     ----------
@@ -78,9 +81,8 @@ class CorrespondenceFinder:
         kept = surface.triangles[near[surface.triangles].all(axis=1)]
         if len(kept) == 0:
             raise CaptureError("no_depth_on_face", "there is no depth where the face should be")
-        used, compact = np.unique(kept, return_inverse=True)
+        used, self._surface_triangles = compacted(kept, len(fitted))
         self._points = fitted[used]
-        self._surface_triangles = compact.reshape(-1, 3).astype(np.int32)
         self._normals = surface.normals_cam[row[used], column[used]]
         self._border = surface.border[row[used], column[used]]
         self._noise = surface.noise_mm[row[used], column[used]]
@@ -108,21 +110,33 @@ class CorrespondenceFinder:
         visible = visible_vertices(
             vertices_cam_mm, self._triangles, normals, self._intrinsics, self._height, self._width
         )
-        targets, index, weights = self.closest(vertices_cam_mm)
+        # Half of a head is hidden, and the hidden half is the slow one to look up.
+        seen = np.flatnonzero(visible)
+        found, index, weights = self.closest(vertices_cam_mm[seen])
         corners = self._surface_triangles[index]
-        distance = np.linalg.norm(targets - vertices_cam_mm, axis=1)
         normal = np.einsum("kc,kcd->kd", weights, self._normals[corners])
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        cosine = np.einsum("kd,kd->k", normal, normals)
-        accepted = visible & (distance <= config.max_distance_mm)
-        accepted &= cosine >= np.cos(np.radians(config.max_normal_deg))
-        accepted &= ~self._border[corners].any(axis=1)
-        return Correspondences(
-            targets_cam_mm=targets,
-            normals_cam=normal,
-            distance_mm=distance,
-            visible=visible,
-            accepted=accepted,
-            cosine=np.where(accepted, np.clip(cosine, 0.0, 1.0), 0.0),
-            noise_mm=self._noise[corners].mean(axis=1),
-        )
+        near = np.linalg.norm(found - vertices_cam_mm[seen], axis=1)
+        agree = np.einsum("kd,kd->k", normal, normals[seen])
+        passed = near <= config.max_distance_mm
+        passed &= agree >= np.cos(np.radians(config.max_normal_deg))
+        passed &= ~self._border[corners].any(axis=1)
+        targets = vertices_cam_mm.copy()
+        targets[seen] = found
+        normals_cam = np.zeros_like(targets)
+        normals_cam[seen] = normal
+        distance, cosine, noise = (np.zeros(len(targets)) for _ in range(3))
+        distance[seen] = near
+        cosine[seen] = np.where(passed, np.clip(agree, 0.0, 1.0), 0.0)
+        noise[seen] = self._noise[corners].mean(axis=1)
+        accepted = visible.copy()
+        accepted[seen] = passed
+        return Correspondences(targets, normals_cam, distance, visible, accepted, cosine, noise)
+
+
+def compacted(triangles: Array, vertex_count: int) -> tuple[Array, Array]:
+    """Return the (u,) vertices that triangles use and the (m, 3) int32 triangles over them."""
+    is_used = np.zeros(vertex_count, dtype=bool)
+    is_used[triangles.ravel()] = True
+    number = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
+    return np.flatnonzero(is_used), number[triangles]

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
-from fg3d_builder.errors import CaptureError
+from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.records import Array, IterationRecord, Landmarks
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
-from fg3d_builder.registration.normal_equations import NormalEquations
-from fg3d_builder.registration.solver import SparseFactor, analyze
+from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
+from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals
 
@@ -96,14 +96,14 @@ class NonrigidState:
     Attributes
     ----------
     vertices_cam_mm : (n, 3) float64
-    maps : (4n, 3) float64
-        Deviation of the affine maps from the identity, see `NormalEquations`.
+    unknowns : (u, 3) float64
+        Of the deformation that `RegistrationConfig.method` names.
     record : IterationRecord
     last_of_level : bool
     """
 
     vertices_cam_mm: Array
-    maps: Array
+    unknowns: Array
     record: IterationRecord
     last_of_level: bool
 
@@ -159,11 +159,7 @@ class NonrigidIcp:
         self.edges = edges
         self.config = config
         self.vertex_area_mm2 = vertex_areas(self.start_cam_mm, model.triangles)
-        self.system = NormalEquations(
-            self.start_cam_mm, model.triangles, edges.embedding, config.rotation_weight
-        )
-        self._analysis = analyze(self.system.lower, config.solver)
-        self._factor: SparseFactor | None = None
+        self.system = open_deformation(model, self.start_cam_mm, edges, config)
         self._base = self.vertex_area_mm2 / AREA_MM2
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
 
@@ -179,7 +175,7 @@ class NonrigidIcp:
         for number, level in enumerate(self.config.levels):
             for iteration in range(level.iterations):
                 data = self.data_term(vertices)
-                maps, moved = self.solve(level, vertices, data)
+                unknowns, moved = self.solve(level, vertices, data)
                 step = float(np.linalg.norm(moved - vertices, axis=1).mean())
                 vertices = moved
                 last = step < self.config.tolerance_mm or iteration == level.iterations - 1
@@ -191,7 +187,7 @@ class NonrigidIcp:
                     edge_rms_px=self.edge_rms_px(vertices),
                     step_mm=step,
                 )
-                yield NonrigidState(vertices, maps, record, last)
+                yield NonrigidState(vertices, unknowns, record, last)
                 if last:
                     break
 
@@ -211,23 +207,22 @@ class NonrigidIcp:
     def solve(
         self, level: StiffnessLevel, vertices_cam_mm: Array, data: DataTerm
     ) -> tuple[Array, Array]:
-        """Minimise the quadratic energy of one iteration; return maps (4n, 3) and vertices."""
+        """Minimise the quadratic energy of one iteration; return unknowns and vertices."""
         stiffness = self.edge_stiffness(level.stiffness, data.weights)
         prior = PRIOR_WEIGHT * self._base
         offsets = data.targets_mm - self.start_cam_mm
         point_weights, point_offsets = self.edge_term(level, vertices_cam_mm)
         # The prior's target is the start, where every offset is zero: it adds to the matrix only.
-        values_z = self.system.matrix_values(stiffness, data.weights + prior, None)
-        side_z = self.system.right_hand_side(data.weights, offsets[:, 2:])
-        values_xy = self.system.matrix_values(stiffness, data.weights_xy + prior, point_weights)
-        side_xy = self.system.right_hand_side(
-            data.weights_xy, offsets[:, :2], point_weights, point_offsets
+        along_z = Targets(data.weights + prior, data.weights[:, None] * offsets[:, 2:])
+        along_xy = Targets(
+            data.weights_xy + prior,
+            data.weights_xy[:, None] * offsets[:, :2],
+            point_weights,
+            point_offsets,
         )
-        self._factor = self._analysis.factor(values_z, reuse=self._factor)
-        maps_z = self._factor.solve(side_z)
-        self._factor = self._analysis.factor(values_xy, reuse=self._factor)
-        maps = np.concatenate([self._factor.solve(side_xy), maps_z], axis=1)
-        return maps, self.start_cam_mm + self.system.offsets_mm(maps)
+        z = self.system.solve(stiffness, along_z)
+        solution = np.concatenate([self.system.solve(stiffness, along_xy), z], axis=1)
+        return solution, self.start_cam_mm + self.system.offsets_mm(solution)
 
     def edge_stiffness(self, level: float, weights: Array) -> Array:
         """Return the stiffness of each mesh edge: the level's, not below a floor if unseen."""
@@ -273,6 +268,31 @@ class NonrigidIcp:
                 f"only {count} vertices ({100 * share:.0f} % of the face) have a reliable "
                 "closest point in the depth",
             )
+
+
+def open_deformation(
+    model: FaceModel, start_cam_mm: Array, edges: EdgePoints, config: RegistrationConfig
+) -> Deformation:
+    """Return the deformation that ``config.method`` names.
+
+    Raises
+    ------
+    ConfigError
+        Unknown method or solver.
+    """
+    if config.method == "membrane":
+        return Membrane(start_cam_mm, model.triangles, edges.embedding, config.solver)
+    if config.method == "affine":
+        return AffineMaps(
+            start_cam_mm,
+            model.triangles,
+            edges.embedding,
+            config.rotation_weight,
+            config.solver,
+        )
+    raise ConfigError(
+        f"unknown registration.method '{config.method}'; known are 'membrane' and 'affine'"
+    )
 
 
 def robust_weights(pairs: Correspondences, reliable: Array, sigma_mm: float) -> Array:

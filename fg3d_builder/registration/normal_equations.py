@@ -130,8 +130,7 @@ class NormalEquations:
 
     def right_hand_side(
         self,
-        vertex_weights: Array,
-        offsets_mm: Array,
+        pulls_mm: Array,
         point_weights: Array | None = None,
         point_offsets_mm: Array | None = None,
     ) -> Array:
@@ -139,16 +138,15 @@ class NormalEquations:
 
         Parameters
         ----------
-        vertex_weights : (n,) float64
-        offsets_mm : (n, c) float64
-            Targets minus template vertices, in the coordinates that are solved for.
+        pulls_mm : (n, c) float64
+            Vertex weights times targets minus template vertices, in the coordinates that are
+            solved for.
         point_weights : (p,) float64, optional
         point_offsets_mm : (p, c) float64, optional
             2D targets minus embedded template points.
         """
-        n, columns = offsets_mm.shape
-        weighted = vertex_weights[:, None] * offsets_mm
-        side = self.homogeneous[:, :, None] * weighted[:, None, :]
+        n, columns = pulls_mm.shape
+        side = self.homogeneous[:, :, None] * pulls_mm[:, None, :]
         if point_weights is not None and point_offsets_mm is not None:
             pull = point_weights[:, None] * point_offsets_mm
             np.add.at(side, self._corners, self._point_rows[..., None] * pull[:, None, None, :])

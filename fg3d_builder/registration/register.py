@@ -40,6 +40,7 @@ def register(
     landmarks: Landmarks,
     coarse: CoarseFit,
     config: RegistrationConfig,
+    surface: DepthSurface | None = None,
 ) -> Registration:
     """Register a face model to one RGB-D capture.
 
@@ -52,6 +53,8 @@ def register(
     coarse : CoarseFit
         Where the deformation starts.
     config : RegistrationConfig
+    surface : DepthSurface, optional
+        Of the capture's depth, where the caller has it already.
 
     Returns
     -------
@@ -65,7 +68,8 @@ def register(
     CaptureError
         ``"no_depth_on_face"`` or ``"registration_failed"``.
     """
-    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    if surface is None:
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     reach = config.max_distance_mm
     finder = CorrespondenceFinder(surface, start, model.triangles, reach)

@@ -64,7 +64,7 @@ def test_matrix_and_side_equal_the_dense_reference(seed: int, with_points: bool)
     assembled.data = system.matrix_values(stiffness, weights, point_weights)
     np.testing.assert_allclose(assembled.toarray(), np.tril(matrix), atol=1e-12)
     got = system.right_hand_side(
-        weights, offsets, point_weights, point_offsets if with_points else None
+        weights[:, None] * offsets, point_weights, point_offsets if with_points else None
     )
     np.testing.assert_allclose(got, side, atol=1e-12)
 
