@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import open3d as o3d
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.records import Array
+from fg3d_builder.registration.surface_search import SurfaceSearch
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.geometry import compact_triangles, vertex_normals
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 
@@ -81,28 +81,22 @@ class CorrespondenceFinder:
         kept = surface.triangles[near[surface.triangles].all(axis=1)]
         if len(kept) == 0:
             raise CaptureError("no_depth_on_face", "there is no depth where the face should be")
-        used, self._surface_triangles = compacted(kept, len(fitted))
-        self._points = fitted[used]
+        used, self._surface_triangles = compact_triangles(kept, len(fitted))
         self._normals = surface.normals_cam[row[used], column[used]]
         self._border = surface.border[row[used], column[used]]
         self._noise = surface.noise_mm[row[used], column[used]]
-        # Single precision inside Embree: a local origin keeps it at micrometres.
-        self._origin = self._points.mean(axis=0)
-        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(
-            o3d.core.Tensor.from_numpy((self._points - self._origin).astype(np.float32)),
-            o3d.core.Tensor.from_numpy(self._surface_triangles.astype(np.uint32)),
+        self._search = SurfaceSearch(
+            fitted[used],
+            self._surface_triangles,
+            surface.vertex_px[used],
+            surface.intrinsics,
+            self._height,
+            self._width,
         )
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""
-        query = o3d.core.Tensor.from_numpy((points_cam_mm - self._origin).astype(np.float32))
-        answer = self._scene.compute_closest_points(query, nthreads=1)
-        index = answer["primitive_ids"].numpy().astype(np.int64)
-        uv = answer["primitive_uvs"].numpy().astype(np.float64)
-        weights = np.stack([1.0 - uv.sum(axis=1), uv[:, 0], uv[:, 1]], axis=1)
-        corners = self._points[self._surface_triangles[index]]
-        return np.einsum("kc,kcd->kd", weights, corners), index, weights
+        return self._search.closest(points_cam_mm)
 
     def find(self, vertices_cam_mm: Array, config: RegistrationConfig) -> Correspondences:
         """Pair every template vertex with its closest point and test the pair."""
@@ -132,11 +126,3 @@ class CorrespondenceFinder:
         accepted = visible.copy()
         accepted[seen] = passed
         return Correspondences(targets, normals_cam, distance, visible, accepted, cosine, noise)
-
-
-def compacted(triangles: Array, vertex_count: int) -> tuple[Array, Array]:
-    """Return the (u,) vertices that triangles use and the (m, 3) int32 triangles over them."""
-    is_used = np.zeros(vertex_count, dtype=bool)
-    is_used[triangles.ravel()] = True
-    number = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
-    return np.flatnonzero(is_used), number[triangles]

@@ -181,5 +181,5 @@ def _pattern(topology: _Topology, solver: str) -> Pattern:
         keys,
         np.searchsorted(keys, diagonal),
         np.searchsorted(keys, below),
-        analyze(lower, solver),
+        analyze(lower, solver, supernodal=False),
     )

@@ -55,7 +55,9 @@ class SymbolicAnalysis(Protocol):
         ...
 
 
-def analyze(lower: sp.csc_matrix, backend: str = "cholmod") -> SymbolicAnalysis:
+def analyze(
+    lower: sp.csc_matrix, backend: str = "cholmod", supernodal: bool = True
+) -> SymbolicAnalysis:
     """Analyse the pattern of a symmetric matrix.
 
     Parameters
@@ -64,6 +66,9 @@ def analyze(lower: sp.csc_matrix, backend: str = "cholmod") -> SymbolicAnalysis:
         Its lower triangle with the diagonal; only the pattern is used, indices sorted.
     backend : str
         One of `BACKENDS`.
+    supernodal : bool
+        CHOLMOD's dense blocks pay where several rows share a pattern. Without them a matrix
+        must be known to be positive definite: the factorisation does not notice otherwise.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def analyze(lower: sp.csc_matrix, backend: str = "cholmod") -> SymbolicAnalysis:
     if np.any(lower.indices < columns):
         raise ValueError("the pattern has entries above the diagonal")
     if backend == "cholmod":
-        return _CholmodAnalysis(lower)
+        return _CholmodAnalysis(lower, supernodal)
     if backend == "superlu":
         _LOG.warning("registration solves with SuperLU, which is several times slower")
         return _SuperLuAnalysis(lower, columns)
@@ -88,9 +93,9 @@ def analyze(lower: sp.csc_matrix, backend: str = "cholmod") -> SymbolicAnalysis:
 
 
 class _CholmodAnalysis:
-    """Supernodal Cholesky with nested dissection, the fastest ordering for surface meshes."""
+    """Cholesky with nested dissection, the fastest ordering for surface meshes."""
 
-    def __init__(self, lower: sp.csc_matrix) -> None:
+    def __init__(self, lower: sp.csc_matrix, supernodal: bool) -> None:
         try:
             from sksparse import cholmod
         except ImportError as error:
@@ -103,7 +108,8 @@ class _CholmodAnalysis:
         self._lower = lower
         # CHOLMOD analyses the pattern; the values only have to be there.
         ones = sp.csc_matrix((np.ones(lower.nnz), lower.indices, lower.indptr), lower.shape)
-        self._symbolic = cholmod.analyze(ones, mode="supernodal", ordering_method="metis")
+        mode = "supernodal" if supernodal else "simplicial"
+        self._symbolic = cholmod.analyze(ones, mode=mode, ordering_method="metis")
 
     def factor(self, values: Array, reuse: SparseFactor | None = None) -> SparseFactor:
         lower = self._lower

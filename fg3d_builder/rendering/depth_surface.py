@@ -10,6 +10,7 @@ import numpy as np
 
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.camera import cam_from_depth, cam_from_px
+from fg3d_builder.rendering.geometry import compact_triangles
 
 MAX_SLOPE = 6.0
 """Neighbouring pixels belong together below this depth step per pixel footprint (80 degrees)."""
@@ -231,9 +232,9 @@ def _triangulate(points: Array, right: Array, down: Array) -> tuple[Array, Array
         (~full & side & top & ~(top & left) & ~(bottom & side), (a, d, b)),
     )
     triangles = np.concatenate([np.stack(abc, axis=1)[keep] for keep, abc in corners])
-    used, compact = np.unique(triangles, return_inverse=True)
+    used, compact = compact_triangles(triangles, height * width)
     vertex_px = np.stack([used % width, used // width], axis=1).astype(np.int32)
-    return points.reshape(-1, 3)[used], vertex_px, compact.reshape(-1, 3).astype(np.int32)
+    return points.reshape(-1, 3)[used], vertex_px, compact
 
 
 def _fitted_planes(depth: Array, noise: Array, intrinsics: Array) -> tuple[Array, Array]:
@@ -272,39 +273,40 @@ def _fit_planes(inverse, sigma, pitch, radius, max_slope):  # type: ignore[no-un
                 continue
             r = radius[row, column]
             reach = int(np.ceil(r))
-            m = np.zeros((3, 3))
-            h = np.zeros(3)
+            # Another surface: further in depth than any slope explains.
+            slope = max_slope * pitch[row, column]
+            slack = 4.0 * sigma[row, column]
+            falloff = 1.0 / ((r + 0.5) * (r + 0.5))
+            ww = wx = wy = xx = xy = yy = h0 = h1 = h2 = 0.0
             count = 0
             for y in range(max(0, row - reach), min(height, row + reach + 1)):
                 for x in range(max(0, column - reach), min(width, column + reach + 1)):
-                    value = inverse[y, x]
+                    step = inverse[y, x] - centre
                     dx, dy = float(x - column), float(y - row)
                     distance2 = dx * dx + dy * dy
-                    if not np.isfinite(value) or distance2 > r * r:
+                    # Written so that NaN, no depth, fails the comparison.
+                    if distance2 > r * r or not abs(step) <= slope * np.sqrt(distance2) + slack:
                         continue
-                    # Another surface: further in depth than any slope explains.
-                    step = max_slope * pitch[row, column] * np.sqrt(distance2)
-                    step += 4.0 * sigma[row, column]
-                    if abs(value - centre) > step:
-                        continue
-                    w = 1.0 - distance2 / ((r + 0.5) * (r + 0.5))
-                    basis = (dx, dy, 1.0)
-                    for i in range(3):
-                        h[i] += w * basis[i] * (value - centre)
-                        for j in range(3):
-                            m[i, j] += w * basis[i] * basis[j]
+                    w = 1.0 - distance2 * falloff
+                    ww += w
+                    wx += w * dx
+                    wy += w * dy
+                    xx += w * dx * dx
+                    xy += w * dx * dy
+                    yy += w * dy * dy
+                    h0 += w * dx * step
+                    h1 += w * dy * step
+                    h2 += w * step
                     count += 1
             if count < 4:
                 continue
-            determinant = (
-                m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
-                - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
-                + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
-            )
-            if determinant <= 1e-9 * m[2, 2] ** 3:
+            # Cramer's rule for the symmetric 3 x 3 system.
+            c00, c01, c02 = yy * ww - wy * wy, wx * wy - xy * ww, xy * wy - yy * wx
+            c11, c12, c22 = xx * ww - wx * wx, xy * wx - xx * wy, xx * yy - xy * xy
+            determinant = xx * c00 + xy * c01 + wx * c02
+            if determinant <= 1e-9 * ww**3:
                 continue
-            solution = np.linalg.solve(m, h)
-            out[row, column, 0] = solution[0]
-            out[row, column, 1] = solution[1]
-            out[row, column, 2] = centre + solution[2]
+            out[row, column, 0] = (c00 * h0 + c01 * h1 + c02 * h2) / determinant
+            out[row, column, 1] = (c01 * h0 + c11 * h1 + c12 * h2) / determinant
+            out[row, column, 2] = centre + (c02 * h0 + c12 * h1 + c22 * h2) / determinant
     return out

@@ -48,6 +48,14 @@ def vertex_adjacency(triangles: Array, vertex_count: int) -> sp.csr_matrix:
     return (half + half.T).tocsr()
 
 
+def compact_triangles(triangles: Array, vertex_count: int) -> tuple[Array, Array]:
+    """Return the (u,) vertices that triangles use and the (m, 3) int32 triangles over them."""
+    is_used = np.zeros(vertex_count, dtype=bool)
+    is_used[triangles.ravel()] = True
+    number = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
+    return np.flatnonzero(is_used), number[triangles]
+
+
 def surface_points(vertices: Array, triangles: Array, index: Array, barycentric: Array) -> Array:
     """Return the (k, 3) points at `barycentric` (k, 3) on the triangles `index` (k,)."""
     return np.einsum("kc,kcd->kd", barycentric, vertices[triangles[index]])
