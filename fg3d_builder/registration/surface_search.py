@@ -20,7 +20,6 @@ from fg3d_builder.rendering.camera import px_from_cam
 START_REACH_MM = 4.0
 """Distance at the surface's depth of the starting pixels from the one below the point."""
 
-_STEPS = 400
 _STARTS = np.array(
     [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (2, 2), (-2, 2), (2, -2), (-2, -2)], dtype=np.float64
 )
@@ -119,20 +118,30 @@ def _walk(queries, starts, points, triangles, first, around):  # type: ignore[no
     index = np.empty(count, dtype=np.int64)
     weights = np.empty((count, 3))
     for k in range(count):
-        x, y, z = queries[k]
+        x, y, z = queries[k, 0], queries[k, 1], queries[k, 2]
         vertex, least = -1, np.inf
-        for start in starts[k]:
-            p = points[start]
-            squared = (p[0] - x) ** 2 + (p[1] - y) ** 2 + (p[2] - z) ** 2
+        for s in range(starts.shape[1]):
+            start = starts[k, s]
+            squared = _squared(x, y, z, points, start)
             if squared < least:
                 vertex, least = start, squared
+        # Downhill over the vertices first: their distances are cheap.
+        reached = -1
+        while reached != vertex:
+            reached = vertex
+            for at in range(first[reached], first[reached + 1]):
+                for c in range(3):
+                    corner = triangles[around[at], c]
+                    squared = _squared(x, y, z, points, corner)
+                    if squared < least:
+                        vertex, least = corner, squared
         best = np.inf
-        for _ in range(_STEPS):
+        while True:
             moved = False
             for at in range(first[vertex], first[vertex + 1]):
                 t = around[at]
-                a, b, c = triangles[t]
-                u, v, w = _barycentric(x, y, z, points[a], points[b], points[c])
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                u, v, w = _barycentric(x, y, z, points, a, b, c)
                 dx = u * points[a, 0] + v * points[b, 0] + w * points[c, 0]
                 dy = u * points[a, 1] + v * points[b, 1] + w * points[c, 1]
                 dz = u * points[a, 2] + v * points[b, 2] + w * points[c, 2]
@@ -144,16 +153,27 @@ def _walk(queries, starts, points, triangles, first, around):  # type: ignore[no
                     targets[k, 0], targets[k, 1], targets[k, 2] = dx, dy, dz
             if not moved:
                 break
-            vertex = triangles[index[k], np.argmax(weights[k])]
+            # On to the corner that the nearest point is nearest to.
+            t, corner = index[k], 0
+            for c in range(1, 3):
+                if weights[k, c] > weights[k, corner]:
+                    corner = c
+            vertex = triangles[t, corner]
     return targets, index, weights
 
 
 @numba.njit(cache=True)
-def _barycentric(x, y, z, a, b, c):  # type: ignore[no-untyped-def]
+def _squared(x, y, z, points, at):  # type: ignore[no-untyped-def]
+    return (points[at, 0] - x) ** 2 + (points[at, 1] - y) ** 2 + (points[at, 2] - z) ** 2
+
+
+@numba.njit(cache=True)
+def _barycentric(x, y, z, points, a, b, c):  # type: ignore[no-untyped-def]
     """Coordinates of the point of a triangle nearest to (x, y, z), by Voronoi regions."""
-    abx, aby, abz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    acx, acy, acz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    apx, apy, apz = x - a[0], y - a[1], z - a[2]
+    ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+    abx, aby, abz = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
+    acx, acy, acz = points[c, 0] - ax, points[c, 1] - ay, points[c, 2] - az
+    apx, apy, apz = x - ax, y - ay, z - az
     bb = abx * abx + aby * aby + abz * abz
     cc = acx * acx + acy * acy + acz * acz
     bc = abx * acx + aby * acy + abz * acz

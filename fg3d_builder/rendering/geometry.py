@@ -30,7 +30,11 @@ def vertex_normals(vertices: Array, triangles: Array) -> Array:
 def undirected_edges(triangles: Array) -> Array:
     """Return the (k, 2) int32 edges of a mesh, each once, smaller index first, sorted."""
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    return np.unique(np.sort(pairs, axis=1), axis=0).astype(np.int32)
+    low, high = pairs.min(axis=1).astype(np.int64), pairs.max(axis=1).astype(np.int64)
+    # One number per edge sorts many times faster than rows do.
+    count = int(high.max(initial=0)) + 1
+    key = np.unique(low * count + high)
+    return np.stack([key // count, key % count], axis=1).astype(np.int32)
 
 
 def border_edges(triangles: Array) -> Array:
