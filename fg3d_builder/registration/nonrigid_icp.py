@@ -241,8 +241,7 @@ class NonrigidIcp:
         squared = ((lifted - now) ** 2).sum(axis=1) / self.config.edge_sigma_mm**2
         weights = level.edge_weight * self.edges.confidence / (1.0 + squared) ** 2
         # An edge on the far side of the nose or cheek is guessed by the detector, not seen.
-        facing = self._facing(vertices_cam_mm)[embedding.triangle]
-        return weights * facing, lifted - start
+        return weights * self._facing(vertices_cam_mm), lifted - start
 
     def edge_rms_px(self, vertices_cam_mm: Array) -> float:
         """Return the confidence-weighted RMS distance of Eq. 9's points; NaN without points."""
@@ -253,9 +252,10 @@ class NonrigidIcp:
         return float(np.sqrt((confidence @ residual**2) / confidence.sum()))
 
     def _facing(self, vertices_cam_mm: Array) -> Array:
-        triangles = self.model.triangles
+        """Return the (p,) bool mask of edge points whose triangle faces the camera."""
+        triangles = self.model.triangles[self.edges.embedding.triangle]
         normals = triangle_normals(vertices_cam_mm, triangles)
-        return np.einsum("md,md->m", normals, vertices_cam_mm[triangles[:, 0]]) < 0
+        return np.einsum("pd,pd->p", normals, vertices_cam_mm[triangles[:, 0]]) < 0
 
     def _check_coverage(self, pairs: Correspondences) -> None:
         reliable = self.model.reliable
