@@ -32,6 +32,7 @@ from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.depth_surface import DepthSurface
 
 
 class Outcome(NamedTuple):
@@ -46,8 +47,9 @@ def run_pipeline(model: FaceModel, capture: Capture) -> Outcome:
     """Landmarks, coarse fit and registration with the default configuration."""
     landmarks = open_detector(LandmarkConfig()).detect(capture)
     start = time.perf_counter()
-    coarse = fit_capture(model, capture, landmarks, FitConfig())
-    registration = register(model, capture, landmarks, coarse, RegistrationConfig())
+    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
+    registration = register(model, capture, landmarks, coarse, RegistrationConfig(), surface)
     return Outcome(coarse, registration, time.perf_counter() - start)
 
 

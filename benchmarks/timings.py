@@ -29,6 +29,7 @@ from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.depth_surface import DepthSurface
 
 
 def machine() -> dict[str, Any]:
@@ -74,9 +75,11 @@ def main() -> None:
         now = lap("landmarks", now)
         fit_landmarks(model, landmarks, capture.intrinsics, FitConfig())
         now = lap("3DMM fit, landmarks", now)
-        coarse = fit_capture(model, capture, landmarks, FitConfig())
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+        now = lap("depth surface", now)
+        coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
         now = lap("3DMM fit, depth", now)
-        register(model, capture, landmarks, coarse, RegistrationConfig())
+        register(model, capture, landmarks, coarse, RegistrationConfig(), surface)
         lap("registration", now)
 
     medians = {stage: statistics.median(values[1:]) for stage, values in seconds.items()}

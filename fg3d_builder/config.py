@@ -120,7 +120,7 @@ class FitConfig:
 class StiffnessLevel:
     """One level of the annealing schedule of nonrigid ICP.
 
-    stiffness: weight of the difference of neighbouring affine transforms.
+    stiffness: weight of the difference of neighbouring transforms or displacements.
     edge_weight: of the edge term E_edge (Eq. 9), against 1 for a closest-point pair.
     iterations: at most, within the level.
     """
@@ -150,11 +150,11 @@ class RegistrationConfig:
 
     method: str = "membrane"
     levels: tuple[StiffnessLevel, ...] = (
-        StiffnessLevel(50.0, 5.0, 2),
-        StiffnessLevel(15.0, 5.0, 2),
-        StiffnessLevel(5.0, 4.0, 2),
-        StiffnessLevel(2.0, 3.0, 2),
-        StiffnessLevel(1.0, 2.0, 4),
+        StiffnessLevel(50.0, 5.0, 1),
+        StiffnessLevel(20.0, 5.0, 1),
+        StiffnessLevel(8.0, 4.0, 2),
+        StiffnessLevel(3.0, 3.0, 2),
+        StiffnessLevel(0.8, 1.25, 4),
     )
     max_distance_mm: float = 15.0
     max_normal_deg: float = 60.0

@@ -21,6 +21,7 @@ from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.pictures import error_picture, overlay_picture
 from fg3d_builder.report.sheets import capture_sheet, edge_points, face_view, failure_sheet
@@ -79,11 +80,18 @@ def register_single(
         landmarks = _timed(seconds, "landmarks", lambda: detector.detect(capture))
         check_depth_on_face(capture, landmarks)
         found = landmarks
-        coarse = _timed(seconds, "fitting", lambda: fit_capture(model, capture, found, config.fit))
+        surface = _timed(
+            seconds,
+            "surface",
+            lambda: DepthSurface.from_depth(capture.depth_mm, capture.intrinsics),
+        )
+        coarse = _timed(
+            seconds, "fitting", lambda: fit_capture(model, capture, found, config.fit, surface)
+        )
         registration = _timed(
             seconds,
             "registration",
-            lambda: register(model, capture, found, coarse, config.registration),
+            lambda: register(model, capture, found, coarse, config.registration, surface),
         )
     except CaptureError as error:
         _save(out / "failure.png", failure_sheet(capture, error, landmarks))

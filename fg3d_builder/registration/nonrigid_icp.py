@@ -1,8 +1,9 @@
 """Optimal-step nonrigid ICP (Amberg et al. 2007) with the edge term of Eq. 9.
 
-The template starts where the coarse fit left it and is deformed by one affine map per vertex.
-Levels run from stiff to soft; within a level, closest points, robust weights and the lifting
-of the 2D edge points are renewed before every solve. Departures from Amberg, and why:
+The template starts where the coarse fit left it and is deformed as `RegistrationConfig.method`
+says: see `membrane` and, for the published affine maps, `deformation`. Levels run from stiff
+to soft; within a level, closest points, robust weights and the lifting of the 2D edge points
+are renewed before every solve. Departures from Amberg, and why:
 
 * Data weights are per surface area, so a stiffness means the same for every tessellation.
 * Where the camera sees nothing, stiffness does not fall below a floor: the unseen side
@@ -139,7 +140,7 @@ class NonrigidIcp:
     ----------
     model : FaceModel
     start_cam_mm : (n, 3) float64
-        Vertices of the coarse fit: the identity of the affine maps.
+        Vertices of the coarse fit, where the deformation is the identity.
     finder : CorrespondenceFinder
     edges : EdgePoints
     config : RegistrationConfig

@@ -69,14 +69,19 @@ class SurfaceSearch:
         weights : (k, 3) float64
             Its barycentric coordinates there.
         """
-        height, width = self._nearest.shape
-        limits = np.array([width - 1, height - 1])
         px = np.nan_to_num(px_from_cam(points_cam_mm, self._intrinsics))
-        px = np.rint(np.clip(px, -1e6, 1e6)).astype(np.int64)
-        around = np.clip(px[:, None] + self._starts[None], 0, limits)
-        starts = self._nearest[around[..., 1], around[..., 0]]
         query = np.ascontiguousarray(points_cam_mm, dtype=np.float64)
-        return _walk(query, starts, self._points, self._triangles, self._first, self._around)  # type: ignore[no-any-return]
+        targets, triangle, weights = _walk(
+            query,
+            np.rint(np.clip(px, -1e6, 1e6)).astype(np.int64),
+            self._starts,
+            self._nearest,
+            self._points,
+            self._triangles,
+            self._first,
+            self._around,
+        )
+        return targets, triangle, weights
 
 
 def _nearest_vertex(vertex_px: Array, height: int, width: int) -> Array:
@@ -112,16 +117,21 @@ def _triangles_around(triangles, count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _walk(queries, starts, points, triangles, first, around):  # type: ignore[no-untyped-def]
+def _walk(  # type: ignore[no-untyped-def]
+    queries, pixels, starts, nearest, points, triangles, first, around
+):
     count = len(queries)
+    height, width = nearest.shape
     targets = np.empty((count, 3))
     index = np.empty(count, dtype=np.int64)
     weights = np.empty((count, 3))
     for k in range(count):
         x, y, z = queries[k, 0], queries[k, 1], queries[k, 2]
         vertex, least = -1, np.inf
-        for s in range(starts.shape[1]):
-            start = starts[k, s]
+        for s in range(len(starts)):
+            column = min(max(pixels[k, 0] + starts[s, 0], 0), width - 1)
+            row = min(max(pixels[k, 1] + starts[s, 1], 0), height - 1)
+            start = nearest[row, column]
             squared = _squared(x, y, z, points, start)
             if squared < least:
                 vertex, least = start, squared
@@ -158,6 +168,8 @@ def _walk(queries, starts, points, triangles, first, around):  # type: ignore[no
             for c in range(1, 3):
                 if weights[k, c] > weights[k, corner]:
                     corner = c
+            if triangles[t, corner] == vertex:
+                break
             vertex = triangles[t, corner]
     return targets, index, weights
 

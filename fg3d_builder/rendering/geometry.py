@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 
@@ -16,15 +17,32 @@ def triangle_normals(vertices: Array, triangles: Array) -> Array:
 
 def vertex_normals(vertices: Array, triangles: Array) -> Array:
     """Return (n, 3) unit vertex normals, area weighted; zero where a vertex has no triangle."""
-    face = triangle_normals(np.asarray(vertices, dtype=np.float64), triangles)
-    normals = np.zeros((len(vertices), 3))
-    for axis in range(3):
-        for corner in range(3):
-            normals[:, axis] += np.bincount(
-                triangles[:, corner], weights=face[:, axis], minlength=len(vertices)
-            )
+    normals = _summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+
+
+@numba.njit(cache=True)
+def _summed_normals(vertices, triangles):  # type: ignore[no-untyped-def]
+    normals = np.zeros((len(vertices), 3))
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
+        for corner in range(3):
+            at = triangles[t, corner]
+            normals[at, 0] += uy * vz - uz * vy
+            normals[at, 1] += uz * vx - ux * vz
+            normals[at, 2] += ux * vy - uy * vx
+    return normals
 
 
 def undirected_edges(triangles: Array) -> Array:
