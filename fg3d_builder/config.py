@@ -150,9 +150,9 @@ class RegistrationConfig:
 
     method: str = "membrane"
     levels: tuple[StiffnessLevel, ...] = (
-        StiffnessLevel(50.0, 5.0, 1),
-        StiffnessLevel(20.0, 5.0, 1),
-        StiffnessLevel(8.0, 4.0, 2),
+        StiffnessLevel(50.0, 10.0, 1),
+        StiffnessLevel(20.0, 8.0, 1),
+        StiffnessLevel(8.0, 5.0, 2),
         StiffnessLevel(3.0, 3.0, 2),
         StiffnessLevel(0.8, 1.25, 4),
     )

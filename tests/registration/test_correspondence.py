@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import HEIGHT, INTRINSICS, WIDTH, make_scene
+from toy_faces import HEIGHT, INTRINSICS, WIDTH, make_scene
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import INTRINSICS, Scene, bump, make_scene
+from toy_faces import INTRINSICS, Scene, bump, make_scene
 
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import INTRINSICS, bump, make_scene
+from toy_faces import INTRINSICS, bump, make_scene
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import open3d as o3d
 import pytest
-from conftest import HEIGHT, INTRINSICS, WIDTH, make_scene
+from toy_faces import HEIGHT, INTRINSICS, WIDTH, make_scene
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array
