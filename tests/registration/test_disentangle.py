@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from toy_faces import bump, make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
+from toy_faces import bump, make_scene
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
