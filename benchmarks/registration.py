@@ -26,6 +26,7 @@ from fg3d_builder.config import FaceModelConfig, SensorConfig, SourceConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.records import Array
+from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.geometry import (
     surface_points,
     triangle_normals,
@@ -109,7 +110,10 @@ def compare(
     """Run the methods on one capture; one row each, the coarse fit first."""
     masks, truth = regions(model, prepared), prepared.capture.truth
     start = prepared.peer.start_cam_mm
-    tiles = [("image", prepared.capture.rgb), ("3DMM fit", shaded(start, prepared))]
+    tiles = [
+        ("image", prepared.capture.rgb[face_box(prepared)]),
+        ("3DMM fit", shaded(start, prepared)),
+    ]
     rows = []
     for method in ("3DMM fit", *methods):
         row: dict[str, Any] = {"capture": prepared.capture.capture_id, "method": method}
@@ -142,10 +146,24 @@ def shaded(vertices: Array, prepared: Prepared) -> Array:
     fragments = rasterize(vertices, triangles, capture.intrinsics, height, width)
     # One normal per triangle: folds and spikes stay visible.
     lamp = np.array([-0.55, -0.55, -0.63])
-    light = 0.12 + 0.8 * np.clip(triangle_normals(vertices, triangles) @ lamp, 0.0, None)
+    normals = triangle_normals(vertices, triangles)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    light = 0.1 + 0.8 * np.clip(normals @ lamp, 0.0, None)
     picture = np.where(fragments.triangle >= 0, light[fragments.triangle], 0.01)
     grey = np.rint(255 * np.clip(picture, 0, 1) ** (1 / 2.2)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    return np.repeat(grey[..., None], 3, axis=2)[face_box(prepared)]
+
+
+def face_box(prepared: Prepared) -> tuple[slice, slice]:
+    """Rows and columns of the image within 95 mm of the middle of the landmarks."""
+    capture = prepared.capture
+    points = prepared.peer.landmarks_cam_mm
+    middle = points.mean(axis=0)
+    x, y = px_from_cam(middle, capture.intrinsics)
+    reach = 95.0 * capture.intrinsics[0, 0] / middle[2]
+    height, width = capture.depth_mm.shape
+    rows = slice(max(0, int(y - reach)), min(height, int(y + reach)))
+    return rows, slice(max(0, int(x - reach)), min(width, int(x + reach)))
 
 
 def scans(
