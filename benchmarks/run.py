@@ -8,14 +8,19 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run accuracy on what data there is, then timings of the stages."""
+    """Run accuracy and the comparisons on what data there is, then timings of the stages."""
     data = Path("../shared/data")
     accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
-    if not data.is_dir():
+    registration = [sys.executable, "-m", "benchmarks.registration"]
+    commands = [accuracy, registration]
+    if data.is_dir():
+        commands.append([sys.executable, "-m", "benchmarks.semantic"])
+    else:
         print(f"no real data at {data}: synthetic faces only")
         accuracy += ["--only", "synthetic"]
-    subprocess.run(accuracy, check=True)
-    subprocess.run([sys.executable, "-m", "benchmarks.timings"], check=True)
+        registration += ["--only", "synthetic"]
+    for command in [*commands, [sys.executable, "-m", "benchmarks.timings"]]:
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

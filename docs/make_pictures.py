@@ -119,7 +119,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[[], *makers], default=list(makers))
     PICTURES.mkdir(exist_ok=True)
     for name in parser.parse_args().names:
-        cv2.imwrite(str(PICTURES / f"{name}.png"), makers[name]()[:, :, ::-1])
+        picture = makers[name]()
+        factor = min(1.0, 1400 / picture.shape[1])
+        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(PICTURES / f"{name}.png"), picture[:, :, ::-1])
         print(f"wrote {PICTURES / name}.png")
 
 

@@ -24,7 +24,6 @@ current one, and what did not change is not built again.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -189,18 +188,25 @@ def facemodel_identity(config: FaceModelConfig) -> str:
     return digest(config, content)
 
 
+_IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+
+
 def fingerprint(location: str) -> str:
     """Digest of names, sizes and times of the files at a capture's location.
 
     Of a folder, all files in it; of a file, also its neighbours that differ only in their
-    suffix (a mesh's material and texture). A location that is no path, such as a seed,
-    stands for itself.
+    suffix, and the images beside it, which may be its texture. A location that is no path,
+    such as a seed, stands for itself.
     """
     path = Path(location)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.is_file())
     elif path.is_file():
-        files = sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p.is_file())
+        files = sorted(
+            p
+            for p in path.parent.iterdir()
+            if p.is_file() and (p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES)
+        )
     else:
         return digest(location)
     stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]

@@ -68,6 +68,18 @@ def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert fingerprint("seed 3") != fingerprint("seed 4")
 
 
+def test_fingerprint_of_a_mesh_follows_its_texture(tmp_path: Path) -> None:
+    mesh = tmp_path / "scan.obj"
+    mesh.write_text("v 0 0 0")
+    (tmp_path / "skin.jpg").write_bytes(b"1")
+    (tmp_path / "other.obj").write_text("v 1 1 1")
+    before = fingerprint(str(mesh))
+    (tmp_path / "other.obj").write_text("v 2 2 2 2")
+    assert fingerprint(str(mesh)) == before
+    (tmp_path / "skin.jpg").write_bytes(b"22")
+    assert fingerprint(str(mesh)) != before
+
+
 def test_every_product_lies_under_the_root() -> None:
     layout = BuildLayout(Path("root"), BuildConfig())
     paths = [layout.index, layout.facemodel, layout.config_file, layout.dataset_link, layout.lock]

@@ -206,7 +206,8 @@ def _read_with_trimesh(path: Path) -> TexturedMesh:
             if isinstance(geometry, trimesh.Trimesh):
                 parts.append(_from_trimesh(geometry, scene_from_part))
     except Exception as error:  # a parser fed with garbage may raise anything
-        raise _unreadable(path, f"{type(error).__name__}: {error}") from None
+        reason = f"damaged, truncated or no {path.suffix} file"
+        raise _unreadable(path, f"{reason} ({type(error).__name__}: {error})") from None
     if not parts:
         raise _unreadable(path, "no triangles in it")
     return parts[0] if len(parts) == 1 else _joined(parts)

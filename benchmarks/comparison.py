@@ -1,0 +1,168 @@
+"""One capture made ready for every method, and each method run in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.peers import PeerTask, aligned_mean, amberg, sumner
+from fg3d_builder.config import FaceModelConfig, FitConfig, RegistrationConfig
+from fg3d_builder.facemodel import FaceModel
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
+
+REPEATS = 3
+"""Ours takes seconds: one run warms up compiled code, the median of this many counts."""
+
+
+class Prepared(NamedTuple):
+    """A capture with everything that the methods share.
+
+    Attributes
+    ----------
+    model : FaceModelConfig
+    capture, landmarks, coarse
+        Input and result of the coarse fit with the default configuration.
+    peer : PeerTask
+        Starts from the coarse fit, so that only the nonrigid step differs.
+    """
+
+    model: FaceModelConfig
+    capture: Capture
+    landmarks: Landmarks
+    coarse: CoarseFit
+    peer: PeerTask
+
+
+class Result(NamedTuple):
+    """(n, 3) vertices in the camera frame, processor seconds, and peak memory in MB."""
+
+    vertices_cam_mm: Array
+    seconds: float
+    register_seconds: float
+    peak_mb: float
+
+
+def prepare(config: FaceModelConfig, model: FaceModel, capture: Capture) -> Prepared:
+    """Detect landmarks, fit the 3DMM, triangulate the depth and lift the landmarks to it."""
+    from benchmarks.regions import INNER, inner_landmarks
+    from fg3d_builder.config import LandmarkConfig
+    from fg3d_builder.fitting.depth_fit import fit_capture
+    from fg3d_builder.landmarks import open_detector
+    from fg3d_builder.rendering.depth_surface import DepthSurface
+
+    landmarks = open_detector(LandmarkConfig()).detect(capture)
+    coarse = fit_capture(model, capture, landmarks, FitConfig())
+    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    lifted, _, ok = surface.lookup(landmarks.points_px)
+    points = inner_landmarks(model).subset(INNER[ok[INNER] & (landmarks.confidence[INNER] > 0)])
+    peer = PeerTask(
+        start_cam_mm=coarse.pose.cam_from_obj(coarse.shape_obj_mm),
+        triangles=model.triangles,
+        target_cam_mm=surface.vertices_cam_mm,
+        target_triangles=surface.triangles,
+        landmark_triangle=points.triangle,
+        landmark_barycentric=points.barycentric,
+        landmarks_cam_mm=lifted[points.point_index],
+    )
+    return Prepared(config, capture, landmarks, coarse, peer)
+
+
+def without_edge_term() -> RegistrationConfig:
+    """Return the default registration with the weight of `E_edge` (Eq. 9) zero throughout."""
+    default = RegistrationConfig()
+    levels = tuple(dataclasses.replace(level, edge_weight=0.0) for level in default.levels)
+    return dataclasses.replace(default, levels=levels)
+
+
+REGISTRATIONS: dict[str, Callable[[], RegistrationConfig]] = {
+    "ours": RegistrationConfig,
+    "ours without E_edge": without_edge_term,
+}
+PEERS: dict[str, Callable[[PeerTask], Array]] = {
+    "trimesh amberg": amberg,
+    "trimesh sumner": sumner,
+}
+METHODS = (*REGISTRATIONS, *PEERS)
+
+
+def run_apart(method: str, prepared: Prepared, peer_start: str = "coarse") -> Result:
+    """Run one of `METHODS` in a fresh single-threaded process, so that its memory is its own.
+
+    Parameters
+    ----------
+    peer_start : "coarse" or "mean"
+        Where the public methods start; see `benchmarks.peers.aligned_mean`.
+    """
+    threads = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+    )
+    peer = prepared.peer
+    if method in PEERS and peer_start == "mean":
+        from fg3d_builder.facemodel.library import get_model
+
+        peer = aligned_mean(get_model(prepared.model).mean, peer)
+    with tempfile.TemporaryDirectory() as folder:
+        task, result = Path(folder) / "task.pickle", Path(folder) / "result.npz"
+        # The public methods get their task alone: nothing of ours counts as their memory.
+        task.write_bytes(pickle.dumps(peer if method in PEERS else prepared))
+        command = [sys.executable, "-m", "benchmarks.comparison", method, str(task), str(result)]
+        subprocess.run(command, check=True, env={**os.environ, **threads})
+        with np.load(result) as saved:
+            timing = saved["seconds"]
+            return Result(saved["vertices"], float(timing[0]), float(timing[1]), float(timing[2]))
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this program, MB (Linux).
+
+    Not `getrusage`: its figure starts from the parent's memory at the time of the fork.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    line = next(entry for entry in status if entry.startswith("VmHWM"))
+    return float(line.split()[1]) / 1024
+
+
+def _run_ours(method: str, prepared: Prepared) -> tuple[Array, float, float]:
+    from fg3d_builder.facemodel.library import get_model
+    from fg3d_builder.fitting.depth_fit import fit_capture
+    from fg3d_builder.registration.register import register
+
+    model, config = get_model(prepared.model), REGISTRATIONS[method]()
+    capture, landmarks = prepared.capture, prepared.landmarks
+    both, alone = [], []
+    for _ in range(1 + REPEATS):
+        start = time.process_time()
+        coarse = fit_capture(model, capture, landmarks, FitConfig())
+        fitted = time.process_time()
+        registration = register(model, capture, landmarks, coarse, config)
+        end = time.process_time()
+        both.append(end - start)
+        alone.append(end - fitted)
+    seconds = float(np.median(both[1:])), float(np.median(alone[1:]))
+    return registration.vertices_cam_mm, *seconds
+
+
+def _main() -> None:
+    method, task_file, result_file = sys.argv[1:]
+    task = pickle.loads(Path(task_file).read_bytes())
+    if method in PEERS:
+        start = time.process_time()
+        vertices = PEERS[method](task)
+        both = alone = time.process_time() - start
+    else:
+        vertices, both, alone = _run_ours(method, task)
+    np.savez(result_file, vertices=vertices, seconds=[both, alone, peak_memory_mb()])
+
+
+if __name__ == "__main__":
+    _main()
