@@ -71,7 +71,7 @@ def test_register_writes_meshes_pictures_and_figures(
     result = json.loads((out / "result.json").read_text())
     assert result["topology_hash"] == model.topology_hash
     assert result["surface_mm"]["median"] < 0.3  # depth with 0.3 mm of noise
-    assert set(result["seconds"]) == {"landmarks", "fitting", "registration"}
+    assert set(result["seconds"]) == {"landmarks", "surface", "fitting", "registration"}
     ply, glb = read_mesh(out / "registered.ply"), read_mesh(out / "registered.glb")
     np.testing.assert_array_equal(ply.triangles, model.triangles)
     n = model.vertex_count
