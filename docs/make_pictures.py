@@ -116,9 +116,13 @@ def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
     makers = {"conventions": conventions, "readme": readme}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *makers], default=list(makers))
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
+    names = parser.parse_args().names or list(makers)
+    unknown = set(names) - set(makers)
+    if unknown:
+        parser.error(f"no picture named {', '.join(sorted(unknown))}")
     PICTURES.mkdir(exist_ok=True)
-    for name in parser.parse_args().names:
+    for name in names:
         picture = makers[name]()
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
