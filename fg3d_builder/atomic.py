@@ -24,8 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    name = f".{target.name}.{socket.gethostname()}.{os.getpid()}{PART_SUFFIX}"
-    temporary = target.with_name(name)
+    temporary = target.with_name(_part_name(target))
     try:
         yield temporary
         _sync(temporary)
@@ -49,10 +48,42 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def point_link(link: Path, target_name: str) -> None:
     """Let the symbolic link `link` point at its sibling `target_name`, in one step."""
-    temporary = link.with_name(f".{link.name}.{os.getpid()}{PART_SUFFIX}")
+    temporary = link.with_name(_part_name(link))
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target_name)
     os.replace(temporary, link)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Delete what writers on this machine left half written below `folder` when they died.
+
+    Files of living processes and of other machines are left alone.
+    """
+    for part in folder.rglob(f".*{PART_SUFFIX}"):
+        owner = part.name.removesuffix(PART_SUFFIX)
+        rest, _, pid = owner.rpartition(".")
+        here = rest.endswith(f".{socket.gethostname()}") and pid.isdecimal()
+        if here and not process_exists(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether this machine runs a process of that number; a zombie no longer runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:  # it has just ended, or this system has no /proc
+        return not Path("/proc/self/stat").exists()
+    return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def _part_name(target: Path) -> str:
+    return f".{target.name}.{socket.gethostname()}.{os.getpid()}{PART_SUFFIX}"
 
 
 def _sync(path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import luigi
 
-from fg3d_builder.atomic import point_link, replacing, write_bytes, write_json
+from fg3d_builder.atomic import point_link, remove_abandoned, replacing, write_bytes, write_json
 from fg3d_builder.config import BuildConfig, from_table, load_preset, to_table
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.storage import save_model
@@ -444,6 +444,7 @@ class BuildFG3D(luigi.Task):
         layout = self.layout
         if luigi.interface.core().local_scheduler:
             claim(layout.lock)  # a central scheduler keeps machines apart by itself
+        remove_abandoned(layout.root)
         if not layout.config_file.is_file():
             write_json(layout.config_file, to_table(layout.config))
         return [IndexCaptures(root=str(layout.root), config=layout.config_digest)]

@@ -8,6 +8,8 @@ import os
 import socket
 from pathlib import Path
 
+from fg3d_builder.atomic import process_exists
+
 _held: set[Path] = set()
 
 
@@ -72,7 +74,10 @@ def _owner(lock: Path) -> dict[str, str]:
 
 
 def _alive(owner: dict[str, str]) -> bool:
-    return owner["host"] != socket.gethostname() or owner == _identity(int(owner["pid"]))
+    if owner["host"] != socket.gethostname():
+        return True
+    pid = int(owner["pid"])
+    return process_exists(pid) and owner == _identity(pid)
 
 
 def _identity(pid: int) -> dict[str, str]:
@@ -81,15 +86,5 @@ def _identity(pid: int) -> dict[str, str]:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
         start = stat.rsplit(")", 1)[1].split()[19]
     except OSError:  # no such process, or a system without /proc
-        start = "running" if _exists(pid) else "gone"
+        start = "running" if process_exists(pid) else "gone"
     return {"host": socket.gethostname(), "pid": str(pid), "start": start}
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
