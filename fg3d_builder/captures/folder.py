@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fg3d_builder.atomic import write_json
 from fg3d_builder.captures.images import encode_png, read_rgb, read_uint16
 from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
 from fg3d_builder.config import SourceConfig
@@ -161,9 +161,7 @@ def write_capture(
             "points_px": capture.landmarks.points_px.tolist(),
             "confidence": capture.landmarks.confidence.tolist(),
         }
-    temporary = folder / f".{DESCRIPTION}.part"
-    temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / DESCRIPTION)
+    write_json(folder / DESCRIPTION, table)
 
 
 def _subject_of(folder: Path) -> str:

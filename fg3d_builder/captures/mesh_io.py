@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 from PIL import Image
 
+from fg3d_builder.atomic import write_bytes
 from fg3d_builder.captures.images import read_rgb
 from fg3d_builder.captures.obj_reader import Material, ObjMesh, parse_mtl, parse_obj
 from fg3d_builder.errors import CaptureError
@@ -122,10 +123,7 @@ def write_mesh(path: str | os.PathLike[str], mesh: TexturedMesh) -> None:
         raise ValueError(f"{file}: expected .ply or .glb")
     buffer = io.BytesIO()
     made.export(buffer, file_type=suffix[1:])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, file)
+    write_bytes(file, buffer.getvalue())
 
 
 def colors_at_vertices(mesh: TexturedMesh) -> Array:

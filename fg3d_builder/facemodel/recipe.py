@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fg3d_builder.atomic import replacing
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.makehuman import MakeHumanData
 
@@ -88,10 +89,6 @@ def build_once(path: Path, build: Callable[[Path], None]) -> Path:
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.is_file():
-            part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            try:
+            with replacing(path) as part:
                 build(part)
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
     return path

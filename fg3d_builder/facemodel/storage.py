@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from fg3d_builder.atomic import replacing
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 
 SCHEMA = "fg3d-facemodel-1"
@@ -35,10 +36,7 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
         Where the model contradicts itself; names the field.
     """
     check_model(model)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["name"] = model.name
         file.attrs["licence"] = model.licence
@@ -57,7 +55,6 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
             group["edge_points"] = model.edge_points.get(scheme, np.zeros(0)).astype("<i4")
         for i, line in enumerate(model.contour_lines):
             file[f"contour_lines/{i:03d}"] = np.asarray(line, dtype="<i4")
-    os.replace(temporary, target)
 
 
 def load_model(path: str | os.PathLike[str]) -> FaceModel:

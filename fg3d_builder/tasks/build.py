@@ -124,8 +124,7 @@ class PrepareModel(_Task):
         """Build, import or load the model, whichever the configuration says."""
         start = time.perf_counter()
         model = get_model(self.layout.config.facemodel)
-        with replacing(self.layout.facemodel) as temporary:
-            save_model(model, temporary)
+        save_model(model, self.layout.facemodel)
         took = time.perf_counter() - start
         log.info("face model %s: %d vertices, %.0f s", model.name, model.vertex_count, took)
 
