@@ -20,6 +20,7 @@ setup:  ## install system libraries (where allowed) and packages into .venv
 demo: setup  ## build a small dataset of synthetic captures, verify it, name the report
 	$(BIN)/fg3d build tasks/demo.toml --workers $(WORKERS)
 	$(BIN)/fg3d verify build/demo/dataset
+	@$(BIN)/fg3d report build/demo
 
 .PHONY: test
 test: setup lint  ## lint, types and all tests but the slow ones
