@@ -46,8 +46,6 @@ class Anatomy:
         Depth profiles in [-1, 1] of folds, by name.
     context_hair_mm, context_cloth_mm : (c,) float64
         Height above the hair line and below the collar.
-    mouth_corner : (3,) float64
-        Left corner of the mouth, mm.
     """
 
     brow_across_mm: Array
@@ -68,7 +66,6 @@ class Anatomy:
     wrinkles: dict[str, Array]
     context_hair_mm: Array
     context_cloth_mm: Array
-    mouth_corner: Array
 
 
 def build_anatomy(
@@ -135,7 +132,6 @@ def build_anatomy(
             head.context_ears > 0.3, -99.0, _hair_height(context, paint["hair_line_mm"])
         ),
         context_cloth_mm=float(paint["collar_y_mm"]) - context[:, 1] + 0.25 * context[:, 2],
-        mouth_corner=corner,
     )
 
 

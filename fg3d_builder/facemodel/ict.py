@@ -54,7 +54,6 @@ class IctSource(NamedTuple):
     neutral : (9409, 3) float64
     identity : (k, 9409, 3) float64
         Displacements at unit coefficient.
-    identity_names : tuple of str
     expression : (e, 9409, 3) float64
     expression_names : tuple of str
     triangles : (m, 3) int32
@@ -69,7 +68,6 @@ class IctSource(NamedTuple):
 
     neutral: Array
     identity: Array
-    identity_names: tuple[str, ...]
     expression: Array
     expression_names: tuple[str, ...]
     triangles: Array
@@ -310,7 +308,6 @@ def _cut(
     return IctSource(
         neutral=neutral,
         identity=identity,
-        identity_names=tuple(groups[True]),
         expression=expression,
         expression_names=tuple(groups[False]),
         triangles=_triangulated(face),

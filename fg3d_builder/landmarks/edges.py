@@ -76,7 +76,6 @@ IBUG_CURVES: dict[str, Curve] = {
     "inner_lips": Curve(tuple(range(60, 68)), True),
 }
 
-IBUG_JAW = Curve(tuple(range(17)), False)
 
 MEDIAPIPE_OF_IBUG = (
     *(127, 234, 93, 132, 58, 172, 150, 176, 152, 400, 379, 397, 288, 361, 323, 454, 356),

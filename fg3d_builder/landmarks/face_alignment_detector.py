@@ -9,9 +9,7 @@ package downloads them on first use:
 
 from __future__ import annotations
 
-import os
 import pickle
-import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fg3d_builder.errors import CaptureError, MissingDependencyError
+from fg3d_builder.errors import MissingDependencyError
 from fg3d_builder.landmarks.edges import IBUG
-from fg3d_builder.records import Array, Capture, Landmarks
+from fg3d_builder.landmarks.network_detector import NetworkDetector
+from fg3d_builder.records import Array, Landmarks
 
 NETWORK_FILE = "2DFAN4-11f355bf06.pth.tar"
 FINDER_FILE = "s3fd-619a316812.pth"
@@ -31,7 +30,7 @@ _FINDER_MAX_PX = 640
 _FACE_PX = 320
 
 
-class FaceAlignmentDetector:
+class FaceAlignmentDetector(NetworkDetector):
     """68 points on visible edges and the visible outline.
 
     Parameters
@@ -46,41 +45,18 @@ class FaceAlignmentDetector:
 
     name = "face-alignment"
     scheme = IBUG
+    title = "face-alignment"
 
     def __init__(self, weights: str = "", min_confidence: float = 0.5) -> None:
+        super().__init__()
         self.weights = weights
         self.min_confidence = min_confidence
-        self._networks: Any = None
-        self._owner = (0, 0)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_networks": None}
-
-    def detect(self, capture: Capture) -> Landmarks:
-        """Return the landmarks of the largest face.
-
-        Raises
-        ------
-        CaptureError
-            ``"no_face"``.
-        MissingDependencyError
-            The package or its weights are absent; says which file belongs where.
-        """
-        found = self.detect_image(capture.rgb)
-        if found is None:
-            raise CaptureError(
-                "no_face",
-                f"face-alignment finds no face in the colour image of capture {capture.capture_id}",
-            )
-        return found
 
     def detect_image(self, rgb: Array) -> Landmarks | None:
         """Return the landmarks of the largest face in an image (H, W, 3) uint8, or None."""
-        owner = (os.getpid(), threading.get_ident())
-        if self._networks is None or self._owner != owner:
-            self._networks, self._owner = load_networks(self.weights), owner
+        networks = self.networks()
         factor = min(1.0, _FINDER_MAX_PX / max(rgb.shape[:2]))
-        boxes = self._networks.face_detector.detect_from_image(_resized(rgb, factor))
+        boxes = networks.face_detector.detect_from_image(_resized(rgb, factor))
         boxes = [box for box in boxes if box[4] >= self.min_confidence]
         if not boxes:
             return None
@@ -90,7 +66,7 @@ class FaceAlignmentDetector:
         # enlarged, so that this does not matter.
         zoom = _FACE_PX / max(float(box[3] - box[1]), 1.0)
         near = np.append(_scaled(box[:4].reshape(2, 2), zoom).ravel(), box[4])
-        points, scores, _ = self._networks.get_landmarks_from_image(
+        points, scores, _ = networks.get_landmarks_from_image(
             _resized(rgb, zoom), detected_faces=[near], return_landmark_score=True
         )
         # Peak of a heat map; the maps of the image and its mirror image are added up.
@@ -99,6 +75,9 @@ class FaceAlignmentDetector:
             return None
         points_px = _scaled(np.asarray(points[0], dtype=np.float64), 1 / zoom)
         return Landmarks(IBUG, points_px, confidence, self.name)
+
+    def _open(self) -> Any:
+        return load_networks(self.weights)
 
 
 def load_networks(weights: str) -> Any:

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from fg3d_builder.errors import CaptureError, MissingDependencyError
+from fg3d_builder.errors import MissingDependencyError
 from fg3d_builder.landmarks.edges import MEDIAPIPE, mediapipe_mirror
-from fg3d_builder.records import Array, Capture, Landmarks
+from fg3d_builder.landmarks.network_detector import NetworkDetector
+from fg3d_builder.records import Array, Landmarks
 
 _STDERR = threading.Lock()
 _FINDER_MAX_PX = 1280
@@ -61,7 +62,7 @@ _SEARCH = (
 )
 
 
-class MediaPipeDetector:
+class MediaPipeDetector(NetworkDetector):
     """478 points, of which 468 lie on the skin; deterministic.
 
     Parameters
@@ -72,32 +73,12 @@ class MediaPipeDetector:
 
     name = "mediapipe"
     scheme = MEDIAPIPE
+    title = "MediaPipe"
 
     def __init__(self, min_confidence: float = 0.5) -> None:
+        super().__init__()
         self.min_confidence = min_confidence
         self._mirror = mediapipe_mirror()
-        self._mesh: Any = None
-        self._owner = (0, 0)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mesh": None}
-
-    def detect(self, capture: Capture) -> Landmarks:
-        """Return the landmarks of the largest face.
-
-        Raises
-        ------
-        CaptureError
-            ``"no_face"``.
-        MissingDependencyError
-        """
-        found = self.detect_image(capture.rgb)
-        if found is None:
-            raise CaptureError(
-                "no_face",
-                f"MediaPipe finds no face in the colour image of capture {capture.capture_id}",
-            )
-        return found
 
     def detect_image(self, rgb: Array) -> Landmarks | None:
         """Return the landmarks of the largest face in an image (H, W, 3) uint8, or None."""
@@ -163,14 +144,13 @@ class MediaPipeDetector:
         reach = 0.15 * float((high - low).max())
         return best if float(np.abs(best - near).mean()) < reach else None
 
+    def _open(self) -> Any:
+        return _open_mesh(self.min_confidence)
+
     def _faces(self, image: Array) -> list[Array]:
         """All faces of an image, each (478, 2) pixels with pixel centres at integers."""
-        owner = (os.getpid(), threading.get_ident())
         with _silenced_stderr():
-            if self._mesh is None or self._owner != owner:
-                # A graph does not survive a fork, nor should two threads share one.
-                self._mesh, self._owner = _open_mesh(self.min_confidence), owner
-            result = self._mesh.process(np.ascontiguousarray(image))
+            result = self.networks().process(np.ascontiguousarray(image))
         height, width = image.shape[:2]
         return [
             np.array([(p.x * width - 0.5, p.y * height - 0.5) for p in face.landmark])

@@ -100,13 +100,11 @@ class NonrigidState:
     unknowns : (u, 3) float64
         Of the deformation that `RegistrationConfig.method` names.
     record : IterationRecord
-    last_of_level : bool
     """
 
     vertices_cam_mm: Array
     unknowns: Array
     record: IterationRecord
-    last_of_level: bool
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ class NonrigidIcp:
                     edge_rms_px=self.edge_rms_px(vertices),
                     step_mm=step,
                 )
-                yield NonrigidState(vertices, unknowns, record, last)
+                yield NonrigidState(vertices, unknowns, record)
                 if last:
                     break
 

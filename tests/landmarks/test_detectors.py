@@ -12,7 +12,7 @@ import pytest
 
 from fg3d_builder.config import LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
-from fg3d_builder.landmarks import face_alignment_detector, open_detector
+from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.face_alignment_detector import (
     FINDER_FILE,
     NETWORK_FILE,
@@ -208,13 +208,9 @@ def test_face_alignment_returns_pixels_of_the_image(
 ) -> None:
     height, width = size
     detector = FaceAlignmentDetector(str(random_weights))
-    detector._networks = load_networks(str(random_weights))
-    detector._networks.face_detector = OneBox()
-    detector._networks.face_alignment_net = DotNetwork()
-    detector._owner = (
-        face_alignment_detector.os.getpid(),
-        face_alignment_detector.threading.get_ident(),
-    )
+    networks = detector.networks()
+    networks.face_detector = OneBox()
+    networks.face_alignment_net = DotNetwork()
     random = np.random.default_rng(1)
     errors = []
     y, x = np.mgrid[:height, :width]
