@@ -169,6 +169,41 @@ class RegistrationConfig:
 
 
 @dataclass(frozen=True)
+class TextureConfig:
+    """Texture and light of a registered face (Eq. 13-15).
+
+    vertices: that the fit looks at, spread evenly over the skin in sight.
+    min_vertices: below it the capture shows too little of the face.
+    effective_samples: how many independent observations all vertices together are worth
+        against the priors; neighbours see the same light and much the same skin.
+    color_sigma: misfit of the model's colours, relative to the face's median colour.
+    exposure_sigma: spread of the light's brightness between pictures, in natural logarithms.
+    white_balance_sigma: of the light's colour, likewise.
+    light_color_sigma: of the difference in colour between ambient and directional light.
+    tint_sigma: of the gain that brings the model's albedo to a skin beyond its reach; a model
+        without an albedo basis wants more of it.
+    iterations: at most, in each of the two stages of sharpening robust weights.
+    tolerance: a stage ends when a step gains less than this part of the energy.
+    max_depth_gap_mm: where depth and registered surface differ by more, the image shows
+        something else.
+    largest_gain: the de-lit albedo stays within this factor of the model's.
+    """
+
+    vertices: int = 1500
+    min_vertices: int = 300
+    effective_samples: float = 200.0
+    color_sigma: float = 0.1
+    exposure_sigma: float = 0.35
+    white_balance_sigma: float = 0.1
+    light_color_sigma: float = 0.1
+    tint_sigma: float = 0.15
+    iterations: int = 15
+    tolerance: float = 1e-3
+    max_depth_gap_mm: float = 8.0
+    largest_gain: float = 4.0
+
+
+@dataclass(frozen=True)
 class ShardConfig:
     """Layout of the dataset.
 
