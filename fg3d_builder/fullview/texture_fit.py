@@ -27,7 +27,7 @@ from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong
 _SATURATED = 0.95
 """Linear value from which a camera's answer to light is no longer believed."""
 _NO_TRUST_COSINE, _FULL_TRUST_COSINE = 0.2, 0.45
-_UNRELIABLE_WEIGHT = 0.1
+_UNRELIABLE_WEIGHT = 0.3
 """Of hair line, eyes and neck, whose albedo the model knows but not where hair ends."""
 _PAINTED = ("rest", "cheeks")
 """Parts in which a colour that the model cannot explain is an occluder, and no feature."""
@@ -58,6 +58,9 @@ class TextureFit:
     delit_albedo : (n, 3) float64
         The capture's own albedo, with the skin's detail, completed by the model's where the
         image shows no skin.
+    completed_linear : (n, 3) float64
+        `delit_albedo` in the fitted light, linear RGB, not clipped: the image's colours where
+        it is trusted, their continuation elsewhere. The guide for painting turned views.
     trust : (n,) float64
         How far `delit_albedo` is the image's (1) or the model's (0), smooth over the mesh.
     normals_cam : (n, 3) float64
@@ -78,6 +81,7 @@ class TextureFit:
     albedo: Array
     colors_linear: Array
     delit_albedo: Array
+    completed_linear: Array
     trust: Array
     normals_cam: Array
     used: Array
@@ -240,15 +244,17 @@ def _products(
     used = (weight > 0) & (odd < SHARPENING[-1]) & ~occluder
     clear = seen.trust * ~occluder * ~seen.saturated.all(axis=1)
     trust = softened(clear, model.triangles)
+    completed = delit_albedo(
+        seen.color, shade, gloss, albedo, trust, model.triangles, config.largest_gain
+    )
     return TextureFit(
         beta=beta,
         tint=tint,
         light=light,
         albedo=albedo,
         colors_linear=colors,
-        delit_albedo=delit_albedo(
-            seen.color, shade, gloss, albedo, trust, model.triangles, config.largest_gain
-        ),
+        delit_albedo=completed,
+        completed_linear=completed * shade + gloss,
         trust=trust,
         normals_cam=seen.normals,
         used=used,
