@@ -204,6 +204,50 @@ class TextureConfig:
 
 
 @dataclass(frozen=True)
+class FullViewConfig:
+    """Full-view augmentation (Sec. 6.2).
+
+    method: "full_view", or "face_profiling", the baseline without depth channel and inpainting.
+    yaw_steps_deg: how far the head is turned on from its captured yaw, to either side.
+    max_yaw_deg: yaw that turning stops at.
+    pitch_steps_deg: how far the head is tilted from its captured pitch.
+    jitter_deg: standard deviation of a random part of every turn, from the sample's seed.
+    anchor_spacing: of the anchors next to the face, as a part of its larger side.
+    anchor_bands: distances from the face from which every second and every fourth line of
+        anchors is enough, likewise.
+    margin: how far the anchors reach beyond the picture, likewise.
+    smoothness: weight of the differences between connected anchors in Eq. 12.
+    data_knee_mm, smooth_knee_mm: where the norms of Eq. 12 turn from quadratic to linear.
+    depth_iterations, depth_tolerance_mm: of Eq. 12's iterated least squares.
+    step_mm, max_slope, reach_mm: bounds of how far the background lies behind the face's
+        outline: at once, per distance from it, and in all.
+    max_view_angle_deg: surface seen more obliquely in the picture counts as unseen.
+    hidden_mm, missed_mm: a depth that is so much nearer than the face belongs to something
+        before it, so much farther to something behind it: the pixel does not show the face.
+    """
+
+    method: str = "full_view"
+    yaw_steps_deg: tuple[float, ...] = (15.0, 30.0, 45.0)
+    max_yaw_deg: float = 50.0
+    pitch_steps_deg: tuple[float, ...] = (15.0, -25.0)
+    jitter_deg: float = 0.0
+    anchor_spacing: float = 0.025
+    anchor_bands: tuple[float, float] = (0.2, 0.5)
+    margin: float = 0.5
+    smoothness: float = 0.1
+    data_knee_mm: float = 5.0
+    smooth_knee_mm: float = 40.0
+    depth_iterations: int = 12
+    depth_tolerance_mm: float = 0.1
+    step_mm: float = 40.0
+    max_slope: float = 1.2
+    reach_mm: float = 120.0
+    max_view_angle_deg: float = 75.0
+    hidden_mm: float = 25.0
+    missed_mm: float = 20.0
+
+
+@dataclass(frozen=True)
 class ShardConfig:
     """Layout of the dataset.
 
