@@ -213,7 +213,7 @@ class FullViewConfig:
     pitch_steps_deg: how far the head is tilted from its captured pitch.
     jitter_deg: standard deviation of a random part of every turn, from the sample's seed.
     anchor_spacing: of the anchors next to the face, as a part of its larger side.
-    anchor_bands: distances from the face from which every second and every fourth line of
+    anchor_bands: distances from the face from which every second, fourth and eighth line of
         anchors is enough, likewise.
     margin: how far the anchors reach beyond the picture, likewise.
     smoothness: weight of the differences between connected anchors in Eq. 12.
@@ -232,8 +232,8 @@ class FullViewConfig:
     pitch_steps_deg: tuple[float, ...] = (15.0, -25.0)
     jitter_deg: float = 0.0
     anchor_spacing: float = 0.025
-    anchor_bands: tuple[float, float] = (0.2, 0.5)
-    margin: float = 0.5
+    anchor_bands: tuple[float, float, float] = (0.2, 0.5, 1.0)
+    margin: float = 1.2
     smoothness: float = 0.1
     data_knee_mm: float = 5.0
     smooth_knee_mm: float = 40.0

@@ -17,7 +17,7 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.outline import Outline
 from fg3d_builder.records import Array
 
-LEVELS = 3
+LEVELS = 4
 """Lattice spacings: the finest one, and each twice the one before."""
 
 CLEARANCE = 0.55

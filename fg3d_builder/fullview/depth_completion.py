@@ -100,14 +100,25 @@ def huber(difference: Array, knee: float) -> Array:
     return np.where(size <= knee, 0.5 * size**2, knee * (size - 0.5 * knee))
 
 
-def reliable_depth(depth_mm: Array) -> Array:
-    """Return (H, W) float32 depths without pixels beside discontinuities; NaN there."""
+def reliable_depth(depth_mm: Array, radius_px: float) -> Array:
+    """Return (H, W) float32 depths without pixels near discontinuities; NaN there.
+
+    Parameters
+    ----------
+    depth_mm : (H, W) float
+    radius_px : float
+        How near. With half the distance of the anchors, an anchor beside the edge of a head
+        is hollow, and Eq. 12 rounds the edge off where the lattice would make teeth of it.
+    """
     known = np.isfinite(depth_mm) & (depth_mm > 0)
     depth = np.where(known, depth_mm, 0).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     farthest = cv2.dilate(depth, kernel)
     nearest = cv2.erode(np.where(known, depth, np.float32(np.inf)), kernel)
-    flat = known & (farthest - nearest <= MAX_STEP_SHARE * depth)
+    rough = known & (farthest - nearest > MAX_STEP_SHARE * depth)
+    size = 2 * max(1, round(radius_px)) - 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    flat = known & (cv2.dilate(rough.astype(np.uint8), disc) == 0)
     return np.where(flat, depth, np.float32(np.nan))
 
 

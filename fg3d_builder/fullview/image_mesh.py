@@ -112,6 +112,8 @@ class FlatMesh:
     outline : (k,) int64
     border : (v,) bool
     first_anchor : int
+    spacing_px : float
+        Of the anchors next to the face.
     """
 
     points_px: Array
@@ -121,6 +123,7 @@ class FlatMesh:
     outline: Array
     border: Array
     first_anchor: int
+    spacing_px: float
 
 
 def image_mesh(
@@ -137,7 +140,7 @@ def image_mesh(
     measured = np.full(len(flat.points_px), np.nan)
     anchors = slice(flat.first_anchor, None)
     measured[anchors] = brought_near(
-        depth_at(reliable_depth(capture.depth_mm), flat.points_px[anchors]),
+        depth_at(reliable_depth(capture.depth_mm, 0.5 * flat.spacing_px), flat.points_px[anchors]),
         flat.points_px[anchors],
         flat.points_px[flat.outline],
         flat.depth_mm[flat.outline],
@@ -187,7 +190,14 @@ def flat_mesh(
     # Positive where y points down is clockwise to the eye.
     triangles = used[triangles[:, ::-1]].astype(np.int32)
     return FlatMesh(
-        points, depth, triangles[outside], triangles[~outside], corner, border, n + c
+        points_px=points,
+        depth_mm=depth,
+        background=triangles[outside],
+        lining=triangles[~outside],
+        outline=corner,
+        border=border,
+        first_anchor=n + c,
+        spacing_px=anchors.spacing_px,
     )
 
 
