@@ -86,7 +86,7 @@ class ViewCamera:
         return -self.translation_mm @ self.rotation
 
 
-def schedule(pose: Pose, config: FullViewConfig, rng: np.random.Generator) -> list[Turn]:
+def schedule(pose: Pose, config: FullViewConfig) -> list[Turn]:
     """List the turns of a capture of the given pose; the picture as captured is none of them.
 
     Parameters
@@ -94,27 +94,27 @@ def schedule(pose: Pose, config: FullViewConfig, rng: np.random.Generator) -> li
     pose : Pose
         Of the registration.
     config : FullViewConfig
-    rng : numpy.random.Generator
-        Of the capture, for the jitter.
     """
     _, yaw, _ = angles_from_rotation(pose.rotation)
-    steps: list[tuple[float, float, float]] = []
-    for sign in (1.0, -1.0):
-        last = 0.0
-        for step in config.yaw_steps_deg:
-            bounded = sign * float(
-                np.clip(yaw + sign * step, -config.max_yaw_deg, config.max_yaw_deg) - yaw
-            )
-            # The bound may shorten a step, but not to a view that is there already.
-            if bounded - last >= 0.5 * (step - last):
-                steps.append((0.0, sign * step, sign * bounded))
-                last = bounded
-    steps += [(step, 0.0, 0.0) for step in config.pitch_steps_deg]
     turns = []
-    for pitch_step, yaw_step, turned in steps:
-        shake = config.jitter_deg * rng.standard_normal(2)
-        turns.append(Turn(pitch_step, yaw_step, pitch_step + shake[0], turned + shake[1]))
-    return turns
+    for sign in (1.0, -1.0):
+        last_step, last = 0.0, 0.0
+        for step in config.yaw_steps_deg:
+            target = np.clip(yaw + sign * step, -config.max_yaw_deg, config.max_yaw_deg)
+            bounded = sign * (float(target) - yaw)
+            # The bound may shorten a step, but not to a view that is nearly there already.
+            if bounded - last >= 0.5 * (step - last_step):
+                turns.append(Turn(0.0, sign * step, 0.0, sign * bounded))
+                last_step, last = step, bounded
+    return turns + [Turn(step, 0.0, step, 0.0) for step in config.pitch_steps_deg]
+
+
+def jittered(turn: Turn, jitter_deg: float, seed: int) -> Turn:
+    """Add to both angles of a turn a normal deviate of the given standard deviation."""
+    if jitter_deg == 0.0:
+        return turn
+    pitch, yaw = jitter_deg * np.random.default_rng(seed).standard_normal(2)
+    return turn._replace(pitch_deg=turn.pitch_deg + pitch, yaw_deg=turn.yaw_deg + yaw)
 
 
 def view_camera(
