@@ -87,7 +87,7 @@ def full_view(
     ConfigError
         Unknown `config.method`.
     """
-    source = Source.of(capture, view_mesh(model, capture, registration, config))
+    source = Source.of(capture, view_mesh(model, capture, registration, config), config)
     for turn in schedule(registration.pose, config):
         turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
         camera = view_camera(

@@ -30,6 +30,9 @@ OCCLUSION_MM = 2.0
 SHADOW_SIZE_PX = 512
 """Side of the face in the depth image that tells which points hide others."""
 
+MIXING = 0.008
+"""Part of the face's size over which a picture mixes it with what lies before or behind."""
+
 TRUST_RANGE_DEG = 20.0
 """Below the largest angle, over which trust in a pixel grows from none to full."""
 
@@ -44,24 +47,25 @@ class Source:
     picture : PicturePyramid
     normals_cam : (n, 3) float64
         Of the model's vertices, in the capture's frame.
-    depth_mm : (H, W) float32
-        As measured; NaN where there is none.
     first_mm : (h, w) float32
         Depth of the face alone over the picture, the farthest within a pixel's neighbours;
         infinite where the face is not.
+    shown : (h, w) float32
+        In [0, 1]: 0 where the camera measured something else than the face, or within a
+        pixel or two of such a place, where colours mix.
     first_intrinsics : (3, 3) float64
-        Of that image.
+        Of these two images: the picture's, or coarser where the face is large.
     """
 
     mesh: ImageMesh
     picture: PicturePyramid
     normals_cam: Array
-    depth_mm: Array
     first_mm: Array
+    shown: Array
     first_intrinsics: Array
 
     @classmethod
-    def of(cls, capture: Capture, mesh: ImageMesh) -> Source:
+    def of(cls, capture: Capture, mesh: ImageMesh, config: FullViewConfig) -> Source:
         """Prepare a capture for rendering."""
         vertices = mesh.vertices_cam_mm[: mesh.face_vertex_count]
         height, width = mesh.image_size
@@ -75,8 +79,8 @@ class Source:
             mesh=mesh,
             picture=PicturePyramid.of(capture.rgb),
             normals_cam=vertex_normals(vertices, mesh.face_triangles),
-            depth_mm=np.ascontiguousarray(capture.depth_mm, dtype=np.float32),
             first_mm=farthest,
+            shown=_shown(capture.depth_mm, first, factor, MIXING * extent * factor, config),
             first_intrinsics=camera,
         )
 
@@ -119,6 +123,27 @@ class RenderedView:
     fragments: Fragments
 
 
+def _shown(
+    depth_mm: Array, first_mm: Array, factor: float, radius_px: float, config: FullViewConfig
+) -> Array:
+    """Where the camera measured the face; see `Source`. No depth speaks against nothing."""
+    size = first_mm.shape
+    row, column = (
+        np.clip(np.rint((np.arange(n) + 0.5) / factor - 0.5).astype(int), 0, m - 1)
+        for n, m in zip(size, depth_mm.shape, strict=True)
+    )
+    depth = depth_mm[np.ix_(row, column)]
+    with np.errstate(invalid="ignore"):
+        other = (depth < first_mm - config.hidden_mm) | (depth > first_mm + config.missed_mm)
+    # Single pixels are noise.
+    other = cv2.morphologyEx(other.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    radius = max(1, round(radius_px))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    wide = cv2.dilate(other, disc).astype(np.float32)
+    doubt = np.maximum(cv2.GaussianBlur(wide, (0, 0), 0.7 * radius), cv2.dilate(other, disc))
+    return np.asarray(1.0 - doubt, dtype=np.float32)
+
+
 def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> RenderedView:
     """Render a view of an image mesh with image pixels."""
     mesh, size = source.mesh, camera.size
@@ -137,14 +162,12 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         camera.intrinsics,
         mesh.intrinsics,
         source.normals_cam,
-        source.depth_mm,
         source.first_mm,
+        source.shown,
         source.first_intrinsics,
         np.cos(np.radians(config.max_view_angle_deg)),
         np.cos(np.radians(config.max_view_angle_deg - TRUST_RANGE_DEG)),
         OCCLUSION_MM,
-        config.hidden_mm,
-        config.missed_mm,
     )
     rgb = np.zeros((size, size, 3), np.uint8)
     rgb[covered] = source.picture.sample(source_px, jacobian)
@@ -198,7 +221,7 @@ def _image(where: Array, values: Array, empty: float) -> Array:
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _traced(  # type: ignore[no-untyped-def]
     triangle,
     barycentric,
@@ -211,14 +234,12 @@ def _traced(  # type: ignore[no-untyped-def]
     view_intrinsics,
     source_intrinsics,
     normals,
-    depth,
     first,
+    shown,
     first_intrinsics,
     cos_none,
     cos_full,
     occlusion,
-    hidden,
-    missed,
 ):
     """Take pixels back to the picture: position (k, 2), its derivatives (k, 2, 2), trust (k,).
 
@@ -270,14 +291,10 @@ def _traced(  # type: ignore[no-untyped-def]
         trust[k] = min(1.0, max(0.0, (facing - cos_none) / (cos_full - cos_none)))
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
         v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
-        if 0 <= v < first.shape[0] and 0 <= u < first.shape[1]:
-            if z > first[v, u] + occlusion:
-                trust[k] = 0.0
-        u, v = int(np.rint(place[k, 0])), int(np.rint(place[k, 1]))
-        if 0 <= v < depth.shape[0] and 0 <= u < depth.shape[1]:
-            # No depth (NaN) fails both comparisons: nothing speaks against the pixel.
-            if depth[v, u] < z - hidden or depth[v, u] > z + missed:
-                trust[k] = 0.0
-        else:
+        if v < 0 or v >= first.shape[0] or u < 0 or u >= first.shape[1]:
             trust[k] = 0.0
+        elif z > first[v, u] + occlusion:
+            trust[k] = 0.0
+        else:
+            trust[k] *= shown[v, u]
     return place, jacobian, trust
