@@ -22,6 +22,12 @@ from fg3d_builder.rendering.rasterizer import interpolate, visible_vertices
 
 FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 
+DEPTH_JUMP = 0.02
+"""Neighbouring pixels whose depths differ by more than this part show different surfaces."""
+
+EDGE_SIGMA_PX = 0.6
+"""Blur of a camera's pixel across an edge."""
+
 SOFT_SIGMA = 1.5 / 256
 """Blur of the border between image and painting, as a part of the view's side."""
 
@@ -115,6 +121,7 @@ def turned_view(
     rgb = rendered.rgb
     if texture is not None and config.method == FULL_VIEW:
         rgb = painted(source.mesh, rendered, texture)
+    rgb = softened(rgb, rendered.depth_mm)
     mesh = source.mesh
     vertices = camera.view_from_cam(mesh.vertices_cam_mm[: mesh.face_vertex_count])
     visible = visible_vertices(
@@ -140,3 +147,20 @@ def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Arr
     soft = cv2.GaussianBlur(doubt, (0, 0), SOFT_SIGMA * doubt.shape[0])
     unknown = rendered.face_unseen
     return inpaint_view(rendered.rgb, guide, unknown, np.maximum(soft, doubt), rendered.face)
+
+
+def softened(rgb: Array, depth_mm: Array) -> Array:
+    """Blur (S, S, 3) uint8 colours across depth jumps alone, as a camera's pixels do.
+
+    A pixel of the view is one surface or the other; where a nose stands before a cheek, or a
+    cheek before a wall, that leaves stairs which no photo has.
+    """
+    jump = np.zeros(depth_mm.shape, dtype=bool)
+    for axis in (0, 1):
+        depth, mark = np.moveaxis(depth_mm, axis, 0), np.moveaxis(jump, axis, 0)
+        with np.errstate(invalid="ignore"):
+            here = np.abs(depth[1:] - depth[:-1]) > DEPTH_JUMP * np.minimum(depth[1:], depth[:-1])
+        mark[1:] |= here
+        mark[:-1] |= here
+    blurred = cv2.GaussianBlur(rgb, (3, 3), EDGE_SIGMA_PX)
+    return np.where(jump[..., None], blurred, rgb)

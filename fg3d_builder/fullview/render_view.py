@@ -33,6 +33,9 @@ SHADOW_SIZE_PX = 512
 MIXING = 0.008
 """Part of the face's size over which a picture mixes it with what lies before or behind."""
 
+LEAST_PATCH_PX = 9
+"""Fewer connected pixels at a wrong depth are noise."""
+
 TRUST_RANGE_DEG = 20.0
 """Below the largest angle, over which trust in a pixel grows from none to full."""
 
@@ -106,6 +109,8 @@ class RenderedView:
         Painted with what continues the picture beyond its border.
     covered : (S, S) bool
         Anything at all is there; false only beyond the margin.
+    depth_mm : (S, S) float32
+        In the view's camera frame; NaN where not covered.
     source_px : (S, S, 2) float32
         Where each pixel comes from; NaN where not covered.
     fragments : Fragments
@@ -119,6 +124,7 @@ class RenderedView:
     stretch: Array
     beyond: Array
     covered: Array
+    depth_mm: Array
     source_px: Array
     fragments: Fragments
 
@@ -135,13 +141,20 @@ def _shown(
     depth = depth_mm[np.ix_(row, column)]
     with np.errstate(invalid="ignore"):
         other = (depth < first_mm - config.hidden_mm) | (depth > first_mm + config.missed_mm)
-    # Single pixels are noise.
-    other = cv2.morphologyEx(other.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    other = _without_specks(other.astype(np.uint8))
     radius = max(1, round(radius_px))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     wide = cv2.dilate(other, disc).astype(np.float32)
     doubt = np.maximum(cv2.GaussianBlur(wide, (0, 0), 0.7 * radius), cv2.dilate(other, disc))
     return np.asarray(1.0 - doubt, dtype=np.float32)
+
+
+def _without_specks(mask: Array) -> Array:
+    """Leave out connected parts of a mask that are small: noise of a depth sensor."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] >= LEAST_PATCH_PX
+    large[0] = False
+    return large[label].astype(np.uint8)
 
 
 def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> RenderedView:
@@ -150,7 +163,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     vertices_view = camera.view_from_cam(mesh.vertices_cam_mm)
     face, triangle, barycentric = _layers(mesh, vertices_view, camera)
     covered = triangle >= 0
-    source_px, jacobian, trust = _traced(
+    source_px, jacobian, depth, trust = _traced(
         triangle[covered],
         barycentric[covered],
         np.argwhere(covered),
@@ -184,6 +197,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         stretch=_image(covered, _stretch(jacobian) / unit, 0.0),
         beyond=_image(covered, outside.any(axis=1), 0.0) > 0,
         covered=covered,
+        depth_mm=_image(covered, depth, np.nan),
         source_px=_image(covered, source_px, np.nan),
         fragments=face,
     )
@@ -241,7 +255,10 @@ def _traced(  # type: ignore[no-untyped-def]
     cos_full,
     occlusion,
 ):
-    """Take pixels back to the picture: position (k, 2), its derivatives (k, 2, 2), trust (k,).
+    """Take pixels back to the picture.
+
+    Returns the position there (k, 2), its derivatives (k, 2, 2), the depth in the view (k,)
+    and the trust (k,).
 
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
@@ -249,6 +266,7 @@ def _traced(  # type: ignore[no-untyped-def]
     count = len(triangle)
     place = np.empty((count, 2))
     jacobian = np.empty((count, 2, 2))
+    distance = np.empty(count)
     trust = np.ones(count)
     fx, fy = source_intrinsics[0, 0], source_intrinsics[1, 1]
     cx, cy = source_intrinsics[0, 2], source_intrinsics[1, 2]
@@ -269,6 +287,7 @@ def _traced(  # type: ignore[no-untyped-def]
         ray[1] = (pixel[k, 0] - view_intrinsics[1, 2]) / view_intrinsics[1, 1]
         along = normal[0] * ray[0] + normal[1] * ray[1] + normal[2]
         far = wi * view[i, 2] + wj * view[j, 2] + wm * view[m, 2]
+        distance[k] = far
         for axis in range(2):
             slope = 1.0 / view_intrinsics[axis, axis]
             slide = normal[axis] * slope / along if along != 0.0 else 0.0
@@ -297,4 +316,4 @@ def _traced(  # type: ignore[no-untyped-def]
             trust[k] = 0.0
         else:
             trust[k] *= shown[v, u]
-    return place, jacobian, trust
+    return place, jacobian, distance, trust
