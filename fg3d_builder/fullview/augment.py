@@ -28,6 +28,13 @@ DEPTH_JUMP = 0.02
 EDGE_SIGMA_PX = 0.6
 """Blur of a camera's pixel across an edge."""
 
+SUSPICION = 8.0
+"""Beside the outline, colours that are not the skin's are the background's: there the trust in
+a pixel is raised to this power more. Where the picture looks straight at the face, it is
+believed whatever its colour: glasses and beards stay."""
+
+LEAST_SIGHT, LEAST_TRUST = 0.05, 0.02
+
 SOFT_SIGMA = 1.5 / 256
 """Blur of the border between image and painting, as a part of the view's side."""
 
@@ -137,15 +144,17 @@ def turned_view(
 
 def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:
     """Return the view with its unseen face pixels painted by Poisson editing, uint8."""
-    guide = interpolate(
-        rendered.fragments,
-        mesh.face_triangles,
-        texture.completed_linear.astype(np.float32),
-        dtype=np.float32,
+    vertex = np.column_stack([texture.completed_linear, texture.sight, texture.trust])
+    values = interpolate(
+        rendered.fragments, mesh.face_triangles, vertex.astype(np.float32), dtype=np.float32
     )
-    doubt = np.where(rendered.face, 1.0 - rendered.trust, 0.0).astype(np.float32)
+    guide, sight, trust = values[..., :3], values[..., 3], values[..., 4]
+    # Part of what is in sight that has the colours of this skin.
+    skin = np.where(sight > LEAST_SIGHT, trust / np.maximum(sight, LEAST_SIGHT), 1.0)
+    seen = rendered.trust ** (1.0 + SUSPICION * (1.0 - np.clip(skin, 0.0, 1.0)))
+    doubt = np.where(rendered.face, 1.0 - seen, 0.0).astype(np.float32)
     soft = cv2.GaussianBlur(doubt, (0, 0), SOFT_SIGMA * doubt.shape[0])
-    unknown = rendered.face_unseen
+    unknown = rendered.face & (seen < LEAST_TRUST)
     return inpaint_view(rendered.rgb, guide, unknown, np.maximum(soft, doubt), rendered.face)
 
 
