@@ -191,7 +191,7 @@ class TextureConfig:
 
     vertices: int = 1500
     min_vertices: int = 300
-    effective_samples: float = 200.0
+    effective_samples: float = 100.0
     color_sigma: float = 0.1
     exposure_sigma: float = 0.35
     white_balance_sigma: float = 0.1
@@ -221,7 +221,8 @@ class FullViewConfig:
     depth_iterations, depth_tolerance_mm: of Eq. 12's iterated least squares.
     step_mm, max_slope, reach_mm: bounds of how far the background lies behind the face's
         outline: at once, per distance from it, and in all.
-    max_view_angle_deg: surface seen more obliquely in the picture counts as unseen.
+    max_stretch: a face pixel that is drawn out further than by this factor, against the
+        picture as captured, counts as unseen.
     hidden_mm, missed_mm: a depth that is so much nearer than the face belongs to something
         before it, so much farther to something behind it: the pixel does not show the face.
     """
@@ -242,7 +243,7 @@ class FullViewConfig:
     step_mm: float = 40.0
     max_slope: float = 1.2
     reach_mm: float = 120.0
-    max_view_angle_deg: float = 75.0
+    max_stretch: float = 4.0
     hidden_mm: float = 25.0
     missed_mm: float = 20.0
 
