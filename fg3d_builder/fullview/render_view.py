@@ -36,8 +36,11 @@ MIXING = 0.008
 LEAST_PATCH_PX = 9
 """Fewer connected pixels at a wrong depth are noise."""
 
-TRUST_RANGE_DEG = 20.0
-"""Below the largest angle, over which trust in a pixel grows from none to full."""
+TRUSTED_SHARE = 2.2
+"""Pixels stretched by this factor less than the largest stretch are trusted fully."""
+
+GRAZING = 0.05
+"""Cosine of the angle below which the picture's own pixel mixes the face with what is behind."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,11 @@ class RenderedView:
     face : (S, S) bool
         The face model's surface, seen from its front.
     face_unseen : (S, S) bool
-        Face pixels that the picture does not show: turned away from the camera or nearly so,
-        behind another part of the face, or not what the camera measured there.
+        Face pixels that the picture does not show: turned away from the camera, seen so
+        obliquely that they are stretched too far, behind another part of the face, or not
+        what the camera measured there.
     trust : (S, S) float32
-        Of face pixels, in [0, 1]: 0 where unseen, 1 where the picture looks straight enough.
+        Of face pixels, in [0, 1]: 0 where unseen, 1 where hardly stretched.
     stretch : (S, S) float32
         Pixels of the view that share one pixel of the picture, in the direction in which they
         are most; times the scale between both, so that 1 is what the unturned crop has.
@@ -163,6 +167,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     vertices_view = camera.view_from_cam(mesh.vertices_cam_mm)
     face, triangle, barycentric = _layers(mesh, vertices_view, camera)
     covered = triangle >= 0
+    unit = float(camera.px_crop_from_px[0, 0])
     source_px, jacobian, depth, trust = _traced(
         triangle[covered],
         barycentric[covered],
@@ -178,9 +183,10 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         source.first_mm,
         source.shown,
         source.first_intrinsics,
-        np.cos(np.radians(config.max_view_angle_deg)),
-        np.cos(np.radians(config.max_view_angle_deg - TRUST_RANGE_DEG)),
+        1.0 / (config.max_stretch * unit),
+        TRUSTED_SHARE / (config.max_stretch * unit),
         OCCLUSION_MM,
+        GRAZING,
     )
     rgb = np.zeros((size, size, 3), np.uint8)
     rgb[covered] = source.picture.sample(source_px, jacobian)
@@ -188,7 +194,6 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     outside = (source_px < -0.5) | (source_px > [width - 0.5, height - 0.5])
     is_face = face.triangle >= 0
     full_trust = _image(covered, trust, 0.0)
-    unit = float(camera.px_crop_from_px[0, 0])
     return RenderedView(
         rgb=rgb,
         face=is_face,
@@ -251,9 +256,10 @@ def _traced(  # type: ignore[no-untyped-def]
     first,
     shown,
     first_intrinsics,
-    cos_none,
-    cos_full,
+    none_below,
+    full_above,
     occlusion,
+    grazing,
 ):
     """Take pixels back to the picture.
 
@@ -307,7 +313,12 @@ def _traced(  # type: ignore[no-untyped-def]
         nz = wi * normals[i, 2] + wj * normals[j, 2] + wm * normals[m, 2]
         length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + z * z))
         facing = -(nx * x + ny * y + nz * z) / max(length, 1e-12)
-        trust[k] = min(1.0, max(0.0, (facing - cos_none) / (cos_full - cos_none)))
+        _, least = singular_values(
+            jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
+        )
+        trust[k] = min(1.0, max(0.0, (least - none_below) / (full_above - none_below)))
+        if facing < grazing:
+            trust[k] = 0.0
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
         v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
         if v < 0 or v >= first.shape[0] or u < 0 or u >= first.shape[1]:
