@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run accuracy and the comparisons on what data there is, then timings of the stages."""
+    """Run accuracy and the comparisons on what data there is, then what takes how long."""
     data = Path("../shared/data")
     accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
     registration = [sys.executable, "-m", "benchmarks.registration"]
@@ -19,7 +19,8 @@ def main() -> None:
         print(f"no real data at {data}: synthetic faces only")
         accuracy += ["--only", "synthetic"]
         registration += ["--only", "synthetic"]
-    for command in [*commands, [sys.executable, "-m", "benchmarks.timings"]]:
+    speed = [[sys.executable, "-m", f"benchmarks.{name}"] for name in ("rasterizer", "timings")]
+    for command in [*commands, *speed]:
         subprocess.run(command, check=True)
 
 
