@@ -36,7 +36,7 @@ _PAINTED = ("rest", "cheeks")
 """Parts in which a colour that the model cannot explain is an occluder, and no feature."""
 _FOREIGN = 1.6
 """Mean misfit of a patch, in cut-offs of the robust fit, from which it is an occluder."""
-_SHADOW, _HIGHLIGHT = 0.5, 1.6
+_SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
 _NORMAL_PASSES = 1

@@ -116,6 +116,26 @@ def test_start_is_the_best_of_all_directions() -> None:
     assert found.direction @ wanted > np.cos(np.radians(10))
 
 
+def test_start_faces_what_is_seen_even_where_the_picture_is_dark() -> None:
+    state = make_state()._replace(direction=np.array([0.0, 0.0, -1.0]))
+    samples = make_samples(state)
+    dark = samples._replace(color=0.15 * samples.color, sigma=0.15 * samples.sigma)
+    found = start_light(dark, TextureConfig())
+    assert found.direction @ state.direction > np.cos(np.radians(20))
+
+
+def test_what_nothing_is_known_of_does_not_move() -> None:
+    """A lamp behind the face lights nothing in sight: its direction has no gradient."""
+    state = make_state()
+    samples = make_samples(state)
+    away = samples._replace(normal=-np.abs(samples.normal) * [1e-9, 1e-9, 1.0])
+    away = away._replace(normal=unit(away.normal))
+    behind = state._replace(direction=np.array([0.0, 0.0, 1.0]))
+    _, jacobian = colors_and_jacobian(away, behind)
+    assert np.all(np.isfinite(jacobian))
+    assert np.abs(jacobian[..., BASIS + 9 : BASIS + 11]).max() < 1e-9
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_light_and_albedo_come_back_despite_outliers(seed: int) -> None:
     rng = np.random.default_rng(seed)

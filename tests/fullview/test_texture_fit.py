@@ -157,6 +157,17 @@ def test_saturated_skin_does_not_mislead(model) -> None:
     assert np.sqrt((error**2).mean()) < 0.12
 
 
+def test_very_dark_skin_under_a_lamp_beside_the_camera(model) -> None:
+    # No direction explains such a picture much better than light from all sides.
+    face = lit_face(model, 0.22 * person(model, 13), toy_light((0.05, -0.1, -1.0)), noise=0.003)
+    fit = fitted(model, face)
+    assert fit.converged
+    assert angle_deg(fit.light.direction, face.light.direction) < 8.0
+    seen = fit.trust > 0.9
+    error = (fit.colors_linear - face.colors_linear)[seen] / face.colors_linear[seen].mean()
+    assert np.sqrt((error**2).mean()) < 0.15
+
+
 def test_shading_splits_equation_14(model) -> None:
     face = lit_face(model, person(model, 9), toy_light())
     shade, gloss = shading(face.normals_cam, face.view, face.light)
