@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fg3d_builder.alignment import align_similarity
 from fg3d_builder.facemodel.model import PARTS, FaceModel
-from fg3d_builder.fitting.alignment import align_similarity
 from fg3d_builder.records import Array, Registration
 from fg3d_builder.rendering.geometry import triangle_normals, vertex_areas
 from fg3d_builder.transform.blending import PartBlender

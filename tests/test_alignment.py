@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from fg3d_builder.fitting.alignment import align_robust, align_similarity
+from fg3d_builder.alignment import align_robust, align_similarity
 from fg3d_builder.records import Pose
 
 
