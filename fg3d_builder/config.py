@@ -235,7 +235,7 @@ class FullViewConfig:
     anchor_spacing: float = 0.025
     anchor_bands: tuple[float, float, float] = (0.2, 0.5, 1.0)
     margin: float = 1.2
-    smoothness: float = 0.1
+    smoothness: float = 0.2
     data_knee_mm: float = 5.0
     smooth_knee_mm: float = 40.0
     depth_iterations: int = 12

@@ -33,11 +33,22 @@ SHADOW_SIZE_PX = 512
 MIXING = 0.008
 """Part of the face's size over which a picture mixes it with what lies before or behind."""
 
+RIM = 0.012
+"""Part of the face's size next to its borders where hair, or a registration that is a pixel or
+two off, may show; colours from there are doubted where they are drawn out."""
+
 LEAST_PATCH_PX = 9
 """Fewer connected pixels at a wrong depth are noise."""
 
+BORDER_SHARE = 0.02
+"""A part of the face that is so much behind its neighbour, of its depth, is behind its border."""
+
 TRUSTED_SHARE = 2.2
 """Pixels stretched by this factor less than the largest stretch are trusted fully."""
+
+DRAWN_FROM, DRAWN_TO = 1.4, 2.6
+"""Stretch from and to which it matters more and more how the picture saw a point: obliquely,
+or near a border of the face, its colour may be another surface's, and is drawn out."""
 
 GRAZING = 0.05
 """Cosine of the angle below which the picture's own pixel mixes the face with what is behind."""
@@ -59,8 +70,11 @@ class Source:
     shown : (h, w) float32
         In [0, 1]: 0 where the camera measured something else than the face, or within a
         pixel or two of such a place, where colours mix.
+    rim : (h, w) float32
+        In [0, 1]: 0 at the borders of what is seen of the face, where it ends or one part of
+        it stands before another, 1 at some distance from them.
     first_intrinsics : (3, 3) float64
-        Of these two images: the picture's, or coarser where the face is large.
+        Of these images: the picture's, or coarser where the face is large.
     """
 
     mesh: ImageMesh
@@ -68,6 +82,7 @@ class Source:
     normals_cam: Array
     first_mm: Array
     shown: Array
+    rim: Array
     first_intrinsics: Array
 
     @classmethod
@@ -87,6 +102,7 @@ class Source:
             normals_cam=vertex_normals(vertices, mesh.face_triangles),
             first_mm=farthest,
             shown=_shown(capture.depth_mm, first, factor, MIXING * extent * factor, config),
+            rim=_rim(first, RIM * extent * factor),
             first_intrinsics=camera,
         )
 
@@ -153,6 +169,18 @@ def _shown(
     return np.asarray(1.0 - doubt, dtype=np.float32)
 
 
+def _rim(first_mm: Array, width_px: float) -> Array:
+    """Grow from 0 to 1 within the given distance from the face's borders; see `Source`."""
+    border = np.isnan(first_mm)
+    for axis in (0, 1):
+        depth, mark = np.moveaxis(first_mm, axis, 0), np.moveaxis(border, axis, 0)
+        with np.errstate(invalid="ignore"):
+            mark[1:] |= depth[1:] - depth[:-1] > BORDER_SHARE * depth[1:]
+            mark[:-1] |= depth[:-1] - depth[1:] > BORDER_SHARE * depth[:-1]
+    away = cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.clip(away / max(width_px, 1.0) - 0.5, 0.0, 1.0).astype(np.float32)
+
+
 def _without_specks(mask: Array) -> Array:
     """Leave out connected parts of a mask that are small: noise of a depth sensor."""
     _, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
@@ -182,11 +210,10 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         source.normals_cam,
         source.first_mm,
         source.shown,
+        source.rim,
         source.first_intrinsics,
-        1.0 / (config.max_stretch * unit),
-        TRUSTED_SHARE / (config.max_stretch * unit),
-        OCCLUSION_MM,
-        GRAZING,
+        unit,
+        config.max_stretch,
     )
     rgb = np.zeros((size, size, 3), np.uint8)
     rgb[covered] = source.picture.sample(source_px, jacobian)
@@ -255,11 +282,10 @@ def _traced(  # type: ignore[no-untyped-def]
     normals,
     first,
     shown,
+    rim,
     first_intrinsics,
-    none_below,
-    full_above,
-    occlusion,
-    grazing,
+    unit,
+    max_stretch,
 ):
     """Take pixels back to the picture.
 
@@ -316,15 +342,19 @@ def _traced(  # type: ignore[no-untyped-def]
         _, least = singular_values(
             jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
         )
-        trust[k] = min(1.0, max(0.0, (least - none_below) / (full_above - none_below)))
-        if facing < grazing:
+        stretch = 1.0 / max(least * unit, 1e-6)
+        # In terms of the inverse, which is the cosine for a surface that is turned to face us.
+        trust[k] = min(1.0, max(0.0, (max_stretch / stretch - 1.0) / (TRUSTED_SHARE - 1.0)))
+        if facing < GRAZING:
             trust[k] = 0.0
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
         v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
         if v < 0 or v >= first.shape[0] or u < 0 or u >= first.shape[1]:
             trust[k] = 0.0
-        elif z > first[v, u] + occlusion:
+        elif z > first[v, u] + OCCLUSION_MM:
             trust[k] = 0.0
         else:
-            trust[k] *= shown[v, u]
+            oblique = min(1.0, max(0.0, (max_stretch * facing - 1.0) / (TRUSTED_SHARE - 1.0)))
+            drawn_out = min(1.0, max(0.0, (stretch - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM)))
+            trust[k] *= shown[v, u] * (1.0 - drawn_out * (1.0 - min(rim[v, u], oblique)))
     return place, jacobian, distance, trust

@@ -128,9 +128,7 @@ def _sample(pixels, start, height, width, points, jacobian):  # type: ignore[no-
                     s = (i + 0.5) / n - 0.5
                     for j in range(m):
                         t = (j + 0.5) / m - 0.5
-                        r, g, bl = _linear(
-                            pixels, here, h, w, u + s * a + t * b, v + s * c + t * d
-                        )
+                        r, g, bl = _linear(pixels, here, h, w, u + s * a + t * b, v + s * c + t * d)
                         red, green, blue = red + r, green + g, blue + bl
                 red, green, blue = red / (n * m), green / (n * m), blue / (n * m)
         out[k, 0] = np.uint8(min(255.0, max(0.0, red)) + 0.5)
