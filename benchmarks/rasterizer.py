@@ -27,13 +27,11 @@ from fg3d_builder.rendering.camera import intrinsics_matrix
 from fg3d_builder.rendering.geometry import triangle_normals
 from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate
-from fg3d_builder.rendering.rasterizer_torch import rasterize_vectorised
 
 SIZES = ((256, 256), (480, 640))
 FINE_TRIANGLES = 100_000
 YAWS = np.linspace(-50.0, 50.0, 11)
 DISTANCE_MM = 600.0
-BATCH = 80
 PICTURE_SIZE = 160
 
 
@@ -121,26 +119,6 @@ def time_backend(name: str, head: Head, height: int, width: int, rounds: int) ->
     }
 
 
-def time_batch(head: Head, device: str, rounds: int) -> dict[str, Any]:
-    """Wall-clock milliseconds per image of a large batch in torch."""
-    poses, camera = framed(head, 256, 256)
-    vertices = torch.from_numpy(np.stack([poses[i % len(poses)] for i in range(BATCH)])).to(device)
-    triangles = torch.from_numpy(head.triangles).to(device)
-    intrinsics = torch.from_numpy(camera).to(device)
-    spent = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        rasterize_vectorised(vertices, triangles, intrinsics, 256, 256).depth_mm.sum().item()
-        spent.append(1e3 * (time.perf_counter() - start) / BATCH)
-    return {
-        "device": device,
-        "batch": BATCH,
-        "triangles": len(triangles),
-        "image": "256x256",
-        "wall_ms_per_image": float(np.median(spent[1:])),
-    }
-
-
 def compare(head: Head, path: Path) -> dict[str, int]:
     """A picture of the head by each rasteriser; pixels that differ from the slow reference."""
     poses, camera = framed(head, PICTURE_SIZE, PICTURE_SIZE)
@@ -188,18 +166,11 @@ def main() -> None:
                 print(f"{name:10s} {row['triangles']:9d} {row['image']:>8s} {row['covered']:7.0%} "
                       f"{row['visibility_ms']['median']:13.2f} {total['median']:14.2f} "
                       f"({total['least']:.2f}-{total['most']:.2f})")  # fmt: skip
-    batches = []
-    if torch.cuda.is_available():
-        batches = [time_batch(head, "cuda", arguments.rounds) for head in heads]
-        for row in batches:
-            print(f"torch, cuda, batch of {row['batch']}, {row['triangles']} triangles, 256x256: "
-                  f"{row['wall_ms_per_image']:.3f} ms an image")  # fmt: skip
     differing = compare(coarse, arguments.out.with_suffix(".png"))
     print(f"pixels of {PICTURE_SIZE}x{PICTURE_SIZE} that differ from the reference: {differing}")
     result = {
         "machine": machine(),
         "frames": rows,
-        "batches": batches,
         "pixels_unlike_reference": differing,
     }
     arguments.out.write_text(json.dumps(result, indent=1))

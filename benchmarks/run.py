@@ -19,7 +19,8 @@ def main() -> None:
         print(f"no real data at {data}: synthetic faces only")
         accuracy += ["--only", "synthetic"]
         registration += ["--only", "synthetic"]
-    speed = [[sys.executable, "-m", f"benchmarks.{name}"] for name in ("rasterizer", "timings")]
+    timed = ("rasterizer", "rasterizer_batch", "timings")
+    speed = [[sys.executable, "-m", f"benchmarks.{name}"] for name in timed]
     for command in [*commands, *speed]:
         subprocess.run(command, check=True)
 
