@@ -72,6 +72,7 @@ def full_view(
     crop_margin: float,
     size: int,
     seed_of: Callable[[str], int],
+    mesh: ImageMesh | None = None,
 ) -> Iterator[View]:
     """Make the turned views of a capture, one after the other, in the schedule's order.
 
@@ -92,6 +93,8 @@ def full_view(
         Side of the crops in pixels.
     seed_of : callable
         From a view's name to the seed of its sample.
+    mesh : ImageMesh, optional
+        Of the capture, where there is one already (a transformed capture's, Sec. 6.3).
 
     Raises
     ------
@@ -100,7 +103,9 @@ def full_view(
     ConfigError
         Unknown `config.method`.
     """
-    source = Source.of(capture, view_mesh(model, capture, registration, config), config)
+    if mesh is None:
+        mesh = view_mesh(model, capture, registration, config)
+    source = Source.of(capture, mesh, config)
     for turn in schedule(registration.pose, config):
         turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
         camera = view_camera(

@@ -169,7 +169,8 @@ def flat_mesh(
     """
     vertices = registration.vertices_cam_mm
     outline = face_outline(vertices, model.triangles, capture.intrinsics)
-    anchors = place_anchors(outline, *capture.rgb.shape[:2], config)
+    height, width = capture.rgb.shape[:2]
+    anchors = place_anchors(outline, height, width, config)
     crossing = outline.vertex < 0
     n, c = len(vertices), int(crossing.sum())
     corner = outline.vertex.copy()

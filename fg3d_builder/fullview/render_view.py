@@ -164,8 +164,8 @@ def _shown(
     other = _without_specks(other.astype(np.uint8))
     radius = max(1, round(radius_px))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    wide = cv2.dilate(other, disc).astype(np.float32)
-    doubt = np.maximum(cv2.GaussianBlur(wide, (0, 0), 0.7 * radius), cv2.dilate(other, disc))
+    wide = np.asarray(cv2.dilate(other, disc), dtype=np.float32)
+    doubt = np.maximum(cv2.GaussianBlur(wide, (0, 0), 0.7 * radius), wide)
     return np.asarray(1.0 - doubt, dtype=np.float32)
 
 
@@ -186,7 +186,7 @@ def _without_specks(mask: Array) -> Array:
     _, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= LEAST_PATCH_PX
     large[0] = False
-    return large[label].astype(np.uint8)
+    return np.asarray(large[label], dtype=np.uint8)
 
 
 def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> RenderedView:
@@ -349,9 +349,8 @@ def _traced(  # type: ignore[no-untyped-def]
             trust[k] = 0.0
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
         v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
-        if v < 0 or v >= first.shape[0] or u < 0 or u >= first.shape[1]:
-            trust[k] = 0.0
-        elif z > first[v, u] + OCCLUSION_MM:
+        inside = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
+        if not inside or z > first[v, u] + OCCLUSION_MM:
             trust[k] = 0.0
         else:
             oblique = min(1.0, max(0.0, (max_stretch * facing - 1.0) / (TRUSTED_SHARE - 1.0)))
