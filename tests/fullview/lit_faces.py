@@ -97,11 +97,12 @@ def lit_face(
         intrinsics=INTRINSICS,
     )
     seen = visible_vertices(vertices, model.triangles, normals, INTRINSICS, HEIGHT, WIDTH)
-    registration = _registration(model, vertices, pose, seen)
+    registration = registration_of(model, vertices, pose, seen)
     return LitFace(capture, registration, albedo, light, colors, normals, view)
 
 
-def _registration(model: FaceModel, vertices: Array, pose: Pose, seen: Array) -> Registration:
+def registration_of(model: FaceModel, vertices: Array, pose: Pose, seen: Array) -> Registration:
+    """Perfect registration: these vertices, and full confidence where they are seen."""
     return Registration(
         topology_hash=model.topology_hash,
         vertices_cam_mm=vertices,

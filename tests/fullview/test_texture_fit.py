@@ -4,14 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lit_faces import LitFace, lit_face, skin_model, toy_light
+from lit_faces import LitFace, lit_face, registration_of, skin_model, toy_light
 
-from fg3d_builder.config import TextureConfig
+from fg3d_builder.captures.sensor import capture_generator
+from fg3d_builder.captures.synthetic import SyntheticSource, draw_scene, draw_subject
+from fg3d_builder.config import FaceModelConfig, SourceConfig, TextureConfig
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.delight import diffused, softened
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture, shading
 from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.geometry import vertex_adjacency, vertex_normals
 from fg3d_builder.rendering.shading import linear_from_srgb, phong, srgb_from_linear
 
 CONFIG = TextureConfig()
@@ -183,10 +187,26 @@ def test_weights_are_smooth_and_stay_inside(model) -> None:
         step = np.ptp(weight[model.triangles], axis=1)
         assert step.max() < 0.75
     assert np.all(fit.trust <= fit.sight + 1e-12)
-    hole = np.ones(model.vertex_count)
-    hole[1000] = 0.0
-    around = softened(hole, model.triangles)
-    assert around[model.triangles[(model.triangles == 1000).any(axis=1)]].max() < 0.5
+
+
+def test_a_hole_wears_off_its_margin_and_a_crease_does_not(model) -> None:
+    adjacency = vertex_adjacency(model.triangles, model.vertex_count)
+
+    def grown(mask: np.ndarray, rings: int) -> np.ndarray:
+        for _ in range(rings):
+            mask = mask | (adjacency @ mask.astype(float) > 0)
+        return mask
+
+    one = np.zeros(model.vertex_count, dtype=bool)
+    one[1372] = True
+    hole = grown(one, 4)
+    around = softened(1.0 - hole, model.triangles)
+    assert np.all(around[hole] == 0)
+    assert around[grown(hole, 1) & ~hole].max() < 0.2
+    assert np.all(around[~grown(hole, 5)] == 1)
+    crease = grown(one, 1)
+    beside = softened(1.0 - crease, model.triangles)
+    np.testing.assert_array_equal(beside, 1.0 - crease)
 
 
 def test_the_same_capture_gives_the_same_fit(model) -> None:
@@ -209,3 +229,35 @@ def test_a_face_out_of_sight_is_a_failure_with_a_reason(model) -> None:
 def inside_box(face: LitFace, left: float, top: float, right: float, bottom: float) -> np.ndarray:
     x, y = px_from_cam(face.registration.vertices_cam_mm, face.capture.intrinsics).T
     return (x > left) & (x < right) & (y > top) & (y < bottom)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(3))
+def test_people_of_the_population_under_their_lamps(number: int) -> None:
+    """Registered perfectly; their skin is not in the span of the default model."""
+    config = SourceConfig(seed=31337, subjects=3, captures_per_subject=1)
+    source = SyntheticSource(config)
+    entry = source.entries()[number]
+    capture = source.load(entry)
+    truth = capture.truth
+    assert truth is not None
+    rng = capture_generator(config.seed, entry.capture_id, "scene")
+    subject = draw_subject(int(entry.location.rsplit(" ", 1)[1]))
+    scene = draw_scene(config, subject, 0, rng)
+    face_model = get_model(FaceModelConfig())
+    registration = registration_of(
+        face_model, truth.vertices_cam_mm.astype(float), truth.pose, truth.visible
+    )
+    fit = fit_texture(face_model, capture, registration, CONFIG)
+    seen = (fit.trust > 0.9) & face_model.reliable
+    assert fit.converged
+    assert angle_deg(fit.light.direction, scene.light.direction) < 4.0
+    assert relative_error(fit.albedo, subject.head.albedo, seen) < 0.08
+    assert relative_error(fit.delit_albedo, subject.head.albedo, seen) < 0.08
+    view = -truth.vertices_cam_mm / np.linalg.norm(truth.vertices_cam_mm, axis=1, keepdims=True)
+    normals = vertex_normals(truth.vertices_cam_mm, face_model.triangles)
+    shade, true_shade = (
+        shading(n, view, light)[0]
+        for n, light in ((fit.normals_cam, fit.light), (normals, scene.light))
+    )
+    assert relative_error(shade, true_shade, seen) < 0.06
