@@ -36,6 +36,8 @@ _PAINTED = ("rest", "cheeks")
 """Parts in which a colour that the model cannot explain is an occluder, and no feature."""
 _FOREIGN = 1.6
 """Mean misfit of a patch, in cut-offs of the robust fit, from which it is an occluder."""
+_HAIR_MM = 25.0
+"""Hair lies so far before the face at most; nearer to the camera are hands and things."""
 _SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
@@ -65,15 +67,15 @@ class TextureFit:
         `delit_albedo` in the fitted light, linear RGB, not clipped: the image's colours where
         it is trusted, their continuation elsewhere. The guide for painting turned views.
     sight : (n,) float64
-        How far the image shows this surface: seen, not at a grazing angle, and at its depth.
-        In [0, 1], smooth over the mesh.
+        How far the image shows the face here, skin or the hair upon it: seen, not at a
+        grazing angle, at its depth. In [0, 1], smooth over the mesh but for creases.
     trust : (n,) float64
-        How far `delit_albedo` is the image's (1) or the model's (0), smooth over the mesh:
-        `sight` without what the colours give away as an occluder.
+        How far `delit_albedo` is the image's (1) or the model's (0), likewise: `sight`
+        without occluders of any kind.
     normals_cam : (n, 3) float64
         Unit normals that colours and albedo were computed with.
     used : (n,) bool
-        Vertices whose colour the fit was allowed to see and agrees with.
+        Vertices whose colours the fit may use, and agrees with.
     occluder : (n,) bool
         In sight by the registered shape, but the image shows something else there.
     residual_rms : float
@@ -104,7 +106,7 @@ class _Seen(NamedTuple):
 
     color : (n, 3) linear RGB; normals, view : (n, 3) unit vectors, camera frame.
     saturated : (n, 3) bool; trust : (n,) in [0, 1], by sight and angle alone.
-    has_depth, misplaced : (n,) bool; the latter: depth that is not the registered surface's.
+    has_depth : (n,) bool; behind_mm : (n,) of the depth behind the surface, 0 without depth.
     """
 
     color: Array
@@ -113,7 +115,7 @@ class _Seen(NamedTuple):
     saturated: Array
     trust: Array
     has_depth: Array
-    misplaced: Array
+    behind_mm: Array
 
 
 def fit_texture(
@@ -124,7 +126,7 @@ def fit_texture(
     Parameters
     ----------
     model : FaceModel
-        May have no albedo basis; then light alone is fitted, with its mean albedo.
+        May have no albedo basis; then its mean albedo is tinted.
     capture : Capture
     registration : Registration
         Of that capture with that model.
@@ -136,7 +138,8 @@ def fit_texture(
         ``no_face_in_sight``: too few vertices are seen well enough.
     """
     seen = _seen(model, capture, registration, config)
-    weight = seen.trust * registration.confidence * ~seen.misplaced
+    misplaced = np.abs(seen.behind_mm) > config.max_depth_gap_mm
+    weight = seen.trust * registration.confidence * ~misplaced
     weight *= np.where(model.reliable, 1.0, _UNRELIABLE_WEIGHT)
     if (weight > 0).sum() < config.min_vertices:
         count = int((weight > 0).sum())
@@ -177,31 +180,29 @@ def _seen(
     pixels = px_from_cam(vertices, capture.intrinsics)
     height, width = capture.depth_mm.shape
     inside = np.all((pixels >= 0) & (pixels <= (width - 1, height - 1)), axis=1)
-    pixels = np.where(inside[:, None], pixels, 0.0)
-    color, saturated = _sampled(capture.rgb, pixels, inside)
+    pixels = np.clip(np.nan_to_num(pixels), 0, (width - 1, height - 1))
+    color, saturated = _sampled(capture.rgb, pixels)
     column, row = np.rint(pixels).astype(int).T
     depth = capture.depth_mm[row, column]
-    with np.errstate(invalid="ignore"):
-        misplaced = np.abs(depth - vertices[:, 2]) > config.max_depth_gap_mm
     has_depth = np.isfinite(depth)
+    behind_mm = np.where(has_depth, depth - vertices[:, 2], 0.0)
     none, full = np.where(
         has_depth,
         np.array(_TRUST_COSINES)[:, None],
         np.array(_TRUST_COSINES_WITHOUT_DEPTH)[:, None],
     )
     trust = np.clip((towards - none) / (full - none), 0, 1) * (registration.visible & inside)
-    return _Seen(color, normals, view, saturated, trust, has_depth, misplaced)
+    return _Seen(color, normals, view, saturated, trust, has_depth, behind_mm)
 
 
-def _sampled(rgb: Array, pixels: Array, inside: Array) -> tuple[Array, Array]:
+def _sampled(rgb: Array, pixels: Array) -> tuple[Array, Array]:
     """Linear colour (n, 3) of the image at (n, 2) pixels, and where a channel is saturated."""
-    low = np.floor(pixels[inside].min(axis=0)).astype(int) - 2 if inside.any() else np.zeros(2, int)
-    low = np.maximum(low, 0)
-    high = np.ceil(pixels[inside].max(axis=0)).astype(int) + 3 if inside.any() else low + 1
+    low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 2, 0)
+    high = np.ceil(pixels.max(axis=0)).astype(int) + 3
     box = linear_from_srgb(rgb[low[1] : high[1], low[0] : high[0]])
-    # Half a pixel of blur keeps a vertex from standing for a single noisy pixel.
+    # A little blur keeps a vertex from standing for a single noisy pixel.
     smooth = cv2.GaussianBlur(box, (0, 0), 0.7)
-    x, y = np.where(inside[:, None], pixels - low, 0.0).astype(np.float32).T
+    x, y = (pixels - low).astype(np.float32).T
     color = cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     brightest = cv2.dilate(box, np.ones((3, 3), np.uint8))
     most = cv2.remap(brightest, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
@@ -253,10 +254,12 @@ def _products(
     residual = np.where(seen.saturated & (colors > _SATURATED), 0.0, seen.color - colors)
     odd = np.sqrt(((residual / sigma) ** 2).mean(axis=1))
     foreign = _foreign(model, seen.color, colors, sigma, seen.trust)
-    occluder = (seen.misplaced | foreign) & (seen.trust > 0)
+    misplaced = np.abs(seen.behind_mm) > config.max_depth_gap_mm
+    occluder = (misplaced | foreign) & (seen.trust > 0)
     used = (weight > 0) & (odd < SHARPENING[-1]) & ~occluder
     # Where there is no depth to tell, colour must: hair line and neck end anywhere.
-    elsewhere = seen.misplaced | (foreign & ~seen.has_depth)
+    elsewhere = (seen.behind_mm > config.max_depth_gap_mm) | (seen.behind_mm < -_HAIR_MM)
+    elsewhere |= foreign & ~seen.has_depth
     sight = softened(seen.trust * ~elsewhere, model.triangles)
     clear = seen.trust * ~occluder * ~seen.saturated.all(axis=1)
     trust = softened(clear, model.triangles)
