@@ -249,6 +249,22 @@ class FullViewConfig:
 
 
 @dataclass(frozen=True)
+class TransformConfig:
+    """Shape transformation of training captures (Sec. 6.3).
+
+    shapes_per_capture: new shapes under each photo; 0 makes none. Needs four other subjects in
+        the training split.
+    max_deviation_sd: no part of a new face needs a larger identity coefficient of the 3DMM, in
+        standard deviations, unless the capture's own face does.
+    salt: other donors are drawn for another salt.
+    """
+
+    shapes_per_capture: int = 4
+    max_deviation_sd: float = 3.5
+    salt: str = "fg3d"
+
+
+@dataclass(frozen=True)
 class ShardConfig:
     """Layout of the dataset.
 
@@ -284,6 +300,9 @@ class BuildConfig:
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+    fullview: FullViewConfig = field(default_factory=FullViewConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
     shards: ShardConfig = field(default_factory=ShardConfig)
     chunk_size: int = 4
     max_failure_rate: float = 0.5
