@@ -160,8 +160,8 @@ def _shown(
     )
     depth = depth_mm[np.ix_(row, column)]
     with np.errstate(invalid="ignore"):
-        other = (depth < first_mm - config.hidden_mm) | (depth > first_mm + config.missed_mm)
-    other = _without_specks(other.astype(np.uint8))
+        wrong = (depth < first_mm - config.hidden_mm) | (depth > first_mm + config.missed_mm)
+    other = _without_specks(wrong)
     radius = max(1, round(radius_px))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     wide = np.asarray(cv2.dilate(other, disc), dtype=np.float32)
@@ -182,11 +182,11 @@ def _rim(first_mm: Array, width_px: float) -> Array:
 
 
 def _without_specks(mask: Array) -> Array:
-    """Leave out connected parts of a mask that are small: noise of a depth sensor."""
-    _, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    """Leave out small connected parts of a mask, noise of a depth sensor; uint8."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= LEAST_PATCH_PX
     large[0] = False
-    return np.asarray(large[label], dtype=np.uint8)
+    return large.astype(np.uint8)[label]
 
 
 def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> RenderedView:
