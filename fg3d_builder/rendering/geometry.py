@@ -15,6 +15,12 @@ def triangle_normals(vertices: Array, triangles: Array) -> Array:
     return np.cross(b - a, c - a)
 
 
+def vertex_areas(vertices: Array, triangles: Array) -> Array:
+    """Return (n,) areas: a third of each adjacent triangle's, in the square of the unit."""
+    area = 0.5 * np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
+    return np.bincount(triangles.ravel(), np.repeat(area, 3) / 3.0, len(vertices))
+
+
 def vertex_normals(vertices: Array, triangles: Array) -> Array:
     """Return (n, 3) unit vertex normals, area weighted; zero where a vertex has no triangle."""
     normals = _summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))

@@ -187,7 +187,7 @@ def test_outliers_do_not_move_the_landmarks_that_are_right(model: FaceModel, sce
     assert motion < 0.01
     spread = np.linalg.norm(edges.points_px - edges.points_px.mean(axis=0), axis=1)
     shift = 0.1 * weighted_rms(spread, np.ones(len(spread)))
-    shifted = dataclasses.replace(edges, points_px=edges.points_px + [shift, 0.0])
+    shifted = dataclasses.replace(edges, points_px=edges.points_px + np.array([shift, 0.0]))
     assert landmark_residual(model, scene.truth_cam_mm, shifted) == pytest.approx(
         (0.1, 0.1), abs=1e-6
     )
@@ -198,7 +198,7 @@ def test_pull_is_the_rigid_motion_that_depth_asks_for(model: FaceModel) -> None:
     n = model.vertex_count
     normals = vertex_normals(model.mean, model.triangles)
     rotation = Rotation.from_rotvec([0.0, 0.03, 0.0]).as_matrix()
-    for moved in (model.mean + [1.5, 0.0, 1.0], model.mean @ rotation.T):
+    for moved in (model.mean + np.array([1.5, 0.0, 1.0]), model.mean @ rotation.T):
         pairs = Correspondences(
             *(moved, normals, np.zeros(n)),
             *(np.ones(n, bool), np.ones(n, bool), np.ones(n), np.zeros(n)),

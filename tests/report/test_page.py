@@ -126,7 +126,7 @@ def test_page_says_what_was_found(tmp_path: Path) -> None:
     assert "<td>rejected</td><td" in page
     assert "<td>accepted by hand</td>" in page
     assert "vertex to truth: registration</td><td>1.00</td>" in page
-    assert "landmarks and depth</td><td>3.00</td>" in page
+    assert "landmarks and depth</td><td>3.25</td>" in page
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     assert page_belongs_to(tmp_path / "index.html", "d1g35t")
     assert not page_belongs_to(tmp_path / "index.html", "other")

@@ -118,7 +118,7 @@ def test_malformed_lines_are_named(line: str, problem: str, tmp_path: Path) -> N
 
 
 def test_the_header_is_asked_for_and_all_bad_lines_are_told() -> None:
-    with pytest.raises(ConfigError, match="review.csv:1: the first line has to be capture_id"):
+    with pytest.raises(ConfigError, match=r"review\.csv:1: the first line has to be capture_id"):
         parsed("a,auto,0.5,\n")
     head = "capture_id,verdict,quality,note\n"
     with pytest.raises(ConfigError) as caught:
