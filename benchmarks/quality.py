@@ -3,234 +3,202 @@
 `python -m benchmarks.quality` spoils synthetic captures of subjects that nothing was tuned on,
 registers them, and says how well the score separates what the truth calls bad (AUC, precision
 and recall at the threshold); then it counts what it rejects of the real captures, which are
-all good. `--calibrate` does the same with training subjects and fits the score's model;
-docs/benchmarks.md says how.
+all good. `--calibrate` registers training subjects with both models instead and writes the
+score's model into the package; docs/benchmarks.md says how.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import open3d as o3d
 
-from benchmarks.failures import FAILURES, Scene
-from fg3d_builder.captures import open_source
-from fg3d_builder.captures.sensor import capture_generator
-from fg3d_builder.config import (
-    FaceModelConfig,
-    FitConfig,
-    LandmarkConfig,
-    RegistrationConfig,
-    SensorConfig,
-    SourceConfig,
-    load_preset,
+from benchmarks.quality_fit import (
+    auc,
+    fit_model,
+    held_out_scores,
+    labels,
+    rates,
+    scores,
+    threshold_for,
 )
-from fg3d_builder.errors import CaptureError
+from benchmarks.quality_rows import real_rows, synthetic_rows
+from benchmarks.timings import machine
+from fg3d_builder.atomic import write_json
+from fg3d_builder.config import FaceModelConfig, ReviewConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
-from fg3d_builder.fitting.alignment import align_robust
-from fg3d_builder.fitting.depth_fit import fit_capture
-from fg3d_builder.landmarks import check_depth_on_face, open_detector
-from fg3d_builder.landmarks.edges import MEDIAPIPE
-from fg3d_builder.records import Array, Capture, Landmarks, QualityFigures, Registration
-from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.records import Array
+from fg3d_builder.registration.quality import CALIBRATION_FILE, QualityModel, calibrated_model
 
 TRAINING_SEED, REPORTED_SEED = 31_400, 7_400
-SENSORS = ("none", "structured_light", "time_of_flight")
-OWN_FRAME = ("depth unit wrong", "depth warped", "focal length wrong")
-"""Failures after which the camera frame is another one: only the shape can be compared."""
+MODELS = ("default", "ict")
+
+SURFACE_LIMIT_MM, VERTEX_LIMIT_MM = 1.0, 3.5
+"""Mean error over the visible reliable face above either of which a registration is bad. A
+surface that is a millimetre off shows another person; vertices of good registrations, whose
+landmarks come from a detector, are 1.3 to 2.5 mm off their place along smooth skin."""
+
+SENSITIVITY = ((0.75, 2.5), (SURFACE_LIMIT_MM, VERTEX_LIMIT_MM), (1.5, 5.0))
+GOOD_REJECTED = 0.02
+"""Of good registrations, what the recommended threshold may reject."""
+
+BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+
+Row = dict[str, Any]
 
 
-NARROWED_SHARE = 0.7
+def kept_rows(path: Path, make: Iterable[Row], reuse: bool) -> list[Row]:
+    """Return rows, written to a file of JSON lines as they are made."""
+    if not (reuse and path.is_file()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:
+            for row in make:
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-class Target(NamedTuple):
-    """What a registration of one capture should be.
-
-    Attributes
-    ----------
-    vertices_cam_mm : (n, 3) float64
-        In the model's own topology.
-    face : (n,) bool
-        Visible reliable face: where errors count.
-    scene : RaycastingScene
-        The true surface.
-    """
-
-    vertices_cam_mm: Array
-    face: Array
-    scene: o3d.t.geometry.RaycastingScene
+def measured(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that were registered."""
+    return [row for row in rows if "figures" in row]
 
 
-def captures_of(seed: int, subjects: int) -> Iterator[tuple[Capture, Capture]]:
-    """Yield synthetic captures, by turns of every sensor, each also without noise."""
-    for number, sensor in enumerate(SENSORS):
-        config = SourceConfig(
-            subjects=subjects,
-            captures_per_subject=2,
-            seed=seed + number,
-            max_yaw_deg=30.0,
-            max_pitch_deg=15.0,
-            sensor=SensorConfig(kind=sensor, seed=seed),
-        )
-        clean = open_source(dataclasses.replace(config, sensor=SensorConfig()))
-        source = open_source(config)
-        for entry in source.entries():
-            yield source.load(entry), clean.load(entry)
-
-
-def registered(model: FaceModel, capture: Capture, landmarks: Landmarks) -> Registration:
-    """Check, fit and register with the default configuration, as a build does."""
-    check_depth_on_face(capture, landmarks)
-    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-    return register(model, capture, landmarks, coarse, RegistrationConfig(), surface)
-
-
-def true_landmarks(capture: Capture, model: FaceModel) -> Landmarks:
-    """Return MediaPipe's points where the true face has them; `model` has its topology."""
-    embedding = model.embeddings[MEDIAPIPE]
-    truth = capture.truth
-    assert truth is not None
-    points, confidence = np.zeros((478, 2)), np.zeros(478)
-    places = embedding.points(truth.vertices_cam_mm.astype(np.float64), model.triangles)
-    points[embedding.point_index] = px_from_cam(places, capture.intrinsics)
-    confidence[embedding.point_index] = 1.0
-    return Landmarks(MEDIAPIPE, points, confidence, "truth")
-
-
-def target_of(model: FaceModel, embedded: FaceModel, clean: Capture) -> Target:
-    """Return the truth, or for a model of another topology what comes nearest to it.
-
-    That is its registration to noise-free depth with the true landmarks.
-    """
-    truth = clean.truth
-    assert truth is not None
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    surface = truth.vertices_cam_mm.astype(np.float32)
-    scene.add_triangles(surface, embedded.triangles.astype(np.uint32))
-    if model.topology_hash == truth.topology_hash:
-        vertices = truth.vertices_cam_mm.astype(np.float64)
-        return Target(vertices, truth.visible & model.reliable, scene)
-    best = registered(model, clean, true_landmarks(clean, embedded))
-    return Target(best.vertices_cam_mm, best.visible & model.reliable, scene)
-
-
-def errors_of(vertices_cam_mm: Array, target: Target, align: bool) -> dict[str, float]:
-    """Return mean distances to the true places and to the true surface over the face."""
-    found, wanted = vertices_cam_mm[target.face], target.vertices_cam_mm[target.face]
-    if align:
-        ones = np.ones(len(found))
-        found = align_robust(found, wanted, ones, True, 1.0).pose.cam_from_obj(found)
-    vertex = np.linalg.norm(found - wanted, axis=1)
-    surface = target.scene.compute_distance(found.astype(np.float32), nthreads=1).numpy()
-    return {
-        "vertex_mm": float(vertex.mean()),
-        "surface_mm": float(surface.mean()),
-        "surface_p95_mm": float(np.quantile(surface, 0.95)),
+def calibrate(rows: list[Row], command: str) -> None:
+    """Fit the score's model to training rows and write it into the package."""
+    bad = labels(rows, SURFACE_LIMIT_MM, VERTEX_LIMIT_MM)
+    held_out = held_out_scores(rows, bad)
+    threshold = threshold_for(held_out, bad, GOOD_REJECTED)
+    model = fit_model(rows, bad)
+    figures = {n: [round(model.ordinary[n], 6), round(w, 4)] for n, w in model.weights.items()}
+    table = {
+        "made_by": command,
+        "limits_mm": {"surface": SURFACE_LIMIT_MM, "vertex": VERTEX_LIMIT_MM},
+        "training": {"rows": len(rows), "bad": int(bad.sum())},
+        "min_quality": threshold,
+        "model": {"offset": round(model.offset, 4), "figures": figures},
     }
+    write_json(CALIBRATION_FILE, table)
+    print(f"{len(rows)} registrations, {bad.sum()} bad")
+    print(f"AUC on held-out training subjects: {auc(held_out, bad):.3f}")
+    print(_rates_line(held_out, bad, threshold))
+    for name, (ordinary, weight) in figures.items():
+        print(f"  {name:22s} ordinary {ordinary:9.4f}   weight {weight:6.2f}")
+    print(f"written to {CALIBRATION_FILE.name}; the default of review.min_quality: {threshold}")
 
 
-def cases_of(capture_id: str, seed: int, count: int) -> list[tuple[str, float]]:
-    """Draw which failures a capture suffers, and how strong; it is itself the first case."""
-    rng = capture_generator(seed, capture_id, "failures")
-    names = rng.permutation(sorted(FAILURES))[:count]
-    return [("as it is", 0.0), *((str(n), float(rng.uniform(0.15, 1.5))) for n in names)]
+def report(name: str, rows: list[Row], real: list[Row], model: QualityModel) -> Row:
+    """Print how the score does with one face model; return the figures."""
+    threshold = ReviewConfig().min_quality
+    early = Counter(row["code"] for row in rows if "code" in row)
+    known = measured(rows)
+    score = scores(model, known)
+    bad = labels(known, SURFACE_LIMIT_MM, VERTEX_LIMIT_MM)
+    print(f"\n{name}: {len(known)} registrations, {bad.sum()} bad")
+    print(f"  recorded as failures before: {dict(early)}")
+    print(f"  AUC {auc(score, bad):.3f}\n  {_rates_line(score, bad, threshold)}")
+    sensitivity = []
+    for surface, vertex in SENSITIVITY:
+        other = labels(known, surface, vertex)
+        value = auc(score, other)
+        sensitivity.append({"surface_mm": surface, "vertex_mm": vertex, "auc": value})
+        print(f"  bad above {surface} / {vertex} mm: {other.sum()} bad, AUC {value:.3f}")
+    _print_calibration(score, bad)
+    _print_failures(known, score, bad, threshold)
+    result = {"registrations": len(known), "bad": int(bad.sum()), "auc": auc(score, bad)}
+    result |= {"threshold": threshold, **rates(score, bad, threshold)}
+    # JSON has no "not a number": nothing bad, or nothing rejected.
+    result = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in result.items()}
+    result |= {"sensitivity": sensitivity, "failed_early": dict(early)}
+    if real:
+        of_real = scores(model, real)
+        rejected = [r["capture"] for r, s in zip(real, of_real, strict=True) if s < threshold]
+        result |= {"real": len(real), "real_rejected": rejected}
+        print(f"  real captures: {len(rejected)} of {len(real)} rejected {rejected}")
+        for row, value in sorted(zip(real, of_real, strict=True), key=lambda pair: pair[1]):
+            print(f"    {row['capture']:32s} {value:.3f}")
+    return result
 
 
-def narrowed(model: FaceModel, rng: np.random.Generator) -> FaceModel:
-    """Return the model as if it had been made of fewer people, of less variety.
-
-    Real people are no draw from any face model, so good registrations of them have larger
-    coefficients and larger ``delta_S`` than those of a population that the model was made of.
-    """
-    kept = max(1, round(len(model.id_sd) * rng.uniform(0.4, 1.0)))
-    return dataclasses.replace(
-        model,
-        id_basis=np.ascontiguousarray(model.id_basis[:, :, :kept]),
-        id_sd=model.id_sd[:kept] * rng.uniform(0.5, 1.0),
-        exp_sd=model.exp_sd * rng.uniform(0.6, 1.0),
+def _rates_line(score: Array, bad: Array, threshold: float) -> str:
+    found = rates(score, bad, threshold)
+    return (
+        f"below {threshold}: precision {found['precision']:.2f}, recall {found['recall']:.2f}, "
+        f"good ones rejected {found['good_rejected']:.3f}"
     )
 
 
-def synthetic_rows(
-    model: FaceModel, embedded: FaceModel, seed: int, subjects: int, count: int, narrow: bool
-) -> Iterator[dict[str, Any]]:
-    """Register every case of every capture; yield figures and true errors."""
-    detector = open_detector(LandmarkConfig())
-    other: Landmarks | None = None
-    for capture, clean in captures_of(seed, subjects):
-        try:
-            landmarks = detector.detect(capture)
-            target = target_of(model, embedded, clean)
-        except CaptureError:
-            continue
-        rng = capture_generator(seed, capture.capture_id, "model")
-        used = narrowed(model, rng) if narrow and rng.uniform() < NARROWED_SHARE else model
-        whole = Scene(capture, landmarks, other or landmarks)
-        for name, strength in cases_of(capture.capture_id, seed, count):
-            rng = capture_generator(seed, capture.capture_id, name)
-            scene = whole if name == "as it is" else FAILURES[name](whole, rng, strength)
-            row = {"capture": capture.capture_id, "failure": name, "strength": strength}
-            try:
-                points = scene.landmarks or detector.detect(scene.capture)
-                result = registered(used, scene.capture, points)
-            except CaptureError as error:
-                yield row | {"code": error.code}
-                continue
-            figures = result.quality_figures
-            assert figures is not None
-            errors = errors_of(result.vertices_cam_mm, target, name in OWN_FRAME)
-            yield row | errors | {"quality": result.quality, "figures": dataclasses.asdict(figures)}
-        other = landmarks
+def _print_calibration(score: Array, bad: Array) -> None:
+    """Share of good registrations by score, good and bad ones counting the same in sum."""
+    weight = np.where(bad, 0.5 / max(bad.sum(), 1), 0.5 / max((~bad).sum(), 1))
+    print("  score        count  share good")
+    for low, high in pairwise(BINS):
+        inside = (score >= low) & ((score < high) | (high == BINS[-1]))
+        if inside.any():
+            good = weight[inside & ~bad].sum() / weight[inside].sum()
+            print(f"  {low:.1f} - {high:.1f}   {inside.sum():6d}  {good:10.2f}")
 
 
-def real_rows(model: FaceModel, data: Path) -> Iterator[dict[str, Any]]:
-    """Register the real captures and scans, which are all good."""
-    detector = open_detector(LandmarkConfig())
-    for config in load_preset("tasks/shared-data.toml").sources:
-        source = open_source(dataclasses.replace(config, path=str(data / Path(config.path).name)))
-        for entry in source.entries():
-            capture = source.load(entry)
-            result = registered(model, capture, detector.detect(capture))
-            assert result.quality_figures is not None
-            figures = dataclasses.asdict(result.quality_figures)
-            yield {"capture": entry.capture_id, "quality": result.quality, "figures": figures}
+def _print_failures(rows: Sequence[Row], score: Array, bad: Array, threshold: float) -> None:
+    print(f"  {'failure':28s} count   bad  of these  good  of these  surface  vertex mm")
+    print(f"  {'':28s}                rejected        rejected   (medians)")
+    names = np.array([row["failure"] for row in rows])
+    for name in sorted(set(names.tolist())):
+        of = names == name
+        out = of & (score < threshold)
+        middle = [np.median([rows[i][k] for i in np.flatnonzero(of)]) for k in _ERRORS]
+        print(
+            f"  {name:28s} {of.sum():5d} {(of & bad).sum():5d} {(out & bad).sum():9d} "
+            f"{(of & ~bad).sum():5d} {(out & ~bad).sum():9d}  {middle[0]:7.2f}  {middle[1]:6.2f}"
+        )
+
+
+_ERRORS = ("surface_mm", "vertex_mm")
+
+
+def _model(name: str, data: Path) -> FaceModel:
+    path = str(data / "ict_facekit") if name == "ict" else ""
+    return get_model(FaceModelConfig(name, path))
 
 
 def main() -> None:
+    """Run what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    parser.add_argument("--calibrate", action="store_true")
-    parser.add_argument("--model", choices=("default", "ict"))
-    parser.add_argument("--subjects", type=int, default=4, help="of each sensor")
-    parser.add_argument("--cases", type=int, default=10)
+    parser.add_argument("--calibrate", action="store_true", help="fit the score's model anew")
+    parser.add_argument("--model", choices=MODELS, help="only this face model")
+    parser.add_argument("--subjects", type=int, default=0, help="of each sensor; 4 or 3")
+    parser.add_argument("--cases", type=int, default=10, help="failures of each capture")
+    parser.add_argument("--reuse", action="store_true", help="take rows of an earlier run")
     a = parser.parse_args()
-    import time
+    seed, subjects = (TRAINING_SEED, 4) if a.calibrate else (REPORTED_SEED, 3)
+    subjects = a.subjects or subjects
     embedded = get_model(FaceModelConfig())
-    for name in ("default", "ict"):
-        if a.model not in (None, name):
-            continue
-        model = embedded if name == "default" else get_model(FaceModelConfig("ict", str(a.data / "ict_facekit")))
-        a.out.mkdir(parents=True, exist_ok=True)
-        with (a.out / f"real-{name}.jsonl").open("w") as f:
-            for row in real_rows(model, a.data):
-                f.write(json.dumps(row) + "\n"); f.flush()
-        seed = TRAINING_SEED if a.calibrate else REPORTED_SEED
-        t = time.process_time()
-        with (a.out / f"rows-{name}-{seed}.jsonl").open("w") as f:
-            for row in synthetic_rows(model, embedded, seed, a.subjects, a.cases, a.calibrate):
-                f.write(json.dumps(row) + "\n"); f.flush()
-        print(name, time.process_time() - t)
+    names = [n for n in MODELS if a.model in (None, n) and (n == "default" or a.data.is_dir())]
+    rows, real = {}, {}
+    for name in names:
+        model = _model(name, a.data)
+        made = synthetic_rows(model, embedded, seed, subjects, a.cases, narrow=a.calibrate)
+        rows[name] = kept_rows(a.out / f"quality-{name}-{seed}.jsonl", made, a.reuse)
+        if not a.calibrate and a.data.is_dir():
+            path = a.out / f"quality-{name}-real.jsonl"
+            real[name] = kept_rows(path, real_rows(model, a.data), a.reuse)
+    if a.calibrate:
+        command = f"python -m benchmarks.quality --calibrate --subjects {subjects}"
+        only = f" --model {a.model}" if a.model else ""
+        pooled = [row for name in names for row in measured(rows[name])]
+        calibrate(pooled, f"{command} --cases {a.cases}{only}")
+        return
+    score = calibrated_model()
+    results = {name: report(name, rows[name], real.get(name, []), score) for name in names}
+    write_json(a.out / "quality.json", {"machine": machine(), "models": results})
 
 
 if __name__ == "__main__":

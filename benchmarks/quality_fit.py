@@ -94,6 +94,6 @@ def rates(score: Array, bad: Array, threshold: float) -> dict[str, float]:
 
 def threshold_for(score: Array, bad: Array, good_rejected: float) -> float:
     """Return the highest threshold, in steps of 0.05, that rejects no more of the good rows."""
-    steps = np.arange(0.05, 1.0, 0.05)
+    steps = np.arange(1, 20) / 20
     allowed = [t for t in steps if (score[~bad] < t).mean() <= good_rejected]
-    return round(float(max(allowed, default=steps[0])), 2)
+    return float(max(allowed, default=steps[0]))
