@@ -221,9 +221,12 @@ class QualityFigures:
     identity_norm, expression_norm : float
         Root mean square of ``alpha / sd``, the Mahalanobis norm over the root of the number
         of coefficients.
+    size : float
+        Absolute mean logarithm of the singular values of the linear map that best takes the
+        model's mean to ``S*``: how much larger or smaller than usual the face is.
     distortion : float
-        Largest absolute logarithm of the singular values of the linear map that best takes
-        the model's mean to ``S*``: how far the face is stretched along any direction.
+        Largest deviation of one of these logarithms from their mean: how much the face is
+        stretched or flattened.
     flipped : float
         Share of triangles that the deformation turned over.
     stretch : float
@@ -248,6 +251,7 @@ class QualityFigures:
     identity_peak: float
     identity_norm: float
     expression_norm: float
+    size: float
     distortion: float
     flipped: float
     stretch: float

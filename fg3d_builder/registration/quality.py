@@ -39,6 +39,10 @@ PULL_PRIOR_MM = 10.0
 """Rigid motion that is expected at most: what the depth says little about stays small."""
 
 
+MAX_DOUBTS = 3
+DOUBT_COST = 1.0
+"""Of the log odds: a figure that costs less is nothing to mention."""
+
 CALIBRATION_FILE = Path(__file__).with_name("quality.json")
 
 
@@ -63,14 +67,16 @@ class QualityModel(NamedTuple):
     ordinary: dict[str, float]
     weights: dict[str, float]
 
+    def costs(self, figures: QualityFigures) -> dict[str, float]:
+        """Return by how much each figure lowers the log odds."""
+        values, names = fault_values(figures), list(self.weights)
+        ordinary = np.array([self.ordinary[n] for n in names])
+        faults = fault(np.array([values[n] for n in names]), ordinary)
+        return {n: self.weights[n] * float(f) for n, f in zip(names, faults, strict=True)}
+
     def score(self, figures: QualityFigures) -> float:
         """Return the quality in [0, 1]; 0 where a figure that counts is no number."""
-        values = fault_values(figures)
-        names = list(self.weights)
-        faults = fault(
-            np.array([values[n] for n in names]), np.array([self.ordinary[n] for n in names])
-        )
-        logit = self.offset - float(np.array([self.weights[n] for n in names]) @ faults)
+        logit = self.offset - sum(self.costs(figures).values())
         if np.isnan(logit):
             return 0.0
         return float(1.0 / (1.0 + np.exp(-np.clip(logit, -60.0, 60.0))))
@@ -95,6 +101,13 @@ def fault_values(figures: QualityFigures) -> dict[str, float]:
 def quality_score(figures: QualityFigures) -> float:
     """Return the probability in [0, 1] that a registration is good; see `QualityModel`."""
     return calibrated_model().score(figures)
+
+
+def quality_doubts(figures: QualityFigures) -> list[str]:
+    """Name the figures, at most `MAX_DOUBTS`, that cost the quality most, the worst first."""
+    costs = calibrated_model().costs(figures)
+    worst = sorted(costs, key=lambda name: -costs[name])[:MAX_DOUBTS]
+    return [name for name in worst if costs[name] > DOUBT_COST]
 
 
 @lru_cache(maxsize=1)
@@ -148,6 +161,7 @@ def observe(
     delta_mm = np.linalg.norm(split.delta_obj_mm, axis=1)
     coarse_cam_mm = split.pose.cam_from_obj(split.coarse_obj_mm)
     ratio, motion = landmark_residual(model, vertices_cam_mm, edges)
+    size, distortion = size_and_distortion(model.mean, split.shape_obj_mm, area * good)
     moved = np.linalg.norm(vertices_cam_mm - start_cam_mm, axis=1)
     return QualityFigures(
         uncovered=1.0 - float(area[good].sum() / max(area[seen].sum(), 1e-9)),
@@ -165,7 +179,8 @@ def observe(
         identity_peak=float(np.abs(split.alpha_id / model.id_sd).max(initial=0.0)),
         identity_norm=_rms(split.alpha_id / model.id_sd),
         expression_norm=_rms(split.alpha_exp / model.exp_sd),
-        distortion=distortion(model.mean, split.shape_obj_mm, area * good),
+        size=size,
+        distortion=distortion,
         flipped=float(flips.mean()) if len(flips) else 0.0,
         stretch=stretch(ratios) if len(ratios) else 0.0,
         unconverged=float(not converged),
@@ -287,17 +302,18 @@ def mean_gap_mm(vertices_mm: Array, area: Array, seen: Array, good: Array) -> fl
     return float(area[lacking] @ distance / max(area[seen].sum(), 1e-9))
 
 
-def distortion(mean_mm: Array, shape_mm: Array, weights: Array) -> float:
-    """Return the largest absolute log singular value of the best linear map between shapes.
+def size_and_distortion(mean_mm: Array, shape_mm: Array, weights: Array) -> tuple[float, float]:
+    """Return `QualityFigures.size` and `QualityFigures.distortion`.
 
-    The map takes `mean_mm` to `shape_mm` (n, 3), each about its weighted centre; a wrong
-    depth unit or focal length shows as a face that is too large, too deep or too flat.
+    The linear map takes `mean_mm` to `shape_mm` (n, 3), each about its weighted centre. A
+    wrong depth unit or focal length shows as a face that is too large, too deep or too flat.
     """
     share = weights / weights.sum()
     source, target = mean_mm - share @ mean_mm, shape_mm - share @ shape_mm
     weighted = source * share[:, None]
     linear = np.linalg.solve(weighted.T @ source, weighted.T @ target)
-    return float(np.abs(np.log(np.linalg.svd(linear, compute_uv=False))).max())
+    logs = np.log(np.linalg.svd(linear, compute_uv=False))
+    return float(abs(logs.mean())), float(np.abs(logs - logs.mean()).max())
 
 
 def flipped_triangles(before: Array, after: Array, triangles: Array) -> Array:

@@ -21,15 +21,16 @@ from fg3d_builder.registration.nonrigid_icp import EdgePoints
 from fg3d_builder.registration.quality import (
     CALIBRATION_FILE,
     calibrated_model,
-    distortion,
     edge_ratios,
     fault,
     flipped_triangles,
     landmark_residual,
     mean_gap_mm,
+    quality_doubts,
     quality_score,
     relief,
     rigid_pull_mm,
+    size_and_distortion,
     stretch,
     weighted_quantile,
     weighted_rms,
@@ -75,6 +76,15 @@ def test_what_is_no_number_is_not_trusted(name: str) -> None:
     figures = dataclasses.replace(FLAWLESS, **{name: float("nan")})
     counts = name in calibrated_model().weights
     assert quality_score(figures) == (0.0 if counts else quality_score(FLAWLESS))
+
+
+def test_doubts_name_what_is_worst() -> None:
+    weights = calibrated_model().weights
+    first, second = sorted(weights, key=lambda n: -weights[n])[:2]
+    ordinary = calibrated_model().ordinary
+    spoilt = {first: 1000 * ordinary[first], second: 10 * ordinary[second]}
+    assert quality_doubts(dataclasses.replace(FLAWLESS, **spoilt)) == [first, second]
+    assert quality_doubts(FLAWLESS) == []
 
 
 def test_the_default_threshold_is_the_calibrated_one() -> None:
@@ -143,7 +153,7 @@ def test_depth_beside_the_landmarks_shows(
         assert getattr(wrong, name) > 1.5 * getattr(figures, name), name
 
 
-def test_a_wrong_depth_unit_shows_as_distortion(
+def test_a_wrong_depth_unit_shows_as_size(
     model: FaceModel, scene: Scene, figures: QualityFigures
 ) -> None:
     """Everything a fifth farther away: a face of 1.2 times the size."""
@@ -154,7 +164,7 @@ def test_a_wrong_depth_unit_shows_as_distortion(
     coarse = dataclasses.replace(scene.coarse, pose=pose)
     capture = dataclasses.replace(scene.capture, depth_mm=far)
     wrong = figures_of(model, dataclasses.replace(scene, coarse=coarse), capture)
-    assert wrong.distortion > 0.12 > 1.5 * figures.distortion
+    assert wrong.size > 0.12 > 3 * figures.size
     assert wrong.identity_norm > 2 * figures.identity_norm
 
 
@@ -216,11 +226,16 @@ def test_gap_is_the_mean_distance_to_support() -> None:
     assert mean_gap_mm(vertices, area, seen, seen) == 0.0
 
 
-def test_distortion_is_the_stretch_of_the_best_linear_map(model: FaceModel) -> None:
+def test_size_and_distortion_are_those_of_the_best_linear_map(model: FaceModel) -> None:
     weights = np.where(model.reliable, 1.0, 0.0)
     turned = (model.mean * [1.0, 1.1, 0.8]) @ rotation_from_angles(5.0, 20.0, 3.0).T + 40.0
-    assert distortion(model.mean, turned, weights) == pytest.approx(-np.log(0.8))
-    assert distortion(model.mean, model.mean, weights) == pytest.approx(0.0, abs=1e-12)
+    size = np.log(1.1 * 0.8) / 3
+    assert size_and_distortion(model.mean, turned, weights) == pytest.approx(
+        (-size, size - np.log(0.8))
+    )
+    assert size_and_distortion(model.mean, 1.2 * model.mean, weights) == pytest.approx(
+        (np.log(1.2), 0.0), abs=1e-12
+    )
 
 
 def test_relief_is_the_slope_of_offsets() -> None:
