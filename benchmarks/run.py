@@ -8,11 +8,12 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run accuracy and the comparisons on what data there is, then what takes how long."""
+    """Run accuracy, comparisons and quality on what data there is, then what takes how long."""
     data = Path("../shared/data")
     accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
     registration = [sys.executable, "-m", "benchmarks.registration"]
-    commands = [accuracy, registration]
+    quality = [sys.executable, "-m", "benchmarks.quality", "--subjects", "2"]
+    commands = [accuracy, registration, quality]
     if data.is_dir():
         commands.append([sys.executable, "-m", "benchmarks.semantic"])
     else:

@@ -169,6 +169,20 @@ class RegistrationConfig:
 
 
 @dataclass(frozen=True)
+class ReviewConfig:
+    """Which registrations enter the dataset.
+
+    min_quality: a registration below it is left out, unless the review list accepts it; the
+        default is what the calibration recommends (`benchmarks/quality.py`).
+    list: the review list, relative to the preset's file; empty is ``review.csv`` in the
+        build's folder.
+    """
+
+    min_quality: float = 0.3
+    list: str = ""
+
+
+@dataclass(frozen=True)
 class TextureConfig:
     """Texture and light of a registered face (Eq. 13-15).
 
@@ -303,6 +317,7 @@ class BuildConfig:
     texture: TextureConfig = field(default_factory=TextureConfig)
     fullview: FullViewConfig = field(default_factory=FullViewConfig)
     transform: TransformConfig = field(default_factory=TransformConfig)
+    review: ReviewConfig = field(default_factory=ReviewConfig)
     shards: ShardConfig = field(default_factory=ShardConfig)
     chunk_size: int = 4
     max_failure_rate: float = 0.5
@@ -345,8 +360,14 @@ def load_preset(path: str | Path) -> BuildConfig:
     model_path = str((base / model.path).resolve()) if model.path else ""
     if model.model.endswith((".h5", ".hdf5")):
         model = dataclasses.replace(model, model=str((base / model.model).resolve()))
+    review = config.review
+    if review.list:
+        review = dataclasses.replace(review, list=str((base / review.list).resolve()))
     return dataclasses.replace(
-        config, sources=sources, facemodel=dataclasses.replace(model, path=model_path)
+        config,
+        sources=sources,
+        facemodel=dataclasses.replace(model, path=model_path),
+        review=review,
     )
 
 

@@ -180,6 +180,85 @@ class IterationRecord:
 
 
 @dataclass(frozen=True)
+class QualityFigures:
+    """What can be observed of a registration without the truth; 0 is best in all but noise.
+
+    Over the visible part of the model's reliable region, weighted by area, unless said
+    otherwise, so that neither image resolution nor tessellation moves them.
+
+    Attributes
+    ----------
+    uncovered : float
+        Share in [0, 1] of the area without a reliable closest point.
+    gap_mm : float
+        Mean distance of the area to the nearest vertex that has one: scattered holes leave it
+        small, a missing half of the face does not.
+    surface_mm : float
+        Root mean square distance to the depth surface, where there is a closest point.
+    noise_mm : float
+        Median noise of the depth's pixels there: a residual of that size is no fault.
+    landmark_ratio : float
+        Median distance of embedded to detected edge points in the image, divided by the RMS
+        spread of the detected points about their centre; 0 without edge points.
+    landmark_motion : float
+        RMS length of the similarity that best takes embedded to detected edge points,
+        whatever a few of them say, divided by the same: how far they are off together.
+    landmark_gap_mm : float
+        Median difference between the depth measured at the detected edge points and that of
+        the registered ones.
+    deformation_mm : float
+        RMS length of ``delta_S``, where there is a closest point.
+    deformation_peak_mm : float
+        95th percentile of that length.
+    relief : float
+        RMS slope of ``delta_S``: its change along mesh edges, over their length.
+    moved_mm : float
+        RMS distance between coarse fit and registration.
+    pull_mm : float
+        RMS distance by which depth alone would move the coarse shape rigidly.
+    identity_peak : float
+        Largest absolute ``alpha_id / sd``.
+    identity_norm, expression_norm : float
+        Root mean square of ``alpha / sd``, the Mahalanobis norm over the root of the number
+        of coefficients.
+    size : float
+        Absolute mean logarithm of the singular values of the linear map that best takes the
+        model's mean to ``S*``: how much larger or smaller than usual the face is.
+    distortion : float
+        Largest deviation of one of these logarithms from their mean: how much the face is
+        stretched or flattened.
+    flipped : float
+        Share of triangles that the deformation turned over.
+    stretch : float
+        Larger of ``log(99th percentile)`` and ``-log(1st percentile)`` of the edges' length
+        ratios against the coarse fit.
+    unconverged : float
+        1 where the solver did not come to rest, else 0.
+    """
+
+    uncovered: float
+    gap_mm: float
+    surface_mm: float
+    noise_mm: float
+    landmark_ratio: float
+    landmark_motion: float
+    landmark_gap_mm: float
+    deformation_mm: float
+    deformation_peak_mm: float
+    relief: float
+    moved_mm: float
+    pull_mm: float
+    identity_peak: float
+    identity_norm: float
+    expression_norm: float
+    size: float
+    distortion: float
+    flipped: float
+    stretch: float
+    unconverged: float
+
+
+@dataclass(frozen=True)
 class Registration:
     """A template registered to one capture, split into rigid and non-rigid parts.
 
@@ -208,6 +287,8 @@ class Registration:
         In [0, 1]; low values predict a bad registration.
     converged : bool
     history : tuple of IterationRecord
+    quality_figures : QualityFigures or None
+        What `quality` was computed from.
     """
 
     topology_hash: str
@@ -224,6 +305,7 @@ class Registration:
     quality: float
     converged: bool
     history: tuple[IterationRecord, ...] = field(default_factory=tuple)
+    quality_figures: QualityFigures | None = None
 
     @property
     def delta_obj_mm(self) -> Array:
@@ -364,3 +446,25 @@ class TransformedShape:
     share: float
     deviation_sd: float
     views: ViewSet
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One registration that is kept as a product but left out of the dataset.
+
+    Attributes
+    ----------
+    capture_id, subject_id : str
+    quality : float
+        `Registration.quality`.
+    code : str
+        ``"low_quality"`` (below the threshold) or ``"by_hand"`` (in the review list).
+    message : str
+        For a person: the two figures, or the note in the list.
+    """
+
+    capture_id: str
+    subject_id: str
+    quality: float
+    code: str
+    message: str

@@ -25,10 +25,11 @@ from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.layout import STAGES, BuildLayout, config_file, default_root
 from fg3d_builder.products import Product, is_complete, read_product, write_product
-from fg3d_builder.records import Array, Capture, Failure, Landmarks, Registration
+from fg3d_builder.records import Array, Capture, Failure, Landmarks, Registration, Rejection
 from fg3d_builder.report.figures import capture_figures, overall
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
+from fg3d_builder.review.decisions import Decisions, decide
 from fg3d_builder.shards.base_image import base_image
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
@@ -44,7 +45,14 @@ from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 from fg3d_builder.tasks.chunks import Chunk, index_table, list_chunks, read_index
 from fg3d_builder.tasks.lock import claim
-from fg3d_builder.tasks.progress import failure_counts, progress_line, read_seconds
+from fg3d_builder.tasks.progress import code_counts, progress_line, read_seconds
+from fg3d_builder.tasks.review import (
+    complete_list,
+    freeze_verdicts,
+    read_decisions,
+    read_verdicts,
+    write_decisions,
+)
 from fg3d_builder.tasks.stages import (
     CaptureFits,
     StageResult,
@@ -239,32 +247,80 @@ CHUNK_TASKS: dict[str, type[_ChunkTask]] = {
 
 
 class _WholeTask(_Task):
-    """A task that needs all chunks registered."""
+    """A task that needs all chunks registered, and a person's verdicts about them."""
+
+    verdicts = luigi.Parameter(description="digest of the frozen verdicts of the review list")
+
+    def decisions_file(self) -> Path:
+        """Where it stands what is left out."""
+        return self.layout.decisions([chunk.name for chunk in self.chunks()], self.verdicts)
+
+    def decided(self) -> bool:
+        """Whether it is known what is left out; before that a dataset has no identity."""
+        return self.decisions_file().is_file()
+
+    def decisions(self) -> Decisions:
+        """Return what is left out; `DecideReview` must have run."""
+        return read_decisions(self.decisions_file())
+
+    def digest(self) -> str:
+        """Identity of the dataset; `DecideReview` must have run."""
+        left_out, accepted = self.decisions().rejected, self.decisions().accepted
+        names = [chunk.name for chunk in self.chunks()]
+        return self.layout.dataset_digest(names, [left_out, accepted])
+
+    def whole(self, task: type[_WholeTask], **more: Any) -> _WholeTask:
+        """Return another task about the same dataset."""
+        return task(root=self.root, config=self.config, verdicts=self.verdicts, **more)
+
+
+class DecideReview(_WholeTask):
+    """Decides which registrations are left out of the dataset."""
 
     def requires(self) -> list[luigi.Task]:
         """Need every chunk's registration."""
         names = [chunk.name for chunk in self.chunks()]
         return [Register(root=self.root, config=self.config, chunk=name) for name in names]
 
-    def digest(self) -> str:
-        """Identity of the dataset."""
-        return self.layout.dataset_digest([chunk.name for chunk in self.chunks()])
+    def complete(self) -> bool:
+        """Whether it is decided."""
+        return self.decided()
+
+    def run(self) -> None:
+        """Compare every quality with the threshold, unless a person gave a verdict."""
+        layout = self.layout
+        subjects, qualities = {}, {}
+        for chunk in self.chunks():
+            captures = stage_product(layout, "captures", chunk.name).records
+            for name, record in stage_product(layout, "registration", chunk.name).records.items():
+                subjects[name] = captures[name].subject_id
+                qualities[name] = record.quality
+        verdicts = read_verdicts(layout.verdicts(self.verdicts))
+        limit = layout.config.review.min_quality
+        write_decisions(self.decisions_file(), decide(subjects, qualities, verdicts, limit))
 
 
 class PlanShards(_WholeTask):
     """Decides which capture goes into which shard, once it is known which captures there are."""
 
+    def requires(self) -> list[luigi.Task]:
+        """Need to know what is left out."""
+        return [self.whole(DecideReview)]
+
     def complete(self) -> bool:
         """Whether the plan is there."""
-        return self.layout.plan(self.digest()).is_file()
+        return self.decided() and self.layout.plan(self.digest()).is_file()
 
     def run(self) -> None:
         """Sort the captures of each split by id and fill shard after shard."""
         layout, settings = self.layout, self.layout.config.shards
+        left_out = self.decisions().rejected_ids
         members: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
         for chunk in self.chunks():
             captures = stage_product(layout, "captures", chunk.name).records
             for name in stage_product(layout, "registration", chunk.name).records:
+                if name in left_out:
+                    continue
                 subject = captures[name].subject_id
                 split = split_of(subject, settings.test_fraction, settings.split_salt)
                 members[split].append((name, chunk.name))
@@ -284,7 +340,7 @@ class WriteShard(_WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the plan."""
-        return [PlanShards(root=self.root, config=self.config)]
+        return [self.whole(PlanShards)]
 
     def complete(self) -> bool:
         """Whether the shard is there; it is moved there whole."""
@@ -322,10 +378,12 @@ class WriteManifest(_WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the plan."""
-        return [PlanShards(root=self.root, config=self.config)]
+        return [self.whole(PlanShards)]
 
     def complete(self) -> bool:
         """Whether the manifest is there and the link points at it."""
+        if not self.decided():
+            return False
         folder, link = self.layout.dataset(self.digest()), self.layout.dataset_link
         return (folder / MANIFEST_NAME).is_file() and link.resolve() == folder.resolve()
 
@@ -333,7 +391,7 @@ class WriteManifest(_WholeTask):
         """Have the shards written, then describe them."""
         layout, digest = self.layout, self.digest()
         plan = json.loads(layout.plan(digest).read_text(encoding="utf-8"))
-        yield [WriteShard(root=self.root, config=self.config, name=name) for name in plan]
+        yield [self.whole(WriteShard, name=name) for name in plan]
         folder, model = layout.dataset(digest), cached_model(layout.facemodel)
         folder.mkdir(parents=True, exist_ok=True)
         write_topology(folder / TOPOLOGY_NAME, model)
@@ -341,7 +399,10 @@ class WriteManifest(_WholeTask):
             with replacing(folder / MODEL_NAME) as temporary:
                 shutil.copyfile(layout.facemodel, temporary)
         failures = all_failures(layout, self.chunks())
-        manifest = make_manifest(folder, layout.config, model, layout.facemodel, failures)
+        manifest = make_manifest(
+            *(folder, layout.config, model, layout.facemodel, failures),
+            *(self.decisions().rejected, self.decisions().accepted),
+        )
         write_json(folder / MANIFEST_NAME, manifest)
         point_link(layout.dataset_link, folder.name)
 
@@ -387,11 +448,13 @@ class WriteReport(_WholeTask):
         """Need the dataset and all contact sheets."""
         names = [chunk.name for chunk in self.chunks()]
         sheets = [DrawSheets(root=self.root, config=self.config, chunk=name) for name in names]
-        return [WriteManifest(root=self.root, config=self.config), *sheets]
+        return [self.whole(WriteManifest), *sheets]
 
     def complete(self) -> bool:
         """Whether the page belongs to this dataset and this version of the report."""
         layout = self.layout
+        if not self.decided():
+            return False
         present = all(layout.report_rows(chunk.name).is_file() for chunk in self.chunks())
         return present and page_belongs_to(layout.report_page, self.page_digest())
 
@@ -457,8 +520,12 @@ class BuildFG3D(luigi.Task):
             More captures failed than the preset's ``max_failure_rate``.
         """
         layout = self.layout
-        yield WriteReport(root=str(layout.root), config=layout.config_digest)
         chunks = read_index(layout.index)
+        names = [entry.capture_id for chunk in chunks for entry in chunk.entries]
+        verdicts = freeze_verdicts(layout, names)
+        report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
+        yield report
+        complete_list(layout, names, report.decisions().qualities)
         failures = all_failures(layout, chunks)
         total = sum(len(chunk.entries) for chunk in chunks)
         for line in summary_lines(layout, chunks, failures):
@@ -511,7 +578,11 @@ def summary_lines(layout: BuildLayout, chunks: list[Chunk], failures: list[Failu
     total = sum(len(chunk.entries) for chunk in chunks)
     lines = [f"{layout.config.name}: {len(rows)} of {total} captures registered"]
     if failures:
-        lines.append(f"failed: {failure_counts(failures)}")
+        lines.append(f"failed: {code_counts(failures)}")
+    rejected = [Rejection(**row) for row in manifest["rejected"]]
+    if rejected:
+        lines.append(f"left out: {code_counts(rejected)}; see {layout.review_list}")
+    rows = [row for row in rows if row["capture_id"] not in {r.capture_id for r in rejected}]
     surface = overall(rows, "surface_mm")
     if surface:
         text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"

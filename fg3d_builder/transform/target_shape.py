@@ -78,7 +78,9 @@ class TargetShapes:
         self._lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
         self._outside = np.asarray(model.reliable[self._lips_and_lids].any(axis=1))
 
-    def make(self, host: Registration, donors: Mapping[str, Registration | DonorFace]) -> TargetShape | None:
+    def make(
+        self, host: Registration, donors: Mapping[str, Registration | DonorFace]
+    ) -> TargetShape | None:
         """Fuse the donors' parts into the host's face.
 
         Parameters
@@ -128,7 +130,9 @@ class TargetShapes:
         aligned = align_similarity(donor_mm[used], host_mm[used], weights[used])
         return aligned.cam_from_obj(donor_mm)
 
-    def _confidence(self, host: Registration, donors: Mapping[str, Registration | DonorFace]) -> Array:
+    def _confidence(
+        self, host: Registration, donors: Mapping[str, Registration | DonorFace]
+    ) -> Array:
         masks = self.blender.masks
         own = 1.0 - sum(masks[part] for part in donors)
         total = np.clip(own, 0.0, 1.0) * host.confidence
