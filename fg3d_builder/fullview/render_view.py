@@ -37,6 +37,9 @@ RIM = 0.012
 """Part of the face's size next to its borders where hair, or a registration that is a pixel or
 two off, may show; colours from there are doubted where they are drawn out."""
 
+INNER = 0.08
+"""Part of the face's size over which the inside of the face begins behind its outline."""
+
 LEAST_PATCH_PX = 9
 """Fewer connected pixels at a wrong depth are noise."""
 
@@ -73,6 +76,8 @@ class Source:
     rim : (h, w) float32
         In [0, 1]: 0 at the borders of what is seen of the face, where it ends or one part of
         it stands before another, 1 at some distance from them.
+    inner : (h, w) float32
+        Distance from the outline alone, as a part of `INNER` of the face's size, at most 1.
     first_intrinsics : (3, 3) float64
         Of these images: the picture's, or coarser where the face is large.
     """
@@ -83,6 +88,7 @@ class Source:
     first_mm: Array
     shown: Array
     rim: Array
+    inner: Array
     first_intrinsics: Array
 
     @classmethod
@@ -103,6 +109,7 @@ class Source:
             first_mm=farthest,
             shown=_shown(capture.depth_mm, first, factor, MIXING * extent * factor, config),
             rim=_rim(first, RIM * extent * factor),
+            inner=_inner(first, INNER * extent * factor),
             first_intrinsics=camera,
         )
 
@@ -122,6 +129,8 @@ class RenderedView:
         what the camera measured there.
     trust : (S, S) float32
         Of face pixels, in [0, 1]: 0 where unseen, 1 where hardly stretched.
+    inner : (S, S) float32
+        Of face pixels, in [0, 1]: 0 at the face's outline in the picture, 1 well inside.
     stretch : (S, S) float32
         Pixels of the view that share one pixel of the picture, in the direction in which they
         are most; times the scale between both, so that 1 is what the unturned crop has.
@@ -141,6 +150,7 @@ class RenderedView:
     face: Array
     face_unseen: Array
     trust: Array
+    inner: Array
     stretch: Array
     beyond: Array
     covered: Array
@@ -181,6 +191,11 @@ def _rim(first_mm: Array, width_px: float) -> Array:
     return np.clip(away / max(width_px, 1.0) - 0.5, 0.0, 1.0).astype(np.float32)
 
 
+def _inner(first_mm: Array, width_px: float) -> Array:
+    away = cv2.distanceTransform(np.isfinite(first_mm).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.minimum(away / max(width_px, 1.0), 1.0).astype(np.float32)
+
+
 def _without_specks(mask: Array) -> Array:
     """Leave out small connected parts of a mask, noise of a depth sensor; uint8."""
     _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -196,7 +211,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     face, triangle, barycentric = _layers(mesh, vertices_view, camera)
     covered = triangle >= 0
     unit = float(camera.px_crop_from_px[0, 0])
-    source_px, jacobian, depth, trust = _traced(
+    source_px, jacobian, depth, trust, inner = _traced(
         triangle[covered],
         barycentric[covered],
         np.argwhere(covered),
@@ -211,6 +226,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         source.first_mm,
         source.shown,
         source.rim,
+        source.inner,
         source.first_intrinsics,
         unit,
         config.max_stretch,
@@ -226,6 +242,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         face=is_face,
         face_unseen=is_face & (full_trust <= 0),
         trust=np.where(is_face, full_trust, 0.0).astype(np.float32),
+        inner=np.where(is_face, _image(covered, inner, 0.0), 0.0).astype(np.float32),
         stretch=_image(covered, _stretch(jacobian) / unit, 0.0),
         beyond=_image(covered, outside.any(axis=1), 0.0) > 0,
         covered=covered,
@@ -283,14 +300,15 @@ def _traced(  # type: ignore[no-untyped-def]
     first,
     shown,
     rim,
+    inside,
     first_intrinsics,
     unit,
     max_stretch,
 ):
     """Take pixels back to the picture.
 
-    Returns the position there (k, 2), its derivatives (k, 2, 2), the depth in the view (k,)
-    and the trust (k,).
+    Returns the position there (k, 2), its derivatives (k, 2, 2), the depth in the view, the
+    trust, and the place between the face's outline and its inside, (k,) each.
 
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
@@ -299,7 +317,7 @@ def _traced(  # type: ignore[no-untyped-def]
     place = np.empty((count, 2))
     jacobian = np.empty((count, 2, 2))
     distance = np.empty(count)
-    trust = np.ones(count)
+    trust, inner = np.ones(count), np.ones(count)
     fx, fy = source_intrinsics[0, 0], source_intrinsics[1, 1]
     cx, cy = source_intrinsics[0, 2], source_intrinsics[1, 2]
     ray = np.ones(3)
@@ -349,11 +367,13 @@ def _traced(  # type: ignore[no-untyped-def]
             trust[k] = 0.0
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
         v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
-        inside = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
-        if not inside or z > first[v, u] + OCCLUSION_MM:
+        pictured = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
+        if not pictured or z > first[v, u] + OCCLUSION_MM:
             trust[k] = 0.0
+            inner[k] = 0.0
         else:
+            inner[k] = inside[v, u]
             oblique = min(1.0, max(0.0, (max_stretch * facing - 1.0) / (TRUSTED_SHARE - 1.0)))
             drawn_out = min(1.0, max(0.0, (stretch - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM)))
             trust[k] *= shown[v, u] * (1.0 - drawn_out * (1.0 - min(rim[v, u], oblique)))
-    return place, jacobian, distance, trust
+    return place, jacobian, distance, trust, inner
