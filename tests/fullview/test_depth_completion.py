@@ -108,6 +108,13 @@ def test_flying_pixels_and_holes_are_hollow() -> None:
     )
 
 
+def test_without_any_measurement_the_face_decides() -> None:
+    edges, fixed, _ = problem(3)
+    fixed = np.where(np.isfinite(fixed), 500.0, np.nan)
+    found = complete_depth(edges, fixed, np.full(len(fixed), np.nan), CONFIG)
+    np.testing.assert_allclose(found.depth_mm, 500.0, atol=1e-6)
+
+
 def test_background_stays_within_reach() -> None:
     config = FullViewConfig()
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
