@@ -16,8 +16,10 @@ Where it departs from the paper, and why:
 * Eq. 4 scores a vertex by its angle alone. A vertex that is hidden in the photo, or beyond its
   border, gets the least score here: else the cheek behind a nose would show the nose.
 * Eq. 5 compares scores as they are: of a head that is turned by 20 degrees, nearly all of the
-  farther half would be replaced, though the photo shows it. Here a pixel that the photo shows at
-  `SimulationConfig.trusted_cosine` or better is never replaced; with 1 it is Eq. 5 as written.
+  farther half would be replaced, though the photo shows it, and where both are background, the
+  comparison decides by noise. Here nothing is replaced that the photo shows at
+  `SimulationConfig.trusted_cosine` or better (1: Eq. 5 as written), and background only where
+  there is none.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from torch.nn import functional
 
 from fg3d_builder.evaluation.closest_points import ScanSurface
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.networks import NetworkInput
 from fg3d_builder.fgnet.uv import UVMap
 from fg3d_builder.fgnet.view_geometry import (
     facing,
@@ -51,6 +54,12 @@ FACE_BONUS = 2.0
 
 HIDDEN_COSINE = -1.0
 """Score, before the bonus, of what the photo does not show."""
+
+NARROW_NODES, NARROW_WEIGHT = 1.5, 4.0
+"""Next to the outline the sheet has the depth of its nearest nodes, not of a wider mean."""
+
+LEAST_OUTLINE = 0.04
+"""A straight outline has 0.4 / wide nodes under a Gaussian of `wide` nodes centred on it."""
 
 LEAST_COSINE = 0.05
 """Texels that are seen more obliquely count as not visible."""
@@ -78,7 +87,7 @@ class SimulationConfig:
     size: int = 256
     camera_distance_mm: float = 1000.0
     margin: float = 1.25
-    sheet_step_px: int = 8
+    sheet_step_px: int = 4
     falloff_px: float = 24.0
     flip_weight: float = 0.5
     trusted_cosine: float = 0.35
@@ -227,8 +236,11 @@ class MultiviewSimulator(nn.Module):
         original = self._drawn(fit, photo, face, face_seen, sheet)
         mirrored = self._drawn(fit, photo, flipped_face, face_seen, flipped_sheet)
         # Eq. 5
-        takes_mirrored = mirrored[1] > original[1]
-        takes_mirrored &= original[1] < FACE_BONUS + self.config.trusted_cosine
+        is_poor = original[1] <= UNDRAWN_SCORE
+        is_poor |= (face_seen.triangle >= 0) & (
+            original[1] < FACE_BONUS + self.config.trusted_cosine
+        )
+        takes_mirrored = is_poor & (mirrored[1] > original[1])
         colour = original[0].where(~takes_mirrored[:, None], self.config.flip_weight * mirrored[0])
         score = original[1].where(~takes_mirrored, mirrored[1])
         grid, visible = self._uv_grids(fit.shape_obj_mm, face_seen)
@@ -240,6 +252,22 @@ class MultiviewSimulator(nn.Module):
             score=score.view(batch, views, size, size),
             mirrored=takes_mirrored.view(batch, views, size, size),
         )
+
+    def network_input(self, fit: FitBatch, needs: frozenset[str]) -> NetworkInput:
+        """Make the fields of `NetworkInput` that a network `needs`, and no others."""
+        given: dict[str, Tensor] = {}
+        if "views" in needs:
+            simulated = self(fit)
+            given["views"] = 2.0 * simulated.views - 1.0
+            given["uv_from_view"] = simulated.grid
+            given["view_visible"] = simulated.visible
+        if needs & {"image", "pncc", "uv_from_image", "image_visible"}:
+            maps = self.photo_maps(fit)
+            given["image"] = 2.0 * maps.image - 1.0
+            given["pncc"] = 2.0 * maps.pncc - 1.0
+            given["uv_from_image"] = maps.grid
+            given["image_visible"] = maps.visible
+        return NetworkInput(**{name: value for name, value in given.items() if name in needs})
 
     @torch.no_grad()
     def photo_maps(self, fit: FitBatch) -> PhotoMaps:
@@ -412,9 +440,14 @@ def background_sheet(
     count = covered.sum(dim=(1, 2)).clamp(min=1)
     mean = (depth * covered).sum(dim=(1, 2)) / count
     relative = (depth - mean[:, None, None]) * covered
-    near = _blurred(torch.stack([relative, covered.to(depth.dtype)], dim=1), falloff_px / px_step)
-    # Far from the face its share drops below the constant, and with it the depth to the mean.
-    around = near[:, 0] / (near[:, 1] + 0.05)
+    # Only the outline: the face within it is nearer, and would pull the sheet in front of it.
+    uncovered_near = functional.max_pool2d((~covered[:, None]).float(), 3, stride=1, padding=1)
+    outline = covered * uncovered_near[:, 0]
+    known = torch.stack([relative * outline, outline], dim=1)
+    wide = falloff_px / px_step
+    near = _blurred(known, wide) + NARROW_WEIGHT * _blurred(known, NARROW_NODES)
+    # Far from the outline its share drops below the constant, and with it the depth to the mean.
+    around = near[:, 0] / (near[:, 1] + LEAST_OUTLINE / wide)
     node_depth = mean[:, None, None] + relative.where(covered, around)
     px = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(len(depth), -1, -1, -1)
     focal = intrinsics[:, [0, 1], [0, 1]][:, None, None]

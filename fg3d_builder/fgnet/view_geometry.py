@@ -18,10 +18,8 @@ def vertex_normals_batch(vertices: Tensor, triangles: Tensor) -> Tensor:
 
     Zero where a vertex has no triangle.
     """
-    corners = vertices[:, triangles]
-    across = torch.linalg.cross(
-        corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
-    )
+    first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
+    across = torch.linalg.cross(second - first, third - first)
     normals = torch.zeros_like(vertices)
     for corner in range(3):
         normals.index_add_(1, triangles[:, corner], across)
