@@ -159,7 +159,10 @@ class PlasterErrors(NamedTuple):
 def plaster_errors(
     cameras: PlasterViews, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor
 ) -> PlasterErrors:
-    """Picture both shapes (B, n, 3), confidence (B, n), and subtract."""
+    """Picture both shapes (B, n, 3), confidence (B, n), and subtract.
+
+    Only `difference` and the predicted shade carry gradients, to `predicted_mm`.
+    """
     triangles = cameras.confident_triangles(confidence)
     predicted = cameras(predicted_mm, triangles)
     with torch.no_grad():
