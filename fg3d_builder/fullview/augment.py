@@ -35,7 +35,7 @@ what lies behind: there a pixel is doubted when its colours and the texture's di
 than the first of these, in natural logarithms, and not believed from the second on. Where it
 looked straight at the face it is believed whatever its colour: glasses and beards stay."""
 
-DRAWN_OUT = 0.25
+DRAWN_OUT = 0.5
 """Stretch, beyond 1, at which that doubt is full: what is not drawn out does no harm."""
 
 DARK, LEAST_TRUST = 0.02, 0.02
