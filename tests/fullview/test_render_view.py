@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from toy_scene import INTRINSICS, facing_share, photograph, toy_scene
+from toy_scene import INTRINSICS, facing_share, photograph, skin, toy_scene
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.fullview.augment import full_view, softened
+from fg3d_builder.fullview.augment import full_view, painted, softened
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.views import CAPTURED, Turn, ViewCamera, view_camera
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.rendering.shading import linear_from_srgb
 
 CONFIG = FullViewConfig()
 SIZE = 160
@@ -168,6 +170,27 @@ def test_beyond_the_border_its_colours_go_on() -> None:
     assert color[2] == 60
     assert 60 < color[1] <= 200
     assert 60 <= color[3] <= 200
+
+
+def test_painting_changes_what_was_not_seen_and_nothing_else() -> None:
+    scene = toy_scene()
+    camera, seen = view((0.0, 45.0))
+    mesh = source_of().mesh
+    truth = linear_from_srgb(np.clip(skin(scene.model.mean), 0, 255).astype(np.uint8))
+    texture = SimpleNamespace(completed_linear=truth, sight=np.ones(len(truth)))
+    made = painted(mesh, seen, texture)
+    vertices = camera.view_from_cam(scene.registration.vertices_cam_mm)
+    _, true = photograph(scene.model, vertices, camera.intrinsics, SIZE, SIZE)
+    np.testing.assert_array_equal(made[~seen.face], seen.rgb[~seen.face])
+    # Half a dozen pixels from the nearest doubtful one nothing is blended either.
+    doubtful = (seen.face & (seen.trust < 1)).astype(np.uint8)
+    far = seen.face & (cv2.dilate(doubtful, np.ones((13, 13), np.uint8)) == 0)
+    assert far.sum() > 1000
+    np.testing.assert_array_equal(made[far], seen.rgb[far])
+    unseen = seen.face_unseen
+    before = np.abs(seen.rgb.astype(float) - true)[unseen].mean()
+    after = np.abs(made.astype(float) - true)[unseen].mean()
+    assert after < 6.0 < before
 
 
 def test_edges_alone_are_softened() -> None:
