@@ -75,7 +75,8 @@ class ReconstructionLoss(nn.Module):
     def forward(self, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor) -> LossTerms:
         """Terms for ``S + delta_S`` (B, n, 3), ``S*`` (B, n, 3) and confidence (B, n) in [0, 1].
 
-        A vertex of confidence 0 changes nothing and gets no gradient.
+        A vertex of confidence 0 has no error and gets no gradient; in the pictures of PSD and
+        VGD its surface hides what is behind it. All shapes must be finite.
         """
         with torch.autocast(predicted_mm.device.type, enabled=False):
             return self._terms(predicted_mm.float(), target_mm.float(), confidence.float())

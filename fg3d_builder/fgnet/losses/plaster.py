@@ -4,9 +4,10 @@ Five cameras look at both shapes from 100 m through a lens that shows one scale 
 0.1 %: the paper's renderer rotates and drops the depth. White under orthogonal light means that
 a vertex is as bright as the cosine between its normal and the view; pixels interpolate that.
 
-Where registration has no confidence there is nothing to compare: triangles with a vertex of
-confidence 0 are left out of both shapes, and normals are made from what remains. Pixels are
-weighted by the confidence of what they show.
+Where registration has no confidence there is nothing to compare. Triangles with a vertex of
+confidence 0 hide what is behind them, but a pixel that shows one, in either shape, counts for
+nothing (left out of the mesh, they would tear holes whose rims look like errors), and normals are
+made without them. Other pixels are weighted by the confidence of what they show.
 """
 
 from __future__ import annotations
@@ -45,14 +46,17 @@ class PlasterPictures(NamedTuple):
     shade : (B, V, H, W) float
         In [0, 1], 0 on the background; differentiable in the vertices.
     triangle : (B, V, H, W) int64
-        -1 on the background.
+        -1 on the background and where nothing is known.
     barycentric : (B, V, H, W, 3) float
         Detached.
+    known : (B, V, H, W) bool
+        False where a triangle shows that has a vertex of confidence 0.
     """
 
     shade: Tensor
     triangle: Tensor
     barycentric: Tensor
+    known: Tensor
 
 
 class PlasterViews(nn.Module):
@@ -92,40 +96,39 @@ class PlasterViews(nn.Module):
         ):
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
 
-    def confident_triangles(self, confidence: Tensor) -> Tensor:
-        """Triangles (B, m, 3) with those of confidence 0 at a corner shrunk to a point."""
-        kept = (confidence[:, self.triangles] > 0).all(dim=-1)
-        return self.triangles * kept[..., None]
-
-    def forward(self, shape_mm: Tensor, triangles: Tensor) -> PlasterPictures:
-        """Picture shapes (B, n, 3) of triangles (B, m, 3), V views each.
+    def forward(self, shape_mm: Tensor, confidence: Tensor) -> PlasterPictures:
+        """Picture shapes (B, n, 3) with confidence (B, n), V views each.
 
         Done in float64: at the cameras' distance float32 is coarser than a hundredth mm.
         """
         batch, views, size = len(shape_mm), len(self._rotation), self.size_px
-        # Positions that no triangle has may be anything, but must not become NaN gradients.
-        shape = shape_mm.double().nan_to_num()
+        shape = shape_mm.double()
         in_cameras = torch.einsum("vij,bnj->bvni", self._rotation, shape)
         in_cameras = (in_cameras + self._translation[:, None]).flatten(0, 1)
-        normals = vertex_normals(shape, triangles)
+        sure = (confidence[:, self.triangles] > 0).all(dim=-1)
+        normals = vertex_normals(shape, self.triangles, sure)
         # Cameras look along +z, so what faces them has a normal with z < 0.
         shade = functional.relu(-torch.einsum("vj,bnj->bvn", self._rotation[:, 2], normals))
-        faces = triangles[:, None].expand(-1, views, -1, -1).flatten(0, 1)
-        seen = rasterize_batch(in_cameras.detach(), faces, self._intrinsics, size, size)
+        shown = rasterize_batch(
+            in_cameras.detach(), self.triangles, self._intrinsics, size, size
+        ).triangle
+        mesh = torch.arange(batch, device=sure.device).repeat_interleave(views)[:, None, None]
+        known = sure[mesh, shown.clamp(min=0)] | (shown < 0)
+        triangle = shown.where(known, -1)
         where = perspective_barycentric(
-            in_cameras, faces, self._intrinsics, seen.triangle, on_grid=self.on_grid
+            in_cameras, self.triangles, self._intrinsics, triangle, on_grid=self.on_grid
         )
-        picture = interpolate_batch(seen.triangle, where, faces, shade.flatten(0, 1)[..., None])
+        spread = shade.flatten(0, 1)[..., None]
+        picture = interpolate_batch(triangle, where, self.triangles, spread)
         return PlasterPictures(
             picture[..., 0].view(batch, views, size, size),
-            seen.triangle.view(batch, views, size, size),
+            triangle.view(batch, views, size, size),
             where.detach().view(batch, views, size, size, 3),
+            known.view(batch, views, size, size),
         )
 
-    def confidence_picture(
-        self, pictures: PlasterPictures, confidence: Tensor, background: float = 1.0
-    ) -> Tensor:
-        """Interpolate confidence (B, n) -> (B, V, H, W); `background` where nothing is."""
+    def confidence_picture(self, pictures: PlasterPictures, confidence: Tensor) -> Tensor:
+        """Spread confidence (B, n) -> (B, V, H, W); 1 on the background, 0 where unknown."""
         batch, views = pictures.triangle.shape[:2]
         spread = confidence.double()[:, None, :, None].expand(-1, views, -1, -1).flatten(0, 1)
         picture = interpolate_batch(
@@ -134,7 +137,7 @@ class PlasterViews(nn.Module):
             self.triangles,
             spread,
         )[..., 0].view(batch, views, self.size_px, self.size_px)
-        return picture.where(pictures.triangle >= 0, background)
+        return picture.where(pictures.triangle >= 0, pictures.known.double())
 
 
 class PlasterErrors(NamedTuple):
@@ -163,10 +166,9 @@ def plaster_errors(
 
     Only `difference` and the predicted shade carry gradients, to `predicted_mm`.
     """
-    triangles = cameras.confident_triangles(confidence)
-    predicted = cameras(predicted_mm, triangles)
+    predicted = cameras(predicted_mm, confidence)
     with torch.no_grad():
-        target = cameras(target_mm, triangles)
+        target = cameras(target_mm, confidence)
         weight = torch.minimum(
             cameras.confidence_picture(predicted, confidence),
             cameras.confidence_picture(target, confidence),
@@ -191,17 +193,19 @@ def plaster_distance(errors: PlasterErrors) -> Tensor:
     return (torch.sqrt(squared + SHARP**2) - SHARP).sum(dim=-1)
 
 
-def vertex_normals(shape: Tensor, triangles: Tensor) -> Tensor:
+def vertex_normals(shape: Tensor, triangles: Tensor, counts: Tensor) -> Tensor:
     """Unit normals (B, n, 3), area weighted; zero where no triangle has area. Differentiable.
 
     Parameters
     ----------
     shape : (B, n, 3) float
-    triangles : (B, m, 3) int
+    triangles : (m, 3) int
+    counts : (B, m) bool
+        Which triangles to use.
     """
-    batch = torch.arange(len(shape), device=shape.device)[:, None]
-    a, b, c = (shape[batch, triangles[..., k]] for k in range(3))
-    face = torch.linalg.cross(b - a, c - a)
-    index = triangles.flatten(1)[..., None].expand(-1, -1, 3)
-    summed = torch.zeros_like(shape).scatter_add(1, index, face.repeat_interleave(3, dim=1))
+    a, b, c = (shape[:, triangles[:, k]] for k in range(3))
+    face = torch.linalg.cross(b - a, c - a) * counts[..., None]
+    summed = torch.zeros_like(shape)
+    for k in range(3):
+        summed = summed.index_add(1, triangles[:, k], face)
     return functional.normalize(summed, dim=-1, eps=1e-12)

@@ -26,7 +26,8 @@ def two() -> Pair:
 def _reference_weights(two: Pair) -> np.ndarray:
     """Eq. 8 with a loop over pixels: own camera, the other rasteriser, nothing vectorised."""
     confidence = two.confidence[0].numpy()
-    triangles = two.model.triangles[(confidence[two.model.triangles] > 0).all(axis=1)]
+    triangles = two.model.triangles
+    sure = (confidence[triangles] > 0).all(axis=1)
     mean = two.model.mean
     centre = (mean.min(axis=0) + mean.max(axis=0)) / 2
     far = 1e5
@@ -41,10 +42,12 @@ def _reference_weights(two: Pair) -> np.ndarray:
         for shape in (two.predicted[0].numpy(), two.target[0].numpy()):
             placed = (shape - centre) @ rotation.T + [0, 0, far]
             seen.append(rasterize(placed, triangles, camera, SIZE, SIZE))
-            shades.append(np.maximum(0, -(vertex_normals(shape, triangles) @ rotation[2])))
+            shades.append(np.maximum(0, -(vertex_normals(shape, triangles[sure]) @ rotation[2])))
         for y in range(SIZE):
             for x in range(SIZE):
                 bright, trust = [0.0, 0.0], [1.0, 1.0]
+                if any(f.triangle[y, x] >= 0 and not sure[f.triangle[y, x]] for f in seen):
+                    continue
                 corners = [triangles[f.triangle[y, x]] for f in seen]
                 shares = [f.barycentric[y, x] for f in seen]
                 for i in range(2):
