@@ -253,7 +253,7 @@ class FullViewConfig:
     data_knee_mm: float = 5.0
     smooth_knee_mm: float = 40.0
     depth_iterations: int = 12
-    depth_tolerance_mm: float = 0.1
+    depth_tolerance_mm: float = 1.0
     step_mm: float = 40.0
     max_slope: float = 1.2
     reach_mm: float = 120.0

@@ -159,16 +159,23 @@ def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Arr
         rendered.fragments, mesh.face_triangles, vertex.astype(np.float32), dtype=np.float32
     )
     guide, sight = values[..., :3], np.clip(values[..., 3], 0.0, 1.0)
-    image = linear_from_srgb(rendered.rgb)
-    apart = np.abs(np.log((image + DARK) / (np.maximum(guide, 0.0) + DARK))).max(axis=-1)
-    odd = np.clip((apart - ALIKE) / (FOREIGN - ALIKE), 0.0, 1.0)
-    drawn_out = np.clip((rendered.stretch - 1.0) / DRAWN_OUT, 0.0, 1.0)
-    outer = np.clip(2.0 * (1.0 - rendered.inner), 0.0, 1.0)
-    seen = rendered.trust * (1.0 - odd * drawn_out * outer * (1.0 - sight))
+    seen = rendered.trust.copy()
+    asked = rendered.face & (rendered.trust > 0) & (rendered.inner < 1) & (sight < 1)
+    seen[asked] *= 1.0 - _foreign(rendered, guide, sight, asked)
     doubt = np.where(rendered.face, 1.0 - seen, 0.0).astype(np.float32)
     soft = cv2.GaussianBlur(doubt, (0, 0), SOFT_SIGMA * doubt.shape[0])
     unknown = rendered.face & (seen < LEAST_TRUST)
     return inpaint_view(rendered.rgb, guide, unknown, np.maximum(soft, doubt), rendered.face)
+
+
+def _foreign(rendered: RenderedView, guide: Array, sight: Array, asked: Array) -> Array:
+    """Doubt (k,) in [0, 1] that pixels near the outline show the face at all; see `FOREIGN`."""
+    image = linear_from_srgb(rendered.rgb[asked])
+    ratio = np.log((image + DARK) / (np.maximum(guide[asked], 0.0) + DARK))
+    odd = np.clip((np.abs(ratio).max(axis=1) - ALIKE) / (FOREIGN - ALIKE), 0.0, 1.0)
+    drawn_out = np.clip((rendered.stretch[asked] - 1.0) / DRAWN_OUT, 0.0, 1.0)
+    outer = np.clip(2.0 * (1.0 - rendered.inner[asked]), 0.0, 1.0)
+    return np.asarray(odd * drawn_out * outer * (1.0 - sight[asked]))
 
 
 def softened(rgb: Array, depth_mm: Array) -> Array:

@@ -64,7 +64,6 @@ def face_outline(vertices_cam_mm: Array, triangles: Array, intrinsics: Array) ->
     front = triangles[_double_areas(points, triangles) < 0]
     if len(front) == 0:
         raise CaptureError("no_outline", "no part of the registered face looks at the camera")
-    # Each edge in the direction that its only front-facing triangle goes round it.
     segments = _lone_edges(front, len(points))
     best: tuple[Array, Array, Array] | None = None
     most = 0.0
@@ -93,10 +92,13 @@ def _double_areas(points: Array, triangles: Array) -> Array:
 
 
 def _lone_edges(triangles: Array, count: int) -> Array:
-    """(k, 2) directed edges whose reverse belongs to no triangle."""
+    """(k, 2) edges of one triangle alone."""
     edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
-    forward, backward = edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0]
-    return edges[~np.isin(forward, backward)]
+    key = edges.min(axis=1) * count + edges.max(axis=1)
+    order = np.argsort(key)
+    same = np.diff(key[order]) == 0
+    lone = ~np.append(same, False) & ~np.append(False, same)
+    return edges[order[lone]]
 
 
 def _leftmost_of_parts(points: Array, triangles: Array) -> list[int]:
