@@ -14,6 +14,10 @@
         verdicts-<digest>.json           what a person decided, frozen when the build starts
         decisions-<digest>.json          what is left out of the dataset, and every quality
         plan-<digest>.json               which capture goes into which shard
+        donors-<digest>.h5               a face of every training subject
+        draws-<digest>.json              who gives which part to which capture's new shapes
+        transform-<digest>/
+          chunk-00003-<digest>-<digest>.h5   new shapes of one chunk, for its draws
       dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
       dataset -> dataset-<digest>        the newest complete one
       report/index.html, report/pictures/
@@ -36,7 +40,10 @@ from typing import Any
 from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
-"""The stages that work chunk by chunk, in order."""
+"""The stages that every capture of a dataset passes, chunk by chunk, in order."""
+
+CHUNK_STAGES = (*STAGES, "views")
+"""The same with turned views, which a capture may also fail to have."""
 
 STAGE_VERSIONS = {
     "captures": 1,
@@ -44,6 +51,8 @@ STAGE_VERSIONS = {
     "landmarks": 1,
     "fitting": 1,
     "registration": 2,
+    "views": 1,
+    "transform": 1,
     "shards": 2,
     "report": 3,
 }
@@ -100,7 +109,7 @@ class BuildLayout:
 
     def stage_digest(self, stage: str) -> str:
         """Identity of a stage's products; see the module's docstring."""
-        config, version = self.config, STAGE_VERSIONS[stage]
+        config, version = self.config, STAGE_VERSIONS.get(stage)
         if stage == "captures":
             # What is captured stands in the chunks' digests; the model is drawn from by the
             # synthetic source.
@@ -113,8 +122,17 @@ class BuildLayout:
         if stage == "registration":
             before = self.stage_digest("fitting")
             return digest(stage, version, before, config.registration, quality_calibration())
+        if stage == "views":
+            before, crops = self.stage_digest("registration"), config.shards
+            looks = (config.texture, config.fullview, config.landmarks, config.fit)
+            image = (crops.image_size, crops.crop_margin, crops.image_format)
+            return digest(stage, version, before, *looks, image)
+        if stage in ("transform", "donors"):
+            split = (config.shards.test_fraction, config.shards.split_salt)
+            version = STAGE_VERSIONS["transform"]
+            return digest(stage, version, self.stage_digest("views"), config.transform, split)
         if stage == "shards":
-            return digest(stage, version, self.stage_digest("registration"), config.shards)
+            return digest(stage, version, self.stage_digest("transform"), config.shards)
         raise ValueError(f"unknown stage '{stage}'")
 
     def stage_folder(self, stage: str) -> Path:
@@ -153,6 +171,18 @@ class BuildLayout:
         `left_out` is plain values; a verdict that changes nothing changes no identity.
         """
         return digest(self.stage_digest("shards"), chunks, left_out)
+
+    def donors(self, dataset_digest: str) -> Path:
+        """HDF5 file with one face of every training subject: what shapes are fused from."""
+        return self.work / f"donors-{dataset_digest}.h5"
+
+    def draws(self, dataset_digest: str) -> Path:
+        """JSON file that says which subjects give their parts to which capture's shapes."""
+        return self.work / f"draws-{dataset_digest}.json"
+
+    def transformed(self, chunk: str, draw_digest: str) -> Path:
+        """HDF5 file with the transformed shapes of one chunk, for one set of draws."""
+        return self.stage_folder("transform") / f"{chunk}-{draw_digest}.h5"
 
     def plan(self, dataset_digest: str) -> Path:
         """JSON file that says which capture goes into which shard."""

@@ -43,6 +43,7 @@ def make_manifest(
     failures: Sequence[Failure],
     rejected: Sequence[Rejection] = (),
     accepted: Sequence[str] = (),
+    augmentation_failures: Sequence[Failure] = (),
 ) -> dict[str, Any]:
     """Describe the shards that lie in a folder.
 
@@ -59,6 +60,8 @@ def make_manifest(
         Registrations that were left out.
     accepted : sequence of str
         Ids of captures that are in the dataset by a person's verdict, below the threshold.
+    augmentation_failures : sequence of Failure
+        Captures that could not be turned, and shapes that could not be made.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def make_manifest(
         "config_digest": digest(config),
         "versions": package_versions(),
         "failures": [asdict(f) for f in sorted(failures, key=lambda f: f.capture_id)],
+        "augmentation_failures": [asdict(f) for f in augmentation_failures],
         "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.capture_id)],
         "accepted": sorted(accepted),
     }
@@ -154,5 +158,6 @@ def _split(shards: list[dict[str, Any]], split: str) -> dict[str, Any]:
     return {
         "subjects": sorted({name for s in chosen for name in s["subjects"]}),
         "captures": sum(s["captures"] for s in chosen),
+        "shapes": sum(s["shapes"] for s in chosen),
         "samples": sum(s["samples"] for s in chosen),
     }

@@ -26,6 +26,7 @@ from fg3d_builder.records import (
     ViewSet,
 )
 from fg3d_builder.report.sheets import failure_sheet
+from fg3d_builder.shards.augmented import sample_name
 from fg3d_builder.shards.base_image import rms_length, sample_seed
 from fg3d_builder.shards.crop import crop_around, crop_image
 from fg3d_builder.tasks.stages import CaptureFits, StageResult, run_each, shared_detector
@@ -233,8 +234,3 @@ def picture_of(view: View) -> Picture:
         visible=view.visible,
         painted=float(view.rendered.face_unseen.sum()) / max(face, 1),
     )
-
-
-def sample_name(capture_id: str, view: str, shape_source: str) -> str:
-    """Return a sample's id."""
-    return f"{capture_id}/{view}/{shape_source}"
