@@ -264,7 +264,11 @@ def _rotation_onto(direction: Array) -> Array:
 
 
 def coarse_fit(
-    model: FaceModel, problem: LandmarkProblem, solution: Solution, depth_error_mm: float
+    model: FaceModel,
+    problem: LandmarkProblem,
+    solution: Solution,
+    depth_error_mm: float,
+    appearance_trust: float = 0.0,
 ) -> CoarseFit:
     """Turn a solution into the record, or fail where it is no face in front of the camera."""
     state = solution.state
@@ -287,4 +291,5 @@ def coarse_fit(
         depth_error_mm=depth_error_mm,
         converged=solution.converged,
         iterations=solution.iterations,
+        appearance_trust=appearance_trust,
     )
