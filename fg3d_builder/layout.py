@@ -38,8 +38,8 @@ STAGE_VERSIONS = {
     "captures": 1,
     "facemodel": 1,
     "landmarks": 1,
-    "fitting": 1,
-    "registration": 1,
+    "fitting": 2,
+    "registration": 2,
     "shards": 1,
     "report": 2,
 }

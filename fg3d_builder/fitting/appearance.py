@@ -29,10 +29,10 @@ from fg3d_builder.fitting.map_solver import (
 from fg3d_builder.fitting.surface_rows import SurfaceRows, vertex_rows
 from fg3d_builder.records import Array, CoarseFit, Landmarks
 from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import triangle_normals
+from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges
 from fg3d_builder.rendering.shading import linear_from_srgb
 
-SAMPLES = 2500
+SAMPLES = 4000
 """Vertices that take part; more of them where the albedo changes."""
 
 INDEPENDENT_SAMPLES = 170
@@ -47,6 +47,7 @@ KERNEL = Kernel("geman", 13.0)
 """Wide: the deviation is the robust one, and features that are still out of place are far
 beyond it."""
 
+_PLAIN_SHARE = 1.0
 _BLUR_PX = 0.5
 _HARMONICS = 9
 _LIGHT_SD = 0.5
@@ -135,44 +136,63 @@ class AppearanceSample(NamedTuple):
         return np.asarray(np.clip(self.albedo_mean + self.albedo_basis @ beta, 0.005, 1.0))
 
 
-def appearance_sample(model: FaceModel, allowed: Array, count: int = SAMPLES) -> AppearanceSample:
-    """Draw at most `count` of the `allowed` (n,) vertices, more where the albedo changes.
+class SamplingPlan(NamedTuple):
+    """How often which vertices of a model should be drawn.
+
+    Attributes
+    ----------
+    area_mm2 : (n,) float64
+        Of the mean shape.
+    density : (n,) float64
+        Area times a factor that grows with the change of the albedo.
+    """
+
+    area_mm2: Array
+    density: Array
+
+    @staticmethod
+    def of(model: FaceModel) -> SamplingPlan:
+        """Plan by the model's mean albedo and its modes."""
+        third = np.linalg.norm(triangle_normals(model.mean, model.triangles), axis=1) / 6.0
+        area = np.bincount(model.triangles.ravel(), np.repeat(third, 3), model.vertex_count)
+        contrast = _contrast(model)
+        typical = max(float(contrast[model.reliable].mean()), 1e-12)
+        return SamplingPlan(area, area * (_PLAIN_SHARE + contrast / typical))
+
+
+def _contrast(model: FaceModel) -> Array:
+    """(n,) greatest change of albedo per millimetre along an edge, mean and modes together."""
+    a, b = undirected_edges(model.triangles).T
+    mean = model.albedo_mean.mean(axis=1)
+    modes = model.albedo_basis.mean(axis=1) * model.albedo_sd
+    squared = (mean[a] - mean[b]) ** 2 + ((modes[a] - modes[b]) ** 2).sum(axis=1)
+    squared /= np.maximum(((model.mean[a] - model.mean[b]) ** 2).sum(axis=1), 1e-6)
+    contrast = np.zeros(model.vertex_count)
+    for end in (a, b):
+        np.maximum.at(contrast, end, np.sqrt(squared))
+    return contrast
+
+
+def appearance_sample(
+    model: FaceModel, plan: SamplingPlan, allowed: Array, count: int
+) -> AppearanceSample:
+    """Draw at most `count` of the `allowed` (n,) vertices.
 
     Systematic sampling along the vertex order, deterministic; what a vertex stands for is
     its area over the number of times that it is expected to be drawn.
     """
-    area = _vertex_areas(model)
-    contrast = _contrast(model)
-    density = area * allowed * (0.25 + contrast / max(float(contrast[allowed].mean()), 1e-12))
-    ends = np.cumsum(density)
+    ends = np.cumsum(plan.density * allowed)
     drawn = np.searchsorted(ends, (np.arange(count) + 0.5) / count * ends[-1])
     vertices, times = np.unique(drawn, return_counts=True)
+    expected = plan.density[vertices] * count / ends[-1]
     return AppearanceSample(
         vertices=vertices,
-        share_mm2=times * area[vertices] / density[vertices] * ends[-1] / count,
+        share_mm2=times * plan.area_mm2[vertices] / expected,
         rows=vertex_rows(model, vertices),
         albedo_mean=model.albedo_mean[vertices],
         albedo_basis=model.albedo_basis[vertices] * model.albedo_sd,
         reliable=model.reliable[vertices],
     )
-
-
-def _vertex_areas(model: FaceModel) -> Array:
-    third = np.linalg.norm(triangle_normals(model.mean, model.triangles), axis=1) / 6.0
-    return np.bincount(model.triangles.ravel(), np.repeat(third, 3), model.vertex_count)
-
-
-def _contrast(model: FaceModel) -> Array:
-    """(n,) greatest change of albedo per millimetre along an edge, mean and modes together."""
-    a, b = np.concatenate([model.triangles[:, [0, 1]], model.triangles[:, [1, 2]]]).T
-    mean = model.albedo_mean.mean(axis=1)
-    modes = (model.albedo_basis * model.albedo_sd).mean(axis=1)
-    squared = (mean[a] - mean[b]) ** 2 + ((modes[a] - modes[b]) ** 2).sum(axis=1)
-    length = np.maximum(np.linalg.norm(model.mean[a] - model.mean[b], axis=1), 1e-6)
-    contrast = np.zeros(model.vertex_count)
-    for end in (a, b):
-        np.maximum.at(contrast, end, np.sqrt(squared) / length)
-    return contrast
 
 
 class Look(NamedTuple):
@@ -353,6 +373,7 @@ class AppearanceTerm(NamedTuple):
 
 def appearance_term(
     model: FaceModel,
+    plan: SamplingPlan,
     image: FaceImage,
     intrinsics: Array,
     state: FaceState,
@@ -366,6 +387,7 @@ def appearance_term(
     ----------
     model : FaceModel
         With an albedo basis.
+    plan : SamplingPlan
     image : FaceImage
     intrinsics : (3, 3) float64
     state : FaceState
@@ -391,7 +413,7 @@ def appearance_term(
     allowed = visible & (facing > MIN_FACING)
     if np.count_nonzero(allowed & model.reliable) < MIN_VISIBLE:
         return None
-    sample = appearance_sample(model, allowed)
+    sample = appearance_sample(model, plan, allowed, SAMPLES)
     px = px_from_cam(points[sample.vertices], intrinsics)
     usable = (sampled(image.usable, px) > 0.99) * facing[sample.vertices]
     if not np.any(usable[sample.reliable] > 0):

@@ -16,7 +16,7 @@ from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.alignment import align_robust
-from fg3d_builder.fitting.appearance import FaceImage, appearance_term
+from fg3d_builder.fitting.appearance import FaceImage, SamplingPlan, appearance_term
 from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
     coarse_fit,
@@ -80,7 +80,7 @@ ROUNDS = (
 )
 
 
-APPEARANCE_ROUNDS = (4, 4)
+APPEARANCE_ROUNDS = (6, 6)
 """Iterations between which visibility, light and misfit are renewed."""
 
 MIN_TRUST = 0.1
@@ -259,7 +259,7 @@ def _fit_appearance(
     the model closer without dragging it sideways, and the landmarks, which err together,
     need to say less.
     """
-    image = FaceImage.of(rgb)
+    image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
     icp = ROUNDS[-1]
     solution, trust = start, 0.0
     for iterations in APPEARANCE_ROUNDS:
@@ -267,6 +267,7 @@ def _fit_appearance(
         visible = _visible(model, surface, solution.state.pose, shape, normals)
         found = appearance_term(
             model,
+            plan,
             image,
             surface.intrinsics,
             solution.state,
