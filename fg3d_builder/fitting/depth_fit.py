@@ -80,7 +80,7 @@ ROUNDS = (
 )
 
 
-APPEARANCE_ROUNDS = (6, 6)
+APPEARANCE_ROUNDS = (4, 4, 4)
 """Iterations between which visibility, light and misfit are renewed."""
 
 MIN_TRUST = 0.1
@@ -283,8 +283,8 @@ def _fit_appearance(
             break
         trust = believed
         looser = problem._replace(
-            sigma_px=problem.sigma_px * (1.0 + trust),
-            contour_sigma_px=problem.contour_sigma_px * (1.0 + trust),
+            sigma_px=problem.sigma_px * (1.0 + 2.0 * trust),
+            contour_sigma_px=problem.contour_sigma_px * (1.0 + 2.0 * trust),
         )
         seen = np.flatnonzero(visible[sample.vertices])
         rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
