@@ -26,7 +26,7 @@ from fg3d_builder.fitting.map_solver import (
     Kernel,
     pixel_jacobian,
 )
-from fg3d_builder.fitting.surface_rows import SurfaceRows, vertex_rows
+from fg3d_builder.fitting.surface_rows import SurfaceRows, split_coefficients, vertex_rows
 from fg3d_builder.records import Array, CoarseFit, Landmarks
 from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges
@@ -124,13 +124,6 @@ class AppearanceSample(NamedTuple):
     albedo_basis: Array
     reliable: Array
 
-    def take(self, index: Array) -> AppearanceSample:
-        """Keep the vertices at `index`."""
-        rows = self.rows.take(index)
-        plain = (field[index] for field in (self.vertices, self.share_mm2))
-        colour = (field[index] for field in (self.albedo_mean, self.albedo_basis, self.reliable))
-        return AppearanceSample(*plain, rows, *colour)
-
     def albedo(self, beta: Array) -> Array:
         """Return the (m, 3) albedo of Eq. 13 for (b,) standardised coefficients."""
         return np.asarray(np.clip(self.albedo_mean + self.albedo_basis @ beta, 0.005, 1.0))
@@ -226,6 +219,13 @@ class Misfit(NamedTuple):
 
     reliable: float
     other: float
+
+    @staticmethod
+    def of(apart: Array, reliable: Array, usable: Array) -> Misfit:
+        """Measure the (m,) relative differences of the usable vertices."""
+        inside, outside = usable & reliable, usable & ~reliable
+        found = _deviation(apart[inside])
+        return Misfit(found, _deviation(apart[outside]) if outside.any() else found)
 
     def trust(self, limit: float) -> float:
         """In [0, 1]: 1/2 where the reliable misfit equals `limit`, and soon 0 beyond it.
@@ -353,9 +353,7 @@ class AppearanceTerm(NamedTuple):
         """Return (m, 3, 7 + k + e + b + 27)."""
         rows, look = self.sample.rows, self.look(state)
         px = px_from_cam(state.points_cam_mm(rows), self.intrinsics)
-        slope = np.stack(
-            [sampled(self.image.slope_x, px), sampled(self.image.slope_y, px)], axis=2
-        )
+        slope = np.stack([sampled(self.image.slope_x, px), sampled(self.image.slope_y, px)], axis=2)
         geometry = POSE_SIZE + rows.basis.shape[2]
         modes = self.sample.albedo_basis.shape[2]
         out = np.zeros((len(px), 3, geometry + modes + 3 * _HARMONICS))
@@ -403,11 +401,7 @@ def appearance_term(
     term, state, misfit
         The state with its appearance. None where too little of the face is in sight.
     """
-    shape = model.shape(
-        state.coefficients[: len(model.id_sd)] * model.id_sd,
-        state.coefficients[len(model.id_sd) :] * model.exp_sd,
-    )
-    points = state.pose.cam_from_obj(shape)
+    points = state.pose.cam_from_obj(model.shape(*split_coefficients(model, state.coefficients)))
     normals = normals_obj @ state.pose.rotation.T
     facing = -np.einsum("nd,nd->n", normals, points) / np.linalg.norm(points, axis=1)
     allowed = visible & (facing > MIN_FACING)
@@ -420,15 +414,12 @@ def appearance_term(
         return None
     colour, basis = sampled(image.colour, px), harmonics(normals[sample.vertices])
     look = fit_look(colour, sample, basis, usable)
-    shading = look.shading(basis)
-    unit = shading * np.median(sample.albedo(look.beta), axis=0)
-    apart = ((colour - shading * sample.albedo(look.beta)) / unit).mean(axis=1)
-    inside, outside = (usable > 0) & sample.reliable, (usable > 0) & ~sample.reliable
-    reliable = _deviation(apart[inside])
-    misfit = Misfit(reliable, _deviation(apart[outside]) if outside.any() else reliable)
+    unit = look.shading(basis) * np.median(sample.albedo(look.beta), axis=0)
+    apart = (colour - look.shading(basis) * sample.albedo(look.beta)) / unit
+    misfit = Misfit.of(apart.mean(axis=1), sample.reliable, usable > 0)
     weight = sample.share_mm2 * usable
     weight *= INDEPENDENT_SAMPLES / weight.sum() * misfit.trust(trust_limit)
-    unit = unit * misfit.sigma(sample.reliable)[:, None]
+    unit *= misfit.sigma(sample.reliable)[:, None]
     term = AppearanceTerm(sample, image, intrinsics, basis, look.light, unit, weight, KERNEL)
     appearance = np.concatenate([look.beta, np.zeros(3 * _HARMONICS)])
     return term, state._replace(appearance=appearance), misfit

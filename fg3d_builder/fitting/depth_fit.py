@@ -275,17 +275,11 @@ def _fit_appearance(
             normals,
             config.appearance_misfit,
         )
-        if found is None:
+        if found is None or found[2].trust(config.appearance_misfit) < MIN_TRUST:
             break
         colours, state, misfit = found
-        believed = misfit.trust(config.appearance_misfit)
-        if believed < MIN_TRUST:
-            break
-        trust = believed
-        looser = problem._replace(
-            sigma_px=problem.sigma_px * (1.0 + 2.0 * trust),
-            contour_sigma_px=problem.contour_sigma_px * (1.0 + 2.0 * trust),
-        )
+        trust = misfit.trust(config.appearance_misfit)
+        looser = problem.loosened(1.0 + 2.0 * trust)
         seen = np.flatnonzero(visible[sample.vertices])
         rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
         sigma_mm = config.depth_sigma_mm / (1.0 + trust)
@@ -301,8 +295,7 @@ def _fit_appearance(
             plane = _associate(surface, rows, normals_obj, state, icp, sigma_mm)
             return [*looser.terms(state, icp.kernel), plane, colours]
 
-        part = minimise(state, terms, freedom, iterations)
-        solution = _continued(solution, part)
+        solution = _continued(solution, minimise(state, terms, freedom, iterations))
     return solution, trust
 
 

@@ -111,6 +111,12 @@ class LandmarkProblem(NamedTuple):
             )
         return terms
 
+    def loosened(self, factor: float) -> LandmarkProblem:
+        """Return the same landmarks with larger standard deviations."""
+        return self._replace(
+            sigma_px=factor * self.sigma_px, contour_sigma_px=factor * self.contour_sigma_px
+        )
+
     @property
     def contour_share(self) -> float:
         """Weight of a contour point: together they count as the detected jaw points do."""
