@@ -50,7 +50,6 @@ beyond it."""
 _PLAIN_SHARE = 1.0
 _BLUR_PX = 0.5
 _HARMONICS = 9
-_LIGHT_SD = 0.5
 _MIN_MISFIT = 0.04
 _MIN_SHADING = 0.02
 _DARK, _BRIGHT = 3, 253
@@ -303,9 +302,8 @@ def _deviation(values: Array) -> float:
 class AppearanceTerm(NamedTuple):
     """Sampled vertices have the colour that light and albedo give them.
 
-    Light and albedo are unknowns too: `FaceState.appearance` holds the (b,) albedo
-    coefficients and then the (27,) changes of the light against `light`, in units of its own
-    strength, so that all are about standard normal.
+    The albedo is unknown too: `FaceState.appearance` holds its (b,) coefficients. The light
+    is not: all of the face decides it, and no small motion changes that.
 
     Attributes
     ----------
@@ -313,9 +311,8 @@ class AppearanceTerm(NamedTuple):
         Of m vertices.
     image : FaceImage
     intrinsics : (3, 3) float64
-    basis : (m, 9) float64
-        `harmonics` of the normals; they are not turned with the state.
-    light : (9, 3) float64
+    shading : (m, 3) float64
+        The light that falls on the vertices; they keep it as the state moves.
     unit : (m, 3) float64
         Colour difference that is one standard deviation.
     weight : (m,) float64
@@ -325,47 +322,29 @@ class AppearanceTerm(NamedTuple):
     sample: AppearanceSample
     image: FaceImage
     intrinsics: Array
-    basis: Array
-    light: Array
+    shading: Array
     unit: Array
     weight: Array
     kernel: Kernel
 
-    @property
-    def light_unit(self) -> Array:
-        """(3,) change of a light coefficient that is one standard deviation a priori."""
-        return np.asarray(_LIGHT_SD * np.maximum(self.light[0], 1e-3))
-
-    def look(self, state: FaceState) -> Look:
-        """Return what the state says of albedo and light."""
-        modes = self.sample.albedo_basis.shape[2]
-        change = state.appearance[modes:].reshape(_HARMONICS, 3)
-        return Look(state.appearance[:modes], self.light + change * self.light_unit)
-
     def residual(self, state: FaceState) -> Array:
         """Return (m, 3) differences in standard deviations."""
         px = px_from_cam(state.points_cam_mm(self.sample.rows), self.intrinsics)
-        look = self.look(state)
-        expected = look.shading(self.basis) * self.sample.albedo(look.beta)
+        expected = self.shading * self.sample.albedo(state.appearance)
         return np.asarray((sampled(self.image.colour, px) - expected) / self.unit)
 
     def jacobian(self, state: FaceState) -> Array:
-        """Return (m, 3, 7 + k + e + b + 27)."""
-        rows, look = self.sample.rows, self.look(state)
+        """Return (m, 3, 7 + k + e + b)."""
+        rows = self.sample.rows
         px = px_from_cam(state.points_cam_mm(rows), self.intrinsics)
         slope = np.stack([sampled(self.image.slope_x, px), sampled(self.image.slope_y, px)], axis=2)
         geometry = POSE_SIZE + rows.basis.shape[2]
-        modes = self.sample.albedo_basis.shape[2]
-        out = np.zeros((len(px), 3, geometry + modes + 3 * _HARMONICS))
+        modes = self.sample.albedo_basis
+        out = np.empty((len(px), 3, geometry + modes.shape[2]))
         out[:, :, :geometry] = (slope / self.unit[:, :, None]) @ pixel_jacobian(
             rows, self.intrinsics, state
         )
-        shading, albedo = look.shading(self.basis), self.sample.albedo(look.beta)
-        end = geometry + modes
-        out[:, :, geometry:end] = -(shading / self.unit)[:, :, None] * self.sample.albedo_basis
-        by_light = -(albedo / self.unit) * self.light_unit
-        for channel in range(3):
-            out[:, channel, end + channel :: 3] = by_light[:, channel, None] * self.basis
+        out[:, :, geometry:] = -(self.shading / self.unit)[:, :, None] * modes
         return out
 
 
@@ -414,15 +393,15 @@ def appearance_term(
         return None
     colour, basis = sampled(image.colour, px), harmonics(normals[sample.vertices])
     look = fit_look(colour, sample, basis, usable)
-    unit = look.shading(basis) * np.median(sample.albedo(look.beta), axis=0)
-    apart = (colour - look.shading(basis) * sample.albedo(look.beta)) / unit
+    shading, albedo = look.shading(basis), sample.albedo(look.beta)
+    unit = shading * np.median(albedo, axis=0)
+    apart = (colour - shading * albedo) / unit
     misfit = Misfit.of(apart.mean(axis=1), sample.reliable, usable > 0)
     weight = sample.share_mm2 * usable
     weight *= INDEPENDENT_SAMPLES / weight.sum() * misfit.trust(trust_limit)
     unit *= misfit.sigma(sample.reliable)[:, None]
-    term = AppearanceTerm(sample, image, intrinsics, basis, look.light, unit, weight, KERNEL)
-    appearance = np.concatenate([look.beta, np.zeros(3 * _HARMONICS)])
-    return term, state._replace(appearance=appearance), misfit
+    term = AppearanceTerm(sample, image, intrinsics, shading, unit, weight, KERNEL)
+    return term, state._replace(appearance=look.beta), misfit
 
 
 def settled_landmarks(

@@ -154,13 +154,12 @@ def fit_capture(
         freedom,
         config.iterations,
     )
-    vertices = sample_vertices(model, SAMPLES)
-    sample = DepthSample(vertex_rows(model, vertices), vertices)
+    sample = _depth_sample(model, model.reliable)
     solution = _fit_surface(model, surface, problem, sample, part_one, freedom, config)
     trust = 0.0
     if config.use_appearance and len(model.albedo_sd):
         solution, trust = _fit_appearance(
-            model, capture.rgb, surface, problem, sample, solution, freedom, config
+            model, capture.rgb, surface, problem, solution, freedom, config
         )
     error = depth_error_mm(model, surface, solution.state)
     return coarse_fit(model, problem, solution, float(np.median(error)), trust)
@@ -177,17 +176,22 @@ def depth_error_mm(model: FaceModel, surface: DepthSurface, state: FaceState) ->
     return np.asarray(np.abs(np.einsum("md,md->m", normal[ok], points[ok] - target[ok])))
 
 
-def sample_vertices(model: FaceModel, count: int) -> Array:
-    """Choose at most `count` reliable vertices, evenly over the area of the mean shape.
+def _depth_sample(model: FaceModel, allowed: Array) -> DepthSample:
+    vertices = sample_vertices(model, allowed, SAMPLES)
+    return DepthSample(vertex_rows(model, vertices), vertices)
+
+
+def sample_vertices(model: FaceModel, allowed: Array, count: int) -> Array:
+    """Choose at most `count` of the `allowed` (n,) vertices, evenly over the mean's area.
 
     Systematic sampling along the vertex order: deterministic, and each vertex is drawn in
     proportion to its area, so that finely meshed eyes and lips do not outweigh the cheeks.
     """
-    if not model.reliable.any():
+    if not allowed.any():
         raise ValueError(f"face model '{model.name}' has no reliable region to fit depth to")
     third = np.linalg.norm(triangle_normals(model.mean, model.triangles), axis=1) / 6.0
     area = np.bincount(model.triangles.ravel(), np.repeat(third, 3), model.vertex_count)
-    area[~model.reliable] = 0.0
+    area[~allowed] = 0.0
     ends = np.cumsum(area)
     drawn = np.searchsorted(ends, (np.arange(count) + 0.5) / count * ends[-1])
     return np.unique(drawn)
@@ -248,7 +252,6 @@ def _fit_appearance(
     rgb: Array,
     surface: DepthSurface,
     problem: LandmarkProblem,
-    sample: DepthSample,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
@@ -257,7 +260,7 @@ def _fit_appearance(
 
     As far as they are, they say where things lie along the surface. Then the depth may hold
     the model closer without dragging it sideways, and the landmarks, which err together,
-    need to say less.
+    need to say less. Where hairline and neck look like the model's, their depth counts too.
     """
     image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
     icp = ROUNDS[-1]
@@ -280,6 +283,8 @@ def _fit_appearance(
         colours, state, misfit = found
         trust = misfit.trust(config.appearance_misfit)
         looser = problem.loosened(1.0 + 2.0 * trust)
+        known = model.reliable | (misfit.other < config.appearance_misfit)
+        sample = _depth_sample(model, known)
         seen = np.flatnonzero(visible[sample.vertices])
         rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
         sigma_mm = config.depth_sigma_mm / (1.0 + trust)

@@ -1,7 +1,7 @@
 """Maximum a posteriori fit of pose and 3DMM coefficients by robust Levenberg-Marquardt.
 
 The unknowns are a pose (Eq. 2), the standardised coefficients ``z = alpha / sd`` of Eq. 1 with
-prior ``N(0, 1)``, and ``y``, what a fit to the image must know of albedo and light, likewise
+prior ``N(0, 1)``, and ``y``, the albedo coefficients of a fit to the image, likewise
 standardised. The energy is
 
     E = 1/2 |z|^2 + 1/2 |y|^2 + 1/2 sum_terms sum_i w_i rho(|r_i|^2)
