@@ -11,6 +11,7 @@ import numpy as np
 import open3d as o3d
 
 from benchmarks.failures import FAILURES, Scene
+from fg3d_builder.alignment import align_robust
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.config import (
@@ -23,7 +24,6 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.fitting.alignment import align_robust
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.edges import MEDIAPIPE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run accuracy, comparisons and quality on what data there is, then timings of the stages."""
+    """Run accuracy, comparisons and quality on what data there is, then what takes how long."""
     data = Path("../shared/data")
     accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
     registration = [sys.executable, "-m", "benchmarks.registration"]
@@ -20,7 +20,9 @@ def main() -> None:
         print(f"no real data at {data}: synthetic faces only")
         accuracy += ["--only", "synthetic"]
         registration += ["--only", "synthetic"]
-    for command in [*commands, [sys.executable, "-m", "benchmarks.timings"]]:
+    timed = ("rasterizer", "rasterizer_batch", "timings")
+    speed = [[sys.executable, "-m", f"benchmarks.{name}"] for name in timed]
+    for command in [*commands, *speed]:
         subprocess.run(command, check=True)
 
 

@@ -205,7 +205,7 @@ class TextureConfig:
 
     vertices: int = 1500
     min_vertices: int = 300
-    effective_samples: float = 200.0
+    effective_samples: float = 100.0
     color_sigma: float = 0.1
     exposure_sigma: float = 0.35
     white_balance_sigma: float = 0.1
@@ -235,7 +235,8 @@ class FullViewConfig:
     depth_iterations, depth_tolerance_mm: of Eq. 12's iterated least squares.
     step_mm, max_slope, reach_mm: bounds of how far the background lies behind the face's
         outline: at once, per distance from it, and in all.
-    max_view_angle_deg: surface seen more obliquely in the picture counts as unseen.
+    max_stretch: a face pixel that is drawn out further than by this factor, against the
+        picture as captured, counts as unseen.
     hidden_mm, missed_mm: a depth that is so much nearer than the face belongs to something
         before it, so much farther to something behind it: the pixel does not show the face.
     """
@@ -248,7 +249,7 @@ class FullViewConfig:
     anchor_spacing: float = 0.025
     anchor_bands: tuple[float, float, float] = (0.2, 0.5, 1.0)
     margin: float = 1.2
-    smoothness: float = 0.1
+    smoothness: float = 0.2
     data_knee_mm: float = 5.0
     smooth_knee_mm: float = 40.0
     depth_iterations: int = 12
@@ -256,9 +257,25 @@ class FullViewConfig:
     step_mm: float = 40.0
     max_slope: float = 1.2
     reach_mm: float = 120.0
-    max_view_angle_deg: float = 75.0
+    max_stretch: float = 4.0
     hidden_mm: float = 25.0
     missed_mm: float = 20.0
+
+
+@dataclass(frozen=True)
+class TransformConfig:
+    """Shape transformation of training captures (Sec. 6.3).
+
+    shapes_per_capture: new shapes under each photo; 0 makes none. Needs four other subjects in
+        the training split.
+    max_deviation_sd: no part of a new face needs a larger identity coefficient of the 3DMM, in
+        standard deviations, unless the capture's own face does.
+    salt: other donors are drawn for another salt.
+    """
+
+    shapes_per_capture: int = 4
+    max_deviation_sd: float = 3.5
+    salt: str = "fg3d"
 
 
 @dataclass(frozen=True)
@@ -297,6 +314,9 @@ class BuildConfig:
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+    fullview: FullViewConfig = field(default_factory=FullViewConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
     review: ReviewConfig = field(default_factory=ReviewConfig)
     shards: ShardConfig = field(default_factory=ShardConfig)
     chunk_size: int = 4

@@ -19,6 +19,7 @@ from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_camera
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, visible_vertices
+from fg3d_builder.rendering.shading import linear_from_srgb
 
 FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 
@@ -28,12 +29,16 @@ DEPTH_JUMP = 0.02
 EDGE_SIGMA_PX = 0.6
 """Blur of a camera's pixel across an edge."""
 
-SUSPICION = 8.0
-"""Beside the outline, colours that are not the skin's are the background's: there the trust in
-a pixel is raised to this power more. Where the picture looks straight at the face, it is
-believed whatever its colour: glasses and beards stay."""
+ALIKE, FOREIGN = 0.25, 0.7
+"""Where the picture saw the face obliquely, a registration that is a pixel or two off shows
+what lies behind: there a pixel is doubted when its colours and the texture's differ by more
+than the first of these, in natural logarithms, and not believed from the second on. Where it
+looked straight at the face it is believed whatever its colour: glasses and beards stay."""
 
-LEAST_SIGHT, LEAST_TRUST = 0.05, 0.02
+DRAWN_OUT = 0.5
+"""Stretch, beyond 1, at which that doubt is full: what is not drawn out does no harm."""
+
+DARK, LEAST_TRUST = 0.02, 0.02
 
 SOFT_SIGMA = 1.5 / 256
 """Blur of the border between image and painting, as a part of the view's side."""
@@ -72,6 +77,7 @@ def full_view(
     crop_margin: float,
     size: int,
     seed_of: Callable[[str], int],
+    mesh: ImageMesh | None = None,
 ) -> Iterator[View]:
     """Make the turned views of a capture, one after the other, in the schedule's order.
 
@@ -92,6 +98,8 @@ def full_view(
         Side of the crops in pixels.
     seed_of : callable
         From a view's name to the seed of its sample.
+    mesh : ImageMesh, optional
+        Of the capture, where there is one already (a transformed capture's, Sec. 6.3).
 
     Raises
     ------
@@ -100,7 +108,9 @@ def full_view(
     ConfigError
         Unknown `config.method`.
     """
-    source = Source.of(capture, view_mesh(model, capture, registration, config), config)
+    if mesh is None:
+        mesh = view_mesh(model, capture, registration, config)
+    source = Source.of(capture, mesh, config)
     for turn in schedule(registration.pose, config):
         turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
         camera = view_camera(
@@ -144,14 +154,17 @@ def turned_view(
 
 def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:
     """Return the view with its unseen face pixels painted by Poisson editing, uint8."""
-    vertex = np.column_stack([texture.completed_linear, texture.sight, texture.trust])
+    vertex = np.column_stack([texture.completed_linear, texture.sight])
     values = interpolate(
         rendered.fragments, mesh.face_triangles, vertex.astype(np.float32), dtype=np.float32
     )
-    guide, sight, trust = values[..., :3], values[..., 3], values[..., 4]
-    # Part of what is in sight that has the colours of this skin.
-    skin = np.where(sight > LEAST_SIGHT, trust / np.maximum(sight, LEAST_SIGHT), 1.0)
-    seen = rendered.trust ** (1.0 + SUSPICION * (1.0 - np.clip(skin, 0.0, 1.0)))
+    guide, sight = values[..., :3], np.clip(values[..., 3], 0.0, 1.0)
+    image = linear_from_srgb(rendered.rgb)
+    apart = np.abs(np.log((image + DARK) / (np.maximum(guide, 0.0) + DARK))).max(axis=-1)
+    odd = np.clip((apart - ALIKE) / (FOREIGN - ALIKE), 0.0, 1.0)
+    drawn_out = np.clip((rendered.stretch - 1.0) / DRAWN_OUT, 0.0, 1.0)
+    outer = np.clip(2.0 * (1.0 - rendered.inner), 0.0, 1.0)
+    seen = rendered.trust * (1.0 - odd * drawn_out * outer * (1.0 - sight))
     doubt = np.where(rendered.face, 1.0 - seen, 0.0).astype(np.float32)
     soft = cv2.GaussianBlur(doubt, (0, 0), SOFT_SIGMA * doubt.shape[0])
     unknown = rendered.face & (seen < LEAST_TRUST)

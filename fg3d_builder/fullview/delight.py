@@ -12,7 +12,7 @@ _REACH_PASSES = 60
 """Steps of diffusion over the mesh: colours are carried some eight edges far."""
 _FAR_WEIGHT = 0.02
 """Weight of the face's overall gain against what diffusion brings from the image."""
-_MARGIN_PASSES = 2
+_MARGIN_PASSES, _CREASE_PASSES = 2, 2
 
 
 def delit_albedo(
@@ -61,10 +61,10 @@ def softened(trust: Array, triangles: Array) -> Array:
     """Return (n,) weights that rise smoothly from 0, and only inside of where `trust` is.
 
     A margin of two edges is worn off first: what lies beside the untrusted is in doubt too.
+    Not so beside a crease of a vertex or two, as between the lids: eyes would wear off whole.
     """
-    worn = trust
-    for _ in range(_MARGIN_PASSES):
-        worn = _least_of_neighbours(worn, triangles)
+    closed = _nearby(trust, triangles, _CREASE_PASSES, largest=True)
+    worn = _nearby(closed, triangles, _CREASE_PASSES + _MARGIN_PASSES, largest=False)
     return np.minimum(diffused(worn[:, None], triangles, _MARGIN_PASSES)[:, 0], trust)
 
 
@@ -106,12 +106,17 @@ def _diffused(values, triangles, passes):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _least_of_neighbours(values, triangles):  # type: ignore[no-untyped-def]
-    out = values.copy()
-    for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        least = min(values[a], values[b], values[c])
-        out[a] = min(out[a], least)
-        out[b] = min(out[b], least)
-        out[c] = min(out[c], least)
-    return out
+def _nearby(values, triangles, passes, largest):  # type: ignore[no-untyped-def]
+    """Largest or least value within so many edges of each vertex."""
+    sign = 1.0 if largest else -1.0
+    current = sign * values.astype(np.float64)
+    for _ in range(passes):
+        out = current.copy()
+        for t in range(len(triangles)):
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            most = max(current[a], current[b], current[c])
+            out[a] = max(out[a], most)
+            out[b] = max(out[b], most)
+            out[c] = max(out[c], most)
+        current = out
+    return sign * current

@@ -33,6 +33,10 @@ MAX_STEP_SHARE = 0.02
 a discontinuity."""
 
 
+STRIDE_SPACING = 8.0
+"""Pixels between anchors that are looked at."""
+
+
 class Completion(NamedTuple):
     """Solution of Eq. 12.
 
@@ -122,6 +126,17 @@ def reliable_depth(depth_mm: Array, radius_px: float) -> Array:
     return np.where(flat, depth, np.float32(np.nan))
 
 
+def depth_of_anchors(depth_mm: Array, points_px: Array, spacing_px: float) -> Array:
+    """Return ``Depth`` of Eq. 12 at anchors (k,), NaN where ``Mask`` is 0.
+
+    Of large images only every so many rows and columns are looked at: what is found for an
+    anchor within half the spacing needs no more.
+    """
+    stride = max(1, int(spacing_px / STRIDE_SPACING))
+    thin = np.ascontiguousarray(depth_mm[::stride, ::stride])
+    return depth_at(reliable_depth(thin, 0.5 * spacing_px / stride), points_px / stride)
+
+
 def depth_at(depth_mm: Array, points_px: Array) -> Array:
     """Return (k,) depths of the nearest pixels; NaN outside of the image."""
     height, width = depth_mm.shape
@@ -168,8 +183,10 @@ def _weighted_solution(
     number = np.where(free, np.cumsum(free) - 1, -1)
     count = int(free.sum())
     one, other = number[edges[:, 0]], number[edges[:, 1]]
-    right = np.bincount(number[data], data_weight * target, count)
-    diagonal = np.bincount(number[data], data_weight, count)
+    right, diagonal = np.zeros(count), np.zeros(count)
+    # Without any entry `bincount` counts in integers, hence the sums.
+    right += np.bincount(number[data], data_weight * target, count)
+    diagonal += np.bincount(number[data], data_weight, count)
     for mine, theirs in ((one, edges[:, 1]), (other, edges[:, 0])):
         has = mine >= 0
         diagonal += np.bincount(mine[has], edge_weight[has], count)

@@ -18,8 +18,7 @@ from fg3d_builder.fullview.anchors import place_anchors
 from fg3d_builder.fullview.depth_completion import (
     brought_near,
     complete_depth,
-    depth_at,
-    reliable_depth,
+    depth_of_anchors,
 )
 from fg3d_builder.fullview.outline import face_outline
 from fg3d_builder.fullview.triangulation import constrained_delaunay, split_by_edges
@@ -140,7 +139,7 @@ def image_mesh(
     measured = np.full(len(flat.points_px), np.nan)
     anchors = slice(flat.first_anchor, None)
     measured[anchors] = brought_near(
-        depth_at(reliable_depth(capture.depth_mm, 0.5 * flat.spacing_px), flat.points_px[anchors]),
+        depth_of_anchors(capture.depth_mm, flat.points_px[anchors], flat.spacing_px),
         flat.points_px[anchors],
         flat.points_px[flat.outline],
         flat.depth_mm[flat.outline],
@@ -169,7 +168,8 @@ def flat_mesh(
     """
     vertices = registration.vertices_cam_mm
     outline = face_outline(vertices, model.triangles, capture.intrinsics)
-    anchors = place_anchors(outline, *capture.rgb.shape[:2], config)
+    height, width = capture.rgb.shape[:2]
+    anchors = place_anchors(outline, height, width, config)
     crossing = outline.vertex < 0
     n, c = len(vertices), int(crossing.sum())
     corner = outline.vertex.copy()

@@ -37,7 +37,8 @@ _SPECULAR_SIGMA, _SHININESS_SIGMA = 0.5, 0.3
 _MOST_SPECULAR, _SHININESS_RANGE = 0.4, (5.0, 60.0)
 """A wider lobe than that is no gloss any more, but a second diffuse light."""
 _AMBIENT_FLOOR, _DIRECTIONAL_FLOOR = 0.05, 0.02
-_DIRECTIONS = 200
+"""Of what one even light would have: from zero no logarithm finds its way back."""
+_DIRECTIONS, _LEAST_LIT, _FAINT = 200, 0.1, 1e-3
 _MIN_DAMPING, _MAX_DAMPING = 1e-6, 1e6
 
 
@@ -135,22 +136,26 @@ def fit_light(
 def start_light(samples: ColorSamples, config: TextureConfig) -> LightState:
     """Best of many directions for the mean albedo; ambient and directional light in each.
 
-    One least-squares problem in two unknowns per direction and channel, with the priors'
-    typical light as a faint regulariser; the direction with the least squares left wins.
+    One least-squares problem in two unknowns per direction and channel, faintly drawn to an
+    even share of both lights; the direction with the least squares left wins. Directions that
+    light nothing in sight explain nothing.
     """
     directions = sphere_directions(_DIRECTIONS)
     lit = np.maximum(samples.normal @ directions.T, 0.0)
+    useful = lit.mean(axis=0) > _LEAST_LIT
+    directions, lit = directions[useful], lit[:, useful]
     weight = samples.weight / samples.sigma**2
     t, color = samples.albedo_mean, samples.color
-    faint = 0.01 * (weight * t * t).sum(axis=0)
-    m_aa = (weight * t * t).sum(axis=0) + faint
-    m_ad = lit.T @ (weight * t * t)
-    m_dd = (lit**2).T @ (weight * t * t) + faint
-    b_a = (weight * t * color).sum(axis=0) + faint * AMBIENT
-    b_d = lit.T @ (weight * t * color) + faint * DIRECTIONAL
-    det = m_aa * m_dd - m_ad**2
-    ambient = np.maximum((m_dd * b_a - m_ad * b_d) / det, _AMBIENT_FLOOR)
-    directional = np.maximum((b_d - m_ad * ambient) / m_dd, _DIRECTIONAL_FLOOR)
+    m_aa, b_a = (weight * t * t).sum(axis=0), (weight * t * color).sum(axis=0)
+    m_ad, b_d = lit.T @ (weight * t * t), lit.T @ (weight * t * color)
+    m_dd = (lit**2).T @ (weight * t * t)
+    faint, level = _FAINT * m_aa, b_a / m_aa
+    half = faint * AMBIENT / (AMBIENT + DIRECTIONAL) * level
+    det = (m_aa + faint) * (m_dd + faint) - m_ad**2
+    ambient = ((m_dd + faint) * (b_a + half) - m_ad * (b_d + half)) / det
+    ambient = np.maximum(ambient, _AMBIENT_FLOOR * level)
+    directional = (b_d + half - m_ad * ambient) / (m_dd + faint)
+    directional = np.maximum(directional, _DIRECTIONAL_FLOOR * level)
     left = m_aa * ambient**2 + 2 * m_ad * ambient * directional + m_dd * directional**2
     left -= 2 * (ambient * b_a + directional * b_d)
     best = int(left.sum(axis=1).argmin())
@@ -277,7 +282,9 @@ def _descend(
     for _ in range(config.iterations):
         moved, trial = state, None
         while damping < _MAX_DAMPING:
-            step = _solved(hessian + damping * np.diag(np.diag(hessian)), -gradient)
+            # The one holds back what is known only jointly, the other what is not known at all.
+            held = damping * (np.diag(np.diag(hessian)) + np.eye(len(gradient)))
+            step = _solved(hessian + held, -gradient)
             moved = state.moved(step)
             trial = _normal_equations(samples, config, moved, cutoff)
             if trial[0] <= energy:

@@ -175,9 +175,9 @@ def _walk_outside(points, depth, segments, incident, first, start):  # type: ign
         a0, a1 = segments[chosen]
         for s in range(len(segments)):
             b0, b1 = segments[s]
-            if s == chosen or s == skip_a or s == skip_b:
+            if s in (chosen, skip_a, skip_b):
                 continue
-            if b0 == a0 or b0 == a1 or b1 == a0 or b1 == a1:
+            if b0 in (a0, a1) or b1 in (a0, a1):
                 continue
             t = _crossing(here_x, here_y, dx, dy, points[b0], points[b1])
             if t < nearest:

@@ -79,9 +79,11 @@ def membrane(
     """
     unknown = _held(unknown, border)
     solution = np.zeros(known.shape)
-    grid = _multigrid(unknown, border, screen)
+    first, neighbour, link, diagonal, parent = _multigrid(unknown, border, screen)
     pull = _border_pull(np.ascontiguousarray(known, dtype=np.float64), unknown, border)
-    solution[unknown] = _conjugate_gradients(*grid, pull, tolerance, _MOST_ITERATIONS)
+    solution[unknown] = _conjugate_gradients(
+        first, neighbour, link, diagonal, parent, pull, tolerance, _MOST_ITERATIONS
+    )
     return solution
 
 

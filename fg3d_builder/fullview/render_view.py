@@ -33,11 +33,28 @@ SHADOW_SIZE_PX = 512
 MIXING = 0.008
 """Part of the face's size over which a picture mixes it with what lies before or behind."""
 
+RIM = 0.012
+"""Part of the face's size next to its borders where hair, or a registration that is a pixel or
+two off, may show; colours from there are doubted where they are drawn out."""
+
+INNER = 0.08
+"""Part of the face's size over which the inside of the face begins behind its outline."""
+
 LEAST_PATCH_PX = 9
 """Fewer connected pixels at a wrong depth are noise."""
 
-TRUST_RANGE_DEG = 20.0
-"""Below the largest angle, over which trust in a pixel grows from none to full."""
+BORDER_SHARE = 0.02
+"""A part of the face that is so much behind its neighbour, of its depth, is behind its border."""
+
+TRUSTED_SHARE = 2.2
+"""Pixels stretched by this factor less than the largest stretch are trusted fully."""
+
+DRAWN_FROM, DRAWN_TO = 1.4, 2.6
+"""Stretch from and to which it matters more and more how the picture saw a point: obliquely,
+or near a border of the face, its colour may be another surface's, and is drawn out."""
+
+GRAZING = 0.05
+"""Cosine of the angle below which the picture's own pixel mixes the face with what is behind."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +73,13 @@ class Source:
     shown : (h, w) float32
         In [0, 1]: 0 where the camera measured something else than the face, or within a
         pixel or two of such a place, where colours mix.
+    rim : (h, w) float32
+        In [0, 1]: 0 at the borders of what is seen of the face, where it ends or one part of
+        it stands before another, 1 at some distance from them.
+    inner : (h, w) float32
+        Distance from the outline alone, as a part of `INNER` of the face's size, at most 1.
     first_intrinsics : (3, 3) float64
-        Of these two images: the picture's, or coarser where the face is large.
+        Of these images: the picture's, or coarser where the face is large.
     """
 
     mesh: ImageMesh
@@ -65,6 +87,8 @@ class Source:
     normals_cam: Array
     first_mm: Array
     shown: Array
+    rim: Array
+    inner: Array
     first_intrinsics: Array
 
     @classmethod
@@ -84,6 +108,8 @@ class Source:
             normals_cam=vertex_normals(vertices, mesh.face_triangles),
             first_mm=farthest,
             shown=_shown(capture.depth_mm, first, factor, MIXING * extent * factor, config),
+            rim=_rim(first, RIM * extent * factor),
+            inner=_inner(first, INNER * extent * factor),
             first_intrinsics=camera,
         )
 
@@ -98,10 +124,13 @@ class RenderedView:
     face : (S, S) bool
         The face model's surface, seen from its front.
     face_unseen : (S, S) bool
-        Face pixels that the picture does not show: turned away from the camera or nearly so,
-        behind another part of the face, or not what the camera measured there.
+        Face pixels that the picture does not show: turned away from the camera, seen so
+        obliquely that they are stretched too far, behind another part of the face, or not
+        what the camera measured there.
     trust : (S, S) float32
-        Of face pixels, in [0, 1]: 0 where unseen, 1 where the picture looks straight enough.
+        Of face pixels, in [0, 1]: 0 where unseen, 1 where hardly stretched.
+    inner : (S, S) float32
+        Of face pixels, in [0, 1]: 0 at the face's outline in the picture, 1 well inside.
     stretch : (S, S) float32
         Pixels of the view that share one pixel of the picture, in the direction in which they
         are most; times the scale between both, so that 1 is what the unturned crop has.
@@ -121,6 +150,7 @@ class RenderedView:
     face: Array
     face_unseen: Array
     trust: Array
+    inner: Array
     stretch: Array
     beyond: Array
     covered: Array
@@ -140,21 +170,38 @@ def _shown(
     )
     depth = depth_mm[np.ix_(row, column)]
     with np.errstate(invalid="ignore"):
-        other = (depth < first_mm - config.hidden_mm) | (depth > first_mm + config.missed_mm)
-    other = _without_specks(other.astype(np.uint8))
+        wrong = (depth < first_mm - config.hidden_mm) | (depth > first_mm + config.missed_mm)
+    other = _without_specks(wrong)
     radius = max(1, round(radius_px))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    wide = cv2.dilate(other, disc).astype(np.float32)
-    doubt = np.maximum(cv2.GaussianBlur(wide, (0, 0), 0.7 * radius), cv2.dilate(other, disc))
+    wide = np.asarray(cv2.dilate(other, disc), dtype=np.float32)
+    doubt = np.maximum(cv2.GaussianBlur(wide, (0, 0), 0.7 * radius), wide)
     return np.asarray(1.0 - doubt, dtype=np.float32)
 
 
+def _rim(first_mm: Array, width_px: float) -> Array:
+    """Grow from 0 to 1 within the given distance from the face's borders; see `Source`."""
+    border = np.isnan(first_mm)
+    for axis in (0, 1):
+        depth, mark = np.moveaxis(first_mm, axis, 0), np.moveaxis(border, axis, 0)
+        with np.errstate(invalid="ignore"):
+            mark[1:] |= depth[1:] - depth[:-1] > BORDER_SHARE * depth[1:]
+            mark[:-1] |= depth[:-1] - depth[1:] > BORDER_SHARE * depth[:-1]
+    away = cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.clip(away / max(width_px, 1.0) - 0.5, 0.0, 1.0).astype(np.float32)
+
+
+def _inner(first_mm: Array, width_px: float) -> Array:
+    away = cv2.distanceTransform(np.isfinite(first_mm).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.minimum(away / max(width_px, 1.0), 1.0).astype(np.float32)
+
+
 def _without_specks(mask: Array) -> Array:
-    """Leave out connected parts of a mask that are small: noise of a depth sensor."""
-    _, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    """Leave out small connected parts of a mask, noise of a depth sensor; uint8."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] >= LEAST_PATCH_PX
     large[0] = False
-    return large[label].astype(np.uint8)
+    return large.astype(np.uint8)[label]
 
 
 def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> RenderedView:
@@ -163,7 +210,8 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     vertices_view = camera.view_from_cam(mesh.vertices_cam_mm)
     face, triangle, barycentric = _layers(mesh, vertices_view, camera)
     covered = triangle >= 0
-    source_px, jacobian, depth, trust = _traced(
+    unit = float(camera.px_crop_from_px[0, 0])
+    source_px, jacobian, depth, trust, inner = _traced(
         triangle[covered],
         barycentric[covered],
         np.argwhere(covered),
@@ -177,10 +225,11 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         source.normals_cam,
         source.first_mm,
         source.shown,
+        source.rim,
+        source.inner,
         source.first_intrinsics,
-        np.cos(np.radians(config.max_view_angle_deg)),
-        np.cos(np.radians(config.max_view_angle_deg - TRUST_RANGE_DEG)),
-        OCCLUSION_MM,
+        unit,
+        config.max_stretch,
     )
     rgb = np.zeros((size, size, 3), np.uint8)
     rgb[covered] = source.picture.sample(source_px, jacobian)
@@ -188,12 +237,12 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     outside = (source_px < -0.5) | (source_px > [width - 0.5, height - 0.5])
     is_face = face.triangle >= 0
     full_trust = _image(covered, trust, 0.0)
-    unit = float(camera.px_crop_from_px[0, 0])
     return RenderedView(
         rgb=rgb,
         face=is_face,
         face_unseen=is_face & (full_trust <= 0),
         trust=np.where(is_face, full_trust, 0.0).astype(np.float32),
+        inner=np.where(is_face, _image(covered, inner, 0.0), 0.0).astype(np.float32),
         stretch=_image(covered, _stretch(jacobian) / unit, 0.0),
         beyond=_image(covered, outside.any(axis=1), 0.0) > 0,
         covered=covered,
@@ -250,15 +299,16 @@ def _traced(  # type: ignore[no-untyped-def]
     normals,
     first,
     shown,
+    rim,
+    inside,
     first_intrinsics,
-    cos_none,
-    cos_full,
-    occlusion,
+    unit,
+    max_stretch,
 ):
     """Take pixels back to the picture.
 
-    Returns the position there (k, 2), its derivatives (k, 2, 2), the depth in the view (k,)
-    and the trust (k,).
+    Returns the position there (k, 2), its derivatives (k, 2, 2), the depth in the view, the
+    trust, and the place between the face's outline and its inside, (k,) each.
 
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
@@ -267,7 +317,7 @@ def _traced(  # type: ignore[no-untyped-def]
     place = np.empty((count, 2))
     jacobian = np.empty((count, 2, 2))
     distance = np.empty(count)
-    trust = np.ones(count)
+    trust, inner = np.ones(count), np.ones(count)
     fx, fy = source_intrinsics[0, 0], source_intrinsics[1, 1]
     cx, cy = source_intrinsics[0, 2], source_intrinsics[1, 2]
     ray = np.ones(3)
@@ -307,13 +357,23 @@ def _traced(  # type: ignore[no-untyped-def]
         nz = wi * normals[i, 2] + wj * normals[j, 2] + wm * normals[m, 2]
         length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + z * z))
         facing = -(nx * x + ny * y + nz * z) / max(length, 1e-12)
-        trust[k] = min(1.0, max(0.0, (facing - cos_none) / (cos_full - cos_none)))
+        _, least = singular_values(
+            jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
+        )
+        stretch = 1.0 / max(least * unit, 1e-6)
+        # In terms of the inverse, which is the cosine for a surface that is turned to face us.
+        trust[k] = min(1.0, max(0.0, (max_stretch / stretch - 1.0) / (TRUSTED_SHARE - 1.0)))
+        if facing < GRAZING:
+            trust[k] = 0.0
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
         v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
-        if v < 0 or v >= first.shape[0] or u < 0 or u >= first.shape[1]:
+        pictured = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
+        if not pictured or z > first[v, u] + OCCLUSION_MM:
             trust[k] = 0.0
-        elif z > first[v, u] + occlusion:
-            trust[k] = 0.0
+            inner[k] = 0.0
         else:
-            trust[k] *= shown[v, u]
-    return place, jacobian, distance, trust
+            inner[k] = inside[v, u]
+            oblique = min(1.0, max(0.0, (max_stretch * facing - 1.0) / (TRUSTED_SHARE - 1.0)))
+            drawn_out = min(1.0, max(0.0, (stretch - DRAWN_FROM) / (DRAWN_TO - DRAWN_FROM)))
+            trust[k] *= shown[v, u] * (1.0 - drawn_out * (1.0 - min(rim[v, u], oblique)))
+    return place, jacobian, distance, trust, inner

@@ -26,14 +26,19 @@ from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong
 
 _SATURATED = 0.95
 """Linear value from which a camera's answer to light is no longer believed."""
-_NO_TRUST_COSINE, _FULL_TRUST_COSINE = 0.2, 0.45
+_TRUST_COSINES = (0.2, 0.45)
+_TRUST_COSINES_WITHOUT_DEPTH = (0.45, 0.7)
+"""Slant from which the image is believed not at all, and fully. Sensors lose depth along the
+outline of the head: there, without depth, the pixel may well be the background's."""
 _UNRELIABLE_WEIGHT = 0.3
 """Of hair line, eyes and neck, whose albedo the model knows but not where hair ends."""
 _PAINTED = ("rest", "cheeks")
 """Parts in which a colour that the model cannot explain is an occluder, and no feature."""
 _FOREIGN = 1.6
 """Mean misfit of a patch, in cut-offs of the robust fit, from which it is an occluder."""
-_DEEPEST_SHADOW = 0.5
+_HAIR_MM = 25.0
+"""Hair lies so far before the face at most; nearer to the camera are hands and things."""
+_SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
 _NORMAL_PASSES = 1
@@ -61,12 +66,16 @@ class TextureFit:
     completed_linear : (n, 3) float64
         `delit_albedo` in the fitted light, linear RGB, not clipped: the image's colours where
         it is trusted, their continuation elsewhere. The guide for painting turned views.
+    sight : (n,) float64
+        How far the image shows the face here, skin or the hair upon it: seen, not at a
+        grazing angle, at its depth. In [0, 1], smooth over the mesh but for creases.
     trust : (n,) float64
-        How far `delit_albedo` is the image's (1) or the model's (0), smooth over the mesh.
+        How far `delit_albedo` is the image's (1) or the model's (0), likewise: `sight`
+        without occluders of any kind.
     normals_cam : (n, 3) float64
         Unit normals that colours and albedo were computed with.
     used : (n,) bool
-        Vertices whose colour the fit was allowed to see and agrees with.
+        Vertices whose colours the fit may use, and agrees with.
     occluder : (n,) bool
         In sight by the registered shape, but the image shows something else there.
     residual_rms : float
@@ -82,6 +91,7 @@ class TextureFit:
     colors_linear: Array
     delit_albedo: Array
     completed_linear: Array
+    sight: Array
     trust: Array
     normals_cam: Array
     used: Array
@@ -96,7 +106,7 @@ class _Seen(NamedTuple):
 
     color : (n, 3) linear RGB; normals, view : (n, 3) unit vectors, camera frame.
     saturated : (n, 3) bool; trust : (n,) in [0, 1], by sight and angle alone.
-    misplaced : (n,) bool: the depth is not that of the registered surface.
+    has_depth : (n,) bool; behind_mm : (n,) of the depth behind the surface, 0 without depth.
     """
 
     color: Array
@@ -104,7 +114,8 @@ class _Seen(NamedTuple):
     view: Array
     saturated: Array
     trust: Array
-    misplaced: Array
+    has_depth: Array
+    behind_mm: Array
 
 
 def fit_texture(
@@ -115,7 +126,7 @@ def fit_texture(
     Parameters
     ----------
     model : FaceModel
-        May have no albedo basis; then light alone is fitted, with its mean albedo.
+        May have no albedo basis; then its mean albedo is tinted.
     capture : Capture
     registration : Registration
         Of that capture with that model.
@@ -127,7 +138,8 @@ def fit_texture(
         ``no_face_in_sight``: too few vertices are seen well enough.
     """
     seen = _seen(model, capture, registration, config)
-    weight = seen.trust * registration.confidence * ~seen.misplaced
+    misplaced = np.abs(seen.behind_mm) > config.max_depth_gap_mm
+    weight = seen.trust * registration.confidence * ~misplaced
     weight *= np.where(model.reliable, 1.0, _UNRELIABLE_WEIGHT)
     if (weight > 0).sum() < config.min_vertices:
         count = int((weight > 0).sum())
@@ -168,27 +180,29 @@ def _seen(
     pixels = px_from_cam(vertices, capture.intrinsics)
     height, width = capture.depth_mm.shape
     inside = np.all((pixels >= 0) & (pixels <= (width - 1, height - 1)), axis=1)
-    pixels = np.where(inside[:, None], pixels, 0.0)
-    color, saturated = _sampled(capture.rgb, pixels, inside)
+    pixels = np.clip(np.nan_to_num(pixels), 0, (width - 1, height - 1))
+    color, saturated = _sampled(capture.rgb, pixels)
     column, row = np.rint(pixels).astype(int).T
     depth = capture.depth_mm[row, column]
-    with np.errstate(invalid="ignore"):
-        misplaced = np.abs(depth - vertices[:, 2]) > config.max_depth_gap_mm
-    trust = np.clip((towards - _NO_TRUST_COSINE) / (_FULL_TRUST_COSINE - _NO_TRUST_COSINE), 0, 1)
-    return _Seen(
-        color, normals, view, saturated, trust * (registration.visible & inside), misplaced
+    has_depth = np.isfinite(depth)
+    behind_mm = np.where(has_depth, depth - vertices[:, 2], 0.0)
+    none, full = np.where(
+        has_depth,
+        np.array(_TRUST_COSINES)[:, None],
+        np.array(_TRUST_COSINES_WITHOUT_DEPTH)[:, None],
     )
+    trust = np.clip((towards - none) / (full - none), 0, 1) * (registration.visible & inside)
+    return _Seen(color, normals, view, saturated, trust, has_depth, behind_mm)
 
 
-def _sampled(rgb: Array, pixels: Array, inside: Array) -> tuple[Array, Array]:
+def _sampled(rgb: Array, pixels: Array) -> tuple[Array, Array]:
     """Linear colour (n, 3) of the image at (n, 2) pixels, and where a channel is saturated."""
-    low = np.floor(pixels[inside].min(axis=0)).astype(int) - 2 if inside.any() else np.zeros(2, int)
-    low = np.maximum(low, 0)
-    high = np.ceil(pixels[inside].max(axis=0)).astype(int) + 3 if inside.any() else low + 1
+    low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 2, 0)
+    high = np.ceil(pixels.max(axis=0)).astype(int) + 3
     box = linear_from_srgb(rgb[low[1] : high[1], low[0] : high[0]])
-    # Half a pixel of blur keeps a vertex from standing for a single noisy pixel.
+    # A little blur keeps a vertex from standing for a single noisy pixel.
     smooth = cv2.GaussianBlur(box, (0, 0), 0.7)
-    x, y = np.where(inside[:, None], pixels - low, 0.0).astype(np.float32).T
+    x, y = (pixels - low).astype(np.float32).T
     color = cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     brightest = cv2.dilate(box, np.ones((3, 3), np.uint8))
     most = cv2.remap(brightest, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
@@ -234,14 +248,19 @@ def _products(
 ) -> TextureFit:
     beta = state.z * model.albedo_sd
     tint, light = np.exp(state.log_tint), state.light
-    albedo = _reflectance(tint * model.albedo(beta))
+    albedo = _reflectance(model, beta, tint)
     shade, gloss = shading(seen.normals, seen.view, light)
     colors = albedo * shade + gloss
     residual = np.where(seen.saturated & (colors > _SATURATED), 0.0, seen.color - colors)
     odd = np.sqrt(((residual / sigma) ** 2).mean(axis=1))
     foreign = _foreign(model, seen.color, colors, sigma, seen.trust)
-    occluder = (seen.misplaced | foreign) & (seen.trust > 0)
+    misplaced = np.abs(seen.behind_mm) > config.max_depth_gap_mm
+    occluder = (misplaced | foreign) & (seen.trust > 0)
     used = (weight > 0) & (odd < SHARPENING[-1]) & ~occluder
+    # Where there is no depth to tell, colour must: hair line and neck end anywhere.
+    elsewhere = (seen.behind_mm > config.max_depth_gap_mm) | (seen.behind_mm < -_HAIR_MM)
+    elsewhere |= foreign & ~seen.has_depth
+    sight = softened(seen.trust * ~elsewhere, model.triangles)
     clear = seen.trust * ~occluder * ~seen.saturated.all(axis=1)
     trust = softened(clear, model.triangles)
     completed = delit_albedo(
@@ -255,6 +274,7 @@ def _products(
         colors_linear=colors,
         delit_albedo=completed,
         completed_linear=completed * shade + gloss,
+        sight=sight,
         trust=trust,
         normals_cam=seen.normals,
         used=used,
@@ -268,11 +288,11 @@ def _products(
 def _foreign(model: FaceModel, seen: Array, colors: Array, sigma: Array, trust: Array) -> Array:
     """(n,) bool: patches of plain skin whose colour is far from anything the model explains.
 
-    One odd vertex is a mole or a wrinkle; hair, a hand or a frame is odd over a patch. A
-    shadow is none of these: it darkens all channels alike.
+    One odd vertex is a mole or a wrinkle; hair, a hand or a frame is odd over a patch.
+    Shadows and highlights are none of these: they change all channels alike.
     """
-    shadow = (seen * colors).sum(axis=1) / np.maximum((colors**2).sum(axis=1), 1e-9)
-    residual = seen - np.clip(shadow, _DEEPEST_SHADOW, 1.0)[:, None] * colors
+    gain = (seen * colors).sum(axis=1) / np.maximum((colors**2).sum(axis=1), 1e-9)
+    residual = seen - np.clip(gain, _SHADOW, _HIGHLIGHT)[:, None] * colors
     odd = np.sqrt(((residual / sigma) ** 2).mean(axis=1)) / SHARPENING[-1]
     plain = np.isin(model.parts, [PARTS.index(name) for name in _PAINTED])
     weight = ((trust > 0) & plain).astype(np.float64)
@@ -281,7 +301,8 @@ def _foreign(model: FaceModel, seen: Array, colors: Array, sigma: Array, trust: 
     return np.asarray(plain & (votes[:, 0] > _FOREIGN * np.maximum(votes[:, 1], 1e-6)))
 
 
-def _reflectance(albedo: Array) -> Array:
-    """Albedo that a surface can have: where coefficients reach far, channels fall below zero."""
-    floor = _LEAST_CHROMA * np.maximum(albedo, 0.0).mean(axis=1, keepdims=True)
-    return np.clip(np.maximum(albedo, floor), 0.0, 1.0)
+def _reflectance(model: FaceModel, beta: Array, tint: Array) -> Array:
+    """Albedo that skin and hair can have: far-reaching coefficients drive channels below zero."""
+    albedo = model.albedo(beta)
+    floor = _LEAST_CHROMA * albedo.mean(axis=1, keepdims=True)
+    return np.clip(tint * np.maximum(albedo, floor), 0.0, 1.0)

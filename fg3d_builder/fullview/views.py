@@ -96,12 +96,12 @@ def schedule(pose: Pose, config: FullViewConfig) -> list[Turn]:
     config : FullViewConfig
     """
     _, yaw, _ = angles_from_rotation(pose.rotation)
+    low, high = min(-config.max_yaw_deg, yaw), max(config.max_yaw_deg, yaw)
     turns = []
     for sign in (1.0, -1.0):
         last_step, last = 0.0, 0.0
         for step in config.yaw_steps_deg:
-            target = np.clip(yaw + sign * step, -config.max_yaw_deg, config.max_yaw_deg)
-            bounded = sign * (float(target) - yaw)
+            bounded = sign * (float(np.clip(yaw + sign * step, low, high)) - yaw)
             # The bound may shorten a step, but not to a view that is nearly there already.
             if bounded - last >= 0.5 * (step - last_step):
                 turns.append(Turn(0.0, sign * step, 0.0, sign * bounded))

@@ -106,6 +106,11 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
 
+    @property
+    def model(self) -> FaceModel:
+        """The face model that shapes and coefficients belong to."""
+        return self._model
+
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
         for file in self._files.values():

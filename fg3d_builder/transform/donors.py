@@ -17,6 +17,10 @@ DONATED_PARTS = ("eyes", "nose", "mouth", "cheeks")
 face stays the capture's own."""
 
 
+ATTEMPTS = 4
+"""Draws for one shape; donors that fuse into no face give way to the next ones."""
+
+
 def draw_donors(
     subject_id: str, draw: str, candidates: Collection[str], attempt: int = 0
 ) -> dict[str, str]:

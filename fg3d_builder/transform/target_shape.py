@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fg3d_builder.alignment import align_similarity
 from fg3d_builder.facemodel.model import PARTS, FaceModel
-from fg3d_builder.fitting.alignment import align_similarity
-from fg3d_builder.records import Array, Registration
+from fg3d_builder.records import Array, DonorFace, Registration
 from fg3d_builder.rendering.geometry import triangle_normals, vertex_areas
 from fg3d_builder.transform.blending import PartBlender
 from fg3d_builder.transform.intersection import intersecting_pairs
@@ -78,13 +78,15 @@ class TargetShapes:
         self._lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
         self._outside = np.asarray(model.reliable[self._lips_and_lids].any(axis=1))
 
-    def make(self, host: Registration, donors: Mapping[str, Registration]) -> TargetShape | None:
+    def make(
+        self, host: Registration, donors: Mapping[str, Registration | DonorFace]
+    ) -> TargetShape | None:
         """Fuse the donors' parts into the host's face.
 
         Parameters
         ----------
         host : Registration
-        donors : mapping of part to Registration
+        donors : mapping of part to DonorFace or Registration
             See `fg3d_builder.transform.donors.DONATED_PARTS`.
 
         Returns
@@ -128,7 +130,9 @@ class TargetShapes:
         aligned = align_similarity(donor_mm[used], host_mm[used], weights[used])
         return aligned.cam_from_obj(donor_mm)
 
-    def _confidence(self, host: Registration, donors: Mapping[str, Registration]) -> Array:
+    def _confidence(
+        self, host: Registration, donors: Mapping[str, Registration | DonorFace]
+    ) -> Array:
         masks = self.blender.masks
         own = 1.0 - sum(masks[part] for part in donors)
         total = np.clip(own, 0.0, 1.0) * host.confidence
@@ -154,6 +158,6 @@ class TargetShapes:
         return int(self._outside[pairs].any(axis=1).sum())
 
 
-def neutral_shape(model: FaceModel, registration: Registration) -> Array:
+def neutral_shape(model: FaceModel, registration: Registration | DonorFace) -> Array:
     """Return the (n, 3) registered shape without its 3DMM expression; delta_S stays."""
     return np.asarray(registration.shape_obj_mm - model.exp_basis @ registration.alpha_exp)

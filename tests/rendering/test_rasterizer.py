@@ -39,7 +39,7 @@ def square_at(half_width: float, z: float) -> Array:
     return np.array([[-h, -h, z], [-h, h, z], [h, -h, z], [h, h, z]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(kinds_and_seeds, st.booleans(), st.sampled_from([np.int32, np.int64, np.uint16]))
 def test_equals_the_reference_to_the_bit(
     kind_and_seed: tuple[str, int], cull: bool, dtype: type
