@@ -183,7 +183,7 @@ class ReviewConfig:
         build's folder.
     """
 
-    min_quality: float = 0.3
+    min_quality: float = 0.2
     list: str = ""
 
 
