@@ -90,8 +90,11 @@ class ReconstructionLoss(nn.Module):
             mse = weighted_squared_error(predicted_mm, target_mm, confidence).mean()
             total = total + config.mse * mse
         if config.psd or config.vgd:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and config.psd > 0):
-                errors = plaster_errors(self.cameras, predicted_mm, target_mm, confidence)
+            differentiable = torch.is_grad_enabled() and config.psd > 0
+            with torch.set_grad_enabled(differentiable):
+                errors = plaster_errors(
+                    self.cameras, predicted_mm, target_mm, confidence, differentiable
+                )
             if config.psd:
                 psd = plaster_distance(errors).mean().float()
                 total = total + config.psd * psd

@@ -96,8 +96,13 @@ class PlasterViews(nn.Module):
         ):
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
 
-    def forward(self, shape_mm: Tensor, confidence: Tensor) -> PlasterPictures:
+    def forward(
+        self, shape_mm: Tensor, confidence: Tensor, differentiable: bool = True
+    ) -> PlasterPictures:
         """Picture shapes (B, n, 3) with confidence (B, n), V views each.
+
+        Where nobody needs gradients, the rasteriser's own coordinates do: in float32, and on its
+        grid.
 
         Done in float64: at the cameras' distance float32 is coarser than a hundredth mm.
         """
@@ -109,15 +114,16 @@ class PlasterViews(nn.Module):
         normals = vertex_normals(shape, self.triangles, sure)
         # Cameras look along +z, so what faces them has a normal with z < 0.
         shade = functional.relu(-torch.einsum("vj,bnj->bvn", self._rotation[:, 2], normals))
-        shown = rasterize_batch(
-            in_cameras.detach(), self.triangles, self._intrinsics, size, size
-        ).triangle
+        seen = rasterize_batch(in_cameras.detach(), self.triangles, self._intrinsics, size, size)
+        shown = seen.triangle
         mesh = torch.arange(batch, device=sure.device).repeat_interleave(views)[:, None, None]
         known = sure[mesh, shown.clamp(min=0)] | (shown < 0)
         triangle = shown.where(known, -1)
-        where = perspective_barycentric(
-            in_cameras, self.triangles, self._intrinsics, triangle, on_grid=self.on_grid
-        )
+        where = seen.barycentric.double()
+        if differentiable:
+            where = perspective_barycentric(
+                in_cameras, self.triangles, self._intrinsics, triangle, on_grid=self.on_grid
+            )
         spread = shade.flatten(0, 1)[..., None]
         picture = interpolate_batch(triangle, where, self.triangles, spread)
         return PlasterPictures(
@@ -160,15 +166,20 @@ class PlasterErrors(NamedTuple):
 
 
 def plaster_errors(
-    cameras: PlasterViews, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor
+    cameras: PlasterViews,
+    predicted_mm: Tensor,
+    target_mm: Tensor,
+    confidence: Tensor,
+    differentiable: bool = True,
 ) -> PlasterErrors:
     """Picture both shapes (B, n, 3), confidence (B, n), and subtract.
 
     Only `difference` and the predicted shade carry gradients, to `predicted_mm`.
     """
-    predicted = cameras(predicted_mm, confidence)
+    # Both by the same arithmetic: equal shapes must not differ.
+    predicted = cameras(predicted_mm, confidence, differentiable)
     with torch.no_grad():
-        target = cameras(target_mm, confidence)
+        target = cameras(target_mm, confidence, differentiable)
         weight = torch.minimum(
             cameras.confidence_picture(predicted, confidence),
             cameras.confidence_picture(target, confidence),

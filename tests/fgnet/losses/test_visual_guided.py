@@ -71,11 +71,12 @@ def test_weights_are_those_of_the_slow_reference(two: Pair) -> None:
     assert np.corrcoef(ours, slow)[0, 1] > 0.9995
 
 
-def test_weights_on_the_grid_equal_the_slow_reference(two: Pair) -> None:
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_weights_on_the_grid_equal_the_slow_reference(two: Pair, differentiable: bool) -> None:
     cameras = two.cameras
     cameras.on_grid = True
     try:
-        errors = plaster_errors(cameras, two.predicted, two.target, two.confidence)
+        errors = plaster_errors(cameras, two.predicted, two.target, two.confidence, differentiable)
         ours = visual_weights(errors, cameras.triangles, two.confidence)[0].numpy()
     finally:
         cameras.on_grid = False
