@@ -74,7 +74,7 @@ def face_outline(vertices_cam_mm: Array, triangles: Array, intrinsics: Array) ->
             best, most = found, area
     if best is None:
         raise CaptureError("no_outline", "the outline of the registered face does not close")
-    return _cleaned(*best)
+    return _cleaned(*_unpinched(*best))
 
 
 def polygon_area(points: Array) -> float:
@@ -139,6 +139,8 @@ def _walk_outside(points, depth, segments, incident, first, start):  # type: ign
     here_x, here_y = points[start]
     back_x, back_y = -1.0, 0.0
     vertex, on, across = start, -1, -1
+    # The segment walked on, and its end behind: rounding must not make the way back the best.
+    last, came = -1, -1
     while count < limit:
         node[count] = vertex
         place[count, 0], place[count, 1] = here_x, here_y
@@ -155,6 +157,8 @@ def _walk_outside(points, depth, segments, incident, first, start):  # type: ign
         if vertex >= 0:
             for k in range(first[vertex], first[vertex + 1]):
                 s = incident[k]
+                if s == last:
+                    continue
                 other = segments[s, 0] + segments[s, 1] - vertex
                 turn = _turn(back_x, back_y, points[other, 0] - here_x, points[other, 1] - here_y)
                 if turn < best:
@@ -163,6 +167,8 @@ def _walk_outside(points, depth, segments, incident, first, start):  # type: ign
             for s in (on, across):
                 for e in range(2):
                     other = segments[s, e]
+                    if s == on and other == came:
+                        continue
                     dx, dy = points[other, 0] - here_x, points[other, 1] - here_y
                     turn = _turn(back_x, back_y, dx, dy)
                     if turn < best:
@@ -185,6 +191,7 @@ def _walk_outside(points, depth, segments, incident, first, start):  # type: ign
             if t < nearest:
                 nearest, crossed = t, s
         back_x, back_y = -dx, -dy
+        last, came = chosen, a0 + a1 - target
         if crossed >= 0:
             here_x, here_y = here_x + nearest * dx, here_y + nearest * dy
             vertex, on, across = -1, chosen, crossed
@@ -223,6 +230,27 @@ def _depth_at(points, depth, segment, x, y):  # type: ignore[no-untyped-def]
     square = dx * dx + dy * dy
     t = ((x - a[0]) * dx + (y - a[1]) * dy) / square if square > 0 else 0.0
     return 1.0 / ((1.0 - t) / depth[segment[0]] + t / depth[segment[1]])
+
+
+def _unpinched(vertex: Array, points: Array, depth: Array) -> tuple[Array, Array, Array]:
+    """Cut off the smaller part wherever the outline comes back to a vertex.
+
+    Rough surfaces have triangles that hang on the rest by one vertex; a polygon that touches
+    itself there is no border for a triangulation.
+    """
+    keep = np.arange(len(vertex))
+    while True:
+        at: dict[int, int] = {}
+        for place, corner in enumerate(vertex[keep]):
+            if corner >= 0 and corner in at:
+                break
+            at[int(corner)] = place
+        else:
+            return vertex[keep], points[keep], depth[keep]
+        first = at[int(corner)]
+        loop = keep[first:place]
+        rest = np.concatenate([keep[:first], keep[place:]])
+        keep = loop if polygon_area(points[loop]) > polygon_area(points[rest]) else rest
 
 
 def _cleaned(vertex: Array, points: Array, depth: Array) -> Outline:

@@ -60,3 +60,23 @@ def test_a_face_that_looks_away_has_none() -> None:
         face_outline(turned, front, CAMERA)
     with pytest.raises(CaptureError, match="behind the camera"):
         face_outline(turned - [0.0, 0.0, 500.0], front, CAMERA)
+
+
+@pytest.mark.parametrize(
+    ("noise_mm", "seed"),
+    [(0.1, 12), (0.1, 94), (0.4, 5), (0.4, 56), (0.4, 112), (1.5, 22), (1.5, 60), (3.0, 10)],
+)
+def test_rough_surfaces_are_walked_around_once(noise_mm: float, seed: int) -> None:
+    """Crossings at flat angles turn nobody back; triangles that hang by a vertex are left out."""
+    rng = np.random.default_rng(seed)
+    model = toy_models.toy_model()
+    angles = rng.uniform([-25, -60, -20], [25, 60, 20])
+    shape = model.mean + noise_mm * rng.standard_normal(model.mean.shape)
+    vertices = shape @ rotation_from_angles(*angles).T + np.array([0.0, 0.0, 600.0])
+    camera = intrinsics_matrix(900.0, 900.0, 199.5, 199.5)
+    outline = face_outline(vertices, model.triangles, camera)
+    known = outline.vertex[outline.vertex >= 0]
+    assert len(np.unique(known)) == len(known)
+    seen = rasterize(vertices, model.triangles, camera, 400, 400).triangle >= 0
+    # The polygon also holds what the rough surface hides at its rim.
+    assert polygon_area(outline.points_px) == pytest.approx(seen.sum(), rel=0.02)
