@@ -123,11 +123,14 @@ class StiffnessLevel:
     stiffness: weight of the difference of neighbouring transforms or displacements.
     edge_weight: of the edge term E_edge (Eq. 9), against 1 for a closest-point pair.
     iterations: at most, within the level.
+    contour_weight: of a point of the contour term E_cont (Eq. 10), likewise; without effect
+        where the detector's jaw points do not follow the visible outline.
     """
 
     stiffness: float
     edge_weight: float
     iterations: int
+    contour_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,11 @@ class RegistrationConfig:
 
     method: str = "membrane"
     levels: tuple[StiffnessLevel, ...] = (
-        StiffnessLevel(50.0, 10.0, 1),
-        StiffnessLevel(20.0, 8.0, 1),
-        StiffnessLevel(8.0, 5.0, 2),
-        StiffnessLevel(3.0, 3.0, 2),
-        StiffnessLevel(0.8, 1.25, 4),
+        StiffnessLevel(50.0, 10.0, 1, 2.5),
+        StiffnessLevel(20.0, 8.0, 1, 2.0),
+        StiffnessLevel(8.0, 5.0, 2, 1.25),
+        StiffnessLevel(3.0, 3.0, 2, 0.75),
+        StiffnessLevel(0.8, 1.25, 4, 0.3),
     )
     max_distance_mm: float = 15.0
     max_normal_deg: float = 60.0

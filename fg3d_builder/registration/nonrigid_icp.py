@@ -1,9 +1,9 @@
-"""Optimal-step nonrigid ICP (Amberg et al. 2007) with the edge term of Eq. 9.
+"""Optimal-step nonrigid ICP (Amberg et al. 2007) with the terms of Eq. 9 and 10.
 
 The template starts where the coarse fit left it and is deformed as `RegistrationConfig.method`
 says: see `membrane` and, for the published affine maps, `deformation`. Levels run from stiff
-to soft; within a level, closest points, robust weights and the lifting of the 2D edge points
-are renewed before every solve. Departures from Amberg, and why:
+to soft; within a level, closest points, robust weights, the marched contour and the lifting of
+2D points are renewed before every solve. Departures from Amberg, and why:
 
 * Data weights are per surface area, so a stiffness means the same for every tessellation.
 * Where the camera sees nothing, stiffness does not fall below a floor: the unseen side
@@ -25,9 +25,11 @@ from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.records import Array, IterationRecord, Landmarks
+from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
 from fg3d_builder.registration.membrane import Membrane
+from fg3d_builder.registration.occlusion import AT_START, REFINED
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals
 
@@ -40,6 +42,9 @@ measured wrongly, but where they fit they should not contradict the depth."""
 
 PRIOR_WEIGHT = 1e-3
 """Pull towards the coarse fit, of every vertex: all that holds parts without any data."""
+
+REFINED_LEVELS = 2
+"""Levels, the softest, before which occluders are looked for anew."""
 
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
@@ -141,6 +146,7 @@ class NonrigidIcp:
         Vertices of the coarse fit, where the deformation is the identity.
     finder : CorrespondenceFinder
     edges : EdgePoints
+    contour : ContourPoints
     config : RegistrationConfig
     """
 
@@ -150,12 +156,14 @@ class NonrigidIcp:
         start_cam_mm: Array,
         finder: CorrespondenceFinder,
         edges: EdgePoints,
+        contour: ContourPoints,
         config: RegistrationConfig,
     ) -> None:
         self.model = model
         self.start_cam_mm = np.asarray(start_cam_mm, dtype=np.float64)
         self.finder = finder
         self.edges = edges
+        self.contour = contour
         self.config = config
         self.vertex_area_mm2 = vertex_areas(self.start_cam_mm, model.triangles)
         self.system = open_deformation(model, self.start_cam_mm, edges, config)
@@ -172,6 +180,7 @@ class NonrigidIcp:
         """
         vertices = self.start_cam_mm
         for number, level in enumerate(self.config.levels):
+            self._exclude_foreign(number, vertices)
             for iteration in range(level.iterations):
                 data = self.data_term(vertices)
                 unknowns, moved = self.solve(level, vertices, data)
@@ -220,8 +229,20 @@ class NonrigidIcp:
             point_offsets,
         )
         z = self.system.solve(stiffness, along_z)
-        solution = np.concatenate([self.system.solve(stiffness, along_xy), z], axis=1)
+        pull, weights = self.contour_term(level, vertices_cam_mm)
+        if weights.any():
+            xy = self._solve_on_contour(stiffness, along_xy, pull, weights, vertices_cam_mm)
+        else:
+            xy = self.system.solve(stiffness, along_xy)
+        solution = np.concatenate([xy, z], axis=1)
         return solution, self.start_cam_mm + self.system.offsets_mm(solution)
+
+    def _exclude_foreign(self, level: int, vertices_cam_mm: Array) -> None:
+        """Look for occluders at the start, and again with the templates of the last levels."""
+        if level == 0:
+            self.finder.exclude_foreign(vertices_cam_mm, AT_START)
+        elif level >= len(self.config.levels) - REFINED_LEVELS:
+            self.finder.exclude_foreign(vertices_cam_mm, REFINED)
 
     def edge_stiffness(self, level: float, weights: Array) -> Array:
         """Return the stiffness of each mesh edge: the level's, not below a floor if unseen."""
@@ -241,6 +262,48 @@ class NonrigidIcp:
         weights = level.edge_weight * self.edges.confidence / (1.0 + squared) ** 2
         # An edge on the far side of the nose or cheek is guessed by the detector, not seen.
         return weights * self._facing(vertices_cam_mm), lifted - start
+
+    def contour_term(
+        self, level: StiffnessLevel, vertices_cam_mm: Array
+    ) -> tuple[ContourPull, Array]:
+        """Return the pairs of Eq. 10 for the current vertices, and their weights (c,)."""
+        pull = self.contour.pull(vertices_cam_mm)
+        residual = pull.residual_mm(vertices_cam_mm[pull.vertex, :2])
+        robust = 1.0 / (1.0 + (residual / self.config.edge_sigma_mm) ** 2) ** 2
+        return pull, level.contour_weight * pull.confidence * robust
+
+    def _solve_on_contour(
+        self,
+        stiffness: Array,
+        targets: Targets,
+        pull: ContourPull,
+        weights: Array,
+        vertices_cam_mm: Array,
+    ) -> Array:
+        """Solve for x, then for y: Eq. 10's lines tie the two together.
+
+        Each is the exact minimum with the other coordinate held, so the energy falls.
+        """
+        at = pull.vertex
+        wanted = pull.target_mm - self.start_cam_mm[at, :2]
+        now = (vertices_cam_mm - self.start_cam_mm)[at, :2]
+        solution = []
+        for axis in (0, 1):
+            along, across = pull.normal[:, axis], pull.normal[:, 1 - axis]
+            rest = across * (now[:, 1 - axis] - wanted[:, 1 - axis])
+            pulls = targets.pulls_mm[:, axis].copy()
+            np.add.at(pulls, at, weights * along * (along * wanted[:, axis] - rest))
+            own = targets.weights + np.bincount(at, weights * along**2, len(pulls))
+            offsets = targets.point_offsets_mm
+            here = Targets(
+                own,
+                pulls[:, None],
+                targets.point_weights,
+                None if offsets is None else offsets[:, axis : axis + 1],
+            )
+            solution.append(self.system.solve(stiffness, here))
+            now[:, axis] = self.system.offsets_mm(solution[-1])[at, 0]
+        return np.concatenate(solution, axis=1)
 
     def edge_rms_px(self, vertices_cam_mm: Array) -> float:
         """Return the confidence-weighted RMS distance of Eq. 9's points; NaN without points."""

@@ -15,6 +15,7 @@ from fg3d_builder.records import (
     Landmarks,
     Registration,
 )
+from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp, vertex_areas
@@ -74,7 +75,8 @@ def register(
     reach = config.max_distance_mm
     finder = CorrespondenceFinder(surface, start, model.triangles, reach)
     edges = EdgePoints.of(model, landmarks, capture.intrinsics)
-    icp = NonrigidIcp(model, start, finder, edges, config)
+    contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
+    icp = NonrigidIcp(model, start, finder, edges, contour, config)
     history: list[IterationRecord] = []
     vertices = start
     try:
