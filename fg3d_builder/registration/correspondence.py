@@ -86,7 +86,7 @@ class CorrespondenceFinder:
             raise CaptureError("no_depth_on_face", "there is no depth where the face should be")
         used, self._surface_triangles = compact_triangles(kept, len(fitted))
         self._vertex_px = surface.vertex_px[used]
-        self._foreign = np.zeros(len(used), dtype=bool)
+        self._foreign_px = np.zeros(surface.valid.shape, dtype=bool)
         self._normals = surface.normals_cam[row[used], column[used]]
         self._border = surface.border[row[used], column[used]]
         self._noise = surface.noise_mm[row[used], column[used]]
@@ -104,9 +104,14 @@ class CorrespondenceFinder:
 
         Forgets what an earlier call, with a worse template, has found.
         """
-        foreign = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
-        column, row = self._vertex_px.T
-        self._foreign = foreign[row, column]
+        self._foreign_px = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
+
+    def foreign_at(self, points_px: Array) -> Array:
+        """Return the (k,) bool mask of image points (k, 2) that lie on an occluder."""
+        column, row = np.rint(points_px).astype(np.int64).T
+        inside = (column >= 0) & (column < self._width) & (row >= 0) & (row < self._height)
+        at = np.clip(row, 0, self._height - 1), np.clip(column, 0, self._width - 1)
+        return np.asarray(inside & self._foreign_px[at])
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""
@@ -128,7 +133,8 @@ class CorrespondenceFinder:
         agree = np.einsum("kd,kd->k", normal, normals[seen])
         passed = near <= config.max_distance_mm
         passed &= agree >= np.cos(np.radians(config.max_normal_deg))
-        passed &= ~(self._border | self._foreign)[corners].any(axis=1)
+        column, row = self._vertex_px.T
+        passed &= ~(self._border | self._foreign_px[row, column])[corners].any(axis=1)
         targets = vertices_cam_mm.copy()
         targets[seen] = found
         normals_cam = np.zeros_like(targets)

@@ -32,6 +32,9 @@ measurements as it has such patches, not as it has vertices."""
 NONRIGID_WEIGHT = 0.02
 """Of vertices outside the rigid region while the pose is found."""
 
+POSTERIOR_STEPS = 3
+"""The pose of all of the face is near that of its rigid part: more steps change nothing."""
+
 ITERATIONS = 30
 TOLERANCE = 1e-6
 """Of a step: radians, metres and standard deviations."""
@@ -48,6 +51,10 @@ class Disentangled(NamedTuple):
         ``S*``.
     coarse_obj_mm : (n, 3) float64
         The 3DMM nearest to it, a posteriori.
+    posterior_cam_mm : (n, 3) float64
+        The 3DMM's face that is nearest to the registered one as a whole, in the camera frame:
+        its conditional mean given the confident vertices, with a pose of its own, that of all
+        of the face. What the camera did not see is expected there.
     alpha_id, alpha_exp : (k,), (e,) float64
     converged : bool
     iterations : int
@@ -56,6 +63,7 @@ class Disentangled(NamedTuple):
     pose: Pose
     shape_obj_mm: Array
     coarse_obj_mm: Array
+    posterior_cam_mm: Array
     alpha_id: Array
     alpha_exp: Array
     converged: bool
@@ -108,18 +116,31 @@ def disentangle(
         if converged:
             break
     shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
-    z = fit.reweighted(weights).coefficients(shape_obj_mm, z)
-    k = len(model.id_sd)
-    alpha_id, alpha_exp = z[:k] * model.id_sd, z[k:] * model.exp_sd
+    whole = fit.reweighted(weights)
+    z = whole.coefficients(shape_obj_mm, z)
+    alpha_id, alpha_exp = model_coefficients(model, z)
+    everywhere, z_everywhere = pose, z
+    for _ in range(POSTERIOR_STEPS):
+        everywhere, z_everywhere, _ = whole.joint_step(
+            vertices_cam_mm, everywhere, z_everywhere, fix_scale
+        )
+    posterior = model.shape(*model_coefficients(model, z_everywhere))
     return Disentangled(
         pose=pose,
         shape_obj_mm=shape_obj_mm,
         coarse_obj_mm=model.shape(alpha_id, alpha_exp),
+        posterior_cam_mm=everywhere.cam_from_obj(posterior),
         alpha_id=alpha_id,
         alpha_exp=alpha_exp,
         converged=converged,
         iterations=iteration,
     )
+
+
+def model_coefficients(model: FaceModel, z: Array) -> tuple[Array, Array]:
+    """Return ``alpha_id, alpha_exp`` of standardised coefficients."""
+    k = len(model.id_sd)
+    return z[:k] * model.id_sd, z[k:] * model.exp_sd
 
 
 class CoefficientFit:

@@ -260,8 +260,15 @@ class NonrigidIcp:
         lifted = self.edges.lifted_mm(vertices_cam_mm, triangles)
         squared = ((lifted - now) ** 2).sum(axis=1) / self.config.edge_sigma_mm**2
         weights = level.edge_weight * self.edges.confidence / (1.0 + squared) ** 2
-        # An edge on the far side of the nose or cheek is guessed by the detector, not seen.
-        return weights * self._facing(vertices_cam_mm), lifted - start
+        return weights * self._edges_seen(vertices_cam_mm), lifted - start
+
+    def edge_support(self, vertices_cam_mm: Array) -> Array:
+        """Return (n,) in [0, 1]: how well Eq. 9 holds each vertex in the end."""
+        seen = self.edges.confidence * self._edges_seen(vertices_cam_mm)
+        support = np.zeros(len(vertices_cam_mm))
+        corners = self.model.triangles[self.edges.embedding.triangle]
+        np.maximum.at(support, corners, seen[:, None] * self.edges.embedding.barycentric)
+        return support
 
     def contour_term(
         self, level: StiffnessLevel, vertices_cam_mm: Array
@@ -312,6 +319,15 @@ class NonrigidIcp:
             return float("nan")
         residual = self.edges.residual_px(vertices_cam_mm, self.model.triangles)
         return float(np.sqrt((confidence @ residual**2) / confidence.sum()))
+
+    def _edges_seen(self, vertices_cam_mm: Array) -> Array:
+        """Return the (p,) bool mask of edge points that the detector did not have to guess.
+
+        Their triangle faces the camera, unlike edges on the far side of the nose or cheek, and
+        the detected point does not lie on an occluder.
+        """
+        facing = self._facing(vertices_cam_mm)
+        return np.asarray(facing & ~self.finder.foreign_at(self.edges.points_px))
 
     def _facing(self, vertices_cam_mm: Array) -> Array:
         """Return the (p,) bool mask of edge points whose triangle faces the camera."""

@@ -25,6 +25,7 @@ from fg3d_builder.registration.quality import (
     flipped_triangles,
     stretch,
 )
+from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.geometry import undirected_edges
 
@@ -90,13 +91,18 @@ def register(
     pairs = finder.find(vertices, config)
     confidence = vertex_confidence(pairs, model)
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
-    figures = quality_figures(model, start, vertices, pairs, edges, split.delta_obj_mm)
+    # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
+    support = np.maximum(confidence, icp.edge_support(vertices))
+    vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
+    shape_obj_mm = split.pose.obj_from_cam(vertices)
+    delta_obj_mm = shape_obj_mm - split.coarse_obj_mm
+    figures = quality_figures(model, start, vertices, pairs, edges, delta_obj_mm)
     residual_px = edges.residual_px(vertices, model.triangles)
     return Registration(
         topology_hash=model.topology_hash,
         vertices_cam_mm=vertices,
         pose=split.pose,
-        shape_obj_mm=split.shape_obj_mm,
+        shape_obj_mm=shape_obj_mm,
         coarse_obj_mm=split.coarse_obj_mm,
         alpha_id=split.alpha_id,
         alpha_exp=split.alpha_exp,
