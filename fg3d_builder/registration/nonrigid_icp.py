@@ -43,6 +43,10 @@ measured wrongly, but where they fit they should not contradict the depth."""
 PRIOR_WEIGHT = 1e-3
 """Pull towards the coarse fit, of every vertex: all that holds parts without any data."""
 
+FULL_NOISE_MM = 0.1
+"""Noise of a depth pixel from which on all of `noise_stiffness` is added. More noise does not
+ask for more: the planes fitted to the depth average it over windows that grow with it."""
+
 REFINED_LEVELS = 2
 """Levels, the softest, before which occluders are looked for anew."""
 
@@ -127,6 +131,8 @@ class DataTerm:
         Weighted root mean square distance.
     count : int
         Vertices with weight.
+    noise_mm : float
+        Of a depth pixel, median over the accepted reliable vertices.
     """
 
     targets_mm: Array
@@ -134,6 +140,7 @@ class DataTerm:
     weights_xy: Array
     rms_mm: float
     count: int
+    noise_mm: float
 
 
 class NonrigidIcp:
@@ -210,13 +217,14 @@ class NonrigidIcp:
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
-        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, float(rms), count)
+        noise = float(np.median(pairs.noise_mm[pairs.accepted & self.model.reliable]))
+        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, float(rms), count, noise)
 
     def solve(
         self, level: StiffnessLevel, vertices_cam_mm: Array, data: DataTerm
     ) -> tuple[Array, Array]:
         """Minimise the quadratic energy of one iteration; return unknowns and vertices."""
-        stiffness = self.edge_stiffness(level.stiffness, data.weights)
+        stiffness = self.edge_stiffness(level.stiffness, data)
         prior = PRIOR_WEIGHT * self._base
         offsets = data.targets_mm - self.start_cam_mm
         point_weights, point_offsets = self.edge_term(level, vertices_cam_mm)
@@ -244,10 +252,16 @@ class NonrigidIcp:
         elif level >= len(self.config.levels) - REFINED_LEVELS:
             self.finder.exclude_foreign(vertices_cam_mm, REFINED)
 
-    def edge_stiffness(self, level: float, weights: Array) -> Array:
-        """Return the stiffness of each mesh edge: the level's, not below a floor if unseen."""
-        seen = weights > 0
+    def edge_stiffness(self, level: float, data: DataTerm) -> Array:
+        """Return the stiffness of each mesh edge: the level's, not below a floor if unseen.
+
+        Noisy depth adds to it (squares add: the stiffness enters the energy squared), so that
+        a clean scan keeps its relief and noise does not become relief.
+        """
+        seen = data.weights > 0
         low, high = self.system.edges.T
+        noisy = min(1.0, data.noise_mm / FULL_NOISE_MM)
+        level = float(np.hypot(level, self.config.noise_stiffness * noisy))
         floor = max(level, self.config.unseen_stiffness)
         return np.where(seen[low] | seen[high], level, floor)
 

@@ -1,10 +1,12 @@
 """What stands before the face in the depth image: hair, glasses, hands, and depth gone astray.
 
 The 3DMM errs smoothly: where a face is fuller than its fit, the measured surface leaves the
-template gradually. An occluder is a patch of depth some millimetres off the template that ends
-in a step. So patches are cut out by their distance from the template, and those count as
-foreign that end in a step along most of their outline. Depth behind the template is judged in
-the same way: the neck beside a chin that is smaller than the template's, or mixed pixels.
+template gradually. An occluder is a patch of depth some millimetres before the template that
+ends in a step. So patches are cut out by their distance from the template, and those count as
+foreign whose distance steps along most of their outline. Depth behind the template is foreign
+where the measured surface itself is torn along the outline: the neck below a chin that is
+smaller than the template's, or mixed pixels. A step against the template is not enough there:
+a deep eye socket beside a nose that the template has too wide looks like one.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class OcclusionTest(NamedTuple):
     peak_mm : float
         A tenth of the patch must be further away than this.
     step_mm : float
-        Change of the distance across an outline that is a step.
+        Change of the distance across an outline that is a step before the template.
     """
 
     outline_mm: float
@@ -82,7 +84,9 @@ def foreign_pixels(
     pitch = float(np.median(vertices_cam_mm[:, 2])) / float(surface.intrinsics[0, 0])
     reach = max(2, round(STEP_REACH_MM / pitch))
     wider = test.allowing_for(float(np.nanmedian(noise[known[rows, columns]])))
-    found = _patches(near, wider, reach) | _patches(-near, wider, reach)
+    torn = _near_tear(surface)[rows, columns]
+    found = _patches(near, wider, _near_step(near, reach, wider.step_mm))
+    found |= _patches(-near, wider, torn)
     size = 2 * MARGIN_PX + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     foreign[rows, columns] = cv2.dilate(found.astype(np.uint8), disc) > 0
@@ -108,8 +112,25 @@ def _box(mask: Array) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _patches(distance: Array, test: OcclusionTest, reach: int) -> Array:
-    """Connected pixels beyond the outline's distance, as far as they pass the test."""
+def _near_step(distance: Array, reach: int, step_mm: float) -> Array:
+    """Pixels around which the distance changes by more than `step_mm` within `reach`."""
+    known = np.isfinite(distance)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    high = cv2.dilate(np.where(known, distance, -1e9), window)
+    return np.asarray(high - cv2.erode(np.where(known, distance, 1e9), window) > step_mm)
+
+
+def _near_tear(surface: DepthSurface) -> Array:
+    """Pixels beside a step of the depth itself, with depth on both sides of it."""
+    known = np.isfinite(surface.points_cam_mm[..., 2])
+    torn = np.zeros(known.shape, dtype=np.uint8)
+    torn[:, :-1] = known[:, :-1] & known[:, 1:] & ~surface.connected_right[:, :-1]
+    torn[:-1] |= known[:-1] & known[1:] & ~surface.connected_down[:-1]
+    return np.asarray(cv2.dilate(torn, np.ones((3, 3), np.uint8)) > 0)
+
+
+def _patches(distance: Array, test: OcclusionTest, at_step: Array) -> Array:
+    """Connected pixels beyond the outline's distance that end in a step."""
     known = np.isfinite(distance)
     far = known & (np.nan_to_num(distance) > test.outline_mm)
     if not far.any():
@@ -117,14 +138,11 @@ def _patches(distance: Array, test: OcclusionTest, reach: int) -> Array:
     count, label = cv2.connectedComponents(far.astype(np.uint8), connectivity=4)
     size = np.bincount(label[far], minlength=count)
     peak = np.bincount(label[far & (np.nan_to_num(distance) > test.peak_mm)], minlength=count)
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    low = cv2.erode(np.where(known, distance, 1e9), window)
     # Beside missing depth, or at the template's end, nobody knows whether there is a step.
     inner = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     outline = far & inner & (cv2.erode(far.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    step = outline & (cv2.dilate(np.where(known, distance, -1e9), window) - low > test.step_mm)
     judged = np.bincount(label[outline], minlength=count)
-    stepped = np.bincount(label[step], minlength=count)
+    stepped = np.bincount(label[outline & at_step], minlength=count)
     foreign = (peak >= 0.1 * size) & (stepped >= STEP_SHARE * judged) & (judged > 0)
     foreign[0] = False
     return np.asarray(foreign[label])
