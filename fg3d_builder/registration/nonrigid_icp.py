@@ -11,7 +11,9 @@ to soft; within a level, closest points, robust weights, the marched contour and
 * A closest point says where the surface is, not where on it a vertex belongs. Along x and y
   it weighs as much as the surface is seen at an angle there, plus a small rest. Without
   this, closest points hold every vertex where it is and Eq. 9 moves nothing but dents.
-* Residuals are reweighted (Geman-McClure), so hair and glasses do not drag the face.
+* Residuals are reweighted (Geman-McClure), and depth that `occlusion` finds foreign is left
+  out, so hair, glasses and hands do not drag the face.
+* Where a soft level folds the face, it is solved again, stiffer around the fold.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from fg3d_builder.registration.correspondence import CorrespondenceFinder, Corre
 from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
 from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.registration.occlusion import AT_START, REFINED
+from fg3d_builder.registration.quality import flipped_triangles
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals
 
@@ -49,6 +52,10 @@ ask for more: the planes fitted to the depth average it over windows that grow w
 
 REFINED_LEVELS = 2
 """Levels, the softest, before which occluders are looked for anew."""
+
+REPAIRS, REPAIR_RINGS, REPAIR_FACTOR = 6, 2, 3.0
+"""Folds are solved again at most so often, with the edges of so many rings of vertices around
+them so much stiffer each time."""
 
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
@@ -175,6 +182,7 @@ class NonrigidIcp:
         self.vertex_area_mm2 = vertex_areas(self.start_cam_mm, model.triangles)
         self.system = open_deformation(model, self.start_cam_mm, edges, config)
         self._base = self.vertex_area_mm2 / AREA_MM2
+        self._local_stiffness = np.ones(len(self.system.edges))
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
 
     def run(self) -> Iterator[NonrigidState]:
@@ -205,6 +213,45 @@ class NonrigidIcp:
                 yield NonrigidState(vertices, unknowns, record)
                 if last:
                     break
+        yield from self._unfolded(vertices)
+
+    def _unfolded(self, vertices_cam_mm: Array) -> Iterator[NonrigidState]:
+        """Solve the last level again, stiffer around the folds, until the face has none."""
+        vertices, number = vertices_cam_mm, len(self.config.levels) - 1
+        level = self.config.levels[number]
+        for _ in range(REPAIRS):
+            folded = self.folds(vertices)
+            if not folded.any():
+                return
+            self._local_stiffness *= self._stiffening(folded)
+            data = self.data_term(vertices)
+            unknowns, moved = self.solve(level, vertices, data)
+            step = float(np.linalg.norm(moved - vertices, axis=1).mean())
+            vertices = moved
+            record = IterationRecord(
+                level=number,
+                stiffness=level.stiffness,
+                correspondences=data.count,
+                data_rms_mm=data.rms_mm,
+                edge_rms_px=self.edge_rms_px(vertices),
+                step_mm=step,
+            )
+            yield NonrigidState(vertices, unknowns, record)
+
+    def folds(self, vertices_cam_mm: Array) -> Array:
+        """Return the (m,) mask of the reliable region's triangles that were turned over."""
+        turned = flipped_triangles(self.start_cam_mm, vertices_cam_mm, self.model.triangles)
+        return np.asarray(turned & self.model.reliable[self.model.triangles].all(axis=1))
+
+    def _stiffening(self, folded: Array) -> Array:
+        """Return the (k,) factors of the edges' stiffness: raised near folded triangles."""
+        near = np.zeros(self.model.vertex_count, dtype=bool)
+        near[self.model.triangles[folded]] = True
+        low, high = self.system.edges.T
+        for _ in range(REPAIR_RINGS):
+            reached = near[low] | near[high]
+            near[low[reached]] = near[high[reached]] = True
+        return np.where(near[low] & near[high], REPAIR_FACTOR, 1.0)
 
     def data_term(self, vertices_cam_mm: Array) -> DataTerm:
         """Find closest points and weigh them by area, region, angle and residual."""
@@ -263,7 +310,7 @@ class NonrigidIcp:
         noisy = min(1.0, data.noise_mm / FULL_NOISE_MM)
         level = float(np.hypot(level, self.config.noise_stiffness * noisy))
         floor = max(level, self.config.unseen_stiffness)
-        return np.where(seen[low] | seen[high], level, floor)
+        return self._local_stiffness * np.where(seen[low] | seen[high], level, floor)
 
     def edge_term(self, level: StiffnessLevel, vertices_cam_mm: Array) -> tuple[Array, Array]:
         """Return weights (p,) and offsets (p, 2) of Eq. 9 for the current vertices."""

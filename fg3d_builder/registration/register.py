@@ -62,8 +62,9 @@ def register(
     -------
     Registration
         ``converged`` is True when the last level's last step is below ``tolerance_mm``, or
-        its data residual changed by less than `STATIONARY` over the last iteration: closest
-        points keep sliding by noise, so the step alone would rarely say so.
+        its data residual changed by less than `STATIONARY`, or by a quarter of the tolerance,
+        over the last iteration: closest points keep sliding by noise, so the step alone would
+        rarely say so. Where nothing was seen the mesh is the 3DMM's, see `unseen`.
 
     Raises
     ------
@@ -183,4 +184,5 @@ def has_converged(history: list[IterationRecord], config: RegistrationConfig) ->
     same = [r for r in history if r.level == last.level]
     if len(same) < 2:
         return False
-    return abs(same[-2].data_rms_mm - last.data_rms_mm) < STATIONARY * same[-2].data_rms_mm
+    change = abs(same[-2].data_rms_mm - last.data_rms_mm)
+    return change < max(STATIONARY * same[-2].data_rms_mm, 0.25 * config.tolerance_mm)

@@ -13,6 +13,7 @@ from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, Landmarks
+from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.nonrigid_icp import (
     PRIOR_WEIGHT,
@@ -33,7 +34,11 @@ def icp_for(model: FaceModel, scene: Scene, config: RegistrationConfig = CONFIG)
     start = scene.coarse.pose.cam_from_obj(scene.coarse.shape_obj_mm)
     finder = CorrespondenceFinder(surface, start, model.triangles, config.max_distance_mm)
     edges = EdgePoints.of(model, scene.landmarks, INTRINSICS)
-    return NonrigidIcp(model, start, finder, edges, config)
+    return NonrigidIcp(model, start, finder, edges, contour_for(model, scene), config)
+
+
+def contour_for(model: FaceModel, scene: Scene, landmarks: Landmarks | None = None) -> ContourPoints:
+    return ContourPoints.of(model, landmarks or scene.landmarks, scene.coarse.pose, INTRINSICS)
 
 
 def without_edges(config: RegistrationConfig) -> RegistrationConfig:
@@ -107,7 +112,7 @@ def test_edge_points_leave_depth_to_the_icp(model: FaceModel) -> None:
     level = StiffnessLevel(10.0, 50.0, 1)
     data = icp.data_term(icp.start_cam_mm)
     wrong = dataclasses.replace(icp.edges, points_px=icp.edges.points_px + np.array([6.0, 0.0]))
-    shifted = NonrigidIcp(model, icp.start_cam_mm, icp.finder, wrong, CONFIG)
+    shifted = NonrigidIcp(model, icp.start_cam_mm, icp.finder, wrong, icp.contour, CONFIG)
     _, straight = icp.solve(level, icp.start_cam_mm, data)
     _, moved = shifted.solve(level, icp.start_cam_mm, data)
     np.testing.assert_allclose(moved[:, 2], straight[:, 2], atol=1e-9)
@@ -117,7 +122,7 @@ def test_edge_points_leave_depth_to_the_icp(model: FaceModel) -> None:
 def quadratic_energy(icp: NonrigidIcp, level: StiffnessLevel, maps: Array, at: Array) -> float:
     """The energy that `solve` minimises from `at`, written down term by term."""
     data = icp.data_term(at)
-    stiffness = icp.edge_stiffness(level.stiffness, data.weights)
+    stiffness = icp.edge_stiffness(level.stiffness, data)
     offsets = icp.system.offsets_mm(maps)
     vertices = icp.start_cam_mm + offsets
     squared = (vertices - data.targets_mm) ** 2
