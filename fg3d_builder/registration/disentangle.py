@@ -2,9 +2,9 @@
 
 ``S* = R^T (V_regist - t) / f``: every shape is one pose away from ``V_regist``, so Eq. 11 needs
 a rule that says which. The rule here: pose and 3DMM coefficients are fitted together, so that
-identity and expression are explained and not mistaken for pose; the rigid region counts fully
-and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
-them, tilts the head. The coefficients of the coarse shape are then refitted to all of ``S*``.
+identity and expression are explained and not mistaken for pose. First the rigid region counts
+fully and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
+them, tilts the head; then the rest joins in where the 3DMM does explain it. The coefficients of the coarse shape are then refitted to all of ``S*``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,20 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, CoarseFit, Pose
 from fg3d_builder.registration.nonrigid_icp import vertex_areas
 
-SIGMA_MM = 1.0
-"""Standard deviation of ``S*`` about the 3DMM, per coordinate."""
+SIGMA_MM = 0.5
+"""Standard deviation of ``S*`` about the 3DMM, per coordinate. Registered faces lie 0.4 to
+0.5 mm (mean length of ``delta_S``) off it."""
 
 PATCH_MM2 = 100.0
 """Area over which ``delta_S`` is correlated: a registered face is as many independent
 measurements as it has such patches, not as it has vertices."""
 
 NONRIGID_WEIGHT = 0.02
-"""Of vertices outside the rigid region while the pose is found."""
+"""Of vertices outside the rigid region while the pose is first found."""
+
+MISFIT_MM = 1.0
+"""Outside the rigid region, what lies further than this off the 3DMM loses its say in the pose
+(Geman-McClure)."""
 
 POSTERIOR_STEPS = 3
 """The pose of all of the face is near that of its rigid part: more steps change nothing."""
@@ -106,15 +111,15 @@ def disentangle(
         raise CaptureError(
             "registration_failed", "the depth shows nothing of the rigid part of the face"
         )
-    fit = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
-    pose = start.pose
-    z = np.concatenate([start.alpha_id / model.id_sd, start.alpha_exp / model.exp_sd])
-    converged = False
-    for iteration in range(1, ITERATIONS + 1):  # noqa: B007 - reported below
-        pose, z, step = fit.joint_step(vertices_cam_mm, pose, z, fix_scale)
-        converged = step < TOLERANCE
-        if converged:
-            break
+    start_z = np.concatenate([start.alpha_id / model.id_sd, start.alpha_exp / model.exp_sd])
+    rigid = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
+    first = rigid.joint(vertices_cam_mm, start.pose, start_z, fix_scale)
+    misfit = first.pose.obj_from_cam(vertices_cam_mm) - model.shape(
+        *model_coefficients(model, first.z)
+    )
+    say = 1.0 / (1.0 + (misfit**2).sum(axis=1) / MISFIT_MM**2) ** 2
+    fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(say, NONRIGID_WEIGHT)))
+    pose, z, converged, iterations = fit.joint(vertices_cam_mm, first.pose, first.z, fix_scale)
     shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
     whole = fit.reweighted(weights)
     z = whole.coefficients(shape_obj_mm, z)
@@ -133,7 +138,7 @@ def disentangle(
         alpha_id=alpha_id,
         alpha_exp=alpha_exp,
         converged=converged,
-        iterations=iteration,
+        iterations=first.iterations + iterations,
     )
 
 
@@ -141,6 +146,15 @@ def model_coefficients(model: FaceModel, z: Array) -> tuple[Array, Array]:
     """Return ``alpha_id, alpha_exp`` of standardised coefficients."""
     k = len(model.id_sd)
     return z[:k] * model.id_sd, z[k:] * model.exp_sd
+
+
+class Joint(NamedTuple):
+    """Pose and standardised coefficients (k,) that belong together, and how they were found."""
+
+    pose: Pose
+    z: Array
+    converged: bool
+    iterations: int
 
 
 class CoefficientFit:
@@ -190,6 +204,14 @@ class CoefficientFit:
         residual = (shape_obj_mm[self._used] - self._mean).ravel()
         gradient = (residual * self._row_weights) @ self._basis
         return bounded_minimum(self._hessian, gradient, self._lower, self._upper, start)
+
+    def joint(self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool) -> Joint:
+        """Repeat `joint_step` until it no longer moves anything."""
+        for iteration in range(1, ITERATIONS + 1):  # noqa: B007 - reported below
+            pose, z, step = self.joint_step(vertices_cam_mm, pose, z, fix_scale)
+            if step < TOLERANCE:
+                break
+        return Joint(pose, z, step < TOLERANCE, iteration)
 
     def joint_step(
         self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool
