@@ -39,7 +39,7 @@ STAGE_VERSIONS = {
     "facemodel": 1,
     "landmarks": 1,
     "fitting": 1,
-    "registration": 1,
+    "registration": 2,
     "shards": 1,
     "report": 2,
 }

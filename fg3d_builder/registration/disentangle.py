@@ -4,7 +4,8 @@
 a rule that says which. The rule here: pose and 3DMM coefficients are fitted together, so that
 identity and expression are explained and not mistaken for pose. First the rigid region counts
 fully and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
-them, tilts the head; then the rest joins in where the 3DMM does explain it. The coefficients of the coarse shape are then refitted to all of ``S*``.
+them, tilts the head; then the rest joins in where the 3DMM does explain it. The coefficients of
+the coarse shape are then refitted to all of ``S*``.
 """
 
 from __future__ import annotations

@@ -54,8 +54,9 @@ REFINED_LEVELS = 2
 """Levels, the softest, before which occluders are looked for anew."""
 
 REPAIRS, REPAIR_RINGS, REPAIR_FACTOR = 6, 2, 3.0
-"""Folds are solved again at most so often, with the edges of so many rings of vertices around
-them so much stiffer each time."""
+"""Folds are solved again at most so often, with the mesh edges of so many rings of vertices
+around them so much stiffer each time, and edge points there worth its square less: it is wrong
+landmarks that fold a face."""
 
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
@@ -183,6 +184,7 @@ class NonrigidIcp:
         self.system = open_deformation(model, self.start_cam_mm, edges, config)
         self._base = self.vertex_area_mm2 / AREA_MM2
         self._local_stiffness = np.ones(len(self.system.edges))
+        self._edge_trust = np.ones(len(edges.points_px))
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
 
     def run(self) -> Iterator[NonrigidState]:
@@ -223,7 +225,7 @@ class NonrigidIcp:
             folded = self.folds(vertices)
             if not folded.any():
                 return
-            self._local_stiffness *= self._stiffening(folded)
+            self._ease(folded)
             data = self.data_term(vertices)
             unknowns, moved = self.solve(level, vertices, data)
             step = float(np.linalg.norm(moved - vertices, axis=1).mean())
@@ -243,15 +245,17 @@ class NonrigidIcp:
         turned = flipped_triangles(self.start_cam_mm, vertices_cam_mm, self.model.triangles)
         return np.asarray(turned & self.model.reliable[self.model.triangles].all(axis=1))
 
-    def _stiffening(self, folded: Array) -> Array:
-        """Return the (k,) factors of the edges' stiffness: raised near folded triangles."""
+    def _ease(self, folded: Array) -> None:
+        """Stiffen the mesh around folded triangles, and trust the edge points there less."""
         near = np.zeros(self.model.vertex_count, dtype=bool)
         near[self.model.triangles[folded]] = True
         low, high = self.system.edges.T
         for _ in range(REPAIR_RINGS):
             reached = near[low] | near[high]
             near[low[reached]] = near[high[reached]] = True
-        return np.where(near[low] & near[high], REPAIR_FACTOR, 1.0)
+        self._local_stiffness[near[low] & near[high]] *= REPAIR_FACTOR
+        corners = self.model.triangles[self.edges.embedding.triangle]
+        self._edge_trust[near[corners].any(axis=1)] /= REPAIR_FACTOR**2
 
     def data_term(self, vertices_cam_mm: Array) -> DataTerm:
         """Find closest points and weigh them by area, region, angle and residual."""
@@ -321,6 +325,7 @@ class NonrigidIcp:
         lifted = self.edges.lifted_mm(vertices_cam_mm, triangles)
         squared = ((lifted - now) ** 2).sum(axis=1) / self.config.edge_sigma_mm**2
         weights = level.edge_weight * self.edges.confidence / (1.0 + squared) ** 2
+        weights *= self._edge_trust
         return weights * self._edges_seen(vertices_cam_mm), lifted - start
 
     def edge_support(self, vertices_cam_mm: Array) -> Array:

@@ -93,7 +93,9 @@ def foreign_pixels(
     return foreign
 
 
-def distance_from_template(surface: DepthSurface, vertices_cam_mm: Array, triangles: Array) -> Array:
+def distance_from_template(
+    surface: DepthSurface, vertices_cam_mm: Array, triangles: Array
+) -> Array:
     """Return how far (H, W) each depth pixel lies before the template, along its normal, mm.
 
     NaN where there is no depth or no template.

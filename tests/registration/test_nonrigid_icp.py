@@ -37,7 +37,9 @@ def icp_for(model: FaceModel, scene: Scene, config: RegistrationConfig = CONFIG)
     return NonrigidIcp(model, start, finder, edges, contour_for(model, scene), config)
 
 
-def contour_for(model: FaceModel, scene: Scene, landmarks: Landmarks | None = None) -> ContourPoints:
+def contour_for(
+    model: FaceModel, scene: Scene, landmarks: Landmarks | None = None
+) -> ContourPoints:
     return ContourPoints.of(model, landmarks or scene.landmarks, scene.coarse.pose, INTRINSICS)
 
 
@@ -204,6 +206,37 @@ def test_outliers_do_not_drag_the_face(model: FaceModel) -> None:
     error = np.linalg.norm(vertices - scene.truth_cam_mm, axis=1)[model.reliable]
     assert error.mean() < 0.5
     assert error.max() < 4.0
+
+
+def test_folds_are_undone(model: FaceModel) -> None:
+    """Edge points that swap places across 12 mm fold a soft template; the face must not."""
+    scene = make_scene(model, model.mean)
+    landmarks = scene.landmarks
+    px = landmarks.points_px.copy()
+    for a, b in ((0, 6), (1, 5), (12, 18), (13, 17)):
+        px[[a, b]] = px[[b, a]]
+    wrong = dataclasses.replace(scene, landmarks=dataclasses.replace(landmarks, points_px=px))
+    soft = (StiffnessLevel(5.0, 40.0, 2), StiffnessLevel(0.4, 40.0, 4))
+    config = dataclasses.replace(CONFIG, levels=soft, edge_sigma_mm=50.0, noise_stiffness=0.0)
+    icp = icp_for(model, wrong, config)
+    states = list(icp.run())
+    folds = [int(icp.folds(state.vertices_cam_mm).sum()) for state in states]
+    assert max(folds) > 0
+    assert folds[-1] == 0
+    # All that came after the levels were repairs; the first of them started from folds.
+    planned = sum(level.iterations for level in soft)
+    assert len(states) > planned
+    assert folds[planned - 1] > 0
+
+
+def test_noise_stiffens_and_a_clean_scan_does_not(model: FaceModel) -> None:
+    stiffness = []
+    for noise_mm in (0.0, 1.0):
+        icp = icp_for(model, make_scene(model, model.mean, noise_mm=noise_mm))
+        data = icp.data_term(icp.start_cam_mm)
+        stiffness.append(icp.edge_stiffness(0.4, data).min())
+    assert stiffness[0] == pytest.approx(0.4, abs=0.01)
+    assert stiffness[1] == pytest.approx(np.hypot(0.4, CONFIG.noise_stiffness), abs=1e-9)
 
 
 def test_same_input_same_bits(model: FaceModel) -> None:
