@@ -8,18 +8,21 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run accuracy and the comparisons on what data there is, then timings of the stages."""
+    """Run accuracy, comparisons and quality on what data there is, then what takes how long."""
     data = Path("../shared/data")
     accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
     registration = [sys.executable, "-m", "benchmarks.registration"]
-    commands = [accuracy, registration]
+    quality = [sys.executable, "-m", "benchmarks.quality", "--subjects", "2"]
+    commands = [accuracy, registration, quality]
     if data.is_dir():
         commands.append([sys.executable, "-m", "benchmarks.semantic"])
     else:
         print(f"no real data at {data}: synthetic faces only")
         accuracy += ["--only", "synthetic"]
         registration += ["--only", "synthetic"]
-    for command in [*commands, [sys.executable, "-m", "benchmarks.timings"]]:
+    timed = ("rasterizer", "rasterizer_batch", "timings")
+    speed = [[sys.executable, "-m", f"benchmarks.{name}"] for name in timed]
+    for command in [*commands, *speed]:
         subprocess.run(command, check=True)
 
 

@@ -7,8 +7,10 @@ import dataclasses
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fg3d_builder import __version__
 from fg3d_builder.config import (
@@ -16,9 +18,13 @@ from fg3d_builder.config import (
     FaceModelConfig,
     LandmarkConfig,
     SourceConfig,
+    from_table,
     load_preset,
 )
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from fg3d_builder.review.review_list import ReviewList
 
 _OVERVIEW = """\
 Turns RGB-D captures of faces into a training set of registered, high-fidelity 3D faces.
@@ -27,6 +33,7 @@ A first round:
   fg3d build tasks/demo.toml            build a small dataset of synthetic captures
   fg3d verify build/demo/dataset        check it
   (open build/demo/report/index.html)   look at every registration
+  fg3d review build/demo                the worst ones; --reject ID throws one out
 
 With your own captures:
   fg3d captures FOLDER                  what is read from a folder, what is rejected and why
@@ -59,6 +66,7 @@ def build(options: argparse.Namespace) -> int:
     """Build a dataset; the same as running the Luigi task `BuildFG3D`."""
     import luigi
 
+    from fg3d_builder.review.review_list import read_review_list
     from fg3d_builder.tasks import BuildFG3D
     from fg3d_builder.tasks.chunks import list_chunks
     from fg3d_builder.tasks.lock import BuildRunningError, claim
@@ -67,6 +75,7 @@ def build(options: argparse.Namespace) -> int:
     try:
         layout = task.layout
         list_chunks(layout.config)  # says at once, and briefly, what is wrong with the preset
+        read_review_list(layout.review_list)
         if not options.scheduler_host:
             claim(layout.lock)
     except BuildRunningError as error:
@@ -197,10 +206,60 @@ def report(options: argparse.Namespace) -> int:
     manifest = read_manifest(options.build / "dataset")
     for split, content in manifest["splits"].items():
         print(f"{split}: {len(content['subjects'])} subjects, {content['samples']} samples")
+    for rejection in manifest["rejected"]:
+        print(f"rejected: {rejection['capture_id']}: {rejection['message']}")
     for failure in manifest["failures"]:
         print(f"failed: {failure['capture_id']}: {failure['code']}: {failure['message']}")
     print(f"report: {page.resolve()}")
     return 0
+
+
+def review(options: argparse.Namespace) -> int:
+    """Change verdicts in a build's review list, or list its registrations."""
+    from fg3d_builder.layout import BuildLayout
+    from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT, update_review_list
+    from fg3d_builder.shards.reader import read_manifest
+
+    manifest = read_manifest(options.build / "dataset")
+    config = from_table(BuildConfig, manifest["config"], "manifest.json")
+    path = BuildLayout(options.build.resolve(), config).review_list
+    if not path.is_file():
+        raise FileNotFoundError(f"no review list at {path}; run `fg3d build` to its end first")
+    wanted = {ACCEPT: options.accept, REJECT: options.reject, AUTO: options.reset}
+    count = Counter(name for names in wanted.values() for name in names)
+    twice = [name for name, times in count.items() if times > 1]
+    if twice:
+        raise ConfigError(f"more than one verdict about {', '.join(twice)}")
+
+    def change(content: ReviewList) -> ReviewList:
+        for verdict, names in wanted.items():
+            content = content.with_verdicts(names, verdict, options.note)
+        return content
+
+    content = update_review_list(path, change)
+    if count:
+        print(f"{path}: {len(count)} changed; run `fg3d build` again to obey")
+    else:
+        limit = config.review.min_quality
+        print("\n".join(_review_lines(content, limit, options.list, options.count)))
+        print(f"rejected below quality {limit:g} unless accepted; list: {path}")
+    return 0
+
+
+def _review_lines(content: ReviewList, limit: float, chosen: str, count: int) -> list[str]:
+    """Return a header and one line per registration, the worst first."""
+    from fg3d_builder.review.review_list import is_kept
+
+    rows = sorted(content.entries.values(), key=lambda e: (float(e.quality or 0), e.capture_id))
+    kept = {e.capture_id: is_kept(e.verdict, float(e.quality or 0), limit) for e in rows}
+    shown = [e for e in rows if chosen != "rejected" or not kept[e.capture_id]]
+    shown = shown[:count] if chosen == "worst" else shown
+    lines = [f"{'capture':40} {'quality':>7} {'verdict':8} {'dataset':8} note"]
+    for e in shown:
+        state = "in" if kept[e.capture_id] else "out"
+        lines.append(f"{e.capture_id:40} {e.quality:>7} {e.verdict:8} {state:8} {e.note}".rstrip())
+    left_out = sum(not value for value in kept.values())
+    return [*lines, f"{len(rows)} registrations, {left_out} left out"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -260,6 +319,23 @@ def _parser() -> argparse.ArgumentParser:
     _add_model_options(command)
     command.add_argument("--out", type=Path, help="file that `build` writes")
     command.set_defaults(run=models)
+
+    command = commands.add_parser(
+        "review", help="list registrations, accept or reject them; build again to obey"
+    )
+    command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
+    for name, what in (
+        ("accept", "keep, whatever the quality"),
+        ("reject", "leave out of the dataset"),
+        ("reset", "let the threshold decide again"),
+    ):
+        command.add_argument(f"--{name}", nargs="+", default=[], metavar="ID", help=what)
+    command.add_argument("--note", help="why; stands in the list beside the verdict")
+    command.add_argument(
+        "--list", choices=("worst", "rejected", "all"), default="worst", help="default: worst"
+    )
+    command.add_argument("--count", type=int, default=20, help="of the worst; default 20")
+    command.set_defaults(run=review)
 
     command = commands.add_parser("report", help="say where the report of a build is")
     command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")

@@ -174,6 +174,116 @@ class RegistrationConfig:
 
 
 @dataclass(frozen=True)
+class ReviewConfig:
+    """Which registrations enter the dataset.
+
+    min_quality: a registration below it is left out, unless the review list accepts it; the
+        default is what the calibration recommends (`benchmarks/quality.py`).
+    list: the review list, relative to the preset's file; empty is ``review.csv`` in the
+        build's folder.
+    """
+
+    min_quality: float = 0.3
+    list: str = ""
+
+
+@dataclass(frozen=True)
+class TextureConfig:
+    """Texture and light of a registered face (Eq. 13-15).
+
+    vertices: that the fit looks at, spread evenly over the skin in sight.
+    min_vertices: below it the capture shows too little of the face.
+    effective_samples: how many independent observations all vertices together are worth
+        against the priors; neighbours see the same light and much the same skin.
+    color_sigma: misfit of the model's colours, relative to the face's median colour.
+    exposure_sigma: spread of the light's brightness between pictures, in natural logarithms.
+    white_balance_sigma: of the light's colour, likewise.
+    light_color_sigma: of the difference in colour between ambient and directional light.
+    tint_sigma: of the gain that brings the model's albedo to a skin beyond its reach; a model
+        without an albedo basis wants more of it.
+    iterations: at most, in each of the two stages of sharpening robust weights.
+    tolerance: a stage ends when a step gains less than this part of the energy.
+    max_depth_gap_mm: where depth and registered surface differ by more, the image shows
+        something else.
+    largest_gain: the de-lit albedo stays within this factor of the model's.
+    """
+
+    vertices: int = 1500
+    min_vertices: int = 300
+    effective_samples: float = 100.0
+    color_sigma: float = 0.1
+    exposure_sigma: float = 0.35
+    white_balance_sigma: float = 0.1
+    light_color_sigma: float = 0.1
+    tint_sigma: float = 0.15
+    iterations: int = 15
+    tolerance: float = 1e-3
+    max_depth_gap_mm: float = 8.0
+    largest_gain: float = 4.0
+
+
+@dataclass(frozen=True)
+class FullViewConfig:
+    """Full-view augmentation (Sec. 6.2).
+
+    method: "full_view", or "face_profiling", the baseline without depth channel and inpainting.
+    yaw_steps_deg: how far the head is turned on from its captured yaw, to either side.
+    max_yaw_deg: yaw that turning stops at.
+    pitch_steps_deg: how far the head is tilted from its captured pitch.
+    jitter_deg: standard deviation of a random part of every turn, from the sample's seed.
+    anchor_spacing: of the anchors next to the face, as a part of its larger side.
+    anchor_bands: distances from the face from which every second, fourth and eighth line of
+        anchors is enough, likewise.
+    margin: how far the anchors reach beyond the picture, likewise.
+    smoothness: weight of the differences between connected anchors in Eq. 12.
+    data_knee_mm, smooth_knee_mm: where the norms of Eq. 12 turn from quadratic to linear.
+    depth_iterations, depth_tolerance_mm: of Eq. 12's iterated least squares.
+    step_mm, max_slope, reach_mm: bounds of how far the background lies behind the face's
+        outline: at once, per distance from it, and in all.
+    max_stretch: a face pixel that is drawn out further than by this factor, against the
+        picture as captured, counts as unseen.
+    hidden_mm, missed_mm: a depth that is so much nearer than the face belongs to something
+        before it, so much farther to something behind it: the pixel does not show the face.
+    """
+
+    method: str = "full_view"
+    yaw_steps_deg: tuple[float, ...] = (15.0, 30.0, 45.0)
+    max_yaw_deg: float = 50.0
+    pitch_steps_deg: tuple[float, ...] = (15.0, -25.0)
+    jitter_deg: float = 0.0
+    anchor_spacing: float = 0.025
+    anchor_bands: tuple[float, float, float] = (0.2, 0.5, 1.0)
+    margin: float = 1.2
+    smoothness: float = 0.2
+    data_knee_mm: float = 5.0
+    smooth_knee_mm: float = 40.0
+    depth_iterations: int = 12
+    depth_tolerance_mm: float = 1.0
+    step_mm: float = 40.0
+    max_slope: float = 1.2
+    reach_mm: float = 120.0
+    max_stretch: float = 4.0
+    hidden_mm: float = 25.0
+    missed_mm: float = 20.0
+
+
+@dataclass(frozen=True)
+class TransformConfig:
+    """Shape transformation of training captures (Sec. 6.3).
+
+    shapes_per_capture: new shapes under each photo; 0 makes none. Needs four other subjects in
+        the training split.
+    max_deviation_sd: no part of a new face needs a larger identity coefficient of the 3DMM, in
+        standard deviations, unless the capture's own face does.
+    salt: other donors are drawn for another salt.
+    """
+
+    shapes_per_capture: int = 4
+    max_deviation_sd: float = 3.5
+    salt: str = "fg3d"
+
+
+@dataclass(frozen=True)
 class ShardConfig:
     """Layout of the dataset.
 
@@ -209,6 +319,10 @@ class BuildConfig:
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+    fullview: FullViewConfig = field(default_factory=FullViewConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    review: ReviewConfig = field(default_factory=ReviewConfig)
     shards: ShardConfig = field(default_factory=ShardConfig)
     chunk_size: int = 4
     max_failure_rate: float = 0.5
@@ -251,8 +365,14 @@ def load_preset(path: str | Path) -> BuildConfig:
     model_path = str((base / model.path).resolve()) if model.path else ""
     if model.model.endswith((".h5", ".hdf5")):
         model = dataclasses.replace(model, model=str((base / model.model).resolve()))
+    review = config.review
+    if review.list:
+        review = dataclasses.replace(review, list=str((base / review.list).resolve()))
     return dataclasses.replace(
-        config, sources=sources, facemodel=dataclasses.replace(model, path=model_path)
+        config,
+        sources=sources,
+        facemodel=dataclasses.replace(model, path=model_path),
+        review=review,
     )
 
 

@@ -11,10 +11,17 @@
           chunk-00003-<digest>.h5        records and failures of one chunk of captures
           chunk-00003-<digest>.json      seconds per capture; decides nothing
           failures/<capture id>.png
+        verdicts-<digest>.json           what a person decided, frozen when the build starts
+        decisions-<digest>.json          what is left out of the dataset, and every quality
         plan-<digest>.json               which capture goes into which shard
+        donors-<digest>.h5               a face of every training subject
+        draws-<digest>.json              who gives which part to which capture's new shapes
+        transform-<digest>/
+          chunk-00003-<digest>-<digest>.h5   new shapes of one chunk, for its draws
       dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
       dataset -> dataset-<digest>        the newest complete one
       report/index.html, report/pictures/
+      review.csv                         where a person accepts and rejects registrations
 
 A stage's digest covers its configuration, the version of its code and the digests of the
 stages before it; a chunk's digest covers its captures: their source's configuration and the
@@ -28,20 +35,26 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
-"""The stages that work chunk by chunk, in order."""
+"""The stages that every capture of a dataset passes, chunk by chunk, in order."""
+
+CHUNK_STAGES = (*STAGES, "views")
+"""The same with turned views, which a capture may also fail to have."""
 
 STAGE_VERSIONS = {
     "captures": 1,
     "facemodel": 1,
     "landmarks": 1,
     "fitting": 1,
-    "registration": 2,
-    "shards": 1,
-    "report": 2,
+    "registration": 3,
+    "views": 1,
+    "transform": 1,
+    "shards": 2,
+    "report": 3,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 
@@ -96,7 +109,7 @@ class BuildLayout:
 
     def stage_digest(self, stage: str) -> str:
         """Identity of a stage's products; see the module's docstring."""
-        config, version = self.config, STAGE_VERSIONS[stage]
+        config, version = self.config, STAGE_VERSIONS.get(stage)
         if stage == "captures":
             # What is captured stands in the chunks' digests; the model is drawn from by the
             # synthetic source.
@@ -107,9 +120,19 @@ class BuildLayout:
             before = self.stage_digest("landmarks")
             return digest(stage, version, before, self.facemodel_digest, config.fit)
         if stage == "registration":
-            return digest(stage, version, self.stage_digest("fitting"), config.registration)
+            before = self.stage_digest("fitting")
+            return digest(stage, version, before, config.registration, quality_calibration())
+        if stage == "views":
+            before, crops = self.stage_digest("registration"), config.shards
+            looks = (config.texture, config.fullview, config.landmarks, config.fit)
+            image = (crops.image_size, crops.crop_margin, crops.image_format)
+            return digest(stage, version, before, *looks, image)
+        if stage in ("transform", "donors"):
+            split = (config.shards.test_fraction, config.shards.split_salt)
+            version = STAGE_VERSIONS["transform"]
+            return digest(stage, version, self.stage_digest("views"), config.transform, split)
         if stage == "shards":
-            return digest(stage, version, self.stage_digest("registration"), config.shards)
+            return digest(stage, version, self.stage_digest("transform"), config.shards)
         raise ValueError(f"unknown stage '{stage}'")
 
     def stage_folder(self, stage: str) -> Path:
@@ -128,9 +151,38 @@ class BuildLayout:
         """Path of a failure's PNG, relative to the stage's folder (`Failure.picture`)."""
         return f"failures/{capture_id}.png"
 
-    def dataset_digest(self, chunks: list[str]) -> str:
-        """Identity of a dataset: how it is made, and of which chunks."""
-        return digest(self.stage_digest("shards"), chunks)
+    @property
+    def review_list(self) -> Path:
+        """CSV file in which a person accepts and rejects registrations."""
+        return Path(self.config.review.list or self.root / "review.csv")
+
+    def verdicts(self, verdicts_digest: str) -> Path:
+        """JSON file of a person's verdicts as they were when a build started."""
+        return self.work / f"verdicts-{verdicts_digest}.json"
+
+    def decisions(self, chunks: list[str], verdicts_digest: str) -> Path:
+        """JSON file of what is left out, by threshold and by verdict."""
+        before, limit = self.stage_digest("registration"), self.config.review.min_quality
+        return self.work / f"decisions-{digest(before, chunks, limit, verdicts_digest)}.json"
+
+    def dataset_digest(self, chunks: list[str], left_out: Any) -> str:
+        """Identity of a dataset: how it is made, of which chunks, and without which captures.
+
+        `left_out` is plain values; a verdict that changes nothing changes no identity.
+        """
+        return digest(self.stage_digest("shards"), chunks, left_out)
+
+    def donors(self, dataset_digest: str) -> Path:
+        """HDF5 file with one face of every training subject: what shapes are fused from."""
+        return self.work / f"donors-{dataset_digest}.h5"
+
+    def draws(self, dataset_digest: str) -> Path:
+        """JSON file that says which subjects give their parts to which capture's shapes."""
+        return self.work / f"draws-{dataset_digest}.json"
+
+    def transformed(self, chunk: str, draw_digest: str) -> Path:
+        """HDF5 file with the transformed shapes of one chunk, for one set of draws."""
+        return self.stage_folder("transform") / f"{chunk}-{draw_digest}.h5"
 
     def plan(self, dataset_digest: str) -> Path:
         """JSON file that says which capture goes into which shard."""
@@ -167,6 +219,12 @@ class BuildLayout:
     def report_picture(self, capture_id: str) -> str:
         """Path of a capture's contact sheet, relative to the report's folder."""
         return f"pictures/{capture_id}.jpg"
+
+
+def quality_calibration() -> str:
+    """Identity of the quality score's calibration: registrations carry their scores."""
+    file = Path(__file__).parent / "registration" / "quality.json"
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def config_file(root: Path, config_digest: str) -> Path:

@@ -180,6 +180,85 @@ class IterationRecord:
 
 
 @dataclass(frozen=True)
+class QualityFigures:
+    """What can be observed of a registration without the truth; 0 is best in all but noise.
+
+    Over the visible part of the model's reliable region, weighted by area, unless said
+    otherwise, so that neither image resolution nor tessellation moves them.
+
+    Attributes
+    ----------
+    uncovered : float
+        Share in [0, 1] of the area without a reliable closest point.
+    gap_mm : float
+        Mean distance of the area to the nearest vertex that has one: scattered holes leave it
+        small, a missing half of the face does not.
+    surface_mm : float
+        Root mean square distance to the depth surface, where there is a closest point.
+    noise_mm : float
+        Median noise of the depth's pixels there: a residual of that size is no fault.
+    landmark_ratio : float
+        Median distance of embedded to detected edge points in the image, divided by the RMS
+        spread of the detected points about their centre; 0 without edge points.
+    landmark_motion : float
+        RMS length of the similarity that best takes embedded to detected edge points,
+        whatever a few of them say, divided by the same: how far they are off together.
+    landmark_gap_mm : float
+        Median difference between the depth measured at the detected edge points and that of
+        the registered ones.
+    deformation_mm : float
+        RMS length of ``delta_S``, where there is a closest point.
+    deformation_peak_mm : float
+        95th percentile of that length.
+    relief : float
+        RMS slope of ``delta_S``: its change along mesh edges, over their length.
+    moved_mm : float
+        RMS distance between coarse fit and registration.
+    pull_mm : float
+        RMS distance by which depth alone would move the coarse shape rigidly.
+    identity_peak : float
+        Largest absolute ``alpha_id / sd``.
+    identity_norm, expression_norm : float
+        Root mean square of ``alpha / sd``, the Mahalanobis norm over the root of the number
+        of coefficients.
+    size : float
+        Absolute mean logarithm of the singular values of the linear map that best takes the
+        model's mean to ``S*``: how much larger or smaller than usual the face is.
+    distortion : float
+        Largest deviation of one of these logarithms from their mean: how much the face is
+        stretched or flattened.
+    flipped : float
+        Share of triangles that the deformation turned over.
+    stretch : float
+        Larger of ``log(99th percentile)`` and ``-log(1st percentile)`` of the edges' length
+        ratios against the coarse fit.
+    unconverged : float
+        1 where the solver did not come to rest, else 0.
+    """
+
+    uncovered: float
+    gap_mm: float
+    surface_mm: float
+    noise_mm: float
+    landmark_ratio: float
+    landmark_motion: float
+    landmark_gap_mm: float
+    deformation_mm: float
+    deformation_peak_mm: float
+    relief: float
+    moved_mm: float
+    pull_mm: float
+    identity_peak: float
+    identity_norm: float
+    expression_norm: float
+    size: float
+    distortion: float
+    flipped: float
+    stretch: float
+    unconverged: float
+
+
+@dataclass(frozen=True)
 class Registration:
     """A template registered to one capture, split into rigid and non-rigid parts.
 
@@ -208,6 +287,8 @@ class Registration:
         In [0, 1]; low values predict a bad registration.
     converged : bool
     history : tuple of IterationRecord
+    quality_figures : QualityFigures or None
+        What `quality` was computed from.
     """
 
     topology_hash: str
@@ -224,6 +305,7 @@ class Registration:
     quality: float
     converged: bool
     history: tuple[IterationRecord, ...] = field(default_factory=tuple)
+    quality_figures: QualityFigures | None = None
 
     @property
     def delta_obj_mm(self) -> Array:
@@ -255,3 +337,134 @@ class Failure:
     code: str
     message: str
     picture: str = ""
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """Images of one shape of one capture, one row per image (v of them), ready to be stored.
+
+    Attributes
+    ----------
+    view_names : str
+        Separated by spaces; ``view+00-30`` is a yaw of -30 degrees added to the captured one.
+    view_deg : (v, 2) float64
+        (pitch, yaw) by which the view is turned from the captured one.
+    image_bytes : (B,) uint8
+        Encoded images, one behind the other.
+    image_offset : (v + 1,) int64
+        Image i is ``image_bytes[image_offset[i]:image_offset[i + 1]]``.
+    px_crop_from_px : (v, 3, 3) float64
+        From pixels of a camera with the capture's intrinsics to the image's.
+    intrinsics : (v, 3, 3) float64
+        Of the image.
+    scale : (v,) float64
+    rotation : (v, 3, 3) float64
+    translation_mm : (v, 3) float64
+        Pose of the shape in the view's camera frame (Eq. 2).
+    visible : (v, ceil(n / 8)) uint8
+        Vertices that the view shows, packed bits.
+    initial_alpha_id, initial_alpha_exp : (v, k), (v, e) float64
+    initial_scale : (v,) float64
+    initial_rotation : (v, 3, 3) float64
+    initial_translation_mm : (v, 3) float64
+        3DMM fit to the landmarks of the image: what a network gets.
+    initial_source : (v,) uint8
+        See `fg3d_builder.shards.schema`: detected or projected landmarks.
+    painted : (v,) float64
+        Share of the face's pixels that the captured image does not show.
+    """
+
+    view_names: str
+    view_deg: Array
+    image_bytes: Array
+    image_offset: Array
+    px_crop_from_px: Array
+    intrinsics: Array
+    scale: Array
+    rotation: Array
+    translation_mm: Array
+    visible: Array
+    initial_alpha_id: Array
+    initial_alpha_exp: Array
+    initial_scale: Array
+    initial_rotation: Array
+    initial_translation_mm: Array
+    initial_source: Array
+    painted: Array
+
+
+@dataclass(frozen=True)
+class DonorFace:
+    """A subject's face as others may take parts from it.
+
+    Attributes
+    ----------
+    capture_id : str
+        The subject's best registration.
+    shape_obj_mm : (n, 3) float64
+    alpha_exp : (e,) float64
+    confidence : (n,) float64
+    """
+
+    capture_id: str
+    shape_obj_mm: Array
+    alpha_exp: Array
+    confidence: Array
+
+
+@dataclass(frozen=True)
+class TransformedShape:
+    """A shape fused from several subjects, and its images under one capture's photo.
+
+    Attributes
+    ----------
+    capture_id : str
+    donors : str
+        JSON: part to the capture that it comes from.
+    shape_obj_mm : (n, 3) float64
+    alpha_id, alpha_exp : (k,), (e,) float64
+        3DMM fitted to it.
+    delta_rms_mm : float
+        Root mean square length of its personalized shape.
+    confidence : (n,) float64
+        In [0, 1].
+    share : float
+        Of the donors' difference to the capture's own face that was kept.
+    deviation_sd : float
+        Largest coefficient of any part in standard deviations of the model.
+    views : ViewSet
+        The first is the picture as captured.
+    """
+
+    capture_id: str
+    donors: str
+    shape_obj_mm: Array
+    alpha_id: Array
+    alpha_exp: Array
+    delta_rms_mm: float
+    confidence: Array
+    share: float
+    deviation_sd: float
+    views: ViewSet
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One registration that is kept as a product but left out of the dataset.
+
+    Attributes
+    ----------
+    capture_id, subject_id : str
+    quality : float
+        `Registration.quality`.
+    code : str
+        ``"low_quality"`` (below the threshold) or ``"by_hand"`` (in the review list).
+    message : str
+        For a person: the two figures, or the note in the list.
+    """
+
+    capture_id: str
+    subject_id: str
+    quality: float
+    code: str
+    message: str

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import luigi
 import numpy as np
 import pytest
 from toy_build import build_model, write_toy_build
@@ -31,7 +32,7 @@ def built(toy: Path) -> Path:
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
-    for name in ("build", "register", "captures", "verify", "models", "report"):
+    for name in ("build", "register", "captures", "verify", "models", "report", "review"):
         assert f"fg3d {name}" in shown or f"    {name} " in shown
 
 
@@ -40,6 +41,50 @@ def test_build_verify_report(built: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "good; " in capsys.readouterr().out
     assert main(["report", str(built)]) == 0
     assert "index.html" in capsys.readouterr().out
+
+
+def test_review_by_command(
+    toy: Path, built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    no_lock = shutil.ignore_patterns("build.lock")  # this process holds the copied one
+    shutil.copytree(built, out, symlinks=True, ignore=no_lock)
+    assert main(["review", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "2 registrations, 0 left out" in shown
+    assert str(out / "review.csv") in shown
+
+    assert main(["review", str(out), "--reject", "s0-0", "--note", "a hand,\nhere"]) == 0
+    assert "1 changed; run `fg3d build` again" in capsys.readouterr().out
+    assert "s0-0,reject," in (out / "review.csv").read_text()
+    assert main(["review", str(out), "--list", "rejected"]) == 0
+    shown = capsys.readouterr().out
+    assert "a hand, here" in shown
+    assert "s1-0" not in shown
+    luigi.task_register.Register.clear_instance_cache()
+    assert main(["build", str(toy / "toy.toml"), "--out", str(out)]) == 0
+    assert main(["report", str(out)]) == 0
+    assert "rejected: s0-0: a hand, here" in capsys.readouterr().out
+
+    assert main(["review", str(out), "--reset", "s0-0", "--accept", "s1-0"]) == 0
+    text = (out / "review.csv").read_text()
+    assert "s0-0,auto," in text
+    assert "s1-0,accept," in text
+    for wrong, message in (
+        (["--reject", "nobody"], "not in the review list: nobody"),
+        (["--reject", "s0-0", "--accept", "s0-0"], "more than one verdict about s0-0"),
+    ):
+        assert main(["review", str(out), *wrong]) == 2
+        assert message in capsys.readouterr().err
+    assert (out / "review.csv").read_text() == text
+
+
+def test_a_malformed_review_list_is_named(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "review.csv").write_text("capture_id,verdict,quality,note\ns0-0,no\n")
+    assert main(["build", str(toy / "toy.toml"), "--out", str(tmp_path)]) == 2
+    assert "review.csv:2: verdict 'no'; known are" in capsys.readouterr().err
 
 
 def test_verify_names_the_bad_shard(
@@ -129,6 +174,7 @@ def test_models(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["build", "none.toml"], "cannot read preset none.toml"),
         (["captures", "none"], "none does not exist"),
         (["report", "none"], "no report at"),
+        (["review", "none"], "no dataset at"),
         (["models", "info", "--model", "none.h5"], "none.h5"),
     ],
 )

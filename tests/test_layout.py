@@ -11,6 +11,7 @@ from fg3d_builder.config import (
     FitConfig,
     LandmarkConfig,
     RegistrationConfig,
+    ReviewConfig,
     ShardConfig,
     SourceConfig,
 )
@@ -47,6 +48,20 @@ def test_name_failure_rate_and_sources_move_no_stage() -> None:
     base = digests(BuildConfig())
     assert digests(BuildConfig(name="other", max_failure_rate=0.1)) == base
     assert digests(BuildConfig(sources=(SourceConfig(), SourceConfig(seed=1)))) == base
+
+
+def test_what_is_left_out_names_the_dataset_and_moves_no_stage() -> None:
+    """A verdict or another threshold costs a plan and shards, never a registration."""
+    base = digests(BuildConfig())
+    strict = BuildConfig(review=ReviewConfig(min_quality=0.9, list="elsewhere.csv"))
+    assert digests(strict) == base
+    layout, other = BuildLayout(Path("root"), BuildConfig()), BuildLayout(Path("root"), strict)
+    assert layout.decisions(["c"], "v") != other.decisions(["c"], "v")
+    assert layout.decisions(["c"], "v") != layout.decisions(["c"], "w")
+    assert layout.dataset_digest(["c"], []) == other.dataset_digest(["c"], [])
+    assert layout.dataset_digest(["c"], []) != layout.dataset_digest(["c"], ["a"])
+    assert layout.review_list == Path("root/review.csv")
+    assert other.review_list == Path("elsewhere.csv")
 
 
 def test_model_file_is_known_by_its_content(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ levels = [
   {{ stiffness = 5.0, edge_weight = 2.0, iterations = 2 }},
 ]
 
+[fullview]
+yaw_steps_deg = [30.0]
+pitch_steps_deg = []
+
+[transform]
+shapes_per_capture = 0
+
 [shards]
 image_size = 64
 samples_per_shard = 3

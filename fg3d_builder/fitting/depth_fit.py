@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fg3d_builder.alignment import align_robust
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.alignment import align_robust
 from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
     coarse_fit,

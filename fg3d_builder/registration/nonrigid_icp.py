@@ -32,7 +32,6 @@ from fg3d_builder.registration.correspondence import CorrespondenceFinder, Corre
 from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
 from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.registration.occlusion import AT_START, REFINED
-from fg3d_builder.registration.quality import flipped_triangles
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals
 
@@ -242,7 +241,9 @@ class NonrigidIcp:
 
     def folds(self, vertices_cam_mm: Array) -> Array:
         """Return the (m,) mask of the reliable region's triangles that were turned over."""
-        turned = flipped_triangles(self.start_cam_mm, vertices_cam_mm, self.model.triangles)
+        before = triangle_normals(self.start_cam_mm, self.model.triangles)
+        now = triangle_normals(vertices_cam_mm, self.model.triangles)
+        turned = np.einsum("md,md->m", before, now) < 0
         return np.asarray(turned & self.model.reliable[self.model.triangles].all(axis=1))
 
     def _ease(self, folded: Array) -> None:

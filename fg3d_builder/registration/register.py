@@ -18,16 +18,10 @@ from fg3d_builder.records import (
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.disentangle import disentangle
-from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp, vertex_areas
-from fg3d_builder.registration.quality import (
-    QualityFigures,
-    edge_ratios,
-    flipped_triangles,
-    stretch,
-)
+from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp
+from fg3d_builder.registration.quality import observe, quality_score, weighted_rms
 from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import undirected_edges
 
 UNRELIABLE_CONFIDENCE = 0.25
 """Confidence outside the model's reliable region, at best: hair may look like a surface."""
@@ -95,15 +89,15 @@ def register(
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
     support = np.maximum(confidence, icp.edge_support(vertices))
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
-    shape_obj_mm = split.pose.obj_from_cam(vertices)
-    delta_obj_mm = shape_obj_mm - split.coarse_obj_mm
-    figures = quality_figures(model, start, vertices, pairs, edges, delta_obj_mm)
+    split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
+    converged = split.converged and has_converged(history, config)
+    figures = observe(model, surface, start, vertices, pairs, edges, split, converged)
     residual_px = edges.residual_px(vertices, model.triangles)
     return Registration(
         topology_hash=model.topology_hash,
         vertices_cam_mm=vertices,
         pose=split.pose,
-        shape_obj_mm=shape_obj_mm,
+        shape_obj_mm=split.shape_obj_mm,
         coarse_obj_mm=split.coarse_obj_mm,
         alpha_id=split.alpha_id,
         alpha_exp=split.alpha_exp,
@@ -111,9 +105,10 @@ def register(
         confidence=confidence,
         surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
         landmark_error_px=weighted_rms(residual_px, edges.confidence),
-        quality=figures.score(),
-        converged=split.converged and has_converged(history, config),
+        quality=quality_score(figures),
+        converged=converged,
         history=tuple(history),
+        quality_figures=figures,
     )
 
 
@@ -127,53 +122,6 @@ def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
     near = 1.0 / (1.0 + (pairs.distance_mm / width) ** 2) ** 2
     region = np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE)
     return np.where(pairs.accepted, pairs.cosine * near * region, 0.0)
-
-
-def quality_figures(
-    model: FaceModel,
-    start_cam_mm: Array,
-    vertices_cam_mm: Array,
-    pairs: Correspondences,
-    edges: EdgePoints,
-    delta_obj_mm: Array,
-) -> QualityFigures:
-    """Collect what the quality score is computed from."""
-    area = vertex_areas(vertices_cam_mm, model.triangles)
-    seen = pairs.visible & model.reliable
-    good = pairs.accepted & model.reliable
-    inside = seen[model.triangles].all(axis=1)
-    mesh_edges = undirected_edges(model.triangles[inside])
-    ratios = edge_ratios(start_cam_mm, vertices_cam_mm, mesh_edges)
-    flips = flipped_triangles(start_cam_mm, vertices_cam_mm, model.triangles)[inside]
-    return QualityFigures(
-        uncovered=1.0 - float(area[good].sum() / max(area[seen].sum(), 1e-9)),
-        surface_mm=weighted_rms(pairs.distance_mm, area * good),
-        noise_mm=float(np.median(pairs.noise_mm[good])),
-        landmark_ratio=landmark_ratio(model, vertices_cam_mm, edges),
-        deformation_mm=weighted_rms(np.linalg.norm(delta_obj_mm, axis=1), area * good),
-        flipped=float(flips.mean()) if len(flips) else 0.0,
-        stretch=stretch(ratios) if len(ratios) else 0.0,
-    )
-
-
-def landmark_ratio(model: FaceModel, vertices_cam_mm: Array, edges: EdgePoints) -> float:
-    """Return the edge points' RMS residual over the RMS spread of the detected points.
-
-    0 without detected points: nothing speaks against the registration then.
-    """
-    total = edges.confidence.sum()
-    if not total > 0:
-        return 0.0
-    centre = edges.confidence @ edges.points_px / total
-    spread = weighted_rms(np.linalg.norm(edges.points_px - centre, axis=1), edges.confidence)
-    error = weighted_rms(edges.residual_px(vertices_cam_mm, model.triangles), edges.confidence)
-    return error / max(spread, 1e-9)
-
-
-def weighted_rms(values: Array, weights: Array) -> float:
-    """Return the weighted root mean square; NaN where nothing has weight."""
-    total = float(weights.sum())
-    return float(np.sqrt(weights @ values**2 / total)) if total > 0 else float("nan")
 
 
 def has_converged(history: list[IterationRecord], config: RegistrationConfig) -> bool:

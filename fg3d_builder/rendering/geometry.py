@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 
@@ -15,34 +14,20 @@ def triangle_normals(vertices: Array, triangles: Array) -> Array:
     return np.cross(b - a, c - a)
 
 
+def vertex_areas(vertices: Array, triangles: Array) -> Array:
+    """Return (n,) areas: a third of each adjacent triangle's, in the square of the unit."""
+    area = 0.5 * np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
+    return np.bincount(triangles.ravel(), np.repeat(area, 3) / 3.0, len(vertices))
+
+
 def vertex_normals(vertices: Array, triangles: Array) -> Array:
     """Return (n, 3) unit vertex normals, area weighted; zero where a vertex has no triangle."""
-    normals = _summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))
+    # Imported here: machines for training alone have no Numba, and need the rest of this module.
+    from fg3d_builder.rendering.normal_sums import summed_normals
+
+    normals = summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-
-
-@numba.njit(cache=True)
-def _summed_normals(vertices, triangles):  # type: ignore[no-untyped-def]
-    normals = np.zeros((len(vertices), 3))
-    for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux, uy, uz = (
-            vertices[b, 0] - vertices[a, 0],
-            vertices[b, 1] - vertices[a, 1],
-            vertices[b, 2] - vertices[a, 2],
-        )
-        vx, vy, vz = (
-            vertices[c, 0] - vertices[a, 0],
-            vertices[c, 1] - vertices[a, 1],
-            vertices[c, 2] - vertices[a, 2],
-        )
-        for corner in range(3):
-            at = triangles[t, corner]
-            normals[at, 0] += uy * vz - uz * vy
-            normals[at, 1] += uz * vx - ux * vz
-            normals[at, 2] += ux * vy - uy * vx
-    return normals
 
 
 def undirected_edges(triangles: Array) -> Array:

@@ -1,37 +1,24 @@
 """Z-buffer rasteriser: which triangle covers each pixel, where, and how deep.
 
-`rasterize` is the compiled kernel, `rasterize_reference` the slow, obvious one that it is
-tested against. Both follow one rule: a pixel belongs to a triangle when its centre lies
-inside, or on a top or left edge, so that pixels on shared edges are covered exactly once.
+`rasterize` and `interpolate` are compiled kernels for one core. They release the interpreter
+lock, so that threads can render side by side. `rasterizer_reference` is the slow, obvious form
+that they agree with to the bit; `rasterizer_torch` renders batches, also on CUDA.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
+from fg3d_builder.rendering.rasterizer_reference import rasterize_reference
 
-
-class Fragments(NamedTuple):
-    """What the camera sees.
-
-    Attributes
-    ----------
-    triangle : (H, W) int32
-        Index of the nearest triangle, -1 for the background.
-    barycentric : (H, W, 3) float32
-        Perspective-correct coordinates within that triangle; 0 on the background.
-    depth_mm : (H, W) float32
-        Along the camera's z axis; NaN on the background.
-    """
-
-    triangle: Array
-    barycentric: Array
-    depth_mm: Array
+__all__ = ["Fragments", "interpolate", "rasterize", "rasterize_reference", "visible_vertices"]
 
 
 def rasterize(
@@ -61,30 +48,39 @@ def rasterize(
     Fragments
     """
     vertices = np.ascontiguousarray(vertices_cam_mm, dtype=np.float64)
-    points_px = _projected(vertices, intrinsics)
+    faces = _index_array(triangles)
+    camera = np.asarray(intrinsics, dtype=np.float64)
+    corners = np.empty((len(vertices), 3))
+    _project(vertices, camera[0, 0], camera[0, 2], camera[1, 1], camera[1, 2], corners)
     triangle = np.full((height, width), -1, dtype=np.int32)
     barycentric = np.zeros((height, width, 3), dtype=np.float32)
     inverse_depth = np.zeros((height, width), dtype=np.float64)
-    _fill(
-        points_px,
-        vertices[:, 2],
-        np.ascontiguousarray(triangles, dtype=np.int32),
-        triangle,
-        barycentric,
-        inverse_depth,
-        cull_back_faces,
+    chosen = np.empty(len(faces) + 1, dtype=np.int32)
+    kept = _candidates(corners, faces, height, width, cull_back_faces, chosen)
+    _fill(corners, faces, chosen[:kept], triangle, barycentric, inverse_depth)
+    depth = np.empty((height, width), dtype=np.float32)
+    _depths(triangle, inverse_depth, depth)
+    return Fragments(triangle, barycentric, depth)
+
+
+def interpolate(
+    fragments: Fragments, triangles: Array, attributes: Array, dtype: DTypeLike = np.float64
+) -> Array:
+    """Interpolate per-vertex `attributes` (n, c) over the image -> (H, W, c); 0 outside.
+
+    Sums are taken in the attributes' precision, at least float32; `dtype` is that of the result.
+    Raises IndexError where the fragments are not of this mesh.
+    """
+    values = np.asarray(attributes)
+    exact = np.result_type(values.dtype, fragments.barycentric.dtype)
+    out = np.zeros((*fragments.triangle.shape, values.shape[1]), dtype=dtype)
+    _interpolate(
+        np.ascontiguousarray(fragments.triangle),
+        np.ascontiguousarray(fragments.barycentric),
+        _index_array(triangles),
+        np.ascontiguousarray(values, dtype=exact),
+        out,
     )
-    with np.errstate(divide="ignore"):
-        depth = np.where(triangle >= 0, 1.0 / inverse_depth, np.nan)
-    return Fragments(triangle, barycentric, depth.astype(np.float32))
-
-
-def interpolate(fragments: Fragments, triangles: Array, attributes: Array) -> Array:
-    """Interpolate per-vertex `attributes` (n, c) over the image -> (H, W, c); 0 outside."""
-    covered = fragments.triangle >= 0
-    corners = attributes[triangles[fragments.triangle[covered]]]
-    out = np.zeros((*covered.shape, attributes.shape[1]))
-    out[covered] = np.einsum("kc,kcd->kd", fragments.barycentric[covered], corners)
     return out
 
 
@@ -114,103 +110,150 @@ def visible_vertices(
     return np.asarray(facing & inside & ~hidden)
 
 
-def rasterize_reference(
-    vertices_cam_mm: Array,
-    triangles: Array,
-    intrinsics: Array,
-    height: int,
-    width: int,
-    cull_back_faces: bool = True,
-) -> Fragments:
-    """Do what `rasterize` does, one triangle at a time over the whole image, in numpy."""
-    vertices = np.asarray(vertices_cam_mm, dtype=np.float64)
-    points_px = _projected(vertices, intrinsics)
-    grid_x, grid_y = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
-    index = np.full((height, width), -1, dtype=np.int32)
-    barycentric = np.zeros((height, width, 3), dtype=np.float32)
-    nearest = np.zeros((height, width))
-    for t, corner in enumerate(np.asarray(triangles)):
-        z = vertices[corner, 2]
-        if np.any(z <= NEAR_MM) or not np.all(np.isfinite(points_px[corner])):
-            continue
-        (ax, ay), (bx, by), (cx, cy) = points_px[corner]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        # Counter-clockwise from outside is negative in an image whose y points down.
-        if area == 0 or (cull_back_faces and area > 0):
-            continue
-        sign = np.sign(area)
-        weights = []
-        inside = np.ones((height, width), dtype=bool)
-        for px, py, qx, qy in ((bx, by, cx, cy), (cx, cy, ax, ay), (ax, ay, bx, by)):
-            dx, dy = sign * (qx - px), sign * (qy - py)
-            w = dx * (grid_y - py) - dy * (grid_x - px)
-            owns_border = dy < 0 or (dy == 0 and dx > 0)
-            inside &= (w > 0) | ((w == 0) & owns_border)
-            weights.append(w / abs(area))
-        over_z = np.stack(weights, axis=-1) / z
-        inverse = over_z.sum(axis=-1)
-        closer = inside & (inverse > nearest)
-        index[closer] = t
-        barycentric[closer] = over_z[closer] / inverse[closer, None]
-        nearest[closer] = inverse[closer]
-    with np.errstate(divide="ignore"):
-        depth = np.where(index >= 0, 1.0 / nearest, np.nan)
-    return Fragments(index, barycentric, depth.astype(np.float32))
+_LISTED = 4096  # pixels that wait for their depth comparison; they fit a core's nearest cache
 
 
-NEAR_MM = 1.0
-_SUBPIXEL = 256.0
+def _index_array(triangles: Array) -> Array:
+    """Triangles as the kernels read them: int32 and int64 as they are, others converted."""
+    faces = np.asarray(triangles)
+    dtype = faces.dtype if faces.dtype in (np.int32, np.int64) else np.int64
+    return np.ascontiguousarray(faces, dtype=dtype)
 
 
-def _projected(vertices_cam_mm: Array, intrinsics: Array) -> Array:
-    """Pixels on a 1/256 grid, on which the edge functions are exact and edges watertight."""
-    return np.round(px_from_cam(vertices_cam_mm, intrinsics) * _SUBPIXEL) / _SUBPIXEL
+def _kernel(function: Any) -> Any:
+    """Compile for exact floating point, without the interpreter lock, cached on disk."""
+    return numba.njit(cache=True, fastmath=False, nogil=True, error_model="numpy")(function)
 
 
-@numba.njit(cache=True, fastmath=False)
-def _fill(points, z, triangles, index, barycentric, nearest, cull):  # type: ignore[no-untyped-def]
-    height, width = index.shape
+@_kernel
+def _project(vertices, fx, cx, fy, cy, corners):  # type: ignore[no-untyped-def]
+    """Columns of `corners`: x and y in pixels on the grid, NaN in front of NEAR_MM, and z."""
+    for i in range(vertices.shape[0]):
+        z = vertices[i, 2]
+        corners[i, 2] = z
+        if z > NEAR_MM:
+            corners[i, 0] = np.rint((fx * vertices[i, 0] / z + cx) * SUBPIXEL) / SUBPIXEL
+            corners[i, 1] = np.rint((fy * vertices[i, 1] / z + cy) * SUBPIXEL) / SUBPIXEL
+        else:
+            corners[i, 0] = np.nan
+            corners[i, 1] = np.nan
+
+
+@_kernel
+def _candidates(corners, triangles, height, width, cull, chosen):  # type: ignore[no-untyped-def]
+    """List in `chosen` the triangles whose box holds a pixel centre; return how many.
+
+    Most triangles of a fine mesh are seen from behind or fall between pixel centres. Which ones
+    do cannot be predicted by a processor, so this loop has no branch that depends on it.
+    """
+    count, kept = corners.shape[0], 0
+    right, bottom = width - 1.0, height - 1.0
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t]
-        za, zb, zc = z[a], z[b], z[c]
-        if not (za > 1.0 and zb > 1.0 and zc > 1.0):
-            continue
-        ax, ay = points[a]
-        bx, by = points[b]
-        cx, cy = points[c]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if (a < 0) | (b < 0) | (c < 0) | (a >= count) | (b >= count) | (c >= count):
+            raise IndexError("a triangle names a vertex that does not exist")
+        ax, ay = corners[a, 0], corners[a, 1]
+        bx, by = corners[b, 0], corners[b, 1]
+        cx, cy = corners[c, 0], corners[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0.0 or not np.isfinite(area) or (cull and area > 0.0):
-            continue
+        # NaN, which is what corners without a projection give, compares as false.
+        faces = (area < 0.0) | ((area > 0.0) & (not cull))
+        low_x, high_x = max(min(ax, bx, cx), 0.0), min(max(ax, bx, cx), right)
+        low_y, high_y = max(min(ay, by, cy), 0.0), min(max(ay, by, cy), bottom)
+        holds = (np.ceil(low_x) <= np.floor(high_x)) & (np.ceil(low_y) <= np.floor(high_y))
+        chosen[kept] = t
+        kept += faces & holds & (abs(area) < np.inf)
+    return kept
+
+
+@_kernel
+def _compare(where, parts, index, barycentric, nearest):  # type: ignore[no-untyped-def]
+    """Write listed pixels that are nearer than what is there."""
+    for i in range(where.shape[0]):
+        row, column = where[i, 1], where[i, 2]
+        inverse = parts[i, 0] + parts[i, 1] + parts[i, 2]
+        if inverse > nearest[row, column]:
+            nearest[row, column] = inverse
+            index[row, column] = where[i, 0]
+            barycentric[row, column, 0] = parts[i, 0] / inverse
+            barycentric[row, column, 1] = parts[i, 1] / inverse
+            barycentric[row, column, 2] = parts[i, 2] / inverse
+
+
+@_kernel
+def _least(dx, dy):  # type: ignore[no-untyped-def]
+    """Least value of an edge function inside: 0 on a top or left edge, else one grid step."""
+    return 0.0 if dy < 0.0 or (dy == 0.0 and dx > 0.0) else 1.0 / (SUBPIXEL * SUBPIXEL)
+
+
+@_kernel
+def _fill(corners, triangles, chosen, index, barycentric, nearest):  # type: ignore[no-untyped-def]
+    """Draw the `chosen` triangles in order; the first of several at one depth stays.
+
+    Whether a pixel of a small triangle's box lies inside cannot be predicted either: all are
+    written to a short list, whose end moves on if they do.
+    """
+    height, width = index.shape
+    where = np.empty((_LISTED + width, 3), dtype=np.int32)
+    parts = np.empty((_LISTED + width, 3))
+    listed = 0
+    for t in chosen:
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, za = corners[a, 0], corners[a, 1], corners[a, 2]
+        bx, by, zb = corners[b, 0], corners[b, 1], corners[b, 2]
+        cx, cy, zc = corners[c, 0], corners[c, 1], corners[c, 2]
+        # Clamped before they become integers: corners may lie beyond the range of those.
+        low_x = int(np.ceil(max(min(ax, bx, cx), 0.0)))
+        high_x = int(np.floor(min(max(ax, bx, cx), width - 1.0)))
+        low_y = int(np.ceil(max(min(ay, by, cy), 0.0)))
+        high_y = int(np.floor(min(max(ay, by, cy), height - 1.0)))
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         sign = 1.0 if area > 0.0 else -1.0
-        low_x = max(0, int(np.ceil(min(ax, bx, cx))))
-        high_x = min(width - 1, int(np.floor(max(ax, bx, cx))))
-        low_y = max(0, int(np.ceil(min(ay, by, cy))))
-        high_y = min(height - 1, int(np.floor(max(ay, by, cy))))
-        if low_x > high_x or low_y > high_y:
-            continue
+        scale = 1.0 / abs(area)
         ux, uy = sign * (cx - bx), sign * (cy - by)
         vx, vy = sign * (ax - cx), sign * (ay - cy)
         wx, wy = sign * (bx - ax), sign * (by - ay)
-        own_u = uy < 0.0 or (uy == 0.0 and ux > 0.0)
-        own_v = vy < 0.0 or (vy == 0.0 and vx > 0.0)
-        own_w = wy < 0.0 or (wy == 0.0 and wx > 0.0)
-        scale = 1.0 / abs(area)
+        least_u, least_v, least_w = _least(ux, uy), _least(vx, vy), _least(wx, wy)
         for row in range(low_y, high_y + 1):
+            row_u, row_v, row_w = ux * (row - by), vx * (row - cy), wx * (row - ay)
             for column in range(low_x, high_x + 1):
-                u = ux * (row - by) - uy * (column - bx)
-                v = vx * (row - cy) - vy * (column - cx)
-                w = wx * (row - ay) - wy * (column - ax)
-                if u < 0.0 or v < 0.0 or w < 0.0:
-                    continue
-                if (u == 0.0 and not own_u) or (v == 0.0 and not own_v):
-                    continue
-                if w == 0.0 and not own_w:
-                    continue
-                pa, pb, pc = u * scale / za, v * scale / zb, w * scale / zc
-                inverse = pa + pb + pc
-                if inverse > nearest[row, column]:
-                    nearest[row, column] = inverse
-                    index[row, column] = t
-                    barycentric[row, column, 0] = pa / inverse
-                    barycentric[row, column, 1] = pb / inverse
-                    barycentric[row, column, 2] = pc / inverse
+                u = row_u - uy * (column - bx)
+                v = row_v - vy * (column - cx)
+                w = row_w - wy * (column - ax)
+                where[listed, 0], where[listed, 1], where[listed, 2] = t, row, column
+                parts[listed, 0] = u * scale / za
+                parts[listed, 1] = v * scale / zb
+                parts[listed, 2] = w * scale / zc
+                listed += (u >= least_u) & (v >= least_v) & (w >= least_w)
+            if listed >= _LISTED:
+                _compare(where[:listed], parts, index, barycentric, nearest)
+                listed = 0
+    _compare(where[:listed], parts, index, barycentric, nearest)
+
+
+@_kernel
+def _depths(index, nearest, depth):  # type: ignore[no-untyped-def]
+    for row in range(index.shape[0]):
+        for column in range(index.shape[1]):
+            seen = index[row, column] >= 0
+            depth[row, column] = 1.0 / nearest[row, column] if seen else np.nan
+
+
+@_kernel
+def _interpolate(index, barycentric, triangles, attributes, out):  # type: ignore[no-untyped-def]
+    height, width = index.shape
+    count, channels = attributes.shape
+    for row in range(height):
+        for column in range(width):
+            t = index[row, column]
+            if t < 0:
+                continue
+            if t >= triangles.shape[0]:
+                raise IndexError("the fragments name a triangle that does not exist")
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            if (a < 0) | (b < 0) | (c < 0) | (a >= count) | (b >= count) | (c >= count):
+                raise IndexError("a triangle names a vertex that does not exist")
+            u, v, w = barycentric[row, column]
+            for k in range(channels):
+                value = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+                out[row, column, k] = value

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
+from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.rendering.geometry import vertex_normals
 
 
@@ -69,11 +70,13 @@ def capture_figures(
 ) -> dict[str, Any]:
     """Return what the report says of one capture, as JSON values.
 
+    ``doubts``: names of the figures that lower its quality most.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
     ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
     landmarks alone (after rigid alignment), of the fit with depth and of the registration;
     empty where there is no truth of this topology.
     """
+    figures = registration.quality_figures
     region = registration.visible & model.reliable
     surface = np.where(region, registration.surface_error_mm, np.nan)
     truth_mm: dict[str, dict[str, float]] = {}
@@ -94,6 +97,7 @@ def capture_figures(
         "source": capture.source,
         "expression": capture.expression,
         "quality": registration.quality,
+        "doubts": [] if figures is None else quality_doubts(figures),
         "converged": registration.converged,
         "iterations": len(registration.history),
         "landmark_error_px": registration.landmark_error_px,

@@ -45,14 +45,16 @@ def render_page(
     page_digest : str
         Stands in the page's head, so that a page is known to belong to its dataset.
     manifest : mapping
-        Of the dataset.
+        Of the dataset; says which registrations it leaves out.
     rows : sequence of mappings
         `capture_figures`, each with ``picture``: a path relative to the page.
     failures : sequence of Failure
         With `Failure.picture` relative to the page.
     warnings : sequence of str
     """
-    figures = [(label, overall(rows, key, part)) for label, key, part in _FIGURES]
+    rejected = {row["capture_id"]: row for row in manifest["rejected"]}
+    kept = [row for row in rows if row["capture_id"] not in rejected]
+    figures = [(label, overall(kept, key, part)) for label, key, part in _FIGURES]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["figure"] = _figure
     template = environment.from_string(
@@ -67,6 +69,9 @@ def render_page(
         captures=len(rows) + len(failures),
         rows=rows,
         shown=sorted(rows, key=lambda row: (row["quality"], row["capture_id"]))[:SHOWN],
+        rejected=rejected,
+        accepted=frozenset(manifest["accepted"]),
+        min_quality=manifest["config"]["review"]["min_quality"],
         failures=failures,
         codes=Counter(failure.code for failure in failures).most_common(),
         warnings=warnings,

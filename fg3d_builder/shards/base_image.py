@@ -13,7 +13,7 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.shards.crop import crop_around, crop_image
-from fg3d_builder.shards.schema import CaptureRow, SampleRow, ShapeRow
+from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleRow, ShapeRow
 
 JPEG_OPTIONS = (
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
@@ -75,7 +75,8 @@ def base_image(
     )
     shape_row = ShapeRow(
         capture_index=0,
-        shape_source="capture",
+        shape_source=CAPTURED,
+        donors="{}",
         shape_obj_mm=registration.shape_obj_mm,
         alpha_id=registration.alpha_id,
         alpha_exp=registration.alpha_exp,
@@ -99,6 +100,8 @@ def base_image(
         initial_scale=initial.pose.scale,
         initial_rotation=initial.pose.rotation,
         initial_translation_mm=initial.pose.translation_mm,
+        initial_source=FROM_DETECTED,
+        painted=0.0,
         seed=sample_seed(sample_id),
     )
     return BaseImage(capture_row, shape_row, sample_row)

@@ -1,4 +1,4 @@
-"""The manifest: what a dataset consists of, how it was made, and what could not be used."""
+"""The manifest: what a dataset consists of, how it was made, and what is not in it, and why."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import h5py
 
 from fg3d_builder.config import BuildConfig, digest, to_table
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.records import Failure
+from fg3d_builder.records import Failure, Rejection
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
 
-MANIFEST_SCHEMA = "fg3d-manifest-1"
+MANIFEST_SCHEMA = "fg3d-manifest-2"
 MANIFEST_NAME = "manifest.json"
 TOPOLOGY_NAME = "topology.h5"
 MODEL_NAME = "facemodel.h5"
@@ -41,6 +41,9 @@ def make_manifest(
     model: FaceModel,
     model_file: Path,
     failures: Sequence[Failure],
+    rejected: Sequence[Rejection] = (),
+    accepted: Sequence[str] = (),
+    augmentation_failures: Sequence[Failure] = (),
 ) -> dict[str, Any]:
     """Describe the shards that lie in a folder.
 
@@ -53,6 +56,12 @@ def make_manifest(
     model_file : Path
         The file that `model` was read from.
     failures : sequence of Failure
+    rejected : sequence of Rejection
+        Registrations that were left out.
+    accepted : sequence of str
+        Ids of captures that are in the dataset by a person's verdict, below the threshold.
+    augmentation_failures : sequence of Failure
+        Captures that could not be turned, and shapes that could not be made.
 
     Returns
     -------
@@ -82,6 +91,9 @@ def make_manifest(
         "config_digest": digest(config),
         "versions": package_versions(),
         "failures": [asdict(f) for f in sorted(failures, key=lambda f: f.capture_id)],
+        "augmentation_failures": [asdict(f) for f in augmentation_failures],
+        "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.capture_id)],
+        "accepted": sorted(accepted),
     }
 
 
@@ -146,5 +158,6 @@ def _split(shards: list[dict[str, Any]], split: str) -> dict[str, Any]:
     return {
         "subjects": sorted({name for s in chosen for name in s["subjects"]}),
         "captures": sum(s["captures"] for s in chosen),
+        "shapes": sum(s["shapes"] for s in chosen),
         "samples": sum(s["samples"] for s in chosen),
     }

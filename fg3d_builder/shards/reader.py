@@ -29,6 +29,7 @@ class Sample(TypedDict):
     capture_id: str
     subject_id: str
     shape_source: str
+    donors: str
     image: Array
     view_deg: Array
     px_crop_from_px: Array
@@ -46,6 +47,8 @@ class Sample(TypedDict):
     initial_scale: float
     initial_rotation: Array
     initial_translation_mm: Array
+    initial_source: int
+    painted: float
     quality: float
     seed: int
 
@@ -103,6 +106,11 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
 
+    @property
+    def model(self) -> FaceModel:
+        """The face model that shapes and coefficients belong to."""
+        return self._model
+
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
         for file in self._files.values():
@@ -130,6 +138,7 @@ class ShardReader:
             capture_id=captures["capture_id"][capture_row].decode(),
             subject_id=captures["subject_id"][capture_row].decode(),
             shape_source=shapes["shape_source"][shape_row].decode(),
+            donors=shapes["donors"][shape_row].decode(),
             image=decode_image(samples["image_bytes"][begin:end]),
             view_deg=samples["view_deg"][row],
             px_crop_from_px=samples["px_crop_from_px"][row],
@@ -147,6 +156,8 @@ class ShardReader:
             initial_scale=float(samples["initial_scale"][row]),
             initial_rotation=samples["initial_rotation"][row],
             initial_translation_mm=samples["initial_translation_mm"][row],
+            initial_source=int(samples["initial_source"][row]),
+            painted=float(samples["painted"][row]),
             quality=float(captures["quality"][capture_row]),
             seed=int(samples["seed"][row]),
         )

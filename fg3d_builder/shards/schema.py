@@ -15,9 +15,15 @@ from dataclasses import dataclass
 
 from fg3d_builder.records import Array
 
-SCHEMA = "fg3d-shard-1"
+SCHEMA = "fg3d-shard-2"
 
 SPLITS = ("train", "test")
+
+CAPTURED = "capture"
+"""`ShapeRow.shape_source` of a shape that was registered."""
+
+FROM_DETECTED, FROM_PROJECTED = 0, 1
+"""`SampleRow.initial_source`: where the landmarks of the network's 3DMM fit come from."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class ShapeRow:
 
     capture_index: int
     shape_source: str
+    donors: str
     shape_obj_mm: Array
     alpha_id: Array
     alpha_exp: Array
@@ -70,6 +77,8 @@ class SampleRow:
     initial_scale: float
     initial_rotation: Array
     initial_translation_mm: Array
+    initial_source: int
+    painted: float
     seed: int
 
 
@@ -124,7 +133,11 @@ FIELDS = (
     Field("shapes/capture_index", "<i4", ("S",), "row", "row of captures/ it was made from"),
     Field(
         *("shapes/shape_source", "str", ("S",), "none"),
-        "'capture' for a registered shape; transformed shapes name their recipe",
+        "'capture' for a registered shape, 'transform-0', ... for transformed ones",
+    ),
+    Field(
+        *("shapes/donors", "str", ("S",), "none"),
+        "JSON: which capture each part of a transformed shape comes from; '{}' for 'capture'",
     ),
     Field(
         *("shapes/shape_obj_mm", "<f4", ("S", "n", 3), "mm"),
@@ -189,6 +202,15 @@ FIELDS = (
     Field(
         *("samples/initial_translation_mm", "<f8", ("N", 3), "mm"),
         "t of the fit from landmarks alone, camera frame",
+    ),
+    Field(
+        *("samples/initial_source", "|u1", ("N",), "none"),
+        "landmarks of that fit: 0 detected in the sample's image, 1 the registered face's own, "
+        "projected, because the detector found no face",
+    ),
+    Field(
+        *("samples/painted", "<f4", ("N",), "1"),
+        "share of the face's pixels that the captured image does not show (inpainted)",
     ),
     Field("samples/seed", "<i8", ("N",), "1", "seed of everything random in the sample"),
 )

@@ -69,7 +69,8 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     Files against their SHA-256; presence, counts, shapes, dtypes and units of every field;
     finite values; indices; images; rotations; crop against camera; visible vertices against
     the picture; the coarse shape against the stored size of ``delta_S`` (where the face
-    model is in the dataset or given); subjects against the split.
+    model is in the dataset or given); subjects against the split;
+    rejected captures are in no shard.
 
     Parameters
     ----------
@@ -186,6 +187,10 @@ def _check_shard(
         subjects = {s.decode() for s in file["captures/subject_id"][()]}
         same = subjects == set(entry["subjects"])
         problems.check(same, name, "its subjects differ from the manifest's")
+        captures = {c.decode() for c in file["captures/capture_id"][()]}
+        for rejection in manifest["rejected"]:
+            out = rejection["capture_id"] not in captures
+            problems.check(out, name, f"holds the rejected capture '{rejection['capture_id']}'")
         _check_images(file, manifest, name, problems)
         _check_poses(file, name, problems)
         _check_shapes(file, model, name, problems)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.records import Failure
+from fg3d_builder.records import Failure, Rejection
 from fg3d_builder.tasks.chunks import Chunk
 
 _VERBS = {
@@ -55,9 +55,9 @@ def read_seconds(layout: BuildLayout, stage: str, chunk: str) -> dict[str, float
     return {str(name): float(value) for name, value in table.items()}
 
 
-def failure_counts(failures: Sequence[Failure]) -> str:
+def code_counts(found: Sequence[Failure] | Sequence[Rejection]) -> str:
     """Return ``"2 no_face, 1 no_depth"``, most frequent first."""
-    codes = Counter(failure.code for failure in failures).most_common()
+    codes = Counter(item.code for item in found).most_common()
     return ", ".join(f"{count} {code}" for code, count in codes)
 
 

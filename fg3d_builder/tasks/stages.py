@@ -83,14 +83,14 @@ def load_captures(source: SourceConfig, entries: Iterable[CaptureEntry]) -> Stag
     def picture(name: str, error: CaptureError) -> Array:
         return message_card([f"{name}: {error.code}", error.message], height=140, width=640)
 
-    return _each("captures", subjects, lambda name: opened.load(by_id[name]), picture)
+    return run_each("captures", subjects, lambda name: opened.load(by_id[name]), picture)
 
 
 def detect_landmarks(
     captures: Mapping[str, Capture], config: LandmarkConfig
 ) -> StageResult[Landmarks]:
     """Detect the landmarks of each capture and check that there is depth below them."""
-    detector = _detector(config)
+    detector = shared_detector(config)
     found: dict[str, Landmarks] = {}
 
     def detect(name: str) -> Landmarks:
@@ -101,7 +101,7 @@ def detect_landmarks(
     def picture(name: str, error: CaptureError) -> Array:
         return failure_sheet(captures[name], error, found.get(name))
 
-    return _each("landmarks", _subjects(captures), detect, picture)
+    return run_each("landmarks", _subjects(captures), detect, picture)
 
 
 def fit_coarse(
@@ -121,7 +121,7 @@ def fit_coarse(
         return failure_sheet(captures[name], error, landmarks[name])
 
     chosen = {name: captures[name] for name in landmarks}
-    return _each("fitting", _subjects(chosen), fit, picture)
+    return run_each("fitting", _subjects(chosen), fit, picture)
 
 
 def register_all(
@@ -142,7 +142,7 @@ def register_all(
         return failure_sheet(captures[name], error, landmarks[name], vertices, model.triangles)
 
     chosen = {name: captures[name] for name in fits}
-    return _each("registration", _subjects(chosen), one, picture)
+    return run_each("registration", _subjects(chosen), one, picture)
 
 
 @lru_cache(maxsize=2)
@@ -152,7 +152,8 @@ def cached_model(path: Path) -> FaceModel:
 
 
 @lru_cache(maxsize=1)
-def _detector(config: LandmarkConfig) -> LandmarkDetector:
+def shared_detector(config: LandmarkConfig) -> LandmarkDetector:
+    """Open a detector once per process."""
     return open_detector(config)
 
 
@@ -160,7 +161,7 @@ def _subjects(captures: Mapping[str, Capture]) -> dict[str, str]:
     return {name: capture.subject_id for name, capture in captures.items()}
 
 
-def _each(
+def run_each(
     stage: str,
     subjects: Mapping[str, str],
     work: Callable[[str], T],

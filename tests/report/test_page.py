@@ -27,6 +27,17 @@ MANIFEST = {
         "train": {"subjects": ["a", "b"], "captures": 2, "samples": 2},
         "test": {"subjects": [], "captures": 0, "samples": 0},
     },
+    "rejected": [
+        {
+            "capture_id": "b",
+            "subject_id": "a",
+            "quality": 0.2,
+            "code": "low_quality",
+            "message": "quality 0.200 < 0.3",
+        }
+    ],
+    "accepted": ["a"],
+    "config": {"review": {"min_quality": 0.3}},
 }
 
 
@@ -38,6 +49,7 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "source": "synthetic",
         "expression": "neutral",
         "quality": quality,
+        "doubts": ["pull_mm", "relief"] if quality < 0.5 else [],
         "converged": True,
         "iterations": 9,
         "landmark_error_px": 1.5,
@@ -109,7 +121,13 @@ def test_page_says_what_was_found(tmp_path: Path) -> None:
     assert "&lt;file&gt;: &amp; no JSON" in page
     assert 'src="pictures/f.png"' in page
     assert "the test split is empty" in page
-    assert "vertex to truth: registration</td><td>1.25</td>" in page
+    # `b` is rejected: it is shown, marked, and does not count in the figures of the dataset.
+    assert '<td class="bad">rejected: quality 0.200 &lt; 0.3</td>' in page
+    assert '<div id="b" class="frame"><p class="bad">b, rejected: quality' in page
+    assert "<td>rejected</td><td" in page
+    assert "<td>pull mm, relief</td>" in page
+    assert "<td>accepted by hand</td>" in page
+    assert "vertex to truth: registration</td><td>1.00</td>" in page
     assert "landmarks and depth</td><td>3.25</td>" in page
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     assert page_belongs_to(tmp_path / "index.html", "d1g35t")

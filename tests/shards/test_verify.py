@@ -155,6 +155,17 @@ def test_a_subject_on_the_wrong_side(dataset: Path) -> None:
     assert "split" in problems(dataset)
 
 
+def test_a_rejected_capture_in_a_shard(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    with h5py.File(dataset / manifest["shards"][0]["file"], "r") as file:
+        name = file["captures/capture_id"][0].decode()
+    manifest["rejected"] = [{"capture_id": name}, {"capture_id": "elsewhere"}]
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    found = verify_dataset(dataset).problems
+    assert len(found) == 1
+    assert found[0].endswith(f"holds the rejected capture '{name}'")
+
+
 def test_triangles_out_of_range(dataset: Path) -> None:
     with h5py.File(dataset / "topology.h5", "r+") as file:
         file["triangles"][0, 0] = 10**6

@@ -11,7 +11,7 @@ from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.products import write_product
 from fg3d_builder.records import Failure
 from fg3d_builder.tasks.chunks import Chunk
-from fg3d_builder.tasks.progress import failure_counts, progress_line
+from fg3d_builder.tasks.progress import code_counts, progress_line
 
 CHUNKS = [
     Chunk("chunk-00000-a", 0, (CaptureEntry("a", "s", ""), CaptureEntry("b", "s", ""))),
@@ -33,4 +33,4 @@ def test_counts_and_estimate(tmp_path: Path) -> None:
 
 def test_failures_are_counted_by_reason() -> None:
     failures = [Failure(n, "", "captures", c, "") for n, c in ("ax", "by", "cx")]
-    assert failure_counts(failures) == "2 x, 1 y"
+    assert code_counts(failures) == "2 x, 1 y"

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from fg3d_builder.fitting.alignment import align_robust, align_similarity
+from fg3d_builder.alignment import align_least_distances, align_robust, align_similarity
 from fg3d_builder.records import Pose
 
 
@@ -117,3 +118,60 @@ def test_robust_alignment_ignores_a_third_of_wrong_points(fix_scale: bool) -> No
     assert found.weights[:30].max() < 0.01
     assert np.median(found.weights[30:]) > 0.7
     assert 0.2 < found.sigma_mm < 0.7
+
+
+def _mean_distance(pose: Pose, source: np.ndarray, target: np.ndarray, w: np.ndarray) -> float:
+    return float(w @ np.linalg.norm(pose.cam_from_obj(source) - target, axis=1) / w.sum())
+
+
+@pytest.mark.parametrize("fix_scale", [False, True])
+@pytest.mark.parametrize("wrong", [0, 20])
+def test_least_distances_are_what_a_general_optimiser_finds(fix_scale: bool, wrong: int) -> None:
+    rng = np.random.default_rng(17)
+    source, w = rng.normal(size=(80, 3)) * 50, rng.uniform(0.2, 1, 80)
+    truth = _random_pose(rng, 1.0 if fix_scale else 1.3)
+    target = truth.cam_from_obj(source) + rng.normal(size=(80, 3)) * 2
+    target[:wrong] += rng.normal(size=(wrong, 3)) * 40
+    found = align_least_distances(source, target, w, fix_scale)
+    squares = align_similarity(source, target, w, fix_scale)
+
+    def pose_of(x: np.ndarray) -> Pose:
+        turn = Rotation.from_rotvec(x[:3]).as_matrix() @ squares.rotation
+        scale = 1.0 if fix_scale else squares.scale * np.exp(x[6])
+        return Pose(scale, turn, squares.translation_mm + 100 * x[3:6])
+
+    optimum = minimize(
+        lambda x: _mean_distance(pose_of(x), source, target, w), np.zeros(7), tol=1e-12
+    )
+    assert found.converged
+    assert found.mean_distance_mm == pytest.approx(
+        _mean_distance(found.pose, source, target, w), rel=1e-12
+    )
+    assert found.mean_distance_mm == pytest.approx(optimum.fun, rel=1e-6)
+    assert found.mean_distance_mm < _mean_distance(squares, source, target, w)
+    assert np.linalg.det(found.pose.rotation) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_least_distances_pass_through_the_majority() -> None:
+    """Where most points fit exactly the others do not move the result, however far they are."""
+    rng = np.random.default_rng(18)
+    truth = _random_pose(rng, 0.7)
+    source = rng.normal(size=(100, 3)) * 50
+    target = truth.cam_from_obj(source)
+    target[:25] += rng.normal(size=(25, 3)) * 30
+    found = align_least_distances(source, target)
+    assert found.converged
+    np.testing.assert_allclose(
+        found.pose.cam_from_obj(source), truth.cam_from_obj(source), atol=1e-3
+    )
+    exact = align_least_distances(source, truth.cam_from_obj(source))
+    assert exact.converged
+    assert exact.mean_distance_mm < 1e-9
+
+
+def test_least_distances_say_when_they_did_not_converge() -> None:
+    rng = np.random.default_rng(19)
+    source, target = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+    found = align_least_distances(source, target, iterations=1)
+    assert found.iterations == 1
+    assert not found.converged

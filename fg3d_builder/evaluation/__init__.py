@@ -1,0 +1,42 @@
+"""Evaluation (Sec. 7.2): NME, DACE, the set C, tables, curves, maps and comparisons.
+
+Imports numpy and scipy alone; `pictures` is imported by whoever draws.
+"""
+
+from fg3d_builder.evaluation.closest_points import ScanSurface, ScanVertices
+from fg3d_builder.evaluation.comparison import compare_paired, seed_spread, subject_means
+from fg3d_builder.evaluation.metrics import ShapeError, dace, nme
+from fg3d_builder.evaluation.places import (
+    Correspondence,
+    Places,
+    interocular_mm,
+    outer_eye_corners,
+)
+from fg3d_builder.evaluation.reliable import border_vertices, reliable_correspondence
+from fg3d_builder.evaluation.summary import (
+    YAW_INTERVALS_DEG,
+    VertexErrorMap,
+    cumulative_error,
+    yaw_table,
+)
+
+__all__ = [
+    "YAW_INTERVALS_DEG",
+    "Correspondence",
+    "Places",
+    "ScanSurface",
+    "ScanVertices",
+    "ShapeError",
+    "VertexErrorMap",
+    "border_vertices",
+    "compare_paired",
+    "cumulative_error",
+    "dace",
+    "interocular_mm",
+    "nme",
+    "outer_eye_corners",
+    "reliable_correspondence",
+    "seed_spread",
+    "subject_means",
+    "yaw_table",
+]

@@ -1,0 +1,192 @@
+"""From the errors of many samples to tables, curves and maps.
+
+Errors are fractions of the interocular distance. A sample that a method failed on counts as an
+infinite error: it lowers the cumulative curve, makes means infinite, and is never left out.
+NaN is refused everywhere, as it would vanish in one place and spread in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.evaluation.metrics import ShapeError
+from fg3d_builder.evaluation.places import Correspondence
+from fg3d_builder.records import Array
+
+YAW_INTERVALS_DEG = ((0.0, 15.0), (15.0, 30.0), (30.0, 45.0))
+"""Of the absolute yaw, as in the paper's tables."""
+
+# Angles that are meant to lie on a border arrive there through rotation matrices.
+_ANGLE_TOLERANCE_DEG = 1e-3
+
+
+class YawRow(NamedTuple):
+    """Samples of one interval of absolute yaw; NaN and 0 samples where there are none."""
+
+    low_deg: float
+    high_deg: float
+    samples: int
+    mean: float
+    median: float
+
+
+class YawTable(NamedTuple):
+    """Errors by yaw.
+
+    Attributes
+    ----------
+    intervals : tuple of YawRow
+    beyond : YawRow
+        Samples turned further than the last interval; they count in `all`.
+    all : YawRow
+        All samples; its mean is the mean over samples, not over intervals.
+    """
+
+    intervals: tuple[YawRow, ...]
+    beyond: YawRow
+    all: YawRow
+
+
+class CumulativeError(NamedTuple):
+    """Cumulative error distribution (CED).
+
+    Attributes
+    ----------
+    thresholds : (t,) float64
+    fraction : (t,) float64
+        Of the samples whose error is at most the threshold.
+    area : float
+        Under the curve up to the last threshold, divided by it: 1 for no error at all.
+        Exact, not from the sampled curve.
+    """
+
+    thresholds: Array
+    fraction: Array
+    area: float
+
+
+def yaw_table(
+    errors: Array,
+    yaw_deg: Array,
+    intervals_deg: Sequence[tuple[float, float]] = YAW_INTERVALS_DEG,
+) -> YawTable:
+    """Average errors over intervals of absolute yaw.
+
+    The paper's intervals share their ends; an angle on a shared end belongs to the lower
+    one, so that views rendered at 0, 15, 30 and 45 degrees fall into the intervals that
+    these end.
+
+    Parameters
+    ----------
+    errors, yaw_deg : (s,) float
+        One per sample.
+    intervals_deg : sequence of (low, high)
+        Ascending, each beginning where the last one ends, the first at 0.
+
+    Returns
+    -------
+    YawTable
+    """
+    values = _known(errors)
+    yaw = np.abs(np.asarray(yaw_deg, dtype=np.float64))
+    if yaw.shape != values.shape or not np.all(np.isfinite(yaw)):
+        raise ValueError(f"wanted one finite yaw for each of {len(values)} errors")
+    bounds = [intervals_deg[0][0], *(high for _, high in intervals_deg)]
+    starts = [low for low, _ in intervals_deg]
+    if bounds[0] != 0 or starts != bounds[:-1] or np.any(np.diff(bounds) <= 0):
+        raise ValueError(f"yaw intervals {intervals_deg} do not join up from 0")
+    edges = np.array(bounds[1:]) + _ANGLE_TOLERANCE_DEG
+    number = np.searchsorted(edges, yaw, side="left")
+    rows = tuple(
+        _yaw_row(values[number == i], low, high) for i, (low, high) in enumerate(intervals_deg)
+    )
+    beyond = _yaw_row(values[number == len(rows)], bounds[-1], 180.0)
+    return YawTable(rows, beyond, _yaw_row(values, 0.0, 180.0))
+
+
+def _yaw_row(values: Array, low: float, high: float) -> YawRow:
+    if len(values) == 0:
+        return YawRow(low, high, 0, float("nan"), float("nan"))
+    return YawRow(low, high, len(values), float(values.mean()), float(np.median(values)))
+
+
+def cumulative_error(errors: Array, limit: float, points: int = 200) -> CumulativeError:
+    """Return the share of samples below each of `points` thresholds from 0 to `limit`.
+
+    Parameters
+    ----------
+    errors : (s,) float
+        Infinite for failures.
+    limit : float
+        Last threshold, positive.
+    points : int
+        At least 2.
+    """
+    values = np.sort(_known(errors))
+    if not (np.isfinite(limit) and limit > 0 and points >= 2):
+        raise ValueError(f"cumulative error: {points} thresholds up to {limit}")
+    thresholds = np.linspace(0.0, limit, points)
+    fraction = np.searchsorted(values, thresholds, side="right") / len(values)
+    # Each sample adds a step that reaches from its error to the limit.
+    area = float(np.mean(np.maximum(0.0, 1.0 - values / limit)))
+    return CumulativeError(thresholds, fraction, area)
+
+
+class VertexErrorMap:
+    """Mean error of every vertex over many samples, taken in one by one (Fig. 11).
+
+    Parameters
+    ----------
+    vertex_count : int
+        Of the reconstruction's mesh.
+    """
+
+    def __init__(self, vertex_count: int) -> None:
+        self._sum = np.zeros(vertex_count)
+        self._weight = np.zeros(vertex_count)
+        self._samples = np.zeros(vertex_count, dtype=np.int64)
+
+    def add(self, error: ShapeError, correspondence: Correspondence) -> None:
+        """Take in one sample: errors at vertices of the correspondence's source.
+
+        Raises
+        ------
+        ValueError
+            For another mesh, for places that lie between vertices or for an error of another
+            correspondence.
+        """
+        source = correspondence.source
+        if source.vertex_count != len(self._sum):
+            raise ValueError(
+                f"error map of {len(self._sum)} vertices, sample of {source.vertex_count}"
+            )
+        if len(error.per_place) != len(source):
+            raise ValueError(f"{len(error.per_place)} errors for {len(source)} places")
+        used = correspondence.weights > 0
+        index, weight = source.vertex_index[used], correspondence.weights[used]
+        np.add.at(self._sum, index, weight * error.per_place[used])
+        np.add.at(self._weight, index, weight)
+        np.add.at(self._samples, np.unique(index), 1)
+
+    @property
+    def samples(self) -> Array:
+        """(n,) int64 number of samples that had an error at each vertex."""
+        return self._samples.copy()
+
+    @property
+    def mean(self) -> Array:
+        """(n,) float64 weighted mean error; NaN at vertices that no sample had."""
+        empty = np.full(len(self._sum), np.nan)
+        return np.divide(self._sum, self._weight, out=empty, where=self._weight > 0)
+
+
+def _known(errors: Array) -> Array:
+    values = np.asarray(errors, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"wanted a list of errors, got shape {values.shape}")
+    if np.any(np.isnan(values)) or np.any(values < 0):
+        raise ValueError("errors must be numbers >= 0; a failed sample is infinite, not NaN")
+    return values

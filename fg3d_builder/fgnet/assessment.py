@@ -1,0 +1,190 @@
+"""A network against the 3DMM fit that it starts from: NME on a split, by yaw (Table 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from fg3d_builder.atomic import write_bytes, write_json
+from fg3d_builder.evaluation import (
+    Correspondence,
+    VertexErrorMap,
+    compare_paired,
+    interocular_mm,
+    nme,
+    outer_eye_corners,
+    yaw_table,
+)
+from fg3d_builder.evaluation.comparison import PairedComparison
+from fg3d_builder.evaluation.summary import YawTable
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.dataset import FaceDataset, Provenance, in_order, provenance
+from fg3d_builder.fgnet.feeding import Fed, Feeder
+from fg3d_builder.records import Array
+
+MIN_CONFIDENCE = 0.5
+"""The set C of Eq. 18: reliable vertices that the registration is at least so sure of."""
+
+FIT, PREDICTED = "3DMM fit", "network"
+
+
+class Assessment(NamedTuple):
+    """Errors of both methods on the same samples; NME as fractions.
+
+    Attributes
+    ----------
+    samples : tuple of Provenance
+    fit, predicted : (s,) float64
+        NME of each sample.
+    fit_map, predicted_map : (n,) float64
+        Mean error of each vertex, NaN where no sample has it in C.
+    """
+
+    samples: tuple[Provenance, ...]
+    fit: Array
+    predicted: Array
+    fit_map: Array
+    predicted_map: Array
+
+    @property
+    def mean_fit(self) -> float:
+        """Mean NME of the fit."""
+        return float(np.mean(self.fit))
+
+    @property
+    def mean_predicted(self) -> float:
+        """Mean NME of the network."""
+        return float(np.mean(self.predicted))
+
+    @property
+    def lowered_by(self) -> float:
+        """Which share of the fit's mean NME the network removes; negative where it adds."""
+        return 1.0 - self.mean_predicted / self.mean_fit
+
+    def by_yaw(self) -> dict[str, YawTable]:
+        """Return the paper's table of both methods."""
+        yaw = np.array([sample.yaw_deg for sample in self.samples])
+        return {FIT: yaw_table(self.fit, yaw), PREDICTED: yaw_table(self.predicted, yaw)}
+
+    def compared(self) -> PairedComparison | None:
+        """Network less fit, paired over subjects; None for a single subject."""
+        subjects = [sample.subject_id for sample in self.samples]
+        if len(set(subjects)) < 2:
+            return None
+        return compare_paired(self.predicted, self.fit, subjects)
+
+
+def assess(
+    predict: Callable[[Fed], Tensor], dataset: FaceDataset, feeder: Feeder, batch_size: int
+) -> Assessment:
+    """Run a network over a split and compare.
+
+    Parameters
+    ----------
+    predict : callable
+        From a batch to its shapes (B, n, 3).
+    dataset : FaceDataset
+        Of which `feeder` gives batches.
+    feeder : Feeder
+    batch_size : int
+
+    Raises
+    ------
+    ValueError
+        An empty split.
+    """
+    if not len(dataset):
+        raise ValueError(f"split '{dataset.reader.split}' holds no samples to assess on")
+    model = dataset.model
+    maps = {name: VertexErrorMap(model.vertex_count) for name in (FIT, PREDICTED)}
+    errors: dict[str, list[float]] = {FIT: [], PREDICTED: []}
+    samples = []
+    batches = [list(numbers) for numbers in in_order(len(dataset), batch_size)]
+    for fed in feeder.batches(batches):
+        shapes = {FIT: fed.shape_mm.cpu().numpy(), PREDICTED: predict(fed).cpu().numpy()}
+        for row, index in enumerate(fed.index.tolist()):
+            sample = dataset.reader[index]
+            samples.append(provenance(sample))
+            truth = sample["shape_obj_mm"].astype(np.float64)
+            pairs = reliable_pairs(model, sample["confidence"])
+            between_eyes = interocular_mm(truth, outer_eye_corners(model))
+            for name, shape in shapes.items():
+                error = nme(shape[row], truth, pairs, between_eyes)
+                errors[name].append(error.value)
+                maps[name].add(error, pairs)
+    return Assessment(
+        tuple(samples),
+        np.array(errors[FIT]),
+        np.array(errors[PREDICTED]),
+        maps[FIT].mean,
+        maps[PREDICTED].mean,
+    )
+
+
+def reliable_pairs(model: FaceModel, confidence: Array) -> Correspondence:
+    """The set C of Eq. 18 for two shapes of the model, given confidence (n,) in [0, 1]."""
+    return Correspondence.same_topology(model.reliable & (confidence >= MIN_CONFIDENCE))
+
+
+def assessment_table(assessment: Assessment) -> str:
+    """Markdown table: NME in per cent of the interocular distance, by yaw, both methods."""
+    tables = assessment.by_yaw()
+    first = tables[FIT]
+    rows = [r for r in (*first.intervals, first.beyond) if r.samples]
+    heads = [f"{r.low_deg:g} to {r.high_deg:g} deg ({r.samples})" for r in rows]
+    lines = [
+        f"| NME, % | {' | '.join(heads)} | all ({first.all.samples}) | median |",
+        f"|---|{'---|' * (len(heads) + 2)}",
+    ]
+    for name, table in tables.items():
+        found = [r for r in (*table.intervals, table.beyond) if r.samples]
+        cells = [f"{100 * r.mean:.3f}" for r in found]
+        cells += [f"{100 * table.all.mean:.3f}", f"{100 * table.all.median:.3f}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def assessment_text(assessment: Assessment) -> str:
+    """The table, and in a sentence or two how sure it is."""
+    lines = [assessment_table(assessment)]
+    lines.append(f"The network lowers the mean NME by {100 * assessment.lowered_by:.1f} %.")
+    paired = assessment.compared()
+    if paired is not None:
+        lines.append(
+            f"Paired over {paired.subjects} subjects: {100 * paired.difference:+.3f} points "
+            f"(95 % interval {100 * paired.low:+.3f} to {100 * paired.high:+.3f}); the network is "
+            f"better on {paired.a_better}, the fit on {paired.b_better}."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any]) -> None:
+    """Write ``assessment.json`` and ``assessment.md``; `about` says what was assessed."""
+    paired = assessment.compared()
+    value = {
+        "about": about,
+        "mean_fit": assessment.mean_fit,
+        "mean_predicted": assessment.mean_predicted,
+        "lowered_by": assessment.lowered_by,
+        "paired": None if paired is None else paired._asdict(),
+        "by_yaw": {
+            name: [_row(r) for r in (*table.intervals, table.beyond, table.all) if r.samples]
+            for name, table in assessment.by_yaw().items()
+        },
+        "samples": [
+            {**sample._asdict(), "fit": float(a), "predicted": float(b)}
+            for sample, a, b in zip(
+                assessment.samples, assessment.fit, assessment.predicted, strict=True
+            )
+        ],
+    }
+    write_json(folder / "assessment.json", value)
+    write_bytes(folder / "assessment.md", assessment_text(assessment).encode())
+
+
+def _row(row: Any) -> dict[str, float]:
+    return {name: float(value) for name, value in row._asdict().items()}

@@ -1,0 +1,88 @@
+"""Parameters and multiply-adds of the networks, counted without computing anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fg3d_builder.fgnet.networks import FUSIONS, PRESETS, NetworkConfig, NetworkInput, build_network
+from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
+
+
+class Complexity(NamedTuple):
+    """Size and cost of one network.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+    parameters : int
+        Trainable numbers.
+    multiply_adds : int
+        Of the convolutions of one forward pass of one face; warping, normalisation and
+        activations, a few per cent together, are not counted.
+    """
+
+    config: NetworkConfig
+    parameters: int
+    multiply_adds: int
+
+
+def complexity(config: NetworkConfig) -> Complexity:
+    """Count for a batch of one face."""
+    with torch.device("meta"):
+        network = build_network(config).eval()
+        given = input_of_shape(config, 1, torch.zeros)
+    parameters = sum(p.numel() for p in network.parameters())
+    return Complexity(config, parameters, multiply_adds(network, given))
+
+
+def multiply_adds(module: nn.Module, *given: Any) -> int:
+    """Multiply-adds of the matrix products and convolutions of one forward pass."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*given)
+    return counter.get_total_flops() // 2
+
+
+def input_of_shape(config: NetworkConfig, batch: int, fill: Callable[..., Tensor]) -> NetworkInput:
+    """A `NetworkInput` with all fields of `batch` faces, made by ``fill(*shape)``."""
+    s, v = config.size, view_count(config.view_set)
+    return NetworkInput(
+        image=fill(batch, 3, s, s),
+        pncc=fill(batch, 3, s, s),
+        uv_from_image=fill(batch, s, s, 2),
+        image_visible=fill(batch, 1, s, s),
+        views=fill(batch, v, 3, s, s),
+        uv_from_view=fill(batch, v, s, s, 2),
+        view_visible=fill(batch, v, 1, s, s),
+    )
+
+
+def variants(preset: str) -> list[NetworkConfig]:
+    """The networks that the paper compares, in one size: Table 1, Table 2 and Fig. 13."""
+    base = PRESETS[preset]
+    networks = [dataclasses.replace(base, network=name) for name in ("cvn", "mvn")]
+    views = [dataclasses.replace(base, view_set=name) for name in VIEW_SETS]
+    fusions = [dataclasses.replace(base, fusion=name) for name in FUSIONS[1:]]
+    return [*networks, *views, *fusions]
+
+
+def table(configs: Sequence[NetworkConfig]) -> str:
+    """Markdown table of `configs`, one row each."""
+    rows = [
+        "| network | views | fusion | size | parameters (M) | multiply-adds (G) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for config in configs:
+        found = complexity(config)
+        vmn = config.network == "vmn"
+        rows.append(
+            f"| {config.network.upper()} | {config.view_set if vmn else '-'} "
+            f"| {config.fusion.replace('_', ' ') if vmn else '-'} | {config.size} "
+            f"| {found.parameters / 1e6:.2f} | {found.multiply_adds / 1e9:.2f} |"
+        )
+    return "\n".join(rows)

@@ -1,0 +1,173 @@
+"""The shards as a torch dataset: what the network is given, and what it should answer.
+
+The target is ``S* - S`` of Eq. 6, where ``S*`` is first brought onto the fit ``S`` by the
+similarity that fits the reliable, confident vertices best. What that removes cannot be seen in
+a photo: size and distance trade off against each other, and so do small shifts and turns of the
+object frame against the pose; it is also what every error measure removes (Eq. 18). On synthetic
+captures it is more than half of the length of ``S* - S``, and as a target it would be noise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fg3d_builder.alignment import align_similarity
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.simulation import FitBatch
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.pose import angles_from_rotation
+from fg3d_builder.shards.reader import Sample, ShardReader
+
+
+class TrainingSample(TypedDict):
+    """One sample; default collation gives a batch.
+
+    Units and frames as in `FitBatch`. ``target_obj_mm`` is S* on the fit, ``confidence`` the
+    weight of each vertex in the loss, ``index`` the sample's number in the split.
+    """
+
+    index: int
+    image: Tensor
+    intrinsics: Tensor
+    shape_obj_mm: Tensor
+    scale: Tensor
+    rotation: Tensor
+    translation_mm: Tensor
+    target_obj_mm: Tensor
+    confidence: Tensor
+
+
+class Provenance(NamedTuple):
+    """Whose face a sample shows, and how far it is turned."""
+
+    sample_id: str
+    subject_id: str
+    yaw_deg: float
+
+
+class FaceDataset(Dataset[TrainingSample]):
+    """One split of a dataset; files are opened in the worker that reads them.
+
+    Parameters
+    ----------
+    dataset : path
+        Folder with ``manifest.json``.
+    split : str
+        ``"train"`` or ``"test"``.
+    confidence_floor : float
+        Least weight of a vertex in the loss. Vertices that no depth supports follow the face
+        model in S*; without any weight there, the network would answer anything.
+    model : FaceModel, optional
+        Needed where the dataset's face model may not be copied and hence is not in it.
+    """
+
+    def __init__(
+        self,
+        dataset: str | os.PathLike[str],
+        split: str,
+        confidence_floor: float = 0.1,
+        model: FaceModel | None = None,
+    ) -> None:
+        self.reader = ShardReader(dataset, split, model)
+        self.confidence_floor = confidence_floor
+
+    @property
+    def model(self) -> FaceModel:
+        """The face model that shapes belong to."""
+        return self.reader.model
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, index: int) -> TrainingSample:
+        sample = self.reader[index]
+        shape = self.initial_shape(sample)
+        weight = np.maximum(sample["confidence"], self.confidence_floor)
+        target = aligned_target(sample["shape_obj_mm"], shape, weight * self.model.reliable)
+        return TrainingSample(
+            index=index,
+            image=torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))),
+            intrinsics=_float32(sample["intrinsics"]),
+            shape_obj_mm=_float32(shape),
+            scale=_float32(np.asarray(sample["initial_scale"])),
+            rotation=_float32(sample["initial_rotation"]),
+            translation_mm=_float32(sample["initial_translation_mm"]),
+            target_obj_mm=_float32(target),
+            confidence=_float32(weight),
+        )
+
+    def initial_shape(self, sample: Sample) -> Array:
+        """Return the coarse shape (n, 3) of the fit from landmarks alone (Eq. 1)."""
+        return self.model.shape(sample["initial_alpha_id"], sample["initial_alpha_exp"])
+
+
+def provenance(sample: Sample) -> Provenance:
+    """Return whose face a sample shows; the yaw is that of the true pose."""
+    _pitch, yaw, _roll = angles_from_rotation(sample["rotation"])
+    return Provenance(sample["sample_id"], sample["subject_id"], yaw)
+
+
+def aligned_target(truth_obj_mm: Array, shape_obj_mm: Array, weight: Array) -> Array:
+    """Bring S* (n, 3) onto the fit S (n, 3) by the similarity that fits weighted vertices best."""
+    pose = align_similarity(truth_obj_mm.astype(np.float64), shape_obj_mm, weight)
+    return pose.cam_from_obj(truth_obj_mm)
+
+
+def fit_batch(batch: dict[str, Tensor], device: torch.device) -> FitBatch:
+    """Move the fields of a collated batch that the simulation needs to a device."""
+    return FitBatch(*(batch[name].to(device, non_blocking=True) for name in FitBatch._fields))
+
+
+class EpochBatches:
+    """Which samples each step of each epoch sees; a function of seed, epoch and rank alone.
+
+    Every process of a distributed training takes every `world`-th sample of the same shuffled
+    order, which is filled up from its start so that all have equally many. Incomplete batches are
+    left out, but for the only one of a small dataset.
+
+    Parameters
+    ----------
+    samples : int
+        In the dataset.
+    batch_size : int
+        Of one process.
+    seed : int
+    rank, world : int
+    """
+
+    def __init__(
+        self, samples: int, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        if samples < 1 or batch_size < 1:
+            raise ValueError(f"{samples} samples in batches of {batch_size}")
+        self._samples, self._batch_size, self._seed = samples, batch_size, seed
+        self._rank, self._world = rank, world
+
+    def __len__(self) -> int:
+        own = -(-self._samples // self._world)
+        return max(1, own // self._batch_size)
+
+    def epoch(self, epoch: int, first_batch: int = 0) -> list[list[int]]:
+        """Return the batches of an epoch from `first_batch` on."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._samples)
+        padded = np.resize(order, -(-self._samples // self._world) * self._world)
+        own = padded[self._rank :: self._world].tolist()
+        size = self._batch_size
+        return [own[i * size : (i + 1) * size] for i in range(first_batch, len(self))]
+
+
+def in_order(samples: int, batch_size: int) -> Iterator[Sequence[int]]:
+    """All samples in order, in batches of at most `batch_size`."""
+    for start in range(0, samples, batch_size):
+        yield range(start, min(start + batch_size, samples))
+
+
+def _float32(values: Array) -> Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))

@@ -1,0 +1,136 @@
+"""The many-to-one hourglass (Sec. 4.2): one encoder for all views, one decoder on the UV plane."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fg3d_builder.fgnet.blocks import ConvUnit, ResidualBlock, UpConvUnit
+from fg3d_builder.fgnet.warping import halved_grids, warp_to_uv
+
+DECODER_UNITS = (3, 3, 3, 2, 2)
+"""Units per scale of PRNet's decoder, from the coarsest; the first of each doubles the size."""
+
+
+class Encoder(nn.Module):
+    """PRNet's encoder: a stem, then per scale a residual block that halves and one that does not.
+
+    Parameters
+    ----------
+    in_channels : int
+    base_channels : int
+        Of the stem, at full size; doubled with each halving (16 in the paper).
+    levels : int
+        Halvings (5 in the paper: 256 -> 8).
+    """
+
+    def __init__(self, in_channels: int, base_channels: int, levels: int) -> None:
+        super().__init__()
+        self.channels = tuple(base_channels << level for level in range(levels + 1))
+        self.stem = ConvUnit(in_channels, base_channels)
+        self.scales = nn.ModuleList(
+            nn.Sequential(ResidualBlock(fine, coarse, 2), ResidualBlock(coarse, coarse, 1))
+            for fine, coarse in zip(self.channels[:-1], self.channels[1:], strict=True)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, in, S, S) -> features of every scale, from full size to the bottleneck."""
+        features = [self.stem(images)]
+        for scale in self.scales:
+            features.append(scale(features[-1]))
+        return features
+
+
+class ViewFusion(nn.Module):
+    """Join the features of V views of each scale, bottleneck and shortcuts alike.
+
+    They are concatenated: at the bottleneck for a 3 x 3 unit, elsewhere for a 1 x 1 convolution
+    to the channels of one view. A single view needs no such convolution.
+    """
+
+    def __init__(self, channels: tuple[int, ...], views: int) -> None:
+        super().__init__()
+        self.views = views
+        self.shortcuts = nn.ModuleList(
+            nn.Identity() if views == 1 else nn.Conv2d(views * width, width, 1)
+            for width in channels[:-1]
+        )
+        self.bottleneck = ConvUnit(views * channels[-1], channels[-1])
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """(B * V, c, s, s) per scale -> (B, c, s, s) per scale."""
+        joined = [f.reshape(-1, self.views * f.shape[1], *f.shape[2:]) for f in features]
+        fused = [shortcut(j) for shortcut, j in zip(self.shortcuts, joined[:-1], strict=True)]
+        return [*fused, self.bottleneck(joined[-1])]
+
+
+class Decoder(nn.Module):
+    """PRNet's decoder, with the fused features added at every scale.
+
+    PRNet ends in three layers of three channels and a sigmoid; here one linear layer, which
+    starts at zero, gives the displacement: an untrained network answers with the 3DMM fit.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        levels = len(channels) - 1
+        units = DECODER_UNITS[len(DECODER_UNITS) - levels :]
+        self.up = nn.ModuleList(
+            UpConvUnit(channels[level], channels[level - 1]) for level in range(levels, 0, -1)
+        )
+        self.refine = nn.ModuleList(
+            nn.Sequential(*(ConvUnit(width, width) for _ in range(count - 1)))
+            for count, width in zip(units, reversed(channels[:-1]), strict=True)
+        )
+        self.out = nn.Conv2d(channels[0], 3, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, fused: list[Tensor]) -> Tensor:
+        """Features per scale, finest first -> (B, 3, S, S)."""
+        features = fused[-1]
+        for up, refine, shortcut in zip(self.up, self.refine, reversed(fused[:-1]), strict=True):
+            features = refine(up(features) + shortcut)
+        out: Tensor = self.out(features)
+        return out
+
+
+class Hourglass(nn.Module):
+    """Encoder, fusion and decoder.
+
+    Parameters
+    ----------
+    in_channels, base_channels, levels : int
+        Of the `Encoder`.
+    views : int
+    """
+
+    def __init__(self, in_channels: int, base_channels: int, levels: int, views: int) -> None:
+        super().__init__()
+        if not 1 <= levels <= len(DECODER_UNITS):
+            raise ValueError(f"levels must be 1 to {len(DECODER_UNITS)}, not {levels}")
+        self.levels = levels
+        self.encoder = Encoder(in_channels, base_channels, levels)
+        self.fusion = ViewFusion(self.encoder.channels, views)
+        self.decoder = Decoder(self.encoder.channels)
+
+    def forward(
+        self, images: Tensor, grid: Tensor | None = None, visible: Tensor | None = None
+    ) -> Tensor:
+        """Images (B, V, in, S, S) to a map (B, 3, S, S) on the UV plane.
+
+        With `grid` (B, V, S, S, 2) and `visible` (B, V, 1, S, S), features of every scale are
+        warped to the UV plane between encoder and fusion; without, the images lie on it already,
+        or the network has to cope.
+        """
+        # reshape, not flatten: channels-last images have no view with both leading axes joined.
+        features = self.encoder(images.reshape(-1, *images.shape[2:]))
+        if grid is not None:
+            seen = torch.ones_like(grid[..., :1]).movedim(-1, 2) if visible is None else visible
+            pyramid = halved_grids(
+                grid.reshape(-1, *grid.shape[2:]), seen.reshape(-1, *seen.shape[2:]), self.levels
+            )
+            features = [warp_to_uv(f, *p) for f, p in zip(features, pyramid, strict=True)]
+        out: Tensor = self.decoder(self.fusion(features))
+        return out

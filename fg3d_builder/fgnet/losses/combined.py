@@ -1,0 +1,102 @@
+"""The loss of a training: a weighted sum of MSE, PSD and VGD (Table 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fg3d_builder.fgnet.losses.plaster import PlasterViews, plaster_distance, plaster_errors
+from fg3d_builder.fgnet.losses.vertex_error import weighted_squared_error
+from fg3d_builder.fgnet.losses.visual_guided import visual_weights
+from fg3d_builder.records import Array
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; a term of weight 0 is not computed.
+
+    Attributes
+    ----------
+    mse, vgd : float
+        Per mm^2.
+    psd : float
+        Per unit of full brightness.
+    plaster_size_px : int
+        Side of the pictures that PSD and VGD compare.
+    """
+
+    mse: float = 0.0
+    psd: float = 0.0
+    vgd: float = 1.0
+    plaster_size_px: int = 128
+
+    def __post_init__(self) -> None:
+        weights = (self.mse, self.psd, self.vgd)
+        if min(weights) < 0 or max(weights) == 0:
+            raise ValueError("mse, psd, vgd: at least 0, and one of them more")
+
+
+class LossTerms(NamedTuple):
+    """Means over the batch, each a scalar; `total` alone carries gradients.
+
+    Attributes
+    ----------
+    total : ()
+    mse, vgd : ()
+        mm^2, before weighting; NaN where not computed.
+    psd : ()
+    """
+
+    total: Tensor
+    mse: Tensor
+    psd: Tensor
+    vgd: Tensor
+
+
+class ReconstructionLoss(nn.Module):
+    """Compare predicted with registered shapes.
+
+    Parameters
+    ----------
+    config : LossConfig
+    mean : (n, 3) float
+        The face model's mean shape, object frame, mm.
+    triangles : (m, 3) int
+    """
+
+    def __init__(self, config: LossConfig, mean: Array, triangles: Array) -> None:
+        super().__init__()
+        self.config = config
+        self.cameras = PlasterViews(mean, triangles, config.plaster_size_px)
+
+    def forward(self, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor) -> LossTerms:
+        """Terms for ``S + delta_S`` (B, n, 3), ``S*`` (B, n, 3) and confidence (B, n) in [0, 1].
+
+        A vertex of confidence 0 has no error and gets no gradient; in the pictures of PSD and
+        VGD its surface hides what is behind it. All shapes must be finite.
+        """
+        with torch.autocast(predicted_mm.device.type, enabled=False):
+            return self._terms(predicted_mm.float(), target_mm.float(), confidence.float())
+
+    def _terms(self, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor) -> LossTerms:
+        config = self.config
+        absent = predicted_mm.new_tensor(torch.nan)
+        mse, psd, vgd = absent, absent, absent
+        total = predicted_mm.new_zeros(())
+        if config.mse:
+            mse = weighted_squared_error(predicted_mm, target_mm, confidence).mean()
+            total = total + config.mse * mse
+        if config.psd or config.vgd:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and config.psd > 0):
+                errors = plaster_errors(self.cameras, predicted_mm, target_mm, confidence)
+            if config.psd:
+                psd = plaster_distance(errors).mean().float()
+                total = total + config.psd * psd
+            if config.vgd:
+                visual = visual_weights(errors, self.cameras.triangles, confidence).float()
+                vgd = weighted_squared_error(predicted_mm, target_mm, confidence * visual).mean()
+                total = total + config.vgd * vgd
+        return LossTerms(total, mse.detach(), psd.detach(), vgd.detach())

@@ -1,0 +1,195 @@
+"""The networks: VMN (Sec. 4) and its baselines CVN and MVN (Sec. 8.2.1), in several sizes.
+
+All answer with the personalized shape on the UV plane: (B, 3, S, S) displacements of the fitted
+3DMM in millimetres, in the model's object frame, float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fg3d_builder.fgnet.hourglass import Hourglass
+from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
+from fg3d_builder.fgnet.warping import warp_to_uv
+
+NETWORKS = ("vmn", "mvn", "cvn")
+FUSIONS = ("convolve_then_warp", "warp_then_convolve", "direct")
+"""Of Fig. 13: what the paper does; images warped before the encoder; features not warped."""
+
+
+class NetworkInput(NamedTuple):
+    """What a network may see of B faces; each network says in `needs` what it wants.
+
+    Image positions are `grid_sample`'s, ``align_corners=False``: -1 and 1 are the outer borders
+    of the first and last pixel, x before y. UV maps lie as in `fg3d_builder.fgnet.uv`.
+
+    Attributes
+    ----------
+    image : (B, 3, S, S) float
+        Crop around the 3DMM fit, sRGB scaled to [-1, 1].
+    pncc : (B, 3, S, S) float
+        Projected normalised coordinate code of the fit in the crop, [-1, 1], background -1.
+    uv_from_image : (B, S, S, 2) float
+        Where each texel's point of the fit falls in `image`; finite everywhere.
+    image_visible : (B, 1, S, S) float
+        In [0, 1]: the texel lies on the chart and is seen in `image`.
+    views : (B, V, 3, S, S) float
+        Simulated views in the order of `VIEW_SETS`, [-1, 1]; for ``"source"`` the image itself.
+    uv_from_view : (B, V, S, S, 2) float
+        Like `uv_from_image`, for each view.
+    view_visible : (B, V, 1, S, S) float
+        Like `image_visible`, for each view.
+    """
+
+    image: Tensor | None = None
+    pncc: Tensor | None = None
+    uv_from_image: Tensor | None = None
+    image_visible: Tensor | None = None
+    views: Tensor | None = None
+    uv_from_view: Tensor | None = None
+    view_visible: Tensor | None = None
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> NetworkInput:
+        """Move all that is there."""
+        return NetworkInput(
+            *(t if t is None else t.to(device, non_blocking=non_blocking) for t in self)
+        )
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network, and how large.
+
+    Attributes
+    ----------
+    network : str
+        One of `NETWORKS`.
+    size : int
+        S: side of images and UV maps; a multiple of ``2 ** levels``.
+    base_channels : int
+        At full size; doubled with each of the `levels` halvings.
+    levels : int
+    view_set : str
+        Key of `VIEW_SETS`; VMN only.
+    fusion : str
+        One of `FUSIONS`; VMN only.
+    mask_occluded : bool
+        Features of texels that a view does not see count as zero. The paper tried that and found
+        little difference (Sec. 8.2.3). VMN that warps only.
+    displacement_mm : float
+        Displacement for an output of 1: about what 3DMM fits are off by, so that the last layer
+        works with numbers around 1.
+    """
+
+    network: str = "vmn"
+    size: int = 256
+    base_channels: int = 16
+    levels: int = 5
+    view_set: str = "5"
+    fusion: str = "convolve_then_warp"
+    mask_occluded: bool = True
+    displacement_mm: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("network", NETWORKS),
+            ("fusion", FUSIONS),
+            ("view_set", tuple(VIEW_SETS)),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
+        if self.size % (1 << self.levels) or self.size < 1 << self.levels:
+            raise ValueError(f"size: {self.size} cannot be halved {self.levels} times")
+
+
+PRESETS: dict[str, NetworkConfig] = {
+    "tiny": NetworkConfig(size=64, base_channels=8, levels=3),
+    "small": NetworkConfig(size=128, base_channels=16, levels=4),
+    "paper": NetworkConfig(),
+}
+"""Sizes; all end in a bottleneck of 8 x 8. Choose the network with `dataclasses.replace`."""
+
+
+class CVN(nn.Module):
+    """Camera view network: the image beside the PNCC of the fit, regressed to the UV plane."""
+
+    needs = frozenset({"image", "pncc"})
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.displacement_mm = config.displacement_mm
+        self.hourglass = Hourglass(6, config.base_channels, config.levels, views=1)
+
+    def forward(self, given: NetworkInput) -> Tensor:
+        """Return displacements (B, 3, S, S) in mm."""
+        both = torch.cat([_given(given.image, "image"), _given(given.pncc, "pncc")], dim=1)
+        out: Tensor = self.hourglass(both[:, None])
+        return out.float() * self.displacement_mm
+
+
+class MVN(nn.Module):
+    """Model view network: the image warped to the UV plane, with the mask of what it shows."""
+
+    needs = frozenset({"image", "uv_from_image", "image_visible"})
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.displacement_mm = config.displacement_mm
+        self.hourglass = Hourglass(4, config.base_channels, config.levels, views=1)
+
+    def forward(self, given: NetworkInput) -> Tensor:
+        """Return displacements (B, 3, S, S) in mm."""
+        visible = _given(given.image_visible, "image_visible")
+        grid = _given(given.uv_from_image, "uv_from_image")
+        warped = warp_to_uv(_given(given.image, "image"), grid, visible)
+        both = torch.cat([warped, visible.to(warped.dtype)], dim=1)
+        out: Tensor = self.hourglass(both[:, None])
+        return out.float() * self.displacement_mm
+
+
+class VMN(nn.Module):
+    """Virtual multiview network: views through one encoder, fused on the UV plane (Fig. 2)."""
+
+    needs = frozenset({"views", "uv_from_view", "view_visible"})
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.displacement_mm = config.displacement_mm
+        self.fusion = config.fusion
+        self.mask_occluded = config.mask_occluded
+        self.view_count = view_count(config.view_set)
+        self.hourglass = Hourglass(3, config.base_channels, config.levels, self.view_count)
+
+    def forward(self, given: NetworkInput) -> Tensor:
+        """Return displacements (B, 3, S, S) in mm."""
+        views = _given(given.views, "views")
+        if views.shape[1] != self.view_count:
+            raise ValueError(f"views: {views.shape[1]} given, {self.view_count} wanted")
+        if self.fusion == "direct":
+            out: Tensor = self.hourglass(views)
+        else:
+            grid = _given(given.uv_from_view, "uv_from_view")
+            seen = _given(given.view_visible, "view_visible")
+            seen = seen if self.mask_occluded else torch.ones_like(seen)
+            if self.fusion == "warp_then_convolve":
+                warped = warp_to_uv(*(t.reshape(-1, *t.shape[2:]) for t in (views, grid, seen)))
+                out = self.hourglass(warped.reshape(views.shape))
+            else:
+                out = self.hourglass(views, grid, seen)
+        return out.float() * self.displacement_mm
+
+
+def build_network(config: NetworkConfig) -> CVN | MVN | VMN:
+    """Make the network of a configuration, with fresh weights from torch's generator."""
+    kinds: dict[str, type[CVN] | type[MVN] | type[VMN]] = {"cvn": CVN, "mvn": MVN, "vmn": VMN}
+    return kinds[config.network](config)
+
+
+def _given(value: Tensor | None, name: str) -> Tensor:
+    if value is None:
+        raise ValueError(f"{name}: this network needs it")
+    return value

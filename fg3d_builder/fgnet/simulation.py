@@ -1,0 +1,513 @@
+"""Multiview simulation (Sec. 4.1): a photo and its 3DMM fit, seen from constant poses.
+
+The same code runs at training and at prediction, on CPU and CUDA, with batches.
+
+Where it departs from the paper, and why:
+
+* The paper tiles anchors over the background at the mean depth of the face and triangulates them
+  together with the face's outline: another mesh for every photo. Here the background is a grid
+  of fixed topology. Nodes that the face covers take the face's depth, the others fall off
+  smoothly from the depth of the nearby outline to the mean depth of the face, and cells whose
+  corners are all covered are left out. So the sheet hangs on the outline as the paper's does,
+  and a batch needs no triangulation.
+* The virtual cameras see the fit in the object frame, from a constant place: neither pose, nor
+  size, nor place in the photo is left in the views. The crop of the photo has its own, which is
+  what the paper's networks see.
+* Eq. 4 scores a vertex by its angle alone. A vertex that is hidden in the photo, or beyond its
+  border, gets the least score here: else the cheek behind a nose would show the nose.
+* Eq. 5 compares scores as they are: of a head that is turned by 20 degrees, nearly all of the
+  farther half would be replaced, though the photo shows it, and where both are background, the
+  comparison decides by noise. Here nothing is replaced that the photo shows at
+  `SimulationConfig.trusted_cosine` or better (1: Eq. 5 as written), and background only where
+  there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fg3d_builder.evaluation.closest_points import ScanSurface
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.networks import NetworkInput
+from fg3d_builder.fgnet.uv import UVMap
+from fg3d_builder.fgnet.view_geometry import (
+    facing,
+    grid_from_px,
+    interpolated,
+    is_shown,
+    px_from_cam_batch,
+    vertex_normals_batch,
+)
+from fg3d_builder.fgnet.view_sets import VIEW_SETS
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.rendering.rasterizer_torch import BatchFragments, rasterize_batch
+
+FACE_BONUS = 2.0
+"""What Eq. 4 adds to the score of face vertices."""
+
+HIDDEN_COSINE = -1.0
+"""Score, before the bonus, of what the photo does not show."""
+
+NARROW_NODES, NARROW_WEIGHT = 1.5, 4.0
+"""Next to the outline the sheet has the depth of its nearest nodes, not of a wider mean."""
+
+LEAST_OUTLINE = 0.04
+"""A straight outline has 0.4 / wide nodes under a Gaussian of `wide` nodes centred on it."""
+
+LEAST_COSINE = 0.05
+"""Texels that are seen more obliquely count as not visible."""
+
+UNDRAWN_SCORE = -4.0
+"""Of pixels that no mesh covers; below any score."""
+
+
+@dataclass(frozen=True)
+class SimulationConfig:
+    """Virtual views.
+
+    view_set: name in `fg3d_builder.fgnet.view_sets.VIEW_SETS`.
+    size: side length in pixels of views, PNCC and UV maps.
+    camera_distance_mm: from the middle of the face to the virtual cameras.
+    margin: the view's side over the larger side of the mean face's reliable region.
+    sheet_step_px: distance of the background sheet's nodes in pixels of the photo.
+    falloff_px: width of the fall-off from the outline's depth to the mean depth.
+    flip_weight: brightness of what is filled in from the mirrored photo (Eq. 5).
+    trusted_cosine: the mirrored photo replaces nothing that the photo shows at this cosine
+        between normal and viewing ray, or better.
+    """
+
+    view_set: str = "5"
+    size: int = 256
+    camera_distance_mm: float = 1000.0
+    margin: float = 1.25
+    sheet_step_px: int = 4
+    falloff_px: float = 24.0
+    flip_weight: float = 0.5
+    trusted_cosine: float = 0.35
+
+
+class FitBatch(NamedTuple):
+    """Photos and their 3DMM fits.
+
+    Attributes
+    ----------
+    image : (B, 3, H, W) uint8
+        RGB.
+    intrinsics : (B, 3, 3) float32
+        Of the image.
+    shape_obj_mm : (B, n, 3) float32
+        The fit's coarse shape.
+    scale : (B,) float32
+    rotation : (B, 3, 3) float32
+    translation_mm : (B, 3) float32
+        The fit's pose (Eq. 2).
+    """
+
+    image: Tensor
+    intrinsics: Tensor
+    shape_obj_mm: Tensor
+    scale: Tensor
+    rotation: Tensor
+    translation_mm: Tensor
+
+
+class Simulated(NamedTuple):
+    """What the networks are given; V views, S pixels and texels.
+
+    Attributes
+    ----------
+    views : (B, V, 3, S, S) float32
+        RGB in [0, 1]; filled-in pixels are darkened, background that nothing covers is 0.
+    grid : (B, V, S, S, 2) float32
+        Position in its view of each UV texel, `grid_sample`'s coordinates.
+    visible : (B, V, 1, S, S) float32
+        Whether the view shows the texel.
+    score : (B, V, S, S) float32
+        Eq. 4 after the choice of Eq. 5; `UNDRAWN_SCORE` where there is nothing.
+    mirrored : (B, V, S, S) bool
+        Pixels taken from the mirrored photo.
+    """
+
+    views: Tensor
+    grid: Tensor
+    visible: Tensor
+    score: Tensor
+    mirrored: Tensor
+
+
+class PhotoMaps(NamedTuple):
+    """The photo in the photo's own geometry, for the baselines.
+
+    Attributes
+    ----------
+    image : (B, 3, S, S) float32
+        The photo, in [0, 1].
+    pncc : (B, 3, S, S) float32
+        Projected Normalized Coordinate Code of the fit, 0 on the background.
+    grid : (B, S, S, 2) float32
+        Position in the photo of each UV texel.
+    visible : (B, 1, S, S) float32
+        Whether the photo shows the texel.
+    """
+
+    image: Tensor
+    pncc: Tensor
+    grid: Tensor
+    visible: Tensor
+
+
+class _Mesh(NamedTuple):
+    """One of the three meshes that views are rendered from.
+
+    `obj_mm` (B, n, 3) places it, `photo_cam_mm` (B, n, 3) says where in the photo's camera
+    frame its colours are, `score` (B, n) is Eq. 4.
+    """
+
+    obj_mm: Tensor
+    photo_cam_mm: Tensor
+    score: Tensor
+    triangles: Tensor
+
+
+class MultiviewSimulator(nn.Module):
+    """Renders `Simulated` views; has buffers that follow ``.to(device)`` and no parameters.
+
+    Parameters
+    ----------
+    model : FaceModel
+    config : SimulationConfig
+    """
+
+    triangles: Tensor
+    pncc_code: Tensor
+    twin_corner: Tensor
+    twin_weight: Tensor
+    view_rotation: Tensor
+    view_intrinsics: Tensor
+    middle_mm: Tensor
+
+    def __init__(self, model: FaceModel, config: SimulationConfig) -> None:
+        super().__init__()
+        if config.view_set not in VIEW_SETS:
+            known = ", ".join(VIEW_SETS)
+            raise ValueError(f"view_set: unknown '{config.view_set}'; known are {known}")
+        self.config = config
+        self.uv_map = UVMap(model.uv, model.triangles, config.size)
+        corner, weight = mirror_twins(model.mean, model.triangles)
+        face = model.mean[model.reliable] if model.reliable.any() else model.mean
+        low, high = face.min(axis=0), face.max(axis=0)
+        poses = VIEW_SETS[config.view_set]
+        rotations = [rotation_from_angles(pitch, yaw, 0.0) for pitch, yaw in poses]
+        focal = config.size * config.camera_distance_mm / (config.margin * np.max((high - low)[:2]))
+        centre = (config.size - 1) / 2.0
+        camera = np.array([[focal, 0.0, centre], [0.0, focal, centre], [0.0, 0.0, 1.0]])
+        self._buffer("triangles", np.asarray(model.triangles, dtype=np.int64))
+        self._buffer("pncc_code", normalized_coordinates(model.mean).astype(np.float32))
+        self._buffer("twin_corner", corner)
+        self._buffer("twin_weight", weight.astype(np.float32))
+        self._buffer("view_rotation", np.reshape(rotations, (-1, 3, 3)).astype(np.float32))
+        self._buffer("view_intrinsics", camera.astype(np.float32)[None])
+        self._buffer("middle_mm", ((low + high) / 2).astype(np.float32))
+
+    def _buffer(self, name: str, values: Array) -> None:
+        self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(values)), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, fit: FitBatch) -> Simulated:
+        """Simulate the configured views; for the view set ``"source"`` the photo is the view."""
+        if not len(self.view_rotation):
+            maps = self.photo_maps(fit)
+            undrawn = torch.zeros_like(maps.pncc[:, :1])
+            return Simulated(
+                *(maps.image[:, None], maps.grid[:, None], maps.visible[:, None]),
+                *(undrawn, undrawn > 0),
+            )
+        face, flipped_face, sheet, flipped_sheet = self._meshes(fit)
+        views = len(self.view_rotation)
+        face_seen = self._rasterized(face)
+        photo = self._photo_at_size(fit.image)
+        original = self._drawn(fit, photo, face, face_seen, sheet)
+        mirrored = self._drawn(fit, photo, flipped_face, face_seen, flipped_sheet)
+        # Eq. 5
+        is_poor = original[1] <= UNDRAWN_SCORE
+        is_poor |= (face_seen.triangle >= 0) & (
+            original[1] < FACE_BONUS + self.config.trusted_cosine
+        )
+        takes_mirrored = is_poor & (mirrored[1] > original[1])
+        colour = original[0].where(~takes_mirrored[:, None], self.config.flip_weight * mirrored[0])
+        score = original[1].where(~takes_mirrored, mirrored[1])
+        grid, visible = self._uv_grids(fit.shape_obj_mm, face_seen)
+        size, batch = self.config.size, len(fit.image)
+        return Simulated(
+            views=colour.view(batch, views, 3, size, size),
+            grid=grid,
+            visible=visible,
+            score=score.view(batch, views, size, size),
+            mirrored=takes_mirrored.view(batch, views, size, size),
+        )
+
+    def network_input(self, fit: FitBatch, needs: frozenset[str]) -> NetworkInput:
+        """Make the fields of `NetworkInput` that a network `needs`, and no others."""
+        given: dict[str, Tensor] = {}
+        if "views" in needs:
+            simulated = self(fit)
+            given["views"] = 2.0 * simulated.views - 1.0
+            given["uv_from_view"] = simulated.grid
+            given["view_visible"] = simulated.visible
+        if needs & {"image", "pncc", "uv_from_image", "image_visible"}:
+            maps = self.photo_maps(fit)
+            given["image"] = 2.0 * maps.image - 1.0
+            given["pncc"] = 2.0 * maps.pncc - 1.0
+            given["uv_from_image"] = maps.grid
+            given["image_visible"] = maps.visible
+        return NetworkInput(**{name: value for name, value in given.items() if name in needs})
+
+    @torch.no_grad()
+    def photo_maps(self, fit: FitBatch) -> PhotoMaps:
+        """Make what CVN and MVN are given: photo, PNCC, and the map from texels to the photo."""
+        size = self.config.size
+        height, width = fit.image.shape[2:]
+        face_cam = cam_from_obj(fit, fit.shape_obj_mm)
+        resized = torch.diag(fit.intrinsics.new_tensor([size / width, size / height, 1.0]))
+        # Pixel centres are at integers, hence the half-pixel shift.
+        resized[:2, 2] = (resized.diagonal()[:2] - 1.0) / 2.0
+        seen = rasterize_batch(face_cam, self.triangles, resized @ fit.intrinsics, size, size)
+        code = self.pncc_code.expand(len(face_cam), -1, -1)
+        pncc = interpolated(seen.triangle, seen.barycentric, self.triangles, code)
+        normals = vertex_normals_batch(face_cam, self.triangles)
+        grid, visible = self._texel_places(
+            face_cam, normals, resized @ fit.intrinsics, seen.depth_mm
+        )
+        image = functional.interpolate(fit.image.float() / 255.0, (size, size), mode="area")
+        return PhotoMaps(image, pncc.permute(0, 3, 1, 2), grid, visible)
+
+    def _meshes(self, fit: FitBatch) -> tuple[_Mesh, _Mesh, _Mesh, _Mesh]:
+        """The face, the face with its mirrored texture, the sheet, and its mirror image."""
+        height, width = fit.image.shape[2:]
+        face_cam = cam_from_obj(fit, fit.shape_obj_mm)
+        seen = rasterize_batch(face_cam, self.triangles, fit.intrinsics, height, width)
+        normals = vertex_normals_batch(face_cam, self.triangles)
+        px = px_from_cam_batch(face_cam, fit.intrinsics)
+        shown = is_shown(face_cam, px, seen.depth_mm)
+        cosine = facing(face_cam, normals).where(shown, HIDDEN_COSINE)
+        score = cosine + FACE_BONUS
+        face = _Mesh(fit.shape_obj_mm, face_cam, score, self.triangles)
+        flipped = _Mesh(
+            fit.shape_obj_mm,
+            self._at_twins(face_cam),
+            self._at_twins(score[..., None])[..., 0],
+            self.triangles,
+        )
+        sheet_cam, faces, kept = background_sheet(
+            seen,
+            px_step=self.config.sheet_step_px,
+            falloff_px=self.config.falloff_px,
+            intrinsics=fit.intrinsics,
+        )
+        sheet_obj = obj_from_cam(fit, sheet_cam)
+        flat = facing(sheet_cam, vertex_normals_batch(sheet_cam, faces))
+        # Cells that are left out become points, which nothing draws.
+        drawn = faces * kept[..., None]
+        mirror = sheet_obj.new_tensor([-1.0, 1.0, 1.0])
+        sheet = _Mesh(sheet_obj, sheet_cam, flat, drawn)
+        turned = _Mesh(sheet_obj * mirror, sheet_cam, flat, drawn[..., [0, 2, 1]])
+        return face, flipped, sheet, turned
+
+    def _at_twins(self, values: Tensor) -> Tensor:
+        """Values (B, n, c) at the places that a mirror brings to the vertices."""
+        parts = [values[:, self.twin_corner[:, k]] * self.twin_weight[:, k, None] for k in range(3)]
+        return parts[0] + parts[1] + parts[2]
+
+    def _view_cam(self, points_obj_mm: Tensor) -> Tensor:
+        """Object-frame points (B, n, 3) in the views' cameras (B * V, n, 3)."""
+        turned = torch.einsum("vij,bnj->bvni", self.view_rotation, points_obj_mm - self.middle_mm)
+        turned[..., 2] += self.config.camera_distance_mm
+        return turned.flatten(0, 1)
+
+    def _rasterized(self, mesh: _Mesh) -> BatchFragments:
+        views = len(self.view_rotation)
+        triangles = mesh.triangles
+        if triangles.dim() == 3:
+            triangles = triangles.repeat_interleave(views, dim=0)
+        size = self.config.size
+        points = self._view_cam(mesh.obj_mm)
+        return rasterize_batch(points, triangles, self.view_intrinsics, size, size)
+
+    def _photo_at_size(self, image: Tensor) -> Tensor:
+        """The photo (B, 3, h, w) in [0, 1], not much finer than the views."""
+        photo = image.float() / 255.0
+        factor = image.shape[-1] // self.config.size
+        return functional.avg_pool2d(photo, factor) if factor > 1 else photo
+
+    def _drawn(
+        self, fit: FitBatch, photo: Tensor, face: _Mesh, face_seen: BatchFragments, sheet: _Mesh
+    ) -> tuple[Tensor, Tensor]:
+        """Colours (B * V, 3, S, S) and scores (B * V, S, S) of face and sheet together."""
+        sheet_seen = self._rasterized(sheet)
+        front = _attributes(face, face_seen)
+        back = _attributes(sheet, sheet_seen)
+        is_face = face_seen.triangle >= 0  # whatever the sheet's depth: a face hides the background
+        mixed = front.where(is_face[..., None], back)
+        drawn = is_face | (sheet_seen.triangle >= 0)
+        score = mixed[..., 3].where(drawn, UNDRAWN_SCORE)
+        batch, views = len(fit.image), len(self.view_rotation)
+        height, width = fit.image.shape[2:]
+        places = mixed[..., :3].reshape(batch, -1, 3)
+        grid = grid_from_px(px_from_cam_batch(places, fit.intrinsics), height, width)
+        colour = functional.grid_sample(
+            photo, grid[:, None], padding_mode="border", align_corners=False
+        )
+        size = self.config.size
+        colour = colour.view(batch, 3, views, size, size).transpose(1, 2).flatten(0, 1)
+        return colour * drawn[:, None], score
+
+    def _uv_grids(self, shape_obj_mm: Tensor, face_seen: BatchFragments) -> tuple[Tensor, Tensor]:
+        """Places (B, V, S, S, 2) of the texels in the views, and visibility (B, V, 1, S, S)."""
+        points = self._view_cam(shape_obj_mm)
+        normals = vertex_normals_batch(points, self.triangles)
+        camera = self.view_intrinsics.expand(len(points), 3, 3)
+        grid, visible = self._texel_places(points, normals, camera, face_seen.depth_mm)
+        lead = (len(shape_obj_mm), -1)
+        return grid.view(*lead, *grid.shape[1:]), visible.view(*lead, *visible.shape[1:])
+
+    def _texel_places(
+        self, points_cam: Tensor, normals_cam: Tensor, intrinsics: Tensor, depth_mm: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`grid_sample` places (N, S, S, 2) of the texels and whether they show (N, 1, S, S)."""
+        size = self.config.size
+        both = self.uv_map.uv_map_from_vertices(torch.cat([points_cam, normals_cam], dim=-1))
+        texels = both.flatten(2).transpose(1, 2)
+        place, normal = texels[..., :3], texels[..., 3:]
+        px = px_from_cam_batch(place, intrinsics)
+        shown = is_shown(place, px, depth_mm) & (facing(place, normal) > LEAST_COSINE)
+        shown &= self.uv_map.inside.flatten()
+        height, width = depth_mm.shape[1:]
+        grid = grid_from_px(px, height, width)
+        return grid.view(-1, size, size, 2), shown.float().view(-1, 1, size, size)
+
+
+def cam_from_obj(fit: FitBatch, points_obj_mm: Tensor) -> Tensor:
+    """Eq. 2 with the fit's pose, (B, n, 3) to (B, n, 3)."""
+    turned = points_obj_mm @ fit.rotation.transpose(1, 2)
+    return fit.scale[:, None, None] * turned + fit.translation_mm[:, None]
+
+
+def obj_from_cam(fit: FitBatch, points_cam_mm: Tensor) -> Tensor:
+    """The inverse of `cam_from_obj`."""
+    turned = (points_cam_mm - fit.translation_mm[:, None]) @ fit.rotation
+    return turned / fit.scale[:, None, None]
+
+
+def background_sheet(
+    seen: BatchFragments, intrinsics: Tensor, px_step: int, falloff_px: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hang a grid over the photo on the outline of the face.
+
+    Parameters
+    ----------
+    seen : BatchFragments
+        The face in the photo, B images of (H, W).
+    intrinsics : (B, 3, 3) float
+        Of the photo.
+    px_step : int
+        Distance of nodes, about: the outermost lie on the image's border.
+    falloff_px : float
+        Standard deviation of the fall-off from the outline's depth to the mean depth.
+
+    Returns
+    -------
+    nodes_cam_mm : (B, k, 3)
+    triangles : (m, 3) int64
+        Counter-clockwise seen from the camera.
+    kept : (B, m) bool
+        Triangles with a node that the face does not cover.
+    """
+    height, width = seen.triangle.shape[1:]
+    rows, columns = -(-height // px_step) + 1, -(-width // px_step) + 1
+    device = seen.depth_mm.device
+    y = torch.linspace(0.0, height - 1.0, rows, device=device)
+    x = torch.linspace(0.0, width - 1.0, columns, device=device)
+    at_row, at_column = y.round().long()[:, None], x.round().long()[None]
+    covered = (seen.triangle >= 0)[:, at_row, at_column]
+    depth = seen.depth_mm.nan_to_num()[:, at_row, at_column]
+    count = covered.sum(dim=(1, 2)).clamp(min=1)
+    mean = (depth * covered).sum(dim=(1, 2)) / count
+    relative = (depth - mean[:, None, None]) * covered
+    # Only the outline: the face within it is nearer, and would pull the sheet in front of it.
+    uncovered_near = functional.max_pool2d((~covered[:, None]).float(), 3, stride=1, padding=1)
+    outline = covered * uncovered_near[:, 0]
+    known = torch.stack([relative * outline, outline], dim=1)
+    wide = falloff_px / px_step
+    near = _blurred(known, wide) + NARROW_WEIGHT * _blurred(known, NARROW_NODES)
+    # Far from the outline its share drops below the constant, and with it the depth to the mean.
+    around = near[:, 0] / (near[:, 1] + LEAST_OUTLINE / wide)
+    node_depth = mean[:, None, None] + relative.where(covered, around)
+    px = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(len(depth), -1, -1, -1)
+    focal = intrinsics[:, [0, 1], [0, 1]][:, None, None]
+    centre = intrinsics[:, [0, 1], [2, 2]][:, None, None]
+    nodes = torch.cat(
+        [(px - centre) / focal * node_depth[..., None], node_depth[..., None]], dim=-1
+    )
+    triangles = _grid_triangles(rows, columns, device)
+    kept = ~covered.flatten(1)[:, triangles].all(dim=-1)
+    return nodes.flatten(1, 2), triangles, kept
+
+
+def _blurred(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (B, c, h, w), zero beyond the border."""
+    radius = max(1, round(3.0 * sigma))
+    offset = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
+    channels = images.shape[1]
+    across = functional.conv2d(images, kernel, padding=(0, radius), groups=channels)
+    return functional.conv2d(across, kernel.transpose(2, 3), padding=(radius, 0), groups=channels)
+
+
+def _grid_triangles(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Two triangles per cell, counter-clockwise with y down as seen by the camera."""
+    index = torch.arange(rows * columns, device=device).view(rows, columns)
+    a, b = index[:-1, :-1].flatten(), index[:-1, 1:].flatten()
+    c, d = index[1:, :-1].flatten(), index[1:, 1:].flatten()
+    return torch.cat([torch.stack([a, c, d], dim=1), torch.stack([a, d, b], dim=1)])
+
+
+def _attributes(mesh: _Mesh, seen: BatchFragments) -> Tensor:
+    """Place in the photo's camera frame and score (N, S, S, 4) of what is seen of a mesh."""
+    values = torch.cat([mesh.photo_cam_mm, mesh.score[..., None]], dim=-1)
+    triangles = mesh.triangles
+    if triangles.dim() == 3:
+        triangles = triangles.repeat_interleave(len(seen.triangle) // len(triangles), dim=0)
+    return interpolated(seen.triangle, seen.barycentric, triangles, values)
+
+
+def mirror_twins(mean_mm: Array, triangles: Array) -> tuple[Array, Array]:
+    """Where on the mean face each vertex comes to lie when left and right are swapped.
+
+    Parameters
+    ----------
+    mean_mm : (n, 3) float
+        Object frame: the mirror is x = 0. The face need not have mirrored vertices.
+    triangles : (m, 3) int
+
+    Returns
+    -------
+    corner : (n, 3) int64
+    weight : (n, 3) float64
+        Barycentric.
+    """
+    found = ScanSurface(mean_mm, triangles).closest(mean_mm * [-1.0, 1.0, 1.0])
+    return found.corners, found.barycentric
+
+
+def normalized_coordinates(mean_mm: Array) -> Array:
+    """Normalized Coordinate Code (n, 3): the mean face's coordinates scaled to [0, 1]."""
+    low, high = mean_mm.min(axis=0), mean_mm.max(axis=0)
+    return np.asarray((mean_mm - low) / (high - low))

@@ -1,0 +1,269 @@
+"""Training: SGD over the shards, with checkpoints that it goes on from as if nothing happened."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fg3d_builder.atomic import write_json
+from fg3d_builder.fgnet.assessment import Assessment, assess
+from fg3d_builder.fgnet.checkpoint import (
+    Progress,
+    checkpoint_config,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
+from fg3d_builder.fgnet.compiling import CompiledWherePossible
+from fg3d_builder.fgnet.dataset import EpochBatches, FaceDataset
+from fg3d_builder.fgnet.distributed import Processes, mean_over, shared, wait_for_all
+from fg3d_builder.fgnet.feeding import Fed, Feeder
+from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
+from fg3d_builder.fgnet.networks import build_network
+from fg3d_builder.fgnet.pictures import save_grid
+from fg3d_builder.fgnet.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.training_config import TrainConfig, config_table
+from fg3d_builder.fgnet.training_log import TrainingLog
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_NAME = "checkpoint.pt"
+CONFIG_NAME = "config.json"
+PICTURES = 4
+"""Samples in a grid of pictures."""
+
+TERMS = LossTerms._fields
+
+
+class Outcome(NamedTuple):
+    """What a training left behind.
+
+    Attributes
+    ----------
+    finished : bool
+        False where it was told to stop before the last epoch.
+    progress : Progress
+    checkpoint : Path
+    """
+
+    finished: bool
+    progress: Progress
+    checkpoint: Path
+
+
+class Trainer:
+    """One training in one folder, begun or gone on with.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    dataset : FaceDataset
+        Training split.
+    out : Path
+        Gets ``checkpoint.pt``, ``config.json``, ``log.csv``, ``curves.png``, ``pictures/``. If
+        it holds a checkpoint of the same configuration, training goes on from there.
+    at : Processes
+    test : FaceDataset, optional
+        Looked at after the epochs that are pictured; has no influence on the training.
+
+    Raises
+    ------
+    ValueError
+        `out` holds a training of another configuration or face model.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: FaceDataset,
+        out: Path,
+        at: Processes,
+        test: FaceDataset | None = None,
+    ) -> None:
+        self.config, self.out, self.at, self.test = config, out, at, test
+        self.model = dataset.model
+        torch.manual_seed(config.seed)
+        layout = torch.channels_last
+        network = build_network(config.network)
+        self.network = network.to(at.device, memory_format=layout)  # type: ignore[call-overload]
+        self.simulator = MultiviewSimulator(self.model, config.simulation).to(at.device)
+        self.loss = ReconstructionLoss(config.loss, self.model.mean, self.model.triangles)
+        self.loss.to(at.device)
+        self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
+        self.feeder = Feeder(
+            *(dataset, self.simulator, network.needs, at.device),
+            workers=config.workers,
+            keep_mib=config.keep_inputs_mib,
+        )
+        self.optimiser = torch.optim.SGD(
+            self.network.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, rate_factor(config, len(self.batches))
+        )
+        on_cuda = at.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(
+            at.device.type, enabled=on_cuda and config.precision == "float16"
+        )
+        self.progress = self._begun()
+        self.shared = shared(
+            CompiledWherePossible(self.network) if config.compile else self.network, at
+        )
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path of the checkpoint."""
+        return self.out / CHECKPOINT_NAME
+
+    def run(self, stop_after_steps: int | None = None) -> Outcome:
+        """Train to the end, or until so many steps have been done in all.
+
+        A stop writes no checkpoint: it stands for a kill.
+        """
+        with TrainingLog(self.out, self.progress.step, self.at.leads) as record:
+            while self.progress.epoch < self.config.epochs:
+                if not self._epoch(record, stop_after_steps):
+                    return Outcome(False, self.progress, self.checkpoint)
+                record.curves()
+        return Outcome(True, self.progress, self.checkpoint)
+
+    def assess(self, dataset: FaceDataset) -> Assessment:
+        """Compare the network with the 3DMM fit on a split (Eq. 18-19)."""
+        feeder = Feeder(
+            *(dataset, self.simulator, self.network.needs, self.at.device),
+            workers=self.config.workers,
+        )
+        return assess(self.predict, dataset, feeder, self.config.batch_size)
+
+    @torch.no_grad()
+    def predict(self, fed: Fed) -> Tensor:
+        """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
+        self.network.eval()
+        with self._autocast():
+            displacement = self.network(fed.given)
+        return self._shape(fed, displacement)
+
+    def _begun(self) -> Progress:
+        if not self.checkpoint.is_file():
+            if self.at.leads:
+                write_json(self.out / CONFIG_NAME, config_table(self.config))
+            return Progress()
+        state = read_checkpoint(self.checkpoint)
+        if checkpoint_config(state, self.checkpoint) != self.config:
+            raise ValueError(f"{self.out} holds a training of another configuration")
+        if state["topology_hash"] != self.model.topology_hash:
+            raise ValueError(f"{self.out} holds a training for another face model")
+        progress = restore(state, self._parts())
+        log.info("going on after step %d of epoch %d", progress.step, progress.epoch)
+        return progress
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
+
+    def _epoch(self, record: TrainingLog, stop_after_steps: int | None) -> bool:
+        """Train to the end of the epoch; False where it was told to stop within."""
+        progress = self.progress
+        wanted = self.batches.epoch(progress.epoch, progress.batch)
+        for fed in self.feeder.batches(wanted):
+            self._step(fed)
+            if progress.step % self.config.checkpoint_steps == 0:
+                self._save()
+            if progress.step == stop_after_steps:
+                return False
+        sums = torch.tensor([progress.sums[name] for name in TERMS], dtype=torch.float64)
+        means = mean_over(sums.to(self.at.device, torch.float32), self.at).tolist()
+        terms = {name: m / len(self.batches) for name, m in zip(TERMS, means, strict=True)}
+        rate = self.schedule.get_last_lr()[0]
+        progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
+        last = progress.epoch == self.config.epochs
+        if self.at.leads:
+            test_nme = math.nan
+            if last or progress.epoch in self.config.picture_epochs:
+                test_nme = self._looked_at()
+            record.add(progress.step, progress.epoch, rate, terms, test_nme)
+        self._save()
+        wait_for_all(self.at)
+        return True
+
+    def _step(self, fed: Fed) -> None:
+        config, progress = self.config, self.progress
+        self.network.train()
+        with self._autocast():
+            displacement = self.shared(fed.given)
+        terms = self.loss(self._shape(fed, displacement), fed.target_mm, fed.confidence)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(terms.total).backward()
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.schedule.step()
+        values = torch.stack([term.detach().float() for term in terms]).tolist()
+        if not math.isfinite(values[0]):
+            raise FloatingPointError(
+                f"the loss is {values[0]} at step {progress.step}; samples {fed.index.tolist()}"
+            )
+        for name, value in zip(TERMS, values, strict=True):
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        progress.batch += 1
+        progress.step += 1
+
+    def _shape(self, fed: Fed, displacement: Tensor) -> Tensor:
+        return fed.shape_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.at.device.type != "cuda" or self.config.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast("cuda", dtype=getattr(torch, self.config.precision))
+
+    def _save(self) -> None:
+        if self.at.leads:
+            save_checkpoint(
+                *(self.checkpoint, self.config, self.model.topology_hash),
+                *(self.progress, self._parts()),
+            )
+
+    def _looked_at(self) -> float:
+        """Draw some samples of the test split (or of the other one), and return its mean NME."""
+        name = self.out / "pictures" / f"epoch-{self.progress.epoch:03d}.png"
+        if self.test is None or not len(self.test):
+            return math.nan
+        found = self.assess(self.test)
+        feeder = Feeder(self.test, self.simulator, self.network.needs, self.at.device)
+        chosen = spread_out(len(self.test), PICTURES)
+        for fed in feeder.batches([chosen]):
+            photos = torch.stack([self.test[i]["image"] for i in chosen])
+            save_grid(name, self.model, photos, fed, self.predict(fed))
+        return found.mean_predicted
+
+
+def rate_factor(config: TrainConfig, steps_per_epoch: int) -> Callable[[int], float]:
+    """Return what the learning rate is multiplied by at each step."""
+
+    def factor(step: int) -> float:
+        epoch = step // steps_per_epoch
+        dropped = config.drop_factor ** sum(epoch >= drop for drop in config.drop_epochs)
+        return dropped * min(1.0, (step + 1) / max(1, config.warmup_steps))
+
+    return factor
+
+
+def spread_out(count: int, wanted: int) -> list[int]:
+    """At most `wanted` numbers below `count`, evenly spread."""
+    number = min(count, wanted)
+    return [i * count // number for i in range(number)]

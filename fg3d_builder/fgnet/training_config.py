@@ -1,0 +1,113 @@
+"""How a network is trained; presets from the paper's down to one for two cores."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from fg3d_builder.config import from_table, to_table
+from fg3d_builder.fgnet.losses import LossConfig
+from fg3d_builder.fgnet.networks import PRESETS, NetworkConfig
+from fg3d_builder.fgnet.simulation import SimulationConfig
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training.
+
+    network, loss: what is trained and what it minimises.
+    epochs, drop_epochs, drop_factor: the rate is multiplied by the factor when each of the
+        epochs (counted from 0) begins.
+    learning_rate, momentum, weight_decay: of SGD; the paper names the rate alone.
+    warmup_steps: over which the rate rises linearly.
+    clip_norm: gradients longer than this are shortened.
+    batch_size: samples a step and process; the paper gives none.
+    precision: of the network on CUDA: "float32", "bfloat16" or "float16" (with loss scaling).
+    compile: use torch.compile where it works.
+    workers: processes that read samples.
+    keep_inputs_mib: simulated inputs are kept in memory and simulated once, where all of them
+        fit into so many MiB; samples are not perturbed, so every epoch sees the same.
+    confidence_floor: least weight of a vertex, see `FaceDataset`.
+    checkpoint_steps: a checkpoint every so many steps, besides one after every epoch.
+    picture_epochs: after which a grid of pictures is drawn, besides the last one.
+    seed: of weights and order.
+    """
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    epochs: int = 45
+    drop_epochs: tuple[int, ...] = (30, 35, 40)
+    drop_factor: float = 0.1
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_steps: int = 500
+    clip_norm: float = 1.0
+    batch_size: int = 64
+    precision: str = "bfloat16"
+    compile: bool = False
+    workers: int = 8
+    keep_inputs_mib: int = 0
+    confidence_floor: float = 0.1
+    checkpoint_steps: int = 1000
+    picture_epochs: tuple[int, ...] = (1, 2, 5, 10, 20, 30)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: '{self.precision}' is none of {', '.join(PRECISIONS)}")
+        for name in ("epochs", "batch_size", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)}, wanted at least 1")
+
+    @property
+    def simulation(self) -> SimulationConfig:
+        """Views of the network's size and view set."""
+        return SimulationConfig(view_set=self.network.view_set, size=self.network.size)
+
+
+TRAIN_PRESETS: dict[str, TrainConfig] = {
+    "tiny": TrainConfig(
+        network=PRESETS["tiny"],
+        loss=LossConfig(mse=1.0, vgd=0.0),
+        epochs=30,
+        drop_epochs=(20, 26),
+        learning_rate=0.02,
+        warmup_steps=20,
+        batch_size=6,
+        precision="float32",
+        workers=0,
+        keep_inputs_mib=4096,
+        picture_epochs=(1, 10),
+    ),
+    "small": TrainConfig(
+        network=PRESETS["small"],
+        drop_epochs=(30, 38, 43),
+        learning_rate=0.02,
+        warmup_steps=100,
+        batch_size=16,
+        precision="float32",
+        workers=2,
+        keep_inputs_mib=4096,
+    ),
+    "paper": TrainConfig(),
+}
+"""``"tiny"`` is for minutes on two cores, ``"small"`` for hours there, ``"paper"`` for a GPU."""
+
+
+def train_config(table: dict[str, Any], where: str) -> TrainConfig:
+    """Read a configuration from the table that `to_table` makes; `where` begins messages."""
+    return from_table(TrainConfig, table, where)
+
+
+def config_table(config: TrainConfig) -> dict[str, Any]:
+    """Return a configuration as JSON values."""
+    return to_table(config)
+
+
+def with_network(config: TrainConfig, **changes: Any) -> TrainConfig:
+    """Return a configuration with fields of its network changed."""
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, **changes))

@@ -1,0 +1,129 @@
+"""What a training reports: a table, a picture of its curves, and TensorBoard where it is there."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fg3d_builder.atomic import replacing
+from fg3d_builder.records import Array
+
+NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", "test_nme")
+CURVES = (("total", (40, 90, 200)), ("test_nme", (200, 110, 30)))
+WIDTH, HEIGHT, BORDER = 900, 420, 60
+
+
+class TrainingLog:
+    """``log.csv``, one row an epoch; a training that goes on drops what it does again.
+
+    Parameters
+    ----------
+    folder : Path
+    step : int
+        Steps done: later rows are of a run that was cut off.
+    writes : bool
+        Other processes of a distributed training keep quiet.
+    """
+
+    def __init__(self, folder: Path, step: int, writes: bool = True) -> None:
+        self._path = folder / "log.csv"
+        self._writes = writes
+        self._board: Any = None
+        self.rows = [row for row in read_log(self._path) if row["step"] <= step]
+        if writes and importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def add(
+        self, step: int, epoch: int, rate: float, terms: Mapping[str, float], test_nme: float
+    ) -> None:
+        """Add one epoch; values that were not computed are NaN."""
+        row = {"step": step, "epoch": epoch, "rate": rate, **terms, "test_nme": test_nme}
+        self.rows.append({name: float(row[name]) for name in NAMES})
+        with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(NAMES)
+            for known in self.rows:
+                writer.writerow([_cell(known[name]) for name in NAMES])
+        if self._board is not None:
+            for name in NAMES[2:]:
+                if math.isfinite(self.rows[-1][name]):
+                    self._board.add_scalar(name, self.rows[-1][name], step)
+
+    def curves(self) -> None:
+        """Draw ``curves.png``."""
+        if self._writes and self.rows:
+            data = cv2.imencode(".png", curves_picture(self.rows)[..., ::-1])[1]
+            with replacing(self._path.with_name("curves.png")) as temporary:
+                temporary.write_bytes(bytes(data))
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """Read the rows of a ``log.csv``; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {name: float(value) if value else math.nan for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def curves_picture(rows: list[dict[str, float]]) -> Array:
+    """Draw loss and test NME over the epochs, each on its own logarithmic scale, RGB uint8."""
+    picture = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
+    right, low = WIDTH - BORDER, HEIGHT - BORDER
+    cv2.rectangle(picture, (BORDER, BORDER), (right, low), (150, 150, 150), 1)
+    last = max(row["epoch"] for row in rows)
+    for place, (name, colour) in enumerate(CURVES):
+        known = [(r["epoch"], math.log10(r[name])) for r in rows if r[name] > 0]
+        if not known:
+            continue
+        values = [value for _, value in known]
+        bottom, top = min(values), max(max(values), min(values) + 1e-3)
+        points = [
+            (
+                BORDER + (right - BORDER) * epoch / max(last, 1.0),
+                low - (low - BORDER) * (value - bottom) / (top - bottom),
+            )
+            for epoch, value in known
+        ]
+        line = np.rint(points).astype(np.int32)
+        cv2.polylines(picture, [line], False, colour, 2, cv2.LINE_AA)
+        for x, y in line if len(line) < 20 else line[:0]:
+            cv2.circle(picture, (int(x), int(y)), 3, colour, -1, cv2.LINE_AA)
+        text = f"{name}: {10 ** values[0]:.4g} -> {10 ** values[-1]:.4g} (least {10**bottom:.4g})"
+        _write(picture, text, (BORDER + 8 + 400 * place, BORDER - 14), colour)
+    _write(picture, f"epoch 0 to {last:.0f}, logarithmic", (BORDER + 8, low + 28), (60, 60, 60))
+    return picture
+
+
+def _write(picture: Array, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+
+
+def _cell(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.8g}"

@@ -1,0 +1,86 @@
+"""Batched torch geometry of views: normals, projections, and what hides what."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d, normalize
+
+from fg3d_builder.rendering.rasterizer_torch import interpolate_batch
+
+HIDING_DEPTH_MM = 4.0
+"""A point is hidden where something else is seen at least this far in front of it. Below it lie
+the depth steps of neighbouring pixels on oblique skin."""
+
+
+def vertex_normals_batch(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Unit normals (B, n, 3), area weighted, of vertices (B, n, 3); triangles (m, 3).
+
+    Zero where a vertex has no triangle.
+    """
+    first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
+    across = torch.linalg.cross(second - first, third - first)
+    normals = torch.zeros_like(vertices)
+    for corner in range(3):
+        normals.index_add_(1, triangles[:, corner], across)
+    return normalize(normals, dim=-1, eps=1e-12)
+
+
+def facing(points_cam_mm: Tensor, normals_cam: Tensor) -> Tensor:
+    """Cosine (...) between normals and the directions to the camera; > 0 is seen from outside.
+
+    Eq. 4 has the camera's axis in place of the viewing ray, which is the same for the distant
+    camera that it assumes.
+    """
+    ray = normalize(points_cam_mm, dim=-1, eps=1e-12)
+    return -(ray * normals_cam).sum(dim=-1)
+
+
+def px_from_cam_batch(points_cam_mm: Tensor, intrinsics: Tensor) -> Tensor:
+    """Project (B, ..., 3) points by (B, 3, 3) pinhole matrices -> (B, ..., 2) px.
+
+    Points less than 1 mm in front of the camera are projected from there.
+    """
+    lead = (len(intrinsics), *([1] * (points_cam_mm.dim() - 2)))
+    focal = intrinsics[:, [0, 1], [0, 1]].reshape(*lead, 2)
+    centre = intrinsics[:, [0, 1], [2, 2]].reshape(*lead, 2)
+    return focal * points_cam_mm[..., :2] / points_cam_mm[..., 2:].clamp(min=1.0) + centre
+
+
+def grid_from_px(points_px: Tensor, height: int, width: int) -> Tensor:
+    """Pixels (..., 2) as `grid_sample`'s coordinates with ``align_corners=False``."""
+    size = torch.tensor([width, height], dtype=points_px.dtype, device=points_px.device)
+    return (2.0 * points_px + 1.0) / size - 1.0
+
+
+def is_shown(points_cam_mm: Tensor, points_px: Tensor, depth_mm: Tensor) -> Tensor:
+    """Whether (B, k) points lie within the image and nothing is seen in front of them.
+
+    Parameters
+    ----------
+    points_cam_mm : (B, k, 3) float
+    points_px : (B, k, 2) float
+        Their projections.
+    depth_mm : (B, H, W) float
+        Rendered, NaN for the background.
+    """
+    height, width = depth_mm.shape[1:]
+    column, row = points_px.round().long().unbind(dim=-1)
+    within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    # The farthest of the pixels around: oblique skin does not hide itself.
+    around = max_pool2d(depth_mm.nan_to_num(nan=torch.inf)[:, None], 3, stride=1, padding=1)
+    seen = around.flatten(1).gather(1, flat)
+    return within & (points_cam_mm[..., 2] <= seen + HIDING_DEPTH_MM)
+
+
+def interpolated(
+    triangle: Tensor, barycentric: Tensor, triangles: Tensor, attributes: Tensor
+) -> Tensor:
+    """`interpolate_batch` of (B, n, c) attributes, where V consecutive images share a mesh.
+
+    `triangle` (B * V, H, W) and `barycentric` (B * V, H, W, 3) -> (B * V, H, W, c).
+    """
+    views = len(triangle) // len(attributes)
+    repeated = attributes.repeat_interleave(views, dim=0) if views > 1 else attributes
+    return interpolate_batch(triangle, barycentric, triangles, repeated)

@@ -1,0 +1,1 @@
+"""Full-view augmentation: complete the depth, turn the head, paint what comes into sight."""

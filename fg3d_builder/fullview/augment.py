@@ -1,0 +1,195 @@
+"""Full-view augmentation of one capture: all of its turned views (Sec. 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fullview.face_profiling import profiling_mesh
+from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
+from fg3d_builder.fullview.inpaint import inpaint_view
+from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
+from fg3d_builder.fullview.texture_fit import TextureFit
+from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_camera
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration
+from fg3d_builder.rendering.rasterizer import interpolate, visible_vertices
+from fg3d_builder.rendering.shading import linear_from_srgb
+
+FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
+
+DEPTH_JUMP = 0.02
+"""Neighbouring pixels whose depths differ by more than this part show different surfaces."""
+
+EDGE_SIGMA_PX = 0.6
+"""Blur of a camera's pixel across an edge."""
+
+ALIKE, FOREIGN = 0.25, 0.7
+"""Where the picture saw the face obliquely, a registration that is a pixel or two off shows
+what lies behind: there a pixel is doubted when its colours and the texture's differ by more
+than the first of these, in natural logarithms, and not believed from the second on. Where it
+looked straight at the face it is believed whatever its colour: glasses and beards stay."""
+
+DRAWN_OUT = 0.5
+"""Stretch, beyond 1, at which that doubt is full: what is not drawn out does no harm."""
+
+DARK, LEAST_TRUST = 0.02, 0.02
+
+SOFT_SIGMA = 1.5 / 256
+"""Blur of the border between image and painting, as a part of the view's side."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One turned view of a capture, ready to become a sample.
+
+    Attributes
+    ----------
+    name : str
+        ``view+00-30``; see `Turn.name`.
+    rgb : (S, S, 3) uint8
+    camera : ViewCamera
+    rendered : RenderedView
+        The view made of image pixels alone, and its masks.
+    visible : (n,) bool
+        Vertices that the virtual camera sees.
+    """
+
+    name: str
+    rgb: Array
+    camera: ViewCamera
+    rendered: RenderedView
+    visible: Array
+
+
+def full_view(
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    initial: CoarseFit,
+    texture: TextureFit | None,
+    config: FullViewConfig,
+    crop_margin: float,
+    size: int,
+    seed_of: Callable[[str], int],
+    mesh: ImageMesh | None = None,
+) -> Iterator[View]:
+    """Make the turned views of a capture, one after the other, in the schedule's order.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    registration : Registration
+        Of that capture with that model.
+    initial : CoarseFit
+        From landmarks alone: the crops are cut around it.
+    texture : TextureFit or None
+        What unseen parts of the face are painted with; None leaves them as they are.
+    config : FullViewConfig
+    crop_margin : float
+        See `crop_around`.
+    size : int
+        Side of the crops in pixels.
+    seed_of : callable
+        From a view's name to the seed of its sample.
+    mesh : ImageMesh, optional
+        Of the capture, where there is one already (a transformed capture's, Sec. 6.3).
+
+    Raises
+    ------
+    CaptureError
+        ``"no_outline"`` or ``"no_crop"``.
+    ConfigError
+        Unknown `config.method`.
+    """
+    if mesh is None:
+        mesh = view_mesh(model, capture, registration, config)
+    source = Source.of(capture, mesh, config)
+    for turn in schedule(registration.pose, config):
+        turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
+        camera = view_camera(
+            model, registration, initial, capture.intrinsics, turn, crop_margin, size
+        )
+        yield turned_view(source, camera, texture, config)
+
+
+def view_mesh(
+    model: FaceModel, capture: Capture, registration: Registration, config: FullViewConfig
+) -> ImageMesh:
+    """Make the mesh that the configured method turns."""
+    methods = {FULL_VIEW: image_mesh, FACE_PROFILING: profiling_mesh}
+    if config.method not in methods:
+        known = ", ".join(methods)
+        raise ConfigError(f"fullview.method: unknown '{config.method}'; known are {known}")
+    return methods[config.method](model, capture, registration, config)
+
+
+def turned_view(
+    source: Source, camera: ViewCamera, texture: TextureFit | None, config: FullViewConfig
+) -> View:
+    """Render one view and, by `"full_view"` with a texture, paint what the picture lacks."""
+    rendered = render_view(source, camera, config)
+    rgb = rendered.rgb
+    if texture is not None and config.method == FULL_VIEW:
+        rgb = painted(source.mesh, rendered, texture)
+    rgb = softened(rgb, rendered.depth_mm)
+    mesh = source.mesh
+    vertices = camera.view_from_cam(mesh.vertices_cam_mm[: mesh.face_vertex_count])
+    visible = visible_vertices(
+        vertices,
+        mesh.face_triangles,
+        source.normals_cam @ camera.rotation.T,
+        camera.intrinsics,
+        camera.size,
+        camera.size,
+    )
+    return View(camera.turn.name, rgb, camera, rendered, visible)
+
+
+def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:
+    """Return the view with its unseen face pixels painted by Poisson editing, uint8."""
+    vertex = np.column_stack([texture.completed_linear, texture.sight])
+    values = interpolate(
+        rendered.fragments, mesh.face_triangles, vertex.astype(np.float32), dtype=np.float32
+    )
+    guide, sight = values[..., :3], np.clip(values[..., 3], 0.0, 1.0)
+    seen = rendered.trust.copy()
+    asked = rendered.face & (rendered.trust > 0) & (rendered.inner < 1) & (sight < 1)
+    seen[asked] *= 1.0 - _foreign(rendered, guide, sight, asked)
+    doubt = np.where(rendered.face, 1.0 - seen, 0.0).astype(np.float32)
+    soft = cv2.GaussianBlur(doubt, (0, 0), SOFT_SIGMA * doubt.shape[0])
+    unknown = rendered.face & (seen < LEAST_TRUST)
+    return inpaint_view(rendered.rgb, guide, unknown, np.maximum(soft, doubt), rendered.face)
+
+
+def _foreign(rendered: RenderedView, guide: Array, sight: Array, asked: Array) -> Array:
+    """Doubt (k,) in [0, 1] that pixels near the outline show the face at all; see `FOREIGN`."""
+    image = linear_from_srgb(rendered.rgb[asked])
+    ratio = np.log((image + DARK) / (np.maximum(guide[asked], 0.0) + DARK))
+    odd = np.clip((np.abs(ratio).max(axis=1) - ALIKE) / (FOREIGN - ALIKE), 0.0, 1.0)
+    drawn_out = np.clip((rendered.stretch[asked] - 1.0) / DRAWN_OUT, 0.0, 1.0)
+    outer = np.clip(2.0 * (1.0 - rendered.inner[asked]), 0.0, 1.0)
+    return np.asarray(odd * drawn_out * outer * (1.0 - sight[asked]))
+
+
+def softened(rgb: Array, depth_mm: Array) -> Array:
+    """Blur (S, S, 3) uint8 colours across depth jumps alone, as a camera's pixels do.
+
+    A pixel of the view is one surface or the other; where a nose stands before a cheek, or a
+    cheek before a wall, that leaves stairs which no photo has.
+    """
+    jump = np.zeros(depth_mm.shape, dtype=bool)
+    for axis in (0, 1):
+        depth, mark = np.moveaxis(depth_mm, axis, 0), np.moveaxis(jump, axis, 0)
+        with np.errstate(invalid="ignore"):
+            here = np.abs(depth[1:] - depth[:-1]) > DEPTH_JUMP * np.minimum(depth[1:], depth[:-1])
+        mark[1:] |= here
+        mark[:-1] |= here
+    blurred = cv2.GaussianBlur(rgb, (3, 3), EDGE_SIGMA_PX)
+    return np.where(jump[..., None], blurred, rgb)

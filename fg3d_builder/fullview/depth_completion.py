@@ -1,0 +1,201 @@
+"""A depth for every anchor of the background (Eq. 12).
+
+    sum_i Mask_i |d_i - Depth_i| + s sum_ij Connect_ij |d_i - d_j|
+
+in one sparse system over the anchors, with the depths of the face's outline given. ``|.|`` is
+Huber's: quadratic for small differences, so that the depth between two known places is an
+even slope, and linear for large ones, so that a wrong measurement or the edge of a head bends
+nothing around it. Iteratively reweighted least squares minimise it.
+
+What goes in as ``Depth`` is not the raw measurement. Pixels at depth discontinuities, where
+sensors report points in the air, count as hollow. And a room is far behind a head: turned as
+it is, it would leave the picture and pull a sheet of smeared pixels behind it. What is measured
+next to the face (hair, ears, neck, shoulders) keeps its depth; what lies further back than a
+slope that falls away from the outline is brought forward to that slope, and never lies more
+than a head's depth behind the outline.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.records import Array
+
+MAX_STEP_SHARE = 0.02
+"""Depths within three by three pixels that differ by more than this part of their value are
+a discontinuity."""
+
+
+STRIDE_SPACING = 8.0
+"""Pixels between anchors that are looked at."""
+
+
+class Completion(NamedTuple):
+    """Solution of Eq. 12.
+
+    Attributes
+    ----------
+    depth_mm : (k,) float64
+        Of every point.
+    energy : (i,) float64
+        After each iteration; falls.
+    converged : bool
+        The last iteration moved no depth by more than the tolerance.
+    """
+
+    depth_mm: Array
+    energy: Array
+    converged: bool
+
+
+def complete_depth(
+    edges: Array,
+    fixed_mm: Array,
+    measured_mm: Array,
+    config: FullViewConfig,
+) -> Completion:
+    """Solve Eq. 12.
+
+    Parameters
+    ----------
+    edges : (e, 2) int
+        ``Connect``: pairs of connected points, each once. Every point is connected to one
+        with a fixed or measured depth.
+    fixed_mm : (k,) float
+        Depths that are given, NaN for the others.
+    measured_mm : (k,) float
+        ``Depth`` where ``Mask`` is 1, NaN where it is 0. Not used where a depth is fixed.
+    config : FullViewConfig
+    """
+    free = ~np.isfinite(fixed_mm)
+    data = np.flatnonzero(free & np.isfinite(measured_mm))
+    target = measured_mm[data]
+    data_weight = np.ones(len(data))
+    edge_weight = np.full(len(edges), config.smoothness)
+    depth = np.where(free, 0.0, fixed_mm)
+    energies: list[float] = []
+    converged = False
+    while len(energies) < config.depth_iterations and not converged:
+        before = depth[free]
+        depth = _weighted_solution(edges, edge_weight, data, data_weight, target, depth, free)
+        misfit = np.abs(depth[data] - target)
+        bend = np.abs(depth[edges[:, 0]] - depth[edges[:, 1]])
+        energy = huber(misfit, config.data_knee_mm).sum()
+        energy += config.smoothness * huber(bend, config.smooth_knee_mm).sum()
+        energies.append(float(energy))
+        step = np.max(np.abs(depth[free] - before), initial=0.0)
+        converged = bool(step < config.depth_tolerance_mm)
+        data_weight = np.minimum(1.0, config.data_knee_mm / np.maximum(misfit, 1e-12))
+        edge_weight = np.minimum(1.0, config.smooth_knee_mm / np.maximum(bend, 1e-12))
+        edge_weight *= config.smoothness
+    return Completion(depth, np.array(energies), converged)
+
+
+def huber(difference: Array, knee: float) -> Array:
+    """Half the square up to the knee, then a straight line: Huber's norm times the knee."""
+    size = np.abs(difference)
+    return np.where(size <= knee, 0.5 * size**2, knee * (size - 0.5 * knee))
+
+
+def reliable_depth(depth_mm: Array, radius_px: float) -> Array:
+    """Return (H, W) float32 depths without pixels near discontinuities; NaN there.
+
+    Parameters
+    ----------
+    depth_mm : (H, W) float
+    radius_px : float
+        How near. With half the distance of the anchors, an anchor beside the edge of a head
+        is hollow, and Eq. 12 rounds the edge off where the lattice would make teeth of it.
+    """
+    known = np.isfinite(depth_mm) & (depth_mm > 0)
+    depth = np.where(known, depth_mm, 0).astype(np.float32)
+    kernel = np.ones((3, 3), np.uint8)
+    farthest = cv2.dilate(depth, kernel)
+    nearest = cv2.erode(np.where(known, depth, np.float32(np.inf)), kernel)
+    rough = known & (farthest - nearest > MAX_STEP_SHARE * depth)
+    size = 2 * max(1, round(radius_px)) - 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    flat = known & (cv2.dilate(rough.astype(np.uint8), disc) == 0)
+    return np.where(flat, depth, np.float32(np.nan))
+
+
+def depth_of_anchors(depth_mm: Array, points_px: Array, spacing_px: float) -> Array:
+    """Return ``Depth`` of Eq. 12 at anchors (k,), NaN where ``Mask`` is 0.
+
+    Of large images only every so many rows and columns are looked at: what is found for an
+    anchor within half the spacing needs no more.
+    """
+    stride = max(1, int(spacing_px / STRIDE_SPACING))
+    thin = np.ascontiguousarray(depth_mm[::stride, ::stride])
+    return depth_at(reliable_depth(thin, 0.5 * spacing_px / stride), points_px / stride)
+
+
+def depth_at(depth_mm: Array, points_px: Array) -> Array:
+    """Return (k,) depths of the nearest pixels; NaN outside of the image."""
+    height, width = depth_mm.shape
+    column, row = np.rint(points_px).astype(int).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    out = np.full(len(points_px), np.nan)
+    out[inside] = depth_mm[row[inside], column[inside]]
+    return out
+
+
+def brought_near(
+    measured_mm: Array,
+    points_px: Array,
+    outline_px: Array,
+    outline_mm: Array,
+    focal_px: float,
+    config: FullViewConfig,
+) -> Array:
+    """Return (k,) depths that keep within a head's surroundings; NaN stays NaN.
+
+    The allowed distance behind or before the outline's nearest point is `config.step_mm` at
+    the outline and grows with the distance from it, at first by `config.max_slope`, bounded by
+    `config.reach_mm`.
+    """
+    away_px, nearest = cKDTree(outline_px).query(points_px)
+    base = outline_mm[nearest]
+    away_mm = away_px * base / focal_px
+    room = config.step_mm + config.reach_mm * (
+        1.0 - np.exp(-config.max_slope * away_mm / config.reach_mm)
+    )
+    return np.clip(measured_mm, base - room, base + room)
+
+
+def _weighted_solution(
+    edges: Array,
+    edge_weight: Array,
+    data: Array,
+    data_weight: Array,
+    target: Array,
+    depth: Array,
+    free: Array,
+) -> Array:
+    """Minimise the squares of Eq. 12's differences; depths that are not free stay."""
+    number = np.where(free, np.cumsum(free) - 1, -1)
+    count = int(free.sum())
+    one, other = number[edges[:, 0]], number[edges[:, 1]]
+    right, diagonal = np.zeros(count), np.zeros(count)
+    # Without any entry `bincount` counts in integers, hence the sums.
+    right += np.bincount(number[data], data_weight * target, count)
+    diagonal += np.bincount(number[data], data_weight, count)
+    for mine, theirs in ((one, edges[:, 1]), (other, edges[:, 0])):
+        has = mine >= 0
+        diagonal += np.bincount(mine[has], edge_weight[has], count)
+        given = has & ~free[theirs]
+        right += np.bincount(mine[given], (edge_weight * depth[theirs])[given], count)
+    both = (one >= 0) & (other >= 0)
+    upper = sp.coo_matrix((-edge_weight[both], (one[both], other[both])), shape=(count, count))
+    matrix = upper + upper.T + sp.diags(diagonal)
+    factor = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    out = depth.copy()
+    out[free] = factor.solve(right)
+    return out

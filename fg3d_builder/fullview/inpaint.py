@@ -1,0 +1,90 @@
+"""Painting the part of a turned face that its image never showed (Sec. 6.2, Fig. 8g).
+
+Decisions that the paper leaves open:
+
+* Colours are edited as logarithms of linear light. A correction there is a gain: where the
+  model is a little too dark at the border of a lit cheek, it stays too dark by that factor
+  into the shade, and no channel falls below zero. A small offset keeps noise in the dark
+  from counting.
+* The correction fades with the distance from the border. What the model knows of the far
+  side (hair line, ear, neck) is worth more there than what one border pixel says.
+* Image pixels seen at a grazing angle are stretched and mixed with what lay behind the face.
+  They are painted as well and the two are blended by the soft mask, so the seam lies where
+  the image can still be believed.
+* Hair, background and the outermost pixels of the face lend no colour.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fg3d_builder.fullview.poisson import solve_poisson
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
+
+_DARK = 0.02
+_NEGLIGIBLE = 1.0 / 255.0
+_FADING = 48.0 / 256
+"""Distance over which corrections fade, as a part of the picture's longer side."""
+_TOLERANCE = 1e-2
+"""Of the solver: no byte is off by more than one from the exact solution."""
+
+
+def inpaint_view(
+    image_rgb: Array, model_rgb: Array, unknown: Array, soft: Array, face: Array
+) -> Array:
+    """Paint unknown face pixels with the model's, joined to the image without a seam.
+
+    Parameters
+    ----------
+    image_rgb : (H, W, 3) uint8
+        Turned view made of image pixels, sRGB.
+    model_rgb : (H, W, 3) float or uint8
+        The same view of the model: linear light (float) or sRGB (uint8). Only pixels of the
+        face are read.
+    unknown : (H, W) bool
+        Pixels that the capture did not see.
+    soft : (H, W) float32
+        Weight of the painting in [0, 1], smooth: 0 where the image is believed as it is.
+        Unknown pixels count as 1 whatever it says.
+    face : (H, W) bool
+        Pixels of the face model. Nothing else is painted or lends colour.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        sRGB. Pixels outside of the face, and those of weight 0, are `image_rgb` to the bit.
+        Unknown regions that touch no believed pixel show the model as it is.
+    """
+    weight = np.where(unknown, 1.0, np.clip(soft, 0.0, 1.0)) * face
+    painted = weight > _NEGLIGIBLE
+    if not painted.any():
+        return image_rgb.copy()
+    box = _box(painted)
+    size = max(image_rgb.shape[:2])
+    image = _log(linear_from_srgb(image_rgb[box]))
+    model = model_rgb[box]
+    guide = _log(linear_from_srgb(model) if model.dtype == np.uint8 else model)
+    inside = painted[box]
+    inner = cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)[box] > 0
+    believed = inner & ~inside
+    filled = solve_poisson(image, guide, inside, believed, _FADING * size, _TOLERANCE)
+    share = weight[box][inside][:, None]
+    mixed = (1.0 - share) * image[inside] + share * filled[inside]
+    out = image_rgb.copy()
+    out[box][inside] = srgb_from_linear(np.exp(mixed) - _DARK)
+    return out
+
+
+def _box(painted: Array) -> tuple[slice, slice]:
+    """Bounding box of the painted pixels and the border around them."""
+    rows, columns = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+    return (
+        slice(max(rows[0] - 1, 0), rows[-1] + 2),
+        slice(max(columns[0] - 1, 0), columns[-1] + 2),
+    )
+
+
+def _log(linear: Array) -> Array:
+    return np.asarray(np.log(np.clip(linear, 0.0, 1.0) + _DARK, dtype=np.float32))

@@ -1,0 +1,188 @@
+"""Sampling a picture under the footprint of a view's pixels.
+
+Where one pixel of the view shows about one of the picture, a cubic spline keeps it sharp;
+larger footprints are averaged from several samples, and of a halved picture where even
+their shorter side is large.
+
+The picture is averaged as it is encoded, in sRGB, as the crop of a base image is: views and
+base images of one capture then look alike, and where one pixel of the picture becomes one of
+the view, light has no part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+
+from fg3d_builder.records import Array
+
+MAX_TAPS = 6
+"""Samples along either side of a footprint; longer ones are sampled with gaps."""
+
+TAP_PX = 1.25
+"""Length of a footprint that one sample stands for."""
+
+DEFOCUS_PX = 3.0
+"""Beyond the border the blur's width is the distance from it over this."""
+
+
+@dataclass(frozen=True)
+class PicturePyramid:
+    """A picture at its own size and at halvings of it, packed into one array.
+
+    Attributes
+    ----------
+    pixels : (p, 3) uint8
+        Levels one after the other, each row by row.
+    start, height, width : (l,) int64
+        Of each level.
+    """
+
+    pixels: Array
+    start: Array
+    height: Array
+    width: Array
+
+    @classmethod
+    def of(cls, rgb: Array) -> PicturePyramid:
+        """Build the pyramid of an (H, W, 3) uint8 picture."""
+        levels = [np.ascontiguousarray(rgb)]
+        while min(levels[-1].shape[:2]) >= 16:
+            rows, columns = levels[-1].shape[:2]
+            size = (columns // 2, rows // 2)
+            levels.append(cv2.resize(levels[-1], size, interpolation=cv2.INTER_AREA))
+        height = np.array([level.shape[0] for level in levels])
+        width = np.array([level.shape[1] for level in levels])
+        start = np.concatenate([[0], np.cumsum(height * width)[:-1]])
+        return cls(np.concatenate([x.reshape(-1, 3) for x in levels]), start, height, width)
+
+    def sample(self, points_px: Array, jacobian: Array) -> Array:
+        """Return (k, 3) uint8 colours, averaged over footprints.
+
+        Parameters
+        ----------
+        points_px : (k, 2) float
+            Beyond the border the picture goes on with its border's colours, the more blurred
+            the further: mirrored, it would show a second face beside a face near the border.
+        jacobian : (k, 2, 2) float
+            Derivatives of the position in the picture by the pixel of the view:
+            ``jacobian[:, :, 0]`` is the step to the view's next pixel to the right.
+        """
+        return np.asarray(
+            _sample(
+                self.pixels,
+                self.start,
+                self.height,
+                self.width,
+                np.ascontiguousarray(points_px, dtype=np.float64),
+                np.ascontiguousarray(jacobian, dtype=np.float64),
+            )
+        )
+
+
+@numba.njit(cache=True)
+def singular_values(a, b, c, d):  # type: ignore[no-untyped-def]
+    """The larger and the smaller singular value of the matrix ((a, b), (c, d))."""
+    p = np.sqrt((a + d) * (a + d) + (c - b) * (c - b))
+    q = np.sqrt((a - d) * (a - d) + (c + b) * (c + b))
+    return 0.5 * (p + q), 0.5 * abs(p - q)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sample(pixels, start, height, width, points, jacobian):  # type: ignore[no-untyped-def]
+    out = np.empty((len(points), 3), np.uint8)
+    last = len(start) - 1
+    for k in range(len(points)):
+        x = min(max(points[k, 0], -0.5), width[0] - 0.5)
+        y = min(max(points[k, 1], -0.5), height[0] - 0.5)
+        beyond = np.hypot(points[k, 0] - x, points[k, 1] - y)
+        a, b, c, d = jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
+        _, small = singular_values(a, b, c, d)
+        red, green, blue = 0.0, 0.0, 0.0
+        if beyond > 0.0 and last > 0:
+            blurred = min(np.log2(1.0 + max(small, beyond / DEFOCUS_PX)), float(last))
+            level = min(int(blurred), last - 1)
+            for up in range(2):
+                weight = blurred - level if up else 1.0 - blurred + level
+                scale = 0.5 ** (level + up)
+                h, w = height[level + up], width[level + up]
+                u, v = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
+                r, g, bl = _cubic(pixels, start[level + up], h, w, u, v)
+                red, green, blue = red + weight * r, green + weight * g, blue + weight * bl
+        else:
+            level = min(last, int(np.log2(small))) if small > 1.0 else 0
+            h, w, here = height[level], width[level], start[level]
+            # Pixel centres of a halved picture lie between those of the full one.
+            scale = 0.5**level
+            u, v = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
+            a, b, c, d = a * scale, b * scale, c * scale, d * scale
+            n = int(min(MAX_TAPS, max(1.0, np.ceil(np.sqrt(a * a + c * c) / TAP_PX))))
+            m = int(min(MAX_TAPS, max(1.0, np.ceil(np.sqrt(b * b + d * d) / TAP_PX))))
+            if n * m == 1:
+                red, green, blue = _cubic(pixels, here, h, w, u, v)
+            else:
+                for i in range(n):
+                    s = (i + 0.5) / n - 0.5
+                    for j in range(m):
+                        t = (j + 0.5) / m - 0.5
+                        r, g, bl = _linear(pixels, here, h, w, u + s * a + t * b, v + s * c + t * d)
+                        red, green, blue = red + r, green + g, blue + bl
+                red, green, blue = red / (n * m), green / (n * m), blue / (n * m)
+        out[k, 0] = np.uint8(min(255.0, max(0.0, red)) + 0.5)
+        out[k, 1] = np.uint8(min(255.0, max(0.0, green)) + 0.5)
+        out[k, 2] = np.uint8(min(255.0, max(0.0, blue)) + 0.5)
+    return out
+
+
+@numba.njit(cache=True, inline="always")
+def _linear(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
+    """Bilinear sample; beyond the border its value goes on."""
+    x = min(max(x, 0.0), width - 1.0)
+    y = min(max(y, 0.0), height - 1.0)
+    left, top = int(x), int(y)
+    s, t = x - left, y - top
+    right = 1 if left + 1 < width else 0
+    below = width if top + 1 < height else 0
+    at = start + top * width + left
+    a, b = (1.0 - s) * (1.0 - t), s * (1.0 - t)
+    c, d = (1.0 - s) * t, s * t
+    other, both = at + below, at + below + right
+    return (
+        a * pixels[at, 0] + b * pixels[at + right, 0] + c * pixels[other, 0] + d * pixels[both, 0],
+        a * pixels[at, 1] + b * pixels[at + right, 1] + c * pixels[other, 1] + d * pixels[both, 1],
+        a * pixels[at, 2] + b * pixels[at + right, 2] + c * pixels[other, 2] + d * pixels[both, 2],
+    )
+
+
+@numba.njit(cache=True)
+def _cubic(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
+    """Sample of the Catmull-Rom spline through the pixels; beyond the border its value goes on."""
+    left, top = int(np.floor(x)), int(np.floor(y))
+    a0, a1, a2, a3 = _cubic_weights(x - left)
+    red, green, blue = 0.0, 0.0, 0.0
+    b0, b1, b2, b3 = _cubic_weights(y - top)
+    i0 = min(max(left - 1, 0), width - 1)
+    i1 = min(max(left, 0), width - 1)
+    i2 = min(max(left + 1, 0), width - 1)
+    i3 = min(max(left + 2, 0), width - 1)
+    for r in range(4):
+        row = start + min(max(top - 1 + r, 0), height - 1) * width
+        b = b0 if r == 0 else b1 if r == 1 else b2 if r == 2 else b3
+        p, q, s, t = row + i0, row + i1, row + i2, row + i3
+        red += b * (a0 * pixels[p, 0] + a1 * pixels[q, 0] + a2 * pixels[s, 0] + a3 * pixels[t, 0])
+        green += b * (a0 * pixels[p, 1] + a1 * pixels[q, 1] + a2 * pixels[s, 1] + a3 * pixels[t, 1])
+        blue += b * (a0 * pixels[p, 2] + a1 * pixels[q, 2] + a2 * pixels[s, 2] + a3 * pixels[t, 2])
+    return red, green, blue
+
+
+@numba.njit(cache=True, inline="always")
+def _cubic_weights(t):  # type: ignore[no-untyped-def]
+    return (
+        t * (-0.5 + t * (1.0 - 0.5 * t)),
+        1.0 + t * t * (-2.5 + 1.5 * t),
+        t * (0.5 + t * (2.0 - 1.5 * t)),
+        t * t * (-0.5 + 0.5 * t),
+    )

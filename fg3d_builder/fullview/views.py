@@ -1,0 +1,176 @@
+"""Which views of a capture are made, and the virtual camera of each.
+
+A view turns everything in front of the camera, face, background and light together, about the
+head's centre; the camera stays. The paper enlarges the captured pose: a step is added to the
+captured yaw (or pitch), the other angles stay, and turning stops at an absolute yaw. With the
+captured picture, two pitches and three yaws to either side, a frontal capture gives nine
+samples, which is what the paper's figures imply (474k from about 52k images).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.records import Array, CoarseFit, Pose, Registration
+from fg3d_builder.rendering.pose import angles_from_rotation, rotation_from_angles
+from fg3d_builder.shards.crop import crop_around
+
+
+class Turn(NamedTuple):
+    """One entry of a capture's schedule.
+
+    Attributes
+    ----------
+    pitch_step_deg, yaw_step_deg : float
+        As scheduled; they name the view.
+    pitch_deg, yaw_deg : float
+        Added to the captured pose: the step, bounded and jittered.
+    """
+
+    pitch_step_deg: float
+    yaw_step_deg: float
+    pitch_deg: float
+    yaw_deg: float
+
+    @property
+    def name(self) -> str:
+        """``view+00-30`` is a yaw of -30 degrees; `view+00+00` the picture as captured."""
+        return f"view{round(self.pitch_step_deg):+03d}{round(self.yaw_step_deg):+03d}"
+
+
+CAPTURED = Turn(0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class ViewCamera:
+    """The virtual camera of a view.
+
+    Attributes
+    ----------
+    turn : Turn
+    rotation : (3, 3) float64
+        ``view_from_cam``: from the capture's camera frame to the view's.
+    translation_mm : (3,) float64
+        ``x_view = rotation @ x_cam + translation_mm``.
+    px_crop_from_px : (3, 3) float64
+        From pixels of a camera with the capture's intrinsics to the crop's.
+    intrinsics : (3, 3) float64
+        Of the crop.
+    size : int
+        Side of the crop in pixels.
+    pose, initial_pose : Pose
+        ``view_from_obj`` of the registration and of the fit from landmarks alone.
+    """
+
+    turn: Turn
+    rotation: Array
+    translation_mm: Array
+    px_crop_from_px: Array
+    intrinsics: Array
+    size: int
+    pose: Pose
+    initial_pose: Pose
+
+    def view_from_cam(self, points_cam_mm: Array) -> Array:
+        """Map (..., 3) points of the capture's camera frame to the view's."""
+        return np.asarray(points_cam_mm @ self.rotation.T + self.translation_mm)
+
+    @property
+    def eye_cam_mm(self) -> Array:
+        """(3,) where the virtual camera stands in the capture's camera frame."""
+        return -self.translation_mm @ self.rotation
+
+
+def schedule(pose: Pose, config: FullViewConfig) -> list[Turn]:
+    """List the turns of a capture of the given pose; the picture as captured is none of them.
+
+    Parameters
+    ----------
+    pose : Pose
+        Of the registration.
+    config : FullViewConfig
+    """
+    _, yaw, _ = angles_from_rotation(pose.rotation)
+    low, high = min(-config.max_yaw_deg, yaw), max(config.max_yaw_deg, yaw)
+    turns = []
+    for sign in (1.0, -1.0):
+        last_step, last = 0.0, 0.0
+        for step in config.yaw_steps_deg:
+            bounded = sign * (float(np.clip(yaw + sign * step, low, high)) - yaw)
+            # The bound may shorten a step, but not to a view that is nearly there already.
+            if bounded - last >= 0.5 * (step - last_step):
+                turns.append(Turn(0.0, sign * step, 0.0, sign * bounded))
+                last_step, last = step, bounded
+    return turns + [Turn(step, 0.0, step, 0.0) for step in config.pitch_steps_deg]
+
+
+def jittered(turn: Turn, jitter_deg: float, seed: int) -> Turn:
+    """Add to both angles of a turn a normal deviate of the given standard deviation."""
+    if jitter_deg == 0.0:
+        return turn
+    pitch, yaw = jitter_deg * np.random.default_rng(seed).standard_normal(2)
+    return turn._replace(pitch_deg=turn.pitch_deg + pitch, yaw_deg=turn.yaw_deg + yaw)
+
+
+def view_camera(
+    model: FaceModel,
+    registration: Registration,
+    initial: CoarseFit,
+    intrinsics: Array,
+    turn: Turn,
+    margin: float,
+    size: int,
+) -> ViewCamera:
+    """Turn a capture and cut the crop around its initial fit, turned likewise.
+
+    Parameters
+    ----------
+    model : FaceModel
+    registration : Registration
+        Its pose is what the angles are added to; its shape's box gives the head's centre.
+    initial : CoarseFit
+        From landmarks alone.
+    intrinsics : (3, 3) float
+        Of the capture.
+    turn : Turn
+    margin : float
+        See `crop_around`.
+    size : int
+
+    Raises
+    ------
+    CaptureError
+        ``"no_crop"``.
+    """
+    pitch, yaw, roll = angles_from_rotation(registration.pose.rotation)
+    target = rotation_from_angles(pitch + turn.pitch_deg, yaw + turn.yaw_deg, roll)
+    rotation = target @ registration.pose.rotation.T
+    center = head_center_cam_mm(registration)
+    shift = center - rotation @ center
+    face = initial.pose.cam_from_obj(initial.shape_obj_mm[model.reliable])
+    to_crop = crop_around(face @ rotation.T + shift, intrinsics, margin, size)
+    return ViewCamera(
+        turn=turn,
+        rotation=rotation,
+        translation_mm=shift,
+        px_crop_from_px=to_crop,
+        intrinsics=to_crop @ intrinsics,
+        size=size,
+        pose=_turned(registration.pose, rotation, shift),
+        initial_pose=_turned(initial.pose, rotation, shift),
+    )
+
+
+def head_center_cam_mm(registration: Registration) -> Array:
+    """Return the (3,) centre of the registered shape's box in the object frame."""
+    shape = registration.shape_obj_mm
+    return registration.pose.cam_from_obj((shape.min(axis=0) + shape.max(axis=0)) / 2.0)
+
+
+def _turned(pose: Pose, rotation: Array, shift: Array) -> Pose:
+    return Pose(pose.scale, rotation @ pose.rotation, rotation @ pose.translation_mm + shift)

@@ -1,0 +1,125 @@
+"""Contact sheets of full-view augmentation: what was completed, turned, and painted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, View, turned_view, view_mesh
+from fg3d_builder.fullview.image_mesh import ImageMesh
+from fg3d_builder.fullview.render_view import RenderedView, Source
+from fg3d_builder.fullview.texture_fit import TextureFit
+from fg3d_builder.fullview.views import CAPTURED, schedule, view_camera
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration
+from fg3d_builder.rendering.geometry import undirected_edges
+from fg3d_builder.report.pictures import (
+    contact_sheet,
+    depth_picture,
+    image_picture,
+    whole_view,
+)
+
+SEEN, UNSEEN, BACKGROUND, BEYOND = (70, 180, 90), (220, 60, 50), (110, 110, 116), (70, 80, 130)
+BACKGROUND_WIRE, LINING_WIRE, OUTLINE_WIRE = (0, 200, 255), (170, 90, 190), (255, 214, 10)
+_TILE = 230
+_DEPTH_RANGE_MM = 350.0
+
+
+def fullview_sheet(
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    initial: CoarseFit,
+    texture: TextureFit,
+    config: FullViewConfig,
+    crop_margin: float = 1.25,
+    size: int = 256,
+) -> Array:
+    """Show a capture's mesh and depth, and every view by both methods with its masks.
+
+    Columns are views; rows: full-view augmentation, the same before painting, where each
+    pixel comes from (green: seen, red: painted, grey: background, blue: beyond the picture),
+    and face profiling.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+    """
+    turns = [CAPTURED, *schedule(registration.pose, config)]
+    cameras = [
+        view_camera(model, registration, initial, capture.intrinsics, turn, crop_margin, size)
+        for turn in turns
+    ]
+    made: dict[str, list[View]] = {}
+    meshes: dict[str, ImageMesh] = {}
+    for method in (FULL_VIEW, FACE_PROFILING):
+        chosen = dataclasses.replace(config, method=method)
+        meshes[method] = view_mesh(model, capture, registration, chosen)
+        source = Source.of(capture, meshes[method], chosen)
+        made[method] = [turned_view(source, camera, texture, chosen) for camera in cameras]
+    full, baseline = made[FULL_VIEW], made[FACE_PROFILING]
+    depth = meshes[FULL_VIEW].completed_depth()
+    near = float(depth.min())
+    around = (near, near + _DEPTH_RANGE_MM)
+    whole = whole_view(capture)
+    tiles = [
+        ("picture", image_picture(capture, whole)),
+        ("depth as measured", depth_picture(capture.depth_mm, whole, around)),
+        ("depth completed (Eq. 12)", depth_picture(depth, whole, around)),
+        (
+            "depth of face profiling",
+            depth_picture(meshes[FACE_PROFILING].completed_depth(), whole, around),
+        ),
+        ("anchors", wire_picture(capture, meshes[FULL_VIEW])),
+    ]
+    top = contact_sheet(
+        tiles, title=f"{capture.capture_id}: full-view augmentation", columns=5, height=360
+    )
+    rows = (
+        ("", [view.rgb for view in full]),
+        ("before painting ", [view.rendered.rgb for view in full]),
+        ("masks ", [mask_picture(view.rendered) for view in full]),
+        ("profiling ", [view.rgb for view in baseline]),
+    )
+    named = [
+        (f"{label}{view.name}", picture)
+        for label, pictures in rows
+        for view, picture in zip(full, pictures, strict=True)
+    ]
+    bottom = contact_sheet(named, columns=len(turns), height=_TILE)
+    width = max(top.shape[1], bottom.shape[1])
+    paper = [
+        cv2.copyMakeBorder(
+            part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT, value=(250, 250, 250)
+        )
+        for part in (top, bottom)
+    ]
+    return np.concatenate(paper)
+
+
+def mask_picture(rendered: RenderedView) -> Array:
+    """Show where the pixels of a view come from, (S, S, 3) uint8."""
+    picture = np.zeros_like(rendered.rgb)
+    picture[rendered.covered] = BACKGROUND
+    picture[rendered.beyond] = BEYOND
+    trust = rendered.trust[..., None]
+    mixed = trust * np.array(SEEN) + (1.0 - trust) * np.array(UNSEEN)
+    picture[rendered.face] = np.rint(mixed[rendered.face])
+    return picture
+
+
+def wire_picture(capture: Capture, mesh: ImageMesh, scale: float = 2.0) -> Array:
+    """Show background, lining and outline over the picture."""
+    scale *= 480.0 / mesh.image_size[0]
+    picture = cv2.resize(capture.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    points = np.round((mesh.source_px + 0.5) * scale * 16.0 - 8.0).astype(np.int32)
+    lining = mesh.sheet_triangles[mesh.background_triangle_count :]
+    for triangles, color in ((lining, LINING_WIRE), (mesh.background_triangles, BACKGROUND_WIRE)):
+        lines = points[undirected_edges(triangles)]
+        cv2.polylines(picture, list(lines), False, color, 1, cv2.LINE_AA, 4)
+    cv2.polylines(picture, [points[mesh.outline]], True, OUTLINE_WIRE, 2, cv2.LINE_AA, 4)
+    return np.asarray(picture)

@@ -1,0 +1,1 @@
+"""Which registrations enter the dataset: a person's verdicts, and the threshold for the rest."""

@@ -1,0 +1,87 @@
+"""From qualities and verdicts to what a dataset leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fg3d_builder.records import Rejection
+from fg3d_builder.review.review_list import AUTO, REJECT, ReviewList, is_kept
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A person's decision about a capture.
+
+    Attributes
+    ----------
+    verdict : str
+        ``"accept"`` or ``"reject"``.
+    note : str
+    """
+
+    verdict: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What becomes of the registrations of a build.
+
+    Attributes
+    ----------
+    qualities : dict of str to float
+        Of every registration, by capture id.
+    rejected : tuple of Rejection
+        In the order of the ids.
+    accepted : tuple of str
+        Ids that only a person's verdict keeps in the dataset, in order.
+    """
+
+    qualities: dict[str, float]
+    rejected: tuple[Rejection, ...]
+    accepted: tuple[str, ...]
+
+    @property
+    def rejected_ids(self) -> frozenset[str]:
+        """Ids of what is left out."""
+        return frozenset(rejection.capture_id for rejection in self.rejected)
+
+
+def verdicts_of(content: ReviewList) -> dict[str, Verdict]:
+    """Return the verdicts that a person gave, sorted by capture id."""
+    return {
+        name: Verdict(entry.verdict, entry.note)
+        for name, entry in sorted(content.entries.items())
+        if entry.verdict != AUTO
+    }
+
+
+def decide(
+    subjects: Mapping[str, str],
+    qualities: Mapping[str, float],
+    verdicts: Mapping[str, Verdict],
+    min_quality: float,
+) -> Decisions:
+    """Decide about every registration; a person's verdict stands above the threshold.
+
+    Parameters
+    ----------
+    subjects, qualities : mapping
+        Of every registration, by capture id.
+    verdicts : mapping
+    min_quality : float
+        A registration below it is left out; so is one whose quality is no number.
+    """
+    rejected, accepted = [], []
+    for name, quality in sorted(qualities.items()):
+        verdict = verdicts.get(name, Verdict(AUTO, ""))
+        if is_kept(verdict.verdict, quality, min_quality):
+            if not is_kept(AUTO, quality, min_quality):
+                accepted.append(name)
+            continue
+        code, message = "low_quality", f"quality {quality:.3f} < {min_quality:g}"
+        if verdict.verdict == REJECT:
+            code, message = "by_hand", verdict.note or "rejected in the review list"
+        rejected.append(Rejection(name, subjects[name], quality, code, message))
+    return Decisions(dict(qualities), tuple(rejected), tuple(accepted))

@@ -1,0 +1,81 @@
+"""What all tasks of a build share: its folder, its frozen configuration, its products."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import luigi
+
+from fg3d_builder.config import BuildConfig, from_table
+from fg3d_builder.layout import BuildLayout, config_file
+from fg3d_builder.products import Product, read_product
+from fg3d_builder.records import (
+    Array,
+    Capture,
+    DonorFace,
+    Failure,
+    Landmarks,
+    Registration,
+    TransformedShape,
+    ViewSet,
+)
+from fg3d_builder.tasks.chunks import Chunk, read_index
+from fg3d_builder.tasks.stages import CaptureFits
+
+log = logging.getLogger("fg3d")
+
+# OpenCV's own threads do not survive the fork into a worker; chunks run side by side anyway.
+cv2.setNumThreads(1)
+
+_KINDS: dict[str, type[Any]] = {
+    "captures": Capture,
+    "landmarks": Landmarks,
+    "fitting": CaptureFits,
+    "registration": Registration,
+    "views": ViewSet,
+    "donors": DonorFace,
+    "transform": TransformedShape,
+}
+
+
+class BuildTask(luigi.Task):
+    """A task of one build; knows the build's folder and frozen configuration."""
+
+    root = luigi.Parameter(description="folder of the build")
+    config = luigi.Parameter(description="digest of the frozen configuration")
+
+    @cached_property
+    def layout(self) -> BuildLayout:
+        """Paths of the build."""
+        file = config_file(Path(self.root), self.config)
+        table = json.loads(file.read_text(encoding="utf-8"))
+        return BuildLayout(Path(self.root), from_table(BuildConfig, table, str(file)))
+
+    def chunks(self) -> list[Chunk]:
+        """Chunks of the build; `IndexCaptures` must have run."""
+        return read_index(self.layout.index)
+
+
+def stage_product(layout: BuildLayout, stage: str, chunk: str) -> Product[Any]:
+    """Read a stage's product of one chunk."""
+    path, digest = layout.product(stage, chunk), layout.stage_digest(stage)
+    return read_product(path, stage, digest, _KINDS[stage])
+
+
+def with_picture(failure: Failure, picture: str) -> Failure:
+    """Return a failure that names its picture."""
+    return Failure(
+        *(failure.capture_id, failure.subject_id, failure.stage, failure.code, failure.message),
+        picture,
+    )
+
+
+def encoded(suffix: str, image: Array) -> bytes:
+    """Return the bytes of an (H, W, 3) uint8 picture as ``".jpg"`` or ``".png"``."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix == ".jpg" else []
+    return bytes(cv2.imencode(suffix, image[..., ::-1], options)[1])

@@ -1,0 +1,190 @@
+"""The stages that look at each capture by itself, chunk by chunk."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from fg3d_builder.atomic import write_bytes, write_json
+from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
+from fg3d_builder.products import is_complete, write_product
+from fg3d_builder.tasks.augmentation import ChunkInput, make_views
+from fg3d_builder.tasks.base import BuildTask, encoded, log, stage_product, with_picture
+from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
+from fg3d_builder.tasks.progress import progress_line
+from fg3d_builder.tasks.stages import (
+    StageResult,
+    cached_model,
+    detect_landmarks,
+    fit_coarse,
+    load_captures,
+    register_all,
+)
+
+
+class IndexCaptures(BuildTask):
+    """Lists the captures of all sources; complete as long as the list is still true."""
+
+    def complete(self) -> bool:
+        """Whether the sources hold what the index says."""
+        file = self.layout.index
+        return file.is_file() and read_index(file) == list_chunks(self.layout.config)
+
+    def run(self) -> None:
+        """Write the index."""
+        chunks = list_chunks(self.layout.config)
+        write_json(self.layout.index, index_table(chunks))
+        total = sum(len(chunk.entries) for chunk in chunks)
+        log.info("%d captures in %d chunks", total, len(chunks))
+
+
+class PrepareModel(BuildTask):
+    """Gives the build its own copy of the face model."""
+
+    def complete(self) -> bool:
+        """Whether the copy is there."""
+        return self.layout.facemodel.is_file()
+
+    def run(self) -> None:
+        """Build, import or load the model, whichever the configuration says."""
+        start = time.perf_counter()
+        model = get_model(self.layout.config.facemodel)
+        save_model(model, self.layout.facemodel)
+        took = time.perf_counter() - start
+        log.info("face model %s: %d vertices, %.0f s", model.name, model.vertex_count, took)
+
+
+class ChunkTask(BuildTask):
+    """One stage's work on one chunk.
+
+    Late stages have priority, so that the first chunks are soon done and problems soon seen.
+    """
+
+    chunk = luigi.Parameter(description="name of the chunk")
+    stage = ""
+
+    def complete(self) -> bool:
+        """Whether the product is there in full length."""
+        return is_complete(self.layout.product(self.stage, self.chunk))
+
+    def requires(self) -> list[luigi.Task]:
+        """Name the stage before this one."""
+        before = CHUNK_STAGES.index(self.stage) - 1
+        task = CHUNK_TASKS[CHUNK_STAGES[before]]
+        return [task(root=self.root, config=self.config, chunk=self.chunk)]
+
+    def result(self, layout: BuildLayout) -> StageResult[Any]:
+        """Do the work."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Do the work, write the product, say how far the build is once per chunk."""
+        layout = self.layout
+        result = self.result(layout)
+        write_json(layout.seconds(self.stage, self.chunk), result.seconds)
+        write_result(layout, self.stage, layout.product(self.stage, self.chunk), result)
+        if self.stage == STAGES[-1]:
+            log.info(progress_line(layout, self.chunks(), luigi.interface.core().workers))
+
+
+def write_result(layout: BuildLayout, stage: str, path: Path, result: StageResult[Any]) -> None:
+    """Write a stage's records and failures, and the failures' pictures before them."""
+    folder = layout.stage_folder(stage)
+    failures = []
+    for failure in result.failures:
+        picture = layout.failure_picture(stage, failure.capture_id)
+        write_bytes(folder / picture, encoded(".png", result.pictures[failure.capture_id]))
+        failures.append(with_picture(failure, picture))
+        log.warning("%s: %s: %s", failure.capture_id, failure.code, failure.message)
+    write_product(path, stage, layout.stage_digest(stage), result.records, failures)
+
+
+class LoadCaptures(ChunkTask):
+    """Stage 1."""
+
+    stage = "captures"
+    priority = 0
+
+    def requires(self) -> list[luigi.Task]:
+        """Need nothing: the index is complete before a chunk has a name."""
+        return []
+
+    def result(self, layout: BuildLayout) -> StageResult[Any]:
+        """Load the chunk's captures."""
+        chunk = next((c for c in self.chunks() if c.name == self.chunk), None)
+        if chunk is None:
+            raise RuntimeError(f"{self.chunk}: the sources changed meanwhile; run the build again")
+        return load_captures(layout.config.sources[chunk.source], chunk.entries)
+
+
+class DetectLandmarks(ChunkTask):
+    """Stage 3."""
+
+    stage = "landmarks"
+    priority = 1
+
+    def result(self, layout: BuildLayout) -> StageResult[Any]:
+        """Detect the landmarks of the chunk's captures."""
+        captures = stage_product(layout, "captures", self.chunk).records
+        return detect_landmarks(captures, layout.config.landmarks)
+
+
+class FitCoarse(ChunkTask):
+    """Stage 4."""
+
+    stage = "fitting"
+    priority = 2
+
+    def requires(self) -> list[luigi.Task]:
+        """Need landmarks and the model."""
+        return [*super().requires(), PrepareModel(root=self.root, config=self.config)]
+
+    def result(self, layout: BuildLayout) -> StageResult[Any]:
+        """Fit the 3DMM to the chunk's captures."""
+        captures = stage_product(layout, "captures", self.chunk).records
+        landmarks = stage_product(layout, "landmarks", self.chunk).records
+        return fit_coarse(cached_model(layout.facemodel), captures, landmarks, layout.config.fit)
+
+
+class Register(ChunkTask):
+    """Stage 5."""
+
+    stage = "registration"
+    priority = 3
+
+    def result(self, layout: BuildLayout) -> StageResult[Any]:
+        """Register the template to the chunk's captures."""
+        captures, landmarks, fits = (
+            stage_product(layout, stage, self.chunk).records
+            for stage in ("captures", "landmarks", "fitting")
+        )
+        model = cached_model(layout.facemodel)
+        return register_all(model, captures, landmarks, fits, layout.config.registration)
+
+
+class MakeViews(ChunkTask):
+    """Stage 6."""
+
+    stage = "views"
+    priority = 4
+
+    def result(self, layout: BuildLayout) -> StageResult[Any]:
+        """Turn the chunk's registered captures to other poses."""
+        return make_views(
+            cached_model(layout.facemodel), chunk_input(layout, self.chunk), layout.config
+        )
+
+
+CHUNK_TASKS: dict[str, type[ChunkTask]] = {
+    task.stage: task for task in (LoadCaptures, DetectLandmarks, FitCoarse, Register, MakeViews)
+}
+
+
+def chunk_input(layout: BuildLayout, chunk: str) -> ChunkInput:
+    """Read what the augmentation stages want to know of a chunk."""
+    return ChunkInput(*(stage_product(layout, stage, chunk).records for stage in STAGES))

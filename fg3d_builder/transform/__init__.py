@@ -1,0 +1,1 @@
+"""Stage 7: new shapes under captured photographs (Sec. 6.3)."""

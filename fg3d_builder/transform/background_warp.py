@@ -1,0 +1,138 @@
+"""The background follows a face that changed its outline (Eq. 16).
+
+Minimised over the anchors' new places in the picture is ::
+
+    sum_i FaceContour(i) |x_i - target_i|^2
+  + sum_i ImageBorder(i) |x_i - source_i|^2
+  + sum_ij Connect(i, j) w_ij |(x_i - x_j) - (source_i - source_j)|^2
+
+The first and the last term are the paper's, squared: its outline has a place to be, the rest
+keeps its arrangement. Outline and image border are met exactly, so the warped background still
+fills the picture and joins the face. Without more, a strong move folds triangles over; where
+that happens (or a triangle shrinks to almost nothing) the triangle's edges are stiffened and the
+system is solved again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from fg3d_builder.records import Array
+from fg3d_builder.registration.solver import analyze
+from fg3d_builder.rendering.geometry import undirected_edges
+
+LEAST_AREA = 0.1
+"""Of a triangle's own area: below it counts as folded."""
+
+STIFFENING = 4.0
+ROUNDS = 12
+
+
+class Warp(NamedTuple):
+    """A warped background.
+
+    Attributes
+    ----------
+    points_px : (v, 2) float64
+    folded : int
+        Triangles that are still turned over or crushed; 0 for a warp that can be used.
+    rounds : int
+        Solves that it took.
+    """
+
+    points_px: Array
+    folded: int
+    rounds: int
+
+
+def warp_background(
+    source_px: Array, triangles: Array, fixed: Array, fixed_px: Array, solver: str = "cholmod"
+) -> Warp:
+    """Move the free points of a background mesh after those whose place is known.
+
+    Parameters
+    ----------
+    source_px : (v, 2) float64
+    triangles : (m, 3) int
+        Of the background; points in none of them stay where they are, unless fixed.
+    fixed : (v,) bool
+        Outline of the face, and image border.
+    fixed_px : (v, 2) float64
+        Where the fixed points go; read at those only.
+    solver : str
+    """
+    edges = undirected_edges(triangles)
+    in_mesh = np.zeros(len(source_px), dtype=bool)
+    in_mesh[triangles.ravel()] = True
+    free = np.flatnonzero(in_mesh & ~fixed)
+    points = np.where(fixed[:, None], fixed_px, source_px)
+    area = signed_areas(source_px, triangles)
+    # Short edges keep their arrangement more firmly than long ones.
+    length = np.linalg.norm(source_px[edges[:, 0]] - source_px[edges[:, 1]], axis=1)
+    weights = 1.0 / np.maximum(length, 1e-3)
+    system = _DisplacementSystem(edges, free, len(source_px), solver)
+    for rounds in range(1, ROUNDS + 1):  # noqa: B007 - reported below
+        moved = points - source_px
+        moved[free] = system.solve(weights, moved)
+        points = source_px + moved
+        folded = signed_areas(points, triangles) * np.sign(area) < LEAST_AREA * np.abs(area)
+        if not folded.any():
+            break
+        weights = _stiffened(weights, edges, triangles[folded], len(source_px))
+    return Warp(points, int(folded.sum()), rounds)
+
+
+def signed_areas(points_px: Array, triangles: Array) -> Array:
+    """Return twice the (m,) signed areas of triangles in the picture."""
+    a, b, c = (points_px[triangles[:, i]] for i in range(3))
+    u, v = b - a, c - a
+    return np.asarray(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+
+
+class _DisplacementSystem:
+    """Harmonic displacements of the free points; analysed once, solved for many weights."""
+
+    def __init__(self, edges: Array, free: Array, count: int, solver: str) -> None:
+        number = np.full(count, -1)
+        number[free] = np.arange(len(free))
+        self._edges, self._free = edges, free
+        self._ends = number[edges]
+        self._inner = np.flatnonzero((self._ends >= 0).all(axis=1))
+        low = self._ends[self._inner].min(axis=1)
+        high = self._ends[self._inner].max(axis=1)
+        n = len(free)
+        keys = np.concatenate([np.arange(n) * (n + 1), low * n + high])
+        order = np.sort(keys)
+        self._at_diagonal = np.searchsorted(order, keys[:n])
+        self._at_inner = np.searchsorted(order, keys[n:])
+        pointers = np.concatenate([[0], np.cumsum(np.bincount(order // n, minlength=n))])
+        lower = sp.csc_matrix((np.ones(len(order)), order % n, pointers), shape=(n, n))
+        self._analysis = analyze(lower, solver, supernodal=False)
+
+    def solve(self, weights: Array, moved_px: Array) -> Array:
+        """Return the (f, 2) displacements of the free points, given those of the others."""
+        n = len(self._free)
+        degree, side = np.zeros(n), np.zeros((n, 2))
+        for here, there in ((0, 1), (1, 0)):
+            mine, other = self._ends[:, here], self._ends[:, there]
+            known = mine >= 0
+            degree += np.bincount(mine[known], weights[known], n)
+            border = known & (other < 0)
+            pull = weights[border, None] * moved_px[self._edges[border, there]]
+            for axis in range(2):
+                side[:, axis] += np.bincount(mine[border], pull[:, axis], n)
+        values = np.zeros(len(self._at_diagonal) + len(self._at_inner))
+        values[self._at_diagonal] = degree
+        values[self._at_inner] = -weights[self._inner]
+        return self._analysis.factor(values).solve(side)
+
+
+def _stiffened(weights: Array, edges: Array, folded: Array, count: int) -> Array:
+    keys = edges[:, 0].astype(np.int64) * count + edges[:, 1]
+    stiff = undirected_edges(folded)
+    out = weights.copy()
+    out[np.searchsorted(keys, stiff[:, 0].astype(np.int64) * count + stiff[:, 1])] *= STIFFENING
+    return out

@@ -1,0 +1,93 @@
+"""Shading of a new shape under the old light (Eq. 17).
+
+The paper gives the face the colours ``C^t = Amb T + Dir T <n^t, l> + k_s Dir <r^t, ve>^nu``
+with light and albedo of the source. An albedo per vertex would blur the skin, so the albedo is
+taken from each pixel instead: solving Eq. 14 for ``T`` in the source and putting it into Eq. 17
+leaves ::
+
+    C^t = C^s shade^t / shade^s + (gloss^t - gloss^s shade^t / shade^s)
+
+a factor and an offset that vary slowly over the face and leave pores, hair and freckles as they
+are. Where neither shape nor pose changed the pixel stays as it is, exactly.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.fullview.texture_fit import shading, smooth_normals
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.shading import Light
+
+LARGEST_GAIN = 2.5
+"""A pixel gets brighter or darker at most by this factor: beyond it the light model, not the
+face, has the say (cast shadows, deep folds)."""
+
+LEAST_SHADE = 0.02
+"""Linear light below which nothing can be learnt of the albedo."""
+
+FADE_COSINES = 0.15, 0.4
+"""The change fades out between these cosines to the line of sight: at the outline a normal is
+a guess, and any error would show as a halo."""
+
+
+class ShadingChange(NamedTuple):
+    """What turns the source's colours into the target's, per vertex, in linear RGB.
+
+    Attributes
+    ----------
+    gain : (n, 3) float64
+    offset : (n, 3) float64
+    """
+
+    gain: Array
+    offset: Array
+
+    def apply(self, color_linear: Array) -> Array:
+        """Return ``gain * color + offset``, not below 0; arrays of any leading shape."""
+        return np.maximum(self.gain * color_linear + self.offset, 0.0)
+
+
+def shading_change(
+    source_cam_mm: Array,
+    target_cam_mm: Array,
+    triangles: Array,
+    light: Light,
+    weight: Array,
+) -> ShadingChange:
+    """Compute gain and offset of every vertex.
+
+    Parameters
+    ----------
+    source_cam_mm, target_cam_mm : (n, 3) float64
+        The registered shape, and the new one in the same pose.
+    triangles : (m, 3) int
+    light : Light
+        Fitted to the source, in the camera frame.
+    weight : (n,) float64
+        In [0, 1]: how far a vertex may be changed; 0 for what is no skin.
+    """
+    before, after = (_shaded(v, triangles, light) for v in (source_cam_mm, target_cam_mm))
+    gain = np.maximum(after.shade, LEAST_SHADE) / np.maximum(before.shade, LEAST_SHADE)
+    gain = np.clip(gain, 1.0 / LARGEST_GAIN, LARGEST_GAIN)
+    offset = after.gloss - gain * before.gloss
+    facing = np.minimum(before.facing, after.facing)
+    low, high = FADE_COSINES
+    fade = (np.clip((facing - low) / (high - low), 0.0, 1.0) * weight)[:, None]
+    return ShadingChange(gain**fade, fade * offset)
+
+
+class _Shaded(NamedTuple):
+    shade: Array
+    gloss: Array
+    facing: Array
+
+
+def _shaded(vertices_cam_mm: Array, triangles: Array, light: Light) -> _Shaded:
+    view = -vertices_cam_mm / np.linalg.norm(vertices_cam_mm, axis=1, keepdims=True)
+    shade, gloss = shading(smooth_normals(vertices_cam_mm, triangles), view, light)
+    rim = vertex_normals(vertices_cam_mm, triangles)
+    return _Shaded(shade, gloss, np.einsum("nd,nd->n", rim, view))

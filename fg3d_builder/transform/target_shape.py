@@ -1,0 +1,163 @@
+"""Target shapes: eyes, nose, mouth and cheeks of different subjects in one face (Sec. 6.3).
+
+Faces are fused without their expressions, and the host's expression is put on the result: so a
+donor's open mouth does not tear the host's closed one. What does not pass for a face is drawn
+towards the host's own until it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fg3d_builder.alignment import align_similarity
+from fg3d_builder.facemodel.model import PARTS, FaceModel
+from fg3d_builder.records import Array, DonorFace, Registration
+from fg3d_builder.rendering.geometry import triangle_normals, vertex_areas
+from fg3d_builder.transform.blending import PartBlender
+from fg3d_builder.transform.intersection import intersecting_pairs
+from fg3d_builder.transform.plausibility import IdentityPrior
+
+SHARES = (1.0, 0.75, 0.5, 0.25)
+"""How much of the donors' difference to the host is tried, one after the other."""
+
+INTERSECTION_PARTS = ("eyes", "mouth")
+"""Where a mesh touches itself: lids and lips."""
+
+
+@dataclass(frozen=True)
+class TargetShape:
+    """A fused face.
+
+    Attributes
+    ----------
+    shape_obj_mm : (n, 3) float64
+        With the host's expression, in the host's object frame.
+    alpha_id, alpha_exp : (k,), (e,) float64
+        3DMM fitted to it; the expression is the host's.
+    confidence : (n,) float64
+        Of the faces that it was fused from, by part.
+    share : float
+        Of the donors' difference to the host that was kept.
+    deviation_sd : float
+        Largest coefficient of any part, in standard deviations of the model.
+    """
+
+    shape_obj_mm: Array
+    alpha_id: Array
+    alpha_exp: Array
+    confidence: Array
+    share: float
+    deviation_sd: float
+
+
+class TargetShapes:
+    """Makes target shapes of one model.
+
+    Parameters
+    ----------
+    model : FaceModel
+    max_deviation_sd : float
+        No part's identity coefficient may exceed it.
+    solver : str
+    """
+
+    def __init__(
+        self, model: FaceModel, max_deviation_sd: float = 3.5, solver: str = "cholmod"
+    ) -> None:
+        self.model = model
+        self.max_deviation_sd = max_deviation_sd
+        self.blender = PartBlender(model, solver)
+        self._face = np.clip(sum(self.blender.masks.values()), 0.0, 1.0)
+        area = vertex_areas(model.mean, model.triangles)
+        self._part_priors = [IdentityPrior(model, area * m) for m in self.blender.masks.values()]
+        self._face_prior = IdentityPrior(model, area * model.reliable)
+        touching = np.isin(model.parts, [PARTS.index(p) for p in INTERSECTION_PARTS])
+        self._lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
+        self._outside = np.asarray(model.reliable[self._lips_and_lids].any(axis=1))
+
+    def make(
+        self, host: Registration, donors: Mapping[str, Registration | DonorFace]
+    ) -> TargetShape | None:
+        """Fuse the donors' parts into the host's face.
+
+        Parameters
+        ----------
+        host : Registration
+        donors : mapping of part to DonorFace or Registration
+            See `fg3d_builder.transform.donors.DONATED_PARTS`.
+
+        Returns
+        -------
+        TargetShape or None
+            None where even the smallest of `SHARES` gives no face: these donors do not fit.
+        """
+        model = self.model
+        own = neutral_shape(model, host)
+        expression = host.shape_obj_mm - own
+        shapes = {
+            part: self._normalised(neutral_shape(model, donor), own)
+            for part, donor in donors.items()
+        }
+        fused = self.blender.blend(own, shapes)
+        allowed = max(self.max_deviation_sd, self.deviation_sd(own))
+        for share in SHARES:
+            neutral = own + share * (fused - own)
+            deviation = self.deviation_sd(neutral)
+            shape = neutral + expression
+            if deviation <= allowed and self._is_sound(host.shape_obj_mm, shape):
+                return TargetShape(
+                    shape_obj_mm=shape,
+                    alpha_id=self._face_prior.coefficients(neutral) * model.id_sd,
+                    alpha_exp=host.alpha_exp,
+                    confidence=self._confidence(host, donors),
+                    share=share,
+                    deviation_sd=deviation,
+                )
+        return None
+
+    def deviation_sd(self, neutral_obj_mm: Array) -> float:
+        """Return the largest identity coefficient that any part of a neutral face needs."""
+        needed = (np.abs(prior.coefficients(neutral_obj_mm)) for prior in self._part_priors)
+        return float(max(z.max() for z in needed))
+
+    def _normalised(self, donor_mm: Array, host_mm: Array) -> Array:
+        """Turn, shift and scale a donor onto the host, over the parts that may be donated."""
+        weights = self._face * self.model.reliable
+        used = weights > 0
+        aligned = align_similarity(donor_mm[used], host_mm[used], weights[used])
+        return aligned.cam_from_obj(donor_mm)
+
+    def _confidence(
+        self, host: Registration, donors: Mapping[str, Registration | DonorFace]
+    ) -> Array:
+        masks = self.blender.masks
+        own = 1.0 - sum(masks[part] for part in donors)
+        total = np.clip(own, 0.0, 1.0) * host.confidence
+        for part, donor in donors.items():
+            total = total + masks[part] * donor.confidence
+        return np.clip(total, 0.0, 1.0)
+
+    def _is_sound(self, before_mm: Array, after_mm: Array) -> bool:
+        """Whether no triangle of the face turned over and lips and lids pass not through."""
+        face = self.model.triangles[self.model.reliable[self.model.triangles].all(axis=1)]
+        old, new = triangle_normals(before_mm, face), triangle_normals(after_mm, face)
+        if np.any(np.einsum("md,md->m", old, new) < 0):
+            return False
+        return self._intersections(after_mm) <= self._intersections(before_mm)
+
+    def _intersections(self, shape_mm: Array) -> int:
+        """Count the pairs of triangles of lips and lids that pass through each other.
+
+        Pairs of the mouth's and the eyes' inside are left out: nobody sees them, and in many
+        templates they are folded into each other.
+        """
+        pairs = intersecting_pairs(shape_mm, self._lips_and_lids)
+        return int(self._outside[pairs].any(axis=1).sum())
+
+
+def neutral_shape(model: FaceModel, registration: Registration | DonorFace) -> Array:
+    """Return the (n, 3) registered shape without its 3DMM expression; delta_S stays."""
+    return np.asarray(registration.shape_obj_mm - model.exp_basis @ registration.alpha_exp)

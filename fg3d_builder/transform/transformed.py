@@ -1,0 +1,246 @@
+"""A captured picture whose face has a new shape (Sec. 6.3, Fig. 9).
+
+The picture's mesh keeps its triangles: face vertices go to the target shape, in the pose of the
+capture, the background follows the outline (Eq. 16), and every pixel is fetched from where its
+surface point lay in the captured picture. Then the shading is adjusted (Eq. 17) and what the
+captured picture never showed is painted. The result is a capture with a registration like any
+other, so turned views are made of it in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fullview.delight import softened
+from fg3d_builder.fullview.image_mesh import ImageMesh
+from fg3d_builder.fullview.inpaint import inpaint_view
+from fg3d_builder.fullview.texture_fit import TextureFit, shading, smooth_normals
+from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize, visible_vertices
+from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
+from fg3d_builder.transform.background_warp import warp_background
+from fg3d_builder.transform.shading_change import shading_change
+from fg3d_builder.transform.target_shape import TargetShape
+
+UNSEEN = 0.5
+"""Interpolated visibility below which a pixel's surface was hidden in the captured picture."""
+
+SOFT_SIGMA_PX = 1.0
+"""Blur of the border between fetched and painted pixels."""
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """A capture with another shape.
+
+    Attributes
+    ----------
+    capture : Capture
+        With the new picture and depth; everything else is the source's.
+    registration : Registration
+        Of the target shape.
+    mesh : ImageMesh
+    texture : TextureFit
+        The source's light and albedo on the target shape.
+    warped_rgb : (H, W, 3) uint8
+        The picture before its shading was adjusted.
+    painted : float
+        Share of the face's pixels that the source did not show.
+    """
+
+    capture: Capture
+    registration: Registration
+    mesh: ImageMesh
+    texture: TextureFit
+    warped_rgb: Array
+    painted: float
+
+
+def transform_capture(
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    mesh: ImageMesh,
+    texture: TextureFit,
+    target: TargetShape,
+    adjust_shading: bool = True,
+) -> Transformed | None:
+    """Put a target shape under a captured picture.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    registration : Registration
+    mesh : ImageMesh
+        Of the capture.
+    texture : TextureFit
+        Of the capture.
+    target : TargetShape
+        In the capture's object frame.
+    adjust_shading : bool
+        Eq. 17; without it pixels are only moved.
+
+    Returns
+    -------
+    Transformed or None
+        None where the background cannot follow without folds.
+    """
+    target_cam = registration.pose.cam_from_obj(target.shape_obj_mm)
+    moved = moved_mesh(mesh, target_cam)
+    if moved is None:
+        return None
+    fetched = _fetch(mesh, moved, capture)
+    weight = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
+    rgb = fetched.rgb
+    source_cam = registration.vertices_cam_mm
+    if adjust_shading:
+        change = shading_change(source_cam, target_cam, model.triangles, texture.light, weight)
+        rgb = _reshaded(rgb, fetched.face, model.triangles, change.gain, change.offset)
+    lit = _relit(texture, target_cam, model)
+    hidden = _hidden(fetched.face, model.triangles, registration.visible)
+    if hidden.any():
+        guide = interpolate(fetched.face, model.triangles, lit.completed_linear)
+        soft = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), SOFT_SIGMA_PX)
+        rgb = inpaint_view(rgb, guide, hidden, soft, fetched.face.triangle >= 0)
+    normals = vertex_normals(target_cam, model.triangles)
+    height, width = mesh.image_size
+    visible = visible_vertices(
+        target_cam, model.triangles, normals, capture.intrinsics, height, width
+    )
+    return Transformed(
+        capture=replace(capture, rgb=rgb, depth_mm=fetched.depth_mm, landmarks=None, truth=None),
+        registration=replace(
+            registration,
+            vertices_cam_mm=target_cam,
+            shape_obj_mm=target.shape_obj_mm,
+            coarse_obj_mm=model.shape(target.alpha_id, target.alpha_exp),
+            alpha_id=target.alpha_id,
+            alpha_exp=target.alpha_exp,
+            confidence=target.confidence,
+            visible=visible,
+        ),
+        mesh=moved,
+        texture=lit,
+        warped_rgb=fetched.rgb,
+        painted=float(hidden.sum() / max(int((fetched.face.triangle >= 0).sum()), 1)),
+    )
+
+
+def moved_mesh(mesh: ImageMesh, target_cam_mm: Array) -> ImageMesh | None:
+    """Give the face of a picture's mesh other vertices (n, 3); the background follows (Eq. 16).
+
+    Anchors keep their depth. None where the background cannot follow without folds.
+    """
+    n = mesh.face_vertex_count
+    wanted = mesh.source_px.copy()
+    wanted[:n] = px_from_cam(target_cam_mm, mesh.intrinsics)
+    ring = mesh.outline
+    wanted[ring] = mesh.source_px[ring] + _ring_motion(
+        mesh.source_px[ring], wanted[ring] - mesh.source_px[ring], ring < n
+    )
+    fixed = mesh.border.copy()
+    fixed[ring] = True
+    fixed[:n] = True
+    warp = warp_background(mesh.source_px, mesh.background_triangles, fixed, wanted)
+    if warp.folded:
+        return None
+    depth = mesh.vertices_cam_mm[:, 2]
+    vertices = cam_from_px(warp.points_px, depth, mesh.intrinsics)
+    vertices[:n] = target_cam_mm
+    return replace(mesh, vertices_cam_mm=vertices, source_px=warp.points_px)
+
+
+def _ring_motion(points_px: Array, motion_px: Array, known: Array) -> Array:
+    """Motion of an outline's corners (k, 2); crossings move as the vertices beside them do."""
+    step = np.linalg.norm(np.diff(points_px, axis=0, append=points_px[:1]), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(step)[:-1]])
+    out = motion_px.copy()
+    for axis in range(2):
+        out[~known, axis] = np.interp(
+            along[~known], along[known], motion_px[known, axis], period=float(step.sum())
+        )
+    return out
+
+
+class _Fetched(NamedTuple):
+    """The new picture before painting.
+
+    rgb : (H, W, 3) uint8; depth_mm : (H, W) float32; face : Fragments of the face.
+    """
+
+    rgb: Array
+    depth_mm: Array
+    face: Fragments
+
+
+def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
+    """Render the moved mesh in the captured camera with the captured picture's pixels.
+
+    The measured depth comes along, corrected by how far the surface moved in depth: so what
+    stood before the face or behind it still does.
+    """
+    height, width = source.image_size
+    face = rasterize(moved.vertices_cam_mm, moved.face_triangles, moved.intrinsics, height, width)
+    sheet = rasterize(
+        moved.vertices_cam_mm, moved.sheet_triangles, moved.intrinsics, height, width, False
+    )
+    is_face = face.triangle >= 0
+    both = np.concatenate([source.vertices_cam_mm, moved.vertices_cam_mm[:, 2:]], axis=1)
+    at_face = interpolate(face, source.face_triangles, both)
+    at_sheet = interpolate(sheet, source.sheet_triangles, both)
+    surface = np.where(is_face[..., None], at_face, at_sheet)
+    row, column = np.mgrid[0:height, 0:width]
+    place = np.stack([column, row], axis=-1).astype(np.float64)
+    covered = is_face | (sheet.triangle >= 0)
+    place[covered] = px_from_cam(surface[covered][:, :3], source.intrinsics)
+    x, y = place[..., 0].astype(np.float32), place[..., 1].astype(np.float32)
+    rgb = cv2.remap(capture.rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    depth = cv2.remap(
+        capture.depth_mm,
+        x,
+        y,
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=np.nan,
+    )
+    return _Fetched(rgb, (depth + surface[..., 3] - surface[..., 2]).astype(np.float32), face)
+
+
+def _reshaded(rgb: Array, face: Fragments, triangles: Array, gain: Array, offset: Array) -> Array:
+    """Apply a change per vertex to the face's pixels (H, W, 3) uint8."""
+    change = interpolate(face, triangles, np.concatenate([gain, offset], axis=1))
+    touched = (face.triangle >= 0) & (
+        (np.abs(change[..., :3] - 1.0).max(axis=-1) > 1e-4)
+        | (np.abs(change[..., 3:]).max(axis=-1) > 1e-5)
+    )
+    color = linear_from_srgb(rgb[touched])
+    out = rgb.copy()
+    out[touched] = srgb_from_linear(change[touched][:, :3] * color + change[touched][:, 3:])
+    return out
+
+
+def _hidden(face: Fragments, triangles: Array, visible: Array) -> Array:
+    """(H, W) bool: pixels of the face whose surface the captured picture does not show."""
+    seen = interpolate(face, triangles, visible[:, None].astype(np.float64))[..., 0]
+    return np.asarray((face.triangle >= 0) & (seen < UNSEEN))
+
+
+def _relit(texture: TextureFit, target_cam_mm: Array, model: FaceModel) -> TextureFit:
+    """The source's albedo and light on the target shape (Eq. 17)."""
+    normals = smooth_normals(target_cam_mm, model.triangles)
+    view = -target_cam_mm / np.linalg.norm(target_cam_mm, axis=1, keepdims=True)
+    shade, gloss = shading(normals, view, texture.light)
+    return replace(
+        texture,
+        normals_cam=normals,
+        colors_linear=texture.albedo * shade + gloss,
+        completed_linear=texture.delit_albedo * shade + gloss,
+    )

@@ -1,0 +1,76 @@
+"""Counts against counting by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from fg3d_builder.fgnet.complexity import complexity, multiply_adds, table, variants
+from fg3d_builder.fgnet.networks import PRESETS, NetworkConfig, build_network
+
+
+def test_a_small_stack_counted_by_hand() -> None:
+    stack = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ConvTranspose2d(8, 4, 4, stride=2, padding=1)
+    )
+    by_hand = 16 * 16 * 8 * 3 * 9 + 16 * 16 * 8 * 4 * 16
+    assert multiply_adds(stack, torch.zeros(1, 3, 16, 16)) == by_hand
+
+
+def test_a_network_counted_by_hand() -> None:
+    """One view, one level, width w, in c = 6: all convolutions written out."""
+    w, s = 4, 8
+    found = complexity(NetworkConfig("cvn", size=s, base_channels=w, levels=1))
+    full, half = s * s, s * s // 4
+    # (multiply-adds per place, places) of each convolution, in order.
+    convolutions = [
+        (6 * w * 9, full),  # stem
+        (w * w, full), (w * w * 16, half), (w * 2 * w, half), (w * 2 * w, half),  # halving
+        (2 * w * w, half), (w * w * 9, half), (w * 2 * w, half),  # second block
+        (2 * w * 2 * w * 9, half),  # bottleneck
+        (2 * w * w * 16, half), (w * w * 9, full),  # doubling, and one unit more
+        (w * 3 * 9, full),  # output
+    ]  # fmt: skip
+    assert found.multiply_adds == sum(cost * places for cost, places in convolutions)
+    normalised = [w, w, w, 2 * w, w, w, 2 * w, 2 * w, w, w]
+    assert found.parameters == sum(c for c, _ in convolutions) + 2 * sum(normalised) + 3
+
+
+def test_views_cost_one_encoder_each() -> None:
+    """Encoders share their weights: seven views need those of one, and seven times the work."""
+    one, seven = (
+        complexity(NetworkConfig(size=64, base_channels=8, levels=3, view_set=v)) for v in "17"
+    )
+    network = build_network(one.config)
+    encoder = multiply_adds(network.hourglass.encoder, torch.zeros(1, 3, 64, 64))
+    decoder = one.multiply_adds - encoder
+    assert seven.multiply_adds - 7 * encoder > decoder
+    widths = network.hourglass.encoder.channels
+    more = sum(7 * c * c + c for c in widths[:-1]) + 6 * 9 * widths[-1] ** 2
+    assert seven.parameters - one.parameters == more
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_presets_end_in_a_bottleneck_of_eight_and_stay_within_their_size(preset: str) -> None:
+    config = PRESETS[preset]
+    assert config.size >> config.levels == 8
+    bound = {"tiny": (0.5e6, 0.1e9), "small": (6e6, 2e9), "paper": (25e6, 10e9)}[preset]
+    found = complexity(config)
+    assert found.parameters < bound[0]
+    assert found.multiply_adds < bound[1]
+
+
+def test_every_network_of_the_paper_is_listed_once() -> None:
+    listed = variants("tiny")
+    assert len(set(listed)) == len(listed) == 2 + 5 + 2
+
+
+def test_the_table_says_what_was_counted() -> None:
+    config = PRESETS["paper"]
+    found = complexity(config)
+    row = table([config]).splitlines()[2]
+    assert row == (
+        f"| VMN | 5 | convolve then warp | 256 | {found.parameters / 1e6:.2f} "
+        f"| {found.multiply_adds / 1e9:.2f} |"
+    )

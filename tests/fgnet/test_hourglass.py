@@ -1,0 +1,66 @@
+"""The hourglass's geometry: features stay centred on what they describe."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fg3d_builder.fgnet.blocks import ConvUnit, ResidualBlock, UpConvUnit
+from fg3d_builder.fgnet.hourglass import Encoder, Hourglass
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        ConvUnit(3, 4),
+        ResidualBlock(3, 4, 1),
+        ResidualBlock(3, 4, 2),
+        UpConvUnit(3, 4),
+        Encoder(3, 4, 3),
+    ],
+)
+def test_mirrored_kernels_on_a_mirrored_image_give_mirrored_features(unit: torch.nn.Module) -> None:
+    """No unit shifts features by a fraction of a pixel: that would break this symmetry."""
+    unit.eval()
+    image = torch.randn(1, 3, 16, 16)
+
+    def run(given: torch.Tensor) -> torch.Tensor:
+        out = unit(given)
+        return out[-1] if isinstance(out, list) else out
+
+    there = run(image)
+    with torch.no_grad():
+        for weight in unit.parameters():
+            if weight.dim() == 4:
+                weight.copy_(weight.flip(-1, -2))
+    back = run(image.flip(-1, -2)).flip(-1, -2)
+    torch.testing.assert_close(there, back, atol=1e-5, rtol=1e-4)
+
+
+def test_each_view_is_encoded_by_the_same_weights() -> None:
+    network = Hourglass(3, 4, 3, views=3).eval()
+    torch.nn.init.normal_(network.decoder.out.weight)
+    views = torch.randn(2, 3, 3, 32, 32)
+    alone = [network.encoder(views[:, v]) for v in range(3)]
+    together = network.encoder(views.reshape(-1, 3, 32, 32))
+    for level, features in enumerate(together):
+        joined = features.reshape(2, 3, *features.shape[1:])
+        for v in range(3):
+            torch.testing.assert_close(joined[:, v], alone[v][level], atol=1e-5, rtol=1e-4)
+
+
+def test_every_view_and_every_scale_reaches_the_output() -> None:
+    network = Hourglass(3, 4, 3, views=3).eval()
+    torch.nn.init.normal_(network.decoder.out.weight)
+    views = torch.randn(1, 3, 3, 32, 32, requires_grad=True)
+    network(views).square().sum().backward()
+    assert views.grad is not None
+    assert views.grad.flatten(2).abs().amax(dim=-1).min() > 0
+    for name, weight in network.named_parameters():
+        assert weight.grad is not None, name
+        assert weight.grad.abs().max() > 0, name
+
+
+def test_levels_that_the_decoder_lacks_are_refused() -> None:
+    with pytest.raises(ValueError, match="levels"):
+        Hourglass(3, 4, 6, views=1)
