@@ -31,6 +31,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
@@ -52,7 +53,8 @@ def run_pipeline(model: FaceModel, capture: Capture, landmarks: Landmarks | None
     start = time.perf_counter()
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-    registration = register(model, capture, landmarks, coarse, RegistrationConfig(), surface)
+    points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+    registration = register(model, capture, points, coarse, RegistrationConfig(), surface)
     return Outcome(coarse, registration, time.perf_counter() - start)
 
 

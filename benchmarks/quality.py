@@ -30,7 +30,7 @@ from benchmarks.quality_fit import (
 )
 from benchmarks.quality_rows import real_rows, synthetic_rows
 from benchmarks.timings import machine
-from fg3d_builder.atomic import write_json
+from fg3d_builder.atomic import replacing, write_json
 from fg3d_builder.config import FaceModelConfig, ReviewConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
@@ -55,10 +55,9 @@ Row = dict[str, Any]
 
 
 def kept_rows(path: Path, make: Iterable[Row], reuse: bool) -> list[Row]:
-    """Return rows, written to a file of JSON lines as they are made."""
+    """Return rows by way of a file of JSON lines, which is there once all are made."""
     if not (reuse and path.is_file()):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             for row in make:
                 file.write(json.dumps(row) + "\n")
                 file.flush()

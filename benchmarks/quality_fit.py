@@ -15,7 +15,7 @@ from fg3d_builder.registration.quality import QualityModel, fault, fault_values
 ORDINARY_QUANTILE = 0.75
 """Of the good registrations' figures: what is ordinary."""
 
-RIDGE = 0.1
+RIDGE = 0.03
 """Keeps the weights of figures that say the same from running away."""
 
 FOLDS = 6

@@ -105,6 +105,9 @@ class FitConfig:
     depth_sigma_mm: standard deviation of the depth against the coarse model.
     iterations: at most, for each of the two parts of the fit.
     use_depth: also fit to the depth, not to the landmarks alone.
+    use_appearance: with the depth, also fit to the colours of the image, as far as the
+        model's albedo explains them; without effect for a model that has no albedo basis.
+    appearance_misfit: relative colour difference at which they are half trusted.
     fix_scale: keep f = 1; right for metric captures of a metric model.
     """
 
@@ -113,6 +116,8 @@ class FitConfig:
     depth_sigma_mm: float = 2.0
     iterations: int = 15
     use_depth: bool = True
+    use_appearance: bool = True
+    appearance_misfit: float = 0.1
     fix_scale: bool = True
 
 
@@ -183,7 +188,7 @@ class ReviewConfig:
         build's folder.
     """
 
-    min_quality: float = 0.3
+    min_quality: float = 0.2
     list: str = ""
 
 

@@ -155,6 +155,9 @@ class CoarseFit:
         Median point-to-surface distance to the depth; NaN for a fit from landmarks alone.
     converged : bool
     iterations : int
+    appearance_trust : float
+        In [0, 1]: how far the colours of the image held the fit in place; 0 where they did
+        not take part.
     """
 
     alpha_id: Array
@@ -165,6 +168,7 @@ class CoarseFit:
     depth_error_mm: float
     converged: bool
     iterations: int
+    appearance_trust: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fg3d_builder.captures.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.config import BuildConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
@@ -91,7 +92,14 @@ def register_single(
         registration = _timed(
             seconds,
             "registration",
-            lambda: register(model, capture, found, coarse, config.registration, surface),
+            lambda: register(
+                model,
+                capture,
+                settled_landmarks(model, found, coarse, capture.intrinsics),
+                coarse,
+                config.registration,
+                surface,
+            ),
         )
     except CaptureError as error:
         _save(out / "failure.png", failure_sheet(capture, error, landmarks))

@@ -1,8 +1,9 @@
 """3DMM fit to landmarks and depth: what starts the registration.
 
-Two parts. The first places the face by its landmarks, lifted to the depth where they have
+Three parts. The first places the face by its landmarks, lifted to the depth where they have
 some. The second adds point-to-plane terms between a sample of the model's visible vertices
-and the depth surface, with projective data association renewed at every step.
+and the depth surface, with projective data association renewed at every step. The third,
+for a model whose albedo explains the image, adds the colours: see `appearance`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fg3d_builder.alignment import align_robust
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.appearance import FaceImage, SamplingPlan, appearance_term
 from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
     coarse_fit,
@@ -76,6 +78,13 @@ ROUNDS = (
     IcpRound(12.0, 45.0, AT_HOME),
     IcpRound(8.0, 45.0, AT_HOME),
 )
+
+
+APPEARANCE_ROUNDS = (4, 4, 4)
+"""Iterations between which visibility, light and misfit are renewed."""
+
+MIN_TRUST = 0.1
+"""Colours that are trusted less than this are not worth their time."""
 
 
 class DepthSample(NamedTuple):
@@ -145,9 +154,15 @@ def fit_capture(
         freedom,
         config.iterations,
     )
-    part_two = _fit_surface(model, surface, problem, part_one, freedom, config)
-    error = depth_error_mm(model, surface, part_two.state)
-    return coarse_fit(model, problem, part_two, float(np.median(error)))
+    sample = _depth_sample(model, model.reliable)
+    solution = _fit_surface(model, surface, problem, sample, part_one, freedom, config)
+    trust = 0.0
+    if config.use_appearance and len(model.albedo_sd):
+        solution, trust = _fit_appearance(
+            model, capture.rgb, surface, problem, solution, freedom, config
+        )
+    error = depth_error_mm(model, surface, solution.state)
+    return coarse_fit(model, problem, solution, float(np.median(error)), trust)
 
 
 def depth_error_mm(model: FaceModel, surface: DepthSurface, state: FaceState) -> Array:
@@ -161,17 +176,22 @@ def depth_error_mm(model: FaceModel, surface: DepthSurface, state: FaceState) ->
     return np.asarray(np.abs(np.einsum("md,md->m", normal[ok], points[ok] - target[ok])))
 
 
-def sample_vertices(model: FaceModel, count: int) -> Array:
-    """Choose at most `count` reliable vertices, evenly over the area of the mean shape.
+def _depth_sample(model: FaceModel, allowed: Array) -> DepthSample:
+    vertices = sample_vertices(model, allowed, SAMPLES)
+    return DepthSample(vertex_rows(model, vertices), vertices)
+
+
+def sample_vertices(model: FaceModel, allowed: Array, count: int) -> Array:
+    """Choose at most `count` of the `allowed` (n,) vertices, evenly over the mean's area.
 
     Systematic sampling along the vertex order: deterministic, and each vertex is drawn in
     proportion to its area, so that finely meshed eyes and lips do not outweigh the cheeks.
     """
-    if not model.reliable.any():
+    if not allowed.any():
         raise ValueError(f"face model '{model.name}' has no reliable region to fit depth to")
     third = np.linalg.norm(triangle_normals(model.mean, model.triangles), axis=1) / 6.0
     area = np.bincount(model.triangles.ravel(), np.repeat(third, 3), model.vertex_count)
-    area[~model.reliable] = 0.0
+    area[~allowed] = 0.0
     ends = np.cumsum(area)
     drawn = np.searchsorted(ends, (np.arange(count) + 0.5) / count * ends[-1])
     return np.unique(drawn)
@@ -197,19 +217,18 @@ def _fit_surface(
     model: FaceModel,
     surface: DepthSurface,
     problem: LandmarkProblem,
+    sample: DepthSample,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
 ) -> Solution:
     """Point-to-plane ICP in rounds, jointly with the landmarks and the prior."""
-    vertices = sample_vertices(model, SAMPLES)
-    sample = DepthSample(vertex_rows(model, vertices), vertices)
     solution, left = start, config.iterations
     for i, icp in enumerate(ROUNDS):
         shape, normals = _shape_and_normals(model, solution.state)
         visible = _visible(model, surface, solution.state.pose, shape, normals)
-        seen = np.flatnonzero(visible[vertices])
-        rows, normals_obj = sample.rows.take(seen), normals[vertices[seen]]
+        seen = np.flatnonzero(visible[sample.vertices])
+        rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
 
         def terms(
             state: FaceState,
@@ -224,13 +243,75 @@ def _fit_surface(
         allowed = left if last else max(1, config.iterations // len(ROUNDS))
         part = minimise(solution.state, terms, freedom, allowed, 0.1 if last else 1.0)
         left = max(1, left - part.iterations)
-        solution = Solution(
-            part.state,
-            part.converged,
-            solution.iterations + part.iterations,
-            solution.energies + part.energies,
-        )
+        solution = _continued(solution, part)
     return solution
+
+
+def _fit_appearance(
+    model: FaceModel,
+    rgb: Array,
+    surface: DepthSurface,
+    problem: LandmarkProblem,
+    start: Solution,
+    freedom: Freedom,
+    config: FitConfig,
+) -> tuple[Solution, float]:
+    """Add the colours of the image; returns how far they were trusted.
+
+    As far as they are, they say where things lie along the surface. Then the depth may hold
+    the model closer without dragging it sideways, and the landmarks, which err together,
+    need to say less. Where hairline and neck look like the model's, their depth counts too.
+    """
+    image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
+    icp = ROUNDS[-1]
+    solution, trust = start, 0.0
+    for iterations in APPEARANCE_ROUNDS:
+        shape, normals = _shape_and_normals(model, solution.state)
+        visible = _visible(model, surface, solution.state.pose, shape, normals)
+        found = appearance_term(
+            model,
+            plan,
+            image,
+            surface.intrinsics,
+            solution.state,
+            visible,
+            normals,
+            config.appearance_misfit,
+        )
+        if found is None or found[2].trust(config.appearance_misfit) < MIN_TRUST:
+            break
+        colours, state, misfit = found
+        trust = misfit.trust(config.appearance_misfit)
+        looser = problem.loosened(1.0 + 2.0 * trust)
+        known = model.reliable | (misfit.other < config.appearance_misfit)
+        sample = _depth_sample(model, known)
+        seen = np.flatnonzero(visible[sample.vertices])
+        rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
+        sigma_mm = config.depth_sigma_mm / (1.0 + trust)
+
+        def terms(
+            state: FaceState,
+            rows: SurfaceRows = rows,
+            normals_obj: Array = normals_obj,
+            looser: LandmarkProblem = looser,
+            sigma_mm: float = sigma_mm,
+            colours: Term = colours,
+        ) -> list[Term]:
+            plane = _associate(surface, rows, normals_obj, state, icp, sigma_mm)
+            return [*looser.terms(state, icp.kernel), plane, colours]
+
+        solution = _continued(solution, minimise(state, terms, freedom, iterations))
+    return solution, trust
+
+
+def _continued(solution: Solution, part: Solution) -> Solution:
+    """Append what a further part of the fit did."""
+    return Solution(
+        part.state,
+        part.converged,
+        solution.iterations + part.iterations,
+        solution.energies + part.energies,
+    )
 
 
 def _associate(

@@ -111,6 +111,12 @@ class LandmarkProblem(NamedTuple):
             )
         return terms
 
+    def loosened(self, factor: float) -> LandmarkProblem:
+        """Return the same landmarks with larger standard deviations."""
+        return self._replace(
+            sigma_px=factor * self.sigma_px, contour_sigma_px=factor * self.contour_sigma_px
+        )
+
     @property
     def contour_share(self) -> float:
         """Weight of a contour point: together they count as the detected jaw points do."""
@@ -264,7 +270,11 @@ def _rotation_onto(direction: Array) -> Array:
 
 
 def coarse_fit(
-    model: FaceModel, problem: LandmarkProblem, solution: Solution, depth_error_mm: float
+    model: FaceModel,
+    problem: LandmarkProblem,
+    solution: Solution,
+    depth_error_mm: float,
+    appearance_trust: float = 0.0,
 ) -> CoarseFit:
     """Turn a solution into the record, or fail where it is no face in front of the camera."""
     state = solution.state
@@ -287,4 +297,5 @@ def coarse_fit(
         depth_error_mm=depth_error_mm,
         converged=solution.converged,
         iterations=solution.iterations,
+        appearance_trust=appearance_trust,
     )

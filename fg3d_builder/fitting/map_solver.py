@@ -1,11 +1,12 @@
 """Maximum a posteriori fit of pose and 3DMM coefficients by robust Levenberg-Marquardt.
 
-The unknowns are a pose (Eq. 2) and the standardised coefficients ``z = alpha / sd`` of Eq. 1
-with prior ``N(0, 1)``. The energy is
+The unknowns are a pose (Eq. 2), the standardised coefficients ``z = alpha / sd`` of Eq. 1 with
+prior ``N(0, 1)``, and ``y``, the albedo coefficients of a fit to the image, likewise
+standardised. The energy is
 
-    E = 1/2 |z|^2 + 1/2 sum_terms sum_i w_i rho(|r_i|^2)
+    E = 1/2 |z|^2 + 1/2 |y|^2 + 1/2 sum_terms sum_i w_i rho(|r_i|^2)
 
-with residuals ``r_i`` in standard deviations. A step solves the (6 or 7) + k + e normal
+with residuals ``r_i`` in standard deviations. A step solves the (6 or 7) + k + e + a normal
 equations of the iteratively reweighted problem by Cholesky.
 """
 
@@ -36,24 +37,30 @@ class FaceState(NamedTuple):
     pose : Pose
     coefficients : (k + e,) float64
         Standardised, see `SurfaceRows`.
+    appearance : (a,) float64
+        Standardised; none in fits that do not look at the image.
     """
 
     pose: Pose
     coefficients: Array
+    appearance: Array = np.zeros(0)
 
     def points_cam_mm(self, rows: SurfaceRows) -> Array:
         """Positions of surface points in the camera frame."""
         return self.pose.cam_from_obj(rows.points_obj_mm(self.coefficients))
 
     def moved(self, step: Array) -> FaceState:
-        """Apply a step (7 + k + e,): the rotation turns the face about the object origin."""
+        """Apply a step (7 + k + e + a,); the rotation turns about the object's origin."""
         turn = Rotation.from_rotvec(step[:3]).as_matrix()
         pose = Pose(
             float(self.pose.scale * np.exp(step[6])),
             turn @ self.pose.rotation,
             self.pose.translation_mm + step[3:6],
         )
-        return FaceState(pose, self.coefficients + step[POSE_SIZE:])
+        end = POSE_SIZE + len(self.coefficients)
+        return FaceState(
+            pose, self.coefficients + step[POSE_SIZE:end], self.appearance + step[end:]
+        )
 
 
 class Kernel(NamedTuple):
@@ -108,7 +115,10 @@ class Term(Protocol):
         ...
 
     def jacobian(self, state: FaceState) -> Array:
-        """Return their (m, d, 7 + k + e) derivatives by the step of `FaceState.moved`."""
+        """Return their (m, d, 7 + k + e or more) derivatives by the step of `FaceState.moved`.
+
+        Those by the appearance may be left out where they are all 0.
+        """
         ...
 
 
@@ -151,15 +161,21 @@ class PixelTerm(NamedTuple):
 
     def jacobian(self, state: FaceState) -> Array:
         """Return (m, 2 or 1, 7 + k + e)."""
-        points = state.points_cam_mm(self.rows)
-        z = points[:, 2, None]
-        slopes = np.zeros((len(points), 2, 3))
-        slopes[:, 0, 0], slopes[:, 1, 1] = self.intrinsics[0, 0], self.intrinsics[1, 1]
-        slopes[:, :, 2] = -(points[:, :2] * np.diag(self.intrinsics)[:2]) / z
-        slopes /= z[:, :, None] * self.sigma_px
-        if self.direction is not None:
-            slopes = self.direction[:, None, :] @ slopes
-        return chain(slopes, self.rows, state)
+        jacobian = pixel_jacobian(self.rows, self.intrinsics, state) / self.sigma_px
+        if self.direction is None:
+            return jacobian
+        return self.direction[:, None, :] @ jacobian
+
+
+def pixel_jacobian(rows: SurfaceRows, intrinsics: Array, state: FaceState) -> Array:
+    """Return the (m, 2, 7 + k + e) derivatives of projected points, pixels."""
+    points = state.points_cam_mm(rows)
+    z = points[:, 2, None]
+    slopes = np.zeros((len(points), 2, 3))
+    slopes[:, 0, 0], slopes[:, 1, 1] = intrinsics[0, 0], intrinsics[1, 1]
+    slopes[:, :, 2] = -(points[:, :2] * np.diag(intrinsics)[:2]) / z
+    slopes /= z[:, :, None]
+    return chain(slopes, rows, state)
 
 
 class PlaneTerm(NamedTuple):
@@ -222,9 +238,9 @@ class Freedom(NamedTuple):
     lower: Array
     upper: Array
 
-    def mask(self) -> Array:
-        """Return the (7 + k + e,) bool mask of free unknowns."""
-        free = np.ones(POSE_SIZE + len(self.lower), dtype=bool)
+    def mask(self, appearance: int = 0) -> Array:
+        """Return the (7 + k + e + a,) bool mask of free unknowns, the appearance among them."""
+        free = np.ones(POSE_SIZE + len(self.lower) + appearance, dtype=bool)
         free[6] = self.scale
         return free
 
@@ -276,8 +292,8 @@ def minimise(
     -------
     Solution
     """
-    state = FaceState(state.pose, np.clip(state.coefficients, freedom.lower, freedom.upper))
-    free = freedom.mask()
+    state = state._replace(coefficients=np.clip(state.coefficients, freedom.lower, freedom.upper))
+    free = freedom.mask(len(state.appearance))
     damping = 1e-4
     energies: list[tuple[float, float]] = []
     best, idle = np.inf, 0
@@ -329,7 +345,7 @@ def minimise_robust(
 
 def total_energy(state: FaceState, terms: Sequence[Term]) -> float:
     """Return E; infinite where a point falls behind the camera."""
-    energy = float(state.coefficients @ state.coefficients)
+    energy = float(state.coefficients @ state.coefficients + state.appearance @ state.appearance)
     for term in terms:
         squared = (term.residual(state) ** 2).sum(axis=1)
         if not np.all(np.isfinite(squared)):
@@ -340,17 +356,20 @@ def total_energy(state: FaceState, terms: Sequence[Term]) -> float:
 
 def normal_equations(state: FaceState, terms: Sequence[Term]) -> tuple[Array, Array]:
     """Return Gauss-Newton Hessian and gradient of E for steps of `FaceState.moved`."""
-    size = POSE_SIZE + len(state.coefficients)
+    standardised = np.concatenate([state.coefficients, state.appearance])
+    size = POSE_SIZE + len(standardised)
     hessian = np.zeros((size, size))
     gradient = np.zeros(size)
     hessian[range(POSE_SIZE, size), range(POSE_SIZE, size)] = 1.0
-    gradient[POSE_SIZE:] = state.coefficients
+    gradient[POSE_SIZE:] = standardised
     for term in terms:
         residual = term.residual(state)
         weight = np.sqrt(term.weight * term.kernel.weight((residual**2).sum(axis=1)))
-        jacobian = (term.jacobian(state) * weight[:, None, None]).reshape(-1, size)
-        hessian += jacobian.T @ jacobian
-        gradient += jacobian.T @ (residual * weight[:, None]).ravel()
+        jacobian = term.jacobian(state)
+        width = jacobian.shape[2]
+        jacobian = (jacobian * weight[:, None, None]).reshape(-1, width)
+        hessian[:width, :width] += jacobian.T @ jacobian
+        gradient[:width] += jacobian.T @ (residual * weight[:, None]).ravel()
     return hessian, gradient
 
 
@@ -359,8 +378,9 @@ def _step(
 ) -> Array:
     """Damped Newton step within the box: coefficients that a step pushes out are held there."""
     step = np.zeros(len(gradient))
-    low = np.concatenate([np.full(POSE_SIZE, -np.inf), freedom.lower - z])
-    high = np.concatenate([np.full(POSE_SIZE, np.inf), freedom.upper - z])
+    low, high = np.full(len(gradient), -np.inf), np.full(len(gradient), np.inf)
+    bounded = slice(POSE_SIZE, POSE_SIZE + len(z))
+    low[bounded], high[bounded] = freedom.lower - z, freedom.upper - z
     moving = free.copy()
     # Each round fixes at least one more coefficient at its bound; three rounds find nearly
     # all, and the clip below keeps the rest inside.

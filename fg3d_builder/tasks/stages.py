@@ -21,6 +21,7 @@ from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig, S
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.landmarks import open_detector
@@ -134,7 +135,9 @@ def register_all(
     """Register the template to each capture that has a coarse fit."""
 
     def one(name: str) -> Registration:
-        return register(model, captures[name], landmarks[name], fits[name].coarse, config)
+        capture, coarse = captures[name], fits[name].coarse
+        points = settled_landmarks(model, landmarks[name], coarse, capture.intrinsics)
+        return register(model, capture, points, coarse, config)
 
     def picture(name: str, error: CaptureError) -> Array:
         coarse = fits[name].coarse

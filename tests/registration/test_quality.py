@@ -74,7 +74,8 @@ def test_noise_excuses_a_residual(figures: QualityFigures, more: float) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_number_is_not_trusted(name: str) -> None:
     figures = dataclasses.replace(FLAWLESS, **{name: float("nan")})
-    counts = name in calibrated_model().weights
+    # The noise counts through the residual that it excuses.
+    counts = {"noise_mm": "surface_mm"}.get(name, name) in calibrated_model().weights
     assert quality_score(figures) == (0.0 if counts else quality_score(FLAWLESS))
 
 
@@ -164,7 +165,7 @@ def test_a_wrong_depth_unit_shows_as_size(
     coarse = dataclasses.replace(scene.coarse, pose=pose)
     capture = dataclasses.replace(scene.capture, depth_mm=far)
     wrong = figures_of(model, dataclasses.replace(scene, coarse=coarse), capture)
-    assert wrong.size > 0.12 > 3 * figures.size
+    assert wrong.size > 0.08 > 3 * figures.size
     assert wrong.identity_norm > 2 * figures.identity_norm
 
 
