@@ -9,13 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import open3d as o3d
 
+from benchmarks.annotation import annotated_ibug
 from benchmarks.reference_alignment import align_to_reference, read_reference
+from benchmarks.regions import outer_face
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import (
@@ -31,7 +34,7 @@ from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.records import Array, Capture, CoarseFit, Registration
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
@@ -44,9 +47,9 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def run_pipeline(model: FaceModel, capture: Capture) -> Outcome:
-    """Landmarks, coarse fit and registration with the default configuration."""
-    landmarks = open_detector(LandmarkConfig()).detect(capture)
+def run_pipeline(model: FaceModel, capture: Capture, landmarks: Landmarks | None = None) -> Outcome:
+    """Landmarks (unless given), coarse fit and registration with the default configuration."""
+    landmarks = landmarks or open_detector(LandmarkConfig()).detect(capture)
     start = time.perf_counter()
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
@@ -69,9 +72,11 @@ def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     reference = read_reference(str(data / "captures" / "sven-fused-reference.ply"))
     embedding = model.embeddings["mediapipe478"]
     source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    shapes: dict[str, Registration] = {}
     for entry in source.entries():
         outcome = run_pipeline(model, source.load(entry))
+        shapes[entry.capture_id] = outcome.registration
         for what, vertices in (
             ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
             ("registered", outcome.registration.vertices_cam_mm),
@@ -87,6 +92,20 @@ def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
                     | summary(result.distance_mm)
                     | {"seconds": outcome.seconds}
                 )
+    return rows + agreement(model, shapes)
+
+
+def agreement(model: FaceModel, shapes: dict[str, Registration]) -> list[dict[str, Any]]:
+    """Distance of ``S*`` between any two captures of one head, over commonly seen vertices.
+
+    Seen means reliable, visible and with a confidence above zero in both; nothing is aligned.
+    """
+    rows = []
+    for (first, a), (second, b) in combinations(shapes.items(), 2):
+        common = (a.confidence > 0) & (b.confidence > 0) & model.reliable
+        difference = np.linalg.norm(a.shape_obj_mm - b.shape_obj_mm, axis=1)[common]
+        names = {"capture": f"{first} / {second}", "region": "seen by both", "what": "S*"}
+        rows.append(names | summary(difference) | {"seconds": float("nan")})
     return rows
 
 
@@ -117,34 +136,55 @@ def facefuns(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def synthetic(model: FaceModel, subjects: int) -> list[dict[str, Any]]:
-    """Vertex error against truth over the visible face; seeds that no preset uses."""
+def synthetic(model: FaceModel, subjects: int, max_yaw_deg: float) -> list[dict[str, Any]]:
+    """Vertex error against truth; seeds that no preset uses.
+
+    Over the visible face, its reliable part, and what of cheeks, forehead and chin the camera
+    did not see or the depth did not support; with detected landmarks and with annotated ones
+    (`annotated_ibug`), which tell what the registration makes of good landmarks.
+    """
     config = SourceConfig(
         kind="synthetic",
         subjects=subjects,
         captures_per_subject=1,
         seed=7_000,
+        max_yaw_deg=max_yaw_deg,
         sensor=SensorConfig(kind="structured_light", seed=7),
     )
     source = open_source(config)
     rows = []
-    for entry in source.entries():
+    for number, entry in enumerate(source.entries()):
         capture = source.load(entry)
-        truth = capture.truth
-        assert truth is not None
-        outcome = run_pipeline(model, capture)
-        mask = truth.visible & model.reliable
-        for what, vertices in (
-            ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
-            ("registered", outcome.registration.vertices_cam_mm),
-        ):
-            error = np.linalg.norm(vertices - truth.vertices_cam_mm, axis=1)
-            for region, chosen in (("visible", truth.visible), ("visible reliable", mask)):
-                rows.append(
-                    {"capture": entry.capture_id, "region": region, "what": what}
-                    | summary(error[chosen])
-                    | {"seconds": outcome.seconds}
-                )
+        rows += errors(model, capture, run_pipeline(model, capture), "")
+        annotated = run_pipeline(model, capture, annotated_ibug(model, capture, number))
+        rows += errors(model, capture, annotated, ", annotated")
+    return rows
+
+
+def errors(
+    model: FaceModel, capture: Capture, outcome: Outcome, suffix: str
+) -> list[dict[str, Any]]:
+    """Vertex errors of a coarse fit and its registration by region."""
+    truth, registration = capture.truth, outcome.registration
+    assert truth is not None
+    unsupported = ~truth.visible | (registration.confidence <= 0)
+    regions = {
+        "visible": truth.visible,
+        "visible reliable": truth.visible & model.reliable,
+        "unseen": unsupported & outer_face(model),
+    }
+    rows = []
+    for what, vertices in (
+        ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
+        ("registered", registration.vertices_cam_mm),
+    ):
+        error = np.linalg.norm(vertices - truth.vertices_cam_mm, axis=1)
+        for region, chosen in regions.items():
+            rows.append(
+                {"capture": capture.capture_id, "region": region, "what": what + suffix}
+                | summary(error[chosen])
+                | {"seconds": outcome.seconds}
+            )
     return rows
 
 
@@ -168,14 +208,16 @@ def main() -> None:
         if arguments.only in (None, "facefuns"):
             results[f"facefuns, {name}"] = facefuns(model, arguments.data)
         if arguments.only in (None, "synthetic") and name == "default":
-            results["synthetic, default"] = synthetic(model, arguments.subjects)
+            for yaw in (20.0, 45.0):
+                title = f"synthetic, default, yaw up to {yaw:.0f} degrees"
+                results[title] = synthetic(model, arguments.subjects, yaw)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=1))
     for title, rows in results.items():
-        print(f"\n{title}\n  {'capture':28s} {'what':10s} {'region':16s}   mean median   95 %   s")
+        print(f"\n{title}\n  {'capture':28s} {'what':21s} {'region':16s}   mean median   95 %   s")
         for row in rows:
             figures = f"{row['mean_mm']:6.2f} {row['median_mm']:6.2f} {row['p95_mm']:6.2f}"
-            name = f"{row['capture']:28s} {row['what']:10s} {row['region']:16s}"
+            name = f"{row['capture']:28s} {row['what']:21s} {row['region']:16s}"
             print(f"  {name} {figures} {row['seconds']:5.1f}")
 
 

@@ -77,17 +77,28 @@ def prepare(config: FaceModelConfig, model: FaceModel, capture: Capture) -> Prep
     return Prepared(config, capture, landmarks, coarse, peer)
 
 
-def without_edge_term() -> RegistrationConfig:
-    """Return the default registration with the weight of `E_edge` (Eq. 9) zero throughout."""
-    default = RegistrationConfig()
-    levels = tuple(dataclasses.replace(level, edge_weight=0.0) for level in default.levels)
+def without(*terms: str) -> RegistrationConfig:
+    """Return the default registration with the weights of some terms zero throughout.
+
+    Parameters
+    ----------
+    terms : "edge_weight" (`E_edge`, Eq. 9) or "contour_weight" (`E_cont`, Eq. 10)
+    """
+    default, nothing = RegistrationConfig(), dict.fromkeys(terms, 0.0)
+    levels = tuple(dataclasses.replace(level, **nothing) for level in default.levels)
     return dataclasses.replace(default, levels=levels)
 
 
-REGISTRATIONS: dict[str, Callable[[], RegistrationConfig]] = {
+ABLATIONS: dict[str, Callable[[], RegistrationConfig]] = {
     "ours": RegistrationConfig,
-    "ours without E_edge": without_edge_term,
+    "ours without E_edge": lambda: without("edge_weight"),
+    "ours without E_cont": lambda: without("contour_weight"),
+    "ours without both": lambda: without("edge_weight", "contour_weight"),
 }
+REGISTRATIONS = {name: ABLATIONS[name] for name in ("ours", "ours without E_edge")}
+"""What runs beside the public methods, on MediaPipe's landmarks: those have no outline, so
+`E_cont` does nothing there."""
+
 PEERS: dict[str, Callable[[PeerTask], Array]] = {
     "trimesh amberg": amberg,
     "trimesh sumner": sumner,

@@ -46,6 +46,12 @@ def narrow_face(model: FaceModel) -> Array:
     return (outside_mm <= HULL_MARGIN_MM) & forwards & model.reliable & (model.mean[:, 2] > near)
 
 
+def outer_face(model: FaceModel) -> Array:
+    """Return the (n,) mask of cheeks, forehead and chin: the reliable face without features."""
+    smooth = np.isin(model.parts, [PARTS.index("rest"), PARTS.index("cheeks")])
+    return smooth & model.reliable
+
+
 def feature_regions(model: FaceModel) -> dict[str, Array]:
     """Return (n,) masks within the narrow face: ``eyes``, ``brows``, ``lips`` and ``nose``.
 

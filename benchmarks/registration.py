@@ -17,16 +17,27 @@ import numpy as np
 import open3d as o3d
 
 from benchmarks.accuracy import summary
-from benchmarks.comparison import METHODS, Prepared, prepare, run_apart
-from benchmarks.regions import narrow_face
+from benchmarks.annotation import annotated_ibug
+from benchmarks.comparison import ABLATIONS, METHODS, Prepared, prepare, run_apart
+from benchmarks.regions import feature_regions, narrow_face, outer_face
 from benchmarks.timings import machine
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
-from fg3d_builder.config import FaceModelConfig, SensorConfig, SourceConfig
+from fg3d_builder.config import (
+    FaceModelConfig,
+    FitConfig,
+    LandmarkConfig,
+    SensorConfig,
+    SourceConfig,
+)
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
-from fg3d_builder.records import Array
+from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.landmarks import open_detector
+from fg3d_builder.records import Array, Capture
+from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.camera import px_from_cam
+from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.geometry import (
     surface_points,
     triangle_normals,
@@ -35,6 +46,8 @@ from fg3d_builder.rendering.geometry import (
 )
 from fg3d_builder.rendering.rasterizer import rasterize, visible_vertices
 from fg3d_builder.report.pictures import contact_sheet
+
+ABLATION_SUBJECTS = 6
 
 HEADER = (
     f"  {'method':22s} {'s':>6s} {'(reg.)':>7s} {'MB':>5s}   surface mm: face      narrow face   "
@@ -216,6 +229,73 @@ def synthetic(
     return rows
 
 
+def ablation(model: FaceModel, subjects: int) -> list[dict[str, Any]]:
+    """What `E_edge` and `E_cont` buy against the truth, by landmarks; mean over the captures.
+
+    Detected landmarks are MediaPipe's, which have no outline for `E_cont`; annotated ones are
+    iBUG's. The coarse fit is the same for all variants, and has used the same landmarks.
+    """
+    source = open_source(
+        SourceConfig(
+            kind="synthetic",
+            subjects=subjects,
+            captures_per_subject=1,
+            seed=7_000,
+            max_yaw_deg=45.0,
+            sensor=SensorConfig(kind="structured_light", seed=7),
+        )
+    )
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for number, entry in enumerate(source.entries()):
+        capture = source.load(entry)
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+        for which, landmarks in (
+            ("detected", open_detector(LandmarkConfig()).detect(capture)),
+            ("annotated", annotated_ibug(model, capture, number)),
+        ):
+            coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
+            start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
+            results = {"3DMM fit": start}
+            for name, make in ABLATIONS.items():
+                result = register(model, capture, landmarks, coarse, make(), surface)
+                results[name] = result.vertices_cam_mm
+            for name, vertices in results.items():
+                figures = ablation_figures(model, capture, vertices)
+                found.setdefault((which, name), []).append(figures)
+    return [
+        {"landmarks": which, "method": name}
+        | {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
+        for (which, name), figures in found.items()
+    ]
+
+
+def ablation_figures(model: FaceModel, capture: Capture, vertices: Array) -> dict[str, float]:
+    """Vertex errors over the visible face, its features, and the hidden outer face."""
+    truth = capture.truth
+    assert truth is not None
+    error = np.linalg.norm(vertices - truth.vertices_cam_mm, axis=1)
+    visible = truth.visible & model.reliable
+    row = {
+        "mean_mm": float(error[visible].mean()),
+        "p95_mm": float(np.quantile(error[visible], 0.95)),
+    }
+    for name, mask in feature_regions(model).items():
+        row[f"{name}_mm"] = float(error[mask & visible].mean())
+    return row | {"hidden_mm": float(error[outer_face(model) & ~truth.visible].mean())}
+
+
+def print_ablation(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print one line per variant."""
+    names = [key for key in rows[0] if key.endswith("_mm")]
+    print(f"\n{title}, vertex error, mm")
+    print(f"  {'':32s}" + "".join(f"{name[:-3]:>8s}" for name in names))
+    for row in rows:
+        print(
+            f"  {row['landmarks']:10s} {row['method']:21s}"
+            + "".join(f"{row[name]:8.2f}" for name in names)
+        )
+
+
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
     """Print one line per method and capture."""
     print(f"\n{title}\n{HEADER}")
@@ -253,7 +333,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/registration.json"))
-    parser.add_argument("--only", choices=("scans", "synthetic"))
+    parser.add_argument("--only", choices=("scans", "synthetic", "ablation"))
     parser.add_argument("--model", choices=("default", "ict"))
     parser.add_argument("--scans", nargs="+", default=["facefuns-f18"], help="names or patterns")
     parser.add_argument("--subjects", type=int, default=2, help="synthetic captures")
@@ -267,11 +347,12 @@ def main() -> None:
     arguments = parser.parse_args()
     methods, begin = tuple(arguments.methods or METHODS), arguments.peer_start
     folder, tables = arguments.out.parent, {}
+    ablations: list[dict[str, Any]] = []
     for name in ("ict", "default"):
         if arguments.model not in (None, name):
             continue
         path = str(arguments.data / "ict_facekit") if name == "ict" else ""
-        if name == "ict" and arguments.only == "synthetic":
+        if name == "ict" and arguments.only in ("synthetic", "ablation"):
             continue
         config = FaceModelConfig(name, path)
         model = get_model(config)
@@ -287,11 +368,20 @@ def main() -> None:
             tables[f"synthetic, {name} ({model.vertex_count} vertices)"] = synthetic(
                 config, model, arguments.subjects, fewer, begin, folder
             )
-    result = {"machine": machine(), "peer_start": begin, "tables": tables}
+        if arguments.only in (None, "ablation") and name == "default":
+            ablations = ablation(model, ABLATION_SUBJECTS)
+    result = {
+        "machine": machine(),
+        "peer_start": begin,
+        "tables": tables,
+        "ablation": ablations,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1))
     for title, rows in tables.items():
         print_table(title, rows)
+    if ablations:
+        print_ablation("ablation on synthetic faces, yaw up to 45 degrees", ablations)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 import open3d as o3d
 from scipy.spatial.transform import Rotation
 
-from benchmarks.comparison import REGISTRATIONS, prepare, run_apart
+from benchmarks.comparison import ABLATIONS, prepare, run_apart
 from benchmarks.peers import aligned_mean
 from benchmarks.regions import feature_regions, narrow_face
 from benchmarks.timings import machine
@@ -117,7 +117,7 @@ def measure(
             aligned_mean(model.mean, prepared.peer).start_cam_mm
         )
         results.setdefault("3DMM fit", []).append(start)
-        for name, make in REGISTRATIONS.items():
+        for name, make in ABLATIONS.items():
             registration = register(model, capture, prepared.landmarks, prepared.coarse, make())
             results.setdefault(name, []).append(registration.vertices_cam_mm)
         for name in peers:

@@ -128,11 +128,14 @@ class StiffnessLevel:
     stiffness: weight of the difference of neighbouring transforms or displacements.
     edge_weight: of the edge term E_edge (Eq. 9), against 1 for a closest-point pair.
     iterations: at most, within the level.
+    contour_weight: of a point of the contour term E_cont (Eq. 10), likewise; without effect
+        where the detector's jaw points do not follow the visible outline.
     """
 
     stiffness: float
     edge_weight: float
     iterations: int
+    contour_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,17 +152,18 @@ class RegistrationConfig:
         against 1 across it.
     edge_sigma_mm: residuals of edge points well beyond it lose their weight.
     unseen_stiffness: floor of the stiffness where the camera sees nothing.
+    noise_stiffness: added, in squares, to the stiffness where the depth is noisy.
     solver: "cholmod", or "superlu" where scikit-sparse cannot be installed.
     fix_scale: keep f = 1 in Eq. 11; right for metric captures of a metric model.
     """
 
     method: str = "membrane"
     levels: tuple[StiffnessLevel, ...] = (
-        StiffnessLevel(50.0, 10.0, 1),
-        StiffnessLevel(20.0, 8.0, 1),
-        StiffnessLevel(8.0, 5.0, 2),
-        StiffnessLevel(3.0, 3.0, 2),
-        StiffnessLevel(0.8, 1.25, 4),
+        StiffnessLevel(50.0, 10.0, 1, 2.5),
+        StiffnessLevel(20.0, 8.0, 1, 2.0),
+        StiffnessLevel(8.0, 5.0, 2, 1.25),
+        StiffnessLevel(3.0, 3.0, 2, 0.75),
+        StiffnessLevel(0.4, 1.25, 4, 0.3),
     )
     max_distance_mm: float = 15.0
     max_normal_deg: float = 60.0
@@ -169,6 +173,7 @@ class RegistrationConfig:
     tangential_weight: float = 0.05
     edge_sigma_mm: float = 4.0
     unseen_stiffness: float = 4.0
+    noise_stiffness: float = 0.7
     solver: str = "cholmod"
     fix_scale: bool = True
 

@@ -50,7 +50,7 @@ STAGE_VERSIONS = {
     "facemodel": 1,
     "landmarks": 1,
     "fitting": 2,
-    "registration": 3,
+    "registration": 4,
     "views": 1,
     "transform": 1,
     "shards": 2,

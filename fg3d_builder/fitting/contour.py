@@ -59,6 +59,8 @@ class ContourLines(NamedTuple):
     ----------
     rows : SurfaceRows
         Of the lines' vertices, line after line.
+    vertices : (m,) int64
+        Their indices in the model.
     start : (l + 1,) int64
         Line ``i`` owns the rows ``start[i]:start[i + 1]``, from the front to the side.
     outward_obj : (l, 2) float64
@@ -66,6 +68,7 @@ class ContourLines(NamedTuple):
     """
 
     rows: SurfaceRows
+    vertices: Array
     start: Array
     outward_obj: Array
 
@@ -97,7 +100,7 @@ def contour_lines(model: FaceModel) -> ContourLines:
     start = np.cumsum([0, *(len(line) for line in lines)])
     vertices = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int64)
     directions = np.array(outward).reshape(-1, 2)
-    return ContourLines(vertex_rows(model, vertices), start, directions)
+    return ContourLines(vertex_rows(model, vertices), vertices, start, directions)
 
 
 def _jaw_points_obj(model: FaceModel) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.records import Array
+from fg3d_builder.registration.occlusion import OcclusionTest, foreign_pixels
 from fg3d_builder.registration.surface_search import SurfaceSearch
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.geometry import compact_triangles, vertex_normals
@@ -32,7 +33,8 @@ class Correspondences:
     visible : (n,) bool
         The camera sees the vertex, as far as the template itself hides it or not.
     accepted : (n,) bool
-        Visible, and the closest point passed the tests of distance, normal and border.
+        Visible, and the closest point passed the tests of distance, normal and border and
+        does not belong to an occluder.
     cosine : (n,) float64
         Between the vertex normal and the surface normal, in [0, 1]; 0 where not accepted.
     noise_mm : (n,) float64
@@ -70,6 +72,7 @@ class CorrespondenceFinder:
         self, surface: DepthSurface, template_cam_mm: Array, triangles: Array, reach_mm: float
     ) -> None:
         self._triangles = triangles
+        self._depth = surface
         self._intrinsics = surface.intrinsics
         self._height, self._width = surface.valid.shape
         column, row = surface.vertex_px.T
@@ -82,17 +85,33 @@ class CorrespondenceFinder:
         if len(kept) == 0:
             raise CaptureError("no_depth_on_face", "there is no depth where the face should be")
         used, self._surface_triangles = compact_triangles(kept, len(fitted))
+        self._vertex_px = surface.vertex_px[used]
+        self._foreign_px = np.zeros(surface.valid.shape, dtype=bool)
         self._normals = surface.normals_cam[row[used], column[used]]
         self._border = surface.border[row[used], column[used]]
         self._noise = surface.noise_mm[row[used], column[used]]
         self._search = SurfaceSearch(
             fitted[used],
             self._surface_triangles,
-            surface.vertex_px[used],
+            self._vertex_px,
             surface.intrinsics,
             self._height,
             self._width,
         )
+
+    def exclude_foreign(self, vertices_cam_mm: Array, test: OcclusionTest) -> None:
+        """From now on accept no closest point on what does not belong to this template.
+
+        Forgets what an earlier call, with a worse template, has found.
+        """
+        self._foreign_px = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
+
+    def foreign_at(self, points_px: Array) -> Array:
+        """Return the (k,) bool mask of image points (k, 2) that lie on an occluder."""
+        column, row = np.rint(points_px).astype(np.int64).T
+        inside = (column >= 0) & (column < self._width) & (row >= 0) & (row < self._height)
+        at = np.clip(row, 0, self._height - 1), np.clip(column, 0, self._width - 1)
+        return np.asarray(inside & self._foreign_px[at])
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""
@@ -114,7 +133,8 @@ class CorrespondenceFinder:
         agree = np.einsum("kd,kd->k", normal, normals[seen])
         passed = near <= config.max_distance_mm
         passed &= agree >= np.cos(np.radians(config.max_normal_deg))
-        passed &= ~self._border[corners].any(axis=1)
+        column, row = self._vertex_px.T
+        passed &= ~(self._border | self._foreign_px[row, column])[corners].any(axis=1)
         targets = vertices_cam_mm.copy()
         targets[seen] = found
         normals_cam = np.zeros_like(targets)

@@ -2,9 +2,10 @@
 
 ``S* = R^T (V_regist - t) / f``: every shape is one pose away from ``V_regist``, so Eq. 11 needs
 a rule that says which. The rule here: pose and 3DMM coefficients are fitted together, so that
-identity and expression are explained and not mistaken for pose; the rigid region counts fully
-and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
-them, tilts the head. The coefficients of the coarse shape are then refitted to all of ``S*``.
+identity and expression are explained and not mistaken for pose. First the rigid region counts
+fully and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
+them, tilts the head; then the rest joins in where the 3DMM does explain it. The coefficients of
+the coarse shape are then refitted to all of ``S*``.
 """
 
 from __future__ import annotations
@@ -22,15 +23,23 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, CoarseFit, Pose
 from fg3d_builder.registration.nonrigid_icp import vertex_areas
 
-SIGMA_MM = 1.0
-"""Standard deviation of ``S*`` about the 3DMM, per coordinate."""
+SIGMA_MM = 0.5
+"""Standard deviation of ``S*`` about the 3DMM, per coordinate. Registered faces lie 0.4 to
+0.5 mm (mean length of ``delta_S``) off it."""
 
 PATCH_MM2 = 100.0
 """Area over which ``delta_S`` is correlated: a registered face is as many independent
 measurements as it has such patches, not as it has vertices."""
 
 NONRIGID_WEIGHT = 0.02
-"""Of vertices outside the rigid region while the pose is found."""
+"""Of vertices outside the rigid region while the pose is first found."""
+
+MISFIT_MM = 1.0
+"""Outside the rigid region, what lies further than this off the 3DMM loses its say in the pose
+(Geman-McClure)."""
+
+POSTERIOR_STEPS = 3
+"""The pose of all of the face is near that of its rigid part: more steps change nothing."""
 
 ITERATIONS = 30
 TOLERANCE = 1e-6
@@ -48,6 +57,10 @@ class Disentangled(NamedTuple):
         ``S*``.
     coarse_obj_mm : (n, 3) float64
         The 3DMM nearest to it, a posteriori.
+    posterior_cam_mm : (n, 3) float64
+        The 3DMM's face that is nearest to the registered one as a whole, in the camera frame:
+        its conditional mean given the confident vertices, with a pose of its own, that of all
+        of the face. What the camera did not see is expected there.
     alpha_id, alpha_exp : (k,), (e,) float64
     converged : bool
     iterations : int
@@ -56,6 +69,7 @@ class Disentangled(NamedTuple):
     pose: Pose
     shape_obj_mm: Array
     coarse_obj_mm: Array
+    posterior_cam_mm: Array
     alpha_id: Array
     alpha_exp: Array
     converged: bool
@@ -98,28 +112,50 @@ def disentangle(
         raise CaptureError(
             "registration_failed", "the depth shows nothing of the rigid part of the face"
         )
-    fit = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
-    pose = start.pose
-    z = np.concatenate([start.alpha_id / model.id_sd, start.alpha_exp / model.exp_sd])
-    converged = False
-    for iteration in range(1, ITERATIONS + 1):  # noqa: B007 - reported below
-        pose, z, step = fit.joint_step(vertices_cam_mm, pose, z, fix_scale)
-        converged = step < TOLERANCE
-        if converged:
-            break
+    start_z = np.concatenate([start.alpha_id / model.id_sd, start.alpha_exp / model.exp_sd])
+    rigid = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
+    first = rigid.joint(vertices_cam_mm, start.pose, start_z, fix_scale)
+    misfit = first.pose.obj_from_cam(vertices_cam_mm) - model.shape(
+        *model_coefficients(model, first.z)
+    )
+    say = 1.0 / (1.0 + (misfit**2).sum(axis=1) / MISFIT_MM**2) ** 2
+    fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(say, NONRIGID_WEIGHT)))
+    pose, z, converged, iterations = fit.joint(vertices_cam_mm, first.pose, first.z, fix_scale)
     shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
-    z = fit.reweighted(weights).coefficients(shape_obj_mm, z)
-    k = len(model.id_sd)
-    alpha_id, alpha_exp = z[:k] * model.id_sd, z[k:] * model.exp_sd
+    whole = fit.reweighted(weights)
+    z = whole.coefficients(shape_obj_mm, z)
+    alpha_id, alpha_exp = model_coefficients(model, z)
+    everywhere, z_everywhere = pose, z
+    for _ in range(POSTERIOR_STEPS):
+        everywhere, z_everywhere, _ = whole.joint_step(
+            vertices_cam_mm, everywhere, z_everywhere, fix_scale
+        )
+    posterior = model.shape(*model_coefficients(model, z_everywhere))
     return Disentangled(
         pose=pose,
         shape_obj_mm=shape_obj_mm,
         coarse_obj_mm=model.shape(alpha_id, alpha_exp),
+        posterior_cam_mm=everywhere.cam_from_obj(posterior),
         alpha_id=alpha_id,
         alpha_exp=alpha_exp,
         converged=converged,
-        iterations=iteration,
+        iterations=first.iterations + iterations,
     )
+
+
+def model_coefficients(model: FaceModel, z: Array) -> tuple[Array, Array]:
+    """Return ``alpha_id, alpha_exp`` of standardised coefficients."""
+    k = len(model.id_sd)
+    return z[:k] * model.id_sd, z[k:] * model.exp_sd
+
+
+class Joint(NamedTuple):
+    """Pose and standardised coefficients (k,) that belong together, and how they were found."""
+
+    pose: Pose
+    z: Array
+    converged: bool
+    iterations: int
 
 
 class CoefficientFit:
@@ -169,6 +205,14 @@ class CoefficientFit:
         residual = (shape_obj_mm[self._used] - self._mean).ravel()
         gradient = (residual * self._row_weights) @ self._basis
         return bounded_minimum(self._hessian, gradient, self._lower, self._upper, start)
+
+    def joint(self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool) -> Joint:
+        """Repeat `joint_step` until it no longer moves anything."""
+        for iteration in range(1, ITERATIONS + 1):  # noqa: B007 - reported below
+            pose, z, step = self.joint_step(vertices_cam_mm, pose, z, fix_scale)
+            if step < TOLERANCE:
+                break
+        return Joint(pose, z, step < TOLERANCE, iteration)
 
     def joint_step(
         self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool

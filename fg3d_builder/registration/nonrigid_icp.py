@@ -1,9 +1,9 @@
-"""Optimal-step nonrigid ICP (Amberg et al. 2007) with the edge term of Eq. 9.
+"""Optimal-step nonrigid ICP (Amberg et al. 2007) with the terms of Eq. 9 and 10.
 
 The template starts where the coarse fit left it and is deformed as `RegistrationConfig.method`
 says: see `membrane` and, for the published affine maps, `deformation`. Levels run from stiff
-to soft; within a level, closest points, robust weights and the lifting of the 2D edge points
-are renewed before every solve. Departures from Amberg, and why:
+to soft; within a level, closest points, robust weights, the marched contour and the lifting of
+2D points are renewed before every solve. Departures from Amberg, and why:
 
 * Data weights are per surface area, so a stiffness means the same for every tessellation.
 * Where the camera sees nothing, stiffness does not fall below a floor: the unseen side
@@ -11,7 +11,9 @@ are renewed before every solve. Departures from Amberg, and why:
 * A closest point says where the surface is, not where on it a vertex belongs. Along x and y
   it weighs as much as the surface is seen at an angle there, plus a small rest. Without
   this, closest points hold every vertex where it is and Eq. 9 moves nothing but dents.
-* Residuals are reweighted (Geman-McClure), so hair and glasses do not drag the face.
+* Residuals are reweighted (Geman-McClure), and depth that `occlusion` finds foreign is left
+  out, so hair, glasses and hands do not drag the face.
+* Where a soft level folds the face, it is solved again, stiffer around the fold.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.records import Array, IterationRecord, Landmarks
+from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
 from fg3d_builder.registration.membrane import Membrane
+from fg3d_builder.registration.occlusion import AT_START, REFINED
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals
 
@@ -40,6 +44,18 @@ measured wrongly, but where they fit they should not contradict the depth."""
 
 PRIOR_WEIGHT = 1e-3
 """Pull towards the coarse fit, of every vertex: all that holds parts without any data."""
+
+FULL_NOISE_MM = 0.1
+"""Noise of a depth pixel from which on all of `noise_stiffness` is added. More noise does not
+ask for more: the planes fitted to the depth average it over windows that grow with it."""
+
+REFINED_LEVELS = 2
+"""Levels, the softest, before which occluders are looked for anew."""
+
+REPAIRS, REPAIR_RINGS, REPAIR_FACTOR = 6, 2, 3.0
+"""Folds are solved again at most so often, with the mesh edges of so many rings of vertices
+around them so much stiffer each time, and edge points there worth its square less: it is wrong
+landmarks that fold a face."""
 
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
@@ -122,6 +138,8 @@ class DataTerm:
         Weighted root mean square distance.
     count : int
         Vertices with weight.
+    noise_mm : float
+        Of a depth pixel, median over the accepted reliable vertices.
     """
 
     targets_mm: Array
@@ -129,6 +147,7 @@ class DataTerm:
     weights_xy: Array
     rms_mm: float
     count: int
+    noise_mm: float
 
 
 class NonrigidIcp:
@@ -141,6 +160,7 @@ class NonrigidIcp:
         Vertices of the coarse fit, where the deformation is the identity.
     finder : CorrespondenceFinder
     edges : EdgePoints
+    contour : ContourPoints
     config : RegistrationConfig
     """
 
@@ -150,16 +170,20 @@ class NonrigidIcp:
         start_cam_mm: Array,
         finder: CorrespondenceFinder,
         edges: EdgePoints,
+        contour: ContourPoints,
         config: RegistrationConfig,
     ) -> None:
         self.model = model
         self.start_cam_mm = np.asarray(start_cam_mm, dtype=np.float64)
         self.finder = finder
         self.edges = edges
+        self.contour = contour
         self.config = config
         self.vertex_area_mm2 = vertex_areas(self.start_cam_mm, model.triangles)
         self.system = open_deformation(model, self.start_cam_mm, edges, config)
         self._base = self.vertex_area_mm2 / AREA_MM2
+        self._local_stiffness = np.ones(len(self.system.edges))
+        self._edge_trust = np.ones(len(edges.points_px))
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
 
     def run(self) -> Iterator[NonrigidState]:
@@ -172,6 +196,7 @@ class NonrigidIcp:
         """
         vertices = self.start_cam_mm
         for number, level in enumerate(self.config.levels):
+            self._exclude_foreign(number, vertices)
             for iteration in range(level.iterations):
                 data = self.data_term(vertices)
                 unknowns, moved = self.solve(level, vertices, data)
@@ -189,6 +214,49 @@ class NonrigidIcp:
                 yield NonrigidState(vertices, unknowns, record)
                 if last:
                     break
+        yield from self._unfolded(vertices)
+
+    def _unfolded(self, vertices_cam_mm: Array) -> Iterator[NonrigidState]:
+        """Solve the last level again, stiffer around the folds, until the face has none."""
+        vertices, number = vertices_cam_mm, len(self.config.levels) - 1
+        level = self.config.levels[number]
+        for _ in range(REPAIRS):
+            folded = self.folds(vertices)
+            if not folded.any():
+                return
+            self._ease(folded)
+            data = self.data_term(vertices)
+            unknowns, moved = self.solve(level, vertices, data)
+            step = float(np.linalg.norm(moved - vertices, axis=1).mean())
+            vertices = moved
+            record = IterationRecord(
+                level=number,
+                stiffness=level.stiffness,
+                correspondences=data.count,
+                data_rms_mm=data.rms_mm,
+                edge_rms_px=self.edge_rms_px(vertices),
+                step_mm=step,
+            )
+            yield NonrigidState(vertices, unknowns, record)
+
+    def folds(self, vertices_cam_mm: Array) -> Array:
+        """Return the (m,) mask of the reliable region's triangles that were turned over."""
+        before = triangle_normals(self.start_cam_mm, self.model.triangles)
+        now = triangle_normals(vertices_cam_mm, self.model.triangles)
+        turned = np.einsum("md,md->m", before, now) < 0
+        return np.asarray(turned & self.model.reliable[self.model.triangles].all(axis=1))
+
+    def _ease(self, folded: Array) -> None:
+        """Stiffen the mesh around folded triangles, and trust the edge points there less."""
+        near = np.zeros(self.model.vertex_count, dtype=bool)
+        near[self.model.triangles[folded]] = True
+        low, high = self.system.edges.T
+        for _ in range(REPAIR_RINGS):
+            reached = near[low] | near[high]
+            near[low[reached]] = near[high[reached]] = True
+        self._local_stiffness[near[low] & near[high]] *= REPAIR_FACTOR
+        corners = self.model.triangles[self.edges.embedding.triangle]
+        self._edge_trust[near[corners].any(axis=1)] /= REPAIR_FACTOR**2
 
     def data_term(self, vertices_cam_mm: Array) -> DataTerm:
         """Find closest points and weigh them by area, region, angle and residual."""
@@ -201,13 +269,14 @@ class NonrigidIcp:
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
-        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, float(rms), count)
+        noise = float(np.median(pairs.noise_mm[pairs.accepted & self.model.reliable]))
+        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, float(rms), count, noise)
 
     def solve(
         self, level: StiffnessLevel, vertices_cam_mm: Array, data: DataTerm
     ) -> tuple[Array, Array]:
         """Minimise the quadratic energy of one iteration; return unknowns and vertices."""
-        stiffness = self.edge_stiffness(level.stiffness, data.weights)
+        stiffness = self.edge_stiffness(level.stiffness, data)
         prior = PRIOR_WEIGHT * self._base
         offsets = data.targets_mm - self.start_cam_mm
         point_weights, point_offsets = self.edge_term(level, vertices_cam_mm)
@@ -220,15 +289,33 @@ class NonrigidIcp:
             point_offsets,
         )
         z = self.system.solve(stiffness, along_z)
-        solution = np.concatenate([self.system.solve(stiffness, along_xy), z], axis=1)
+        pull, weights = self.contour_term(level, vertices_cam_mm)
+        if weights.any():
+            xy = self._solve_on_contour(stiffness, along_xy, pull, weights, vertices_cam_mm)
+        else:
+            xy = self.system.solve(stiffness, along_xy)
+        solution = np.concatenate([xy, z], axis=1)
         return solution, self.start_cam_mm + self.system.offsets_mm(solution)
 
-    def edge_stiffness(self, level: float, weights: Array) -> Array:
-        """Return the stiffness of each mesh edge: the level's, not below a floor if unseen."""
-        seen = weights > 0
+    def _exclude_foreign(self, level: int, vertices_cam_mm: Array) -> None:
+        """Look for occluders at the start, and again with the templates of the last levels."""
+        if level == 0:
+            self.finder.exclude_foreign(vertices_cam_mm, AT_START)
+        elif level >= len(self.config.levels) - REFINED_LEVELS:
+            self.finder.exclude_foreign(vertices_cam_mm, REFINED)
+
+    def edge_stiffness(self, level: float, data: DataTerm) -> Array:
+        """Return the stiffness of each mesh edge: the level's, not below a floor if unseen.
+
+        Noisy depth adds to it (squares add: the stiffness enters the energy squared), so that
+        a clean scan keeps its relief and noise does not become relief.
+        """
+        seen = data.weights > 0
         low, high = self.system.edges.T
+        noisy = min(1.0, data.noise_mm / FULL_NOISE_MM)
+        level = float(np.hypot(level, self.config.noise_stiffness * noisy))
         floor = max(level, self.config.unseen_stiffness)
-        return np.where(seen[low] | seen[high], level, floor)
+        return self._local_stiffness * np.where(seen[low] | seen[high], level, floor)
 
     def edge_term(self, level: StiffnessLevel, vertices_cam_mm: Array) -> tuple[Array, Array]:
         """Return weights (p,) and offsets (p, 2) of Eq. 9 for the current vertices."""
@@ -239,8 +326,58 @@ class NonrigidIcp:
         lifted = self.edges.lifted_mm(vertices_cam_mm, triangles)
         squared = ((lifted - now) ** 2).sum(axis=1) / self.config.edge_sigma_mm**2
         weights = level.edge_weight * self.edges.confidence / (1.0 + squared) ** 2
-        # An edge on the far side of the nose or cheek is guessed by the detector, not seen.
-        return weights * self._facing(vertices_cam_mm), lifted - start
+        weights *= self._edge_trust
+        return weights * self._edges_seen(vertices_cam_mm), lifted - start
+
+    def edge_support(self, vertices_cam_mm: Array) -> Array:
+        """Return (n,) in [0, 1]: how well Eq. 9 holds each vertex in the end."""
+        seen = self.edges.confidence * self._edges_seen(vertices_cam_mm)
+        support = np.zeros(len(vertices_cam_mm))
+        corners = self.model.triangles[self.edges.embedding.triangle]
+        np.maximum.at(support, corners, seen[:, None] * self.edges.embedding.barycentric)
+        return support
+
+    def contour_term(
+        self, level: StiffnessLevel, vertices_cam_mm: Array
+    ) -> tuple[ContourPull, Array]:
+        """Return the pairs of Eq. 10 for the current vertices, and their weights (c,)."""
+        pull = self.contour.pull(vertices_cam_mm)
+        residual = pull.residual_mm(vertices_cam_mm[pull.vertex, :2])
+        robust = 1.0 / (1.0 + (residual / self.config.edge_sigma_mm) ** 2) ** 2
+        return pull, level.contour_weight * pull.confidence * robust
+
+    def _solve_on_contour(
+        self,
+        stiffness: Array,
+        targets: Targets,
+        pull: ContourPull,
+        weights: Array,
+        vertices_cam_mm: Array,
+    ) -> Array:
+        """Solve for x, then for y: Eq. 10's lines tie the two together.
+
+        Each is the exact minimum with the other coordinate held, so the energy falls.
+        """
+        at = pull.vertex
+        wanted = pull.target_mm - self.start_cam_mm[at, :2]
+        now = (vertices_cam_mm - self.start_cam_mm)[at, :2]
+        solution = []
+        for axis in (0, 1):
+            along, across = pull.normal[:, axis], pull.normal[:, 1 - axis]
+            rest = across * (now[:, 1 - axis] - wanted[:, 1 - axis])
+            pulls = targets.pulls_mm[:, axis].copy()
+            np.add.at(pulls, at, weights * along * (along * wanted[:, axis] - rest))
+            own = targets.weights + np.bincount(at, weights * along**2, len(pulls))
+            offsets = targets.point_offsets_mm
+            here = Targets(
+                own,
+                pulls[:, None],
+                targets.point_weights,
+                None if offsets is None else offsets[:, axis : axis + 1],
+            )
+            solution.append(self.system.solve(stiffness, here))
+            now[:, axis] = self.system.offsets_mm(solution[-1])[at, 0]
+        return np.concatenate(solution, axis=1)
 
     def edge_rms_px(self, vertices_cam_mm: Array) -> float:
         """Return the confidence-weighted RMS distance of Eq. 9's points; NaN without points."""
@@ -249,6 +386,15 @@ class NonrigidIcp:
             return float("nan")
         residual = self.edges.residual_px(vertices_cam_mm, self.model.triangles)
         return float(np.sqrt((confidence @ residual**2) / confidence.sum()))
+
+    def _edges_seen(self, vertices_cam_mm: Array) -> Array:
+        """Return the (p,) bool mask of edge points that the detector did not have to guess.
+
+        Their triangle faces the camera, unlike edges on the far side of the nose or cheek, and
+        the detected point does not lie on an occluder.
+        """
+        facing = self._facing(vertices_cam_mm)
+        return np.asarray(facing & ~self.finder.foreign_at(self.edges.points_px))
 
     def _facing(self, vertices_cam_mm: Array) -> Array:
         """Return the (p,) bool mask of edge points whose triangle faces the camera."""

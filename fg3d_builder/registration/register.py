@@ -15,10 +15,12 @@ from fg3d_builder.records import (
     Landmarks,
     Registration,
 )
+from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp
 from fg3d_builder.registration.quality import observe, quality_score, weighted_rms
+from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 UNRELIABLE_CONFIDENCE = 0.25
@@ -54,8 +56,9 @@ def register(
     -------
     Registration
         ``converged`` is True when the last level's last step is below ``tolerance_mm``, or
-        its data residual changed by less than `STATIONARY` over the last iteration: closest
-        points keep sliding by noise, so the step alone would rarely say so.
+        its data residual changed by less than `STATIONARY`, or by a quarter of the tolerance,
+        over the last iteration: closest points keep sliding by noise, so the step alone would
+        rarely say so. Where nothing was seen the mesh is the 3DMM's, see `unseen`.
 
     Raises
     ------
@@ -68,7 +71,8 @@ def register(
     reach = config.max_distance_mm
     finder = CorrespondenceFinder(surface, start, model.triangles, reach)
     edges = EdgePoints.of(model, landmarks, capture.intrinsics)
-    icp = NonrigidIcp(model, start, finder, edges, config)
+    contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
+    icp = NonrigidIcp(model, start, finder, edges, contour, config)
     history: list[IterationRecord] = []
     vertices = start
     try:
@@ -82,6 +86,10 @@ def register(
     pairs = finder.find(vertices, config)
     confidence = vertex_confidence(pairs, model)
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
+    # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
+    support = np.maximum(confidence, icp.edge_support(vertices))
+    vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
+    split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
     figures = observe(model, surface, start, vertices, pairs, edges, split, converged)
     residual_px = edges.residual_px(vertices, model.triangles)
@@ -124,4 +132,5 @@ def has_converged(history: list[IterationRecord], config: RegistrationConfig) ->
     same = [r for r in history if r.level == last.level]
     if len(same) < 2:
         return False
-    return abs(same[-2].data_rms_mm - last.data_rms_mm) < STATIONARY * same[-2].data_rms_mm
+    change = abs(same[-2].data_rms_mm - last.data_rms_mm)
+    return change < max(STATIONARY * same[-2].data_rms_mm, 0.25 * config.tolerance_mm)

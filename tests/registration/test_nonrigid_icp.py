@@ -13,6 +13,7 @@ from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array, Landmarks
+from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.nonrigid_icp import (
     PRIOR_WEIGHT,
@@ -33,7 +34,13 @@ def icp_for(model: FaceModel, scene: Scene, config: RegistrationConfig = CONFIG)
     start = scene.coarse.pose.cam_from_obj(scene.coarse.shape_obj_mm)
     finder = CorrespondenceFinder(surface, start, model.triangles, config.max_distance_mm)
     edges = EdgePoints.of(model, scene.landmarks, INTRINSICS)
-    return NonrigidIcp(model, start, finder, edges, config)
+    return NonrigidIcp(model, start, finder, edges, contour_for(model, scene), config)
+
+
+def contour_for(
+    model: FaceModel, scene: Scene, landmarks: Landmarks | None = None
+) -> ContourPoints:
+    return ContourPoints.of(model, landmarks or scene.landmarks, scene.coarse.pose, INTRINSICS)
 
 
 def without_edges(config: RegistrationConfig) -> RegistrationConfig:
@@ -107,7 +114,7 @@ def test_edge_points_leave_depth_to_the_icp(model: FaceModel) -> None:
     level = StiffnessLevel(10.0, 50.0, 1)
     data = icp.data_term(icp.start_cam_mm)
     wrong = dataclasses.replace(icp.edges, points_px=icp.edges.points_px + np.array([6.0, 0.0]))
-    shifted = NonrigidIcp(model, icp.start_cam_mm, icp.finder, wrong, CONFIG)
+    shifted = NonrigidIcp(model, icp.start_cam_mm, icp.finder, wrong, icp.contour, CONFIG)
     _, straight = icp.solve(level, icp.start_cam_mm, data)
     _, moved = shifted.solve(level, icp.start_cam_mm, data)
     np.testing.assert_allclose(moved[:, 2], straight[:, 2], atol=1e-9)
@@ -117,7 +124,7 @@ def test_edge_points_leave_depth_to_the_icp(model: FaceModel) -> None:
 def quadratic_energy(icp: NonrigidIcp, level: StiffnessLevel, maps: Array, at: Array) -> float:
     """The energy that `solve` minimises from `at`, written down term by term."""
     data = icp.data_term(at)
-    stiffness = icp.edge_stiffness(level.stiffness, data.weights)
+    stiffness = icp.edge_stiffness(level.stiffness, data)
     offsets = icp.system.offsets_mm(maps)
     vertices = icp.start_cam_mm + offsets
     squared = (vertices - data.targets_mm) ** 2
@@ -199,6 +206,37 @@ def test_outliers_do_not_drag_the_face(model: FaceModel) -> None:
     error = np.linalg.norm(vertices - scene.truth_cam_mm, axis=1)[model.reliable]
     assert error.mean() < 0.5
     assert error.max() < 4.0
+
+
+def test_folds_are_undone(model: FaceModel) -> None:
+    """Edge points that swap places across 12 mm fold a soft template; the face must not."""
+    scene = make_scene(model, model.mean)
+    landmarks = scene.landmarks
+    px = landmarks.points_px.copy()
+    for a, b in ((0, 6), (1, 5), (12, 18), (13, 17)):
+        px[[a, b]] = px[[b, a]]
+    wrong = dataclasses.replace(scene, landmarks=dataclasses.replace(landmarks, points_px=px))
+    soft = (StiffnessLevel(5.0, 40.0, 2), StiffnessLevel(0.4, 40.0, 4))
+    config = dataclasses.replace(CONFIG, levels=soft, edge_sigma_mm=50.0, noise_stiffness=0.0)
+    icp = icp_for(model, wrong, config)
+    states = list(icp.run())
+    folds = [int(icp.folds(state.vertices_cam_mm).sum()) for state in states]
+    assert max(folds) > 0
+    assert folds[-1] == 0
+    # All that came after the levels were repairs; the first of them started from folds.
+    planned = sum(level.iterations for level in soft)
+    assert len(states) > planned
+    assert folds[planned - 1] > 0
+
+
+def test_noise_stiffens_and_a_clean_scan_does_not(model: FaceModel) -> None:
+    stiffness = []
+    for noise_mm in (0.0, 1.0):
+        icp = icp_for(model, make_scene(model, model.mean, noise_mm=noise_mm))
+        data = icp.data_term(icp.start_cam_mm)
+        stiffness.append(icp.edge_stiffness(0.4, data).min())
+    assert stiffness[0] == pytest.approx(0.4, abs=0.01)
+    assert stiffness[1] == pytest.approx(np.hypot(0.4, CONFIG.noise_stiffness), abs=1e-9)
 
 
 def test_same_input_same_bits(model: FaceModel) -> None:
