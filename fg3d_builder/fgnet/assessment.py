@@ -106,7 +106,7 @@ def assess(
     batches = [list(numbers) for numbers in in_order(len(dataset), batch_size)]
     for fed in feeder.batches(batches):
         shapes = {FIT: fed.shape_mm.cpu().numpy(), PREDICTED: predict(fed).cpu().numpy()}
-        for row, index in enumerate(fed.index.tolist()):
+        for row, index in enumerate(fed.number.tolist()):
             sample = dataset.reader[index]
             samples.append(provenance(sample))
             truth = sample["shape_obj_mm"].astype(np.float64)

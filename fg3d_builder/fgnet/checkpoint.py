@@ -110,7 +110,8 @@ def load_weights(state: dict[str, Any], network: nn.Module) -> None:
 
 def random_state() -> dict[str, Any]:
     """Return the state of every generator that code in this process may draw from."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    legacy: Any = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, gauss = legacy
     version, internal, gauss_next = random.getstate()
     return {
         "torch": torch.get_rng_state(),

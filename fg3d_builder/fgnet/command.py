@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -121,7 +122,7 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
     weights = {n: getattr(options, n) for n in ("mse", "psd", "vgd")}
     if any(weight is not None for weight in weights.values()):
         # Naming one term means these terms alone, not these beside the preset's.
-        named = {n: weight or 0.0 for n, weight in weights.items()}
+        named: dict[str, Any] = {n: weight or 0.0 for n, weight in weights.items()}
         config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, **named))
     if options.epochs is not None:
         share = options.epochs / config.epochs

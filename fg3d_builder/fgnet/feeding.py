@@ -21,7 +21,7 @@ class Fed(NamedTuple):
 
     Attributes
     ----------
-    index : (B,) int64
+    number : (B,) int64
         Numbers of the samples in their split.
     given : NetworkInput
     shape_mm, target_mm : (B, n, 3) float32
@@ -29,7 +29,7 @@ class Fed(NamedTuple):
     confidence : (B, n) float32
     """
 
-    index: Tensor
+    number: Tensor
     given: NetworkInput
     shape_mm: Tensor
     target_mm: Tensor
@@ -88,7 +88,7 @@ class Feeder:
             size = sum(t.numel() * t.element_size() for t in _tensors(fed))
             self._keeps = size * len(self._dataset) <= self._keep_bytes
         if self._keeps:
-            self._kept[int(fed.index[0])] = fed
+            self._kept[int(fed.number[0])] = fed
 
     def _streamed(
         self, indices: Sequence[Sequence[int]], workers: int | None = None
@@ -105,7 +105,7 @@ class Feeder:
         for batch in loader:
             fit = fit_batch(batch, self._device)
             yield Fed(
-                index=batch["index"],
+                number=batch["index"],
                 given=self._simulator.network_input(fit, self._needs),
                 shape_mm=fit.shape_obj_mm,
                 target_mm=batch["target_obj_mm"].to(self._device, non_blocking=True),
@@ -122,7 +122,7 @@ def joined(parts: Sequence[Fed]) -> Fed:
         )
     )
     return Fed(
-        torch.cat([p.index for p in parts]),
+        torch.cat([p.number for p in parts]),
         given,
         torch.cat([p.shape_mm for p in parts]),
         torch.cat([p.target_mm for p in parts]),
@@ -131,5 +131,5 @@ def joined(parts: Sequence[Fed]) -> Fed:
 
 
 def _tensors(fed: Fed) -> list[Tensor]:
-    plain = [fed.index, fed.shape_mm, fed.target_mm, fed.confidence]
+    plain = [fed.number, fed.shape_mm, fed.target_mm, fed.confidence]
     return plain + [t for t in fed.given if t is not None]

@@ -108,9 +108,8 @@ class Trainer:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, rate_factor(config, len(self.batches))
-        )
+        self.rate_factor = rate_factor(config, len(self.batches))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self.rate_factor)
         on_cuda = at.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(
             at.device.type, enabled=on_cuda and config.precision == "float16"
@@ -188,7 +187,7 @@ class Trainer:
         sums = torch.tensor([progress.sums[name] for name in TERMS], dtype=torch.float64)
         means = mean_over(sums.to(self.at.device, torch.float32), self.at).tolist()
         terms = {name: m / len(self.batches) for name, m in zip(TERMS, means, strict=True)}
-        rate = self.schedule.get_last_lr()[0]
+        rate = self.config.learning_rate * self.rate_factor(progress.step - 1)
         progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
         last = progress.epoch == self.config.epochs
         if self.at.leads:
@@ -216,7 +215,7 @@ class Trainer:
         values = torch.stack([term.detach().float() for term in terms]).tolist()
         if not math.isfinite(values[0]):
             raise FloatingPointError(
-                f"the loss is {values[0]} at step {progress.step}; samples {fed.index.tolist()}"
+                f"the loss is {values[0]} at step {progress.step}; samples {fed.number.tolist()}"
             )
         for name, value in zip(TERMS, values, strict=True):
             progress.sums[name] = progress.sums.get(name, 0.0) + value

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from toy_models import toy_model
+from toy_shards import camera, paint, photo, pose
+
+from fg3d_builder.fgnet import simulation
+from fg3d_builder.fgnet.simulation import (
+    FACE_BONUS,
+    UNDRAWN_SCORE,
+    FitBatch,
+    MultiviewSimulator,
+    SimulationConfig,
+    mirror_twins,
+    normalized_coordinates,
+)
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.rasterizer_torch import rasterize_vectorised
+
+SIZE = 96
+CONFIG = SimulationConfig(view_set="3", size=SIZE)
+MODEL = toy_model()
+SIMULATOR = MultiviewSimulator(MODEL, CONFIG)
+
+
+def painted_fit(*poses: tuple[float, float], size: int = 2 * SIZE) -> FitBatch:
+    """Photos of the painted mean face, twice as fine as the views, and perfect fits to them."""
+    intrinsics = camera(size)
+    pictures, rotations, translations = [], [], []
+    for pitch, yaw in poses:
+        rotation, translation = pose(pitch, yaw)
+        pictures.append(photo(MODEL, MODEL.mean, rotation, translation, intrinsics, size))
+        rotations.append(rotation)
+        translations.append(translation)
+    count = len(poses)
+    return FitBatch(
+        torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(np.stack([intrinsics] * count)).float(),
+        torch.from_numpy(np.stack([MODEL.mean] * count)).float(),
+        torch.ones(count),
+        torch.from_numpy(np.stack(rotations)).float(),
+        torch.from_numpy(np.stack(translations)).float(),
+    )
+
+
+def true_views() -> np.ndarray:
+    """The painted face as the virtual cameras would see it: (V, S, S, 3), NaN off the face."""
+    found = []
+    for rotation in SIMULATOR.view_rotation.double().numpy():
+        translation = [0, 0, CONFIG.camera_distance_mm] - rotation @ SIMULATOR.middle_mm.numpy()
+        cam = MODEL.mean @ rotation.T + translation
+        seen = simulation.rasterize_batch(
+            torch.from_numpy(cam)[None], SIMULATOR.triangles, SIMULATOR.view_intrinsics, SIZE, SIZE
+        )
+        places = simulation.interpolated(
+            *(seen.triangle, seen.barycentric, SIMULATOR.triangles),
+            torch.from_numpy(MODEL.mean).float()[None],
+        )[0].numpy()
+        found.append(np.where((seen.triangle[0] >= 0)[..., None], paint(places), np.nan))
+    return np.stack(found)
+
+
+def test_views_show_the_painted_face_and_the_mirrored_half_darkened() -> None:
+    truth = true_views()
+    for yaw in (0.0, 35.0, -35.0):
+        out = SIMULATOR(painted_fit((5.0, yaw)))
+        views = out.views[0].permute(0, 2, 3, 1).numpy()
+        mirrored = out.mirrored[0].numpy()
+        # Pixels deep within the face and within one of the two regions: no edges in the way.
+        on_face = ~np.isnan(truth[..., 0])
+        inner = ~dilated(~on_face) & ~dilated(mirrored) & (out.score[0].numpy() > FACE_BONUS + 0.3)
+        filled = ~dilated(~on_face) & ~dilated(~mirrored)
+        filled &= out.score[0].numpy() > FACE_BONUS + 0.3
+        error = np.abs(views - truth).max(axis=-1)
+        assert error[inner].mean() < 0.01
+        assert np.quantile(error[inner], 0.99) < 0.06
+        if yaw:
+            assert filled.sum() > 0.05 * on_face.sum()
+            half = np.abs(views - CONFIG.flip_weight * truth).max(axis=-1)
+            assert half[filled].mean() < 0.01
+        else:
+            assert mirrored[0][on_face[0]].mean() < 0.15
+
+
+def test_the_photo_is_its_own_view_from_where_it_was_taken() -> None:
+    fit = painted_fit((0.0, 0.0), size=SIZE)
+    # The virtual camera's own place and lens; so face and background must come back.
+    fit = fit._replace(
+        intrinsics=SIMULATOR.view_intrinsics,
+        translation_mm=(
+            torch.tensor([0.0, 0.0, CONFIG.camera_distance_mm])
+            - SIMULATOR.view_rotation[0] @ SIMULATOR.middle_mm
+        )[None],
+    )
+    picture = photo(
+        *(MODEL, MODEL.mean, fit.rotation[0].double().numpy()),
+        *(fit.translation_mm[0].double().numpy(), fit.intrinsics[0].double().numpy(), SIZE),
+    )
+    noise = np.random.default_rng(3).integers(0, 60, (SIZE, SIZE, 3))
+    picture = (picture // 2 + noise).astype(np.uint8)
+    fit = fit._replace(image=torch.from_numpy(picture).permute(2, 0, 1)[None])
+    out = SIMULATOR(fit)
+    trusted = ~dilated(out.mirrored[0, 0].numpy())
+    trusted[[0, -1]] = trusted[:, [0, -1]] = (
+        False  # the sheet ends at the outermost pixels' centres
+    )
+    error = np.abs(out.views[0, 0].permute(1, 2, 0).numpy() - picture / 255.0).max(axis=-1)
+    assert trusted.mean() > 0.8
+    assert np.quantile(error[trusted], 0.98) < 0.01
+    assert np.median(error[trusted]) < 1e-3
+
+
+def test_scores_follow_eq_4() -> None:
+    fit = painted_fit((0.0, 20.0))
+    face = SIMULATOR._meshes(fit)[0]
+    cam = face.photo_cam_mm[0].double().numpy()
+    normals = vertex_normals(cam, MODEL.triangles)
+    cosine = -(normals * cam / np.linalg.norm(cam, axis=1, keepdims=True)).sum(axis=1)
+    score = face.score[0].numpy()
+    shown = score > FACE_BONUS
+    np.testing.assert_allclose(score[shown], FACE_BONUS + cosine[shown], atol=1e-4)
+    # An ellipsoid with a nose: what faces the camera well is seen, but for the nose's shadow.
+    assert shown[cosine > 0.3].mean() > 0.97
+    assert np.all(score[cosine < -0.05] < FACE_BONUS)
+
+
+def test_hidden_skin_gets_the_least_score() -> None:
+    fit = painted_fit((0.0, 60.0))
+    score = SIMULATOR._meshes(fit)[0].score[0].numpy()
+    away = (MODEL.mean[:, 0] > 50) & (np.abs(MODEL.mean[:, 1]) < 20)  # turned behind the nose
+    assert np.all(score[away] <= FACE_BONUS)
+
+
+def test_texels_point_to_their_colour_in_every_view() -> None:
+    out = SIMULATOR(painted_fit((0.0, 10.0)))
+    vertices = torch.from_numpy(MODEL.mean).float()[None]
+    places = SIMULATOR.uv_map.uv_map_from_vertices(vertices)[0].permute(1, 2, 0).numpy()
+    wanted = paint(places)
+    for view in range(3):
+        read = functional.grid_sample(out.views[:, view], out.grid[:, view], align_corners=False)[
+            0
+        ].permute(1, 2, 0)
+        # Away from outlines, where a pixel is part of two things.
+        own = within((out.score[:, view] > FACE_BONUS).numpy() & ~out.mirrored[:, view].numpy())
+        sure = (out.visible[0, view, 0].numpy() > 0) & (read_mask(own, out.grid[:, view]) == 1)
+        error = np.abs(read.numpy() - wanted).max(axis=-1)[sure]
+        assert sure.mean() > 0.2
+        assert np.median(error) < 0.02
+        assert np.quantile(error, 0.95) < 0.1
+
+
+def test_visible_texels_are_those_that_the_view_faces() -> None:
+    out = SIMULATOR(painted_fit((0.0, 0.0)))
+    # At yaw 50 the subject's right side (x < 0) comes forward, its left side goes out of sight.
+    vertices = torch.from_numpy(MODEL.mean).float()[None]
+    x = SIMULATOR.uv_map.uv_map_from_vertices(vertices)[0, 0].numpy()
+    seen = out.visible[0, 2, 0].numpy() > 0
+    assert seen[x < -30].mean() > 0.5
+    assert seen[x > 60].mean() < 0.05
+
+
+def test_the_photos_maps_agree_with_the_code() -> None:
+    maps = SIMULATOR.photo_maps(painted_fit((0.0, 15.0)))
+    code = torch.from_numpy(normalized_coordinates(MODEL.mean)).float()[None]
+    wanted = SIMULATOR.uv_map.uv_map_from_vertices(code)[0]
+    read = functional.grid_sample(maps.pncc, maps.grid, align_corners=False)[0]
+    inside = read_mask(within(maps.pncc.sum(dim=1).numpy() > 0), maps.grid) == 1
+    seen = (maps.visible[0, 0] > 0) & torch.from_numpy(inside)
+    error = (read - wanted).abs().amax(dim=0)[seen]
+    assert error.median() < 0.005
+    assert torch.quantile(error, 0.95) < 0.03
+
+
+def test_a_batch_gives_what_single_photos_give() -> None:
+    fit = painted_fit((0.0, 30.0), (10.0, -20.0))
+    together = SIMULATOR(fit)
+    for i in range(2):
+        alone = SIMULATOR(FitBatch(*(field[i : i + 1] for field in fit)))
+        for one, all_of_them in zip(alone, together, strict=True):
+            assert torch.equal(one[0], all_of_them[i])
+
+
+def test_both_rasterisers_give_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = painted_fit((0.0, 30.0))
+    compiled = SIMULATOR(fit)
+    monkeypatch.setattr(simulation, "rasterize_batch", rasterize_vectorised)
+    for one, other in zip(compiled, SIMULATOR(fit), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_source_view_set_is_the_photo() -> None:
+    fit = painted_fit((0.0, 15.0))
+    simulator = MultiviewSimulator(MODEL, SimulationConfig(view_set="source", size=SIZE))
+    given = simulator.network_input(fit, frozenset({"views", "uv_from_view", "view_visible"}))
+    maps = simulator.photo_maps(fit)
+    assert given.views is not None
+    assert given.uv_from_view is not None
+    assert torch.equal(given.views[:, 0], 2 * maps.image - 1)
+    assert torch.equal(given.uv_from_view[:, 0], maps.grid)
+    assert given.image is None
+
+
+def test_twins_mirror_the_face() -> None:
+    corner, weight = mirror_twins(MODEL.mean, MODEL.triangles)
+    places = (MODEL.mean[corner] * weight[..., None]).sum(axis=1)
+    np.testing.assert_allclose(places, MODEL.mean * [-1, 1, 1], atol=1e-6)
+
+
+def test_undrawn_pixels_are_black_and_scored_so() -> None:
+    out = SIMULATOR(painted_fit((0.0, 0.0)))
+    empty = out.score == UNDRAWN_SCORE
+    assert empty.any()
+    assert torch.all(out.views.movedim(2, -1)[empty] == 0)
+
+
+def read_mask(mask: np.ndarray, grid: torch.Tensor) -> np.ndarray:
+    """What a mask (1, H, W) has at grid (1, S, S, 2), bilinear: (S, S)."""
+    given = torch.from_numpy(mask[:, None].astype(np.float32))
+    return functional.grid_sample(given, grid, align_corners=False)[0, 0].numpy()
+
+
+def within(mask: np.ndarray) -> np.ndarray:
+    """Mask (..., H, W) shrunk by two pixels."""
+    return ~dilated(~mask)
+
+
+def dilated(mask: np.ndarray) -> np.ndarray:
+    """Mask (..., H, W) grown by two pixels."""
+    given = torch.from_numpy(mask.reshape(-1, 1, *mask.shape[-2:]).astype(np.float32))
+    return (functional.max_pool2d(given, 5, stride=1, padding=2).numpy() > 0).reshape(mask.shape)

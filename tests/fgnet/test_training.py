@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toy_shards import write_toy_shards
+
+from fg3d_builder.fgnet.assessment import FIT, PREDICTED, assess, assessment_table
+from fg3d_builder.fgnet.checkpoint import random_state, read_checkpoint, set_random_state
+from fg3d_builder.fgnet.command import configuration, main, parser
+from fg3d_builder.fgnet.compiling import CompiledWherePossible
+from fg3d_builder.fgnet.dataset import FaceDataset
+from fg3d_builder.fgnet.distributed import Processes
+from fg3d_builder.fgnet.feeding import Feeder
+from fg3d_builder.fgnet.losses import LossConfig
+from fg3d_builder.fgnet.networks import NetworkConfig, NetworkInput
+from fg3d_builder.fgnet.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.training import Trainer, rate_factor, spread_out
+from fg3d_builder.fgnet.training_config import (
+    TRAIN_PRESETS,
+    TrainConfig,
+    config_table,
+    train_config,
+)
+from fg3d_builder.fgnet.training_log import read_log
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+CONFIG = TrainConfig(
+    network=NetworkConfig(size=32, base_channels=4, levels=2, view_set="3"),
+    loss=LossConfig(mse=1.0, vgd=0.0),
+    epochs=3,
+    drop_epochs=(2,),
+    learning_rate=0.02,
+    warmup_steps=2,
+    batch_size=2,
+    precision="float32",
+    workers=0,
+    keep_inputs_mib=100,
+    checkpoint_steps=3,
+    picture_epochs=(1,),
+    seed=3,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    write_toy_shards(folder)
+    return folder
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    data = FaceDataset(folder, "train")
+    whole = Trainer(CONFIG, data, tmp_path / "whole", ALONE)
+    assert whole.run().finished
+    # 2 steps an epoch; cut off after 5 steps, of which the checkpoint has 4, and again after 6.
+    cut = tmp_path / "cut"
+    assert not Trainer(CONFIG, data, cut, ALONE).run(stop_after_steps=5).finished
+    assert read_checkpoint(cut / "checkpoint.pt")["progress"]["step"] == 4
+    torch.manual_seed(99)  # another process has drawn other numbers meanwhile
+    resumed = Trainer(CONFIG, data, cut, ALONE)
+    assert resumed.progress.step == 4
+    assert resumed.run().finished
+    for one, other in zip(
+        whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
+    assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
+
+
+def test_a_checkpoint_within_an_epoch_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, checkpoint_steps=1)
+    data = FaceDataset(folder, "train")
+    whole = Trainer(config, data, tmp_path / "whole", ALONE)
+    whole.run()
+    cut = tmp_path / "cut"
+    Trainer(config, data, cut, ALONE).run(stop_after_steps=3)
+    resumed = Trainer(config, data, cut, ALONE)
+    assert (resumed.progress.epoch, resumed.progress.batch) == (1, 1)
+    resumed.run()
+    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
+
+
+def test_a_finished_training_is_not_trained_again(folder: Path, tmp_path: Path) -> None:
+    data = FaceDataset(folder, "train")
+    first = Trainer(CONFIG, data, tmp_path, ALONE)
+    first.run()
+    again = Trainer(CONFIG, data, tmp_path, ALONE)
+    assert again.run().progress.step == first.progress.step
+    with pytest.raises(ValueError, match="another configuration"):
+        Trainer(dataclasses.replace(CONFIG, seed=4), data, tmp_path, ALONE)
+
+
+def test_training_lowers_the_loss_and_computes_no_other(folder: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, epochs=25, drop_epochs=(20,), picture_epochs=())
+    trainer = Trainer(config, FaceDataset(folder, "train"), tmp_path, ALONE)
+    trainer.run()
+    rows = read_log(tmp_path / "log.csv")
+    assert rows[-1]["total"] < 0.6 * rows[0]["total"]
+    assert math.isnan(rows[-1]["vgd"])
+
+
+def test_pictures_and_curves_are_drawn(folder: Path, tmp_path: Path) -> None:
+    test = FaceDataset(folder, "test")
+    trainer = Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path, ALONE, test)
+    trainer.run()
+    names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
+    assert names == ["epoch-001.png", "epoch-003.png"]
+    assert (tmp_path / "curves.png").is_file()
+    assert 0 < read_log(tmp_path / "log.csv")[-1]["test_nme"] < 0.1
+
+
+def test_an_untrained_network_is_as_good_as_the_fit(folder: Path, tmp_path: Path) -> None:
+    test = FaceDataset(folder, "test")
+    trainer = Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path, ALONE)
+    found = trainer.assess(test)
+    np.testing.assert_allclose(found.predicted, found.fit, rtol=1e-5)
+    assert abs(found.lowered_by) < 1e-5
+    table = assessment_table(found)
+    assert FIT in table
+    assert PREDICTED in table
+
+
+def test_the_truth_has_no_error(folder: Path) -> None:
+    test = FaceDataset(folder, "test")
+    simulator = MultiviewSimulator(test.model, CONFIG.simulation)
+    feeder = Feeder(test, simulator, frozenset({"image"}), ALONE.device)
+    found = assess(lambda fed: fed.target_mm, test, feeder, 2)
+    assert np.all(found.predicted < 1e-6)
+    assert np.all(found.fit > 1e-4)
+    assert found.lowered_by > 0.999
+
+
+def test_kept_inputs_are_those_that_are_streamed(folder: Path) -> None:
+    data = FaceDataset(folder, "train")
+    simulator = MultiviewSimulator(data.model, CONFIG.simulation)
+    needs = frozenset({"views", "uv_from_view", "view_visible"})
+    order = [[2, 0], [1, 4], [2, 3]]
+    streamed = list(Feeder(data, simulator, needs, ALONE.device).batches(order))
+    kept = Feeder(data, simulator, needs, ALONE.device, keep_mib=100)
+    for _ in range(2):
+        for one, other in zip(streamed, kept.batches(order), strict=True):
+            assert torch.equal(one.number, other.number)
+            assert torch.equal(one.target_mm, other.target_mm)
+            for a, b in zip(one.given, other.given, strict=True):
+                assert (a is None) == (b is None)
+                assert a is None or torch.equal(a, b)  # type: ignore[arg-type]
+
+
+def test_reading_draws_no_random_numbers(folder: Path) -> None:
+    data = FaceDataset(folder, "train")
+    simulator = MultiviewSimulator(data.model, CONFIG.simulation)
+    before = torch.get_rng_state()
+    list(Feeder(data, simulator, frozenset({"image"}), ALONE.device).batches([[0, 1]]))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
+    torch.save(random_state(), tmp_path / "state.pt")
+    drawn = torch.rand(3), np.random.rand(3)  # noqa: NPY002
+    set_random_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    again = torch.rand(3), np.random.rand(3)  # noqa: NPY002
+    assert torch.equal(drawn[0], again[0])
+    np.testing.assert_array_equal(drawn[1], again[1])
+
+
+def test_the_rate_rises_and_drops() -> None:
+    factor = rate_factor(dataclasses.replace(TRAIN_PRESETS["paper"], warmup_steps=10), 100)
+    assert factor(0) == pytest.approx(0.1)
+    assert factor(9) == factor(2999) == 1.0
+    wanted = [0.1, 0.1, 0.01, 0.001]
+    assert [factor(s) for s in (3000, 3499, 3500, 4400)] == pytest.approx(wanted)
+
+
+def test_presets_survive_their_table() -> None:
+    for config in TRAIN_PRESETS.values():
+        assert train_config(config_table(config), "here") == config
+    assert TRAIN_PRESETS["paper"].drop_epochs == (30, 35, 40)
+    assert TRAIN_PRESETS["paper"].learning_rate == 0.1
+
+
+def test_the_command_line_changes_the_preset() -> None:
+    changes = ["--preset", "paper", "--network", "cvn", "--mse", "1", "--epochs", "9"]
+    options = parser().parse_args(["train", "data", "--out", "run", *changes, "--seed", "4"])
+    config = configuration(options)
+    assert config.network.network == "cvn"
+    assert (config.loss.mse, config.loss.vgd) == (1.0, 0.0)
+    assert (config.epochs, config.drop_epochs, config.seed) == (9, (6, 7, 8), 4)
+
+
+def test_the_command_line_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(tmp_path), "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "manifest.json" in capsys.readouterr().err
+
+
+def test_a_failing_compiler_is_said_and_done_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(network: nn.Module) -> object:
+        def call(*_given: object) -> None:
+            raise RuntimeError("no such compiler\nand a long trace")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    network = nn.Linear(2, 1)
+    wrapped = CompiledWherePossible(network)
+    given = torch.ones(1, 2)
+    assert torch.equal(wrapped(given), network(given))
+    assert torch.equal(wrapped(given), network(given))
+    assert [r.getMessage() for r in caplog.records] == [
+        "torch.compile: not used; RuntimeError: no such compiler"
+    ]
+
+
+def test_spread_out_numbers() -> None:
+    assert spread_out(2, 4) == [0, 1]
+    assert spread_out(12, 4) == [0, 3, 6, 9]
+
+
+def test_training_needs_torch_numpy_scipy_h5py_and_opencv_alone() -> None:
+    code = """
+import sys
+OTHERS = {"numba", "open3d", "anny", "luigi", "trimesh", "mediapipe", "sksparse", "matplotlib",
+          "tqdm", "jinja2", "PIL", "skimage", "tensorboard", "face_alignment"}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in OTHERS:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocker())
+import fg3d_builder.fgnet.command
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_overfits_a_few_samples(tmp_path: Path) -> None:
+    """32 faces to less than 5 % of the fit's squared error, by the small network of the presets."""
+    write_toy_shards(tmp_path / "data", train=32, test=1, size=64)
+    config = dataclasses.replace(
+        TRAIN_PRESETS["tiny"],
+        epochs=150,
+        drop_epochs=(110, 135),
+        batch_size=8,
+        weight_decay=0.0,
+        picture_epochs=(),
+        confidence_floor=1.0,
+    )
+    data = FaceDataset(tmp_path / "data", "train", confidence_floor=1.0)
+    trainer = Trainer(config, data, tmp_path / "run", ALONE)
+    trainer.run()
+    samples = [data[i] for i in range(len(data))]
+    initial = np.mean(
+        [float((s["target_obj_mm"] - s["shape_obj_mm"]).square().sum(-1).mean()) for s in samples]
+    )
+    left = read_log(tmp_path / "run" / "log.csv")[-1]["mse"]
+    assert left < 0.05 * initial
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
+    write_toy_shards(tmp_path / "data", train=8, test=2)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "fg3d_builder.fgnet", "train", str(tmp_path / "data")),
+        *("--out", str(tmp_path / "run"), "--preset", "tiny", "--epochs", "2"),
+        *("--batch-size", "2", "--device", "cpu"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    # 8 samples over 2 processes in batches of 2: 2 steps an epoch.
+    assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [2, 4]
+    assert done.stdout.count("| network |") == 1
+
+
+def test_network_input_moves_whole() -> None:
+    given = NetworkInput(image=torch.zeros(1, 3, 4, 4)).to("cpu")
+    assert given.image is not None
+    assert given.views is None
