@@ -10,7 +10,8 @@ The first and the last term are the paper's, squared: its outline has a place to
 keeps its arrangement. Outline and image border are met exactly, so the warped background still
 fills the picture and joins the face. Without more, a strong move folds triangles over; where
 that happens (or a triangle shrinks to almost nothing) the triangle's edges are stiffened and the
-system is solved again.
+system is solved again. Where a fold stays, parts of the outline that met in a corner moved apart
+or past each other (a jaw line before a neck): its corners there are let go.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ LEAST_AREA = 0.1
 """Of a triangle's own area: below it counts as folded."""
 
 STIFFENING = 4.0
-ROUNDS = 12
+ROUNDS = 18
+PATIENCE = 6
+"""Rounds of stiffening before corners of the outline are let go."""
 
 
 class Warp(NamedTuple):
@@ -41,15 +44,23 @@ class Warp(NamedTuple):
         Triangles that are still turned over or crushed; 0 for a warp that can be used.
     rounds : int
         Solves that it took.
+    yielded : (v,) bool
+        Fixed points that are not where they were wanted.
     """
 
     points_px: Array
     folded: int
     rounds: int
+    yielded: Array
 
 
 def warp_background(
-    source_px: Array, triangles: Array, fixed: Array, fixed_px: Array, solver: str = "cholmod"
+    source_px: Array,
+    triangles: Array,
+    fixed: Array,
+    fixed_px: Array,
+    may_yield: Array,
+    solver: str = "cholmod",
 ) -> Warp:
     """Move the free points of a background mesh after those whose place is known.
 
@@ -62,27 +73,32 @@ def warp_background(
         Outline of the face, and image border.
     fixed_px : (v, 2) float64
         Where the fixed points go; read at those only.
+    may_yield : (v,) bool
+        Fixed points that may stay away from there if nothing else prevents a fold.
     solver : str
     """
     edges = undirected_edges(triangles)
     in_mesh = np.zeros(len(source_px), dtype=bool)
     in_mesh[triangles.ravel()] = True
-    free = np.flatnonzero(in_mesh & ~fixed)
-    points = np.where(fixed[:, None], fixed_px, source_px)
     area = signed_areas(source_px, triangles)
     # Short edges keep their arrangement more firmly than long ones.
     length = np.linalg.norm(source_px[edges[:, 0]] - source_px[edges[:, 1]], axis=1)
-    weights = 1.0 / np.maximum(length, 1e-3)
-    system = _DisplacementSystem(edges, free, len(source_px), solver)
+    weights = own_weights = 1.0 / np.maximum(length, 1e-3)
+    held = fixed.copy()
+    system = _DisplacementSystem(edges, in_mesh & ~held, solver)
     for rounds in range(1, ROUNDS + 1):  # noqa: B007 - reported below
-        moved = points - source_px
-        moved[free] = system.solve(weights, moved)
+        moved = np.where(held[:, None], fixed_px - source_px, 0.0)
+        moved[system.free] = system.solve(weights, moved)
         points = source_px + moved
         folded = signed_areas(points, triangles) * np.sign(area) < LEAST_AREA * np.abs(area)
         if not folded.any():
             break
         weights = _stiffened(weights, edges, triangles[folded], len(source_px))
-    return Warp(points, int(folded.sum()), rounds)
+        if rounds % PATIENCE == 0:
+            corners = np.unique(triangles[folded])
+            held[corners[may_yield[corners]]] = False
+            system, weights = _DisplacementSystem(edges, in_mesh & ~held, solver), own_weights
+    return Warp(points, int(folded.sum()), rounds, fixed & ~held)
 
 
 def signed_areas(points_px: Array, triangles: Array) -> Array:
@@ -95,10 +111,11 @@ def signed_areas(points_px: Array, triangles: Array) -> Array:
 class _DisplacementSystem:
     """Harmonic displacements of the free points; analysed once, solved for many weights."""
 
-    def __init__(self, edges: Array, free: Array, count: int, solver: str) -> None:
-        number = np.full(count, -1)
+    def __init__(self, edges: Array, is_free: Array, solver: str) -> None:
+        free = np.flatnonzero(is_free)
+        number = np.full(len(is_free), -1)
         number[free] = np.arange(len(free))
-        self._edges, self._free = edges, free
+        self._edges, self.free = edges, free
         self._ends = number[edges]
         self._inner = np.flatnonzero((self._ends >= 0).all(axis=1))
         low = self._ends[self._inner].min(axis=1)
@@ -114,7 +131,7 @@ class _DisplacementSystem:
 
     def solve(self, weights: Array, moved_px: Array) -> Array:
         """Return the (f, 2) displacements of the free points, given those of the others."""
-        n = len(self._free)
+        n = len(self.free)
         degree, side = np.zeros(n), np.zeros((n, 2))
         for here, there in ((0, 1), (1, 0)):
             mine, other = self._ends[:, here], self._ends[:, there]

@@ -97,7 +97,8 @@ def transform_capture(
     moved = moved_mesh(mesh, target_cam)
     if moved is None:
         return None
-    fetched = _fetch(mesh, moved, capture)
+    still, moved_to = moved
+    fetched = _fetch(still, moved_to, capture)
     weight = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
     rgb = fetched.rgb
     source_cam = registration.vertices_cam_mm
@@ -127,47 +128,62 @@ def transform_capture(
             confidence=target.confidence,
             visible=visible,
         ),
-        mesh=moved,
+        mesh=moved_to,
         texture=lit,
         warped_rgb=fetched.rgb,
         painted=float(hidden.sum() / max(int((fetched.face.triangle >= 0).sum()), 1)),
     )
 
 
-def moved_mesh(mesh: ImageMesh, target_cam_mm: Array) -> ImageMesh | None:
+def moved_mesh(mesh: ImageMesh, target_cam_mm: Array) -> tuple[ImageMesh, ImageMesh] | None:
     """Give the face of a picture's mesh other vertices (n, 3); the background follows (Eq. 16).
 
-    Anchors keep their depth. None where the background cannot follow without folds.
+    Anchors keep their depth. Where the background could not follow the outline without a fold
+    it lets go of it, and gets vertices of its own.
+
+    Returns
+    -------
+    tuple of two ImageMesh, or None
+        The mesh as it was and as it moved, of one topology; None where folds remain.
     """
     n = mesh.face_vertex_count
     wanted = mesh.source_px.copy()
     wanted[:n] = px_from_cam(target_cam_mm, mesh.intrinsics)
-    ring = mesh.outline
-    wanted[ring] = mesh.source_px[ring] + _ring_motion(
-        mesh.source_px[ring], wanted[ring] - mesh.source_px[ring], ring < n
+    # Where two contour lines of the face crossed they will cross elsewhere, or no more: those
+    # corners of the outline go with the background.
+    on_face = np.arange(len(wanted)) < n
+    warp = warp_background(
+        mesh.source_px, mesh.background_triangles, on_face | mesh.border, wanted, on_face
     )
-    fixed = mesh.border.copy()
-    fixed[ring] = True
-    fixed[:n] = True
-    warp = warp_background(mesh.source_px, mesh.background_triangles, fixed, wanted)
     if warp.folded:
         return None
-    depth = mesh.vertices_cam_mm[:, 2]
-    vertices = cam_from_px(warp.points_px, depth, mesh.intrinsics)
+    loose = np.flatnonzero(warp.yielded)
+    still = _with_copies(mesh, loose)
+    points = np.concatenate([warp.points_px, warp.points_px[loose]])
+    points[:n] = wanted[:n]
+    vertices = cam_from_px(points, still.vertices_cam_mm[:, 2], mesh.intrinsics)
     vertices[:n] = target_cam_mm
-    return replace(mesh, vertices_cam_mm=vertices, source_px=warp.points_px)
+    return still, replace(still, vertices_cam_mm=vertices, source_px=points)
 
 
-def _ring_motion(points_px: Array, motion_px: Array, known: Array) -> Array:
-    """Motion of an outline's corners (k, 2); crossings move as the vertices beside them do."""
-    step = np.linalg.norm(np.diff(points_px, axis=0, append=points_px[:1]), axis=1)
-    along = np.concatenate([[0.0], np.cumsum(step)[:-1]])
-    out = motion_px.copy()
-    for axis in range(2):
-        out[~known, axis] = np.interp(
-            along[~known], along[known], motion_px[known, axis], period=float(step.sum())
-        )
-    return out
+def _with_copies(mesh: ImageMesh, loose: Array) -> ImageMesh:
+    """Let background and lining use copies of some of the face's vertices."""
+    number = np.arange(len(mesh.source_px) + len(loose), dtype=np.int32)
+    number[loose] = len(mesh.source_px) + np.arange(len(loose), dtype=np.int32)
+    sheet = number[mesh.sheet_triangles]
+
+    def extended(values: Array) -> Array:
+        return np.concatenate([values, values[loose]])
+
+    return replace(
+        mesh,
+        vertices_cam_mm=extended(mesh.vertices_cam_mm),
+        source_px=extended(mesh.source_px),
+        triangles=np.concatenate([mesh.face_triangles, sheet]),
+        outline=number[mesh.outline],
+        border=extended(mesh.border),
+        measured=extended(mesh.measured),
+    )
 
 
 class _Fetched(NamedTuple):

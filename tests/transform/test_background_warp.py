@@ -10,6 +10,7 @@ from fg3d_builder.rendering.geometry import undirected_edges
 from fg3d_builder.transform.background_warp import signed_areas, warp_background
 
 SIZE = 100.0
+NONE = np.zeros(200, bool)
 
 
 def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -32,7 +33,7 @@ def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 def test_nothing_moves_without_a_reason() -> None:
     points, triangles, outline, border = scene()
-    warp = warp_background(points, triangles, outline | border, points)
+    warp = warp_background(points, triangles, outline | border, points, NONE)
     assert np.allclose(warp.points_px, points, atol=1e-9)
     assert warp.folded == 0
     assert warp.rounds == 1
@@ -42,7 +43,7 @@ def test_fixed_points_are_met_and_the_rest_is_the_minimum() -> None:
     points, triangles, outline, border = scene()
     target = points.copy()
     target[outline] = 50 + (points[outline] - 50) * [1.1, 0.95]
-    warp = warp_background(points, triangles, outline | border, target)
+    warp = warp_background(points, triangles, outline | border, target, NONE)
     assert np.allclose(warp.points_px[outline | border], target[outline | border])
     edges = undirected_edges(triangles)
     weights = 1 / np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
@@ -64,7 +65,7 @@ def test_no_fold_under_strong_moves(seed: int, wider: float, taller: float) -> N
     points, triangles, outline, border = scene(seed % 7)
     target = points.copy()
     target[outline] = 50 + (points[outline] - 50) * [1 + wider, 1 + taller]
-    warp = warp_background(points, triangles, outline | border, target)
+    warp = warp_background(points, triangles, outline | border, target, NONE)
     assert warp.folded == 0
     before, after = signed_areas(points, triangles), signed_areas(warp.points_px, triangles)
     assert np.all(np.sign(before) == np.sign(after))
@@ -78,4 +79,18 @@ def test_an_impossible_move_is_reported() -> None:
     points, triangles, outline, border = scene()
     target = points.copy()
     target[outline] = 50 + (points[outline] - 50) * [-1.0, 1.0]
-    assert warp_background(points, triangles, outline | border, target).folded > 0
+    assert warp_background(points, triangles, outline | border, target, NONE).folded > 0
+
+
+def test_corners_that_pass_each_other_are_let_go() -> None:
+    points, triangles, outline, border = scene()
+    target = points.copy()
+    # Two neighbours on the outline change places: no background can follow that.
+    target[[3, 4]] = points[[4, 3]]
+    fixed = outline | border
+    assert warp_background(points, triangles, fixed, target, NONE).folded > 0
+    warp = warp_background(points, triangles, fixed, target, outline)
+    assert warp.folded == 0
+    assert set(np.flatnonzero(warp.yielded)) <= {2, 3, 4, 5}
+    held = fixed & ~warp.yielded
+    assert np.allclose(warp.points_px[held], target[held])
