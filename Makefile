@@ -22,6 +22,11 @@ demo: setup  ## build a small dataset of synthetic captures, verify it, name the
 	$(BIN)/fg3d verify build/demo/dataset
 	@$(BIN)/fg3d report build/demo
 
+.PHONY: train
+train: demo  ## train a small network on the demo's dataset, compare it with the 3DMM fit
+	$(BIN)/python -m fg3d_builder.fgnet train build/demo/dataset --out build/demo/training \
+	  --preset tiny --device cpu
+
 .PHONY: test
 test: setup lint  ## lint, types and all tests but the slow ones
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"

@@ -42,7 +42,7 @@ class Progress:
 def save_checkpoint(
     path: Path,
     config: TrainConfig,
-    topology_hash: str,
+    identity: dict[str, str],
     progress: Progress,
     parts: dict[str, Any],
 ) -> None:
@@ -52,8 +52,8 @@ def save_checkpoint(
     ----------
     path : Path
     config : TrainConfig
-    topology_hash : str
-        Of the face model that the network answers for.
+    identity : dict of str to str
+        What it was trained on and answers for, see `FaceDataset.identity`.
     progress : Progress
     parts : dict
         Objects with ``state_dict``: network, optimiser, schedule, loss scaler.
@@ -61,7 +61,7 @@ def save_checkpoint(
     state = {
         "schema": SCHEMA,
         "config": config_table(config),
-        "topology_hash": topology_hash,
+        "identity": identity,
         "progress": vars(progress),
         "parts": {name: part.state_dict() for name, part in parts.items()},
         "random": random_state(),

@@ -19,14 +19,16 @@ from fg3d_builder.fgnet.assessment import (
     FIT,
     PREDICTED,
     Assessment,
+    assess,
     assessment_text,
     save_assessment,
 )
-from fg3d_builder.fgnet.checkpoint import checkpoint_config, read_checkpoint
 from fg3d_builder.fgnet.dataset import FaceDataset
 from fg3d_builder.fgnet.distributed import Processes, processes
+from fg3d_builder.fgnet.feeding import Feeder
 from fg3d_builder.fgnet.networks import FUSIONS, NETWORKS
 from fg3d_builder.fgnet.pictures import save_error_maps
+from fg3d_builder.fgnet.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training import CHECKPOINT_NAME, Trainer
 from fg3d_builder.fgnet.training_config import TRAIN_PRESETS, TrainConfig, with_network
 from fg3d_builder.fgnet.view_sets import VIEW_SETS
@@ -84,6 +86,7 @@ def add_assess_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument("training", type=Path, help="folder of the training")
     command.add_argument("--split", choices=("train", "test"), default="test")
+    command.add_argument("--out", type=Path, help="folder for the result; in the training's else")
     _add_common(command)
 
 
@@ -100,18 +103,29 @@ def run_train(options: argparse.Namespace) -> None:
         trainer.run()
         _say(at, f"trained for {time.monotonic() - began:.0f} s")
         if at.leads and len(test):
-            _report(trainer.assess(test), trainer, options.out, "test")
+            report(trainer.assess(test), options.out / "assessment-test", config, test)
+            last = sorted((options.out / "pictures").glob("epoch-*.png"))[-1:]
+            for path in (options.out / "curves.png", *last):
+                _say(at, str(path))
 
 
 def run_assess(options: argparse.Namespace) -> None:
-    """Compare a finished or unfinished training with the 3DMM fit."""
+    """Compare a trained network with the 3DMM fit, on any dataset of its face model."""
     path = options.training / CHECKPOINT_NAME
-    config = checkpoint_config(read_checkpoint(path), path)
     model = load_model(options.facemodel) if options.facemodel else None
     with processes(options.device) as at:
-        data = FaceDataset(options.dataset, options.split, config.confidence_floor, model)
-        trainer = Trainer(config, data, options.training, at)
-        _report(trainer.assess(data), trainer, options.training, options.split)
+        data = FaceDataset(options.dataset, options.split, model=model)
+        reconstructor, config = Reconstructor.load(path, data.model, at.device)
+        feeder = Feeder(
+            *(data, reconstructor.simulator, reconstructor.network.needs, at.device),
+            workers=config.workers,
+        )
+        found = assess(
+            lambda fed: reconstructor.predict(fed.given, fed.shape_mm),
+            *(data, feeder, config.batch_size),
+        )
+        folder = options.out or options.training / f"assessment-{options.split}"
+        report(found, folder, config, data)
 
 
 def configuration(options: argparse.Namespace) -> TrainConfig:
@@ -140,25 +154,23 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _report(assessment: Assessment, trainer: Trainer, out: Path, split: str) -> None:
-    folder = out / f"assessment-{split}"
+def report(found: Assessment, folder: Path, config: TrainConfig, data: FaceDataset) -> list[Path]:
+    """Write an assessment with its pictures into `folder`, print it, return what was written."""
     about = {
-        "split": split,
-        "topology_hash": trainer.model.topology_hash,
-        "network": dataclasses.asdict(trainer.config.network),
-        "seed": trainer.config.seed,
+        "split": data.reader.split,
+        **data.identity,
+        "network": dataclasses.asdict(config.network),
+        "seed": config.seed,
         "torch": torch.__version__,
-        "steps": trainer.progress.step,
     }
-    save_assessment(assessment, folder, about)
-    maps = {FIT: assessment.fit_map, PREDICTED: assessment.predicted_map}
-    save_error_maps(folder / "error-maps.png", trainer.model, maps, MAP_LIMIT)
-    sys.stdout.write(f"\n{assessment_text(assessment)}\n")
-    last = sorted((out / "pictures").glob("epoch-*.png"))[-1:]
-    found = [folder / "assessment.md", folder / "error-maps.png", out / "curves.png", *last]
-    for path in found:
-        if path.exists():
-            sys.stdout.write(f"{path}\n")
+    save_assessment(found, folder, about)
+    maps = {FIT: found.fit_map, PREDICTED: found.predicted_map}
+    pictures = folder / "error-maps.png"
+    save_error_maps(pictures, data.model, maps, MAP_LIMIT)
+    sys.stdout.write(f"\n{assessment_text(found)}\n")
+    written = [folder / "assessment.md", folder / "assessment.json", pictures]
+    sys.stdout.write("".join(f"{path}\n" for path in written))
+    return written
 
 
 def _say(at: Processes, text: str) -> None:

@@ -83,6 +83,14 @@ class FaceDataset(Dataset[TrainingSample]):
         """The face model that shapes belong to."""
         return self.reader.model
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this dataset and its face model from others."""
+        return {
+            "content_sha256": str(self.reader.manifest["content_sha256"]),
+            "topology_hash": self.model.topology_hash,
+        }
+
     def __len__(self) -> int:
         return len(self.reader)
 

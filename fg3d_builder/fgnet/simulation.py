@@ -281,9 +281,10 @@ class MultiviewSimulator(nn.Module):
         seen = rasterize_batch(face_cam, self.triangles, resized @ fit.intrinsics, size, size)
         code = self.pncc_code.expand(len(face_cam), -1, -1)
         pncc = interpolated(seen.triangle, seen.barycentric, self.triangles, code)
-        normals = vertex_normals_batch(face_cam, self.triangles)
+        points, normals = self._texels(fit.shape_obj_mm)
         grid, visible = self._texel_places(
-            face_cam, normals, resized @ fit.intrinsics, seen.depth_mm
+            *(cam_from_obj(fit, points), normals @ fit.rotation.transpose(1, 2)),
+            *(resized @ fit.intrinsics, seen.depth_mm),
         )
         image = functional.interpolate(fit.image.float() / 255.0, (size, size), mode="area")
         return PhotoMaps(image, pncc.permute(0, 3, 1, 2), grid, visible)
@@ -293,7 +294,8 @@ class MultiviewSimulator(nn.Module):
         height, width = fit.image.shape[2:]
         face_cam = cam_from_obj(fit, fit.shape_obj_mm)
         seen = rasterize_batch(face_cam, self.triangles, fit.intrinsics, height, width)
-        normals = vertex_normals_batch(face_cam, self.triangles)
+        normals = vertex_normals_batch(fit.shape_obj_mm, self.triangles)
+        normals = normals @ fit.rotation.transpose(1, 2)
         px = px_from_cam_batch(face_cam, fit.intrinsics)
         shown = is_shown(face_cam, px, seen.depth_mm)
         cosine = facing(face_cam, normals).where(shown, HIDDEN_COSINE)
@@ -370,26 +372,36 @@ class MultiviewSimulator(nn.Module):
 
     def _uv_grids(self, shape_obj_mm: Tensor, face_seen: BatchFragments) -> tuple[Tensor, Tensor]:
         """Places (B, V, S, S, 2) of the texels in the views, and visibility (B, V, 1, S, S)."""
-        points = self._view_cam(shape_obj_mm)
-        normals = vertex_normals_batch(points, self.triangles)
-        camera = self.view_intrinsics.expand(len(points), 3, 3)
-        grid, visible = self._texel_places(points, normals, camera, face_seen.depth_mm)
+        points, normals = self._texels(shape_obj_mm)
+        turned = torch.einsum("vij,bnj->bvni", self.view_rotation, normals).flatten(0, 1)
+        camera = self.view_intrinsics.expand(len(turned), 3, 3)
+        grid, visible = self._texel_places(
+            self._view_cam(points), turned, camera, face_seen.depth_mm
+        )
         lead = (len(shape_obj_mm), -1)
         return grid.view(*lead, *grid.shape[1:]), visible.view(*lead, *visible.shape[1:])
+
+    def _texels(self, shape_obj_mm: Tensor) -> tuple[Tensor, Tensor]:
+        """Places and unit normals of a shape's texels, (B, S * S, 3) each, object frame."""
+        normals = vertex_normals_batch(shape_obj_mm, self.triangles)
+        both = self.uv_map.uv_map_from_vertices(torch.cat([shape_obj_mm, normals], dim=-1))
+        texels = both.flatten(2).transpose(1, 2)
+        return texels[..., :3], functional.normalize(texels[..., 3:], dim=-1)
 
     def _texel_places(
         self, points_cam: Tensor, normals_cam: Tensor, intrinsics: Tensor, depth_mm: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`grid_sample` places (N, S, S, 2) of the texels and whether they show (N, 1, S, S)."""
+        """`grid_sample` places (N, S, S, 2) of texels (N, S * S, 3), and if they show (N, 1, S, S).
+
+        Texels beyond the chart's border have a place, as they are read at the border, but never
+        show.
+        """
         size = self.config.size
-        both = self.uv_map.uv_map_from_vertices(torch.cat([points_cam, normals_cam], dim=-1))
-        texels = both.flatten(2).transpose(1, 2)
-        place, normal = texels[..., :3], texels[..., 3:]
-        px = px_from_cam_batch(place, intrinsics)
-        shown = is_shown(place, px, depth_mm) & (facing(place, normal) > LEAST_COSINE)
+        px = px_from_cam_batch(points_cam, intrinsics)
+        shown = is_shown(points_cam, px, depth_mm)
+        shown &= facing(points_cam, normals_cam) > LEAST_COSINE
         shown &= self.uv_map.inside.flatten()
-        height, width = depth_mm.shape[1:]
-        grid = grid_from_px(px, height, width)
+        grid = grid_from_px(px, *depth_mm.shape[1:])
         return grid.view(-1, size, size, 2), shown.float().view(-1, 1, size, size)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from fg3d_builder.fgnet.feeding import Fed, Feeder
 from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
 from fg3d_builder.fgnet.networks import build_network
 from fg3d_builder.fgnet.pictures import save_grid
+from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.training_config import TrainConfig, config_table
 from fg3d_builder.fgnet.training_log import TrainingLog
@@ -76,7 +76,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        `out` holds a training of another configuration or face model.
+        `out` holds a training of another configuration or on another dataset.
     """
 
     def __init__(
@@ -88,17 +88,16 @@ class Trainer:
         test: FaceDataset | None = None,
     ) -> None:
         self.config, self.out, self.at, self.test = config, out, at, test
-        self.model = dataset.model
+        self.model, self.identity = dataset.model, dataset.identity
         torch.manual_seed(config.seed)
-        layout = torch.channels_last
-        network = build_network(config.network)
-        self.network = network.to(at.device, memory_format=layout)  # type: ignore[call-overload]
+        self.network = placed(build_network(config.network), at.device)
         self.simulator = MultiviewSimulator(self.model, config.simulation).to(at.device)
+        self.reconstructor = Reconstructor(self.network, self.simulator, config.precision)
         self.loss = ReconstructionLoss(config.loss, self.model.mean, self.model.triangles)
         self.loss.to(at.device)
         self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
         self.feeder = Feeder(
-            *(dataset, self.simulator, network.needs, at.device),
+            *(dataset, self.simulator, self.network.needs, at.device),
             workers=config.workers,
             keep_mib=config.keep_inputs_mib,
         )
@@ -144,13 +143,9 @@ class Trainer:
         )
         return assess(self.predict, dataset, feeder, self.config.batch_size)
 
-    @torch.no_grad()
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
-        self.network.eval()
-        with self._autocast():
-            displacement = self.network(fed.given)
-        return self._shape(fed, displacement)
+        return self.reconstructor.predict(fed.given, fed.shape_mm)
 
     def _begun(self) -> Progress:
         if not self.checkpoint.is_file():
@@ -159,9 +154,16 @@ class Trainer:
             return Progress()
         state = read_checkpoint(self.checkpoint)
         if checkpoint_config(state, self.checkpoint) != self.config:
-            raise ValueError(f"{self.out} holds a training of another configuration")
-        if state["topology_hash"] != self.model.topology_hash:
-            raise ValueError(f"{self.out} holds a training for another face model")
+            raise ValueError(
+                f"{self.out} holds a training of another configuration; train in another folder, "
+                "or remove that one"
+            )
+        for what, value in self.identity.items():
+            if state["identity"].get(what) != value:
+                raise ValueError(
+                    f"{self.out} holds a training on another dataset (its {what} is not {value}); "
+                    "train in another folder, or remove that one"
+                )
         progress = restore(state, self._parts())
         log.info("going on after step %d of epoch %d", progress.step, progress.epoch)
         return progress
@@ -202,9 +204,8 @@ class Trainer:
     def _step(self, fed: Fed) -> None:
         config, progress = self.config, self.progress
         self.network.train()
-        with self._autocast():
-            displacement = self.shared(fed.given)
-        terms = self.loss(self._shape(fed, displacement), fed.target_mm, fed.confidence)
+        shape = self.reconstructor.moved(fed.shape_mm, fed.given, self.shared)
+        terms = self.loss(shape, fed.target_mm, fed.confidence)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(terms.total).backward()
         self.scaler.unscale_(self.optimiser)
@@ -222,18 +223,10 @@ class Trainer:
         progress.batch += 1
         progress.step += 1
 
-    def _shape(self, fed: Fed, displacement: Tensor) -> Tensor:
-        return fed.shape_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.at.device.type != "cuda" or self.config.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast("cuda", dtype=getattr(torch, self.config.precision))
-
     def _save(self) -> None:
         if self.at.leads:
             save_checkpoint(
-                *(self.checkpoint, self.config, self.model.topology_hash),
+                *(self.checkpoint, self.config, self.identity),
                 *(self.progress, self._parts()),
             )
 

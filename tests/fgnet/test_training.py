@@ -17,11 +17,12 @@ from fg3d_builder.fgnet.assessment import FIT, PREDICTED, assess, assessment_tab
 from fg3d_builder.fgnet.checkpoint import random_state, read_checkpoint, set_random_state
 from fg3d_builder.fgnet.command import configuration, main, parser
 from fg3d_builder.fgnet.compiling import CompiledWherePossible
-from fg3d_builder.fgnet.dataset import FaceDataset
+from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
 from fg3d_builder.fgnet.distributed import Processes
 from fg3d_builder.fgnet.feeding import Feeder
 from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks import NetworkConfig, NetworkInput
+from fg3d_builder.fgnet.reconstruction import Reconstructor
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.training import Trainer, rate_factor, spread_out
 from fg3d_builder.fgnet.training_config import (
@@ -99,6 +100,30 @@ def test_a_finished_training_is_not_trained_again(folder: Path, tmp_path: Path) 
     assert again.run().progress.step == first.progress.step
     with pytest.raises(ValueError, match="another configuration"):
         Trainer(dataclasses.replace(CONFIG, seed=4), data, tmp_path, ALONE)
+
+
+def test_a_trained_network_is_read_back(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path, ALONE)
+    trainer.run()
+    test = FaceDataset(folder, "test")
+    reconstructor, config = Reconstructor.load(trainer.checkpoint, test.model, ALONE.device)
+    assert config == CONFIG
+    for fed in Feeder(test, trainer.simulator, trainer.network.needs, ALONE.device).batches(
+        [[0, 1]]
+    ):
+        wanted = trainer.predict(fed)
+    batch = next(iter(torch.utils.data.DataLoader(test, batch_size=2)))
+    assert torch.equal(reconstructor.reconstruct(fit_batch(batch, ALONE.device)), wanted)
+    other = dataclasses.replace(test.model, triangles=test.model.triangles[:, [1, 2, 0]])
+    with pytest.raises(ValueError, match="trained for topology"):
+        Reconstructor.load(trainer.checkpoint, other, ALONE.device)
+
+
+def test_a_training_is_not_gone_on_with_on_other_data(folder: Path, tmp_path: Path) -> None:
+    Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path / "run", ALONE).run()
+    write_toy_shards(tmp_path / "data", train=4)
+    with pytest.raises(ValueError, match="another dataset"):
+        Trainer(CONFIG, FaceDataset(tmp_path / "data", "train"), tmp_path / "run", ALONE)
 
 
 def test_training_lowers_the_loss_and_computes_no_other(folder: Path, tmp_path: Path) -> None:

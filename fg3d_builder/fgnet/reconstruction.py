@@ -1,0 +1,91 @@
+"""A trained network and its simulation as one: photos and their 3DMM fits in, shapes out."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.checkpoint import checkpoint_config, load_weights, read_checkpoint
+from fg3d_builder.fgnet.networks import CVN, MVN, VMN, NetworkInput, build_network
+from fg3d_builder.fgnet.simulation import FitBatch, MultiviewSimulator
+from fg3d_builder.fgnet.training_config import TrainConfig
+
+
+def placed(network: CVN | MVN | VMN, device: torch.device) -> CVN | MVN | VMN:
+    """Move a network to a device, its weights channels-last as convolutions like them."""
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+class Reconstructor:
+    """What a network answers, as vertices.
+
+    Parameters
+    ----------
+    network : CVN, MVN or VMN
+        On the device, in the precision of its weights.
+    simulator : MultiviewSimulator
+        On the device.
+    precision : str
+        Of the computation on CUDA, see `TrainConfig`; elsewhere it is float32.
+    """
+
+    def __init__(
+        self, network: CVN | MVN | VMN, simulator: MultiviewSimulator, precision: str
+    ) -> None:
+        self.network, self.simulator = network, simulator
+        self.device = simulator.triangles.device
+        self._precision = precision
+
+    @classmethod
+    def load(
+        cls, checkpoint: Path, model: FaceModel, device: torch.device
+    ) -> tuple[Reconstructor, TrainConfig]:
+        """Read a trained network, and how it was trained.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            No checkpoint, or one for another face model.
+        """
+        state = read_checkpoint(checkpoint)
+        trained_for = state["identity"]["topology_hash"]
+        if trained_for != model.topology_hash:
+            raise ValueError(
+                f"{checkpoint}: trained for topology {trained_for}, the face model "
+                f"'{model.name}' has {model.topology_hash}"
+            )
+        config = checkpoint_config(state, checkpoint)
+        network = build_network(config.network)
+        load_weights(state, network)
+        simulator = MultiviewSimulator(model, config.simulation).to(device)
+        return cls(placed(network, device), simulator, config.precision), config
+
+    @torch.no_grad()
+    def reconstruct(self, fit: FitBatch) -> Tensor:
+        """Return ``S + delta_S`` (B, n, 3) mm in the fit's object frame."""
+        given = self.simulator.network_input(fit, self.network.needs)
+        return self.predict(given, fit.shape_obj_mm)
+
+    @torch.no_grad()
+    def predict(self, given: NetworkInput, shape_obj_mm: Tensor) -> Tensor:
+        """Like `reconstruct`, with the simulation done; the network stays as it is, in eval."""
+        self.network.eval()
+        return self.moved(shape_obj_mm, given, self.network)
+
+    def moved(self, shape_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Tensor:
+        """Add what `network`, perhaps a wrapped one, answers to a shape; with gradients."""
+        with self._autocast():
+            displacement = network(given)
+        return shape_obj_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.device.type != "cuda" or self._precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast("cuda", dtype=getattr(torch, self._precision))
