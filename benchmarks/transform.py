@@ -84,6 +84,23 @@ def sit(config: SourceConfig, number: int, model: FaceModel) -> list[Sitter]:
     return sitters
 
 
+def exact(sitter: Sitter) -> Sitter:
+    """The same sitter without image noise, registered perfectly."""
+    quiet = dataclasses.replace(sitter.scene, image_noise=0.0)
+    name, subject = sitter.capture.capture_id, sitter.capture.subject_id
+    capture = render_capture(sitter.config, sitter.subject, quiet, name, subject)
+    truth = capture.truth
+    assert truth is not None
+    registration = dataclasses.replace(
+        sitter.registration,
+        vertices_cam_mm=truth.vertices_cam_mm.astype(np.float64),
+        shape_obj_mm=truth.shape_obj_mm.astype(np.float64),
+        pose=truth.pose,
+        visible=truth.visible,
+    )
+    return sitter._replace(capture=capture, registration=registration)
+
+
 def true_picture(sitter: Sitter, target_cam_mm: Array) -> Array:
     """Render the sitter's head with another face under the same light, without noise."""
     head, scene = sitter.subject.head, sitter.scene
@@ -232,6 +249,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7_000)
     parser.add_argument("--shapes", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("build/bench/transform.json"))
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="with the true shapes in place of registrations, and without image noise",
+    )
     parser.add_argument("--pictures", type=Path, default=None)
     arguments = parser.parse_args()
     model = get_model(FaceModelConfig())
@@ -242,6 +264,8 @@ def main() -> None:
         sensor=SensorConfig(kind="structured_light", seed=7),
     )
     sitters = sit(config, 0, model)
+    if arguments.exact:
+        sitters = [exact(sitter) for sitter in sitters]
     result = run(model, sitters, arguments.shapes, arguments.pictures)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps({"machine": machine(), **result}, indent=1))

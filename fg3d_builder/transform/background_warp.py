@@ -86,7 +86,7 @@ def warp_background(
     weights = own_weights = 1.0 / np.maximum(length, 1e-3)
     held = fixed.copy()
     system = _DisplacementSystem(edges, in_mesh & ~held, solver)
-    for rounds in range(1, ROUNDS + 1):  # noqa: B007 - reported below
+    for rounds in range(1, ROUNDS + 1):
         moved = np.where(held[:, None], fixed_px - source_px, 0.0)
         moved[system.free] = system.solve(weights, moved)
         points = source_px + moved

@@ -58,13 +58,19 @@ class PartBlender:
         # Vertices without a triangle follow nobody.
         mass = np.maximum(vertex_areas(model.mean, model.triangles), 1e-6)
         labels = np.stack([model.parts == PARTS.index(p) for p in DONATED_PARTS], axis=1)
-        smooth = _factor(laplacian * BLEND_MM**2, mass, solver)
-        spread = np.clip(smooth.solve(mass[:, None] * labels), 0.0, 1.0)
+        self._mass = mass
+        self._smooth = _factor(laplacian * BLEND_MM**2, mass, solver)
+        spread = self.faded(labels)
         self.masks = dict(zip(DONATED_PARTS, spread.T, strict=True))
         own = 1.0 - spread.sum(axis=1)
         # Held where the host owns the place, almost free where donors do.
         self._hold = mass * np.maximum(own, 0.0) ** 2 / HOLD_MM**2
         self._system = _factor(laplacian, self._hold + 1e-9 * mass, solver)
+
+    def faded(self, values: Array) -> Array:
+        """Return values (n,) or (n, c) in [0, 1] with borders of the width of `BLEND_MM`."""
+        weighted = (self._mass * values.T).T
+        return np.clip(self._smooth.solve(weighted), 0.0, 1.0)
 
     def blend(self, host_mm: Array, donors_mm: Mapping[str, Array]) -> Array:
         """Return the (n, 3) fused shape.

@@ -23,6 +23,9 @@ from fg3d_builder.transform.plausibility import IdentityPrior
 SHARES = (1.0, 0.75, 0.5, 0.25)
 """How much of the donors' difference to the host is tried, one after the other."""
 
+REPAIRS = 12
+"""Rounds of drawing places back where the mesh would turn over or pass through itself."""
+
 INTERSECTION_PARTS = ("eyes", "mouth")
 """Where a mesh touches itself: lids and lips."""
 
@@ -76,6 +79,7 @@ class TargetShapes:
         self._face_prior = IdentityPrior(model, area * model.reliable)
         touching = np.isin(model.parts, [PARTS.index(p) for p in INTERSECTION_PARTS])
         self._lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
+        self._face_triangles = model.triangles[model.reliable[model.triangles].all(axis=1)]
         self._outside = np.asarray(model.reliable[self._lips_and_lids].any(axis=1))
 
     def make(
@@ -101,21 +105,44 @@ class TargetShapes:
             part: self._normalised(neutral_shape(model, donor), own)
             for part, donor in donors.items()
         }
-        fused = self.blender.blend(own, shapes)
+        moved = self.blender.blend(own, shapes) - own
         allowed = max(self.max_deviation_sd, self.deviation_sd(own))
-        for share in SHARES:
-            neutral = own + share * (fused - own)
-            deviation = self.deviation_sd(neutral)
-            shape = neutral + expression
-            if deviation <= allowed and self._is_sound(host.shape_obj_mm, shape):
-                return TargetShape(
-                    shape_obj_mm=shape,
-                    alpha_id=self._face_prior.coefficients(neutral) * model.id_sd,
-                    alpha_exp=host.alpha_exp,
-                    confidence=self._confidence(host, donors),
-                    share=share,
-                    deviation_sd=deviation,
-                )
+        fitting = (s for s in SHARES if self.deviation_sd(own + s * moved) <= allowed)
+        most = next(fitting, None)
+        if most is None:
+            return None
+        share = self._sound_share(own + expression, most * moved)
+        if share is None:
+            return None
+        neutral = own + share[:, None] * (most * moved)
+        return TargetShape(
+            shape_obj_mm=neutral + expression,
+            alpha_id=self._face_prior.coefficients(neutral) * model.id_sd,
+            alpha_exp=host.alpha_exp,
+            confidence=self._confidence(host, donors),
+            share=most * float(self._face @ share / self._face.sum()),
+            deviation_sd=self.deviation_sd(neutral),
+        )
+
+    def _sound_share(self, before_mm: Array, moved_mm: Array) -> Array | None:
+        """Return how much (n,) of a displacement keeps the mesh sound, None where nothing does.
+
+        Around triangles that turn over or pass through each other the displacement is halved,
+        fading out over the width of the parts' borders, until they do no more.
+        """
+        share = np.ones(len(before_mm))
+        known = set(map(tuple, self._intersections(before_mm)))
+        for _ in range(REPAIRS):
+            after = before_mm + share[:, None] * moved_mm
+            pairs = [p for p in map(tuple, self._intersections(after)) if p not in known]
+            touched = self._lips_and_lids[np.array(pairs, dtype=int).reshape(-1, 2)].ravel()
+            faulty = np.union1d(touched, self._turned(before_mm, after).ravel())
+            if len(faulty) == 0:
+                return share
+            mark = np.zeros(len(share))
+            mark[faulty] = 1.0
+            around = self.blender.faded(mark)
+            share *= 1.0 - 0.5 * np.minimum(1.0, around / max(around[faulty].min(), 1e-9))
         return None
 
     def deviation_sd(self, neutral_obj_mm: Array) -> float:
@@ -140,22 +167,20 @@ class TargetShapes:
             total = total + masks[part] * donor.confidence
         return np.clip(total, 0.0, 1.0)
 
-    def _is_sound(self, before_mm: Array, after_mm: Array) -> bool:
-        """Whether no triangle of the face turned over and lips and lids pass not through."""
-        face = self.model.triangles[self.model.reliable[self.model.triangles].all(axis=1)]
-        old, new = triangle_normals(before_mm, face), triangle_normals(after_mm, face)
-        if np.any(np.einsum("md,md->m", old, new) < 0):
-            return False
-        return self._intersections(after_mm) <= self._intersections(before_mm)
+    def _turned(self, before_mm: Array, after_mm: Array) -> Array:
+        """(k, 3) triangles of the face that a displacement turned over."""
+        old = triangle_normals(before_mm, self._face_triangles)
+        new = triangle_normals(after_mm, self._face_triangles)
+        return np.asarray(self._face_triangles[np.einsum("md,md->m", old, new) < 0])
 
-    def _intersections(self, shape_mm: Array) -> int:
-        """Count the pairs of triangles of lips and lids that pass through each other.
+    def _intersections(self, shape_mm: Array) -> Array:
+        """(k, 2) pairs of triangles of lips and lids that pass through each other.
 
         Pairs of the mouth's and the eyes' inside are left out: nobody sees them, and in many
         templates they are folded into each other.
         """
         pairs = intersecting_pairs(shape_mm, self._lips_and_lids)
-        return int(self._outside[pairs].any(axis=1).sum())
+        return np.asarray(pairs[self._outside[pairs].any(axis=1)])
 
 
 def neutral_shape(model: FaceModel, registration: Registration | DonorFace) -> Array:
