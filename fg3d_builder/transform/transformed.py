@@ -210,14 +210,13 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     )
     is_face = face.triangle >= 0
     both = np.concatenate([source.vertices_cam_mm, moved.vertices_cam_mm[:, 2:]], axis=1)
-    at_face = interpolate(face, source.face_triangles, both)
-    at_sheet = interpolate(sheet, source.sheet_triangles, both)
-    surface = np.where(is_face[..., None], at_face, at_sheet)
-    row, column = np.mgrid[0:height, 0:width]
-    place = np.stack([column, row], axis=-1).astype(np.float64)
+    both = both.astype(np.float32)
+    surface = interpolate(sheet, source.sheet_triangles, both, dtype=np.float32)
+    at_face = interpolate(face, source.face_triangles, both, dtype=np.float32)
+    surface[is_face] = at_face[is_face]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     covered = is_face | (sheet.triangle >= 0)
-    place[covered] = px_from_cam(surface[covered][:, :3], source.intrinsics)
-    x, y = place[..., 0].astype(np.float32), place[..., 1].astype(np.float32)
+    x[covered], y[covered] = px_from_cam(surface[covered][:, :3], source.intrinsics).T
     rgb = cv2.remap(capture.rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     depth = cv2.remap(
         capture.depth_mm,
@@ -232,14 +231,17 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
 
 def _reshaded(rgb: Array, face: Fragments, triangles: Array, gain: Array, offset: Array) -> Array:
     """Apply a change per vertex to the face's pixels (H, W, 3) uint8."""
-    change = interpolate(face, triangles, np.concatenate([gain, offset], axis=1))
-    touched = (face.triangle >= 0) & (
-        (np.abs(change[..., :3] - 1.0).max(axis=-1) > 1e-4)
-        | (np.abs(change[..., 3:]).max(axis=-1) > 1e-5)
-    )
-    color = linear_from_srgb(rgb[touched])
+    # What stays as it is must not be rounded to it, so pixels without a change are left out.
+    both = np.concatenate([gain - 1.0, offset], axis=1).astype(np.float32)
+    is_face = face.triangle >= 0
+    change = interpolate(face, triangles, both, dtype=np.float32)[is_face]
+    touched = np.abs(change) @ np.ones(6, np.float32) > 1e-4
+    pixel = np.flatnonzero(is_face)[touched]
+    change = change[touched]
     out = rgb.copy()
-    out[touched] = srgb_from_linear(change[touched][:, :3] * color + change[touched][:, 3:])
+    flat = out.reshape(-1, 3)
+    color = linear_from_srgb(flat[pixel])
+    flat[pixel] = srgb_from_linear((1.0 + change[:, :3]) * color + change[:, 3:])
     return out
 
 
