@@ -276,16 +276,19 @@ import fg3d_builder.fgnet.command
 
 @pytest.mark.slow
 def test_overfits_a_few_samples(tmp_path: Path) -> None:
-    """32 faces to less than 5 % of the fit's squared error, by the small network of the presets."""
-    write_toy_shards(tmp_path / "data", train=32, test=1, size=64)
+    """32 faces to less than 5 % of the fit's squared error: photo to vertices, all of the chain."""
+    write_toy_shards(tmp_path / "data", train=32, test=1, size=96)
     config = dataclasses.replace(
-        TRAIN_PRESETS["tiny"],
-        epochs=150,
-        drop_epochs=(110, 135),
+        CONFIG,
+        network=NetworkConfig(size=32, base_channels=16, levels=3, view_set="1"),
+        epochs=200,
+        drop_epochs=(150, 180),
+        learning_rate=0.03,
+        warmup_steps=20,
         batch_size=8,
         weight_decay=0.0,
-        picture_epochs=(),
         confidence_floor=1.0,
+        checkpoint_steps=10_000,
     )
     data = FaceDataset(tmp_path / "data", "train", confidence_floor=1.0)
     trainer = Trainer(config, data, tmp_path / "run", ALONE)

@@ -54,10 +54,10 @@ def photo(
     intrinsics: Array,
     size: int,
 ) -> Array:
-    """Picture (size, size, 3) uint8 of a painted shape before a grey wall."""
+    """Picture (size, size, 3) uint8 of a shape before a grey wall; the paint is on the skin."""
     cam = shape @ rotation.T + translation
     seen = rasterize(cam, model.triangles, intrinsics, size, size)
-    places = interpolate(seen, model.triangles, shape)
+    places = interpolate(seen, model.triangles, model.mean)
     picture = np.where((seen.triangle >= 0)[..., None], paint(places), 0.35)
     return np.rint(255 * picture).astype(np.uint8)
 
