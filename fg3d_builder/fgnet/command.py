@@ -29,6 +29,7 @@ from fg3d_builder.fgnet.feeding import Feeder
 from fg3d_builder.fgnet.networks import FUSIONS, NETWORKS
 from fg3d_builder.fgnet.pictures import save_error_maps
 from fg3d_builder.fgnet.reconstruction import Reconstructor
+from fg3d_builder.fgnet.trained import keep_what_prediction_needs
 from fg3d_builder.fgnet.training import CHECKPOINT_NAME, Trainer
 from fg3d_builder.fgnet.training_config import TRAIN_PRESETS, TrainConfig, with_network
 from fg3d_builder.fgnet.view_sets import VIEW_SETS
@@ -99,6 +100,8 @@ def run_train(options: argparse.Namespace) -> None:
         test = FaceDataset(options.dataset, "test", config.confidence_floor, model)
         _say(at, f"{len(data)} training samples, {len(test)} test samples, {at.device}")
         trainer = Trainer(config, data, options.out, at, test)
+        if at.leads:
+            keep_what_prediction_needs(options.dataset, options.out)
         began = time.monotonic()
         trainer.run()
         _say(at, f"trained for {time.monotonic() - began:.0f} s")

@@ -31,11 +31,20 @@ def texture_from_image(
     (size, size, 3) uint8
         sRGB, first row at v = 1, as texture files have it.
     """
-    vertices = registration.vertices_cam_mm
+    return texture_of_surface(
+        model, capture, registration.vertices_cam_mm, registration.visible, size
+    )
+
+
+def texture_of_surface(
+    model: FaceModel, capture: Capture, vertices_cam_mm: Array, visible: Array, size: int = 1024
+) -> Array:
+    """Do what `texture_from_image` does for a surface (n, 3), seen (n,) bool, of any origin."""
+    vertices = vertices_cam_mm
     normals = vertex_normals(vertices, model.triangles)
     towards = -np.einsum("nd,nd->n", normals, vertices) / np.linalg.norm(vertices, axis=1)
     trust = np.clip((towards - _NO_TRUST_COSINE) / (_FULL_TRUST_COSINE - _NO_TRUST_COSINE), 0, 1)
-    trust *= registration.visible
+    trust *= visible
     albedo = srgb_from_linear(model.albedo()).astype(float)
     attributes = np.concatenate([vertices, trust[:, None], albedo], axis=1)
     chart = _chart(model, attributes, size)

@@ -1,0 +1,152 @@
+"""From photos with their 3DMM fits to faces, their depth and their coordinate codes.
+
+Needs what training needs (torch, numpy, scipy, h5py, OpenCV); detecting landmarks, fitting and
+writing files is `fg3d_builder.prediction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.simulation import FitBatch, normalized_coordinates
+from fg3d_builder.fgnet.trained import CropSettings, Trained
+from fg3d_builder.records import Array, Pose
+from fg3d_builder.rendering.rasterizer_torch import interpolate_batch, rasterize_batch
+from fg3d_builder.shards.crop import crop_around, crop_image
+
+
+class FittedPhoto(NamedTuple):
+    """A photo, its camera, and what the landmarks say about the face in it.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) uint8
+    intrinsics : (3, 3) float64
+    shape_obj_mm : (n, 3) float
+        Coarse shape of the fit to landmarks (Eq. 1).
+    pose : Pose
+        Of that fit (Eq. 2).
+    """
+
+    rgb: Array
+    intrinsics: Array
+    shape_obj_mm: Array
+    pose: Pose
+
+
+class Prediction(NamedTuple):
+    """The face in a photo.
+
+    Attributes
+    ----------
+    shape_obj_mm : (n, 3) float64
+        ``S + delta_S`` in the object frame.
+    vertices_cam_mm : (n, 3) float64
+        The same in the camera frame of the photo, by the pose of the fit.
+    px_crop_from_px : (3, 3) float64
+        What the network saw of the photo.
+    """
+
+    shape_obj_mm: Array
+    vertices_cam_mm: Array
+    px_crop_from_px: Array
+
+
+class RenderedFace(NamedTuple):
+    """What the photo's camera sees of the predicted face alone.
+
+    Attributes
+    ----------
+    depth_mm : (H, W) float32
+        NaN on the background.
+    pncc : (H, W, 3) float32
+        Projected Normalized Coordinate Code in [0, 1], 0 on the background.
+    """
+
+    depth_mm: Array
+    pncc: Array
+
+
+def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]:
+    """Reconstruct the faces of some photos in one batch.
+
+    Parameters
+    ----------
+    trained : Trained
+    photos : sequence of FittedPhoto
+        All crops, views and features of the batch are on the device at once.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_crop"``: a fit that lies behind the camera or is a speck in its photo.
+    """
+    if not photos:
+        return []
+    crops = [crop_of_fit(trained.model, photo, trained.crop) for photo in photos]
+    images = [
+        crop_image(photo.rgb, crop, trained.crop.size)
+        for photo, crop in zip(photos, crops, strict=True)
+    ]
+    shapes = trained.reconstructor.reconstruct(
+        _fit_batch(photos, crops, images, trained.reconstructor.device)
+    )
+    found = shapes.float().cpu().numpy().astype(np.float64)
+    return [
+        Prediction(shape, photo.pose.cam_from_obj(shape), crop)
+        for shape, photo, crop in zip(found, photos, crops, strict=True)
+    ]
+
+
+def crop_of_fit(model: FaceModel, photo: FittedPhoto, crop: CropSettings) -> Array:
+    """Return ``px_crop_from_px`` of a photo, as training images are cropped."""
+    face = photo.pose.cam_from_obj(photo.shape_obj_mm[model.reliable])
+    return crop_around(face, photo.intrinsics, crop.margin, crop.size)
+
+
+def rendered_face(
+    model: FaceModel, vertices_cam_mm: Array, intrinsics: Array, height: int, width: int
+) -> RenderedFace:
+    """Render depth and PNCC of a face into the photo's own pixels.
+
+    Parameters
+    ----------
+    model : FaceModel
+    vertices_cam_mm : (n, 3) float
+    intrinsics : (3, 3) float
+    height, width : int
+        Of the photo.
+    """
+    vertices = torch.from_numpy(np.asarray(vertices_cam_mm, dtype=np.float32))[None]
+    triangles = torch.from_numpy(np.asarray(model.triangles, dtype=np.int64))
+    camera = torch.from_numpy(np.asarray(intrinsics, dtype=np.float32))[None]
+    seen = rasterize_batch(vertices, triangles, camera, height, width)
+    code = torch.from_numpy(normalized_coordinates(model.mean).astype(np.float32))[None]
+    pncc = interpolate_batch(seen.triangle, seen.barycentric, triangles, code)
+    return RenderedFace(seen.depth_mm[0].numpy(), pncc[0].numpy())
+
+
+def _fit_batch(
+    photos: Sequence[FittedPhoto],
+    crops: Sequence[Array],
+    images: Sequence[Array],
+    device: torch.device,
+) -> FitBatch:
+    def stacked(values: Sequence[Array | float]) -> torch.Tensor:
+        return torch.from_numpy(np.stack([np.asarray(v, np.float32) for v in values])).to(device)
+
+    cameras = [crop @ photo.intrinsics for photo, crop in zip(photos, crops, strict=True)]
+    rgb = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
+    return FitBatch(
+        image=torch.from_numpy(rgb).to(device),
+        intrinsics=stacked(cameras),
+        shape_obj_mm=stacked([photo.shape_obj_mm for photo in photos]),
+        scale=stacked([photo.pose.scale for photo in photos]),
+        rotation=stacked([photo.pose.rotation for photo in photos]),
+        translation_mm=stacked([photo.pose.translation_mm for photo in photos]),
+    )

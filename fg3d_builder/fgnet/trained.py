@@ -1,0 +1,138 @@
+"""What a trained network needs beside its weights: the face model, and how photos are cropped.
+
+Both are those of the dataset that it was trained on. A training leaves them beside its
+checkpoint, so that its folder can be taken anywhere and used there. A face model whose licence
+keeps it out of the dataset stays out of this folder, too, and is named by path.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from fg3d_builder.atomic import replacing, write_json
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fgnet.reconstruction import Reconstructor
+from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.shards.manifest import MODEL_NAME, file_sha256
+from fg3d_builder.shards.reader import read_manifest
+
+DESCRIPTION_NAME = "trained-on.json"
+SCHEMA = "fg3d-trained-on-1"
+
+
+class CropSettings(NamedTuple):
+    """How the training images were cut out; photos are cut out alike.
+
+    Attributes
+    ----------
+    margin : float
+        The larger side of the fitted face's box is enlarged by it.
+    size : int
+        Side of the crop in pixels.
+    """
+
+    margin: float
+    size: int
+
+
+class Trained(NamedTuple):
+    """A network that is ready for photos.
+
+    Attributes
+    ----------
+    model : FaceModel
+    reconstructor : Reconstructor
+    config : TrainConfig
+    crop : CropSettings
+    checkpoint : Path
+    """
+
+    model: FaceModel
+    reconstructor: Reconstructor
+    config: TrainConfig
+    crop: CropSettings
+    checkpoint: Path
+
+
+def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
+    """Put the dataset's face model and crop settings beside the checkpoint of a training.
+
+    Parameters
+    ----------
+    dataset : Path
+        Folder with ``manifest.json``.
+    training : Path
+        Folder of the training; gets ``trained-on.json`` and, where the dataset holds it,
+        ``facemodel.h5``.
+    """
+    manifest = read_manifest(dataset)
+    model, shards = manifest["facemodel"], manifest["config"]["shards"]
+    kept = training / MODEL_NAME
+    if model["file"] and not (kept.is_file() and file_sha256(kept) == model["sha256"]):
+        with replacing(kept) as temporary:
+            shutil.copyfile(dataset / model["file"], temporary)
+    value = {
+        "schema": SCHEMA,
+        "content_sha256": manifest["content_sha256"],
+        "facemodel": {name: model[name] for name in ("name", "topology_hash", "sha256")},
+        "crop_margin": shards["crop_margin"],
+        "image_size": shards["image_size"],
+    }
+    write_json(training / DESCRIPTION_NAME, value)
+
+
+def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None = None) -> Trained:
+    """Read a trained network with all that it needs.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        In the folder of its training.
+    device : torch.device
+    facemodel : Path, optional
+        Model file, where its licence keeps it from lying beside the checkpoint.
+
+    Raises
+    ------
+    FileNotFoundError
+        No checkpoint, or nothing beside it that says what it was trained on.
+    ConfigError
+        The face model is not there and not named.
+    ValueError
+        No checkpoint, or another face model than the one that it was trained with.
+    """
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"no checkpoint at {checkpoint}; `make train` makes one")
+    folder = checkpoint.parent
+    path = folder / DESCRIPTION_NAME
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{checkpoint} has no {DESCRIPTION_NAME} beside it, which says how photos are cropped; "
+            "copy the whole folder of the training"
+        )
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if value.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: schema is '{value.get('schema')}', wanted '{SCHEMA}'")
+    wanted = value["facemodel"]
+    file = facemodel or folder / MODEL_NAME
+    if not file.is_file():
+        raise ConfigError(
+            f"the network needs the face model '{wanted['name']}', and there is none at {file}; "
+            "name its file with --facemodel"
+        )
+    # The topology would not tell models apart that were learned on one template.
+    if file_sha256(file) != wanted["sha256"]:
+        raise ValueError(
+            f"{file} is not the face model file '{wanted['name']}' that the dataset was built with"
+        )
+    model = load_model(file)
+    reconstructor, config = Reconstructor.load(checkpoint, model, device)
+    crop = CropSettings(float(value["crop_margin"]), int(value["image_size"]))
+    return Trained(model, reconstructor, config, crop, checkpoint)
