@@ -54,7 +54,7 @@ STAGE_VERSIONS = {
     "views": 1,
     "transform": 1,
     "shards": 2,
-    "report": 3,
+    "report": 4,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 
@@ -216,9 +216,26 @@ class BuildLayout:
         """Identity of what the report says of captures."""
         return digest(STAGE_VERSIONS["report"], self.stage_digest("registration"))
 
+    @property
+    def augmentation_report_digest(self) -> str:
+        """Identity of what the report says of turned and transformed captures."""
+        return digest(STAGE_VERSIONS["report"], self.stage_digest("transform"))
+
+    def augmentation_rows(self, chunk: str, shown_digest: str) -> Path:
+        """JSON file with the report's counts and sheets of one chunk's augmentation.
+
+        `shown_digest` identifies the draws of its shapes and which of its captures are shown.
+        """
+        folder = self.work / f"augmentation-report-{self.augmentation_report_digest}"
+        return folder / f"{chunk}-{shown_digest}.json"
+
     def report_picture(self, capture_id: str) -> str:
         """Path of a capture's contact sheet, relative to the report's folder."""
         return f"pictures/{capture_id}.jpg"
+
+    def augmentation_picture(self, kind: str, capture_id: str) -> str:
+        """Path of the sheet of a capture's turned views or new shapes, likewise."""
+        return f"pictures/{kind}-{capture_id}.jpg"
 
 
 def quality_calibration() -> str:

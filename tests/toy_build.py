@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from toy_models import toy_model
+from toy_models import labelled, toy_model
 
 from fg3d_builder.captures.folder import write_capture
 from fg3d_builder.facemodel.model import FaceModel
@@ -22,12 +22,12 @@ INTRINSICS = intrinsics_matrix(450.0, 450.0, 159.5, 119.5)
 
 
 def build_model() -> FaceModel:
-    """The toy model with its points under the name of MediaPipe as well.
+    """The toy model with parts, and its points under the name of MediaPipe as well.
 
     A model without MediaPipe's points would be rendered and shown to the detector, which
     finds no face in an ellipsoid.
     """
-    model = toy_model()
+    model = labelled(toy_model())
     both = {**model.embeddings, "mediapipe478": model.embeddings["ibug68"]}
     return dataclasses.replace(model, embeddings=both)
 
@@ -44,7 +44,10 @@ def toy_capture(model: FaceModel, subject: int, number: int) -> Capture:
     normals = vertex_normals(vertices, model.triangles)
     shade = np.clip(-interpolate(fragments, model.triangles, normals)[..., 2:], 0, 1)
     noise = rng.normal(size=(HEIGHT, WIDTH, 3)) * 3
-    rgb = np.clip(40 + shade * [190.0, 150.0, 130.0] + noise, 0, 255).astype(np.uint8)
+    # Skin is red and the background blue, so that they differ where no light falls, too.
+    skin = np.array([70.0, 45.0, 35.0]) + shade * [160.0, 145.0, 135.0]
+    rgb = np.where((fragments.triangle >= 0)[..., None], skin, [25.0, 45.0, 80.0])
+    rgb = np.clip(rgb + noise, 0, 255).astype(np.uint8)
     depth = fragments.depth_mm + 0.3 * rng.normal(size=(HEIGHT, WIDTH)).astype(np.float32)
     embedding = model.embeddings["ibug68"]
     points, confidence = np.zeros((68, 2)), np.zeros(68)
@@ -63,8 +66,13 @@ def toy_capture(model: FaceModel, subject: int, number: int) -> Capture:
     )
 
 
-def write_toy_build(folder: Path, subjects: int = 3, captures: int = 2, more: str = "") -> Path:
-    """Write model, captures and preset into a folder; return the preset's path."""
+def write_toy_build(
+    folder: Path, subjects: int = 3, captures: int = 2, more: str = "", shapes: int = 0
+) -> Path:
+    """Write model, captures and preset into a folder; return the preset's path.
+
+    `shapes`: new shapes under each training capture.
+    """
     model = build_model()
     save_model(model, folder / "model.h5")
     for subject in range(subjects):
@@ -95,7 +103,7 @@ yaw_steps_deg = [30.0]
 pitch_steps_deg = []
 
 [transform]
-shapes_per_capture = 0
+shapes_per_capture = {shapes}
 
 [shards]
 image_size = 64

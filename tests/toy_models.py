@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.facemodel.model import PARTS, Embedding, FaceModel, check_model
 
 COLUMNS, ROWS = 61, 45
 IDENTITIES, EXPRESSIONS = 12, 5
@@ -63,6 +65,18 @@ def toy_model(seed: int = 0) -> FaceModel:
     )
     check_model(model)
     return model
+
+
+def labelled(model: FaceModel) -> FaceModel:
+    """Give the toy face its parts: boxes in the frontal view."""
+    x, y, z = model.mean.T
+    parts = np.zeros(len(x), dtype=np.uint8)
+    front = z > 30
+    parts[front & (np.abs(x) < 55) & (y < 20) & (y > -60)] = PARTS.index("cheeks")
+    parts[front & (np.abs(x) < 22) & (y < 20) & (y > -30)] = PARTS.index("nose")
+    parts[front & (np.abs(x) < 30) & (y < -30) & (y > -60)] = PARTS.index("mouth")
+    parts[front & (np.abs(x) < 55) & (y >= 20) & (y < 50)] = PARTS.index("eyes")
+    return replace(model, parts=parts)
 
 
 def _bump(direction: np.ndarray, centre: list[float], width: float) -> np.ndarray:

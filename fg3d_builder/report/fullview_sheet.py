@@ -20,6 +20,7 @@ from fg3d_builder.report.pictures import (
     contact_sheet,
     depth_picture,
     image_picture,
+    on_paper,
     whole_view,
 )
 
@@ -92,13 +93,7 @@ def fullview_sheet(
     ]
     bottom = contact_sheet(named, columns=len(turns), height=_TILE)
     width = max(top.shape[1], bottom.shape[1])
-    paper = [
-        cv2.copyMakeBorder(
-            part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT, value=(250, 250, 250)
-        )
-        for part in (top, bottom)
-    ]
-    return np.concatenate(paper)
+    return np.concatenate([on_paper(part, width) for part in (top, bottom)])
 
 
 def mask_picture(rendered: RenderedView) -> Array:

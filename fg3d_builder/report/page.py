@@ -15,7 +15,7 @@ from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
 
 SHOWN = 200
-"""Contact sheets on the page at most: a browser, too, has its limits."""
+"""Contact sheets of a kind on the page at most: a browser, too, has its limits."""
 
 _FIGURES = (
     ("surface to depth: registration", "surface_mm", ""),
@@ -35,6 +35,8 @@ def render_page(
     rows: Sequence[Mapping[str, Any]],
     failures: Sequence[Failure],
     warnings: Sequence[str],
+    augmentation: Sequence[Mapping[str, Any]] = (),
+    not_augmented: Sequence[Failure] = (),
 ) -> str:
     """Return the page as text.
 
@@ -51,6 +53,11 @@ def render_page(
     failures : sequence of Failure
         With `Failure.picture` relative to the page.
     warnings : sequence of str
+    augmentation : sequence of mappings
+        One per chunk: ``counts`` by kind of sample, and ``sheets``, each with the capture's id,
+        its kind and its picture.
+    not_augmented : sequence of Failure
+        Likewise with pictures: what could not be turned or transformed.
     """
     rejected = {row["capture_id"]: row for row in manifest["rejected"]}
     kept = [row for row in rows if row["capture_id"] not in rejected]
@@ -78,7 +85,41 @@ def render_page(
         figures=[(label, values) for label, values in figures if values],
         stages=[stage for stage in STAGES if rows and stage in rows[0]["seconds"]],
         seconds=_mean_seconds(rows),
+        augmentation=augmentation_figures([part["counts"] for part in augmentation]),
+        sheets=[sheet for part in augmentation for sheet in part["sheets"]],
+        not_augmented=not_augmented,
+        most=SHOWN,
+        augmentation_codes=Counter(failure.code for failure in not_augmented).most_common(),
     )
+
+
+def augmentation_figures(
+    counts: Sequence[Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, float]]:
+    """Sum the counts of chunks up; kinds without a sample are left out.
+
+    Parameters
+    ----------
+    counts : sequence of mappings
+        By kind: ``sets`` (captures turned, or shapes made), ``samples``, ``projected`` of them,
+        and ``painted``, the sum of their shares.
+
+    Returns
+    -------
+    dict
+        By kind: ``sets``, ``samples``, and as shares of the samples ``projected`` and
+        ``painted``.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for kind in sorted({kind for part in counts for kind in part}, reverse=True):
+        total = {
+            key: sum(part[kind][key] for part in counts)
+            for key in ("sets", "samples", "projected", "painted")
+        }
+        if total["samples"]:
+            shares = {key: total[key] / total["samples"] for key in ("projected", "painted")}
+            found[kind] = {**total, **shares}
+    return found
 
 
 def page_belongs_to(page: Path, page_digest: str) -> bool:

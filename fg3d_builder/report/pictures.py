@@ -323,6 +323,12 @@ def contact_sheet(
     return sheet
 
 
+def on_paper(sheet: Array, width: int) -> Array:
+    """Widen a sheet with paper on its right."""
+    missing = width - sheet.shape[1]
+    return _padded(sheet, [(0, 0), (0, missing), (0, 0)])
+
+
 def message_card(lines: Sequence[str], height: int = 360, width: int = 480) -> Array:
     """Show text where there is no image to show; long lines are wrapped."""
     card = np.full((height, width, 3), (244, 236, 232), np.uint8)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import luigi
 
 from fg3d_builder.atomic import write_bytes, write_json
+from fg3d_builder.config import digest
 from fg3d_builder.layout import STAGES, BuildLayout
+from fg3d_builder.records import Array, Failure
 from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.tasks.augmentation_report import (
+    augmentation_counts,
+    draw_transforms,
+    draw_views,
+    drawn_chunks,
+)
 from fg3d_builder.tasks.base import encoded, stage_product, with_picture
-from fg3d_builder.tasks.chunk_tasks import ChunkTask, Register
+from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
 from fg3d_builder.tasks.chunks import Chunk
-from fg3d_builder.tasks.dataset_tasks import WholeTask, WriteManifest, all_failures
+from fg3d_builder.tasks.dataset_tasks import (
+    DrawDonors,
+    TransformShapes,
+    WholeTask,
+    WriteManifest,
+    all_failures,
+    augmentation_failures,
+    chunk_draws,
+    transformed_product,
+    transforms_of,
+)
 from fg3d_builder.tasks.progress import read_seconds
 from fg3d_builder.tasks.stages import cached_model
 
@@ -33,7 +53,7 @@ class DrawSheets(ChunkTask):
         rows = self.layout.report_rows(self.chunk)
         if not rows.is_file():
             return False
-        pictures = [row["picture"] for row in json.loads(rows.read_text(encoding="utf-8"))]
+        pictures = [row["picture"] for row in _read(rows)]
         return all((self.layout.report / picture).is_file() for picture in pictures)
 
     def run(self) -> None:
@@ -55,6 +75,60 @@ class DrawSheets(ChunkTask):
         write_json(layout.report_rows(self.chunk), rows)
 
 
+class DrawAugmentation(WholeTask):
+    """Counts the augmented samples of one chunk and, of some chunks, draws one capture's."""
+
+    chunk = luigi.Parameter(description="name of the chunk")
+
+    def requires(self) -> list[luigi.Task]:
+        """Need the views and the new shapes."""
+        views = MakeViews(root=self.root, config=self.config, chunk=self.chunk)
+        return [self.whole(DrawDonors), views, self.whole(TransformShapes, chunk=self.chunk)]
+
+    def complete(self) -> bool:
+        """Whether counts are there, and the pictures are those that were drawn with them."""
+        drawn = self.layout.draws(self.digest()) if self.decided() else None
+        if drawn is None or not drawn.is_file() or not self.rows_file().is_file():
+            return False
+        sheets = _read(self.rows_file())["sheets"]
+        files = [(self.layout.report / sheet["picture"], sheet["sha256"]) for sheet in sheets]
+        return all(file.is_file() and _sha256(file.read_bytes()) == sha for file, sha in files)
+
+    def rows_file(self) -> Path:
+        """Where the counts go; `DrawDonors` must have run."""
+        chunks = self.chunks()
+        draws = chunk_draws(self.layout, self.digest(), self.chunk)[1]
+        captures = next(chunk.entries for chunk in chunks if chunk.name == self.chunk)
+        left_out = self.decisions().rejected_ids & {entry.capture_id for entry in captures}
+        drawn = self.chunk in drawn_chunks([chunk.name for chunk in chunks])
+        return self.layout.augmentation_rows(self.chunk, digest(draws, sorted(left_out), drawn))
+
+    def run(self) -> None:
+        """Draw, then write the counts: they mark the chunk as complete."""
+        layout, left_out = self.layout, self.decisions().rejected_ids
+        views = stage_product(layout, "views", self.chunk).records
+        made = transformed_product(layout, self.digest(), self.chunk).records
+        counts = augmentation_counts(views, made, left_out)
+        sheets = []
+        if self.chunk in drawn_chunks([chunk.name for chunk in self.chunks()]):
+            model, chunk = cached_model(layout.facemodel), chunk_input(layout, self.chunk)
+            turned = [name for name in views if name not in left_out]
+            for name in turned[:1]:
+                sheet = draw_views(model, chunk, name, layout.config)
+                sheets.append(self._stored("turned", name, sheet))
+            changed = [record.capture_id for record in made.values()]
+            for name in changed[:1]:
+                shapes = [record for _, record in transforms_of(made, name)]
+                sheet = draw_transforms(model, chunk, name, shapes, layout.config)
+                sheets.append(self._stored("transformed", name, sheet))
+        write_json(self.rows_file(), {"counts": counts, "sheets": sheets})
+
+    def _stored(self, kind: str, name: str, sheet: Array) -> dict[str, str]:
+        picture, data = self.layout.augmentation_picture(kind, name), encoded(".jpg", sheet)
+        write_bytes(self.layout.report / picture, data)
+        return {"capture_id": name, "kind": kind, "picture": picture, "sha256": _sha256(data)}
+
+
 class WriteReport(WholeTask):
     """Writes the HTML page."""
 
@@ -62,7 +136,11 @@ class WriteReport(WholeTask):
         """Need the dataset and all contact sheets."""
         names = [chunk.name for chunk in self.chunks()]
         sheets = [DrawSheets(root=self.root, config=self.config, chunk=name) for name in names]
-        return [self.whole(WriteManifest), *sheets]
+        return [self.whole(WriteManifest), *sheets, *self._augmentation()]
+
+    def _augmentation(self) -> list[DrawAugmentation]:
+        same = {"root": self.root, "config": self.config, "verdicts": self.verdicts}
+        return [DrawAugmentation(chunk=chunk.name, **same) for chunk in self.chunks()]
 
     def complete(self) -> bool:
         """Whether the page belongs to this dataset and this version of the report."""
@@ -70,34 +148,44 @@ class WriteReport(WholeTask):
         if not self.decided():
             return False
         present = all(layout.report_rows(chunk.name).is_file() for chunk in self.chunks())
+        present = present and all(task.complete() for task in self._augmentation())
         return present and page_belongs_to(layout.report_page, self.page_digest())
 
     def page_digest(self) -> str:
         """Identity of the page."""
-        return f"{self.digest()}-{self.layout.report_digest}"
+        layout = self.layout
+        return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
     def run(self) -> None:
         """Copy the failures' pictures, then write the page."""
         layout = self.layout
-        failures = []
-        for failure in all_failures(layout, self.chunks()):
-            picture = f"pictures/failed-{failure.stage}-{failure.capture_id}.png"
-            source = layout.stage_folder(failure.stage) / failure.picture
-            write_bytes(layout.report / picture, source.read_bytes())
-            failures.append(with_picture(failure, picture))
         manifest = read_manifest(layout.dataset(self.digest()))
-        rows = report_rows(layout, self.chunks())
+        not_made = augmentation_failures(layout, self.digest(), self.chunks())
         page = render_page(
-            *(layout.config.name, self.page_digest(), manifest, rows, failures),
+            *(layout.config.name, self.page_digest(), manifest),
+            report_rows(layout, self.chunks()),
+            _shown_failures(layout, all_failures(layout, self.chunks())),
             split_warnings(manifest),
+            [_read(task.rows_file()) for task in self._augmentation()],
+            _shown_failures(layout, not_made),
         )
         write_bytes(layout.report_page, page.encode())
 
 
+def _shown_failures(layout: BuildLayout, failures: list[Failure]) -> list[Failure]:
+    """Copy the pictures of failures to the report; return the failures naming the copies."""
+    shown = []
+    for failure in failures:
+        picture = f"pictures/failed-{failure.stage}-{failure.capture_id}.png"
+        source = layout.stage_folder(failure.stage) / failure.picture
+        write_bytes(layout.report / picture, source.read_bytes())
+        shown.append(with_picture(failure, picture))
+    return shown
+
+
 def report_rows(layout: BuildLayout, chunks: list[Chunk]) -> list[dict[str, Any]]:
     """Collect the report's figures of all chunks."""
-    files = [layout.report_rows(chunk.name) for chunk in chunks]
-    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    return [row for chunk in chunks for row in _read(layout.report_rows(chunk.name))]
 
 
 def split_warnings(manifest: dict[str, Any]) -> list[str]:
@@ -107,3 +195,11 @@ def split_warnings(manifest: dict[str, Any]) -> list[str]:
         for split, content in manifest["splits"].items()
         if not content["samples"]
     ]
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

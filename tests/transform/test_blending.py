@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from toy_models import toy_model
+from toy_models import labelled, toy_model
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.records import Array
@@ -15,18 +13,6 @@ from fg3d_builder.transform.donors import DONATED_PARTS
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
     return labelled(toy_model())
-
-
-def labelled(model: FaceModel) -> FaceModel:
-    """Give the toy face its parts: boxes in the frontal view."""
-    x, y, z = model.mean.T
-    parts = np.zeros(len(x), dtype=np.uint8)
-    front = z > 30
-    parts[front & (np.abs(x) < 55) & (y < 20) & (y > -60)] = PARTS.index("cheeks")
-    parts[front & (np.abs(x) < 22) & (y < 20) & (y > -30)] = PARTS.index("nose")
-    parts[front & (np.abs(x) < 30) & (y < -30) & (y > -60)] = PARTS.index("mouth")
-    parts[front & (np.abs(x) < 55) & (y >= 20) & (y < 50)] = PARTS.index("eyes")
-    return replace(model, parts=parts)
 
 
 @pytest.fixture(scope="module")

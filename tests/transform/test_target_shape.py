@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_blending import labelled
-from toy_models import toy_model
+from toy_models import labelled, toy_model
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Pose, Registration

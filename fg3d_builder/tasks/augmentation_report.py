@@ -1,0 +1,102 @@
+"""What the report shows of a chunk's augmentation: its contact sheets and its counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from fg3d_builder.config import BuildConfig
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fullview.image_mesh import image_mesh
+from fg3d_builder.fullview.texture_fit import fit_texture
+from fg3d_builder.records import Array, TransformedShape, ViewSet
+from fg3d_builder.report.fullview_sheet import fullview_sheet
+from fg3d_builder.report.transform_sheet import transform_sheet
+from fg3d_builder.shards.schema import FROM_PROJECTED
+from fg3d_builder.tasks.augmentation import ChunkInput
+from fg3d_builder.transform.target_shape import TargetShape
+from fg3d_builder.transform.transformed import Transformed, transform_capture
+
+DRAWN_CHUNKS = 24
+"""Chunks that are drawn at most: a sheet takes seconds, and a report must stay readable."""
+
+
+def drawn_chunks(names: Sequence[str]) -> frozenset[str]:
+    """Choose the chunks whose augmentation is drawn, spread evenly over a build."""
+    places = np.linspace(0, len(names) - 1, min(len(names), DRAWN_CHUNKS)).round().astype(int)
+    return frozenset(names[i] for i in places)
+
+
+def view_counts(views: Iterable[ViewSet]) -> dict[str, float]:
+    """Count images, and sum up how much of them is painted and how many have no detection."""
+    sets = list(views)
+    return {
+        "samples": sum(len(v.initial_source) for v in sets),
+        "projected": sum(int(np.sum(v.initial_source == FROM_PROJECTED)) for v in sets),
+        "painted": float(sum(np.sum(v.painted) for v in sets)),
+    }
+
+
+def augmentation_counts(
+    views: Mapping[str, ViewSet],
+    transforms: Mapping[str, TransformedShape],
+    left_out: frozenset[str],
+) -> dict[str, dict[str, float]]:
+    """Return the counts of the captures that the dataset holds.
+
+    Parameters
+    ----------
+    views : mapping of capture id to ViewSet
+    transforms : mapping of key to TransformedShape
+    left_out : frozenset of str
+        Capture ids.
+    """
+    kept = {name: v for name, v in views.items() if name not in left_out}
+    made = [m for m in transforms.values() if m.capture_id not in left_out]
+    turned = {"sets": len(kept), **view_counts(kept.values())}
+    return {
+        "views": turned,
+        "transform": {"sets": len(made), **view_counts(m.views for m in made)},
+    }
+
+
+def draw_views(model: FaceModel, chunk: ChunkInput, name: str, config: BuildConfig) -> Array:
+    """Draw the turned views of one capture, by both methods."""
+    capture, registration = chunk.captures[name], chunk.registrations[name]
+    return fullview_sheet(
+        *(model, capture, registration, chunk.fits[name].initial),
+        fit_texture(model, capture, registration, config.texture),
+        config.fullview,
+        config.shards.crop_margin,
+        config.shards.image_size,
+    )
+
+
+def draw_transforms(
+    model: FaceModel,
+    chunk: ChunkInput,
+    name: str,
+    records: Sequence[TransformedShape],
+    config: BuildConfig,
+) -> Array:
+    """Draw the new shapes of one capture and what became of its photo; at least one record.
+
+    The steps between are made again from the stored shapes.
+    """
+    capture, registration = chunk.captures[name], chunk.registrations[name]
+    texture = fit_texture(model, capture, registration, config.texture)
+    mesh = image_mesh(model, capture, registration, config.fullview)
+
+    def again(record: TransformedShape) -> Transformed:
+        target = TargetShape(
+            *(record.shape_obj_mm, record.alpha_id, record.alpha_exp, record.confidence),
+            *(record.share, record.deviation_sd),
+        )
+        made = transform_capture(model, capture, registration, mesh, texture, target)
+        if made is None:
+            raise RuntimeError(f"{name}: the background followed a stored shape, and does no more")
+        return made
+
+    pairs = [(record, again(record)) for record in records]
+    return transform_sheet(model, capture, registration, pairs)
