@@ -28,7 +28,6 @@ from fg3d_builder.records import Array, Capture, Landmarks
 from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.rasterizer import rasterize
 
-
 SIZE = 200
 
 
