@@ -145,17 +145,21 @@ def peak_memory_mb() -> float:
 
 def _run_ours(method: str, prepared: Prepared) -> tuple[Array, float, float]:
     from fg3d_builder.facemodel.library import get_model
+    from fg3d_builder.fitting.appearance import settled_landmarks
     from fg3d_builder.fitting.depth_fit import fit_capture
     from fg3d_builder.registration.register import register
+    from fg3d_builder.rendering.depth_surface import DepthSurface
 
     model, config = get_model(prepared.model), REGISTRATIONS[method]()
     capture, landmarks = prepared.capture, prepared.landmarks
     both, alone = [], []
     for _ in range(1 + REPEATS):
         start = time.process_time()
-        coarse = fit_capture(model, capture, landmarks, FitConfig())
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+        coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
         fitted = time.process_time()
-        registration = register(model, capture, landmarks, coarse, config)
+        points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+        registration = register(model, capture, points, coarse, config, surface)
         end = time.process_time()
         both.append(end - start)
         alone.append(end - fitted)

@@ -24,6 +24,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
+from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.edges import MEDIAPIPE
@@ -81,7 +82,8 @@ def registered(model: FaceModel, capture: Capture, landmarks: Landmarks) -> Regi
     check_depth_on_face(capture, landmarks)
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-    return register(model, capture, landmarks, coarse, RegistrationConfig(), surface)
+    points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+    return register(model, capture, points, coarse, RegistrationConfig(), surface)
 
 
 def true_landmarks(capture: Capture, model: FaceModel) -> Landmarks:

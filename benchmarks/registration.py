@@ -32,6 +32,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture
@@ -256,8 +257,9 @@ def ablation(model: FaceModel, subjects: int) -> list[dict[str, Any]]:
             coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
             start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
             results = {"3DMM fit": start}
+            points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
             for name, make in ABLATIONS.items():
-                result = register(model, capture, landmarks, coarse, make(), surface)
+                result = register(model, capture, points, coarse, make(), surface)
                 results[name] = result.vertices_cam_mm
             for name, vertices in results.items():
                 figures = ablation_figures(model, capture, vertices)

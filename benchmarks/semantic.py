@@ -26,6 +26,7 @@ from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import FaceModelConfig, SourceConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.records import Array
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.geometry import surface_points, vertex_normals
@@ -117,8 +118,9 @@ def measure(
             aligned_mean(model.mean, prepared.peer).start_cam_mm
         )
         results.setdefault("3DMM fit", []).append(start)
+        points = settled_landmarks(model, prepared.landmarks, prepared.coarse, capture.intrinsics)
         for name, make in ABLATIONS.items():
-            registration = register(model, capture, prepared.landmarks, prepared.coarse, make())
+            registration = register(model, capture, points, prepared.coarse, make())
             results.setdefault(name, []).append(registration.vertices_cam_mm)
         for name in peers:
             moved = run_apart(name, prepared, peer_start).vertices_cam_mm

@@ -159,10 +159,9 @@ class RegistrationConfig:
 
     method: str = "membrane"
     levels: tuple[StiffnessLevel, ...] = (
-        StiffnessLevel(50.0, 10.0, 1, 2.5),
-        StiffnessLevel(20.0, 8.0, 1, 2.0),
-        StiffnessLevel(8.0, 5.0, 2, 1.25),
-        StiffnessLevel(3.0, 3.0, 2, 0.75),
+        StiffnessLevel(30.0, 10.0, 2, 2.5),
+        StiffnessLevel(6.0, 5.0, 1, 1.25),
+        StiffnessLevel(3.0, 3.0, 1, 0.75),
         StiffnessLevel(0.4, 1.25, 4, 0.3),
     )
     max_distance_mm: float = 15.0

@@ -122,9 +122,9 @@ class FaceModel:
         """Return the (n, 3) coarse shape of Eq. 1 in the object frame, mm."""
         shape = self.mean.copy()
         if alpha_id is not None:
-            shape += self.id_basis[:, :, : len(alpha_id)] @ alpha_id
+            shape += _combined(self.id_basis, alpha_id)
         if alpha_exp is not None:
-            shape += self.exp_basis[:, :, : len(alpha_exp)] @ alpha_exp
+            shape += _combined(self.exp_basis, alpha_exp)
         return shape
 
     def albedo(self, beta: Array | None = None) -> Array:
@@ -133,6 +133,14 @@ class FaceModel:
         if beta is not None:
             albedo += self.albedo_basis[:, :, : len(beta)] @ beta
         return np.clip(albedo, 0.0, 1.0)
+
+
+def _combined(basis: Array, coefficients: Array) -> Array:
+    """(n, 3) sum of the first (k,) directions of a basis (n, 3, k or more)."""
+    if len(coefficients) < basis.shape[2]:
+        return np.asarray(basis[:, :, : len(coefficients)] @ coefficients)
+    # One product of a matrix with a vector: stacked (3, k) ones are slower.
+    return np.asarray(basis.reshape(-1, basis.shape[2]) @ coefficients).reshape(len(basis), 3)
 
 
 def topology_hash(vertex_count: int, triangles: Array) -> str:

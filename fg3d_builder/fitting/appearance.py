@@ -24,7 +24,8 @@ from fg3d_builder.fitting.map_solver import (
     POSE_SIZE,
     FaceState,
     Kernel,
-    pixel_jacobian,
+    chain,
+    pixel_slopes,
 )
 from fg3d_builder.fitting.surface_rows import SurfaceRows, split_coefficients, vertex_rows
 from fg3d_builder.records import Array, CoarseFit, Landmarks
@@ -32,7 +33,7 @@ from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges
 from fg3d_builder.rendering.shading import linear_from_srgb
 
-SAMPLES = 4000
+SAMPLES = 2500
 """Vertices that take part; more of them where the albedo changes."""
 
 INDEPENDENT_SAMPLES = 170
@@ -336,14 +337,15 @@ class AppearanceTerm(NamedTuple):
     def jacobian(self, state: FaceState) -> Array:
         """Return (m, 3, 7 + k + e + b)."""
         rows = self.sample.rows
-        px = px_from_cam(state.points_cam_mm(rows), self.intrinsics)
+        points = state.points_cam_mm(rows)
+        px = px_from_cam(points, self.intrinsics)
         slope = np.stack([sampled(self.image.slope_x, px), sampled(self.image.slope_y, px)], axis=2)
+        # By the points first: then all of the unknowns are chained once, not once per pixel axis.
+        by_points = (slope / self.unit[:, :, None]) @ pixel_slopes(points, self.intrinsics)
         geometry = POSE_SIZE + rows.basis.shape[2]
         modes = self.sample.albedo_basis
         out = np.empty((len(px), 3, geometry + modes.shape[2]))
-        out[:, :, :geometry] = (slope / self.unit[:, :, None]) @ pixel_jacobian(
-            rows, self.intrinsics, state
-        )
+        out[:, :, :geometry] = chain(by_points, rows, state, points)
         out[:, :, geometry:] = -(self.shading / self.unit)[:, :, None] * modes
         return out
 

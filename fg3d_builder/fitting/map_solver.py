@@ -170,12 +170,17 @@ class PixelTerm(NamedTuple):
 def pixel_jacobian(rows: SurfaceRows, intrinsics: Array, state: FaceState) -> Array:
     """Return the (m, 2, 7 + k + e) derivatives of projected points, pixels."""
     points = state.points_cam_mm(rows)
-    z = points[:, 2, None]
-    slopes = np.zeros((len(points), 2, 3))
+    return chain(pixel_slopes(points, intrinsics), rows, state, points)
+
+
+def pixel_slopes(points_cam_mm: Array, intrinsics: Array) -> Array:
+    """Return the (m, 2, 3) derivatives of the pixels of (m, 3) points by the points."""
+    z = points_cam_mm[:, 2, None]
+    slopes = np.zeros((len(points_cam_mm), 2, 3))
     slopes[:, 0, 0], slopes[:, 1, 1] = intrinsics[0, 0], intrinsics[1, 1]
-    slopes[:, :, 2] = -(points[:, :2] * np.diag(intrinsics)[:2]) / z
+    slopes[:, :, 2] = -(points_cam_mm[:, :2] * np.diag(intrinsics)[:2]) / z
     slopes /= z[:, :, None]
-    return chain(slopes, rows, state)
+    return slopes
 
 
 class PlaneTerm(NamedTuple):
@@ -207,12 +212,16 @@ class PlaneTerm(NamedTuple):
 
     def jacobian(self, state: FaceState) -> Array:
         """Return (m, 1, 7 + k + e)."""
-        return chain((self.normal_cam / self.sigma_mm[:, None])[:, None, :], self.rows, state)
+        slopes = (self.normal_cam / self.sigma_mm[:, None])[:, None, :]
+        return chain(slopes, self.rows, state, state.points_cam_mm(self.rows))
 
 
-def chain(slopes: Array, rows: SurfaceRows, state: FaceState) -> Array:
-    """Chain (m, d, 3) derivatives by camera-frame points with those points' by the unknowns."""
-    turned = state.points_cam_mm(rows) - state.pose.translation_mm
+def chain(slopes: Array, rows: SurfaceRows, state: FaceState, points_cam_mm: Array) -> Array:
+    """Chain (m, d, 3) derivatives by the points (m, 3) with those by the unknowns.
+
+    `points_cam_mm` are those of `rows` at `state`, which every caller has.
+    """
+    turned = points_cam_mm - state.pose.translation_mm
     out = np.empty((len(slopes), slopes.shape[1], POSE_SIZE + rows.basis.shape[2]))
     # d (exp(w) x) / dw . s = x cross s for every row s of the slopes.
     out[:, :, :3] = np.cross(turned[:, None, :], slopes)

@@ -125,17 +125,13 @@ def disentangle(
     whole = fit.reweighted(weights)
     z = whole.coefficients(shape_obj_mm, z)
     alpha_id, alpha_exp = model_coefficients(model, z)
-    everywhere, z_everywhere = pose, z
-    for _ in range(POSTERIOR_STEPS):
-        everywhere, z_everywhere, _ = whole.joint_step(
-            vertices_cam_mm, everywhere, z_everywhere, fix_scale
-        )
-    posterior = model.shape(*model_coefficients(model, z_everywhere))
+    everywhere = whole.joint(vertices_cam_mm, pose, z, fix_scale, POSTERIOR_STEPS)
+    posterior = model.shape(*model_coefficients(model, everywhere.z))
     return Disentangled(
         pose=pose,
         shape_obj_mm=shape_obj_mm,
         coarse_obj_mm=model.shape(alpha_id, alpha_exp),
-        posterior_cam_mm=everywhere.cam_from_obj(posterior),
+        posterior_cam_mm=everywhere.pose.cam_from_obj(posterior),
         alpha_id=alpha_id,
         alpha_exp=alpha_exp,
         converged=converged,
@@ -206,21 +202,42 @@ class CoefficientFit:
         gradient = (residual * self._row_weights) @ self._basis
         return bounded_minimum(self._hessian, gradient, self._lower, self._upper, start)
 
-    def joint(self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool) -> Joint:
-        """Repeat `joint_step` until it no longer moves anything."""
-        for iteration in range(1, ITERATIONS + 1):  # noqa: B007 - reported below
-            pose, z, step = self.joint_step(vertices_cam_mm, pose, z, fix_scale)
+    def joint(
+        self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool, limit: int = ITERATIONS
+    ) -> Joint:
+        """Find pose and coefficients together, by Gauss-Newton steps until nothing moves.
+
+        At most `limit` of them. In the object frame the residual is ``M(V) - S(z)`` with the
+        inverse pose ``M(V) = R^T (V - t) / f``. It is linear in the twelve numbers of M and
+        in z, so that all of a step follows from moments of the vertices, summed once.
+        """
+        moments = self._moments(vertices_cam_mm)
+        for iteration in range(1, limit + 1):  # noqa: B007 - reported below
+            pose, z, step = self._joint_step(moments, pose, z, fix_scale)
             if step < TOLERANCE:
                 break
         return Joint(pose, z, step < TOLERANCE, iteration)
 
-    def joint_step(
-        self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool
-    ) -> tuple[Pose, Array, float]:
-        """Take one Gauss-Newton step of pose and coefficients together.
+    def _moments(self, vertices_cam_mm: Array) -> Moments:
+        """Sum up what `joint` needs of the vertices (n, 3), given as they are numbered."""
+        points = vertices_cam_mm[self._used]
+        middle = points.mean(axis=0)
+        maps = np.zeros((len(points), 3, 4, 3))
+        for axis in range(3):
+            maps[:, axis, :3, axis] = points - middle
+            maps[:, axis, 3, axis] = 1.0
+        columns = np.column_stack([maps.reshape(-1, 12), self._mean.ravel()])
+        weighted = (columns * self._row_weights[:, None]).T
+        return Moments(middle, weighted[:12] @ columns, weighted @ self._basis)
 
-        In the object frame the residual is ``R^T (V - t) / f - S(z)``; turning, shifting and
-        scaling the model by a little moves it by ``w x S``, ``tau`` and ``s S``.
+    def _joint_step(
+        self, moments: Moments, pose: Pose, z: Array, fix_scale: bool
+    ) -> tuple[Pose, Array, float]:
+        """Take one step.
+
+        Turning, shifting and scaling the model by a little moves it by ``w x S``, ``tau`` and
+        ``s S``. For S stands ``M(V)`` in the derivatives: the residual itself does not change
+        its length by turning, so the gradient is the same.
 
         Returns
         -------
@@ -230,18 +247,24 @@ class CoefficientFit:
         step : float
             Largest component in radians, metres and standard deviations.
         """
-        shape = self._mean + (self._basis @ z).reshape(-1, 3)
-        residual = (pose.obj_from_cam(vertices_cam_mm[self._used]) - shape).ravel()
-        turn = -np.cross(shape[:, None, :], np.eye(3)[None]).transpose(0, 2, 1)
-        shift = np.broadcast_to(np.eye(3) * 1e3, (len(shape), 3, 3))
-        parts = [turn, shift] if fix_scale else [turn, shift, shape[:, :, None]]
-        rigid = np.concatenate(parts, axis=2).reshape(len(residual), -1)
-        size = rigid.shape[1]
-        weighted = rigid * self._row_weights[:, None]
-        cross = weighted.T @ self._basis
-        hessian = np.block([[rigid.T @ weighted, cross], [cross.T, self._hessian]])
-        by_coefficients = (residual * self._row_weights) @ self._basis
-        gradient = np.concatenate([residual @ weighted, by_coefficients - z])
+        inverse = np.vstack(
+            [pose.rotation / pose.scale, pose.obj_from_cam(moments.middle_cam_mm[None])]
+        )
+        turns = np.cross(np.eye(3)[:, None, :], inverse[None]).reshape(3, 12)
+        shifts = np.zeros((3, 4, 3))
+        shifts[:, 3] = 1e3 * np.eye(3)
+        parts = [turns, shifts.reshape(3, 12)]
+        rigid = np.vstack(parts if fix_scale else [*parts, inverse.reshape(1, 12)])
+        size = len(rigid)
+        by_basis = moments.by_basis[:12]
+        cross = rigid @ by_basis
+        hessian = np.block(
+            [[rigid @ moments.of_maps[:, :12] @ rigid.T, cross], [cross.T, self._hessian]]
+        )
+        at = inverse.ravel()
+        by_map = moments.of_maps[:, :12] @ at - moments.of_maps[:, 12] - by_basis @ z
+        by_coefficients = at @ by_basis - moments.by_basis[12] - self._hessian @ z
+        gradient = np.concatenate([rigid @ by_map, by_coefficients])
         free = np.full(size, np.inf)
         step = bounded_minimum(
             hessian,
@@ -255,6 +278,26 @@ class CoefficientFit:
         shifted = pose.translation_mm + pose.scale * (pose.rotation @ (1e3 * step[3:6]))
         moved = Pose(pose.scale * factor, rotation, shifted)
         return moved, z + step[size:], float(np.abs(step).max())
+
+
+class Moments(NamedTuple):
+    """Weighted products of vertices with themselves and with a model's directions.
+
+    The twelve columns of maps are the derivatives of ``M(V)`` by its matrix and shift, about
+    `middle_cam_mm`.
+
+    Attributes
+    ----------
+    middle_cam_mm : (3,) float64
+    of_maps : (12, 13) float64
+        Columns of maps with each other and with the mean.
+    by_basis : (13, k) float64
+        Columns of maps and the mean with the directions.
+    """
+
+    middle_cam_mm: Array
+    of_maps: Array
+    by_basis: Array
 
 
 def bounded_minimum(

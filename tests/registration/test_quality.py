@@ -147,11 +147,15 @@ def test_missing_depth_shows_as_coverage_and_gap(
 def test_depth_beside_the_landmarks_shows(
     model: FaceModel, scene: Scene, figures: QualityFigures
 ) -> None:
-    """Depth moved by 20 of 900 px at 550 mm: 12 mm beside what the landmarks say."""
+    """Depth moved by 20 of 900 px at 550 mm: 12 mm beside what the landmarks say.
+
+    The pose follows the depth, so the coefficients need not; what is left to the shape is
+    distorted, and more than the 3DMM explains.
+    """
     moved = np.roll(scene.capture.depth_mm, 20, axis=1)
     wrong = figures_of(model, scene, dataclasses.replace(scene.capture, depth_mm=moved))
-    for name in ("landmark_ratio", "landmark_motion", "identity_norm", "pull_mm"):
-        assert getattr(wrong, name) > 1.5 * getattr(figures, name), name
+    for name in ("landmark_ratio", "landmark_motion", "deformation_mm", "distortion", "pull_mm"):
+        assert getattr(wrong, name) > 2 * getattr(figures, name), name
 
 
 def test_a_wrong_depth_unit_shows_as_size(
