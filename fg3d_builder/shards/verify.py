@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -11,14 +12,21 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fg3d_builder.facemodel.model import FaceModel, topology_hash
+from fg3d_builder.facemodel.model import PARTS, FaceModel, topology_hash
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.shards.base_image import decode_image, rms_length
 from fg3d_builder.shards.manifest import MODEL_NAME, TOPOLOGY_NAME, file_sha256, shard_names
 from fg3d_builder.shards.reader import read_manifest
-from fg3d_builder.shards.schema import FIELDS, SCHEMA, Field
+from fg3d_builder.shards.schema import (
+    CAPTURED,
+    FIELDS,
+    FROM_DETECTED,
+    FROM_PROJECTED,
+    SCHEMA,
+    Field,
+)
 from fg3d_builder.shards.split import split_of
 
 _COARSE_TOLERANCE_MM = 2e-3
@@ -70,7 +78,8 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     finite values; indices; images; rotations; crop against camera; visible vertices against
     the picture; the coarse shape against the stored size of ``delta_S`` (where the face
     model is in the dataset or given); subjects against the split;
-    rejected captures are in no shard.
+    rejected captures are in no shard; new shapes are in the training split alone, with parts
+    of other subjects of that split.
 
     Parameters
     ----------
@@ -91,11 +100,11 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
         return VerifyReport((*problems.found, f"manifest.json: {text}"), 0, 0, 0, "")
     damaged = {line.split(":")[0] for line in problems.found}
     samples = shapes = 0
-    for entry in manifest["shards"]:
-        if entry["file"] in damaged:
-            continue
+    sound = [entry for entry in manifest["shards"] if entry["file"] not in damaged]
+    members = _members(folder, sound, complete=len(sound) == len(manifest["shards"]))
+    for entry in sound:
         try:
-            _check_shard(folder / entry["file"], entry, manifest, model, problems)
+            _check_shard(folder / entry["file"], entry, manifest, model, members, problems)
         except (OSError, ValueError, KeyError, IndexError) as error:
             problems.check(False, entry["file"], f"cannot be read: {error}")
         samples, shapes = samples + entry["samples"], shapes + entry["shapes"]
@@ -121,6 +130,21 @@ def _check_files(folder: Path, manifest: dict[str, Any], problems: _Problems) ->
     problems.check(manifest["shard_schema"] == SCHEMA, "manifest.json", "unknown shard schema")
     for name, count in Counter(listed).items():
         problems.check(count == 1, name, "is listed twice in the manifest")
+
+
+def _members(
+    folder: Path, shards: list[dict[str, Any]], complete: bool
+) -> dict[str, dict[str, str]]:
+    """By split: capture id to subject. Empty where shards are missing, for then nobody knows."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in shards if complete else ():
+        try:
+            with h5py.File(folder / entry["file"], "r") as file:
+                tables = (file[f"captures/{x}_id"].asstr()[()] for x in ("capture", "subject"))
+                found.setdefault(entry["split"], {}).update(zip(*tables, strict=True))
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}  # what is wrong with that shard is said where it is checked
+    return found
 
 
 def _model(
@@ -164,6 +188,7 @@ def _check_shard(
     entry: dict[str, Any],
     manifest: dict[str, Any],
     model: FaceModel | None,
+    members: dict[str, dict[str, str]],
     problems: _Problems,
 ) -> None:
     name = path.name
@@ -193,7 +218,55 @@ def _check_shard(
             problems.check(out, name, f"holds the rejected capture '{rejection['capture_id']}'")
         _check_images(file, manifest, name, problems)
         _check_poses(file, name, problems)
+        _check_augmentation(file, entry["split"], members, name, problems)
         _check_shapes(file, model, name, problems)
+
+
+def _check_augmentation(
+    file: h5py.File, split: str, members: dict[str, dict[str, str]], name: str, problems: _Problems
+) -> None:
+    """Check what is said of views and new shapes, and that parts stay within their split."""
+    samples, shapes = file["samples"], file["shapes"]
+    known = np.isin(samples["initial_source"][()], (FROM_DETECTED, FROM_PROJECTED))
+    problems.check(known.all(), name, "samples/initial_source is neither 0 nor 1")
+    painted = samples["painted"][()]
+    inside = np.all((painted >= 0) & (painted <= 1))
+    problems.check(inside, name, "samples/painted is no share from 0 to 1")
+    maker = shapes["capture_index"][()]
+    same = samples["capture_index"][()] == maker[samples["shape_index"][()]]
+    problems.check(same.all(), name, "a sample's shape was made from another capture than itself")
+    subjects = file["captures/subject_id"].asstr()[()][maker]
+    sources, donors = (shapes[field].asstr()[()] for field in ("shape_source", "donors"))
+    for i, (source, text, subject) in enumerate(zip(sources, donors, subjects, strict=True)):
+        if source != CAPTURED:
+            problems.check(split == "train", name, f"shape {i}: '{source}' in the {split} split")
+        wrong = _wrong_donors(source, text, subject, members.get(split))
+        problems.check(not wrong, name, f"shape {i}: {wrong}")
+
+
+def _wrong_donors(source: str, text: str, subject: str, members: dict[str, str] | None) -> str:
+    """Say what is wrong with a shape's provenance, ``""`` where nothing is.
+
+    `members`: capture id to subject of the shape's split; None where it is not known.
+    """
+    try:
+        donors = json.loads(text)
+    except ValueError:
+        return "donors are no JSON"
+    if not isinstance(donors, dict) or not all(isinstance(v, str) for v in donors.values()):
+        return "donors are no table of captures"
+    if (source == CAPTURED) == bool(donors):
+        return f"'{source}' has {len(donors)} donors"
+    unknown = sorted(set(donors) - set(PARTS))
+    if unknown:
+        return f"donors give '{unknown[0]}', which is no part of a face"
+    if members is None:
+        return ""
+    strangers = sorted(set(donors.values()) - set(members))
+    if strangers:
+        return f"donor '{strangers[0]}' is no capture of the same split"
+    own = subject in {members[name] for name in donors.values()}
+    return f"subject '{subject}' is its own donor" if own else ""
 
 
 def _check_field(

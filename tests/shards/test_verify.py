@@ -39,13 +39,13 @@ def problems(dataset: Path) -> str:
     return "\n".join(report.problems)
 
 
-def change(dataset: Path, edit: Callable[[h5py.File], None]) -> None:
+def change(dataset: Path, edit: Callable[[h5py.File], None], shard: str = SHARD) -> None:
     """Change a shard and its entry in the manifest, as somebody with a tool would."""
-    with h5py.File(dataset / SHARD, "r+") as file:
+    with h5py.File(dataset / shard, "r+") as file:
         edit(file)
     manifest = read_manifest(dataset)
-    shards = [s for s in manifest["shards"] if s["file"] != SHARD]
-    manifest["shards"] = [*shards, describe_shard(dataset / SHARD)]
+    shards = [s for s in manifest["shards"] if s["file"] != shard]
+    manifest["shards"] = [*shards, describe_shard(dataset / shard)]
     write_json(dataset / "manifest.json", manifest)
 
 
@@ -106,6 +106,18 @@ def _drop(path: str) -> Callable[[h5py.File], None]:
     return edit
 
 
+def _donors(source: str, text: str) -> Callable[[h5py.File], None]:
+    """Make the first shape one of `source` with these donors."""
+
+    def edit(file: h5py.File) -> None:
+        for path, value in (("shapes/shape_source", source), ("shapes/donors", text)):
+            values = file[path].asstr()[()]
+            values[0] = value
+            file[path][...] = values
+
+    return edit
+
+
 def _unit(file: h5py.File) -> None:
     file["shapes/shape_obj_mm"].attrs["unit"] = "cm"
 
@@ -139,6 +151,16 @@ def _spoil_image(file: h5py.File) -> None:
         (_move_camera, "samples/intrinsics is not px_crop_from_px times the capture's"),
         (_mirror, "samples/rotation holds a matrix that is no rotation"),
         (_spoil_image, "bytes that are no image"),
+        (_set("samples/initial_source", 1, 2), "samples/initial_source is neither 0 nor 1"),
+        (_set("samples/painted", 0, 1.5), "samples/painted is no share from 0 to 1"),
+        (_set("samples/painted", 1, -0.1), "samples/painted is no share from 0 to 1"),
+        (_set("samples/shape_index", 0, 1), "a sample's shape was made from another capture"),
+        (_donors("transform-0", "{nose"), "shape 0: donors are no JSON"),
+        (_donors("transform-0", '["a"]'), "shape 0: donors are no table of captures"),
+        (_donors("transform-0", "{}"), "shape 0: 'transform-0' has 0 donors"),
+        (_donors("capture", '{"nose": "s0-0"}'), "shape 0: 'capture' has 1 donors"),
+        (_donors("transform-0", '{"ear": "s0-0"}'), "'ear', which is no part of a face"),
+        (_donors("transform-0", '{"nose": "s9-9"}'), "donor 's9-9' is no capture of the same"),
     ],
 )
 def test_wrong_content(dataset: Path, edit: Callable[[h5py.File], None], message: str) -> None:
@@ -180,3 +202,31 @@ def test_manifest_counts(dataset: Path) -> None:
     manifest["splits"]["train"]["samples"] += 1
     write_json(dataset / "manifest.json", manifest)
     assert "manifest.json: train says" in problems(dataset)
+
+
+def captures_of(dataset: Path, name: str) -> dict[str, str]:
+    with h5py.File(dataset / name, "r") as file:
+        ids = (file[f"captures/{kind}_id"].asstr()[()] for kind in ("capture", "subject"))
+        return dict(zip(*ids, strict=True))
+
+
+def test_parts_come_from_other_subjects_of_the_same_split(dataset: Path) -> None:
+    mine = captures_of(dataset, SHARD)
+    first_subject = next(iter(mine.values()))
+    names = [s["file"] for s in read_manifest(dataset)["shards"]]
+    everyone = {name: captures_of(dataset, name) for name in names}
+    train = {c: s for name in names if name.startswith("train") for c, s in everyone[name].items()}
+    other = next(c for c, s in train.items() if s != first_subject)
+    change(dataset, _donors("transform-0", json.dumps({"nose": other})))
+    assert verify_dataset(dataset).problems == ()
+    same = next(c for c, s in train.items() if s == first_subject)
+    change(dataset, _donors("transform-0", json.dumps({"nose": same})))
+    assert f"subject '{first_subject}' is its own donor" in problems(dataset)
+    test = next(c for name in names if name.startswith("test") for c in everyone[name])
+    change(dataset, _donors("transform-0", json.dumps({"nose": test})))
+    assert f"donor '{test}' is no capture of the same split" in problems(dataset)
+
+
+def test_a_new_shape_in_the_test_split(dataset: Path) -> None:
+    change(dataset, _donors("transform-0", '{"nose": "s9-9"}'), "test-00000.h5")
+    assert "test-00000.h5: shape 0: 'transform-0' in the test split" in problems(dataset)
