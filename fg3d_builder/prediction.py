@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from fg3d_builder.atomic import replacing, write_bytes, write_json
-from fg3d_builder.captures.folder import landmarks_of_table, read_table
+from fg3d_builder.captures.folder import read_landmarks
 from fg3d_builder.captures.images import encode_png, read_rgb
 from fg3d_builder.captures.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.captures.obj_writer import write_textured_obj
@@ -42,6 +41,9 @@ from fg3d_builder.report.turntable import turntable_sheet
 
 SCHEMA = "fg3d-prediction-1"
 SUMMARY_NAME = "predictions.json"
+ANNOTATION = "annotation"
+"""The detector that takes landmarks from ``NAME.json`` beside the photo ``NAME.jpg``."""
+
 DEPTH_UNIT_MM = 0.1
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 """Of the 35 mm film that cameras state their equivalent focal length for."""
@@ -140,7 +142,8 @@ def predict_photo(
     """
     photo = read_photo(path)
     focal = focal_of(photo, focal_px)
-    capture = capture_of(path, photo, focal)
+    annotated = read_landmarks(path.with_suffix(".json")) if detector.name == ANNOTATION else None
+    capture = capture_of(path.stem, photo, focal, annotated)
     landmarks = detector.detect(capture)
     coarse = fit_landmarks(trained.model, landmarks, capture.intrinsics, fit)
     fitted = FittedPhoto(photo.rgb, capture.intrinsics, coarse.shape_obj_mm, coarse.pose)
@@ -189,22 +192,19 @@ def focal_of(photo: Photo, given_px: float | None) -> Focal:
     return Focal(diagonal, "guessed")
 
 
-def capture_of(path: Path, photo: Photo, focal: Focal) -> Capture:
-    """Return a photo as a capture without any depth; its principal point is the middle.
-
-    Landmarks are read from a JSON file of the same name beside the photo, if there is one:
-    ``{"landmarks": ...}`` as in ``capture.json``.
-    """
+def capture_of(
+    name: str, photo: Photo, focal: Focal, landmarks: Landmarks | None = None
+) -> Capture:
+    """Return a photo as a capture without any depth; its principal point is the middle."""
     height, width = photo.rgb.shape[:2]
-    noted = path.with_suffix(".json")
     return Capture(
-        capture_id=safe_id(path.stem),
-        subject_id=safe_id(path.stem),
+        capture_id=safe_id(name),
+        subject_id=safe_id(name),
         source="photo",
         rgb=photo.rgb,
         depth_mm=np.full((height, width), np.nan, dtype=np.float32),
         intrinsics=intrinsics_matrix(focal.px, focal.px, (width - 1) / 2, (height - 1) / 2),
-        landmarks=landmarks_of_table(read_table(noted), noted) if noted.is_file() else None,
+        landmarks=landmarks,
     )
 
 

@@ -101,6 +101,20 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     )
 
 
+def read_landmarks(path: Path) -> Landmarks:
+    """Read a JSON file that has ``landmarks`` as a ``capture.json`` has them.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file``, ``bad_json``, ``missing_field`` or ``bad_field``.
+    """
+    found = _landmarks(_read_json(path), path)
+    if found is None:
+        raise CaptureError("missing_field", f"{path}: field 'landmarks' is missing")
+    return found
+
+
 def write_capture(
     folder: Path, capture: Capture, depth_unit_mm: float = 0.1, depth_format: str = "png"
 ) -> None:

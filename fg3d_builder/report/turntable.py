@@ -1,0 +1,70 @@
+"""A textured face from all sides it has, on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.camera import intrinsics_matrix
+from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.report.pictures import PAPER, side_picture
+
+YAWS_DEG = (-75.0, -50.0, -25.0, 0.0, 25.0, 50.0, 75.0)
+_OVERSAMPLED = 2
+_TALL_BY_DISTANCE = 0.1
+
+
+def turntable_sheet(
+    vertices_obj_mm: Array,
+    triangles: Array,
+    uv: Array,
+    texture: Array,
+    *,
+    yaws_deg: Sequence[float] = YAWS_DEG,
+    height: int = 240,
+) -> Array:
+    """Show a face turned step by step, as its texture and as plaster below.
+
+    Parameters
+    ----------
+    vertices_obj_mm : (n, 3) float
+        Object frame.
+    triangles : (m, 3) int
+    uv : (n, 2) float
+        Of the vertices, v up.
+    texture : (H, W, 3) uint8
+    yaws_deg : sequence of float
+        One column each.
+    height : int
+        Of a row in pixels.
+    """
+    painted = [
+        textured_picture(vertices_obj_mm, triangles, uv, texture, y, height) for y in yaws_deg
+    ]
+    plaster = side_picture(vertices_obj_mm, triangles, yaws_deg=yaws_deg, height=height)
+    return np.concatenate([np.concatenate(painted, axis=1), plaster])
+
+
+def textured_picture(
+    vertices_obj_mm: Array, triangles: Array, uv: Array, texture: Array, yaw_deg: float, height: int
+) -> Array:
+    """Show a textured mesh at one yaw, unlit: the light is in the texture already."""
+    side = height * _OVERSAMPLED
+    centre = (vertices_obj_mm.min(axis=0) + vertices_obj_mm.max(axis=0)) / 2
+    extent = float(np.max(np.ptp(vertices_obj_mm, axis=0)))
+    distance = extent / _TALL_BY_DISTANCE
+    focal = 0.92 * side * (distance - extent / 2) / extent
+    camera = intrinsics_matrix(focal, focal, (side - 1) / 2, (side - 1) / 2)
+    vertices_cam = (vertices_obj_mm - centre) @ rotation_from_angles(0.0, yaw_deg, 0.0).T
+    vertices_cam[:, 2] += distance
+    seen = rasterize(vertices_cam, triangles, camera, side, side)
+    place = interpolate(seen, triangles, uv).astype(np.float32)
+    rows, columns = texture.shape[:2]
+    x, y = place[..., 0] * columns - 0.5, (1 - place[..., 1]) * rows - 0.5
+    picture = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    picture[seen.triangle < 0] = PAPER
+    return np.asarray(cv2.resize(picture, (height, height), interpolation=cv2.INTER_AREA))
