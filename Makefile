@@ -27,6 +27,10 @@ train: demo  ## train a small network on the demo's dataset, compare it with the
 	$(BIN)/python -m fg3d_builder.fgnet train build/demo/dataset --out build/demo/training \
 	  --preset tiny --device cpu
 
+.PHONY: pack
+pack: demo  ## one file with dataset and code for a machine with a GPU, see docs/guide.md
+	$(BIN)/python -m fg3d_builder.fgnet.packing pack build/demo/dataset --out build/demo/pack.tar
+
 .PHONY: test
 test: setup lint  ## lint, types and all tests but the slow ones
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope -m "not slow"

@@ -3,7 +3,7 @@
 `python -m benchmarks.training DATASET --preset paper --device cuda` needs what training needs:
 torch, numpy, scipy, h5py and OpenCV. Beside the seconds stands the floor: the multiply-adds of the
 network, three times those of the forward pass for a step, at the rate that a large product of
-matrices reaches on the same device in the same run. Writes build/bench/training.json.
+matrices reaches on the same device in the same run. Writes build/bench/training.json or --out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
+from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.checkpoint import Progress
 from fg3d_builder.fgnet.complexity import complexity
 from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
@@ -40,9 +41,9 @@ def main() -> None:
         compile=options.compile,
         keep_inputs_mib=0,
     )
-    data = FaceDataset(options.dataset, "train", config.confidence_floor)
-    out = Path("build/bench/training")
-    trainer = Trainer(config, data, out, Processes(0, 1, device))
+    model = load_model(options.facemodel) if options.facemodel else None
+    data = FaceDataset(options.dataset, "train", config.confidence_floor, model)
+    trainer = Trainer(config, data, options.out.with_suffix(""), Processes(0, 1, device))
     trainer.progress = Progress()
     rounds, clock = options.rounds, waiting_clock(device)
     batch = next(iter(DataLoader(data, batch_size=options.batch_size, sampler=Endless(len(data)))))
@@ -90,6 +91,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--facemodel", type=Path, help="where the dataset may not hold it")
+    parser.add_argument("--out", type=Path, default=Path("build/bench/training.json"))
     return parser.parse_args()
 
 
@@ -171,14 +174,15 @@ def report(
         print(f"{what:40s} {value:10.1f} samples/s {1000 / value:10.2f} ms/sample")
     hours = PAPER_SAMPLES * PAPER_EPOCHS / rows["simulation and step"] / 3600
     print(f"{PAPER_SAMPLES} samples x {PAPER_EPOCHS} epochs: {hours:.1f} h, reading beside it")
-    if device.type == "cuda":
-        print(f"largest memory: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
-    path = Path("build/bench/training.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
+    if memory is not None:
+        print(f"largest memory: {memory:.1f} GiB")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     about = {"device": name, "preset": options.preset, "batch_size": options.batch_size}
     about |= {"precision": precision, "threads": threads, "torch": torch.__version__}
+    about |= {"memory_gib": memory}
     value = {**about, "flops": flops, "flops_per_s": rate, "samples_per_s": rows, "hours": hours}
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

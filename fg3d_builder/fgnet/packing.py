@@ -1,0 +1,249 @@
+"""A dataset and the code that trains on it as one file for a machine with a GPU, and back.
+
+Such a machine needs torch, numpy, scipy, h5py and OpenCV, nothing else::
+
+    python -m fg3d_builder.fgnet.packing pack build/demo/dataset --out build/pack.tar
+    ... copy it; there: tar -xf pack.tar && cd fg3d-pack && ./run.sh ...
+    ... copy results.tar back
+    python -m fg3d_builder.fgnet.packing unpack results.tar --out build/from-gpu
+
+The whole package travels, 1 MB of text, rather than a list of the modules that training imports:
+such a list would have to be kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import fg3d_builder
+from fg3d_builder.atomic import replacing
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.fgnet.training_config import TRAIN_PRESETS
+from fg3d_builder.shards.manifest import MANIFEST_NAME, MODEL_NAME, file_sha256
+from fg3d_builder.shards.reader import read_manifest
+
+ROOT = "fg3d-pack"
+RESULTS = "out"
+_PACKAGE = Path(fg3d_builder.__file__).resolve().parent
+_CODE_SUFFIXES = (".py", ".json", ".html", ".typed")
+
+RUN_SH = """\
+#!/usr/bin/env bash
+# Trains a network and measures the machine; leaves everything in out/ and results.tar.
+#   ./run.sh                      preset {preset}, {epochs} epochs, on all GPUs
+#   ./run.sh --network cvn         any arguments of `python -m fg3d_builder.fgnet train` after it
+# Environment: PYTHON, PRESET, EPOCHS, DEVICE (auto, cpu, cuda), GPUS, BATCH, WORKERS, ROUNDS.
+# Run it again after an interruption: training goes on where it stopped.
+set -euo pipefail
+cd "$(dirname "$0")"
+export PYTHONPATH="$PWD/code${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONUNBUFFERED=1
+PYTHON=${{PYTHON:-python3}} PRESET=${{PRESET:-{preset}}} EPOCHS=${{EPOCHS:-{epochs}}}
+DEVICE=${{DEVICE:-auto}} WORKERS=${{WORKERS:-{workers}}} BATCH=${{BATCH:-{batch}}}
+ROUNDS=${{ROUNDS:-20}}
+"$PYTHON" -c 'import torch, numpy, scipy, h5py, cv2'
+count='import torch; print(torch.cuda.device_count())'
+if [ "$DEVICE" = auto ]; then
+  DEVICE=cpu; [ "$("$PYTHON" -c "$count")" -gt 0 ] && DEVICE=cuda
+fi
+if [ "$DEVICE" = cuda ]; then GPUS=${{GPUS:-$("$PYTHON" -c "$count")}}; else GPUS=1; fi
+mkdir -p {results}
+model=(){model}
+preset=(--preset "$PRESET" --device "$DEVICE")
+
+echo "== does $DEVICE compute what the CPU computes?"
+"$PYTHON" -m fg3d_builder.fgnet.parity dataset --out {results}/parity.json "${{preset[@]}}" \\
+  "${{model[@]}}"
+
+echo "== how fast is one step?"
+"$PYTHON" -m benchmarks.training dataset --out {results}/throughput.json --preset "$PRESET" \\
+  --device "$DEVICE" "${{model[@]}}" --batch-size "$BATCH" --workers "$WORKERS" --rounds "$ROUNDS"
+
+echo "== training"
+launch=("$PYTHON")
+if [ "$GPUS" -gt 1 ]; then
+  launch=("$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$GPUS")
+fi
+log={results}/training/log.csv
+before=0; [ -f "$log" ] && before=$(wc -l < "$log")
+began=$SECONDS
+"${{launch[@]}}" -m fg3d_builder.fgnet train dataset --out {results}/training "${{preset[@]}}" \\
+  "${{model[@]}}" --epochs "$EPOCHS" --batch-size "$BATCH" --workers "$WORKERS" "$@" \\
+  2>&1 | tee -a {results}/training.log
+# The first row of the log is its heading.
+epochs=$(( $(wc -l < "$log") - (before > 0 ? before : 1) ))
+took=$(( SECONDS - began ))
+
+echo "== does the trained network answer alike on both?"
+"$PYTHON" -m fg3d_builder.fgnet.parity dataset --out {results}/parity-trained.json \\
+  "${{preset[@]}}" "${{model[@]}}" --checkpoint {results}/training/checkpoint.pt
+
+"$PYTHON" -m fg3d_builder.fgnet.run_summary {results} --epochs "$epochs" --seconds "$took" \\
+  --gpus "$GPUS"
+tar -cf results.tar.part {results} && mv results.tar.part results.tar
+echo "results.tar: copy it back and unpack it with python -m fg3d_builder.fgnet.packing unpack"
+"""
+
+
+def pack(
+    dataset: Path, out: Path, preset: str, epochs: int | None = None, facemodel: Path | None = None
+) -> int:
+    """Write the tar file; return its length in bytes.
+
+    Parameters
+    ----------
+    dataset : Path
+        Folder with ``manifest.json``; only the files that it names are packed.
+    out : Path
+        Not compressed: shards are compressed already.
+    preset : str
+        Of `TRAIN_PRESETS`; what ``run.sh`` trains unless told otherwise.
+    epochs : int, optional
+    facemodel : Path, optional
+        Model file, where its licence keeps it out of the dataset.
+
+    Raises
+    ------
+    ConfigError
+        The face model is neither in the dataset nor named.
+    FileNotFoundError
+        No dataset, or a file that its manifest names is not there.
+    ValueError
+        Another face model than that of the dataset.
+    """
+    manifest = read_manifest(dataset)
+    wanted = manifest["facemodel"]
+    if not wanted["file"] and facemodel is None:
+        raise ConfigError(
+            f"{dataset}: the licence of face model '{wanted['name']}' keeps it out of the "
+            "dataset; name its file with --facemodel"
+        )
+    if facemodel is not None and file_sha256(facemodel) != wanted["sha256"]:
+        raise ValueError(f"{facemodel} is not the face model file that {dataset} was built with")
+    config = TRAIN_PRESETS[preset]
+    script = RUN_SH.format(
+        preset=preset,
+        epochs=epochs or config.epochs,
+        batch=config.batch_size,
+        workers=config.workers,
+        results=RESULTS,
+        model="" if facemodel is None else f"; model=(--facemodel {MODEL_NAME})",
+    )
+    with replacing(out) as temporary, tarfile.open(temporary, "w") as tar:
+        _add_text(tar, f"{ROOT}/run.sh", script, mode=0o755)
+        for path in code_files():
+            tar.add(path, f"{ROOT}/code/{path.relative_to(_PACKAGE.parent).as_posix()}")
+        for path in dataset_files(dataset):
+            # A dataset is a link to the folder of its latest build: what it points to travels.
+            tar.add(path.resolve(), f"{ROOT}/dataset/{path.name}")
+        if facemodel is not None:
+            tar.add(facemodel.resolve(), f"{ROOT}/{MODEL_NAME}")
+    return out.stat().st_size
+
+
+def unpack(results: Path, out: Path) -> list[Path]:
+    """Unpack what ``run.sh`` left; return the files.
+
+    Raises
+    ------
+    ValueError
+        Not such a file, or one that would write outside of `out`.
+    """
+    try:
+        with tarfile.open(results) as tar:
+            members = [m for m in tar.getmembers() if m.isfile()]
+            for member in members:
+                parts = Path(member.name).parts
+                if parts[:1] != (RESULTS,) or ".." in parts:
+                    raise ValueError(f"{results}: holds {member.name}, wanted {RESULTS}/ alone")
+            written = [_extract(tar, member, out) for member in members]
+    except tarfile.TarError as error:
+        raise ValueError(f"{results}: {error}") from None
+    return written
+
+
+def code_files() -> Iterator[Path]:
+    """All files of the package that are code or data of code, and the benchmark of training."""
+    for path in sorted(_PACKAGE.rglob("*")):
+        if path.suffix in _CODE_SUFFIXES and "__pycache__" not in path.parts:
+            yield path
+    yield _PACKAGE.parent / "benchmarks" / "training.py"
+
+
+def dataset_files(dataset: Path) -> Iterator[Path]:
+    """The manifest of a dataset and all files that it names."""
+    manifest = read_manifest(dataset)
+    yield dataset / MANIFEST_NAME
+    names = {entry["file"] for entry in (*manifest["shards"], *manifest["files"])}
+    for name in sorted(names):
+        path = dataset / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; the manifest names it")
+        yield path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status: 0, or 2 where it cannot run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fg3d_builder.fgnet.packing",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("pack", help="write the file for the other machine")
+    command.add_argument("dataset", type=Path, help="folder with manifest.json")
+    command.add_argument("--out", type=Path, required=True, help="tar file to write")
+    command.add_argument("--preset", choices=list(TRAIN_PRESETS), default="paper")
+    command.add_argument("--epochs", type=int, help="default: those of the preset")
+    command.add_argument(
+        "--facemodel", type=Path, help="model file, where its licence keeps it out of the dataset"
+    )
+    command.set_defaults(run=_run_pack)
+    command = commands.add_parser("unpack", help="unpack results.tar")
+    command.add_argument("results", type=Path)
+    command.add_argument("--out", type=Path, required=True, help="folder")
+    command.set_defaults(run=_run_unpack)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (ConfigError, FileNotFoundError, ValueError) as error:
+        sys.stderr.write(f"packing: {error}\n")
+        return 2
+    return 0
+
+
+def _run_pack(options: argparse.Namespace) -> None:
+    size = pack(options.dataset, options.out, options.preset, options.epochs, options.facemodel)
+    sys.stdout.write(
+        f"{options.out}: {size / 1e6:.1f} MB. On the other machine:\n"
+        f"  tar -xf {options.out.name} && {ROOT}/run.sh\n"
+    )
+
+
+def _run_unpack(options: argparse.Namespace) -> None:
+    for path in unpack(options.results, options.out):
+        sys.stdout.write(f"{path}\n")
+
+
+def _add_text(tar: tarfile.TarFile, name: str, text: str, mode: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(text.encode()), mode
+    tar.addfile(info, io.BytesIO(text.encode()))
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, out: Path) -> Path:
+    content = tar.extractfile(member)
+    assert content is not None  # members are regular files
+    target = out.joinpath(*Path(member.name).parts[1:])
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        while block := content.read(1 << 20):
+            file.write(block)
+    return target
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Whether a device computes what the CPU computes: simulated inputs and answers, side by side.
+
+``python -m fg3d_builder.fgnet.parity DATASET --preset paper --out parity.json`` compares, on
+some samples, float32 on the CPU with float32 on the device, and with the precision that training
+uses there. Without a checkpoint the network's last layer gets weights as well, which a fresh
+network has not: its answer would be zero everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from fg3d_builder.atomic import write_json
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fgnet.checkpoint import checkpoint_config, load_weights, read_checkpoint
+from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.distributed import processes
+from fg3d_builder.fgnet.networks import CVN, MVN, VMN, NetworkInput, build_network
+from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
+from fg3d_builder.fgnet.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.training_config import TRAIN_PRESETS, TrainConfig
+
+SAMPLES = 4
+ALIKE = 1e-3
+"""Inputs that differ by more count as different; colours are in [-1, 1], places likewise."""
+
+
+class Parity(NamedTuple):
+    """Differences of a device from the CPU.
+
+    Attributes
+    ----------
+    device : str
+    samples : int
+    inputs : dict of str to float
+        For each field of `NetworkInput`, the share of its values that are not `ALIKE`.
+    answer_rms_mm : float
+        Length of the displacements that the CPU answers with, to compare with.
+    float32_mm, float32_max_mm : float
+        Root mean square and largest distance of vertices, both sides in float32, each with the
+        inputs that it simulated.
+    precision : str
+        That training uses on the device.
+    precision_mm, precision_max_mm : float
+        The same with the device in that precision.
+    """
+
+    device: str
+    samples: int
+    inputs: dict[str, float]
+    answer_rms_mm: float
+    float32_mm: float
+    float32_max_mm: float
+    precision: str
+    precision_mm: float
+    precision_max_mm: float
+
+
+def compare(data: FaceDataset, config: TrainConfig, weights: nn.Module, device: str) -> Parity:
+    """Compare a device with the CPU on the first samples of a dataset.
+
+    Parameters
+    ----------
+    data : FaceDataset
+    config : TrainConfig
+    weights : CVN, MVN or VMN
+        Its weights are what both sides compute with.
+    device : torch device name
+    """
+    batch = default_collate([data[i] for i in range(min(SAMPLES, len(data)))])
+    given, reference, fit = _answered(data, config, weights, batch, "cpu", "float32")
+    on_device, single, _ = _answered(data, config, weights, batch, device, "float32")
+    _, trained, _ = _answered(data, config, weights, batch, device, config.precision)
+    plain, mixed = (single - reference).norm(dim=-1), (trained - reference).norm(dim=-1)
+    return Parity(
+        device=torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        samples=len(reference),
+        inputs=_unlike(given, on_device),
+        answer_rms_mm=_rms((reference - fit).norm(dim=-1)),
+        float32_mm=_rms(plain),
+        float32_max_mm=float(plain.max()),
+        precision=config.precision,
+        precision_mm=_rms(mixed),
+        precision_max_mm=float(mixed.max()),
+    )
+
+
+def answering_network(config: TrainConfig) -> CVN | MVN | VMN:
+    """Make a network whose last layer has weights, too: answers of about a millimetre."""
+    torch.manual_seed(config.seed)
+    network = build_network(config.network)
+    nn.init.normal_(network.hourglass.decoder.out.weight, std=0.5)
+    return network
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status: 0, or 2 where it cannot run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+    parser.add_argument("--preset", choices=list(TRAIN_PRESETS), default="paper")
+    parser.add_argument("--checkpoint", type=Path, help="compare this trained network")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--facemodel", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        found = _compared(options)
+    except (ConfigError, FileNotFoundError, ValueError) as error:
+        sys.stderr.write(f"parity: {error}\n")
+        return 2
+    write_json(options.out, found._asdict())
+    sys.stdout.write(parity_text(found))
+    return 0
+
+
+def parity_text(found: Parity) -> str:
+    """Markdown list of the differences."""
+    inputs = ", ".join(f"{name} {100 * share:.4f} %" for name, share in found.inputs.items())
+    return (
+        f"* {found.device} against the CPU on {found.samples} samples; "
+        f"displacements of {found.answer_rms_mm:.3f} mm\n"
+        f"* values of the inputs that differ by more than {ALIKE:g}: {inputs}\n"
+        f"* float32: {found.float32_mm:.2e} mm, at most {found.float32_max_mm:.2e} mm\n"
+        f"* {found.precision}: {found.precision_mm:.2e} mm, "
+        f"at most {found.precision_max_mm:.2e} mm\n"
+    )
+
+
+def _compared(options: argparse.Namespace) -> Parity:
+    model = load_model(options.facemodel) if options.facemodel else None
+    config = TRAIN_PRESETS[options.preset]
+    if options.checkpoint:
+        state = read_checkpoint(options.checkpoint)
+        config = checkpoint_config(state, options.checkpoint)
+        network = build_network(config.network)
+        load_weights(state, network)
+    else:
+        network = answering_network(config)
+    data = FaceDataset(options.dataset, "train", config.confidence_floor, model)
+    with processes(options.device) as at:
+        return compare(data, config, network, at.device.type)
+
+
+def _answered(
+    data: FaceDataset,
+    config: TrainConfig,
+    weights: nn.Module,
+    batch: dict[str, Tensor],
+    device: str,
+    precision: str,
+) -> tuple[NetworkInput, Tensor, Tensor]:
+    """Inputs, answered shapes and fitted shapes of a batch, back on the CPU."""
+    there = torch.device(device)
+    network = build_network(config.network)
+    network.load_state_dict(weights.state_dict())
+    simulator = MultiviewSimulator(data.model, config.simulation).to(there)
+    reconstructor = Reconstructor(placed(network, there), simulator, precision)
+    fit = fit_batch(batch, there)
+    given = simulator.network_input(fit, network.needs)
+    shapes = reconstructor.predict(given, fit.shape_obj_mm)
+    return given.to("cpu"), shapes.float().cpu(), fit.shape_obj_mm.cpu()
+
+
+def _unlike(one: NetworkInput, other: NetworkInput) -> dict[str, float]:
+    shares = {}
+    for name, a, b in zip(NetworkInput._fields, one, other, strict=True):
+        if a is not None and b is not None:
+            shares[name] = float(((a.float() - b.float()).abs() > ALIKE).double().mean())
+    return shares
+
+
+def _rms(lengths: Tensor) -> float:
+    return float(lengths.double().square().mean().sqrt())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The file for a GPU box, unpacked and run as it would be there, with nothing but torch's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from toy_models import toy_model
+from toy_shards import write_toy_shards
+
+from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fgnet.packing import code_files, main, pack, unpack
+from fg3d_builder.fgnet.trained import load_trained
+from fg3d_builder.shards.reader import read_manifest
+
+ABSENT = (
+    *("numba", "open3d", "luigi", "anny", "mediapipe", "trimesh", "PIL", "matplotlib", "jinja2"),
+    *("sksparse", "skimage", "face_alignment", "tensorboard", "tqdm", "pandas"),
+)
+SITE = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "dataset-1"
+    folder.mkdir()
+    write_toy_shards(folder, train=3, test=2)
+    link = folder.with_name("dataset")
+    link.symlink_to(folder.name)
+    return link
+
+
+def test_a_pack_holds_the_dataset_the_code_and_nothing_else(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "notes.txt").write_text("mine")
+    tar = tmp_path / "pack.tar"
+    assert main(["pack", str(dataset), "--out", str(tar), "--preset", "tiny"]) == 0
+    with tarfile.open(tar) as packed:
+        names = set(packed.getnames())
+        assert all(member.isfile() for member in packed)
+    (dataset / "notes.txt").unlink()
+    data = {name.split("/", 2)[2] for name in names if name.startswith("fg3d-pack/dataset/")}
+    wanted = {"train-00000.h5", "test-00000.h5", "facemodel.h5", "topology.h5", "manifest.json"}
+    assert data == wanted
+    assert len(names) == len(wanted) + len(list(code_files())) + 1
+
+
+def test_a_model_that_may_not_be_copied_is_named_by_path(dataset: Path, tmp_path: Path) -> None:
+    own = tmp_path / "data"
+    own.mkdir()
+    write_toy_shards(own, train=1, test=1)
+    manifest = read_manifest(own)
+    manifest["facemodel"]["file"] = ""
+    manifest["files"] = [f for f in manifest["files"] if f["file"] != "facemodel.h5"]
+    (own / "manifest.json").write_text(json.dumps(manifest))
+    model = (own / "facemodel.h5").rename(tmp_path / "mine.h5")
+    arguments = ["pack", str(own), "--out", str(tmp_path / "pack.tar")]
+    assert main(arguments) == 2
+    assert not (tmp_path / "pack.tar").exists()
+    assert main([*arguments, "--facemodel", str(model)]) == 0
+    with tarfile.open(tmp_path / "pack.tar") as packed:
+        packed.extractall(tmp_path / "box", filter="data")
+    assert "model=(--facemodel facemodel.h5)" in (tmp_path / "box/fg3d-pack/run.sh").read_text()
+    assert load_model(tmp_path / "box/fg3d-pack/facemodel.h5").name == toy_model().name
+    with pytest.raises(ValueError, match="not the face model file"):
+        pack(own, tmp_path / "pack.tar", "tiny", facemodel=own / "topology.h5")
+
+
+def test_results_that_would_write_elsewhere_are_refused(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    note.write_text("x")
+    for name in ("out/../../evil", "elsewhere/file"):
+        with tarfile.open(tmp_path / "results.tar", "w") as tar:
+            tar.add(note, name)
+        with pytest.raises(ValueError, match="alone"):
+            unpack(tmp_path / "results.tar", tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+    note.rename(tmp_path / "other.tar")
+    assert main(["unpack", str(tmp_path / "other.tar"), "--out", str(tmp_path / "into")]) == 2
+
+
+@pytest.mark.slow
+def test_a_pack_trains_with_torch_alone_and_comes_back(dataset: Path, tmp_path: Path) -> None:
+    tar = tmp_path / "pack.tar"
+    pack(dataset, tar, "tiny", epochs=1)
+    with tarfile.open(tar) as packed:
+        packed.extractall(tmp_path, filter="data")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(tmp_path / "site"),
+        **{"DEVICE": "cpu", "BATCH": "2", "ROUNDS": "1", "OMP_NUM_THREADS": "1"},
+    }
+    box = tmp_path / "fg3d-pack"
+    ran = subprocess.run(
+        [str(box / "run.sh"), "--view-set", "3"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    into = tmp_path / "results"
+    written = {path.relative_to(into).as_posix() for path in unpack(box / "results.tar", into)}
+    assert {
+        *("summary.md", "parity.json", "parity-trained.json", "throughput.json", "training.log"),
+        *("training/checkpoint.pt", "training/trained-on.json", "training/facemodel.h5"),
+        *("training/assessment-test/assessment.md", "training/curves.png"),
+    } <= written
+    page = (into / "summary.md").read_text()
+    for said in ("samples/s", "474000 samples x 45 epochs", "1 epochs took", "3DMM fit"):
+        assert said in page
+    parity = json.loads((into / "parity.json").read_text())
+    assert parity["float32_max_mm"] == 0.0  # the device is the CPU itself
+    assert 0.05 < parity["answer_rms_mm"] < 20.0
+    import torch
+
+    trained = load_trained(into / "training" / "checkpoint.pt", torch.device("cpu"))
+    assert trained.config.network.view_set == "3"
