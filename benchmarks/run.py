@@ -8,12 +8,14 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run accuracy, comparisons and quality on what data there is, then what takes how long."""
+    """Run accuracy, comparisons, quality and augmentation on what data there is, then timings."""
     data = Path("../shared/data")
     accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
     registration = [sys.executable, "-m", "benchmarks.registration"]
     quality = [sys.executable, "-m", "benchmarks.quality", "--subjects", "2"]
-    commands = [accuracy, registration, quality]
+    fullview = [sys.executable, "-m", "benchmarks.fullview"]
+    transform = [sys.executable, "-m", "benchmarks.transform"]
+    commands = [accuracy, registration, quality, fullview, transform]
     if data.is_dir():
         commands.append([sys.executable, "-m", "benchmarks.semantic"])
     else:

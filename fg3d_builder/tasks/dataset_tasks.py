@@ -203,7 +203,12 @@ class TransformShapes(WholeTask):
         return transformed_path(self.layout, self.digest(), self.chunk)
 
     def run(self) -> None:
-        """Fuse, transform and turn."""
+        """Fuse, transform and turn, unless another dataset's draws were the same for this chunk.
+
+        That is known only now: when tasks are planned the draws may not have been made.
+        """
+        if is_complete(self.product()):
+            return
         layout, dataset = self.layout, self.digest()
         draws, _ = chunk_draws(layout, dataset, self.chunk)
         path, kind = layout.donors(dataset), layout.stage_digest("donors")

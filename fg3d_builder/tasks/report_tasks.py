@@ -104,7 +104,12 @@ class DrawAugmentation(WholeTask):
         return self.layout.augmentation_rows(self.chunk, digest(draws, sorted(left_out), drawn))
 
     def run(self) -> None:
-        """Draw, then write the counts: they mark the chunk as complete."""
+        """Draw, then write the counts: they mark the chunk as complete.
+
+        Nothing to do where they were the same in another dataset; see `TransformShapes.run`.
+        """
+        if self.complete():
+            return
         layout, left_out = self.layout, self.decisions().rejected_ids
         views = stage_product(layout, "views", self.chunk).records
         made = transformed_product(layout, self.digest(), self.chunk).records
