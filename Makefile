@@ -24,8 +24,8 @@ demo: setup  ## build a small dataset of synthetic captures, verify it, name the
 
 .PHONY: train
 train: demo  ## train a small network on the demo's dataset, compare it with the 3DMM fit
-	$(BIN)/python -m fg3d_builder.fgnet train build/demo/dataset --out build/demo/training \
-	  --preset tiny --device cpu
+	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m fg3d_builder.fgnet train build/demo/dataset \
+	  --out build/demo/training --preset tiny --device cpu
 
 .PHONY: pack
 pack: demo  ## one file with dataset and code for a machine with a GPU, see docs/guide.md

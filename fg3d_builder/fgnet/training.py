@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,11 +129,14 @@ class Trainer:
 
         A stop writes no checkpoint: it stands for a kill.
         """
+        began, first = time.monotonic(), self.progress.epoch
         with TrainingLog(self.out, self.progress.step, self.at.leads) as record:
             while self.progress.epoch < self.config.epochs:
                 if not self._epoch(record, stop_after_steps):
                     return Outcome(False, self.progress, self.checkpoint)
                 record.curves()
+                if self.at.leads:
+                    log.info(progress_line(record.rows[-1], self.config.epochs, first, began))
         return Outcome(True, self.progress, self.checkpoint)
 
     def assess(self, dataset: FaceDataset) -> Assessment:
@@ -242,6 +246,26 @@ class Trainer:
             photos = torch.stack([self.test[i]["image"] for i in chosen])
             save_grid(name, self.model, photos, fed, self.predict(fed))
         return found.mean_predicted
+
+
+def progress_line(row: dict[str, float], epochs: int, first: int, began: float) -> str:
+    """One line for a person: how far, how good, how much longer.
+
+    Parameters
+    ----------
+    row : dict
+        The last one of `TrainingLog`.
+    epochs : int
+        In all.
+    first : int
+        Epochs that were done when this process began.
+    began : float
+        ``time.monotonic()`` then.
+    """
+    done = int(row["epoch"])
+    left = (time.monotonic() - began) / (done - first) * (epochs - done)
+    found = f", test NME {100 * row['test_nme']:.3f} %" if math.isfinite(row["test_nme"]) else ""
+    return f"epoch {done}/{epochs}: loss {row['total']:.4g}{found}, about {left:.0f} s left"
 
 
 def rate_factor(config: TrainConfig, steps_per_epoch: int) -> Callable[[int], float]:

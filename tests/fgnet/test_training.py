@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks import NetworkConfig, NetworkInput
 from fg3d_builder.fgnet.reconstruction import Reconstructor
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
-from fg3d_builder.fgnet.training import Trainer, rate_factor, spread_out
+from fg3d_builder.fgnet.training import Trainer, progress_line, rate_factor, spread_out
 from fg3d_builder.fgnet.training_config import (
     TRAIN_PRESETS,
     TrainConfig,
@@ -248,6 +249,14 @@ def test_a_failing_compiler_is_said_and_done_without(
     assert [r.getMessage() for r in caplog.records] == [
         "torch.compile: not used; RuntimeError: no such compiler"
     ]
+
+
+def test_progress_says_how_much_longer() -> None:
+    row = {"epoch": 6.0, "total": 1.25, "test_nme": 0.0172}
+    began = time.monotonic() - 40.0
+    line = progress_line(row, epochs=10, first=2, began=began)
+    assert line == "epoch 6/10: loss 1.25, test NME 1.720 %, about 40 s left"
+    assert "NME" not in progress_line({**row, "test_nme": math.nan}, 10, 2, began)
 
 
 def test_spread_out_numbers() -> None:
