@@ -32,8 +32,16 @@ def built(toy: Path) -> Path:
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
-    for name in ("build", "register", "captures", "verify", "models", "report", "review"):
+    names = ("build", "register", "captures", "verify", "models", "report", "review", "predict")
+    for name in (*names, "networks"):
         assert f"fg3d {name}" in shown or f"    {name} " in shown
+
+
+def test_networks_prints_what_each_costs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["networks", "--preset", "tiny"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| VMN")]
+    assert len(rows) == 7
+    assert "| VMN | 5 | convolve then warp | 64 | 0.30 | 0.07 |" in rows
 
 
 def test_build_verify_report(built: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,9 +35,11 @@ _CODE_SUFFIXES = (".py", ".json", ".html", ".typed")
 RUN_SH = """\
 #!/usr/bin/env bash
 # Trains a network and measures the machine; leaves everything in out/ and results.tar.
-#   ./run.sh                      preset {preset}, {epochs} epochs, on all GPUs
-#   ./run.sh --network cvn         any arguments of `python -m fg3d_builder.fgnet train` after it
-# Environment: PYTHON, PRESET, EPOCHS, DEVICE (auto, cpu, cuda), GPUS, BATCH, WORKERS, ROUNDS.
+#   ./run.sh                         preset {preset}, {epochs} epochs, on all GPUs
+#   EPOCHS=2 BATCH=128 ./run.sh      these instead of the preset's
+#   ./run.sh --network cvn           any arguments of `python -m fg3d_builder.fgnet train`
+# Environment: PYTHON, DEVICE (auto, cpu, cuda), GPUS, PRESET, EPOCHS, BATCH, WORKERS, ROUNDS (of
+# the measurement). EPOCHS, BATCH and WORKERS are preset {preset}'s: name them with another PRESET.
 # Run it again after an interruption: training goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")"
