@@ -187,7 +187,7 @@ class ReviewConfig:
         build's folder.
     """
 
-    min_quality: float = 0.2
+    min_quality: float = 0.15
     list: str = ""
 
 

@@ -308,8 +308,9 @@ def minimise(
     best, idle = np.inf, 0
     for iteration in range(iterations):
         terms = terms_at(state)
-        energy = total_energy(state, terms)
-        hessian, gradient = normal_equations(state, terms)
+        residuals = [term.residual(state) for term in terms]
+        energy = total_energy(state, terms, residuals)
+        hessian, gradient = normal_equations(state, terms, residuals)
         accepted = done = False
         while not (accepted or done) and damping < MAX_DAMPING:
             step = _step(hessian, gradient, damping, free, state.coefficients, freedom)
@@ -352,28 +353,41 @@ def minimise_robust(
     )
 
 
-def total_energy(state: FaceState, terms: Sequence[Term]) -> float:
-    """Return E; infinite where a point falls behind the camera."""
+def total_energy(
+    state: FaceState, terms: Sequence[Term], residuals: Sequence[Array] | None = None
+) -> float:
+    """Return E; infinite where a point falls behind the camera.
+
+    `residuals` of the terms at the state may be given where they are known.
+    """
     energy = float(state.coefficients @ state.coefficients + state.appearance @ state.appearance)
-    for term in terms:
-        squared = (term.residual(state) ** 2).sum(axis=1)
+    found = residuals if residuals is not None else [term.residual(state) for term in terms]
+    for term, residual in zip(terms, found, strict=True):
+        squared = np.einsum("md,md->m", residual, residual)
         if not np.all(np.isfinite(squared)):
             return float("inf")
         energy += float(term.weight @ term.kernel.loss(squared))
     return 0.5 * energy
 
 
-def normal_equations(state: FaceState, terms: Sequence[Term]) -> tuple[Array, Array]:
-    """Return Gauss-Newton Hessian and gradient of E for steps of `FaceState.moved`."""
+def normal_equations(
+    state: FaceState, terms: Sequence[Term], residuals: Sequence[Array] | None = None
+) -> tuple[Array, Array]:
+    """Return Gauss-Newton Hessian and gradient of E for steps of `FaceState.moved`.
+
+    `residuals` as in `total_energy`.
+    """
     standardised = np.concatenate([state.coefficients, state.appearance])
     size = POSE_SIZE + len(standardised)
     hessian = np.zeros((size, size))
     gradient = np.zeros(size)
     hessian[range(POSE_SIZE, size), range(POSE_SIZE, size)] = 1.0
     gradient[POSE_SIZE:] = standardised
-    for term in terms:
-        residual = term.residual(state)
-        weight = np.sqrt(term.weight * term.kernel.weight((residual**2).sum(axis=1)))
+    found = residuals if residuals is not None else [term.residual(state) for term in terms]
+    for term, residual in zip(terms, found, strict=True):
+        weight = np.sqrt(
+            term.weight * term.kernel.weight(np.einsum("md,md->m", residual, residual))
+        )
         jacobian = term.jacobian(state)
         width = jacobian.shape[2]
         jacobian = (jacobian * weight[:, None, None]).reshape(-1, width)
