@@ -36,7 +36,7 @@ from fg3d_builder.rendering.pose import angles_from_rotation
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.report.pictures import contact_sheet, image_picture, overlay_picture
 from fg3d_builder.report.sheets import face_view
-from fg3d_builder.report.texture import texture_of_surface
+from fg3d_builder.report.texture import PREDICTED_TRUST, texture_of_surface
 from fg3d_builder.report.turntable import turntable_sheet
 
 SCHEMA = "fg3d-prediction-1"
@@ -234,7 +234,9 @@ def _texture(
     )
     # Its own depth in place of a measured one keeps the background off the silhouette.
     with_depth = Capture(**{**vars(capture), "depth_mm": rendered.depth_mm})
-    return texture_of_surface(model, with_depth, vertices, visible)
+    return texture_of_surface(
+        *(model, with_depth, vertices, visible), trust_cosines=PREDICTED_TRUST
+    )
 
 
 def _write_meshes(trained: Trained, found: Prediction, texture: Array, folder: Path) -> None:

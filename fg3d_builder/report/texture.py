@@ -12,7 +12,13 @@ from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 
-_FULL_TRUST_COSINE, _NO_TRUST_COSINE = 0.45, 0.2
+MEASURED_TRUST = (0.2, 0.45)
+"""Cosines to the viewing ray from which a texel begins to be, and is fully, trusted, where depth
+says whether the image shows the surface there."""
+
+PREDICTED_TRUST = (0.3, 0.6)
+"""The same where no depth does: a surface that is a little too wide shows the background."""
+
 _AGREEMENT_MM = 8.0
 """Where depth and registered surface differ by more, the image shows something else."""
 
@@ -37,13 +43,19 @@ def texture_from_image(
 
 
 def texture_of_surface(
-    model: FaceModel, capture: Capture, vertices_cam_mm: Array, visible: Array, size: int = 1024
+    model: FaceModel,
+    capture: Capture,
+    vertices_cam_mm: Array,
+    visible: Array,
+    size: int = 1024,
+    trust_cosines: tuple[float, float] = MEASURED_TRUST,
 ) -> Array:
     """Do what `texture_from_image` does for a surface (n, 3), seen (n,) bool, of any origin."""
     vertices = vertices_cam_mm
     normals = vertex_normals(vertices, model.triangles)
     towards = -np.einsum("nd,nd->n", normals, vertices) / np.linalg.norm(vertices, axis=1)
-    trust = np.clip((towards - _NO_TRUST_COSINE) / (_FULL_TRUST_COSINE - _NO_TRUST_COSINE), 0, 1)
+    none, full = trust_cosines
+    trust = np.clip((towards - none) / (full - none), 0, 1)
     trust *= visible
     albedo = srgb_from_linear(model.albedo()).astype(float)
     attributes = np.concatenate([vertices, trust[:, None], albedo], axis=1)
