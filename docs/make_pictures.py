@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation: `python -m docs.make_pictures [conventions|readme]`.
+"""Make the pictures of the documentation: `python -m docs.make_pictures [NAME ...]`.
 
 All of them come from the embedded face model, so anyone can make them again.
 """
@@ -6,6 +6,8 @@ All of them come from the embedded face model, so anyone can make them again.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -112,9 +114,54 @@ def readme() -> Array:
     )
 
 
+def augmentation() -> Array:
+    """One capture turned, and the same photo with two new shapes, as samples store them."""
+    from fg3d_builder.report.transform_sheet import plaster
+    from fg3d_builder.shards.reader import ShardReader
+
+    with tempfile.TemporaryDirectory() as folder:
+        reader = ShardReader(_augmented_build(Path(folder)), "train")
+        own = [s for s in reader if s["capture_id"] == reader[0]["capture_id"]]  # type: ignore[attr-defined]
+        sources = ("capture", "transform-0", "transform-1")
+        names = ("view+00+00", "view+00+15", "view+00+30", "view+00-15", "view+00-30", "view-25+00")
+        by_id = {sample["sample_id"]: sample for sample in own}
+        tiles = []
+        for source in sources:
+            row = [by_id[f"{own[0]['capture_id']}/{name}/{source}"] for name in names]
+            label = "registered shape" if source == "capture" else "a new shape"
+            tiles.append((label, plaster(reader.model, row[0]["shape_obj_mm"].astype(float))))
+            tiles += [(n[4:], s["image"]) for n, s in zip(names, row, strict=True)]
+    return contact_sheet(tiles, columns=len(names) + 1, height=200)
+
+
+def _augmented_build(folder: Path) -> Path:
+    """Build six subjects with two new shapes under each photo; return the dataset's folder."""
+    preset = folder / "pictures.toml"
+    preset.write_text(
+        """
+name = "pictures"
+[[sources]]
+kind = "synthetic"
+subjects = 6
+captures_per_subject = 1
+seed = 20
+sensor = { kind = "structured_light", seed = 1 }
+[transform]
+shapes_per_capture = 2
+[shards]
+test_fraction = 0.0
+image_format = "png"
+""",
+        encoding="utf-8",
+    )
+    command = ["-m", "fg3d_builder.cli", "build", str(preset), "--out", str(folder / "out")]
+    subprocess.run([sys.executable, *command], check=True)
+    return folder / "out" / "dataset"
+
+
 def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
-    makers = {"conventions": conventions, "readme": readme}
+    makers = {"conventions": conventions, "readme": readme, "augmentation": augmentation}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
     names = parser.parse_args().names or list(makers)
@@ -126,8 +173,11 @@ def main() -> None:
         picture = makers[name]()
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(PICTURES / f"{name}.png"), picture[:, :, ::-1])
-        print(f"wrote {PICTURES / name}.png")
+        # Photographs as JPEG: the repository keeps every version of them.
+        file = PICTURES / (f"{name}.jpg" if name == "augmentation" else f"{name}.png")
+        options = [cv2.IMWRITE_JPEG_QUALITY, 85] if file.suffix == ".jpg" else []
+        cv2.imwrite(str(file), picture[:, :, ::-1], options)
+        print(f"wrote {file}")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,14 @@ from fg3d_builder.config import (
     BuildConfig,
     FaceModelConfig,
     FitConfig,
+    FullViewConfig,
     LandmarkConfig,
     RegistrationConfig,
     ReviewConfig,
     ShardConfig,
     SourceConfig,
+    TextureConfig,
+    TransformConfig,
 )
 from fg3d_builder.layout import STAGES, BuildLayout, default_root, fingerprint
 
@@ -106,3 +109,20 @@ def test_every_product_lies_under_the_root() -> None:
 
 def test_default_root_is_named_after_the_build() -> None:
     assert default_root(BuildConfig(name="demo")) == Path("build/demo")
+
+
+def test_the_report_s_augmentation_follows_what_views_and_shapes_are_made_of() -> None:
+    def both(config: BuildConfig) -> tuple[str, str]:
+        layout = BuildLayout(Path("root"), config)
+        return layout.report_digest, layout.augmentation_report_digest
+
+    captures, augmentation = both(BuildConfig())
+    for changed in (
+        BuildConfig(fullview=FullViewConfig(yaw_steps_deg=(20.0,))),
+        BuildConfig(transform=TransformConfig(salt="other")),
+        BuildConfig(texture=TextureConfig(vertices=900)),
+        BuildConfig(shards=ShardConfig(image_size=128)),
+    ):
+        assert both(changed)[0] == captures  # sheets of captures are not drawn again
+        assert both(changed)[1] != augmentation
+    assert both(BuildConfig(shards=ShardConfig(samples_per_shard=9)))[1] == augmentation

@@ -18,7 +18,7 @@ from fg3d_builder.report.figures import (
     surface_error_to_truth_mm,
     vertex_error_mm,
 )
-from fg3d_builder.report.page import page_belongs_to, render_page
+from fg3d_builder.report.page import augmentation_figures, page_belongs_to, render_page
 
 MANIFEST = {
     "content_sha256": "0123456789abcdef0123",
@@ -138,3 +138,33 @@ def test_page_says_what_was_found(tmp_path: Path) -> None:
 def test_page_of_a_build_in_which_all_failed() -> None:
     failure = Failure("c", "", "captures", "bad_json", "no JSON")
     assert "bad_json" in render_page("x", "d", MANIFEST, [], [failure], [])
+
+
+def counts(samples: int, projected: int, painted: float) -> dict[str, dict[str, float]]:
+    views = {"sets": 2, "samples": samples, "projected": projected, "painted": painted}
+    nothing = {"sets": 0, "samples": 0, "projected": 0, "painted": 0.0}
+    return {"views": views, "transform": nothing}
+
+
+def test_augmentation_is_averaged_over_samples_not_chunks() -> None:
+    found = augmentation_figures([counts(10, 1, 1.0), counts(30, 3, 7.0)])
+    assert set(found) == {"views"}
+    assert found["views"]["sets"] == 4
+    assert found["views"]["samples"] == 40
+    assert found["views"]["projected"] == pytest.approx(0.1)
+    assert found["views"]["painted"] == pytest.approx(0.2)
+
+
+def test_page_shows_augmentation_and_what_could_not_be_made() -> None:
+    sheet = {"capture_id": "a", "kind": "turned", "picture": "pictures/turned-a.jpg"}
+    part = {"counts": counts(40, 4, 8.0), "sheets": [sheet]}
+    lost = Failure("a.transform-0", "a", "transform", "no_target_shape", "none", "pictures/l.png")
+    page = render_page("x", "d", MANIFEST, [row("a", 0.9, 1.0)], [], [], [part], [lost])
+    assert "<td>2 captures</td><td>40</td>" in page
+    assert "<td>20.0 %</td><td>10.0 %</td>" in page
+    assert 'src="pictures/turned-a.jpg"' in page
+    assert "a.transform-0: no_target_shape" in page
+    assert 'src="pictures/l.png"' in page
+    assert "new shapes, as captured" not in page
+    assert "<h2>Failures</h2>" not in page  # the capture itself is fine
+    assert "<h2>Augmentation</h2>" not in render_page("x", "d", MANIFEST, [], [], [])

@@ -1,0 +1,46 @@
+"""Which chunks are drawn, and what is counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy_views import views
+
+from fg3d_builder.records import TransformedShape
+from fg3d_builder.tasks.augmentation_report import (
+    DRAWN_CHUNKS,
+    augmentation_counts,
+    drawn_chunks,
+)
+
+
+@pytest.mark.parametrize("count", [1, 2, DRAWN_CHUNKS, DRAWN_CHUNKS + 1, 30_000])
+def test_a_bounded_number_of_chunks_is_drawn_from_all_over_the_build(count: int) -> None:
+    names = [f"chunk-{i:05d}" for i in range(count)]
+    chosen = sorted(names.index(name) for name in drawn_chunks(names))
+    assert len(chosen) == min(count, DRAWN_CHUNKS)
+    assert chosen[0] == 0
+    assert chosen[-1] == count - 1
+    if count > 1:
+        gaps = np.diff(chosen)
+        assert gaps.max() - gaps.min() <= 1
+
+
+def test_nothing_is_drawn_of_an_empty_build() -> None:
+    assert drawn_chunks([]) == frozenset()
+
+
+def test_what_is_left_out_of_the_dataset_is_not_counted() -> None:
+    made = {"a": views(4), "b": views(3), "c": views(5)}
+    n = np.zeros(3)
+    shape = TransformedShape("a", "{}", np.zeros((1, 3)), n, n, 0.0, n, 1.0, 1.0, views(2))
+    shapes = {"a.transform-0": shape, "b.transform-0": replace(shape, capture_id="b")}
+    found = augmentation_counts(made, shapes, frozenset({"b"}))
+    assert found["views"]["sets"] == 2
+    assert found["views"]["samples"] == 9
+    assert found["views"]["projected"] == 4  # every second view of a set
+    assert found["views"]["painted"] == pytest.approx(0.6 + 1.0)
+    assert found["transform"]["sets"] == 1
+    assert found["transform"]["samples"] == 2
