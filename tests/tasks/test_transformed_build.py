@@ -126,6 +126,33 @@ def test_a_rejected_capture_gives_no_parts_any_more(toy: Path, tmp_path: Path) -
     assert {int(name.split("-")[1]) for name in set(again) - set(files)} == chunks
 
 
+@pytest.mark.slow
+def test_a_shape_that_cannot_be_made_is_named_and_shown(toy: Path, tmp_path: Path) -> None:
+    out, preset = tmp_path / "out", toy / "strict.toml"
+    no_lock = shutil.ignore_patterns("build.lock", "report")
+    shutil.copytree(toy / "undisturbed", out, symlinks=True, ignore=no_lock)
+    text = (toy / "toy.toml").read_text(encoding="utf-8")
+    stricter = "[transform]\nmax_deviation_sd = 0.0\n"  # no more than one's own face has
+    preset.write_text(text.replace("[transform]\n", stricter), encoding="utf-8")
+    assert build(preset, out)
+    assert verify_dataset(out / "dataset").problems == ()
+    manifest = read_manifest(out / "dataset")
+    failures = manifest["augmentation_failures"]
+    assert failures
+    assert {failure["code"] for failure in failures} == {"no_target_shape"}
+    assert manifest["failures"] == []
+    # Each has its new shape or its failure, and every capture is in the dataset all the same.
+    made = set(donors_of(out))
+    lost = {failure["capture_id"].removesuffix(".transform-0") for failure in failures}
+    assert not made & lost
+    assert made | lost == {s["capture_id"] for s in samples(out, "train")}
+    page = (out / "report/index.html").read_text(encoding="utf-8")
+    for failure in failures:
+        picture = f"pictures/failed-transform-{failure['capture_id']}.png"
+        assert f'src="{picture}"' in page
+        assert (out / "report" / picture).is_file()
+
+
 def test_too_few_subjects_make_no_shapes_and_say_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
