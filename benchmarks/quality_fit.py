@@ -20,6 +20,10 @@ RIDGE = 0.03
 
 FOLDS = 6
 
+OF_THE_PERSON = ("identity_peak", "identity_norm")
+"""Figures that say how unusual a face is by the face model's measure. Synthetic subjects are
+drawn from a face model and people are not: what these would teach is to reject people."""
+
 
 def labels(rows: Sequence[Mapping[str, Any]], surface_mm: float, vertex_mm: float) -> Array:
     """Return the (r,) bool mask of the bad rows: mean error above either limit."""
@@ -29,7 +33,7 @@ def labels(rows: Sequence[Mapping[str, Any]], surface_mm: float, vertex_mm: floa
 def fit_model(rows: Sequence[Mapping[str, Any]], bad: Array) -> QualityModel:
     """Fit a logistic model with non-negative weights; good and bad rows count the same in sum."""
     table = [fault_values(QualityFigures(**row["figures"])) for row in rows]
-    names = list(table[0])
+    names = [name for name in table[0] if name not in OF_THE_PERSON]
     values = np.array([[row[name] for name in names] for row in table])
     ordinary = np.maximum(np.quantile(values[~bad], ORDINARY_QUANTILE, axis=0), 1e-3)
     faults = fault(values, ordinary)

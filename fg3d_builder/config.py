@@ -162,7 +162,7 @@ class RegistrationConfig:
         StiffnessLevel(30.0, 10.0, 2, 2.5),
         StiffnessLevel(6.0, 5.0, 1, 1.25),
         StiffnessLevel(3.0, 3.0, 1, 0.75),
-        StiffnessLevel(0.4, 1.25, 4, 0.3),
+        StiffnessLevel(0.4, 1.25, 5, 0.3),
     )
     max_distance_mm: float = 15.0
     max_normal_deg: float = 60.0
@@ -187,7 +187,7 @@ class ReviewConfig:
         build's folder.
     """
 
-    min_quality: float = 0.15
+    min_quality: float = 0.1
     list: str = ""
 
 

@@ -155,7 +155,7 @@ def test_depth_beside_the_landmarks_shows(
     moved = np.roll(scene.capture.depth_mm, 20, axis=1)
     wrong = figures_of(model, scene, dataclasses.replace(scene.capture, depth_mm=moved))
     for name in ("landmark_ratio", "landmark_motion", "deformation_mm", "distortion", "pull_mm"):
-        assert getattr(wrong, name) > 2 * getattr(figures, name), name
+        assert getattr(wrong, name) > 1.5 * getattr(figures, name), name
 
 
 def test_a_wrong_depth_unit_shows_as_size(
