@@ -51,7 +51,7 @@ STAGE_VERSIONS = {
     "landmarks": 1,
     "fitting": 3,
     "registration": 5,
-    "views": 1,
+    "views": 2,
     "transform": 1,
     "shards": 2,
     "report": 4,

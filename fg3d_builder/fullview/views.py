@@ -152,7 +152,8 @@ def view_camera(
     rotation = target @ registration.pose.rotation.T
     center = head_center_cam_mm(registration)
     shift = center - rotation @ center
-    face = initial.pose.cam_from_obj(initial.shape_obj_mm[model.reliable])
+    started = at_depth_of(initial, registration, model.reliable)
+    face = started.cam_from_obj(initial.shape_obj_mm[model.reliable])
     to_crop = crop_around(face @ rotation.T + shift, intrinsics, margin, size)
     return ViewCamera(
         turn=turn,
@@ -162,8 +163,21 @@ def view_camera(
         intrinsics=to_crop @ intrinsics,
         size=size,
         pose=_turned(registration.pose, rotation, shift),
-        initial_pose=_turned(initial.pose, rotation, shift),
+        initial_pose=_turned(started, rotation, shift),
     )
+
+
+def at_depth_of(initial: CoarseFit, registration: Registration, region: Array) -> Pose:
+    """Return the pose of the fit from landmarks, moved along its rays to the registered depth.
+
+    Landmarks alone do not tell how far away a face is. In the captured picture that makes no
+    difference; turned about the registered head's centre, a face at another distance would
+    leave the picture.
+    """
+    fitted = initial.pose.cam_from_obj(initial.shape_obj_mm[region])
+    factor = float(registration.vertices_cam_mm[region, 2].mean() / fitted[:, 2].mean())
+    pose = initial.pose
+    return Pose(factor * pose.scale, pose.rotation, factor * pose.translation_mm)
 
 
 def head_center_cam_mm(registration: Registration) -> Array:

@@ -81,8 +81,9 @@ def test_angles_are_added_to_the_captured_pose(turn: tuple[float, float]) -> Non
 @pytest.mark.parametrize("yaw", [0.0, 45.0])
 def test_crop_holds_the_turned_initial_fit(yaw: float) -> None:
     scene = toy_scene()
+    place = np.array([9.0, 4.0, 650.0])
     moved = dataclasses.replace(
-        scene.initial, pose=dataclasses.replace(scene.initial.pose, translation_mm=[9.0, 4.0, 650])
+        scene.initial, pose=dataclasses.replace(scene.initial.pose, translation_mm=place)
     )
     camera = view_camera(
         scene.model, scene.registration, moved, INTRINSICS, Turn(0, yaw, 0, yaw), 1.25, 128
@@ -91,3 +92,20 @@ def test_crop_holds_the_turned_initial_fit(yaw: float) -> None:
     box = px_from_cam(face, camera.intrinsics)
     np.testing.assert_allclose((box.min(axis=0) + box.max(axis=0)) / 2, 63.5, atol=1e-6)
     assert np.ptp(box, axis=0).max() == pytest.approx(128 / 1.25)
+
+
+@pytest.mark.parametrize("turn", [(0.0, 45.0), (0.0, -45.0), (-25.0, 0.0)])
+def test_a_fit_at_a_wrong_distance_does_not_leave_the_crop(turn: tuple[float, float]) -> None:
+    """Landmarks leave size and distance open together; the crop must not turn with that."""
+    scene = toy_scene()
+    pose = scene.initial.pose
+    for factor in (0.85, 1.2):
+        far = Pose(factor * pose.scale, pose.rotation, factor * np.asarray(pose.translation_mm))
+        crops = [
+            view_camera(
+                *(scene.model, scene.registration, dataclasses.replace(scene.initial, pose=p)),
+                *(INTRINSICS, Turn(*turn, *turn), 1.25, 128),
+            ).px_crop_from_px
+            for p in (pose, far)
+        ]
+        np.testing.assert_allclose(crops[1], crops[0], rtol=1e-9)

@@ -17,8 +17,8 @@ from fg3d_builder.report.figures import overall
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks import BuildFG3D
-from fg3d_builder.tasks.report_tasks import report_rows
 from fg3d_builder.tasks.chunks import read_index
+from fg3d_builder.tasks.report_tasks import report_rows
 
 PRESETS = Path(__file__).resolve().parents[2] / "tasks"
 
