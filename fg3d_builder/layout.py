@@ -52,7 +52,7 @@ STAGE_VERSIONS = {
     "fitting": 3,
     "registration": 5,
     "views": 2,
-    "transform": 1,
+    "transform": 2,
     "shards": 2,
     "report": 4,
 }

@@ -26,6 +26,10 @@ LARGEST_GAIN = 2.5
 """A pixel gets brighter or darker at most by this factor: beyond it the light model, not the
 face, has the say (cast shadows, deep folds)."""
 
+LARGEST_LOSS = 0.35
+"""Part of a channel that a vanished glint may have been at most. A pixel with less light than
+the light model's glint has none to lose: taking it off would leave a saturated stain."""
+
 LEAST_SHADE = 0.02
 """Linear light below which nothing can be learnt of the albedo."""
 
@@ -47,8 +51,20 @@ class ShadingChange(NamedTuple):
     offset: Array
 
     def apply(self, color_linear: Array) -> Array:
-        """Return ``gain * color + offset``, not below 0; arrays of any leading shape."""
-        return np.maximum(self.gain * color_linear + self.offset, 0.0)
+        """Return the (n, 3) changed colours of the vertices; see `changed`."""
+        return changed(color_linear, self.gain, self.offset)
+
+
+def changed(color_linear: Array, gain: Array, offset: Array) -> Array:
+    """Return ``gain * color + offset`` for (k, 3) colours in linear RGB.
+
+    An offset that would take more than `LARGEST_LOSS` from any channel is shortened as a
+    whole, so that the hue stays.
+    """
+    scaled = gain * color_linear
+    loss = (-offset / np.maximum(scaled, 1e-6)).max(axis=1, keepdims=True)
+    kept = np.minimum(1.0, LARGEST_LOSS / np.maximum(loss, 1e-6))
+    return np.maximum(scaled + kept * offset, 0.0)
 
 
 def shading_change(

@@ -26,7 +26,7 @@ from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
-from fg3d_builder.transform.shading_change import shading_change
+from fg3d_builder.transform.shading_change import changed, shading_change
 from fg3d_builder.transform.target_shape import TargetShape
 
 UNSEEN = 0.5
@@ -241,14 +241,17 @@ def _reshaded(rgb: Array, face: Fragments, triangles: Array, gain: Array, offset
     out = rgb.copy()
     flat = out.reshape(-1, 3)
     color = linear_from_srgb(flat[pixel])
-    flat[pixel] = srgb_from_linear((1.0 + change[:, :3]) * color + change[:, 3:])
+    flat[pixel] = srgb_from_linear(changed(color, 1.0 + change[:, :3], change[:, 3:]))
     return out
 
 
 def _hidden(face: Fragments, triangles: Array, visible: Array) -> Array:
     """(H, W) bool: pixels of the face whose surface the captured picture does not show."""
     seen = interpolate(face, triangles, visible[:, None].astype(np.float64))[..., 0]
-    return np.asarray((face.triangle >= 0) & (seen < UNSEEN))
+    hidden = (face.triangle >= 0) & (seen < UNSEEN)
+    # Single pixels along an outline are neither hidden nor worth a colour of their own.
+    opened = cv2.morphologyEx(hidden.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray(opened > 0)
 
 
 def _relit(texture: TextureFit, target_cam_mm: Array, model: FaceModel) -> TextureFit:

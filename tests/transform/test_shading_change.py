@@ -8,7 +8,12 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.texture_fit import smooth_normals
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import Light, phong
-from fg3d_builder.transform.shading_change import LARGEST_GAIN, shading_change
+from fg3d_builder.transform.shading_change import (
+    LARGEST_GAIN,
+    LARGEST_LOSS,
+    changed,
+    shading_change,
+)
 
 LIGHT = Light(
     ambient=np.array([0.3, 0.32, 0.35]),
@@ -47,6 +52,8 @@ def test_gives_the_colours_of_eq_17_with_any_albedo(model: FaceModel) -> None:
     inner = (np.minimum(facing_before, facing_after) > 0.5) & (
         np.abs(np.log(change.gain)).max(axis=1) < 0.99 * np.log(LARGEST_GAIN)
     )
+    # Vertices that would lose a glint larger than they are bright are held back.
+    inner &= (change.offset > -LARGEST_LOSS * change.gain * before).all(axis=1)
     assert inner.sum() > 500
     assert np.abs(after - before)[inner].max() > 0.03
     assert np.allclose(change.apply(before)[inner], after[inner], atol=1e-6)
@@ -78,3 +85,11 @@ def test_colours_stay_within_bounds(model: FaceModel) -> None:
     assert change.gain.max() <= LARGEST_GAIN + 1e-12
     assert change.gain.min() >= 1 / LARGEST_GAIN - 1e-12
     assert change.apply(np.zeros((model.vertex_count, 3))).min() >= 0.0
+
+
+def test_a_dark_pixel_keeps_its_hue_when_a_glint_goes() -> None:
+    color = np.array([[0.05, 0.02, 0.015]])
+    out = changed(color, np.ones((1, 3)), np.full((1, 3), -0.03))
+    assert (out >= (1 - LARGEST_LOSS) * color - 1e-12).all()
+    bright = np.array([[0.6, 0.5, 0.4]])
+    assert np.allclose(changed(bright, np.ones((1, 3)), np.full((1, 3), -0.03)), bright - 0.03)
