@@ -220,7 +220,7 @@ class TextureConfig:
     white_balance_sigma: float = 0.1
     light_color_sigma: float = 0.1
     tint_sigma: float = 0.15
-    iterations: int = 15
+    iterations: int = 25
     tolerance: float = 1e-3
     max_depth_gap_mm: float = 8.0
     largest_gain: float = 4.0

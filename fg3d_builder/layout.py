@@ -49,7 +49,7 @@ STAGE_VERSIONS = {
     "captures": 1,
     "facemodel": 1,
     "landmarks": 1,
-    "fitting": 3,
+    "fitting": 4,
     "registration": 5,
     "views": 2,
     "transform": 2,

@@ -53,6 +53,13 @@ SAMPLES = 1200
 INDEPENDENT_SAMPLES = 300
 """They count as so many: what the coarse model misses is smooth, so neighbours err together."""
 
+COVERED_MM = 12.0
+"""Depth so much nearer than the fitted face belongs to a hand, hair or glasses."""
+
+MIN_UNCOVERED = 0.9
+"""With less of the face free, colours are left out: measured on faces behind a hand, what is
+left of them placed the face worse than landmarks and depth do alone."""
+
 MIN_LIFTED = 6
 MIN_COVERAGE = 0.1
 """Part of the visible sample that must find depth, else there is no face in the depth."""
@@ -268,6 +275,11 @@ def _fit_appearance(
     for iterations in APPEARANCE_ROUNDS:
         shape, normals = _shape_and_normals(model, solution.state)
         visible = _visible(model, surface, solution.state.pose, shape, normals)
+        covered = _covered(surface, solution.state.pose.cam_from_obj(shape))
+        in_sight = int((visible & model.reliable).sum())
+        visible &= ~covered
+        if int((visible & model.reliable).sum()) < MIN_UNCOVERED * in_sight:
+            break
         found = appearance_term(
             model,
             plan,
@@ -302,6 +314,18 @@ def _fit_appearance(
 
         solution = _continued(solution, minimise(state, terms, freedom, iterations))
     return solution, trust
+
+
+def _covered(surface: DepthSurface, points_cam_mm: Array) -> Array:
+    """(n,) bool: points before which something else was measured: its colours are not theirs."""
+    column, row = np.rint(px_from_cam(points_cam_mm, surface.intrinsics)).astype(int).T
+    height, width = surface.valid.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    covered = np.zeros(len(points_cam_mm), dtype=bool)
+    measured = surface.points_cam_mm[row[inside], column[inside], 2]
+    with np.errstate(invalid="ignore"):
+        covered[inside] = measured < points_cam_mm[inside, 2] - COVERED_MM
+    return covered
 
 
 def _continued(solution: Solution, part: Solution) -> Solution:

@@ -43,7 +43,8 @@ def test_real_faces_are_reproduced(
     registration = register(model, capture, landmarks, coarse, RegistrationConfig())
     fit = fit_texture(model, capture, registration, TextureConfig())
     assert fit.converged
-    assert fit.used[registration.visible & model.reliable].mean() > 0.3
+    # The mannequin's paint is far from skin: much of it is left to the robust weights.
+    assert fit.used[registration.visible & model.reliable].mean() > 0.2
     assert fit.residual_rms < 0.04
     # The lamp is on the side of the face that the camera sees.
     assert fit.light.direction[2] < 0

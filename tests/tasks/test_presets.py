@@ -51,7 +51,7 @@ def test_synthetic_faces_are_registered_to_their_truth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["shared-data", "shared-data-ict"])
 def test_real_faces_are_registered(name: str, tmp_path: Path, shared_data: Path) -> None:
     preset = PRESETS / f"{name}.toml"
-    assert Path(load_preset(preset).sources[0].path).parent == shared_data
+    assert Path(load_preset(preset).sources[0].path).parent == shared_data.resolve()
     rows = rows_of(preset, tmp_path)
     assert len(rows) == 14
     assert read_manifest(tmp_path / "dataset")["failures"] == []
