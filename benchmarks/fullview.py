@@ -23,7 +23,7 @@ from skimage.metrics import structural_similarity
 
 from benchmarks.accuracy import run_pipeline
 from benchmarks.timings import machine
-from benchmarks.transform import sit
+from benchmarks.transform import psnr, sit
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.mesh_view import view_mesh as view_scan
 from fg3d_builder.captures.scan import read_scan, scan_camera, scan_unit_mm
@@ -46,7 +46,8 @@ from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.fullview.views import Turn, ViewCamera, view_camera
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, Pose, Registration
-from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import srgb_from_linear
 from fg3d_builder.shards.base_image import encode_image
 from fg3d_builder.shards.crop import crop_around, crop_image
@@ -136,9 +137,6 @@ def scans(model: FaceModel, data: Path) -> Iterator[Frontal]:
 
 def seen_by(cam: Array, triangles: Array, intrinsics: Array, height: int, width: int) -> Array:
     """(n,) bool: vertices of a mesh that lie on its first surface."""
-    from fg3d_builder.rendering.geometry import vertex_normals
-    from fg3d_builder.rendering.rasterizer import visible_vertices
-
     normals = vertex_normals(cam, triangles)
     return visible_vertices(cam, triangles, normals, intrinsics, height, width)
 
@@ -168,7 +166,7 @@ def compare(image: Array, truth: Array, mask: Array) -> dict[str, float]:
     difference = image[mask].astype(float) - truth[mask].astype(float)
     _, similarity = structural_similarity(image, truth, channel_axis=2, full=True)
     return {
-        "psnr_db": float(10 * np.log10(255.0**2 / np.mean(difference**2))),
+        "psnr_db": psnr(image, truth, mask),
         "ssim": float(similarity[mask].mean()),
         "error": float(np.abs(difference).mean()),
     }

@@ -33,7 +33,7 @@ from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targe
 from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.registration.occlusion import AT_START, REFINED
 from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
-from fg3d_builder.rendering.geometry import triangle_normals
+from fg3d_builder.rendering.geometry import triangle_normals, vertex_areas
 
 AREA_MM2 = 4.0
 """Surface area whose closest-point pair has weight 1."""
@@ -197,47 +197,40 @@ class NonrigidIcp:
         vertices = self.start_cam_mm
         for number, level in enumerate(self.config.levels):
             self._exclude_foreign(number, vertices)
-            for iteration in range(level.iterations):
-                data = self.data_term(vertices)
-                unknowns, moved = self.solve(level, vertices, data)
-                step = float(np.linalg.norm(moved - vertices, axis=1).mean())
-                vertices = moved
-                last = step < self.config.tolerance_mm or iteration == level.iterations - 1
-                record = IterationRecord(
-                    level=number,
-                    stiffness=level.stiffness,
-                    correspondences=data.count,
-                    data_rms_mm=data.rms_mm,
-                    edge_rms_px=self.edge_rms_px(vertices),
-                    step_mm=step,
-                )
-                yield NonrigidState(vertices, unknowns, record)
-                if last:
+            for _ in range(level.iterations):
+                state = self._step(number, vertices)
+                vertices = state.vertices_cam_mm
+                yield state
+                if state.record.step_mm < self.config.tolerance_mm:
                     break
         yield from self._unfolded(vertices)
 
     def _unfolded(self, vertices_cam_mm: Array) -> Iterator[NonrigidState]:
         """Solve the last level again, stiffer around the folds, until the face has none."""
         vertices, number = vertices_cam_mm, len(self.config.levels) - 1
-        level = self.config.levels[number]
         for _ in range(REPAIRS):
             folded = self.folds(vertices)
             if not folded.any():
                 return
             self._ease(folded)
-            data = self.data_term(vertices)
-            unknowns, moved = self.solve(level, vertices, data)
-            step = float(np.linalg.norm(moved - vertices, axis=1).mean())
-            vertices = moved
-            record = IterationRecord(
-                level=number,
-                stiffness=level.stiffness,
-                correspondences=data.count,
-                data_rms_mm=data.rms_mm,
-                edge_rms_px=self.edge_rms_px(vertices),
-                step_mm=step,
-            )
-            yield NonrigidState(vertices, unknowns, record)
+            state = self._step(number, vertices)
+            vertices = state.vertices_cam_mm
+            yield state
+
+    def _step(self, number: int, vertices_cam_mm: Array) -> NonrigidState:
+        """Renew the closest points and solve once at the level of this number."""
+        level = self.config.levels[number]
+        data = self.data_term(vertices_cam_mm)
+        unknowns, moved = self.solve(level, vertices_cam_mm, data)
+        record = IterationRecord(
+            level=number,
+            stiffness=level.stiffness,
+            correspondences=data.count,
+            data_rms_mm=data.rms_mm,
+            edge_rms_px=self.edge_rms_px(moved),
+            step_mm=float(np.linalg.norm(moved - vertices_cam_mm, axis=1).mean()),
+        )
+        return NonrigidState(moved, unknowns, record)
 
     def folds(self, vertices_cam_mm: Array) -> Array:
         """Return the (m,) mask of the reliable region's triangles that were turned over."""
@@ -449,9 +442,3 @@ def robust_weights(pairs: Correspondences, reliable: Array, sigma_mm: float) -> 
     trusted = pairs.accepted & reliable
     sigma = max(sigma_mm, 2.0 * float(np.median(pairs.distance_mm[trusted])))
     return np.asarray(1.0 / (1.0 + (pairs.distance_mm / sigma) ** 2) ** 2)
-
-
-def vertex_areas(vertices: Array, triangles: Array) -> Array:
-    """Return (n,) areas: a third of each adjacent triangle's, in the square of the unit."""
-    area = 0.5 * np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
-    return np.bincount(triangles.ravel(), np.repeat(area, 3) / 3.0, len(vertices))

@@ -19,10 +19,9 @@ from fg3d_builder.registration.nonrigid_icp import (
     PRIOR_WEIGHT,
     EdgePoints,
     NonrigidIcp,
-    vertex_areas,
 )
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.geometry import vertex_areas, vertex_normals
 
 CONFIG = RegistrationConfig()
 SHIFT_MM = (0.4, -0.4, 1.5)
