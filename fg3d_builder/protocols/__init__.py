@@ -1,0 +1,29 @@
+"""Published evaluation protocols (Sec. 7.1, 8.5): Florence, NoW, Stirling/ESRC.
+
+`open_protocol` reads a data set as it was published, `evaluate_protocol` measures methods on it
+against ground truth that this project registers itself, `read_results` reads what an earlier
+run has found, `write_report` makes tables and figures of it. See docs/protocols.md.
+
+Stands above the stages: may use all of them, and nothing below may import it.
+"""
+
+from fg3d_builder.protocols.driver import evaluate_protocol
+from fg3d_builder.protocols.layouts import PROTOCOL_NAMES, open_protocol
+from fg3d_builder.protocols.records import Protocol, ProtocolConfig, ProtocolImage, ProtocolScan
+from fg3d_builder.protocols.report import write_report
+from fg3d_builder.protocols.results import ImageResult, ProtocolResults, Unusable, read_results
+
+__all__ = [
+    "PROTOCOL_NAMES",
+    "ImageResult",
+    "Protocol",
+    "ProtocolConfig",
+    "ProtocolImage",
+    "ProtocolResults",
+    "ProtocolScan",
+    "Unusable",
+    "evaluate_protocol",
+    "open_protocol",
+    "read_results",
+    "write_report",
+]

@@ -1,0 +1,128 @@
+"""What a protocol consists of: scans, images of the scanned people, and how to measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig
+from fg3d_builder.records import Array
+
+
+class GivenLandmarks(NamedTuple):
+    """Landmarks that a data set gives on a scan.
+
+    Attributes
+    ----------
+    ibug : (k,) int64
+        Their numbers among iBUG's 68 points.
+    points : (k, 3) float64
+        In the scan's frame and unit.
+    """
+
+    ibug: Array
+    points: Array
+
+
+@dataclass(frozen=True)
+class ProtocolScan:
+    """One raw scan, the ground truth of all images that name it.
+
+    Attributes
+    ----------
+    scan_id : str
+        Unique in the protocol; used in file names.
+    subject : str
+    mesh_file : Path
+    unit_mm : float
+        Length of the file's unit; 0 finds it from the outer eye corners.
+    landmarks : GivenLandmarks or None
+    """
+
+    scan_id: str
+    subject: str
+    mesh_file: Path
+    unit_mm: float
+    landmarks: GivenLandmarks | None = None
+
+
+@dataclass(frozen=True)
+class ProtocolImage:
+    """One image to reconstruct a face from: a photo, or a view to be rendered from the scan.
+
+    Attributes
+    ----------
+    image_id : str
+        Relative path without suffix, ``/`` between folders; other methods name their meshes
+        after it.
+    subject : str
+    scan_id : str
+        Whose ground truth counts.
+    photo : Path or None
+        None where the image is a rendering of the scan.
+    pitch_deg, yaw_deg : float or None
+        As the protocol states them; None where it does not and the fit has to tell.
+    """
+
+    image_id: str
+    subject: str
+    scan_id: str
+    photo: Path | None
+    pitch_deg: float | None
+    yaw_deg: float | None
+
+
+class Missing(NamedTuple):
+    """A subject or image that the protocol asks for and the folder does not have."""
+
+    name: str
+    subject: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A data set as an evaluation sees it.
+
+    Attributes
+    ----------
+    name : str
+        ``"florence"``, ``"now"`` or ``"stirling"``.
+    scans : dict of str to ProtocolScan
+        By `ProtocolScan.scan_id`.
+    images : tuple of ProtocolImage
+        Sorted by `ProtocolImage.image_id`.
+    missing : tuple of Missing
+        What could not become an image; counted in the report.
+    """
+
+    name: str
+    scans: dict[str, ProtocolScan]
+    images: tuple[ProtocolImage, ...]
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProtocolConfig:
+    """How images are rendered, registered, fitted and measured.
+
+    landmarks: detector for images and for scans.
+    fit: of the images (no depth) and of the scans.
+    registration: of the template to a scan.
+    image_size, focal_px, distance_mm: of rendered images; the size is (height, width).
+    max_distance_mm, max_normal_deg: thresholds of the set C.
+    max_landmark_mm: a registration whose embedded points lie further than this from the data
+        set's own landmarks, on average, is no ground truth.
+    """
+
+    landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    image_size: tuple[int, int] = (640, 480)
+    focal_px: float = 900.0
+    distance_mm: float = 550.0
+    max_distance_mm: float = 3.0
+    max_normal_deg: float = 30.0
+    max_landmark_mm: float = 8.0

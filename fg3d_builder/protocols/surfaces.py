@@ -1,0 +1,191 @@
+"""Scans and reconstructed meshes as an evaluation needs them: upright, in millimetres, seamless."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.alignment import align_similarity
+from fg3d_builder.captures.mesh_io import TexturedMesh, mesh_with_colors
+from fg3d_builder.captures.scan import scan_unit_mm
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.evaluation import ScanSurface, border_vertices
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.protocols.records import GivenLandmarks
+from fg3d_builder.records import Array, Pose
+from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.rendering.shading import srgb_from_linear
+
+_SIZE_MM = (80.0, 1500.0)
+"""Extent that a scan of a face, a head or a bust has in its largest direction."""
+
+_CLAY_REFLECTANCE = 0.55
+_CLAY_AMBIENT = 0.25
+# From above the camera and a little beside it: brows and nose cast the shading that makes a
+# face of a surface without colours.
+_CLAY_LIGHT = np.array([0.3, 0.5, 0.81])
+
+
+class UprightSurface(NamedTuple):
+    """A raw surface in its upright frame: millimetres, x to the subject's left, y up, z out.
+
+    Attributes
+    ----------
+    mesh : TexturedMesh
+        In that frame, with the vertices of the file.
+    upright_from_file : Pose
+        The scale is the length of the file's unit.
+    scan : ScanSurface
+        Without seams: vertices at one place count as one.
+    normals : (w, 3) float64
+    border : (w,) bool
+        Both of the seamless surface, see `border_vertices`.
+    file_vertex : (w,) int64
+        A vertex of the file for each vertex of the seamless surface.
+    """
+
+    mesh: TexturedMesh
+    upright_from_file: Pose
+    scan: ScanSurface
+    normals: Array
+    border: Array
+    file_vertex: Array
+
+
+def upright_surface(mesh: TexturedMesh, upright_from_file: Pose) -> UprightSurface:
+    """Bring a mesh into its upright frame and close the seams of its texture."""
+    moved = replace(mesh, vertices=upright_from_file.cam_from_obj(mesh.vertices))
+    file_vertex, number = _coinciding(mesh.vertices)
+    triangles = number[mesh.triangles]
+    a, b, c = triangles.T
+    triangles = triangles[(a != b) & (b != c) & (c != a)]
+    if len(triangles) == 0:
+        raise CaptureError("unreadable_mesh", "every triangle of the mesh is degenerate")
+    vertices = moved.vertices[file_vertex]
+    return UprightSurface(
+        mesh=moved,
+        upright_from_file=upright_from_file,
+        scan=ScanSurface(vertices, triangles),
+        normals=vertex_normals(vertices, triangles),
+        border=border_vertices(triangles, len(vertices)),
+        file_vertex=file_vertex,
+    )
+
+
+def pose_of_scan(
+    mesh: TexturedMesh, unit_mm: float, given: GivenLandmarks | None, model: FaceModel, name: str
+) -> Pose:
+    """Return ``upright_from_file`` of a scan.
+
+    Scans without landmarks are taken to be upright as they are, as in every scan source. Given
+    landmarks turn the scan so that they agree best with those of the model's mean.
+
+    Parameters
+    ----------
+    mesh : TexturedMesh
+    unit_mm : float
+        0 finds the unit: from the given landmarks, else from detected eye corners.
+    given : GivenLandmarks or None
+    model : FaceModel
+    name : str
+        For messages.
+
+    Raises
+    ------
+    CaptureError
+        ``no_unit``, ``implausible_size`` or ``bad_landmarks``.
+    """
+    if given is None:
+        pose = Pose(unit_mm or scan_unit_mm(mesh, name), np.eye(3), np.zeros(3))
+    else:
+        pose = pose_by_landmarks(given, model, unit_mm, name)
+    used = mesh.vertices[np.unique(mesh.triangles)]
+    extent = float(pose.scale * np.ptp(used, axis=0).max())
+    low, high = _SIZE_MM
+    if not low <= extent <= high:
+        raise CaptureError(
+            "implausible_size",
+            f"{name}: with a unit of {pose.scale:g} mm the scan is {extent:.4g} mm large, wanted "
+            f"{low:g} to {high:g} mm; --unit-mm says another unit",
+        )
+    return pose
+
+
+def pose_by_landmarks(given: GivenLandmarks, model: FaceModel, unit_mm: float, name: str) -> Pose:
+    """Return the similarity that takes landmarks best to those of the model's mean.
+
+    Parameters
+    ----------
+    given : GivenLandmarks
+        In the frame and unit of a file.
+    model : FaceModel
+    unit_mm : float
+        Fixes the scale; 0 leaves it free.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    CaptureError
+        ``bad_landmarks``: points that coincide or lie on a line.
+    """
+    target = model_landmarks(model, model.mean, given.ibug)
+    try:
+        if unit_mm == 0:
+            return align_similarity(given.points, target)
+        rigid = align_similarity(unit_mm * given.points, target, fix_scale=True)
+    except ValueError as error:
+        raise CaptureError("bad_landmarks", f"{name}: {error}") from None
+    return Pose(unit_mm, rigid.rotation, rigid.translation_mm)
+
+
+def model_landmarks(model: FaceModel, shape: Array, ibug: Array) -> Array:
+    """Return the (k, 3) positions of some of iBUG's points on a shape of the model.
+
+    Raises
+    ------
+    ValueError
+        The model has no place for one of them.
+    """
+    embedding = model.embeddings.get("ibug68")
+    row = {int(p): i for i, p in enumerate(embedding.point_index)} if embedding else {}
+    missing = [int(p) for p in ibug if int(p) not in row]
+    if embedding is None or missing:
+        raise ValueError(f"face model '{model.name}': no place for the iBUG points {missing}")
+    points = embedding.points(shape, model.triangles)
+    return np.asarray(points[[row[int(p)] for p in ibug]])
+
+
+def has_colour(mesh: TexturedMesh) -> bool:
+    """Whether a mesh shows a face by its colours: a texture, or vertices that differ."""
+    if (mesh.triangle_texture >= 0).any():
+        return True
+    colors = mesh.vertex_colors
+    return colors is not None and bool((colors != colors[0]).any())
+
+
+def clay(mesh: TexturedMesh) -> TexturedMesh:
+    """Return a mesh with shading in place of its colours, so that a face is to be seen.
+
+    Parameters
+    ----------
+    mesh : TexturedMesh
+        Upright.
+    """
+    normals = vertex_normals(mesh.vertices, mesh.triangles)
+    lit = np.clip(normals @ (_CLAY_LIGHT / np.linalg.norm(_CLAY_LIGHT)), 0.0, 1.0)
+    grey = _CLAY_REFLECTANCE * (_CLAY_AMBIENT + (1.0 - _CLAY_AMBIENT) * lit)
+    colors = srgb_from_linear(np.repeat(grey[:, None], 3, axis=1))
+    return mesh_with_colors(mesh.vertices, mesh.triangles, colors)
+
+
+def _coinciding(vertices: Array) -> tuple[Array, Array]:
+    """Return the first vertex of every place, and for each vertex the number of its place."""
+    _, first, number = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    # In the file's order, so that a mesh without seams keeps its numbers.
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order].astype(np.int64), rank[number.ravel()]
