@@ -23,7 +23,7 @@ from fg3d_builder.fgnet.checkpoint import Progress
 from fg3d_builder.fgnet.complexity import complexity
 from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
 from fg3d_builder.fgnet.distributed import Processes
-from fg3d_builder.fgnet.feeding import Fed
+from fg3d_builder.fgnet.kept_inputs import Fed
 from fg3d_builder.fgnet.training import Trainer
 from fg3d_builder.fgnet.training_config import TRAIN_PRESETS
 

@@ -1,4 +1,8 @@
-"""A network against the 3DMM fit that it starts from: NME on a split, by yaw (Table 1)."""
+"""A network against the 3DMM fit that it starts from: NME and DACE on a split (Tables 1 to 4).
+
+A dataset holds registered shapes and no raw scans, so that DACE (Eq. 20) is measured to the
+surface of ``S*``: what an error that slides along the skin does not count in.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ from torch import Tensor
 from fg3d_builder.atomic import write_bytes, write_json
 from fg3d_builder.evaluation import (
     Correspondence,
+    ScanSurface,
     VertexErrorMap,
     compare_paired,
+    dace,
     interocular_mm,
     nme,
     outer_eye_corners,
@@ -23,7 +29,8 @@ from fg3d_builder.evaluation.comparison import PairedComparison
 from fg3d_builder.evaluation.summary import YawTable
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.dataset import FaceDataset, Provenance, in_order, provenance
-from fg3d_builder.fgnet.feeding import Fed, Feeder
+from fg3d_builder.fgnet.feeding import Feeder
+from fg3d_builder.fgnet.kept_inputs import Fed
 from fg3d_builder.records import Array
 
 MIN_CONFIDENCE = 0.5
@@ -33,7 +40,7 @@ FIT, PREDICTED = "3DMM fit", "network"
 
 
 class Assessment(NamedTuple):
-    """Errors of both methods on the same samples; NME as fractions.
+    """Errors of both methods on the same samples, as fractions of the interocular distance.
 
     Attributes
     ----------
@@ -42,6 +49,8 @@ class Assessment(NamedTuple):
         NME of each sample.
     fit_map, predicted_map : (n,) float64
         Mean error of each vertex, NaN where no sample has it in C.
+    fit_dace, predicted_dace : (s,) float64 or None
+        DACE of each sample, where it was asked for.
     """
 
     samples: tuple[Provenance, ...]
@@ -49,6 +58,8 @@ class Assessment(NamedTuple):
     predicted: Array
     fit_map: Array
     predicted_map: Array
+    fit_dace: Array | None = None
+    predicted_dace: Array | None = None
 
     @property
     def mean_fit(self) -> float:
@@ -79,7 +90,11 @@ class Assessment(NamedTuple):
 
 
 def assess(
-    predict: Callable[[Fed], Tensor], dataset: FaceDataset, feeder: Feeder, batch_size: int
+    predict: Callable[[Fed], Tensor],
+    dataset: FaceDataset,
+    feeder: Feeder,
+    batch_size: int,
+    with_dace: bool = False,
 ) -> Assessment:
     """Run a network over a split and compare.
 
@@ -91,6 +106,8 @@ def assess(
         Of which `feeder` gives batches.
     feeder : Feeder
     batch_size : int
+    with_dace : bool
+        Takes longer than the network does.
 
     Raises
     ------
@@ -101,27 +118,34 @@ def assess(
         raise ValueError(f"split '{dataset.reader.split}' holds no samples to assess on")
     model = dataset.model
     maps = {name: VertexErrorMap(model.vertex_count) for name in (FIT, PREDICTED)}
-    errors: dict[str, list[float]] = {FIT: [], PREDICTED: []}
+    along: dict[str, list[float]] = {FIT: [], PREDICTED: []}
+    across: dict[str, list[float]] = {FIT: [], PREDICTED: []}
     samples = []
     batches = [list(numbers) for numbers in in_order(len(dataset), batch_size)]
     for fed in feeder.batches(batches):
         shapes = {FIT: fed.shape_mm.cpu().numpy(), PREDICTED: predict(fed).cpu().numpy()}
         for row, index in enumerate(fed.number.tolist()):
-            sample = dataset.reader[index]
+            sample = dataset.sample(index)
             samples.append(provenance(sample))
             truth = sample["shape_obj_mm"].astype(np.float64)
             pairs = reliable_pairs(model, sample["confidence"])
             between_eyes = interocular_mm(truth, outer_eye_corners(model))
+            surface = ScanSurface(truth, model.triangles) if with_dace else None
             for name, shape in shapes.items():
                 error = nme(shape[row], truth, pairs, between_eyes)
-                errors[name].append(error.value)
+                along[name].append(error.value)
                 maps[name].add(error, pairs)
+                if surface is not None:
+                    found = dace(shape[row], truth, pairs, surface, between_eyes)
+                    across[name].append(found.value)
     return Assessment(
         tuple(samples),
-        np.array(errors[FIT]),
-        np.array(errors[PREDICTED]),
+        np.array(along[FIT]),
+        np.array(along[PREDICTED]),
         maps[FIT].mean,
         maps[PREDICTED].mean,
+        np.array(across[FIT]) if with_dace else None,
+        np.array(across[PREDICTED]) if with_dace else None,
     )
 
 
@@ -152,6 +176,11 @@ def assessment_text(assessment: Assessment) -> str:
     """The table, and in a sentence or two how sure it is."""
     lines = [assessment_table(assessment)]
     lines.append(f"The network lowers the mean NME by {100 * assessment.lowered_by:.1f} %.")
+    if assessment.fit_dace is not None and assessment.predicted_dace is not None:
+        lines.append(
+            f"Mean DACE to the surface of S*: {100 * assessment.fit_dace.mean():.3f} % (fit), "
+            f"{100 * assessment.predicted_dace.mean():.3f} % (network)."
+        )
     paired = assessment.compared()
     if paired is not None:
         lines.append(
@@ -165,6 +194,8 @@ def assessment_text(assessment: Assessment) -> str:
 def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any]) -> None:
     """Write ``assessment.json`` and ``assessment.md``; `about` says what was assessed."""
     paired = assessment.compared()
+    names = ("fit", "predicted", "fit_dace", "predicted_dace")
+    errors = {n: getattr(assessment, n) for n in names if getattr(assessment, n) is not None}
     value = {
         "about": about,
         "mean_fit": assessment.mean_fit,
@@ -176,10 +207,8 @@ def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any])
             for name, table in assessment.by_yaw().items()
         },
         "samples": [
-            {**sample._asdict(), "fit": float(a), "predicted": float(b)}
-            for sample, a, b in zip(
-                assessment.samples, assessment.fit, assessment.predicted, strict=True
-            )
+            {**sample._asdict(), **{name: float(values[i]) for name, values in errors.items()}}
+            for i, sample in enumerate(assessment.samples)
         ],
     }
     write_json(folder / "assessment.json", value)

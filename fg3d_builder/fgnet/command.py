@@ -76,8 +76,14 @@ def add_train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", type=int, help="the drops of the rate move with it")
     command.add_argument("--batch-size", type=int, help="samples a step and process")
     command.add_argument("--learning-rate", type=float)
+    command.add_argument("--perturbation", type=float, help="photometric, 0 (none) to 1")
+    command.add_argument("--transforms", type=int, help="transformed shapes a capture; -1: all")
+    command.add_argument("--limit", type=int, help="train on so many samples; 0: all")
     command.add_argument("--workers", type=int, help="processes that read samples")
     command.add_argument("--seed", type=int)
+    command.add_argument(
+        "--inputs", type=Path, help="folder of simulated inputs, made once for all trainings"
+    )
     command.add_argument("--compile", action="store_true", default=None)
     _add_common(command)
 
@@ -96,17 +102,20 @@ def run_train(options: argparse.Namespace) -> None:
     config = configuration(options)
     model = load_model(options.facemodel) if options.facemodel else None
     with processes(options.device) as at:
-        data = FaceDataset(options.dataset, "train", config.confidence_floor, model)
+        data = FaceDataset(
+            *(options.dataset, "train", config.confidence_floor, model), selection=config.selection
+        )
         test = FaceDataset(options.dataset, "test", config.confidence_floor, model)
         _say(at, f"{len(data)} training samples, {len(test)} test samples, {at.device}")
-        trainer = Trainer(config, data, options.out, at, test)
+        trainer = Trainer(config, data, options.out, at, test, options.inputs)
         if at.leads:
             keep_what_prediction_needs(options.dataset, options.out)
         began = time.monotonic()
         trainer.run()
         _say(at, f"trained for {time.monotonic() - began:.0f} s")
         if at.leads and len(test):
-            report(trainer.assess(test), options.out / "assessment-test", config, test)
+            found = trainer.assess(test, with_dace=True)
+            report(found, options.out / "assessment-test", config, test, len(data))
             last = sorted((options.out / "pictures").glob("epoch-*.png"))[-1:]
             for path in (options.out / "curves.png", *last):
                 _say(at, str(path))
@@ -126,6 +135,7 @@ def run_assess(options: argparse.Namespace) -> None:
         found = assess(
             lambda fed: reconstructor.predict(fed.given, fed.shape_mm),
             *(data, feeder, config.batch_size),
+            with_dace=True,
         )
         folder = options.out or options.training / f"assessment-{options.split}"
         report(found, folder, config, data)
@@ -145,7 +155,12 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
         share = options.epochs / config.epochs
         drops = tuple(round(epoch * share) for epoch in config.drop_epochs)
         config = dataclasses.replace(config, epochs=options.epochs, drop_epochs=drops)
-    plain = ("batch_size", "learning_rate", "workers", "seed", "compile")
+    chosen = {n: getattr(options, n) for n in ("transforms", "limit")}
+    selection = dataclasses.replace(
+        config.selection, **{n: v for n, v in chosen.items() if v is not None}
+    )
+    config = dataclasses.replace(config, selection=selection)
+    plain = ("batch_size", "learning_rate", "perturbation", "workers", "seed", "compile")
     given = {n: getattr(options, n) for n in plain if getattr(options, n) is not None}
     return dataclasses.replace(config, **given)
 
@@ -157,9 +172,19 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     )
 
 
-def report(found: Assessment, folder: Path, config: TrainConfig, data: FaceDataset) -> list[Path]:
-    """Write an assessment with its pictures into `folder`, print it, return what was written."""
+def report(
+    found: Assessment,
+    folder: Path,
+    config: TrainConfig,
+    data: FaceDataset,
+    training_samples: int | None = None,
+) -> list[Path]:
+    """Write an assessment with its pictures into `folder`, print it, return what was written.
+
+    `training_samples` is how many the network was trained on, where that is known.
+    """
     about = {
+        "training_samples": training_samples,
         "split": data.reader.split,
         **data.identity,
         "network": dataclasses.asdict(config.network),

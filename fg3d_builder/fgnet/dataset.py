@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 
 from fg3d_builder.alignment import align_similarity
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.selection import SelectionConfig, selected
 from fg3d_builder.fgnet.simulation import FitBatch
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.pose import angles_from_rotation
@@ -66,6 +67,8 @@ class FaceDataset(Dataset[TrainingSample]):
         model in S*; without any weight there, the network would answer anything.
     model : FaceModel, optional
         Needed where the dataset's face model may not be copied and hence is not in it.
+    selection : SelectionConfig
+        Which part of the split; all of it if left out.
     """
 
     def __init__(
@@ -74,9 +77,15 @@ class FaceDataset(Dataset[TrainingSample]):
         split: str,
         confidence_floor: float = 0.1,
         model: FaceModel | None = None,
+        selection: SelectionConfig | None = None,
     ) -> None:
         self.reader = ShardReader(dataset, split, model)
         self.confidence_floor = confidence_floor
+        self.selection = selection or SelectionConfig()
+        # An empty split is an empty dataset; a selection that leaves nothing of one is an error.
+        self._number = np.arange(len(self.reader))
+        if selection is not None and len(self.reader):
+            self._number = selected(selection, *self.reader.names())
 
     @property
     def model(self) -> FaceModel:
@@ -92,10 +101,14 @@ class FaceDataset(Dataset[TrainingSample]):
         }
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return len(self._number)
+
+    def sample(self, index: int) -> Sample:
+        """Return what the shards hold of a sample of the selection."""
+        return self.reader[int(self._number[index])]
 
     def __getitem__(self, index: int) -> TrainingSample:
-        sample = self.reader[index]
+        sample = self.sample(index)
         shape = self.initial_shape(sample)
         weight = np.maximum(sample["confidence"], self.confidence_floor)
         target = aligned_target(sample["shape_obj_mm"], shape, weight * self.model.reliable)

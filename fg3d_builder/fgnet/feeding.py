@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
-from fg3d_builder.fgnet.networks import NetworkInput
+from fg3d_builder.config import to_table
+from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch, in_order
+from fg3d_builder.fgnet.kept_inputs import Fed, KeptInputs, SharedInputs, packed
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
 
 MIB = 1 << 20
+_AT_ONCE = 8
+"""Samples that are simulated together for files that trainings share."""
 
-
-class Fed(NamedTuple):
-    """One batch.
-
-    Attributes
-    ----------
-    number : (B,) int64
-        Numbers of the samples in their split.
-    given : NetworkInput
-    shape_mm, target_mm : (B, n, 3) float32
-        The fit ``S``, and ``S*`` brought onto it.
-    confidence : (B, n) float32
-    """
-
-    number: Tensor
-    given: NetworkInput
-    shape_mm: Tensor
-    target_mm: Tensor
-    confidence: Tensor
+log = logging.getLogger(__name__)
 
 
 class Feeder:
@@ -50,7 +35,7 @@ class Feeder:
     workers : int
         Processes that read; 0 reads in this one.
     keep_mib : int
-        If all inputs fit into so much memory, they are simulated once and kept on the device.
+        If all inputs fit into so much memory, packed, they are simulated once and kept.
     """
 
     def __init__(
@@ -64,9 +49,31 @@ class Feeder:
     ) -> None:
         self._dataset, self._simulator, self._needs = dataset, simulator, needs
         self._device, self._workers = device, workers
-        self._kept: dict[int, Fed] = {}
+        self._kept: KeptInputs | None = None
         self._keeps: bool | None = None if keep_mib > 0 else False
         self._keep_bytes = keep_mib * MIB
+
+    def share(self, folder: Path) -> None:
+        """Take all inputs from files in `folder`; make those that are not there."""
+        about = {
+            **self._dataset.identity,
+            "split": self._dataset.reader.split,
+            "selection": to_table(self._dataset.selection),
+            "confidence_floor": self._dataset.confidence_floor,
+            "simulation": to_table(self._simulator.config),
+            "needs": sorted(self._needs),
+        }
+        shared = SharedInputs(folder, len(self._dataset), about)
+        shared.open_or_make(self._all)
+        self._kept, self._keeps = shared, True
+
+    def _all(self) -> Iterator[Fed]:
+        count = len(self._dataset)
+        batches = [list(numbers) for numbers in in_order(count, _AT_ONCE)]
+        for done, fed in enumerate(self._streamed(batches), start=1):
+            yield fed
+            if done % max(1, len(batches) // 10) == 0:
+                log.info("simulated %d of %d inputs", min(count, done * _AT_ONCE), count)
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Fed]:
         """Give the batches of samples with these numbers, in this order."""
@@ -74,21 +81,23 @@ class Feeder:
             yield from self._streamed(indices)
             return
         for wanted in indices:
-            # One by one, in the order of the numbers: a kept input depends on no batch.
-            missing = [[i] for i in sorted(set(wanted) - self._kept.keys())]
-            for fed in self._streamed(missing, workers=0):
-                self._keep(fed)
-            if self._keeps is False:
+            if self._keeps is None:
+                self._decide(wanted[0])
+            if self._kept is None:
                 yield from self._streamed([wanted], workers=0)
-            else:
-                yield joined([self._kept[i] for i in wanted])
+                continue
+            # One by one, in the order of the numbers: a kept input depends on no batch.
+            for fed in self._streamed([[i] for i in self._kept.missing(wanted)], workers=0):
+                self._kept.put(fed)
+            yield self._kept.batch(wanted, self._device)
 
-    def _keep(self, fed: Fed) -> None:
-        if self._keeps is None:
-            size = sum(t.numel() * t.element_size() for t in _tensors(fed))
-            self._keeps = size * len(self._dataset) <= self._keep_bytes
+    def _decide(self, number: int) -> None:
+        """Measure one sample, and with it all."""
+        fed = next(self._streamed([[number]], workers=0))
+        size = sum(array.nbytes for array in packed(fed).values())
+        self._keeps = size * len(self._dataset) <= self._keep_bytes
         if self._keeps:
-            self._kept[int(fed.number[0])] = fed
+            self._kept = KeptInputs(len(self._dataset))
 
     def _streamed(
         self, indices: Sequence[Sequence[int]], workers: int | None = None
@@ -111,25 +120,3 @@ class Feeder:
                 target_mm=batch["target_obj_mm"].to(self._device, non_blocking=True),
                 confidence=batch["confidence"].to(self._device, non_blocking=True),
             )
-
-
-def joined(parts: Sequence[Fed]) -> Fed:
-    """Put batches together to one."""
-    given = NetworkInput(
-        *(
-            None if fields[0] is None else torch.cat(fields)
-            for fields in zip(*(part.given for part in parts), strict=True)
-        )
-    )
-    return Fed(
-        torch.cat([p.number for p in parts]),
-        given,
-        torch.cat([p.shape_mm for p in parts]),
-        torch.cat([p.target_mm for p in parts]),
-        torch.cat([p.confidence for p in parts]),
-    )
-
-
-def _tensors(fed: Fed) -> list[Tensor]:
-    plain = [fed.number, fed.shape_mm, fed.target_mm, fed.confidence]
-    return plain + [t for t in fed.given if t is not None]

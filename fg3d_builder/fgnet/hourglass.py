@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fg3d_builder.fgnet.blocks import ConvUnit, ResidualBlock, UpConvUnit
 from fg3d_builder.fgnet.warping import halved_grids, warp_to_uv
@@ -104,14 +105,19 @@ class Hourglass(nn.Module):
     in_channels, base_channels, levels : int
         Of the `Encoder`.
     views : int
+    folds : int
+        How often images are folded before the first convolution, 2 x 2 pixels into channels. All
+        features are that much smaller, and the map is interpolated back to the images' size.
     """
 
-    def __init__(self, in_channels: int, base_channels: int, levels: int, views: int) -> None:
+    def __init__(
+        self, in_channels: int, base_channels: int, levels: int, views: int, folds: int = 0
+    ) -> None:
         super().__init__()
         if not 1 <= levels <= len(DECODER_UNITS):
             raise ValueError(f"levels must be 1 to {len(DECODER_UNITS)}, not {levels}")
-        self.levels = levels
-        self.encoder = Encoder(in_channels, base_channels, levels)
+        self.levels, self.folds = levels, folds
+        self.encoder = Encoder(in_channels << (2 * folds), base_channels, levels)
         self.fusion = ViewFusion(self.encoder.channels, views)
         self.decoder = Decoder(self.encoder.channels)
 
@@ -125,12 +131,15 @@ class Hourglass(nn.Module):
         or the network has to cope.
         """
         # reshape, not flatten: channels-last images have no view with both leading axes joined.
-        features = self.encoder(images.reshape(-1, *images.shape[2:]))
+        flat = images.reshape(-1, *images.shape[2:])
+        features = self.encoder(functional.pixel_unshuffle(flat, 1 << self.folds))
         if grid is not None:
             seen = torch.ones_like(grid[..., :1]).movedim(-1, 2) if visible is None else visible
-            pyramid = halved_grids(
-                grid.reshape(-1, *grid.shape[2:]), seen.reshape(-1, *seen.shape[2:]), self.levels
-            )
+            flat_grid, flat_seen = (t.reshape(-1, *t.shape[2:]) for t in (grid, seen))
+            pyramid = halved_grids(flat_grid, flat_seen, self.folds + self.levels)[self.folds :]
             features = [warp_to_uv(f, *p) for f, p in zip(features, pyramid, strict=True)]
         out: Tensor = self.decoder(self.fusion(features))
+        if self.folds:
+            scale = float(1 << self.folds)
+            out = functional.interpolate(out, scale_factor=scale, mode="bilinear")
         return out

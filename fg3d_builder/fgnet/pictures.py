@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fg3d_builder.atomic import write_bytes
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.feeding import Fed
+from fg3d_builder.fgnet.kept_inputs import Fed
 from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.pose import rotation_from_angles

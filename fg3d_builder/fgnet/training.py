@@ -24,9 +24,11 @@ from fg3d_builder.fgnet.checkpoint import (
 from fg3d_builder.fgnet.compiling import CompiledWherePossible
 from fg3d_builder.fgnet.dataset import EpochBatches, FaceDataset
 from fg3d_builder.fgnet.distributed import Processes, mean_over, shared, wait_for_all
-from fg3d_builder.fgnet.feeding import Fed, Feeder
+from fg3d_builder.fgnet.feeding import Feeder
+from fg3d_builder.fgnet.kept_inputs import Fed
 from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
 from fg3d_builder.fgnet.networks import build_network
+from fg3d_builder.fgnet.perturbation import perturbed, step_generator
 from fg3d_builder.fgnet.pictures import save_grid
 from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
@@ -73,6 +75,8 @@ class Trainer:
     at : Processes
     test : FaceDataset, optional
         Looked at after the epochs that are pictured; has no influence on the training.
+    inputs : Path, optional
+        Folder of simulated inputs that trainings share, see `SharedInputs`.
 
     Raises
     ------
@@ -87,6 +91,7 @@ class Trainer:
         out: Path,
         at: Processes,
         test: FaceDataset | None = None,
+        inputs: Path | None = None,
     ) -> None:
         self.config, self.out, self.at, self.test = config, out, at, test
         self.model, self.identity = dataset.model, dataset.identity
@@ -102,12 +107,9 @@ class Trainer:
             workers=config.workers,
             keep_mib=config.keep_inputs_mib,
         )
-        self.optimiser = torch.optim.SGD(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
+        if inputs is not None:
+            self.feeder.share(inputs)
+        self.optimiser = optimiser(config, self.network)
         self.rate_factor = rate_factor(config, len(self.batches))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self.rate_factor)
         on_cuda = at.device.type == "cuda"
@@ -139,13 +141,13 @@ class Trainer:
                     log.info(progress_line(record.rows[-1], self.config.epochs, first, began))
         return Outcome(True, self.progress, self.checkpoint)
 
-    def assess(self, dataset: FaceDataset) -> Assessment:
-        """Compare the network with the 3DMM fit on a split (Eq. 18-19)."""
+    def assess(self, dataset: FaceDataset, with_dace: bool = False) -> Assessment:
+        """Compare the network with the 3DMM fit on a split (Eq. 18-20)."""
         feeder = Feeder(
             *(dataset, self.simulator, self.network.needs, self.at.device),
             workers=self.config.workers,
         )
-        return assess(self.predict, dataset, feeder, self.config.batch_size)
+        return assess(self.predict, dataset, feeder, self.config.batch_size, with_dace)
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
@@ -208,7 +210,9 @@ class Trainer:
     def _step(self, fed: Fed) -> None:
         config, progress = self.config, self.progress
         self.network.train()
-        shape = self.reconstructor.moved(fed.shape_mm, fed.given, self.shared)
+        generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
+        given = perturbed(fed.given, config.perturbation, generator)
+        shape = self.reconstructor.moved(fed.shape_mm, given, self.shared)
         terms = self.loss(shape, fed.target_mm, fed.confidence)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(terms.total).backward()
@@ -268,13 +272,26 @@ def progress_line(row: dict[str, float], epochs: int, first: int, began: float) 
     return f"epoch {done}/{epochs}: loss {row['total']:.4g}{found}, about {left:.0f} s left"
 
 
+def optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """Make the optimiser of a configuration; AdamW takes `momentum` as its first beta."""
+    weights, rate, decay = network.parameters(), config.learning_rate, config.weight_decay
+    if config.optimiser == "adamw":
+        betas = (config.momentum, 0.999)
+        return torch.optim.AdamW(weights, lr=rate, betas=betas, weight_decay=decay)
+    return torch.optim.SGD(weights, lr=rate, momentum=config.momentum, weight_decay=decay)
+
+
 def rate_factor(config: TrainConfig, steps_per_epoch: int) -> Callable[[int], float]:
     """Return what the learning rate is multiplied by at each step."""
 
     def factor(step: int) -> float:
-        epoch = step // steps_per_epoch
-        dropped = config.drop_factor ** sum(epoch >= drop for drop in config.drop_epochs)
-        return dropped * min(1.0, (step + 1) / max(1, config.warmup_steps))
+        if config.schedule == "cosine":
+            done = min(1.0, step / (config.epochs * steps_per_epoch))
+            falling = 0.5 * (1.0 + math.cos(math.pi * done))
+        else:
+            epoch = step // steps_per_epoch
+            falling = config.drop_factor ** sum(epoch >= drop for drop in config.drop_epochs)
+        return falling * min(1.0, (step + 1) / max(1, config.warmup_steps))
 
     return factor
 

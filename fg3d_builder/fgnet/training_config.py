@@ -9,8 +9,11 @@ from typing import Any
 from fg3d_builder.config import from_table, to_table
 from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks import PRESETS, NetworkConfig
+from fg3d_builder.fgnet.selection import SelectionConfig
 from fg3d_builder.fgnet.simulation import SimulationConfig
 
+OPTIMISERS = ("sgd", "adamw")
+SCHEDULES = ("steps", "cosine")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -19,9 +22,13 @@ class TrainConfig:
     """One training.
 
     network, loss: what is trained and what it minimises.
-    epochs, drop_epochs, drop_factor: the rate is multiplied by the factor when each of the
-        epochs (counted from 0) begins.
-    learning_rate, momentum, weight_decay: of SGD; the paper names the rate alone.
+    selection: which samples of the training split are used.
+    perturbation: strength of photometric perturbation, 0 to 1; the paper has none.
+    optimiser: "sgd" (the paper's), or "adamw", which is farther after few steps.
+    schedule: "steps" (the paper's), or "cosine", which falls to nothing over all epochs.
+    epochs, drop_epochs, drop_factor: in "steps" the rate is multiplied by the factor when each
+        of the epochs (counted from 0) begins.
+    learning_rate, momentum, weight_decay: of the optimiser; the paper names the rate alone.
     warmup_steps: over which the rate rises linearly.
     clip_norm: gradients longer than this are shortened.
     batch_size: samples a step and process; the paper gives none.
@@ -38,6 +45,10 @@ class TrainConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    perturbation: float = 0.0
+    optimiser: str = "sgd"
+    schedule: str = "steps"
     epochs: int = 45
     drop_epochs: tuple[int, ...] = (30, 35, 40)
     drop_factor: float = 0.1
@@ -57,8 +68,15 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision: '{self.precision}' is none of {', '.join(PRECISIONS)}")
+        for name, known in (
+            ("precision", PRECISIONS),
+            ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: '{getattr(self, name)}' is none of {', '.join(known)}")
+        if not 0.0 <= self.perturbation <= 1.0:
+            raise ValueError(f"perturbation: {self.perturbation}, wanted 0 to 1")
         for name in ("epochs", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)}, wanted at least 1")

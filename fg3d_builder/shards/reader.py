@@ -111,6 +111,17 @@ class ShardReader:
         """The face model that shapes and coefficients belong to."""
         return self._model
 
+    def names(self) -> tuple[list[str], list[str]]:
+        """Return ``sample_id`` and ``shape_source`` of every sample, read as whole columns."""
+        ids: list[str] = []
+        sources: list[str] = []
+        for name in self._names:
+            file = self._open(name)
+            ids += file["samples/sample_id"].asstr()[:].tolist()
+            of_shape = file["shapes/shape_source"].asstr()[:]
+            sources += of_shape[file["samples/shape_index"][:]].tolist()
+        return ids, sources
+
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
         for file in self._files.values():

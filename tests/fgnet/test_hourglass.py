@@ -64,3 +64,37 @@ def test_every_view_and_every_scale_reaches_the_output() -> None:
 def test_levels_that_the_decoder_lacks_are_refused() -> None:
     with pytest.raises(ValueError, match="levels"):
         Hourglass(3, 4, 6, views=1)
+
+
+def test_folded_images_stay_centred() -> None:
+    """Pixels go into channels and come back by interpolation: nothing moves by part of a texel."""
+    torch.manual_seed(5)
+    network = Hourglass(3, 4, 2, views=1, folds=2).eval()
+    torch.nn.init.normal_(network.decoder.out.weight)
+    image = torch.randn(1, 1, 3, 32, 32)
+    there = network(image)
+    assert there.shape == (1, 3, 32, 32)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.dim() == 4:
+                weight.copy_(weight.flip(-1, -2))
+        # What lies within a fold is mirrored, too: the first kernels' channels are its pixels.
+        first = network.encoder.stem[0].weight
+        pixels = first.view(4, 3, 4, 4, 3, 3)
+        first.copy_(pixels.flip(2, 3).reshape_as(first))
+    back = network(image.flip(-1, -2)).flip(-1, -2)
+    torch.testing.assert_close(there, back, atol=1e-4, rtol=1e-3)
+
+
+def test_a_folded_pyramid_begins_at_the_features_size() -> None:
+    """Texels look for their features where the unfolded network has them, a level further."""
+    network = Hourglass(3, 4, 2, views=1, folds=1).eval()
+    torch.nn.init.normal_(network.decoder.out.weight)
+    size = 32
+    place = (torch.arange(size) + 0.5) / size * 2 - 1
+    identity = torch.stack(torch.meshgrid(place, place, indexing="xy"), dim=-1)
+    image = torch.randn(1, 1, 3, size, size)
+    # Sampled where each feature lies, features are those that were there.
+    torch.testing.assert_close(
+        network(image, identity[None, None]), network(image), atol=1e-4, rtol=1e-3
+    )

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from fg3d_builder.fgnet.compiling import CompiledWherePossible
 from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
 from fg3d_builder.fgnet.distributed import Processes
 from fg3d_builder.fgnet.feeding import Feeder
+from fg3d_builder.fgnet.kept_inputs import Fed, SharedInputs
 from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks import NetworkConfig, NetworkInput
 from fg3d_builder.fgnet.reconstruction import Reconstructor
+from fg3d_builder.fgnet.selection import SelectionConfig
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.training import Trainer, progress_line, rate_factor, spread_out
 from fg3d_builder.fgnet.training_config import (
@@ -157,6 +160,14 @@ def test_an_untrained_network_is_as_good_as_the_fit(folder: Path, tmp_path: Path
     assert PREDICTED in table
 
 
+def test_dace_is_at_most_the_vertex_error(folder: Path, tmp_path: Path) -> None:
+    test = FaceDataset(folder, "test")
+    found = Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path, ALONE).assess(test, True)
+    assert found.fit_dace is not None
+    assert np.all(found.fit_dace < found.fit)  # the nearest point is no farther than the own one
+    assert np.all(found.fit_dace > 0)
+
+
 def test_the_truth_has_no_error(folder: Path) -> None:
     test = FaceDataset(folder, "test")
     simulator = MultiviewSimulator(test.model, CONFIG.simulation)
@@ -167,7 +178,7 @@ def test_the_truth_has_no_error(folder: Path) -> None:
     assert found.lowered_by > 0.999
 
 
-def test_kept_inputs_are_those_that_are_streamed(folder: Path) -> None:
+def test_kept_inputs_are_those_that_are_streamed_but_for_rounding(folder: Path) -> None:
     data = FaceDataset(folder, "train")
     simulator = MultiviewSimulator(data.model, CONFIG.simulation)
     needs = frozenset({"views", "uv_from_view", "view_visible"})
@@ -177,10 +188,70 @@ def test_kept_inputs_are_those_that_are_streamed(folder: Path) -> None:
     for _ in range(2):
         for one, other in zip(streamed, kept.batches(order), strict=True):
             assert torch.equal(one.number, other.number)
+            assert torch.equal(one.shape_mm, other.shape_mm)
+            # Half precision of at most 32 mm, 8 bits of colour, places of 0.004 pixels.
+            assert (one.target_mm - other.target_mm).abs().max() < 0.01
+            given, again = one.given, other.given
+            assert torch.equal(given.view_visible, again.view_visible)  # type: ignore[arg-type]
+            assert (given.views - again.views).abs().max() <= 0.5 / 127.5 + 1e-6  # type: ignore
+            assert given.uv_from_view is not None
+            assert again.uv_from_view is not None
+            inside = given.uv_from_view.abs() < 1.9
+            assert inside.float().mean() > 0.9
+            wrong = (given.uv_from_view - again.uv_from_view)[inside].abs().max()
+            assert wrong <= 0.5 / 8192 + 1e-6
+
+
+def test_inputs_in_files_are_those_in_memory(folder: Path, tmp_path: Path) -> None:
+    data = FaceDataset(folder, "train")
+    simulator = MultiviewSimulator(data.model, CONFIG.simulation)
+    needs = frozenset({"image", "pncc"})
+    order = [[3, 1], [0, 2]]
+    memory = list(Feeder(data, simulator, needs, ALONE.device, keep_mib=100).batches(order))
+    for _ in range(2):  # made, then found
+        feeder = Feeder(data, simulator, needs, ALONE.device)
+        feeder.share(tmp_path)
+        for one, other in zip(memory, feeder.batches(order), strict=True):
             assert torch.equal(one.target_mm, other.target_mm)
-            for a, b in zip(one.given, other.given, strict=True):
-                assert (a is None) == (b is None)
-                assert a is None or torch.equal(a, b)  # type: ignore[arg-type]
+            assert torch.equal(one.given.pncc, other.given.pncc)  # type: ignore[arg-type]
+    assert len(list(tmp_path.iterdir())) == 1
+    assert not list(tmp_path.rglob("*.part"))
+    part = FaceDataset(folder, "train", selection=SelectionConfig(limit=2))
+    Feeder(part, simulator, needs, ALONE.device).share(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_files_that_were_not_finished_are_made_again(folder: Path, tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Fed]:
+        yield next(Feeder(data, simulator, needs, ALONE.device).batches([[0, 1]]))
+        raise KeyboardInterrupt
+
+    data = FaceDataset(folder, "train")
+    simulator = MultiviewSimulator(data.model, CONFIG.simulation)
+    needs = frozenset({"image"})
+    store = SharedInputs(tmp_path, len(data), {})
+    with pytest.raises(KeyboardInterrupt):
+        store.open_or_make(interrupted)
+    assert {p.name for p in store.folder.iterdir()} == {"lock"}
+    whole = [list(range(len(data)))]
+    again = SharedInputs(tmp_path, len(data), {})
+    again.open_or_make(lambda: Feeder(data, simulator, needs, ALONE.device).batches(whole))
+    assert not again.missing(range(len(data)))
+
+
+def test_a_perturbed_training_resumes_exactly(folder: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        CONFIG, perturbation=1.0, optimiser="adamw", schedule="cosine", learning_rate=2e-3
+    )
+    data = FaceDataset(folder, "train")
+    whole = Trainer(config, data, tmp_path / "whole", ALONE)
+    whole.run()
+    cut = tmp_path / "cut"
+    Trainer(config, data, cut, ALONE).run(stop_after_steps=5)
+    resumed = Trainer(config, data, cut, ALONE)
+    resumed.run()
+    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_reading_draws_no_random_numbers(folder: Path) -> None:
@@ -206,6 +277,14 @@ def test_the_rate_rises_and_drops() -> None:
     assert factor(9) == factor(2999) == 1.0
     wanted = [0.1, 0.1, 0.01, 0.001]
     assert [factor(s) for s in (3000, 3499, 3500, 4400)] == pytest.approx(wanted)
+
+
+def test_the_cosine_falls_to_nothing() -> None:
+    config = dataclasses.replace(
+        TRAIN_PRESETS["paper"], schedule="cosine", epochs=10, warmup_steps=0
+    )
+    factor = rate_factor(config, 20)
+    assert [factor(s) for s in (0, 100, 200)] == pytest.approx([1.0, 0.5, 0.0])
 
 
 def test_presets_survive_their_table() -> None:

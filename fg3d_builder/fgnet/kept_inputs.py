@@ -1,0 +1,205 @@
+"""Simulated inputs that are made once: packed small, in memory or in files that trainings share.
+
+Samples are not moved or turned between epochs, so their simulated views never change. On two
+cores the simulation of five views costs as much as a step of the smallest network; what is kept
+of it is packed to a sixth:
+
+* pictures, PNCC and visibility in 8 bits, as the photos they come from were;
+* places in a picture in 16 bits over [-2, 2), 0.004 pixels of a picture of 128 (what lies farther
+  out shows nothing either way);
+* ``S* - S`` in half precision, within 0.01 mm up to 32 mm, and the confidence likewise.
+
+A kept input is the same whichever batch it was made in, whether it comes from memory or from a
+file, so that trainings of the same seed end alike.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fg3d_builder.atomic import remove_abandoned, replacing, write_json
+from fg3d_builder.config import digest
+from fg3d_builder.fgnet.networks import NetworkInput
+from fg3d_builder.records import Array
+
+SCHEMA = "fg3d-inputs-1"
+DESCRIPTION_NAME = "inputs.json"
+_PLACES = 8192.0
+"""Steps per unit of `grid_sample`'s coordinates."""
+_COLOURS = ("image", "pncc", "views")
+_GRIDS = ("uv_from_image", "uv_from_view")
+
+
+class Fed(NamedTuple):
+    """One batch.
+
+    Attributes
+    ----------
+    number : (B,) int64
+        Numbers of the samples in their selection.
+    given : NetworkInput
+    shape_mm, target_mm : (B, n, 3) float32
+        The fit ``S``, and ``S*`` brought onto it.
+    confidence : (B, n) float32
+    """
+
+    number: Tensor
+    given: NetworkInput
+    shape_mm: Tensor
+    target_mm: Tensor
+    confidence: Tensor
+
+
+Packed = dict[str, Array]
+"""Arrays by name, the first axis counts samples."""
+
+
+def packed(fed: Fed) -> Packed:
+    """Pack a batch; `unpacked` is its inverse up to the rounding named above."""
+    fields = {n: v for n, v in fed.given._asdict().items() if v is not None}
+    arrays = {name: _packed_input(name, value) for name, value in fields.items()}
+    arrays["shape_mm"] = _array(fed.shape_mm)
+    arrays["offset_mm"] = _array(fed.target_mm - fed.shape_mm).astype(np.float16)
+    arrays["confidence"] = _array(fed.confidence).astype(np.float16)
+    return arrays
+
+
+def unpacked(number: Sequence[int], arrays: Packed, device: torch.device) -> Fed:
+    """Make a batch of the samples `number` from their packed arrays, on a device."""
+    tensors = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
+    given = {
+        name: _unpacked_input(name, tensors[name])
+        for name in NetworkInput._fields
+        if name in tensors
+    }
+    shape = tensors["shape_mm"]
+    return Fed(
+        number=torch.tensor(list(number)),
+        given=NetworkInput(**given),
+        shape_mm=shape,
+        target_mm=shape + tensors["offset_mm"].float(),
+        confidence=tensors["confidence"].float(),
+    )
+
+
+class KeptInputs:
+    """Packed inputs of all samples of a selection.
+
+    Parameters
+    ----------
+    count : int
+        Samples.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._arrays: Packed = {}
+        self._there = np.zeros(count, dtype=bool)
+
+    @property
+    def count(self) -> int:
+        """Samples there is room for."""
+        return len(self._there)
+
+    def missing(self, numbers: Sequence[int]) -> list[int]:
+        """Return those of `numbers` that are not kept yet, ascending."""
+        return [i for i in sorted(set(numbers)) if not self._there[i]]
+
+    def put(self, fed: Fed) -> None:
+        """Keep a batch."""
+        arrays = packed(fed)
+        if not self._arrays:
+            self._arrays = {n: self._room(n, a) for n, a in arrays.items()}
+        rows = fed.number.numpy()
+        for name, value in arrays.items():
+            self._arrays[name][rows] = value
+        self._there[rows] = True
+
+    def batch(self, numbers: Sequence[int], device: torch.device) -> Fed:
+        """Return samples that are all kept."""
+        rows = np.asarray(numbers)
+        return unpacked(numbers, {n: a[rows] for n, a in self._arrays.items()}, device)
+
+    def _room(self, name: str, like: Array) -> Array:
+        return np.empty((self.count, *like.shape[1:]), dtype=like.dtype)
+
+
+class SharedInputs(KeptInputs):
+    """The same in one file per array, which any number of trainings read at once.
+
+    Parameters
+    ----------
+    folder : Path
+        Of all such files; this selection's lie below, by the digest of `about`.
+    count : int
+    about : dict
+        Everything that the inputs depend on.
+    """
+
+    def __init__(self, folder: Path, count: int, about: dict[str, Any]) -> None:
+        super().__init__(count)
+        self._about = {"schema": SCHEMA, "samples": count, **about}
+        self.folder = folder / f"inputs-{digest(self._about)}"
+        self._writing = ExitStack()
+
+    def open_or_make(self, batches: Callable[[], Iterator[Fed]]) -> None:
+        """Read the files; where they are not there, make them, while others wait.
+
+        Parameters
+        ----------
+        batches : callable
+            Called where they have to be made: gives all samples, in batches.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.folder / DESCRIPTION_NAME).is_file():
+                remove_abandoned(self.folder)
+                self._make(batches())
+        names = json.loads((self.folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))["arrays"]
+        self._arrays = {n: np.load(self.folder / f"{n}.npy", mmap_mode="r") for n in names}
+        self._there[:] = True
+
+    def _make(self, batches: Iterator[Fed]) -> None:
+        with self._writing:
+            for fed in batches:
+                self.put(fed)
+            for array in self._arrays.values():
+                array.flush()  # type: ignore[attr-defined]  # memory maps, see `_room`
+        # Last: without it the files are nobody's.
+        write_json(self.folder / DESCRIPTION_NAME, {**self._about, "arrays": sorted(self._arrays)})
+
+    def _room(self, name: str, like: Array) -> Array:
+        path = self._writing.enter_context(replacing(self.folder / f"{name}.npy"))
+        return np.lib.format.open_memmap(
+            os.fspath(path), mode="w+", dtype=like.dtype, shape=(self.count, *like.shape[1:])
+        )
+
+
+def _packed_input(name: str, value: Tensor) -> Array:
+    if name in _COLOURS:
+        value = (value + 1.0) * 127.5
+    elif name in _GRIDS:
+        return _array((value * _PLACES).round().clamp(-2 * _PLACES, 2 * _PLACES - 1)).astype("i2")
+    else:
+        value = value * 255.0
+    return _array(value.round().clamp(0.0, 255.0)).astype(np.uint8)
+
+
+def _unpacked_input(name: str, value: Tensor) -> Tensor:
+    if name in _COLOURS:
+        return value.float() / 127.5 - 1.0
+    return value.float() / (_PLACES if name in _GRIDS else 255.0)
+
+
+def _array(value: Tensor) -> Array:
+    return np.asarray(value.cpu().numpy())
