@@ -146,8 +146,7 @@ def predict_photo(
     capture = capture_of(path.stem, photo, focal, annotated)
     landmarks = detector.detect(capture)
     coarse = fit_landmarks(trained.model, landmarks, capture.intrinsics, fit)
-    fitted = FittedPhoto(photo.rgb, capture.intrinsics, coarse.shape_obj_mm, coarse.pose)
-    (found,) = predict(trained, [fitted])
+    (found,) = predict(trained, [fitted_photo(capture, coarse)])
     rendered = rendered_face(
         trained.model, found.vertices_cam_mm, capture.intrinsics, *photo.rgb.shape[:2]
     )
@@ -206,6 +205,11 @@ def capture_of(
         intrinsics=intrinsics_matrix(focal.px, focal.px, (width - 1) / 2, (height - 1) / 2),
         landmarks=landmarks,
     )
+
+
+def fitted_photo(capture: Capture, coarse: CoarseFit) -> FittedPhoto:
+    """Return a photo with its fit, as `predict` takes it."""
+    return FittedPhoto(capture.rgb, capture.intrinsics, coarse.shape_obj_mm, coarse.pose)
 
 
 def folders_for(photos: Sequence[Path], out: Path) -> list[Path]:

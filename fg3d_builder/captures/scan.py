@@ -107,7 +107,11 @@ class ScanSource:
 
 def read_scan(path: Path) -> TexturedMesh:
     """Read a mesh, see `read_mesh`; one that is inside out gets its triangles turned."""
-    mesh = read_mesh(path)
+    return turned_outward(read_mesh(path))
+
+
+def turned_outward(mesh: TexturedMesh) -> TexturedMesh:
+    """Turn all triangles of a mesh whose normals point to its middle rather than away from it."""
     normals = triangle_normals(mesh.vertices, mesh.triangles)
     centers = mesh.vertices[mesh.triangles].mean(axis=1)
     if np.einsum("md,md->", normals, centers - centers.mean(axis=0)) >= 0:

@@ -7,11 +7,29 @@ run has found, `write_report` makes tables and figures of it. See docs/protocols
 Stands above the stages: may use all of them, and nothing below may import it.
 """
 
-from fg3d_builder.protocols.driver import evaluate_protocol
-from fg3d_builder.protocols.layouts import PROTOCOL_NAMES, open_protocol
-from fg3d_builder.protocols.records import Protocol, ProtocolConfig, ProtocolImage, ProtocolScan
-from fg3d_builder.protocols.report import write_report
-from fg3d_builder.protocols.results import ImageResult, ProtocolResults, Unusable, read_results
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fg3d_builder.protocols.records import (
+    PROTOCOL_NAMES,
+    Protocol,
+    ProtocolConfig,
+    ProtocolImage,
+    ProtocolScan,
+)
+
+if TYPE_CHECKING:
+    from fg3d_builder.protocols.driver import evaluate_protocol
+    from fg3d_builder.protocols.layouts import open_protocol
+    from fg3d_builder.protocols.report import write_report
+    from fg3d_builder.protocols.results import (
+        ImageResult,
+        ProtocolResults,
+        Unusable,
+        read_results,
+    )
 
 __all__ = [
     "PROTOCOL_NAMES",
@@ -27,3 +45,17 @@ __all__ = [
     "read_results",
     "write_report",
 ]
+
+_HOME = {
+    "evaluate_protocol": "driver",
+    "open_protocol": "layouts",
+    "write_report": "report",
+    **dict.fromkeys(("ImageResult", "ProtocolResults", "Unusable", "read_results"), "results"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The command line reads this package's help, and should not wait for torch to do so.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

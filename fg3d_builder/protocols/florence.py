@@ -42,7 +42,8 @@ def read_florence(folder: Path, subjects: list[str], unit_mm: float | None) -> P
     """
     unit = UNIT_MM if unit_mm is None else unit_mm
     scans: dict[str, ProtocolScan] = {}
-    images, missing = [], []
+    images: list[ProtocolImage] = []
+    missing: list[Missing] = []
     for subject in subjects:
         name = safe_id(subject)
         try:

@@ -10,10 +10,8 @@ from pathlib import Path
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.protocols.florence import read_florence
 from fg3d_builder.protocols.now import listed_images, read_now
-from fg3d_builder.protocols.records import Protocol
+from fg3d_builder.protocols.records import PROTOCOL_NAMES, Protocol
 from fg3d_builder.protocols.stirling import listed_photos, read_stirling
-
-PROTOCOL_NAMES = ("florence", "now", "stirling")
 
 _READERS: dict[str, Callable[[Path, list[str], float | None], Protocol]] = {
     "florence": read_florence,

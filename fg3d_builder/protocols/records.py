@@ -9,6 +9,8 @@ from typing import NamedTuple
 from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig
 from fg3d_builder.records import Array
 
+PROTOCOL_NAMES = ("florence", "now", "stirling")
+
 
 class GivenLandmarks(NamedTuple):
     """Landmarks that a data set gives on a scan.

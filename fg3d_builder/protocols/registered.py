@@ -201,7 +201,7 @@ def _picture(
         ("landmarks", landmark_picture(capture, landmarks, view)),
         ("registered template", overlay),
         (
-            f"set C ({share:.0%} of the face), distance to the surface",
+            f"set C ({share:.0%}): distance",
             error_picture(capture, vertices, triangles, distance_mm, view=view),
         ),
         ("template, blue outside C", side_picture(found.shape_obj_mm, triangles, seen=known)),

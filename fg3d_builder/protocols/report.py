@@ -1,12 +1,196 @@
-"""Tables and figures of an evaluation."""
+"""Tables and figures of an evaluation: Table 5 and Fig. 17 with ours, comparisons, failures."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from fg3d_builder.protocols.results import ProtocolResults
+import numpy as np
+
+from fg3d_builder.atomic import write_bytes
+from fg3d_builder.captures.images import encode_png
+from fg3d_builder.evaluation import YAW_INTERVALS_DEG, compare_paired, yaw_table
+from fg3d_builder.protocols.paper import TABLE5
+from fg3d_builder.protocols.results import FIT, ImageResult, ProtocolResults
+
+REPORT_NAME = "report.md"
+TABLE_NAME = "results.csv"
+FIGURE_NAME = "ced.png"
+
+CED_LIMIT = 0.08
+"""End of the figure's error axis, a fraction of the interocular distance."""
+
+_TITLES = {"florence": "Florence", "now": "NoW (neutral, validation)", "stirling": "Stirling/ESRC"}
+_MANY = 10
 
 
 def write_report(results: ProtocolResults, out: Path) -> Path:
-    """Write ``report.md``, ``results.csv`` and ``ced.png``; return the report."""
-    raise NotImplementedError
+    """Write ``report.md``, ``results.csv`` and ``ced.png`` into a folder.
+
+    Parameters
+    ----------
+    results : ProtocolResults
+    out : Path
+
+    Returns
+    -------
+    Path
+        Of the report.
+    """
+    from fg3d_builder.evaluation.pictures import ced_picture
+
+    write_bytes(out / TABLE_NAME, csv_text(results).encode())
+    lines = [f"# {_TITLES.get(results.protocol, results.protocol)}", ""]
+    if results.rows:
+        errors = {method: results.errors(method) for method in results.methods}
+        picture = ced_picture(errors, CED_LIMIT, "DACE")
+        write_bytes(out / FIGURE_NAME, encode_png(picture))
+        lines += [
+            _counts(results),
+            "",
+            *yaw_lines(results),
+            "",
+            f"![cumulative errors]({FIGURE_NAME})",
+            "",
+            *comparison_lines(results),
+        ]
+    else:
+        lines += ["Nothing could be measured.", ""]
+    lines += failure_lines(results)
+    write_bytes(out / REPORT_NAME, ("\n".join(lines).rstrip() + "\n").encode())
+    return out / REPORT_NAME
+
+
+def csv_text(results: ProtocolResults) -> str:
+    """Return all rows as a table; errors in per cent, empty for failures."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*ImageResult._fields[:6], "dace_percent", *ImageResult._fields[7:]])
+    for row in results.rows:
+        percent = "" if row.dace is None else f"{100 * row.dace:.6f}"
+        angles = ["" if angle is None else f"{angle:.3f}" for angle in row[3:5]]
+        coverage = "" if row.coverage is None else f"{row.coverage:.4f}"
+        values = [*row[:3], *angles, row.yaw_source, percent, coverage, row.code, row.reason]
+        writer.writerow(values)
+    return text.getvalue()
+
+
+def yaw_lines(results: ProtocolResults) -> list[str]:
+    """Return Table 5: DACE by yaw, ours and the paper's rows, in Markdown."""
+    intervals = [f"[{low:.0f}, {high:.0f}]" for low, high in YAW_INTERVALS_DEG]
+    beyond = any(_beyond(results.of(method)) for method in results.methods)
+    head = ["method", *intervals, *(["turned further"] if beyond else []), "mean"]
+    head += ["median", "measured", "failed", "coverage"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for method in results.methods:
+        lines.append(_line([method, *_method_cells(results.of(method), beyond)]))
+    for row in TABLE5.get(results.protocol, ()):
+        cells = [""] * 3 if row.intervals is None else [f"{v:.2f}" for v in row.intervals]
+        blank = [""] if beyond else []
+        lines.append(_line([f"paper: {row.method}", *cells, *blank, f"{row.mean:.2f}", *[""] * 4]))
+    return [
+        "DACE in per cent of the outer interocular distance, by absolute yaw in degrees.",
+        "",
+        *lines,
+        "",
+        "Means are over the images that a method has an error for; failed ones are counted beside "
+        "them and count as infinite in the cumulative curve. An image of unknown yaw counts in "
+        "the mean alone. The paper's rows are on its own ground truth and images.",
+    ]
+
+
+def comparison_lines(results: ProtocolResults) -> list[str]:
+    """Return paired comparisons by subject, each method with each of the others before it."""
+    head = ["methods", "images", "subjects", "difference", "95 %", "better on", "sign p"]
+    lines = []
+    for place, method in enumerate(results.methods):
+        for other in results.methods[:place]:
+            common = results.measured_by_all([method, other])
+            subjects = [s for s, used in zip(results.subjects, common, strict=True) if used]
+            if len(set(subjects)) < 2:
+                continue
+            a, b = (100 * results.errors(name)[common] for name in (method, other))
+            found = compare_paired(a, b, subjects)
+            cells = [
+                f"{method} less {other}",
+                str(len(subjects)),
+                str(found.subjects),
+                f"{found.difference:+.3f}",
+                f"{found.low:+.3f} to {found.high:+.3f}",
+                f"{found.a_better} of {found.subjects}",
+                f"{found.sign_p:.3g}",
+            ]
+            lines.append(_line(cells))
+    if not lines:
+        return []
+    return [
+        "Paired differences of the subjects' mean errors, in per cent, on the images that both "
+        "methods have an error for; negative is better for the first.",
+        "",
+        _line(head),
+        _line(["---"] * len(head)),
+        *lines,
+        "",
+    ]
+
+
+def failure_lines(results: ProtocolResults) -> list[str]:
+    """Return what failed, counted by reason, with examples."""
+    lines: list[str] = []
+    for method in results.methods:
+        failed = [(row.image_id, row.code, row.reason) for row in results.of(method) if row.code]
+        lines += _reasons(f"{method} failed on {len(failed)} images", failed)
+    unusable = [(image.name, image.code, image.reason) for image in results.unusable]
+    lines += _reasons(f"{len(unusable)} images or subjects are in no table", unusable)
+    return lines
+
+
+def _reasons(title: str, failed: Sequence[tuple[str, str, str]]) -> list[str]:
+    if not failed:
+        return []
+    counts = Counter(code for _, code, _ in failed)
+    summary = ", ".join(f"{code} {n}" for code, n in sorted(counts.items()))
+    lines = [f"{title}: {summary}.", ""]
+    lines += [f"* {name}: {reason}" for name, _, reason in failed[:_MANY]]
+    if len(failed) > _MANY:
+        lines.append(f"* and {len(failed) - _MANY} more, see {TABLE_NAME} and results.json")
+    return [*lines, ""]
+
+
+def _counts(results: ProtocolResults) -> str:
+    fit = results.of(FIT)
+    subjects = len({row.subject for row in fit})
+    estimated = sum(row.yaw_source == "estimated" for row in fit)
+    text = f"{len(fit)} images of {subjects} subjects"
+    text += f", yaw of {estimated} estimated by the 3DMM fit" if estimated else ""
+    return f"{text}; {len(results.unusable)} images or subjects could not be used."
+
+
+def _beyond(rows: Sequence[ImageResult]) -> int:
+    limit = YAW_INTERVALS_DEG[-1][1] + 1e-3
+    return sum(row.yaw_deg is not None and abs(row.yaw_deg) > limit for row in rows)
+
+
+def _method_cells(rows: Sequence[ImageResult], beyond: bool) -> list[str]:
+    measured = [row for row in rows if row.dace is not None]
+    failed = len(rows) - len(measured)
+    if not measured:
+        blanks = [""] * (len(YAW_INTERVALS_DEG) + beyond + 2)
+        return [*blanks, "0", str(failed), ""]
+    errors = np.array([100 * float(row.dace or 0.0) for row in measured])
+    known = [i for i, row in enumerate(measured) if row.yaw_deg is not None]
+    cells = [""] * (len(YAW_INTERVALS_DEG) + beyond)
+    if known:
+        table = yaw_table(errors[known], np.array([measured[i].yaw_deg for i in known]))
+        shown = [*table.intervals, *([table.beyond] if beyond else [])]
+        cells = [f"{row.mean:.2f}" if row.samples else "" for row in shown]
+    coverage = np.mean([float(row.coverage or 0.0) for row in measured])
+    cells += [f"{errors.mean():.2f}", f"{np.median(errors):.2f}"]
+    return [*cells, str(len(measured)), str(failed), f"{coverage:.0%}"]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,101 @@
+"""The images of a protocol: photos as they are, renderings made from the scan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from fg3d_builder.atomic import write_bytes
+from fg3d_builder.captures.folder import read_landmarks
+from fg3d_builder.captures.images import encode_png
+from fg3d_builder.captures.scan import render_scan
+from fg3d_builder.config import digest
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.prediction import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
+from fg3d_builder.protocols.records import ProtocolConfig, ProtocolImage
+from fg3d_builder.protocols.registered import view_config
+from fg3d_builder.protocols.surfaces import UprightSurface, has_colour
+from fg3d_builder.records import Capture
+from fg3d_builder.shards.manifest import file_sha256
+
+
+def image_path(folder: Path, image: ProtocolImage) -> Path:
+    """Return where a rendered image is kept; photos stay where they are."""
+    return image.photo or folder / f"{image.image_id}.png"
+
+
+def image_key(image: ProtocolImage, scan_key: str, config: ProtocolConfig) -> str:
+    """Return a digest of what an image shows and of what the protocol says about it.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file``.
+    """
+    shown = (image.image_id, image.subject, image.pitch_deg, image.yaw_deg)
+    if image.photo is None:
+        camera = (config.image_size, config.focal_px, config.distance_mm)
+        return digest("view", scan_key, shown, camera)
+    if not image.photo.is_file():
+        raise CaptureError("missing_file", f"{image.photo}: file not found")
+    return digest("photo", file_sha256(image.photo), shown)
+
+
+def image_capture(
+    image: ProtocolImage,
+    surface: UprightSurface,
+    folder: Path,
+    config: ProtocolConfig,
+) -> Capture:
+    """Return an image as a capture without depth; a rendering is written to `folder` as well.
+
+    Parameters
+    ----------
+    image : ProtocolImage
+    surface : UprightSurface
+        The scan, for images that are renderings of it.
+    folder : Path
+        Of rendered images.
+    config : ProtocolConfig
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``unreadable_image``; ``no_texture`` of a scan to be rendered.
+    """
+    if image.photo is not None:
+        photo = read_photo(image.photo)
+        annotated = None
+        if config.landmarks.detector == ANNOTATION:
+            annotated = read_landmarks(image.photo.with_suffix(".json"))
+        capture = capture_of(image.photo.stem, photo, focal_of(photo, None), annotated)
+    else:
+        photo = write_rendering(image, surface, folder, config)
+        focal = Focal(config.focal_px, "given")
+        capture = capture_of(image.image_id.replace("/", "-"), photo, focal)
+    return replace(capture, subject_id=image.subject)
+
+
+def write_rendering(
+    image: ProtocolImage,
+    surface: UprightSurface,
+    folder: Path,
+    config: ProtocolConfig,
+) -> Photo:
+    """Render the scan from the image's side and write it as ``IMAGE_ID.png``.
+
+    Raises
+    ------
+    CaptureError
+        ``no_texture``.
+    """
+    if image.pitch_deg is None or image.yaw_deg is None:
+        raise ValueError(f"image {image.image_id}: neither a photo nor a view")
+    if not has_colour(surface.mesh):
+        raise CaptureError(
+            "no_texture", f"{image.scan_id}: the scan has no colours to render images with"
+        )
+    view = (image.pitch_deg, image.yaw_deg)
+    rgb, _, _ = render_scan(view_config(config), view, surface.mesh)
+    write_bytes(image_path(folder, image), encode_png(rgb))
+    return Photo(rgb, None)
