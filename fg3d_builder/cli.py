@@ -22,6 +22,8 @@ from fg3d_builder.config import (
     load_preset,
 )
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
+from fg3d_builder.experiments.command import DESCRIPTION as EXPERIMENTS_DESCRIPTION
+from fg3d_builder.experiments.command import add_arguments as add_experiment_arguments
 
 if TYPE_CHECKING:
     from fg3d_builder.review.review_list import ReviewList
@@ -43,6 +45,7 @@ With your own captures:
 With the network (`make train` trains a small one on the demo's dataset):
   fg3d networks                         how large the networks are and what they cost
   fg3d predict PHOTO... --out faces     a mesh, depth, pose and pictures for each photo
+  fg3d experiments table1 --scale tiny  the paper's tables, with its rows beside yours
 """
 
 _PREDICT = """\
@@ -267,6 +270,13 @@ def networks(options: argparse.Namespace) -> int:
     return 0
 
 
+def experiments(options: argparse.Namespace) -> int:
+    """Rerun tables and figures of the paper."""
+    from fg3d_builder.experiments.driver import run
+
+    return run(options)
+
+
 def report(options: argparse.Namespace) -> int:
     """Say where a build's report is and what it says in short."""
     from fg3d_builder.shards.reader import read_manifest
@@ -442,6 +452,15 @@ def _parser() -> argparse.ArgumentParser:
         "--preset", nargs="+", choices=("tiny", "small", "paper"), default=["paper"]
     )
     command.set_defaults(run=networks)
+
+    command = commands.add_parser(
+        "experiments",
+        help="rerun tables and figures of the paper at a scale",
+        description=EXPERIMENTS_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_experiment_arguments(command)
+    command.set_defaults(run=experiments)
 
     command = commands.add_parser("report", help="say where the report of a build is")
     command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")

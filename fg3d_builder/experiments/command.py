@@ -1,0 +1,56 @@
+"""The command line of ``fg3d experiments``; what it does is in `driver`.
+
+Imported by every ``fg3d`` command, hence light.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fg3d_builder.experiments.scales import SCALES
+from fg3d_builder.experiments.tables import EXPERIMENTS
+
+DESCRIPTION = """\
+Reruns tables and figures of the paper: builds the dataset variants that they need (or finds them),
+trains every row with several seeds, tests all on the same test split, and writes for each a page
+with the paper's rows beside ours, a CSV file and a picture.
+
+  fg3d experiments table1 --scale tiny --dry-run          what would be run, command by command
+  fg3d experiments table1 table2 table3 table4 --scale tiny
+  fg3d experiments table3 --scale small --seeds 1
+  fg3d experiments table1 --scale paper --preset my-captures.toml
+
+  table1  network structures: CVN, MVN, VMN      fig13  ways to fuse the views
+  table2  input views of VMN                     fig14  number of transformed shapes
+  table3  data augmentation
+  table4  losses
+
+  --scale tiny    200 synthetic subjects, 64 x 64; all tables in an hour or two on two cores
+  --scale small   the same subjects, 128 x 128; days on two cores, hours on a GPU
+  --scale paper   your captures (--preset), 256 x 256, the paper's schedule; days on GPUs
+
+Rows that several tables share are trained once. Stop it at any time: the same command goes on where
+it stopped. A training that fails is named in its table and does not stop the others; the same
+command tries it again. Exit status 1 if any failed.
+"""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``fg3d experiments``."""
+    command.add_argument("names", nargs="+", choices=list(EXPERIMENTS), metavar="NAME")
+    command.add_argument("--scale", choices=list(SCALES), required=True)
+    command.add_argument("--preset", type=Path, help="build preset in place of the scale's")
+    command.add_argument("--build", type=Path, help="folder of the build; default build/NAME")
+    command.add_argument(
+        "--out", type=Path, help="folder of the results; default build/experiments/NAME-SCALE"
+    )
+    command.add_argument("--seeds", type=int, help="trainings of each row; default: the scale's")
+    command.add_argument("--workers", type=int, help="trainings side by side; default: by machine")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's")
+    command.add_argument("--dry-run", action="store_true", help="print the commands and do nothing")
+    command.add_argument(
+        "--no-training",
+        action="store_true",
+        help="write the pages from what is finished, build and train nothing",
+    )

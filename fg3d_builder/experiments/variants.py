@@ -1,0 +1,210 @@
+"""Variants of one dataset, built into one folder, and which of its datasets is which.
+
+Variants of a build share captures, landmarks, fits and registrations: only what a variant changes
+is made again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fg3d_builder.atomic import write_json
+from fg3d_builder.config import BuildConfig, digest
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.experiments.freezing import freeze_preset
+from fg3d_builder.experiments.tables import FACE_PROFILING, FULL_VIEW
+from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.layout import BuildLayout
+from fg3d_builder.shards.manifest import MANIFEST_NAME
+from fg3d_builder.shards.reader import read_manifest
+
+RECORD_NAME = "datasets.json"
+
+_ABOUT = {
+    FULL_VIEW: "Full-view augmentation and shape transformation (Sec. 6.2, 6.3); all rows are\n"
+    "tested on the test split of this one.",
+    FACE_PROFILING: "Face profiling in place of full-view augmentation, captured shapes only\n"
+    "(first row of Table 3).",
+}
+
+
+class BuildFailedError(Exception):
+    """A dataset could not be built; the message names the command."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that is there.
+
+    Attributes
+    ----------
+    variant : str
+        `FULL_VIEW` or `FACE_PROFILING`.
+    folder : Path
+        With ``manifest.json``.
+    content_sha256 : str
+        Of its shards.
+    facemodel : Path, optional
+        The face model's file, where its licence keeps it out of the dataset.
+    """
+
+    variant: str
+    folder: Path
+    content_sha256: str
+    facemodel: Path | None = None
+
+
+def variant_config(plain: BuildConfig, variant: str) -> BuildConfig:
+    """Return the configuration of a variant of a preset."""
+    if variant == FULL_VIEW:
+        fullview = dataclasses.replace(plain.fullview, method="full_view")
+        return dataclasses.replace(plain, fullview=fullview)
+    if variant == FACE_PROFILING:
+        fullview = dataclasses.replace(plain.fullview, method="face_profiling")
+        # The row of Table 3 has captured shapes only; others would be made and not used.
+        transform = dataclasses.replace(plain.transform, shapes_per_capture=0)
+        return dataclasses.replace(plain, fullview=fullview, transform=transform)
+    raise ValueError(f"no variant '{variant}'")
+
+
+class Variants:
+    """The variants of one preset, in one build folder.
+
+    Parameters
+    ----------
+    plain : BuildConfig
+        The preset's.
+    root : Path
+        Folder of the build.
+    out : Path
+        Folder of the experiments: gets a preset of each variant, and a record of which dataset
+        each has been built to.
+    """
+
+    def __init__(self, plain: BuildConfig, root: Path, out: Path) -> None:
+        self.plain, self.root, self.out = plain, root, out
+
+    def layout(self, variant: str) -> BuildLayout:
+        """Paths of a variant's build."""
+        return BuildLayout(self.root.resolve(), variant_config(self.plain, variant))
+
+    def preset(self, variant: str) -> Path:
+        """Where the variant's preset is kept."""
+        return self.out / "datasets" / f"{variant}.toml"
+
+    def command(self, variant: str, workers: int) -> list[str]:
+        """Return the words of the command that builds a variant, without the program's path."""
+        preset, root = str(self.preset(variant)), str(self.root)
+        return ["fg3d", "build", preset, "--out", root, "--workers", str(workers)]
+
+    def find(self, variant: str) -> Dataset | None:
+        """Return a variant's dataset if it is there; write nothing.
+
+        A dataset that an earlier experiment has used goes on being used as long as it is what it
+        was, also when the code that builds has changed since: rows that are compared must not
+        come from two datasets.
+        """
+        recorded = self._recorded(variant)
+        if recorded is not None:
+            return recorded
+        # Luigi is slow to import, and not needed where a record is there.
+        from fg3d_builder.tasks.finding import complete_dataset
+
+        folder = complete_dataset(self.layout(variant))
+        return None if folder is None else self._dataset(variant, folder)
+
+    def expected(self, variant: str) -> Dataset:
+        """Return a variant's dataset, or what stands for it before it is built."""
+        unbuilt = Dataset(variant, self.root / "dataset-NOT-BUILT-YET", "not built yet")
+        return self.find(variant) or unbuilt
+
+    def ensure(
+        self, variants: Sequence[str], workers: int, say: Callable[[str], None]
+    ) -> dict[str, Dataset]:
+        """Return the datasets of variants; build those that are not there.
+
+        The preset's own variant comes last, and again after another was built: the folder's
+        ``dataset`` link and its report go on showing it.
+        """
+        missing = [variant for variant in variants if self.find(variant) is None]
+        missing.sort(key=lambda variant: variant == FULL_VIEW)
+        again = [FULL_VIEW] if missing and FULL_VIEW not in missing else []
+        for variant in [*missing, *again]:
+            self.freeze(variant)
+            say(shlex.join(self.command(variant, workers)))
+            self._build(variant, workers)
+        return {variant: self._checked(variant, say) for variant in variants}
+
+    def freeze(self, variant: str) -> None:
+        """Write the variant's preset beside the results."""
+        freeze_preset(variant_config(self.plain, variant), self.preset(variant), _ABOUT[variant])
+
+    def _build(self, variant: str, workers: int) -> None:
+        # In a process of its own: Luigi forks workers, and remembers tasks.
+        program = [sys.executable, "-m", "fg3d_builder.cli"]
+        words = self.command(variant, workers)[1:]
+        done = subprocess.run([*program, *words], check=False, env=dict(os.environ))
+        if done.returncode:
+            command = shlex.join(self.command(variant, workers))
+            raise BuildFailedError(f"exit status {done.returncode} of: {command}")
+
+    def _recorded(self, variant: str) -> Dataset | None:
+        file = self.out / RECORD_NAME
+        if not file.is_file():
+            return None
+        row = json.loads(file.read_text(encoding="utf-8")).get(variant)
+        if row is None:
+            return None
+        if row["config"] != digest(variant_config(self.plain, variant)):
+            raise ConfigError(
+                f"{self.out} holds experiments on another preset than this one; name another "
+                "folder with --out"
+            )
+        folder = Path(row["folder"])
+        if not (folder / MANIFEST_NAME).is_file():
+            return None
+        dataset = self._dataset(variant, folder)
+        shards = [folder / shard["file"] for shard in read_manifest(folder)["shards"]]
+        same = dataset.content_sha256 == row["content_sha256"]
+        return dataset if same and all(shard.is_file() for shard in shards) else None
+
+    def _checked(self, variant: str, say: Callable[[str], None]) -> Dataset:
+        """Check a dataset once, shard by shard, and note which one it is."""
+        recorded, dataset = self._recorded(variant), self.find(variant)
+        if recorded is not None:
+            return recorded
+        if dataset is None:
+            raise BuildFailedError(
+                f"built, but not found again: {self.preset(variant)}; did its sources or review "
+                "list change meanwhile?"
+            )
+        from fg3d_builder.shards.verify import verify_dataset
+
+        say(f"fg3d verify {dataset.folder}")
+        model = None if dataset.facemodel is None else load_model(dataset.facemodel)
+        found = verify_dataset(dataset.folder, model)
+        if not found.ok:
+            raise BuildFailedError(f"{dataset.folder}: {found.problems[0]}")
+        self.freeze(variant)
+        file = self.out / RECORD_NAME
+        rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        rows[variant] = {
+            "folder": str(dataset.folder),
+            "content_sha256": dataset.content_sha256,
+            "config": digest(variant_config(self.plain, variant)),
+        }
+        write_json(file, rows)
+        return dataset
+
+    def _dataset(self, variant: str, folder: Path) -> Dataset:
+        manifest = read_manifest(folder)
+        beside = None if manifest["facemodel"]["file"] else self.layout(variant).facemodel
+        return Dataset(variant, folder, str(manifest["content_sha256"]), beside)
