@@ -94,6 +94,7 @@ class Trainer:
         inputs: Path | None = None,
     ) -> None:
         self.config, self.out, self.at, self.test = config, out, at, test
+        self.inputs = inputs
         self.model, self.identity = dataset.model, dataset.identity
         torch.manual_seed(config.seed)
         self.network = placed(build_network(config.network), at.device)
@@ -147,6 +148,8 @@ class Trainer:
             *(dataset, self.simulator, self.network.needs, self.at.device),
             workers=self.config.workers,
         )
+        if self.inputs is not None:
+            feeder.share(self.inputs)
         return assess(self.predict, dataset, feeder, self.config.batch_size, with_dace)
 
     def predict(self, fed: Fed) -> Tensor:
