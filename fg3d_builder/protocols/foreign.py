@@ -42,7 +42,7 @@ from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel, topology_hash
 from fg3d_builder.protocols.ground_truth import GroundTruth
 from fg3d_builder.protocols.records import GivenLandmarks, ProtocolConfig
-from fg3d_builder.protocols.registered import RegistrationError, register_surface
+from fg3d_builder.protocols.registered import PairTests, RegistrationError, register_surface
 from fg3d_builder.protocols.surfaces import model_landmarks, pose_by_landmarks, upright_surface
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
 from fg3d_builder.rendering.camera import px_from_cam
@@ -54,6 +54,10 @@ TRANSFER_SCHEMA = "fg3d-topology-transfer-1"
 MIN_LANDMARKS = 7
 MIN_COVERAGE = 0.5
 """Of the set C; less is no reconstruction of the face."""
+
+TRANSFER_TESTS = PairTests(max_distance_mm=10.0, max_normal_deg=75.0, seen_only=False)
+"""Far looser than those of C, as nothing must be left out of a method's mesh because it is hard:
+only what the mesh does not reach fails them, and the rim of the mesh."""
 
 _FIRST_INNER = 17
 """iBUG's points below it lie on the jaw line, where they move with the view."""
@@ -326,6 +330,11 @@ class MeshMethod:
                 f"{name}: landmark at vertex {landmarks.vertex.max()}, the mesh has "
                 f"{len(mesh.vertices)}",
             )
+        loose = landmarks.vertex[~np.isin(landmarks.vertex, mesh.triangles)]
+        if len(loose):
+            raise CaptureError(
+                "bad_landmarks", f"{name}: landmark at vertex {loose[0]}, which no triangle uses"
+            )
         given = GivenLandmarks(landmarks.ibug, mesh.vertices[landmarks.vertex])
         _check_handedness(given, self._model, name)
         pose = pose_by_landmarks(given, self._model, 0.0, name)
@@ -337,7 +346,9 @@ class MeshMethod:
 
         picture = path.with_suffix(".png")
         try:
-            found = register_surface(self._model, surface, name, self._config, projected)
+            found = register_surface(
+                *(self._model, surface, name, self._config, TRANSFER_TESTS), projected
+            )
         except RegistrationError as failure:
             write_bytes(picture, encode_png(failure.picture))
             error = failure.error

@@ -26,6 +26,7 @@ from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.protocols.identity import mesh_digest
 from fg3d_builder.protocols.records import ProtocolConfig, ProtocolScan
 from fg3d_builder.protocols.registered import (
+    PairTests,
     RegisteredSurface,
     RegistrationError,
     register_surface,
@@ -133,8 +134,10 @@ class GroundTruths:
         try:
             mesh = read_scan(scan.mesh_file)
             surface = self._surface(scan, mesh)
+            limits = (self._config.max_distance_mm, self._config.max_normal_deg)
             found = register_surface(
                 *(self._model, surface, scan.scan_id, self._config),
+                PairTests(*limits, seen_only=True),
                 lambda capture, _: self._detector.detect(capture),
             )
             write_bytes(picture, encode_png(found.picture))

@@ -42,6 +42,22 @@ LandmarksOf = Callable[[Capture, Pose], Landmarks]
 """Finds landmarks in a rendering; the pose takes the upright frame to the camera."""
 
 
+class PairTests(NamedTuple):
+    """What a vertex of the template has to pass to be paired with a place on the surface.
+
+    Attributes
+    ----------
+    max_distance_mm, max_normal_deg : float
+        See `reliable_correspondence`.
+    seen_only : bool
+        The registration found a counterpart for the vertex in the rendered depth.
+    """
+
+    max_distance_mm: float
+    max_normal_deg: float
+    seen_only: bool
+
+
 class RegisteredSurface(NamedTuple):
     """A template registered to a surface.
 
@@ -50,7 +66,7 @@ class RegisteredSurface(NamedTuple):
     vertices_mm : (n, 3) float64
         In the surface's upright frame.
     members : Correspondence
-        The set C: from vertices of the template to places on the seamless surface.
+        From vertices of the template to places on the seamless surface.
     quality : float
         See `Registration.quality`.
     picture : (H, W, 3) uint8
@@ -94,13 +110,10 @@ def register_surface(
     surface: UprightSurface,
     name: str,
     config: ProtocolConfig,
+    tests: PairTests,
     landmarks_of: LandmarksOf,
 ) -> RegisteredSurface:
-    """Register the template to a surface and find the set C.
-
-    C holds the vertices of the model's reliable region that found a counterpart in the
-    rendered depth and that pass the tests of `reliable_correspondence` against the surface
-    itself.
+    """Register the template to a surface and pair the model's reliable region with it.
 
     Raises
     ------
@@ -114,7 +127,7 @@ def register_surface(
     try:
         landmarks = landmarks_of(capture, cam_from_upright)
         found, landmarks = _registration(model, capture, landmarks, config, coloured)
-        return _result(model, surface, capture, landmarks, found, cam_from_upright, config)
+        return _result(model, surface, capture, landmarks, found, cam_from_upright, tests)
     except CaptureError as error:
         raise RegistrationError(error, failure_sheet(capture, error, landmarks)) from None
 
@@ -157,19 +170,20 @@ def _result(
     landmarks: Landmarks,
     found: Registration,
     cam_from_upright: Pose,
-    config: ProtocolConfig,
+    tests: PairTests,
 ) -> RegisteredSurface:
     vertices = cam_from_upright.obj_from_cam(found.vertices_cam_mm)
+    face = model.reliable & (found.confidence > 0) if tests.seen_only else model.reliable
     try:
         members = reliable_correspondence(
             vertices,
             vertex_normals(vertices, model.triangles),
             surface.scan,
             surface.normals,
-            model.reliable & (found.confidence > 0),
+            face,
             surface.border,
-            config.max_distance_mm,
-            config.max_normal_deg,
+            tests.max_distance_mm,
+            tests.max_normal_deg,
         )
     except ValueError as error:
         raise CaptureError("empty_set", f"{capture.capture_id}: {error}") from None
@@ -187,7 +201,7 @@ def _picture(
     found: Registration,
     distance_mm: Array,
 ) -> Array:
-    """Image, landmarks, registration and the set C beside each other."""
+    """Image, landmarks, registration and pairs beside each other."""
     view = face_view(model, capture, found.vertices_cam_mm)
     vertices, triangles = found.vertices_cam_mm, model.triangles
     points, targets = edge_points(model, capture, landmarks, vertices)
@@ -201,10 +215,13 @@ def _picture(
         ("landmarks", landmark_picture(capture, landmarks, view)),
         ("registered template", overlay),
         (
-            f"set C ({share:.0%}): distance",
+            f"paired ({share:.0%}): distance",
             error_picture(capture, vertices, triangles, distance_mm, view=view),
         ),
-        ("template, blue outside C", side_picture(found.shape_obj_mm, triangles, seen=known)),
+        (
+            "template, blue where not paired",
+            side_picture(found.shape_obj_mm, triangles, seen=known),
+        ),
     ]
     title = f"{capture.capture_id}   quality {found.quality:.2f}"
     return contact_sheet(tiles, title=title, height=300)
