@@ -261,6 +261,15 @@ def predict(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def evaluate(options: argparse.Namespace) -> int:
+    """Run a published evaluation protocol."""
+    from fg3d_builder.protocols.command import run
+
+    status, lines = run(options)
+    print("\n".join(lines))
+    return status
+
+
 def networks(options: argparse.Namespace) -> int:
     """Print size and cost of the networks."""
     from fg3d_builder.fgnet.complexity import table, variants
@@ -462,10 +471,25 @@ def _parser() -> argparse.ArgumentParser:
     add_experiment_arguments(command)
     command.set_defaults(run=experiments)
 
+    _add_evaluate(commands)
+
     command = commands.add_parser("report", help="say where the report of a build is")
     command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
     command.set_defaults(run=report)
     return parser
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from fg3d_builder.protocols import command
+
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure reconstructions on Florence, NoW or Stirling/ESRC",
+        description=command.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(run=evaluate)
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
