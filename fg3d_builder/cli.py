@@ -45,6 +45,7 @@ With your own captures:
 With the network (`make train` trains a small one on the demo's dataset):
   fg3d networks                         how large the networks are and what they cost
   fg3d predict PHOTO... --out faces     a mesh, depth, pose and pictures for each photo
+  fg3d evaluate florence FOLDER --out DIR   errors on Florence, NoW or Stirling/ESRC
   fg3d experiments table1 --scale tiny  the paper's tables, with its rows beside yours
 """
 
