@@ -1,4 +1,4 @@
-"""Luigi: one thin task per stage, `BuildFG3D` on top.
+"""Luigi: one thin task per stage, `BuildFG3D` on top; `TrainFGNet` and `EvaluateFGNet` follow.
 
 ``luigi --module fg3d_builder.tasks BuildFG3D --preset tasks/demo.toml`` builds a dataset.
 """
@@ -10,5 +10,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError  # noqa: E402
+from fg3d_builder.tasks.training import EvaluateFGNet, TrainFGNet  # noqa: E402
 
-__all__ = ["BuildFG3D", "TooManyFailuresError"]
+__all__ = ["BuildFG3D", "EvaluateFGNet", "TooManyFailuresError", "TrainFGNet"]
