@@ -74,15 +74,16 @@ def variants(preset: str) -> list[NetworkConfig]:
 def table(configs: Sequence[NetworkConfig]) -> str:
     """Markdown table of `configs`, one row each."""
     rows = [
-        "| network | views | fusion | size | parameters (M) | multiply-adds (G) |",
-        "|---|---|---|---|---|---|",
+        "| network | views | fusion | images | features | parameters (M) | multiply-adds (G) |",
+        "|---|---|---|---|---|---|---|",
     ]
     for config in configs:
         found = complexity(config)
         vmn = config.network == "vmn"
         rows.append(
             f"| {config.network.upper()} | {config.view_set if vmn else '-'} "
-            f"| {config.fusion.replace('_', ' ') if vmn else '-'} | {config.size} "
+            f"| {config.fusion.replace('_', ' ') if vmn else '-'} "
+            f"| {config.size} | {config.size >> config.folds} "
             f"| {found.parameters / 1e6:.2f} | {found.multiply_adds / 1e9:.2f} |"
         )
     return "\n".join(rows)

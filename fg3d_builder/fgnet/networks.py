@@ -114,7 +114,7 @@ class NetworkConfig:
 
 PRESETS: dict[str, NetworkConfig] = {
     "tiny": NetworkConfig(size=64, base_channels=16, levels=3, folds=1),
-    "small": NetworkConfig(size=128, base_channels=16, levels=4, folds=1),
+    "small": NetworkConfig(size=128, base_channels=24, levels=3, folds=2),
     "paper": NetworkConfig(),
 }
 """Sizes, from a bottleneck of 4 x 4 to one of 8 x 8. Choose the network with
