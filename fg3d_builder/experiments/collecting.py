@@ -24,7 +24,6 @@ from fg3d_builder.experiments.statistics import (
     spread_over_seeds,
 )
 from fg3d_builder.experiments.tables import DACE, NME, Column, Experiment, Row
-from fg3d_builder.experiments.variants import Dataset
 from fg3d_builder.records import Array
 
 
@@ -76,8 +75,6 @@ class ExperimentResult:
     verdicts : tuple of Verdict
     samples, subjects : int
         Of the test split.
-    datasets : tuple of Dataset
-        That were trained and tested on.
     """
 
     experiment: Experiment
@@ -87,7 +84,6 @@ class ExperimentResult:
     verdicts: tuple[Verdict, ...]
     samples: int
     subjects: int
-    datasets: tuple[Dataset, ...]
 
     @property
     def shown_columns(self) -> list[Column]:
@@ -138,12 +134,8 @@ def collect(
         )
         for claim in experiment.claims
     )
-    used = [d for rs in runs.values() for run in rs for d in (run.tested_on, run.trained_on)]
-    datasets = tuple(dict.fromkeys(used))
     many = len(set(subjects.tolist()))
-    return ExperimentResult(
-        experiment, scale, preset, rows, verdicts, len(subjects), many, datasets
-    )
+    return ExperimentResult(experiment, scale, preset, rows, verdicts, len(subjects), many)
 
 
 def _row_result(

@@ -9,7 +9,10 @@ import argparse
 from pathlib import Path
 
 from fg3d_builder.experiments.scales import SCALES
-from fg3d_builder.experiments.tables import EXPERIMENTS
+from fg3d_builder.experiments.tables import EXPERIMENTS, PUBLISHED_NAMES
+
+SET_NAMES = ("florence", "now", "stirling")
+"""Test sets of Table 5."""
 
 DESCRIPTION = """\
 Reruns tables and figures of the paper: builds the dataset variants that they need (or finds them),
@@ -20,10 +23,11 @@ with the paper's rows beside ours, a CSV file and a picture.
   fg3d experiments table1 table2 table3 table4 --scale tiny
   fg3d experiments table3 --scale small --seeds 1
   fg3d experiments table1 --scale paper --preset my-captures.toml
+  fg3d experiments table5 --scale tiny --florence FOLDER --method PRNet=prnet
 
   table1  network structures: CVN, MVN, VMN      fig13  ways to fuse the views
   table2  input views of VMN                     fig14  number of transformed shapes
-  table3  data augmentation
+  table3  data augmentation                      table5, fig17  published test sets
   table4  losses
 
   --scale tiny    200 synthetic subjects, 64 x 64; all tables in an hour or two on two cores
@@ -38,7 +42,9 @@ command tries it again. Exit status 1 if any failed.
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of ``fg3d experiments``."""
-    command.add_argument("names", nargs="+", choices=list(EXPERIMENTS), metavar="NAME")
+    command.add_argument(
+        "names", nargs="+", choices=[*EXPERIMENTS, *PUBLISHED_NAMES], metavar="NAME"
+    )
     command.add_argument("--scale", choices=list(SCALES), required=True)
     command.add_argument("--preset", type=Path, help="build preset in place of the scale's")
     command.add_argument("--build", type=Path, help="folder of the build; default build/NAME")
@@ -48,6 +54,28 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seeds", type=int, help="trainings of each row; default: the scale's")
     command.add_argument("--workers", type=int, help="trainings side by side; default: by machine")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's")
+    for name in SET_NAMES:
+        command.add_argument(
+            f"--{name}", type=Path, metavar="FOLDER", help="table5, fig17: the set, as published"
+        )
+    command.add_argument(
+        *("--method",),
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="table5, fig17: meshes of another method, see `fg3d evaluate --help`; repeatable",
+    )
+    command.add_argument(
+        *("--checkpoint",),
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="table5, fig17: a trained network in place of the scale's trainings; repeatable",
+    )
+    command.add_argument(
+        "--facemodel", type=Path, help="table5, fig17: model file, where it is not beside them"
+    )
     command.add_argument("--dry-run", action="store_true", help="print the commands and do nothing")
     command.add_argument(
         "--no-training",

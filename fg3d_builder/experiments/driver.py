@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from fg3d_builder.config import BuildConfig, load_preset
+from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.experiments.collecting import collect
+from fg3d_builder.experiments.command import SET_NAMES
 from fg3d_builder.experiments.figures import save_picture
-from fg3d_builder.experiments.runs import Run, Workers, failure, printed, run_all
-from fg3d_builder.experiments.scales import SCALES, Scale
-from fg3d_builder.experiments.tables import ALL_SHAPES, EXPERIMENTS, FULL_VIEW, Experiment
-from fg3d_builder.experiments.variants import BuildFailedError, Dataset, Variants
-from fg3d_builder.experiments.writing import verdict_lines, write_experiment
-from fg3d_builder.layout import default_root
+from fg3d_builder.experiments.published import published_pages
+from fg3d_builder.experiments.runs import Run, failure, printed, run_all
+from fg3d_builder.experiments.setting import Setting, read_setting
+from fg3d_builder.experiments.tables import (
+    ALL_SHAPES,
+    EXPERIMENTS,
+    FULL_VIEW,
+    PUBLISHED,
+    PUBLISHED_NAMES,
+    Experiment,
+)
+from fg3d_builder.experiments.variants import BuildFailedError, Dataset
+from fg3d_builder.experiments.writing import setting_lines, verdict_lines, write_experiment
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
 
@@ -40,49 +46,45 @@ class Plan(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    scale = SCALES[options.scale]
-    preset = scale.preset(options.preset)
-    config = load_preset(preset)
-    seeds = scale.seeds if options.seeds is None else options.seeds
-    if seeds < 1:
-        raise ConfigError(f"--seeds: {seeds}, wanted at least 1")
-    out = options.out or Path("build/experiments") / f"{config.name}-{scale.name}"
-    variants = Variants(config, options.build or default_root(config), out)
-    experiments = [EXPERIMENTS[name](config) for name in dict.fromkeys(options.names)]
-    device, workers = machine(scale, options.device, options.workers)
-    if device == "cuda" and not workers.gpus and not options.dry_run and not options.no_training:
-        raise ConfigError(f"scale '{scale.name}' wants a GPU and torch finds none; see --device")
-    needed = needed_variants(experiments)
-    if options.dry_run or options.no_training:
-        datasets = {variant: variants.expected(variant) for variant in needed}
-    else:
-        try:
-            datasets = variants.ensure(needed, workers.count, say)
-        except BuildFailedError as error:
-            sys.stderr.write(f"fg3d: {error}\n")
-            return 1
-    check_shapes(experiments, datasets[FULL_VIEW])
-    plan = planned(experiments, scale, config, datasets, range(seeds), device, out)
+    setting = read_setting(options)
+    experiments = chosen(options, setting.config)
+    plan = Plan({}, [])
+    if not options.checkpoint:
+        needed = needed_variants(experiments)
+        if setting.acts:
+            try:
+                datasets = setting.variants.ensure(needed, setting.workers.count, say)
+            except BuildFailedError as error:
+                sys.stderr.write(f"fg3d: {error}\n")
+                return 1
+        else:
+            datasets = {variant: setting.variants.expected(variant) for variant in needed}
+        check_shapes(experiments, datasets[FULL_VIEW])
+        plan = planned(experiments, setting, datasets)
     if options.dry_run:
-        tell(plan, variants, needed, workers, scale)
+        tell(plan, experiments, setting)
         return 0
-    return carried_out(plan, experiments, options, scale, preset, variants, workers, out)
+    return carried_out(plan, experiments, setting)
 
 
-def machine(scale: Scale, named: str | None, count: int | None) -> tuple[str, Workers]:
-    """Decide on which device trainings run, how many side by side, with how many threads."""
-    import torch
+def chosen(options: argparse.Namespace, config: BuildConfig) -> list[Experiment]:
+    """Return the experiments that are named; Table 5 and Fig. 17 are one.
 
-    device = named or scale.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    cores = len(os.sched_getaffinity(0))
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
-    side_by_side = count or gpus or cores
-    if side_by_side < 1:
-        raise ConfigError(f"--workers: {count}, wanted at least 1")
-    threads = scale.threads or max(1, cores // side_by_side)
-    return device, Workers(side_by_side, threads, gpus)
+    Raises
+    ------
+    ConfigError
+        Options that do not belong to the named ones, or lack.
+    """
+    names = list(dict.fromkeys("table5" if n in PUBLISHED_NAMES else n for n in options.names))
+    sets = [name for name in SET_NAMES if getattr(options, name)]
+    if "table5" in names and not sets:
+        wanted = ", ".join(f"--{name} FOLDER" for name in SET_NAMES)
+        raise ConfigError(f"table5, fig17: name at least one of {wanted}; see docs/protocols.md")
+    if "table5" not in names and (sets or options.method or options.checkpoint):
+        raise ConfigError("test sets, --method and --checkpoint belong to table5 and fig17")
+    if options.checkpoint and names != ["table5"]:
+        raise ConfigError("--checkpoint stands for trainings of table5 and fig17 alone")
+    return [PUBLISHED if n == "table5" else EXPERIMENTS[n](config) for n in names]
 
 
 def needed_variants(experiments: Sequence[Experiment]) -> list[str]:
@@ -112,17 +114,11 @@ def check_shapes(experiments: Sequence[Experiment], dataset: Dataset) -> None:
 
 
 def planned(
-    experiments: Sequence[Experiment],
-    scale: Scale,
-    config: BuildConfig,
-    datasets: dict[str, Dataset],
-    seeds: Sequence[int],
-    device: str,
-    out: Path,
+    experiments: Sequence[Experiment], setting: Setting, datasets: dict[str, Dataset]
 ) -> Plan:
     """Make the runs of all rows and seeds; equal ones are one."""
-    made = config.transform.shapes_per_capture
-    inputs = out / "inputs" if scale.shares_inputs else None
+    made, scale = setting.config.transform.shapes_per_capture, setting.scale
+    inputs = setting.out / "inputs" if scale.shares_inputs else None
     runs: dict[str, dict[str, list[Run]]] = {}
     for experiment in experiments:
         rows = runs.setdefault(experiment.name, {})
@@ -135,86 +131,79 @@ def planned(
                 Run(
                     name=training.name,
                     seed=seed,
-                    arguments=training.arguments(scale, shapes, seed, device),
+                    arguments=training.arguments(scale, shapes, seed, setting.device),
                     trained_on=datasets[training.variant],
                     tested_on=datasets[FULL_VIEW],
-                    parent=out / "runs",
+                    parent=setting.out / "runs",
                     inputs=inputs,
                 )
-                for seed in seeds
+                for seed in setting.seeds
             ]
     each = [run for rows in runs.values() for trainings in rows.values() for run in trainings]
     unique = {run.folder: run for run in each}
     return Plan(runs, sorted(unique.values(), key=lambda run: run.seed))
 
 
-def tell(
-    plan: Plan, variants: Variants, needed: Sequence[str], workers: Workers, scale: Scale
-) -> None:
+def tell(plan: Plan, experiments: Sequence[Experiment], setting: Setting) -> None:
     """Print what would be run."""
-    missing = [variant for variant in needed if variants.find(variant) is None]
-    for variant in missing:
-        say(shlex.join(variants.command(variant, workers.count)))
-    if missing:
-        say("# names of folders follow from the datasets, so that these are not the final ones")
+    variants, workers = setting.variants, setting.workers
+    if plan.ordered:
+        missing = [v for v in needed_variants(experiments) if variants.find(v) is None]
+        for variant in missing:
+            say(shlex.join(variants.command(variant, workers.count)))
+        if missing:
+            say("# names of folders follow from the datasets, so that these are not the final ones")
     unfinished = [run for run in plan.ordered if not run.finished]
     for run in unfinished:
         for words in run.commands:
             say(printed(words, workers))
+    if PUBLISHED in experiments:
+        published_pages(plan.runs.get(PUBLISHED.name, {}), setting, [], say)
+    done = len(plan.ordered) - len(unfinished)
     say(
-        f"# {len(plan.ordered)} trainings, {len(plan.ordered) - len(unfinished)} of them finished; "
+        f"# {len(plan.ordered)} trainings, {done} of them finished; "
         f"{workers.count} side by side, {workers.threads} threads each"
     )
-    if scale.minutes:
-        hours = len(unfinished) * scale.minutes / workers.count / 60.0
+    if setting.scale.minutes:
+        hours = len(unfinished) * setting.scale.minutes / workers.count / 60.0
         say(f"# about {hours:.1f} h on a machine as in docs/experiments.md")
 
 
-def carried_out(
-    plan: Plan,
-    experiments: Sequence[Experiment],
-    options: argparse.Namespace,
-    scale: Scale,
-    preset: Path,
-    variants: Variants,
-    workers: Workers,
-    out: Path,
-) -> int:
+def carried_out(plan: Plan, experiments: Sequence[Experiment], setting: Setting) -> int:
     """Train, then write every page, also after an interruption; return the exit status."""
     try:
-        if not options.no_training:
-            run_all(plan.ordered, workers, say)
+        if setting.acts:
+            run_all(plan.ordered, setting.workers, say)
     except KeyboardInterrupt:
         say("interrupted: the same command goes on; what is finished is written")
+    good = True
     for experiment in experiments:
-        write_pages(experiment, plan, options, scale, preset, variants, workers, out)
+        if experiment is PUBLISHED:
+            say(f"\n{experiment.title}")
+            facts = setting_lines(setting.scale, setting.preset, plan.ordered)
+            good &= published_pages(plan.runs.get(experiment.name, {}), setting, facts, say)
+        else:
+            write_pages(experiment, plan, setting)
     failed = [run for run in plan.ordered if failure(run)]
     for run in failed:
         say(f"failed: {run.folder}: {failure(run)}")
-    return 0 if all(run.finished for run in plan.ordered) else 1
+    return 0 if good and all(run.finished for run in plan.ordered) else 1
 
 
-def write_pages(
-    experiment: Experiment,
-    plan: Plan,
-    options: argparse.Namespace,
-    scale: Scale,
-    preset: Path,
-    variants: Variants,
-    workers: Workers,
-    out: Path,
-) -> None:
+def write_pages(experiment: Experiment, plan: Plan, setting: Setting) -> None:
     """Write the page, the CSV files and the picture of one experiment; say where they are."""
-    result = collect(experiment, scale, preset, plan.runs[experiment.name])
+    runs, workers = plan.runs[experiment.name], setting.workers
+    result = collect(experiment, setting.scale, setting.preset, runs)
     builds = {
-        variant: shlex.join(variants.command(variant, workers.count))
+        variant: shlex.join(setting.variants.command(variant, workers.count))
         for variant in needed_variants([experiment])
     }
-    paths = write_experiment(result, out, workers, builds, _again(experiment, options))
+    again = _again(experiment, setting.options)
+    paths = write_experiment(result, setting.out, workers, builds, again)
     say(f"\n{experiment.title}")
     for line in verdict_lines(result.verdicts):
         say(f"  {line}")
-    for path in (*paths, save_picture(result, out)):
+    for path in (*paths, save_picture(result, setting.out)):
         say(str(path))
 
 

@@ -1,8 +1,9 @@
-"""What the paper publishes: its Tables 1 to 5, and of its figures what the text says in numbers.
+"""What the paper publishes: its Tables 1 to 4, and of its figures what the text says in numbers.
 
 NME and DACE in per cent of the outer interocular distance. Figures 13, 14 and 17 are curves and
 bars without numbers in the text, so that only their order stands here; where another table states
-a figure's mean, the figure takes it from there and says so.
+a figure's mean, the figure takes it from there and says so. Table 5 stands in
+`fg3d_builder.protocols.paper`.
 """
 
 from __future__ import annotations
@@ -41,40 +42,6 @@ TABLE4: dict[str, tuple[float, float]] = {
     "VGD": (2.66, 1.43),
 }
 """NME and DACE over all samples by loss."""
-
-FLORENCE, NOW, STIRLING = "Florence", "NoW", "Stirling/ESRC"
-
-TABLE5: dict[str, dict[str, tuple[float, ...]]] = {
-    "3DDFA": {FLORENCE: (2.64, 2.66, 2.69, 2.66), NOW: (3.86, 3.82, 4.09, 3.96), STIRLING: (2.55,)},
-    "3DDFA-v2": {
-        FLORENCE: (2.57, 2.58, 2.63, 2.59),
-        NOW: (3.77, 3.65, 3.75, 3.74),
-        STIRLING: (2.40,),
-    },
-    "Deng et al.": {
-        FLORENCE: (2.48, 2.59, 2.67, 2.57),
-        NOW: (3.66, 3.57, 4.22, 3.92),
-        STIRLING: (2.50,),
-    },
-    "FaceScape": {
-        FLORENCE: (2.88, 2.73, 3.15, 2.81),
-        NOW: (3.67, 4.02, 5.49, 4.62),
-        STIRLING: (3.37,),
-    },
-    "PRNet": {FLORENCE: (2.50, 2.53, 2.71, 2.57), NOW: (4.10, 3.85, 4.33, 4.17), STIRLING: (2.58,)},
-    "Extreme3D": {
-        FLORENCE: (2.93, 3.07, 3.16, 3.04),
-        NOW: (5.17, 5.05, 5.20, 5.16),
-        STIRLING: (3.35,),
-    },
-    "Non-linear 3DMM": {
-        FLORENCE: (2.74, 2.66, 2.66, 2.69),
-        NOW: (4.73, 3.96, 4.13, 4.30),
-        STIRLING: (2.61,),
-    },
-    "FGNet": {FLORENCE: (2.12, 2.05, 2.15, 2.10), NOW: (3.45, 3.39, 3.45, 3.44), STIRLING: (2.29,)},
-}
-"""DACE by method and test set; columns `YAW_COLUMNS`, for Stirling/ESRC the mean alone."""
 
 FLORENCE_TRAININGS = 5
 FLORENCE_VARIANCE = 0.018

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from fg3d_builder.atomic import write_bytes
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.experiments.collecting import ExperimentResult, RowResult
-from fg3d_builder.experiments.runs import Workers, printed
+from fg3d_builder.experiments.runs import Run, Workers, printed
+from fg3d_builder.experiments.scales import Scale
 from fg3d_builder.experiments.statistics import MISSING, Verdict
 from fg3d_builder.experiments.tables import Claim, Column
 
@@ -59,8 +61,8 @@ def markdown(result: ExperimentResult, workers: Workers, builds: dict[str, str],
         f"different seeds. *paper* is what the paper states for its own data and networks; "
         f"compare orders and ratios, not numbers.{note}",
         *("", *_table(result), "", f"![{experiment.title}]({name}.png)", ""),
-        *("## Does the paper's order hold here?", "", *_verdicts(result.verdicts), ""),
-        *("## What this is", "", *_facts(result), ""),
+        *("## Does the paper's order hold here?", "", *verdict_table(result.verdicts), ""),
+        *("## What this is", "", *setting_lines(result.scale, result.preset, _runs(result)), ""),
         *("## Commands", "", "This page:", "", "```", again, "```", ""),
         *("What it runs, each by itself; a finished or interrupted one is gone on with:", ""),
         *("```", *builds.values(), *_run_commands(result, workers), "```"),
@@ -76,10 +78,10 @@ def summary_csv(result: ExperimentResult) -> str:
     for row in result.rows:
         for column in result.shown_columns:
             spread, paper = row.spread[column.title], row.row.paper.get(column.title, "")
-            figures = [""] * 4 if spread is None else _percentages(spread)
+            figures = [""] * 4 if spread is None else percentages(spread)
             known = [row.row.name, row.training_samples, len(row.seeds), len(row.failures)]
             lines.append([*known, column.title, column.measure, *figures, paper])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def trainings_csv(result: ExperimentResult) -> str:
@@ -93,7 +95,7 @@ def trainings_csv(result: ExperimentResult) -> str:
             means = [row.means[c.title].get(run.seed, math.nan) for c in columns]
             cells = [_cell(100.0 * mean) for mean in means]
             lines.append([row.row.name, run.seed, state, run.folder.name, *cells])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def _table(result: ExperimentResult) -> list[str]:
@@ -109,7 +111,7 @@ def _table(result: ExperimentResult) -> list[str]:
         cells = [row.row.name, _trainings(row), f"{row.training_samples:,}"]
         if row.row.training is None:
             cells = [row.row.name, NONE, NONE]
-        cells += [_figure(row.spread[c.title], best[c.title]) for c in columns]
+        cells += [figure_text(row.spread[c.title], best[c.title]) for c in columns]
         cells += [_stated(row.row.paper.get(c.title)) for c in stated]
         if counted:
             cells += [f"{row.row.paper_samples:,}" if row.row.paper_samples else NONE]
@@ -131,7 +133,8 @@ def _least(result: ExperimentResult, column: Column) -> float:
     return min((s.mean for s in known if s is not None), default=math.nan)
 
 
-def _figure(spread: SeedSpread | None, least: float) -> str:
+def figure_text(spread: SeedSpread | None, least: float = math.nan) -> str:
+    """Mean and standard deviation in per cent; bold where the mean is the least of its column."""
     if spread is None:
         return NONE
     text = f"{100.0 * spread.mean:.3f}"
@@ -144,7 +147,8 @@ def _stated(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def _verdicts(verdicts: tuple[Verdict, ...]) -> list[str]:
+def verdict_table(verdicts: tuple[Verdict, ...]) -> list[str]:
+    """Return the paper's claims with what is found here, in Markdown."""
     lines = [
         "| the paper: lower error | than | in | here: difference, points (95 % interval) | "
         "subjects | seeds | verdict |",
@@ -171,30 +175,31 @@ def _verdicts(verdicts: tuple[Verdict, ...]) -> list[str]:
     return lines
 
 
-def _facts(result: ExperimentResult) -> list[str]:
-    scale = result.scale
-    seeds = sorted({run.seed for row in result.rows for run in row.runs})
+def setting_lines(scale: Scale, preset: Path, runs: Sequence[Run]) -> list[str]:
+    """Say in Markdown what was trained on what, at which scale."""
     epochs = f"{scale.epochs} epochs" if scale.epochs else "the preset's epochs"
     bound = (
         f"at most {scale.captured_samples:,} samples with captured shapes"
         if scale.captured_samples
         else "all samples"
     )
-    lines = [
+    seeds = sorted({run.seed for run in runs})
+    datasets = dict.fromkeys(d for run in runs for d in (run.tested_on, run.trained_on))
+    return [
         f"* scale `{scale.name}`: training preset `{scale.train_preset}`, {epochs}, {bound}",
-        f"* captures: `{result.preset}`",
+        f"* captures: `{preset}`",
         f"* seeds: {', '.join(str(seed) for seed in seeds)}",
+        *(f"* dataset `{d.variant}`: `{d.folder}`, content `{d.content_sha256}`" for d in datasets),
     ]
-    lines += [
-        f"* dataset `{d.variant}`: `{d.folder}`, content `{d.content_sha256}`"
-        for d in result.datasets
-    ]
-    return lines
 
 
 def _run_commands(result: ExperimentResult, workers: Workers) -> list[str]:
-    words = [words for row in result.rows for run in row.runs for words in run.commands]
+    words = [words for run in _runs(result) for words in run.commands]
     return list(dict.fromkeys(printed(w, workers) for w in words))
+
+
+def _runs(result: ExperimentResult) -> list[Run]:
+    return [run for row in result.rows for run in row.runs]
 
 
 def verdict_lines(verdicts: tuple[Verdict, ...]) -> list[str]:
@@ -214,7 +219,8 @@ def _in(claim: Claim) -> str:
     return measure if title == measure else f"{measure} {title}"
 
 
-def _percentages(spread: SeedSpread) -> list[str]:
+def percentages(spread: SeedSpread) -> list[str]:
+    """Mean, standard deviation, least and largest in per cent, as cells of a CSV file."""
     return [_cell(100.0 * v) for v in (spread.mean, spread.sd, spread.low, spread.high)]
 
 
@@ -222,7 +228,8 @@ def _cell(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else ""
 
 
-def _csv(lines: list[list[object]]) -> str:
+def csv_text(lines: list[list[object]]) -> str:
+    """Return rows of cells as CSV."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(lines)
     return buffer.getvalue()
