@@ -15,6 +15,7 @@ import numpy as np
 from fg3d_builder.atomic import write_bytes
 from fg3d_builder.evaluation import seed_spread
 from fg3d_builder.experiments.collecting import ExperimentResult, RowResult
+from fg3d_builder.experiments.paper import SHAPES_PER_CAPTURE
 from fg3d_builder.experiments.tables import Column
 
 if TYPE_CHECKING:
@@ -141,7 +142,10 @@ def _draw_progress(axes: Axes, result: ExperimentResult, mark_of: Any) -> list[f
             label=_column_name(column),
         )
         heights += [m.change + side * m.sd for m in known.values() for side in (-1.0, 1.0)]
-    axes.set_xticks(range(len(rows)), [row.row.name.split()[0] for row in rows])
+    names = [row.row.name.split()[0] for row in rows]
+    if mark_of is paper_mark:  # which has four shapes where we may have others
+        names = [*("0", *[""] * len(rows))[: len(rows) - 1], str(SHAPES_PER_CAPTURE)]
+    axes.set_xticks(range(len(rows)), names)
     axes.set_xlabel("transformed shapes under each photo")
     axes.grid(alpha=0.3)
     return heights

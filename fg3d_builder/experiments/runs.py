@@ -33,6 +33,7 @@ FAILED_NAME = "failed.json"
 DONE_NAME = "done.json"
 LOCK_NAME = "run.lock"
 LAST_LINES = 20
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,8 @@ def _ended_with_us(processes: _Processes) -> Iterator[None]:
 
 def _run_in_slot(run: Run, workers: Workers, slots: _Slots, processes: _Processes) -> Outcome:
     with slots.taken() as slot:
+        if processes.ended:
+            return Outcome(run, 0.0, INTERRUPTED)
         environment = {**os.environ, "OMP_NUM_THREADS": str(workers.threads)}
         if workers.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = str(slot % workers.gpus)
@@ -288,7 +291,7 @@ def _done(run: Run, environment: dict[str, str], processes: _Processes, lock: in
             file.flush()
             status = processes.call([sys.executable, *words[1:]], file, environment, lock)
         if status and processes.ended:
-            return Outcome(run, time.monotonic() - began, "interrupted")
+            return Outcome(run, time.monotonic() - began, INTERRUPTED)
         if status:
             lines = _last_lines(log)
             value = {"command": shlex.join(words), "status": status, "last_lines": lines}

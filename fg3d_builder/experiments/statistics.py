@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from fg3d_builder.evaluation import compare_paired, seed_spread, yaw_table
+from fg3d_builder.evaluation import compare_paired, seed_spread, subject_means, yaw_table
 from fg3d_builder.evaluation.comparison import PairedComparison, SeedSpread
 from fg3d_builder.experiments.tables import Claim, Column
 from fg3d_builder.records import Array
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 MISSING = "not run"
+WORDS = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, MISSING)
 
 
 class Verdict(NamedTuple):
@@ -30,6 +32,8 @@ class Verdict(NamedTuple):
         ``better - worse`` over subjects, errors averaged over seeds; None where a row is missing.
     seeds_agree, seeds : int
         How many of how many pairs of trainings with the same seed are in the paper's order.
+    over_seeds : (float, float)
+        95 % interval of the difference over trainings; NaN for a single seed.
     """
 
     claim: Claim
@@ -38,6 +42,7 @@ class Verdict(NamedTuple):
     comparison: PairedComparison | None
     seeds_agree: int
     seeds: int
+    over_seeds: tuple[float, float]
 
 
 def column_mean(errors: Array, yaw_deg: Array, column: Column) -> float:
@@ -72,9 +77,10 @@ def judge(
 ) -> Verdict:
     """Compare two rows.
 
-    Subjects are what was drawn from the world, seeds what was drawn in training; an order holds
-    if it is clear over the former (the interval of the mean difference, errors averaged over
-    seeds, leaves out 0) and no training contradicts it (every seed's means have that order).
+    Subjects are what was drawn from the world, seeds what was drawn in training: an order holds
+    if both leave no doubt of it. Over subjects it is a bootstrap interval of the mean difference,
+    errors averaged over seeds; over seeds Welch's interval of the difference of the trainings'
+    means. With a single seed there is nothing to be said of trainings, and `why` says so.
 
     Parameters
     ----------
@@ -90,20 +96,50 @@ def judge(
     names = np.asarray(subjects)[chosen]
     if not seeds or len(set(names.tolist())) < 2:
         lacking = "no training of both rows is finished" if not seeds else "fewer than two subjects"
-        return Verdict(claim, MISSING, lacking, None, 0, len(seeds))
+        return Verdict(claim, MISSING, lacking, None, 0, len(seeds), (np.nan, np.nan))
     low = np.mean([better[seed][chosen] for seed in seeds], axis=0)
     high = np.mean([worse[seed][chosen] for seed in seeds], axis=0)
     found = compare_paired(low, high, names)
-    signs = [
-        np.sign(compare_paired(better[s][chosen], worse[s][chosen], names, resamples=1).difference)
-        for s in seeds
-    ]
-    agree = sum(sign < 0 for sign in signs)
+    means = np.array(
+        [
+            [subject_means(row[s][chosen], names).means.mean() for s in seeds]
+            for row in (better, worse)
+        ]
+    )
+    over_seeds = seeds_interval(means[0], means[1])
     if found.low <= 0.0 <= found.high:
-        word, why = UNDECIDED, "the interval holds 0"
-    elif any(sign != np.sign(found.difference) for sign in signs):
-        word, why = UNDECIDED, "the trainings contradict each other"
+        word, why = UNDECIDED, "the interval over subjects holds 0"
+    elif over_seeds[0] <= 0.0 <= over_seeds[1]:
+        word, why = UNDECIDED, "other trainings could turn it"
     else:
         word = REPRODUCED if found.difference < 0 else NOT_REPRODUCED
         why = "the order of the paper" if found.difference < 0 else "the opposite order"
-    return Verdict(claim, word, why, found, agree, len(seeds))
+        why += ", by one training of each row" if len(seeds) == 1 else ""
+    agree = int(np.sum(means[0] < means[1]))
+    return Verdict(claim, word, why, found, agree, len(seeds), over_seeds)
+
+
+def seeds_interval(better: Array, worse: Array, confidence: float = 0.95) -> tuple[float, float]:
+    """Welch's interval of the difference of two rows' means over trainings.
+
+    Parameters
+    ----------
+    better, worse : (k,) float
+        Mean error of each training. A row without training, the 3DMM fit, has equal ones.
+    confidence : float
+
+    Returns
+    -------
+    (float, float)
+        NaN for a single seed.
+    """
+    count = len(better)
+    difference = float(np.mean(better) - np.mean(worse))
+    if count < 2:
+        return (float("nan"), float("nan"))
+    parts = np.array([np.var(row, ddof=1) / count for row in (better, worse)])
+    if parts.sum() == 0.0:
+        return (difference, difference)
+    freedom = parts.sum() ** 2 / np.sum(parts**2 / (count - 1))
+    half = float(stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(parts.sum()))
+    return (difference - half, difference + half)

@@ -299,11 +299,11 @@ def fig13(_config: BuildConfig) -> Experiment:
     """Ways to fuse views."""
     trainings = {
         "direct": Training(fusion="direct"),
-        "warp, then convolve": Training(fusion="warp_then_convolve"),
-        "convolve, then warp": Training(),
+        "warp then convolve": Training(fusion="warp_then_convolve"),
+        "convolve then warp": Training(),
     }
     rows = [Row(ROW_FIT, None), *(Row(name, t) for name, t in trainings.items())]
-    rows[-1] = Row("convolve, then warp", Training(), _by_yaw(paper.TABLE1["VMN"]))
+    rows[-1] = Row("convolve then warp", Training(), _by_yaw(paper.TABLE1["VMN"]))
     return Experiment(
         "fig13",
         "Fig. 13: fusion of the views",
@@ -311,8 +311,8 @@ def fig13(_config: BuildConfig) -> Experiment:
         tuple(rows),
         YAW,
         (
-            Claim("warp, then convolve", "direct"),
-            Claim("convolve, then warp", "warp, then convolve"),
+            Claim("warp then convolve", "direct"),
+            Claim("convolve then warp", "warp then convolve"),
         ),
         "The paper draws bars; their order stands in its text, and the numbers of the way it "
         "chose are those of VMN in its Table 1.",

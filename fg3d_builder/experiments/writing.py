@@ -13,7 +13,7 @@ from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.experiments.collecting import ExperimentResult, RowResult
 from fg3d_builder.experiments.runs import Run, Workers, printed
 from fg3d_builder.experiments.scales import Scale
-from fg3d_builder.experiments.statistics import MISSING, Verdict
+from fg3d_builder.experiments.statistics import WORDS, Verdict
 from fg3d_builder.experiments.tables import Claim, Column
 
 NONE = "-"
@@ -149,30 +149,36 @@ def _stated(value: float | None) -> str:
 
 def verdict_table(verdicts: tuple[Verdict, ...]) -> list[str]:
     """Return the paper's claims with what is found here, in Markdown."""
-    lines = [
-        "| the paper: lower error | than | in | here: difference, points (95 % interval) | "
-        "subjects | seeds | verdict |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = ["the paper: lower error", "than", "in", "here: difference, points"]
+    heads += ["95 % over subjects", "95 % over seeds", "subjects", "seeds", "verdict"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for v in verdicts:
         claim, found = v.claim, v.comparison
-        cells = [claim.better, claim.worse, _in(claim), NONE, NONE, NONE, f"**{v.word}**: {v.why}"]
+        figures = [NONE] * 5
         if found is not None:
-            low, high = 100.0 * found.low, 100.0 * found.high
-            cells[3] = f"{100.0 * found.difference:+.3f} ({low:+.3f} to {high:+.3f})"
-            cells[4] = f"{found.a_better} of {found.subjects}"
-            cells[5] = f"{v.seeds_agree} of {v.seeds}"
+            figures = [
+                f"{100.0 * found.difference:+.3f}",
+                _interval(found.low, found.high),
+                _interval(*v.over_seeds) if v.seeds > 1 else NONE,
+                f"{found.a_better} of {found.subjects}",
+                f"{v.seeds_agree} of {v.seeds}",
+            ]
+        cells = [claim.better, claim.worse, _in(claim), *figures, f"**{v.word}**: {v.why}"]
         lines.append(f"| {' | '.join(cells)} |")
-    counts = {word: sum(v.word == word for v in verdicts) for word in {v.word for v in verdicts}}
-    tally = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
+    counts = {word: sum(v.word == word for v in verdicts) for word in WORDS}
+    tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     lines += [
         "",
-        f"Of {len(verdicts)} orders of the paper: {tally}. The interval is a bootstrap over "
-        "subjects, errors averaged over seeds; *subjects* counts those with the paper's order, "
-        "*seeds* the trainings. *Undecided*: the interval holds 0, or the trainings contradict "
-        f"each other. *{MISSING.capitalize()}*: a row has no finished training.",
+        f"Of {len(verdicts)} orders of the paper: {tally}. Over subjects: bootstrap, errors "
+        "averaged over seeds. Over seeds: Welch's interval of the trainings' means. An order is "
+        "*undecided* where one of both holds 0. The last two columns count those with the "
+        "paper's order.",
     ]
     return lines
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100.0 * low:+.3f} to {100.0 * high:+.3f}"
 
 
 def setting_lines(scale: Scale, preset: Path, runs: Sequence[Run]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def act(words: list[str]) -> int:
     known = json.loads((training / "arguments.json").read_text())
     given_then = dict(pairwise(known))
     network, seed = given_then["--network"], int(given_then["--seed"])
+    if (Path(dataset) / f"slow-{network}-{seed}").exists():
+        time.sleep(120)
     if (Path(dataset) / f"broken-{network}-{seed}").exists():
         print("begun")
         print("RuntimeError: this one breaks", file=sys.stderr)

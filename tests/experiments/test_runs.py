@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -139,3 +143,38 @@ def test_a_licensed_face_model_is_named(tmp_path: Path) -> None:
     licensed = Dataset("full_view", tmp_path, "abc", tmp_path / "model.h5")
     run = dataclasses.replace(make_run(tmp_path), trained_on=licensed, tested_on=licensed)
     assert run.commands[0][-2:] == ["--facemodel", str(tmp_path / "model.h5")]
+
+
+def test_an_interruption_ends_what_runs_and_begins_nothing(folder: Path) -> None:
+    """As a person does it: from a process of its own, by a signal."""
+    (folder / "data" / "slow-vmn-0").touch()
+    code = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).parent)!r}]
+from pathlib import Path
+from test_runs import make_run
+from fg3d_builder.experiments import runs
+sys.executable = {sys.executable!r}
+folder = Path({str(folder)!r})
+todo = [make_run(folder, network=n) for n in ("vmn", "mvn", "cvn")]
+print("begun", flush=True)
+try:
+    runs.run_all(todo, runs.Workers(1, 1), lambda text: None)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    python = str(Path(sys.prefix) / "bin" / "python")  # `sys.executable` is the stand-in
+    driver = subprocess.Popen([python, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "begun\n"
+    slow = make_run(folder)
+    deadline = time.monotonic() + 60
+    while not (slow.folder / "calls.txt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGTERM)
+    assert driver.communicate(timeout=60)[0] == "interrupted\n"
+    assert [path.name for path in (folder / "runs").iterdir()] == [slow.folder.name]
+    assert failure(slow) == ""
+    # Nobody holds the run any more: it is done at once.
+    (folder / "data" / "slow-vmn-0").unlink()
+    assert run_all([slow], WORKERS, lambda _text: None)[slow].error == ""
