@@ -24,7 +24,7 @@ from fg3d_builder.fgnet.selection import SelectionConfig, selected
 from fg3d_builder.fgnet.simulation import FitBatch
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.pose import angles_from_rotation
-from fg3d_builder.shards.reader import Sample, ShardReader
+from fg3d_builder.shards.reader import Registered, Sample, ShardReader
 
 
 class TrainingSample(TypedDict):
@@ -107,6 +107,10 @@ class FaceDataset(Dataset[TrainingSample]):
         """Return what the shards hold of a sample of the selection."""
         return self.reader[int(self._number[index])]
 
+    def registered(self, index: int) -> Registered:
+        """Return what a sample of the selection is measured against."""
+        return self.reader.registered(int(self._number[index]))
+
     def __getitem__(self, index: int) -> TrainingSample:
         sample = self.sample(index)
         shape = self.initial_shape(sample)
@@ -129,10 +133,10 @@ class FaceDataset(Dataset[TrainingSample]):
         return self.model.shape(sample["initial_alpha_id"], sample["initial_alpha_exp"])
 
 
-def provenance(sample: Sample) -> Provenance:
+def provenance(sample: Registered) -> Provenance:
     """Return whose face a sample shows; the yaw is that of the true pose."""
-    _pitch, yaw, _roll = angles_from_rotation(sample["rotation"])
-    return Provenance(sample["sample_id"], sample["subject_id"], yaw)
+    _pitch, yaw, _roll = angles_from_rotation(sample.rotation)
+    return Provenance(sample.sample_id, sample.subject_id, yaw)
 
 
 def aligned_target(truth_obj_mm: Array, shape_obj_mm: Array, weight: Array) -> Array:

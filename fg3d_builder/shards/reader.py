@@ -6,7 +6,7 @@ import json
 import os
 from bisect import bisect_right
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import h5py
 import numpy as np
@@ -53,6 +53,27 @@ class Sample(TypedDict):
     seed: int
 
 
+class Registered(NamedTuple):
+    """What a sample is measured against, without its image.
+
+    Attributes
+    ----------
+    sample_id, subject_id : str
+    rotation : (3, 3) float64
+        Of the true pose.
+    shape_obj_mm : (n, 3) float32
+        ``S*``.
+    confidence : (n,) float32
+        In [0, 1].
+    """
+
+    sample_id: str
+    subject_id: str
+    rotation: Array
+    shape_obj_mm: Array
+    confidence: Array
+
+
 class ShardReader:
     """Map-style access to one split: ``len(reader)``, ``reader[i]``.
 
@@ -96,12 +117,21 @@ class ShardReader:
         return int(self._first[-1])
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        index %= len(self)
-        shard = bisect_right(self._first, index) - 1
-        file = self._open(self._names[shard])
-        return self._sample(file, index - int(self._first[shard]))
+        return self._sample(*self._place(index))
+
+    def registered(self, index: int) -> Registered:
+        """Return the truth of a sample; a fifth of the time that the whole sample takes."""
+        file, row = self._place(index)
+        samples, shapes = file["samples"], file["shapes"]
+        shape_row = int(samples["shape_index"][row])
+        subject = file["captures/subject_id"][int(samples["capture_index"][row])]
+        return Registered(
+            samples["sample_id"][row].decode(),
+            subject.decode(),
+            samples["rotation"][row],
+            shapes["shape_obj_mm"][shape_row],
+            _fraction(shapes["confidence"][shape_row]),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
@@ -127,6 +157,14 @@ class ShardReader:
         for file in self._files.values():
             file.close()
         self._files = {}
+
+    def _place(self, index: int) -> tuple[h5py.File, int]:
+        """Shard and row of a sample."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        index %= len(self)
+        shard = bisect_right(self._first, index) - 1
+        return self._open(self._names[shard]), index - int(self._first[shard])
 
     def _open(self, name: str) -> h5py.File:
         if self._process != os.getpid():  # forked: the parent's handles are not ours
@@ -160,7 +198,7 @@ class ShardReader:
             shape_obj_mm=shape,
             coarse_obj_mm=coarse,
             delta_obj_mm=shape - coarse,
-            confidence=shapes["confidence"][shape_row].astype(np.float32) / 255,
+            confidence=_fraction(shapes["confidence"][shape_row]),
             visible=visible,
             initial_alpha_id=samples["initial_alpha_id"][row],
             initial_alpha_exp=samples["initial_alpha_exp"][row],
@@ -172,6 +210,11 @@ class ShardReader:
             quality=float(captures["quality"][capture_row]),
             seed=int(samples["seed"][row]),
         )
+
+
+def _fraction(stored: Array) -> Array:
+    """Confidence in [0, 1] from the 8 bits of `FIELDS`."""
+    return stored.astype(np.float32) / 255
 
 
 def read_manifest(dataset: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def test_a_sample_is_what_the_shards_hold(folder: Path) -> None:
     np.testing.assert_allclose(
         weight[row["confidence"] > 0.2], row["confidence"][row["confidence"] > 0.2]
     )
-    assert provenance(row).subject_id == "train3"
+    assert provenance(data.registered(3)).subject_id == "train3"
 
 
 def test_the_target_is_the_personal_shape_where_the_pose_is_known(folder: Path) -> None:

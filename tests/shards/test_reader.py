@@ -29,6 +29,18 @@ def by_capture(dataset: Path) -> dict[str, Sample]:
     return {sample["capture_id"]: sample for sample in samples}
 
 
+def test_parts_of_a_sample_are_those_of_the_whole(made: tuple[Path, FaceModel]) -> None:
+    reader = ShardReader(made[0], "train")
+    ids, sources = reader.names()
+    for index in range(len(reader)):
+        whole, part = reader[index], reader.registered(index)
+        assert (ids[index], sources[index]) == (whole["sample_id"], whole["shape_source"])
+        assert (part.sample_id, part.subject_id) == (whole["sample_id"], whole["subject_id"])
+        for name in ("rotation", "shape_obj_mm", "confidence"):
+            np.testing.assert_array_equal(getattr(part, name), whole[name])  # type: ignore[literal-required]
+    assert len(ids) == len(reader)
+
+
 def test_every_capture_is_there_once(made: tuple[Path, FaceModel]) -> None:
     readers = [ShardReader(made[0], split) for split in ("train", "test")]
     ids = [reader[i]["capture_id"] for reader in readers for i in range(len(reader))]
