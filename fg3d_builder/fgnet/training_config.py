@@ -36,7 +36,7 @@ class TrainConfig:
     compile: use torch.compile where it works.
     workers: processes that read samples.
     keep_inputs_mib: simulated inputs are kept in memory and simulated once, where all of them
-        fit into so many MiB; samples are not perturbed, so every epoch sees the same.
+        fit into so many MiB; geometry is never perturbed, so every epoch sees the same.
     confidence_floor: least weight of a vertex, see `FaceDataset`.
     checkpoint_steps: a checkpoint every so many steps, besides one after every epoch.
     picture_epochs: after which a grid of pictures is drawn, besides the last one.

@@ -62,6 +62,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def assert_equal_weights(one: Trainer, other: Trainer) -> None:
+    """Weights and statistics of normalisation, to the bit."""
+    states = one.network.state_dict().values(), other.network.state_dict().values()
+    for a, b in zip(*states, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_an_interrupted_training_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
     data = FaceDataset(folder, "train")
     whole = Trainer(CONFIG, data, tmp_path / "whole", ALONE)
@@ -74,10 +81,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(folder: Path, tmp_pa
     resumed = Trainer(CONFIG, data, cut, ALONE)
     assert resumed.progress.step == 4
     assert resumed.run().finished
-    for one, other in zip(
-        whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(one, other)
+    assert_equal_weights(whole, resumed)
     assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
 
 
@@ -91,8 +95,7 @@ def test_a_checkpoint_within_an_epoch_is_gone_on_with(folder: Path, tmp_path: Pa
     resumed = Trainer(config, data, cut, ALONE)
     assert (resumed.progress.epoch, resumed.progress.batch) == (1, 1)
     resumed.run()
-    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert_equal_weights(whole, resumed)
     assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
 
 
@@ -250,8 +253,7 @@ def test_a_perturbed_training_resumes_exactly(folder: Path, tmp_path: Path) -> N
     Trainer(config, data, cut, ALONE).run(stop_after_steps=5)
     resumed = Trainer(config, data, cut, ALONE)
     resumed.run()
-    for one, other in zip(whole.network.parameters(), resumed.network.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert_equal_weights(whole, resumed)
 
 
 def test_reading_draws_no_random_numbers(folder: Path) -> None:
