@@ -33,6 +33,7 @@ from fg3d_builder.fgnet.networks import NetworkInput
 from fg3d_builder.records import Array
 
 SCHEMA = "fg3d-inputs-1"
+"""Raise it when the simulation shows other views: nothing else tells files of old code apart."""
 DESCRIPTION_NAME = "inputs.json"
 _PLACES = 8192.0
 """Steps per unit of `grid_sample`'s coordinates."""
