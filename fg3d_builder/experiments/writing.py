@@ -171,8 +171,8 @@ def verdict_table(verdicts: tuple[Verdict, ...]) -> list[str]:
         "",
         f"Of {len(verdicts)} orders of the paper: {tally}. Over subjects: bootstrap, errors "
         "averaged over seeds. Over seeds: Welch's interval of the trainings' means. An order is "
-        "*undecided* where one of both holds 0. The last two columns count those with the "
-        "paper's order.",
+        "*undecided* where one of both holds 0. *Subjects* and *seeds* count those with the "
+        "paper's order; seeds that only one of two rows has finished are left out.",
     ]
     return lines
 
