@@ -50,7 +50,7 @@ class Feeder:
         self._dataset, self._simulator, self._needs = dataset, simulator, needs
         self._device, self._workers = device, workers
         self._kept: KeptInputs | None = None
-        self._keeps: bool | None = None if keep_mib > 0 else False
+        self._is_undecided = keep_mib > 0
         self._keep_bytes = keep_mib * MIB
 
     def share(self, folder: Path) -> None:
@@ -65,7 +65,7 @@ class Feeder:
         }
         shared = SharedInputs(folder, len(self._dataset), about)
         shared.open_or_make(self._all)
-        self._kept, self._keeps = shared, True
+        self._kept, self._is_undecided = shared, False
 
     def _all(self) -> Iterator[Fed]:
         count = len(self._dataset)
@@ -77,26 +77,23 @@ class Feeder:
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Fed]:
         """Give the batches of samples with these numbers, in this order."""
-        if self._keeps is False:
+        if self._is_undecided and indices:
+            self._decide(indices[0][0])
+        if self._kept is None:
             yield from self._streamed(indices)
             return
         for wanted in indices:
-            if self._keeps is None:
-                self._decide(wanted[0])
-            if self._kept is None:
-                yield from self._streamed([wanted], workers=0)
-                continue
             # One by one, in the order of the numbers: a kept input depends on no batch.
             for fed in self._streamed([[i] for i in self._kept.missing(wanted)], workers=0):
                 self._kept.put(fed)
             yield self._kept.batch(wanted, self._device)
 
     def _decide(self, number: int) -> None:
-        """Measure one sample, and with it all."""
+        """Measure one sample, and with it all: are they kept?"""
         fed = next(self._streamed([[number]], workers=0))
         size = sum(array.nbytes for array in packed(fed).values())
-        self._keeps = size * len(self._dataset) <= self._keep_bytes
-        if self._keeps:
+        self._is_undecided = False
+        if size * len(self._dataset) <= self._keep_bytes:
             self._kept = KeptInputs(len(self._dataset))
 
     def _streamed(
