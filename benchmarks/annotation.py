@@ -6,8 +6,8 @@ import numpy as np
 
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.fitting.contour import JAWS, contour_lines, marched_points
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, Landmarks
-from fg3d_builder.rendering.camera import px_from_cam
 
 NOISE_PX = 1.0
 """Standard deviation per coordinate: about a careful annotator's on these pictures."""

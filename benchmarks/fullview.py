@@ -44,13 +44,13 @@ from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, turned_view
 from fg3d_builder.fullview.render_view import Source
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.fullview.views import Turn, ViewCamera, view_camera
+from fg3d_builder.geometry.crop import crop_around, crop_image
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, Pose, Registration
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import srgb_from_linear
 from fg3d_builder.shards.base_image import encode_image
-from fg3d_builder.shards.crop import crop_around, crop_image
 
 TURNS = ((0.0, 15.0), (0.0, 30.0), (0.0, 45.0), (0.0, -45.0), (15.0, 0.0), (-25.0, 0.0))
 MARGIN, SIZE = 1.25, 256

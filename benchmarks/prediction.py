@@ -21,10 +21,10 @@ from fg3d_builder.atomic import write_bytes
 from fg3d_builder.captures.images import encode_png
 from fg3d_builder.config import BuildConfig, FitConfig, SourceConfig
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, outer_eye_corners
-from fg3d_builder.evaluation.closest_points import ScanSurface
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.prediction import predict_photo

@@ -11,7 +11,6 @@ import numpy as np
 import open3d as o3d
 
 from benchmarks.failures import FAILURES, Scene
-from fg3d_builder.alignment import align_robust
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.config import (
@@ -26,11 +25,12 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.geometry.alignment import align_robust
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 from fg3d_builder.records import Array, Capture, Landmarks, Registration
 from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 SENSORS = ("none", "structured_light", "time_of_flight")

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer_torch import (
     BatchFragments,
     interpolate_batch,

@@ -11,9 +11,9 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.model import PARTS, Embedding
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES, MEDIAPIPE_OF_IBUG
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import vertex_normals
 
 INNER = np.array(MEDIAPIPE_OF_IBUG[17:])
 """MediaPipe's numbers of the 51 inner iBUG points, in iBUG's order: all but the jaw."""

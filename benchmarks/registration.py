@@ -34,17 +34,17 @@ from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
-from fg3d_builder.landmarks import open_detector
-from fg3d_builder.records import Array, Capture
-from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import (
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import (
     surface_points,
     triangle_normals,
     undirected_edges,
     vertex_normals,
 )
+from fg3d_builder.landmarks import open_detector
+from fg3d_builder.records import Array, Capture
+from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import rasterize, visible_vertices
 from fg3d_builder.report.pictures import contact_sheet
 

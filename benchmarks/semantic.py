@@ -27,9 +27,9 @@ from fg3d_builder.config import FaceModelConfig, SourceConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.appearance import settled_landmarks
+from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.records import Array
 from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.geometry import surface_points, vertex_normals
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 TARGETS_MM = {"median": 0.7, "p95": 2.0, "eyes": 0.6, "brows": 1.0, "lips": 0.5, "nose": 0.7}

@@ -28,11 +28,11 @@ from fg3d_builder.fgnet.prediction import (
 )
 from fg3d_builder.fgnet.trained import Trained
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
-from fg3d_builder.rendering.camera import intrinsics_matrix
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import angles_from_rotation
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.report.pictures import contact_sheet, image_picture, overlay_picture
 from fg3d_builder.report.sheets import face_view

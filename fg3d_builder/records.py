@@ -9,7 +9,7 @@ of the top-left pixel, x right, y down.
   camera), +y up, +z out of the face.
 * *Camera frame*: OpenCV, x right, y down, z forward.
 
-Transforms are named ``target_from_source``. Pose angles: see `fg3d_builder.rendering.pose`.
+Transforms are named ``target_from_source``. Pose angles: see `fg3d_builder.geometry.pose`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from fg3d_builder.captures.mesh_io import colors_at_vertices, read_mesh
 from fg3d_builder.cli import main
 from fg3d_builder.config import FitConfig, LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.evaluation.closest_points import ScanSurface
 from fg3d_builder.fgnet.checkpoint import Progress, save_checkpoint
 from fg3d_builder.fgnet.networks import NetworkConfig, build_network
 from fg3d_builder.fgnet.parity import answering_network
@@ -28,11 +27,12 @@ from fg3d_builder.fgnet.simulation import normalized_coordinates
 from fg3d_builder.fgnet.trained import Trained, keep_what_prediction_needs, load_trained
 from fg3d_builder.fgnet.training_config import TrainConfig
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
+from fg3d_builder.geometry.closest_points import ScanSurface
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.prediction import Photo, focal_of, folders_for, predict_photos, read_photo
 from fg3d_builder.records import Landmarks, Pose
-from fg3d_builder.rendering.camera import cam_from_depth, px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.shards.reader import read_manifest
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.products import ProductError, is_complete, read_product, write_product
 from fg3d_builder.records import (
     Capture,
@@ -19,7 +20,6 @@ from fg3d_builder.records import (
     Pose,
     Registration,
 )
-from fg3d_builder.rendering.pose import rotation_from_angles
 
 FAILURE = Failure("b", "s", "captures", "no_depth", "b: no pixel has a depth", "failures/b.png")
 

@@ -11,10 +11,10 @@ from toy_models import labelled, toy_model
 from fg3d_builder.captures.folder import write_capture
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Capture, Landmarks, Pose
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 
 HEIGHT, WIDTH = 240, 320

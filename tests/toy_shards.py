@@ -11,8 +11,8 @@ from fg3d_builder.atomic import write_json
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.shards.base_image import encode_image
 from fg3d_builder.shards.manifest import make_manifest, shard_name

@@ -14,8 +14,8 @@ from fg3d_builder.captures.images import encode_png, read_rgb, read_uint16
 from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array, Capture, Landmarks
-from fg3d_builder.rendering.camera import intrinsics_matrix
 
 DESCRIPTION = "capture.json"
 COLOUR_FILES = ("color.png", "color.jpg", "color.jpeg")

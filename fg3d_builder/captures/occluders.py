@@ -15,10 +15,10 @@ import numpy as np
 
 from fg3d_builder.captures.mesh_view import SUPERSAMPLING, averaged
 from fg3d_builder.captures.sensor import capture_generator
+from fg3d_builder.geometry.camera import px_from_cam, scaled_intrinsics
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, CaptureTruth
-from fg3d_builder.rendering.camera import px_from_cam, scaled_intrinsics
 from fg3d_builder.rendering.depth_surface import estimate_noise
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong, srgb_from_linear
 

@@ -14,10 +14,10 @@ from fg3d_builder.captures.sensor import apply_sensor
 from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
 from fg3d_builder.config import LandmarkConfig, SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix
+from fg3d_builder.geometry.meshes import triangle_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, Pose
-from fg3d_builder.rendering.camera import cam_from_px, intrinsics_matrix
-from fg3d_builder.rendering.geometry import triangle_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.shading import srgb_from_linear
 
 OUTER_EYE_CORNERS_MM = 90.0
@@ -144,7 +144,7 @@ def scan_camera(
     config : SourceConfig
         With a positive ``unit_mm``; for 0 ask `scan_unit_mm` first.
     view : (pitch, yaw) in degrees
-        See `fg3d_builder.rendering.pose`.
+        See `fg3d_builder.geometry.pose`.
     mesh : TexturedMesh
 
     Returns

@@ -34,8 +34,8 @@ from scipy.special import ndtr
 
 from fg3d_builder.config import SensorConfig
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.geometry.camera import cam_from_depth
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import cam_from_depth
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 KINDS = ("none", "structured_light", "time_of_flight")

@@ -17,10 +17,10 @@ from fg3d_builder.captures.source import CaptureEntry
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import topology_hash
+from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam, scaled_intrinsics
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, CaptureTruth, Pose
-from fg3d_builder.rendering.camera import cam_from_depth, px_from_cam, scaled_intrinsics
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 

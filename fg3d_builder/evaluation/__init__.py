@@ -3,7 +3,6 @@
 Imports numpy and scipy alone; `pictures` is imported by whoever draws.
 """
 
-from fg3d_builder.evaluation.closest_points import ScanSurface, ScanVertices
 from fg3d_builder.evaluation.comparison import compare_paired, seed_spread, subject_means
 from fg3d_builder.evaluation.metrics import ShapeError, dace, nme
 from fg3d_builder.evaluation.places import (
@@ -19,6 +18,7 @@ from fg3d_builder.evaluation.summary import (
     cumulative_error,
     yaw_table,
 )
+from fg3d_builder.geometry.closest_points import ScanSurface, ScanVertices
 
 __all__ = [
     "YAW_INTERVALS_DEG",

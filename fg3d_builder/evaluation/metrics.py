@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fg3d_builder.alignment import align_least_distances, align_similarity
-from fg3d_builder.evaluation.closest_points import Scan
 from fg3d_builder.evaluation.places import Correspondence
+from fg3d_builder.geometry.alignment import align_least_distances, align_similarity
+from fg3d_builder.geometry.closest_points import Scan
 from fg3d_builder.records import Array, Pose
 
 AlignBy = Literal["squares", "distances"]

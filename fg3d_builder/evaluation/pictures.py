@@ -134,8 +134,8 @@ def _rendering(
     from matplotlib import colormaps
 
     # The rasteriser needs a compiler package that a machine for training goes without.
-    from fg3d_builder.rendering.geometry import vertex_normals
-    from fg3d_builder.rendering.pose import rotation_from_angles
+    from fg3d_builder.geometry.meshes import vertex_normals
+    from fg3d_builder.geometry.pose import rotation_from_angles
     from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 
     size = 2 * _PANEL_PX  # drawn at twice the size and averaged: smooth edges

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fg3d_builder.evaluation.closest_points import Scan
 from fg3d_builder.evaluation.places import Correspondence, Places
+from fg3d_builder.geometry.closest_points import Scan
 from fg3d_builder.records import Array
 
 MAX_DISTANCE_MM = 3.0

@@ -7,8 +7,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 
 from fg3d_builder.facemodel.chart import disk_chart, mean_value_weights, signed_areas
+from fg3d_builder.geometry.meshes import border_edges, triangle_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import border_edges, triangle_normals
 
 
 def balanced_chart(

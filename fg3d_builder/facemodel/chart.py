@@ -7,8 +7,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 
 from fg3d_builder.facemodel.patches import border_loops
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import undirected_edges
 
 
 def relax_chart(uv: Array, vertices: Array, triangles: Array, free: Array) -> Array:

@@ -24,8 +24,8 @@ from fg3d_builder.facemodel.recipe import (
 )
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
 from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import vertex_normals
 
 _EMBEDDING_SEED = 9_000_000
 _POPULATION_SEED = 10_000_000

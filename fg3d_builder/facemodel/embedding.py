@@ -16,6 +16,9 @@ from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.regions import LEFT_EYE, RIGHT_EYE, painted_albedo, signed_distance
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks.edges import (
     MEDIAPIPE,
     MEDIAPIPE_CURVES,
@@ -26,9 +29,6 @@ from fg3d_builder.landmarks.edges import (
 )
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import intrinsics_matrix
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 

@@ -20,13 +20,13 @@ from fg3d_builder.facemodel.control import LoopHints, build_control_mesh
 from fg3d_builder.facemodel.identity import IdentitySampler
 from fg3d_builder.facemodel.makehuman import BaseMesh, MakeHumanData
 from fg3d_builder.facemodel.refinement import cut_along, refine
-from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import (
+from fg3d_builder.geometry.meshes import (
     border_edges,
     undirected_edges,
     vertex_adjacency,
     vertex_normals,
 )
+from fg3d_builder.records import Array
 
 _LOCAL_FOLDERS = (
     *("head", "forehead", "eyebrows", "eyes", "nose", "mouth"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fg3d_builder.geometry.meshes import surface_points
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import surface_points
 
 PARTS = ("rest", "eyes", "nose", "mouth", "cheeks")
 """Names of the labels in `FaceModel.parts`, in order: label 0 is ``"rest"``."""

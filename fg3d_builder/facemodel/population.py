@@ -30,8 +30,8 @@ from fg3d_builder.facemodel.recipe import (
 )
 from fg3d_builder.facemodel.relief import draw_relief, smooth_fields
 from fg3d_builder.facemodel.skin import draw_traits, paint_context, paint_face
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import vertex_normals
 
 _SHAPE, _RELIEF, _MOTION, _SKIN = range(4)
 

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from fg3d_builder.facemodel.subdivision import loop_step, split_triangles
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import undirected_edges
 
 
 @dataclass(frozen=True)

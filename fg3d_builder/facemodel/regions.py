@@ -14,10 +14,10 @@ import scipy.sparse.csgraph
 from scipy.spatial import ConvexHull, cKDTree
 
 from fg3d_builder.facemodel.model import PARTS
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import undirected_edges, vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import intrinsics_matrix
-from fg3d_builder.rendering.geometry import undirected_edges, vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 JAW = slice(0, 17)

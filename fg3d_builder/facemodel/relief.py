@@ -14,8 +14,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 
 from fg3d_builder.facemodel.anatomy import Anatomy
+from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges
 
 
 def smooth_fields(

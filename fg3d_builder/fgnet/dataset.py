@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fg3d_builder.alignment import align_similarity
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.selection import SelectionConfig, selected
 from fg3d_builder.fgnet.simulation import FitBatch
+from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.pose import angles_from_rotation
 from fg3d_builder.shards.reader import Registered, Sample, ShardReader
 
 

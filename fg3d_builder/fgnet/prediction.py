@@ -15,9 +15,9 @@ import torch
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.simulation import FitBatch, normalized_coordinates
 from fg3d_builder.fgnet.trained import CropSettings, Trained
+from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Pose
 from fg3d_builder.rendering.rasterizer_torch import interpolate_batch, rasterize_batch
-from fg3d_builder.shards.crop import crop_around, crop_image
 
 
 class FittedPhoto(NamedTuple):

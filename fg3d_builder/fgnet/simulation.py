@@ -32,7 +32,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fg3d_builder.evaluation.closest_points import ScanSurface
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.networks import NetworkInput
 from fg3d_builder.fgnet.uv import UVMap
@@ -45,8 +44,9 @@ from fg3d_builder.fgnet.view_geometry import (
     vertex_normals_batch,
 )
 from fg3d_builder.fgnet.view_sets import VIEW_SETS
+from fg3d_builder.geometry.closest_points import ScanSurface
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer_torch import BatchFragments, rasterize_batch
 
 FACE_BONUS = 2.0

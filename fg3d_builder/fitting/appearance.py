@@ -28,9 +28,9 @@ from fg3d_builder.fitting.map_solver import (
     pixel_slopes,
 )
 from fg3d_builder.fitting.surface_rows import SurfaceRows, split_coefficients, vertex_rows
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
 from fg3d_builder.records import Array, CoarseFit, Landmarks
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 SAMPLES = 2500

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.alignment import align_robust
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
@@ -41,10 +40,11 @@ from fg3d_builder.fitting.surface_rows import (
     split_coefficients,
     vertex_rows,
 )
+from fg3d_builder.geometry.alignment import align_robust
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import triangle_normals, vertex_normals
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import triangle_normals, vertex_normals
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 SAMPLES = 1200

@@ -39,8 +39,8 @@ from fg3d_builder.fitting.surface_rows import (
     embedded_rows,
     split_coefficients,
 )
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, CoarseFit, Landmarks, Pose
-from fg3d_builder.rendering.camera import px_from_cam
 
 INDEPENDENT_POINTS = 68
 """More landmarks than this count as so many: neighbours of a dense mesh err together."""

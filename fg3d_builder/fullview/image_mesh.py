@@ -22,9 +22,9 @@ from fg3d_builder.fullview.depth_completion import (
 )
 from fg3d_builder.fullview.outline import face_outline
 from fg3d_builder.fullview.triangulation import constrained_delaunay, split_by_edges
+from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
+from fg3d_builder.geometry.meshes import compact_triangles, undirected_edges
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
-from fg3d_builder.rendering.geometry import compact_triangles, undirected_edges
 from fg3d_builder.rendering.rasterizer import rasterize
 
 

@@ -16,8 +16,8 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import px_from_cam
 
 MIN_SEGMENT_PX = 0.01
 """Crossings nearer than this to the outline's last point are left out."""

@@ -19,9 +19,9 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.sampling import PicturePyramid, singular_values
 from fg3d_builder.fullview.views import ViewCamera
+from fg3d_builder.geometry.camera import scaled_intrinsics
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture
-from fg3d_builder.rendering.camera import scaled_intrinsics
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import Fragments, rasterize
 
 OCCLUSION_MM = 2.0

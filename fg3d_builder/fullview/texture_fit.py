@@ -19,9 +19,9 @@ from fg3d_builder.fullview.light_fit import (
     TextureIteration,
     fit_light,
 )
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong
 
 _SATURATED = 0.95

@@ -16,9 +16,9 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.crop import crop_around
+from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
 from fg3d_builder.records import Array, CoarseFit, Pose, Registration
-from fg3d_builder.rendering.pose import angles_from_rotation, rotation_from_angles
-from fg3d_builder.shards.crop import crop_around
 
 
 class Turn(NamedTuple):

@@ -17,6 +17,7 @@ from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.prediction import fitted_photo
 from fg3d_builder.protocols.foreign import MeshMethod
@@ -32,7 +33,6 @@ from fg3d_builder.protocols.results import (
     write_results,
 )
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.pose import angles_from_rotation
 from fg3d_builder.shards.manifest import file_sha256
 
 if TYPE_CHECKING:

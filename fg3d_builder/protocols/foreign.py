@@ -31,7 +31,6 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from fg3d_builder.alignment import align_similarity
 from fg3d_builder.atomic import replacing, write_bytes
 from fg3d_builder.captures.images import encode_png
 from fg3d_builder.captures.mesh_io import MESH_SUFFIXES, TexturedMesh, mesh_with_colors, read_mesh
@@ -40,12 +39,13 @@ from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel, topology_hash
+from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.protocols.ground_truth import GroundTruth
 from fg3d_builder.protocols.records import GivenLandmarks, ProtocolConfig
 from fg3d_builder.protocols.registered import PairTests, RegistrationError, register_surface
 from fg3d_builder.protocols.surfaces import model_landmarks, pose_by_landmarks, upright_surface
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.shards.manifest import file_sha256
 
 LANDMARKS_NAME = "landmarks.json"

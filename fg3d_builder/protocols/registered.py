@@ -17,13 +17,13 @@ from fg3d_builder.evaluation import Correspondence, reliable_correspondence
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import check_depth_on_face
 from fg3d_builder.protocols.records import ProtocolConfig
 from fg3d_builder.protocols.surfaces import UprightSurface, clay, has_colour
 from fg3d_builder.records import Array, Capture, Landmarks, Pose, Registration
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.report.pictures import (
     contact_sheet,
     error_picture,

@@ -26,8 +26,8 @@ from fg3d_builder.fitting.contour import (
     marched_points,
     match_contour,
 )
+from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.records import Array, Landmarks, Pose
-from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
 
 
 class ContourPull(NamedTuple):

@@ -8,11 +8,11 @@ import numpy as np
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.meshes import compact_triangles, vertex_normals
 from fg3d_builder.records import Array
 from fg3d_builder.registration.occlusion import OcclusionTest, foreign_pixels
 from fg3d_builder.registration.surface_search import SurfaceSearch
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import compact_triangles, vertex_normals
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 

@@ -20,8 +20,8 @@ from scipy.spatial.transform import Rotation
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.records import Array, CoarseFit, Pose
-from fg3d_builder.rendering.geometry import vertex_areas
 
 SIGMA_MM = 0.5
 """Standard deviation of ``S*`` about the 3DMM, per coordinate. Registered faces lie 0.4 to

@@ -26,14 +26,14 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
+from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
+from fg3d_builder.geometry.meshes import triangle_normals, vertex_areas
 from fg3d_builder.records import Array, IterationRecord, Landmarks
 from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
 from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.registration.occlusion import AT_START, REFINED
-from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
-from fg3d_builder.rendering.geometry import triangle_normals, vertex_areas
 
 AREA_MM2 = 4.0
 """Surface area whose closest-point pair has weight 1."""

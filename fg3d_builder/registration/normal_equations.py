@@ -20,8 +20,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from fg3d_builder.facemodel.model import Embedding
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import undirected_edges
 
 LENGTH_MM = 100.0
 """Unit of the normalised coordinates: about the size of a face, so that linear part and

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import triangle_normals
 from fg3d_builder.rendering.rasterizer import rasterize
 
 STEP_REACH_MM = 2.0

@@ -19,13 +19,13 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges, vertex_areas
 from fg3d_builder.records import Array, QualityFigures
 from fg3d_builder.registration.correspondence import Correspondences
 from fg3d_builder.registration.disentangle import PATCH_MM2, Disentangled
 from fg3d_builder.registration.nonrigid_icp import EdgePoints
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges, vertex_areas
 
 OUTLIER_SHARE = 0.05
 """Landmark residuals well beyond this part of the face's spread lose their weight."""

@@ -14,8 +14,8 @@ import cv2
 import numba
 import numpy as np
 
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import px_from_cam
 
 START_REACH_MM = 4.0
 """Distance at the surface's depth of the starting pixels from the one below the point."""

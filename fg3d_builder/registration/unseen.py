@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.records import Array
 from fg3d_builder.registration.membrane import shared_pattern
-from fg3d_builder.rendering.geometry import vertex_areas
 
 FADE_MM = 40.0
 """Over which the residual falls to 1/e, away from what was seen."""

@@ -1,1 +1,1 @@
-"""Cameras, pose angles, mesh geometry, rasterising and shading. Knows no stage."""
+"""Rasterising, shading, texture lookup, the surface of a depth image. Knows no stage."""

@@ -8,9 +8,9 @@ import cv2
 import numba
 import numpy as np
 
+from fg3d_builder.geometry.camera import cam_from_depth, cam_from_px
+from fg3d_builder.geometry.meshes import compact_triangles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import cam_from_depth, cam_from_px
-from fg3d_builder.rendering.geometry import compact_triangles
 
 MAX_SLOPE = 6.0
 """Neighbouring pixels belong together below this depth step per pixel footprint (80 degrees)."""

@@ -13,8 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
 from fg3d_builder.rendering.rasterizer_reference import rasterize_reference
 

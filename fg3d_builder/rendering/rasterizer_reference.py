@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
 from fg3d_builder.registration.quality import quality_doubts
-from fg3d_builder.rendering.geometry import vertex_normals
 
 
 def vertex_error_mm(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceModel) -> Array:

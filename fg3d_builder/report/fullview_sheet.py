@@ -14,8 +14,8 @@ from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.render_view import RenderedView, Source
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import CAPTURED, schedule, view_camera
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
-from fg3d_builder.rendering.geometry import undirected_edges
 from fg3d_builder.report.pictures import (
     contact_sheet,
     depth_picture,

@@ -6,8 +6,8 @@ import numpy as np
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.report.figures import vertex_error_mm
 from fg3d_builder.report.pictures import (
     View,

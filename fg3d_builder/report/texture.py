@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import intrinsics_matrix
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.report.pictures import PAPER, side_picture
 

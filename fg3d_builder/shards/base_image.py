@@ -11,8 +11,8 @@ import numpy as np
 from fg3d_builder.config import ShardConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
-from fg3d_builder.shards.crop import crop_around, crop_image
 from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleRow, ShapeRow
 
 JPEG_OPTIONS = (

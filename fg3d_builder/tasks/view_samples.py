@@ -17,10 +17,10 @@ from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose, ViewSet
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import triangle_normals
 from fg3d_builder.shards.base_image import encode_image
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
 

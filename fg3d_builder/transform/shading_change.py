@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.fullview.texture_fit import shading, smooth_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.shading import Light
 
 LARGEST_GAIN = 2.5

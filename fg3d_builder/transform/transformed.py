@@ -20,9 +20,9 @@ from fg3d_builder.fullview.delight import softened
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.texture_fit import TextureFit, shading, smooth_normals
+from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background

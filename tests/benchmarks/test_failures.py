@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.failures import FAILURES, Scene
 from fg3d_builder.captures.occluders import OCCLUDERS
+from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 from fg3d_builder.records import Array, Capture, Landmarks
-from fg3d_builder.rendering.camera import intrinsics_matrix
 
 SIMPLE = sorted(name for name in FAILURES if not name.startswith("occluder"))
 

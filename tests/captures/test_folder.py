@@ -13,8 +13,8 @@ from fg3d_builder.captures.folder import FolderSource, read_capture, write_captu
 from fg3d_builder.captures.source import open_source, safe_id
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Capture, Landmarks
-from fg3d_builder.rendering.camera import intrinsics_matrix
 
 HEIGHT, WIDTH = 40, 30
 

@@ -7,8 +7,8 @@ import numpy as np
 from fg3d_builder.captures import list_captures, open_source
 from fg3d_builder.captures.folder import write_capture
 from fg3d_builder.config import SourceConfig
+from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Capture
-from fg3d_builder.rendering.camera import intrinsics_matrix
 
 
 def test_listing_shows_what_is_good_and_why_the_rest_is_not(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from fg3d_builder.captures.occluders import OCCLUDERS, add_occluder
 from fg3d_builder.captures.source import open_source
 from fg3d_builder.config import SensorConfig, SourceConfig
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Capture, CaptureTruth
-from fg3d_builder.rendering.camera import px_from_cam
 
 SOLIDS = ("glasses", "hand", "ball", "fringe")
 CONFIG = SourceConfig(

@@ -29,8 +29,8 @@ from fg3d_builder.captures.scan import (
 from fg3d_builder.captures.source import open_source
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.rendering.camera import cam_from_px, px_from_cam
-from fg3d_builder.rendering.pose import angles_from_rotation
+from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
+from fg3d_builder.geometry.pose import angles_from_rotation
 
 CONFIG = SourceConfig(
     kind="scan", image_size=(160, 120), focal_px=225.0, unit_mm=1.0, views=((0.0, 0.0),)

@@ -14,7 +14,7 @@ from fg3d_builder.captures.sensor import (
 )
 from fg3d_builder.config import SensorConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.rendering.camera import intrinsics_matrix
+from fg3d_builder.geometry.camera import intrinsics_matrix
 
 SHAPE = (240, 320)
 GREY = np.full((*SHAPE, 3), 150, np.uint8)

@@ -20,10 +20,10 @@ from fg3d_builder.captures.synthetic import (
 )
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Capture
-from fg3d_builder.rendering.camera import cam_from_depth, px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import angles_from_rotation
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 CONFIG = SourceConfig(image_size=(320, 240), focal_px=450.0, subjects=2, captures_per_subject=3)

@@ -10,7 +10,7 @@ from fg3d_builder.facemodel.model import check_model
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.facemodel.picture import model_sheet
 from fg3d_builder.facemodel.recipe import build_once
-from fg3d_builder.rendering.geometry import triangle_normals, undirected_edges
+from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
 
 
 def test_is_valid_and_of_useful_size(default):

@@ -21,12 +21,12 @@ from fg3d_builder.facemodel.embedding import (
 from fg3d_builder.facemodel.ict import import_ict
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.meshes import surface_points, vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES, MEDIAPIPE_OF_IBUG
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.geometry import surface_points, vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 

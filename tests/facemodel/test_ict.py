@@ -12,8 +12,8 @@ from fg3d_builder.facemodel.chart import signed_areas
 from fg3d_builder.facemodel.ict import FACE_VERTICES, ict_source_files, import_ict, read_ict
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.facemodel.patches import border_loops
-from fg3d_builder.rendering.camera import intrinsics_matrix
-from fg3d_builder.rendering.geometry import (
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import (
     triangle_normals,
     undirected_edges,
     vertex_adjacency,

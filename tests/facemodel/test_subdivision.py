@@ -3,7 +3,7 @@ import pytest
 
 from fg3d_builder.facemodel.refinement import cut_along, refine
 from fg3d_builder.facemodel.subdivision import loop_step, split_triangles
-from fg3d_builder.rendering.geometry import border_edges, undirected_edges
+from fg3d_builder.geometry.meshes import border_edges, undirected_edges
 
 
 def grid(size):

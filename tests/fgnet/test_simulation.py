@@ -17,7 +17,7 @@ from fg3d_builder.fgnet.simulation import (
     mirror_twins,
     normalized_coordinates,
 )
-from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.rendering.rasterizer_torch import rasterize_vectorised
 
 SIZE = 96

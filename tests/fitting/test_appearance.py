@@ -24,10 +24,10 @@ from fg3d_builder.fitting.appearance import (
 )
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fitting.map_solver import FaceState
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 

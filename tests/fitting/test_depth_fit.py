@@ -18,7 +18,7 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture, sample_vertices
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
-from fg3d_builder.rendering.geometry import triangle_normals
+from fg3d_builder.geometry.meshes import triangle_normals
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fg3d_builder.alignment import align_similarity
 from fg3d_builder.captures.folder import read_capture
 from fg3d_builder.captures.scan import ScanSource
 from fg3d_builder.config import FitConfig, SourceConfig
@@ -15,8 +14,9 @@ from fg3d_builder.facemodel.embedding import with_embeddings
 from fg3d_builder.facemodel.ict import import_ict
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting import fit_capture, fit_landmarks
+from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
-from fg3d_builder.rendering.pose import angles_from_rotation
 
 pytestmark = pytest.mark.data
 

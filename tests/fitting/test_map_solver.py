@@ -19,9 +19,9 @@ from fg3d_builder.fitting.map_solver import (
     total_energy,
 )
 from fg3d_builder.fitting.surface_rows import coefficient_bounds, embedded_rows, vertex_rows
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.pose import rotation_from_angles
 
 INTRINSICS = intrinsics_matrix(900.0, 880.0, 319.5, 239.5)
 PLAIN = Kernel("huber", 1e9)

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Pose
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import rasterize
 
 HEIGHT, WIDTH = 480, 640

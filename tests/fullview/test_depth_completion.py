@@ -17,7 +17,7 @@ from fg3d_builder.fullview.depth_completion import (
     huber,
     reliable_depth,
 )
-from fg3d_builder.rendering.geometry import undirected_edges
+from fg3d_builder.geometry.meshes import undirected_edges
 
 CONFIG = dataclasses.replace(FullViewConfig(), depth_iterations=400, depth_tolerance_mm=1e-7)
 

@@ -13,8 +13,8 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.face_profiling import profiled_depth, profiling_mesh
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.outline import polygon_area
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import border_edges
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import border_edges
 
 CONFIG = FullViewConfig()
 POSES = [(0.0, 0.0), (-12.0, 30.0), (15.0, -48.0)]

@@ -10,8 +10,8 @@ import toy_models
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.regions import signed_distance
 from fg3d_builder.fullview.outline import face_outline, polygon_area
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.pose import rotation_from_angles
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import rasterize
 
 CAMERA = intrinsics_matrix(700.0, 700.0, 159.5, 159.5)

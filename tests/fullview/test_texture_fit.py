@@ -14,8 +14,8 @@ from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.delight import diffused, softened
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture, shading
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import vertex_adjacency, vertex_normals
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import vertex_adjacency, vertex_normals
 from fg3d_builder.rendering.shading import linear_from_srgb, phong, srgb_from_linear
 
 CONFIG = TextureConfig()

@@ -17,9 +17,9 @@ from fg3d_builder.fullview.views import (
     schedule,
     view_camera,
 )
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
 from fg3d_builder.records import Pose
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.pose import angles_from_rotation, rotation_from_angles
 
 CONFIG = FullViewConfig()
 

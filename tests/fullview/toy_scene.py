@@ -9,10 +9,10 @@ import numpy as np
 import toy_models
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, CoarseFit, Pose, Registration
-from fg3d_builder.rendering.camera import intrinsics_matrix
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 
 HEIGHT, WIDTH = 240, 200

@@ -13,12 +13,12 @@ from toy_protocols import head, landmark_vertices, write_mesh_landmarks
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import dace
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.protocols import ProtocolConfig
 from fg3d_builder.protocols.foreign import MeshMethod, read_mesh_landmarks
 from fg3d_builder.protocols.ground_truth import GroundTruth
 from fg3d_builder.protocols.identity import model_digest
 from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
-from fg3d_builder.rendering.pose import rotation_from_angles
 
 CONFIG = ProtocolConfig()
 IMAGES = ["a/one", "a/two", "b/three"]

@@ -10,6 +10,7 @@ from fg3d_builder.captures.mesh_io import mesh_with_colors
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import border_vertices
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
 from fg3d_builder.protocols.records import GivenLandmarks
 from fg3d_builder.protocols.surfaces import (
@@ -20,7 +21,6 @@ from fg3d_builder.protocols.surfaces import (
     upright_surface,
 )
 from fg3d_builder.records import Pose
-from fg3d_builder.rendering.pose import rotation_from_angles
 
 IBUG = np.array(SEVEN_POINTS)
 

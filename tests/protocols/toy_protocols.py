@@ -21,6 +21,8 @@ from fg3d_builder.fgnet.networks import NetworkConfig, build_network
 from fg3d_builder.fgnet.parity import answering_network
 from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, SCHEMA
 from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.protocols import ProtocolConfig
 from fg3d_builder.protocols.ground_truth import GroundTruths
@@ -28,8 +30,6 @@ from fg3d_builder.protocols.identity import model_digest
 from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
 from fg3d_builder.protocols.surfaces import model_landmarks
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 from fg3d_builder.shards.manifest import file_sha256

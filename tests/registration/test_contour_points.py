@@ -10,11 +10,11 @@ from toy_faces import INTRINSICS, Scene, make_scene
 
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 

@@ -9,8 +9,8 @@ from toy_faces import HEIGHT, INTRINSICS, WIDTH, make_scene
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import cam_from_px
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
-from fg3d_builder.rendering.camera import cam_from_px
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 CONFIG = RegistrationConfig()

@@ -13,9 +13,9 @@ from toy_faces import bump, make_scene
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose
 from fg3d_builder.registration.disentangle import bounded_minimum, disentangle
-from fg3d_builder.rendering.pose import rotation_from_angles
 
 
 def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
@@ -63,7 +63,7 @@ def test_what_the_model_cannot_explain_hardly_leaks_into_the_pose(model: FaceMod
 
     Aligning all vertices to the mean instead tilts it; that is the error to stay well below.
     """
-    from fg3d_builder.alignment import align_similarity
+    from fg3d_builder.geometry.alignment import align_similarity
 
     shape = model.mean + 8.0 * bump(model.mean, (0, -68), 22)[:, None] * [0.0, 0.0, 1.0]
     scene = make_scene(model, shape)

@@ -20,12 +20,12 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Landmarks, Registration
 from fg3d_builder.registration.deformation import Targets
 from fg3d_builder.registration.membrane import Membrane, shared_pattern
 from fg3d_builder.registration.normal_equations import LENGTH_MM
 from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 TRIANGLES = np.array([[0, 1, 2], [1, 3, 2], [2, 3, 4], [3, 5, 4]], dtype=np.int32)

@@ -12,6 +12,7 @@ from toy_faces import INTRINSICS, Scene, bump, make_scene
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
@@ -21,7 +22,6 @@ from fg3d_builder.registration.nonrigid_icp import (
     NonrigidIcp,
 )
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import vertex_areas, vertex_normals
 
 CONFIG = RegistrationConfig()
 SHIFT_MM = (0.4, -0.4, 1.5)

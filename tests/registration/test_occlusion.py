@@ -19,6 +19,7 @@ from fg3d_builder.config import (
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.occlusion import (
     AT_START,
@@ -27,7 +28,6 @@ from fg3d_builder.registration.occlusion import (
     foreign_pixels,
 )
 from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 

@@ -15,6 +15,8 @@ from toy_faces import HEIGHT, INTRINSICS, WIDTH, Scene, bump, make_scene
 
 from fg3d_builder.config import RegistrationConfig, ReviewConfig
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, QualityFigures
 from fg3d_builder.registration.correspondence import Correspondences
 from fg3d_builder.registration.nonrigid_icp import EdgePoints
@@ -36,8 +38,6 @@ from fg3d_builder.registration.quality import (
     weighted_rms,
 )
 from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 
 NAMES = tuple(field.name for field in dataclasses.fields(QualityFigures))
 FAULTS = tuple(name for name in NAMES if name != "noise_mm")

@@ -18,13 +18,13 @@ from fg3d_builder.config import (
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Capture, CoarseFit, Registration
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.quality import edge_ratios, flipped_triangles
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import undirected_edges
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 

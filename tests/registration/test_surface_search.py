@@ -8,10 +8,10 @@ import pytest
 from toy_faces import HEIGHT, INTRINSICS, WIDTH, make_scene
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import compact_triangles, vertex_normals
 from fg3d_builder.records import Array
 from fg3d_builder.registration.surface_search import SurfaceSearch
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.rendering.geometry import compact_triangles, vertex_normals
 
 
 def mesh_of(surface: DepthSurface) -> tuple[Array, Array, Array]:

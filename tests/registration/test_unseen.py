@@ -9,9 +9,9 @@ from toy_faces import bump, make_scene
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.registration.register import register
 from fg3d_builder.registration.unseen import FADE_MM, completed
-from fg3d_builder.rendering.geometry import undirected_edges
 
 
 def test_supported_vertices_stay_and_the_residual_fades(model: FaceModel) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import rasterize
 
 INTRINSICS = intrinsics_matrix(900.0, 900.0, 319.5, 239.5)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import cam_from_px, intrinsics_matrix
 
 
 class Scene(NamedTuple):

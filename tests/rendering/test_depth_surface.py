@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import cam_from_px, intrinsics_matrix, px_from_cam
 from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface, estimate_noise
-from fg3d_builder.rendering.geometry import triangle_normals
 
 INTRINSICS = intrinsics_matrix(300.0, 310.0, 63.5, 47.5)
 HEIGHT, WIDTH = 96, 128

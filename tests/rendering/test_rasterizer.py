@@ -11,9 +11,9 @@ from hard_meshes import KINDS, kinds_and_seeds, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fg3d_builder.geometry.camera import cam_from_depth, intrinsics_matrix
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import cam_from_depth, intrinsics_matrix
-from fg3d_builder.rendering.geometry import vertex_normals
 from fg3d_builder.rendering.rasterizer import (
     interpolate,
     rasterize,

@@ -11,8 +11,8 @@ import torch
 from hard_meshes import HEIGHT, INTRINSICS, KINDS, WIDTH, kinds_and_seeds, scene
 from hypothesis import given, settings
 
+from fg3d_builder.geometry.camera import cam_from_px
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import cam_from_px
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.rasterizer_torch import (
     BatchFragments,

@@ -8,10 +8,10 @@ import numpy as np
 from toy_build import HEIGHT, INTRINSICS, WIDTH, build_model, toy_capture
 
 from fg3d_builder.captures.mesh_io import colors_at_vertices, mesh_with_texture
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose, Registration
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import rasterize, visible_vertices
 from fg3d_builder.report.texture import texture_from_image
 

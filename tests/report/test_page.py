@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from toy_build import build_model
 
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import CaptureTruth, Failure, Pose
-from fg3d_builder.rendering.geometry import vertex_normals
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.report.figures import (
     aligned_to_truth,
     overall,

@@ -9,9 +9,9 @@ import pytest
 from toy_build import INTRINSICS, build_model, toy_capture
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
-from fg3d_builder.rendering.camera import px_from_cam
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.report.pictures import (
     NO_VALUE,

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from toy_build import write_toy_build
 
-from fg3d_builder.rendering.geometry import vertex_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.review.review_list import read_review_list
 from fg3d_builder.shards.reader import Sample, ShardReader, read_manifest
 from fg3d_builder.shards.verify import verify_dataset

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
-from fg3d_builder.rendering.geometry import undirected_edges
+from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.transform.background_warp import signed_areas, warp_background
 
 SIZE = 100.0

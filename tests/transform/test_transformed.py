@@ -14,8 +14,8 @@ from fg3d_builder.config import FullViewConfig, TextureConfig
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import px_from_cam
 from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture

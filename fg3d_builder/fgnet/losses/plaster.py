@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.pose import rotation_from_angles
 from fg3d_builder.rendering.rasterizer_torch import (
     interpolate_batch,
     perspective_barycentric,

@@ -14,7 +14,7 @@ from fg3d_builder.fgnet.losses.plaster import (
     plaster_errors,
     vertex_normals,
 )
-from fg3d_builder.rendering import geometry
+from fg3d_builder.geometry import meshes as geometry
 from tests.fgnet.losses.shapes import SIZE, Pair, pair
 
 

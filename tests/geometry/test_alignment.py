@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from fg3d_builder.alignment import align_least_distances, align_robust, align_similarity
+from fg3d_builder.geometry.alignment import align_least_distances, align_robust, align_similarity
 from fg3d_builder.records import Pose
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fg3d_builder.rendering.camera import (
+from fg3d_builder.geometry.camera import (
     cam_from_depth,
     cam_from_px,
     intrinsics_matrix,

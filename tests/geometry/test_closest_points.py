@@ -9,7 +9,7 @@ from random_meshes import bumpy_sphere
 from scipy.spatial.distance import cdist
 
 from fg3d_builder.evaluation import ScanSurface, ScanVertices
-from fg3d_builder.evaluation.closest_points import Closest, closest_on_triangles
+from fg3d_builder.geometry.closest_points import Closest, closest_on_triangles
 
 
 def _brute_force(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
 from fg3d_builder.records import Pose
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.rendering.pose import angles_from_rotation, rotation_from_angles
 
 INTRINSICS = intrinsics_matrix(500.0, 500.0, 160.0, 120.0)
 NOSE, FOREHEAD, LEFT_CHEEK = [0.0, 0.0, 100.0], [0.0, 90.0, 0.0], [70.0, 0.0, 0.0]

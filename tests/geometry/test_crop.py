@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.rendering.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.shards.crop import crop_around, crop_image
+from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
+from fg3d_builder.geometry.crop import crop_around, crop_image
 
 INTRINSICS = intrinsics_matrix(600.0, 610.0, 320.0, 230.0)
 

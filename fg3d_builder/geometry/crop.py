@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.camera import px_from_cam
 
 
 def crop_around(points_cam_mm: Array, intrinsics: Array, margin: float, size: int) -> Array:

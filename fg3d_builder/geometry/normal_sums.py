@@ -1,4 +1,4 @@
-"""Compiled kernel behind `fg3d_builder.rendering.geometry.vertex_normals`."""
+"""Compiled kernel behind `fg3d_builder.geometry.meshes.vertex_normals`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def vertex_areas(vertices: Array, triangles: Array) -> Array:
 def vertex_normals(vertices: Array, triangles: Array) -> Array:
     """Return (n, 3) unit vertex normals, area weighted; zero where a vertex has no triangle."""
     # Imported here: machines for training alone have no Numba, and need the rest of this module.
-    from fg3d_builder.rendering.normal_sums import summed_normals
+    from fg3d_builder.geometry.normal_sums import summed_normals
 
     normals = summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))
     length = np.linalg.norm(normals, axis=1, keepdims=True)

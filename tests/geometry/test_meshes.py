@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from fg3d_builder.rendering.geometry import (
+from fg3d_builder.geometry.meshes import (
     border_edges,
     surface_points,
     triangle_normals,

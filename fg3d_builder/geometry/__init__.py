@@ -1,0 +1,1 @@
+"""Geometry without stages: transforms, cameras, poses, meshes, crops, closest points."""
