@@ -21,11 +21,11 @@ from benchmarks.peers import aligned_mean
 from benchmarks.regions import feature_regions, narrow_face
 from benchmarks.timings import machine
 from fg3d_builder.captures import open_source
-from fg3d_builder.captures.mesh_io import TexturedMesh
 from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import FaceModelConfig, SourceConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.library import get_model
+from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.records import Array

@@ -96,10 +96,10 @@ def build(options: argparse.Namespace) -> int:
     """Build a dataset; the same as running the Luigi task `BuildFG3D`."""
     import luigi
 
+    from fg3d_builder.files.build_lock import BuildRunningError, claim
     from fg3d_builder.review.review_list import read_review_list
     from fg3d_builder.tasks import BuildFG3D
     from fg3d_builder.tasks.chunks import list_chunks
-    from fg3d_builder.tasks.lock import BuildRunningError, claim
 
     task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""))
     try:

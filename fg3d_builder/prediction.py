@@ -11,11 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from fg3d_builder.atomic import replacing, write_bytes, write_json
 from fg3d_builder.captures.folder import read_landmarks
-from fg3d_builder.captures.images import encode_png, read_rgb
-from fg3d_builder.captures.mesh_io import mesh_with_texture, write_mesh
-from fg3d_builder.captures.obj_writer import write_textured_obj
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
@@ -27,6 +23,10 @@ from fg3d_builder.fgnet.prediction import (
     rendered_face,
 )
 from fg3d_builder.fgnet.trained import Trained
+from fg3d_builder.files.atomic import replacing, write_bytes, write_json
+from fg3d_builder.files.images import encode_png, read_rgb
+from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
+from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import vertex_normals

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from fg3d_builder.atomic import write_bytes, write_json
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.folder import read_capture
-from fg3d_builder.captures.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.config import BuildConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from toy_build import build_model, write_toy_build
 
-from fg3d_builder.captures.mesh_io import read_mesh
 from fg3d_builder.cli import main
+from fg3d_builder.files.mesh_io import read_mesh
 
 
 @pytest.fixture(scope="module")

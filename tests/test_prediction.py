@@ -14,8 +14,6 @@ from PIL import Image
 from toy_models import toy_model
 from toy_shards import camera, paint, photo, pose, write_toy_shards
 
-from fg3d_builder.captures.images import read_uint16
-from fg3d_builder.captures.mesh_io import colors_at_vertices, read_mesh
 from fg3d_builder.cli import main
 from fg3d_builder.config import FitConfig, LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError
@@ -26,6 +24,8 @@ from fg3d_builder.fgnet.prediction import FittedPhoto, predict
 from fg3d_builder.fgnet.simulation import normalized_coordinates
 from fg3d_builder.fgnet.trained import Trained, keep_what_prediction_needs, load_trained
 from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.files.images import read_uint16
+from fg3d_builder.files.mesh_io import colors_at_vertices, read_mesh
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.closest_points import ScanSurface

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from toy_models import toy_model
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize

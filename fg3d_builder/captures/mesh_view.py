@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.captures.mesh_io import GREY, TexturedMesh
+from fg3d_builder.files.mesh_io import GREY, TexturedMesh
 from fg3d_builder.geometry.camera import px_from_cam, scaled_intrinsics
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize

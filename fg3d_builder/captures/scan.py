@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.captures.background import plain_background
-from fg3d_builder.captures.mesh_io import MESH_SUFFIXES, TexturedMesh, read_mesh
 from fg3d_builder.captures.mesh_view import view_mesh
 from fg3d_builder.captures.sensor import apply_sensor
 from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
 from fg3d_builder.config import LandmarkConfig, SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, read_mesh
 from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import rotation_from_angles

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fg3d_builder.atomic import write_bytes
 from fg3d_builder.evaluation import seed_spread
 from fg3d_builder.experiments.collecting import ExperimentResult, RowResult
 from fg3d_builder.experiments.paper import SHAPES_PER_CAPTURE
 from fg3d_builder.experiments.tables import Column
+from fg3d_builder.files.atomic import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

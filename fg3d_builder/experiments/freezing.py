@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fg3d_builder.atomic import write_bytes
 from fg3d_builder.config import BuildConfig, digest, load_preset, to_table
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.files.atomic import write_bytes
 
 
 def freeze_preset(config: BuildConfig, file: Path, about: str) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fg3d_builder.atomic import write_bytes
-from fg3d_builder.captures.images import encode_png
 from fg3d_builder.evaluation.pictures import ced_picture
 from fg3d_builder.experiments import paper
 from fg3d_builder.experiments.published_sets import (
@@ -25,6 +23,8 @@ from fg3d_builder.experiments.writing import (
     percentages,
     verdict_table,
 )
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.protocols.paper import TABLE5
 
 TITLES = {"florence": "Florence", "now": "NoW, neutral, validation", "stirling": "Stirling/ESRC"}

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fg3d_builder.atomic import replacing
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.makehuman import MakeHumanData
+from fg3d_builder.files.atomic import replacing
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from fg3d_builder.atomic import replacing
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.files.atomic import replacing
 
 SCHEMA = "fg3d-facemodel-1"
 _UNITS = {

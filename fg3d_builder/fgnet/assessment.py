@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from fg3d_builder.atomic import write_bytes, write_json
 from fg3d_builder.evaluation import (
     Correspondence,
     ScanSurface,
@@ -31,6 +30,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.dataset import FaceDataset, Provenance, in_order, provenance
 from fg3d_builder.fgnet.feeding import Feeder
 from fg3d_builder.fgnet.kept_inputs import Fed
+from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.records import Array
 
 MIN_CONFIDENCE = 0.5

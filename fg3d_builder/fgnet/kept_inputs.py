@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fg3d_builder.atomic import remove_abandoned, replacing, write_json
 from fg3d_builder.config import digest
 from fg3d_builder.fgnet.networks import NetworkInput
+from fg3d_builder.files.atomic import remove_abandoned, replacing, write_json
 from fg3d_builder.records import Array
 
 SCHEMA = "fg3d-inputs-1"

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.checkpoint import checkpoint_config, load_weights, read_checkpoint
@@ -28,6 +27,7 @@ from fg3d_builder.fgnet.networks import CVN, MVN, VMN, NetworkInput, build_netwo
 from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.training_config import TRAIN_PRESETS, TrainConfig
+from fg3d_builder.files.atomic import write_json
 
 SAMPLES = 4
 ALIKE = 1e-3

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fg3d_builder.atomic import write_bytes
 from fg3d_builder.fgnet.parity import Parity, parity_text
+from fg3d_builder.files.atomic import write_bytes
 
 PAPER_SAMPLES, PAPER_EPOCHS = 474_000, 45
 

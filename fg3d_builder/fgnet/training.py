@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.fgnet.assessment import Assessment, assess
 from fg3d_builder.fgnet.checkpoint import (
     Progress,
@@ -34,6 +33,7 @@ from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.training_config import TrainConfig, config_table
 from fg3d_builder.fgnet.training_log import TrainingLog
+from fg3d_builder.files.atomic import write_json
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fg3d_builder.atomic import replacing
+from fg3d_builder.files.atomic import replacing
 from fg3d_builder.records import Array
 
 NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", "test_nme")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import digest, to_table
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import open_detector

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fg3d_builder.captures.mesh_io import MESH_SUFFIXES
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.mesh_io import MESH_SUFFIXES
 from fg3d_builder.protocols.records import Missing, Protocol, ProtocolImage, ProtocolScan
 
 PITCHES_DEG = (-20.0, 0.0, 20.0)

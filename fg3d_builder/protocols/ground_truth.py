@@ -13,15 +13,15 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from fg3d_builder.atomic import replacing, write_bytes
-from fg3d_builder.captures.images import encode_png
-from fg3d_builder.captures.mesh_io import TexturedMesh
 from fg3d_builder.captures.scan import read_scan
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import Correspondence, Places, interocular_mm, outer_eye_corners
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import replacing, write_bytes
+from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.protocols.identity import mesh_digest
 from fg3d_builder.protocols.records import ProtocolConfig, ProtocolScan

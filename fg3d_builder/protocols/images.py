@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fg3d_builder.atomic import write_bytes
 from fg3d_builder.captures.folder import read_landmarks
-from fg3d_builder.captures.images import encode_png
 from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.prediction import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
 from fg3d_builder.protocols.records import ProtocolConfig, ProtocolImage
 from fg3d_builder.protocols.registered import view_config

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.captures.mesh_io import TexturedMesh
 from fg3d_builder.captures.scan import render_scan, scan_camera
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import Correspondence, reliable_correspondence
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.meshes import vertex_normals

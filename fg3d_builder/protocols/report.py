@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fg3d_builder.atomic import write_bytes
-from fg3d_builder.captures.images import encode_png
 from fg3d_builder.evaluation import YAW_INTERVALS_DEG, compare_paired, yaw_table
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.protocols.paper import TABLE5
 from fg3d_builder.protocols.results import FIT, ImageResult, ProtocolResults
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fg3d_builder.atomic import write_json
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.records import Array
 
 RESULTS_NAME = "results.json"

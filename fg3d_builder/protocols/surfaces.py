@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.captures.mesh_io import TexturedMesh, mesh_with_colors
 from fg3d_builder.captures.scan import scan_unit_mm
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import ScanSurface, border_vertices
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.mesh_io import TexturedMesh, mesh_with_colors
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.protocols.records import GivenLandmarks

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from fg3d_builder.facemodel.model import Embedding
+from fg3d_builder.numerics.sparse_solver import SparseFactor, analyze
 from fg3d_builder.records import Array
 from fg3d_builder.registration.normal_equations import NormalEquations
-from fg3d_builder.registration.solver import SparseFactor, analyze
 
 
 class Targets(NamedTuple):

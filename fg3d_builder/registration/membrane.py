@@ -25,10 +25,10 @@ from scipy.linalg import cho_factor, cho_solve
 
 from fg3d_builder.facemodel.model import Embedding, topology_hash
 from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.numerics.sparse_solver import SparseFactor, SymbolicAnalysis, analyze
 from fg3d_builder.records import Array
 from fg3d_builder.registration.deformation import Targets
 from fg3d_builder.registration.normal_equations import LENGTH_MM, RIDGE
-from fg3d_builder.registration.solver import SparseFactor, SymbolicAnalysis, analyze
 
 
 class Membrane:

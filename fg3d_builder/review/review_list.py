@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fg3d_builder.atomic import replacing
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.files.atomic import replacing
 
 AUTO, ACCEPT, REJECT = VERDICTS = ("auto", "accept", "reject")
 """``auto`` leaves the decision to the threshold."""

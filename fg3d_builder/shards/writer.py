@@ -9,8 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fg3d_builder.atomic import replacing
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import replacing
 from fg3d_builder.records import Array
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, SampleRow, ShapeRow
 

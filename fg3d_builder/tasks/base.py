@@ -12,8 +12,8 @@ import cv2
 import luigi
 
 from fg3d_builder.config import BuildConfig, from_table
+from fg3d_builder.files.products import Product, read_product
 from fg3d_builder.layout import BuildLayout, config_file
-from fg3d_builder.products import Product, read_product
 from fg3d_builder.records import (
     Array,
     Capture,

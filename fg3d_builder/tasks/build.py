@@ -13,8 +13,9 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.atomic import remove_abandoned, write_json
 from fg3d_builder.config import load_preset, to_table
+from fg3d_builder.files.atomic import remove_abandoned, write_json
+from fg3d_builder.files.build_lock import claim
 from fg3d_builder.layout import BuildLayout, default_root
 from fg3d_builder.records import Failure, Rejection
 from fg3d_builder.report.figures import overall
@@ -23,7 +24,6 @@ from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.chunk_tasks import IndexCaptures
 from fg3d_builder.tasks.chunks import Chunk, read_index
 from fg3d_builder.tasks.dataset_tasks import all_failures
-from fg3d_builder.tasks.lock import claim
 from fg3d_builder.tasks.progress import code_counts
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows, split_warnings
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts

@@ -8,11 +8,11 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.atomic import write_bytes, write_json
 from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
-from fg3d_builder.products import is_complete, write_product
 from fg3d_builder.tasks.augmentation import ChunkInput, make_views
 from fg3d_builder.tasks.base import BuildTask, encoded, log, stage_product, with_picture
 from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index

@@ -11,10 +11,10 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.atomic import point_link, replacing, write_json
 from fg3d_builder.config import digest
+from fg3d_builder.files.atomic import point_link, replacing, write_json
+from fg3d_builder.files.products import Product, is_complete, read_product, write_product
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.products import Product, is_complete, read_product, write_product
 from fg3d_builder.records import DonorFace, Failure, TransformedShape
 from fg3d_builder.review.decisions import Decisions, decide
 from fg3d_builder.shards.augmented import sample_rows, shape_row

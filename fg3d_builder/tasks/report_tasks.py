@@ -9,8 +9,8 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.atomic import write_bytes, write_json
 from fg3d_builder.config import digest
+from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.records import Array, Failure
 from fg3d_builder.report.figures import capture_figures

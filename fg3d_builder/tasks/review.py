@@ -9,8 +9,8 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.config import digest
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Rejection
 from fg3d_builder.review.decisions import Decisions, Verdict, verdicts_of

@@ -22,8 +22,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.numerics.sparse_solver import analyze
 from fg3d_builder.records import Array
-from fg3d_builder.registration.solver import analyze
 
 LEAST_AREA = 0.1
 """Of a triangle's own area: below it counts as folded."""

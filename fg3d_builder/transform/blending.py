@@ -21,8 +21,8 @@ import scipy.sparse as sp
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.geometry.meshes import undirected_edges, vertex_areas
+from fg3d_builder.numerics.sparse_solver import SparseFactor, analyze
 from fg3d_builder.records import Array
-from fg3d_builder.registration.solver import SparseFactor, analyze
 from fg3d_builder.transform.donors import DONATED_PARTS
 
 BLEND_MM = 6.0

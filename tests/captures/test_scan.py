@@ -10,13 +10,6 @@ import open3d
 import pytest
 import trimesh
 
-from fg3d_builder.captures.mesh_io import (
-    TexturedMesh,
-    mesh_with_colors,
-    mesh_with_texture,
-    read_mesh,
-    write_mesh,
-)
 from fg3d_builder.captures.scan import (
     OUTER_EYE_CORNERS_MM,
     ScanSource,
@@ -29,6 +22,13 @@ from fg3d_builder.captures.scan import (
 from fg3d_builder.captures.source import open_source
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.files.mesh_io import (
+    TexturedMesh,
+    mesh_with_colors,
+    mesh_with_texture,
+    read_mesh,
+    write_mesh,
+)
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.pose import angles_from_rotation
 

@@ -12,7 +12,6 @@ import pytest
 from toy_build import write_toy_build
 from toy_shards import write_toy_shards
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.cli import main
 from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
@@ -21,6 +20,7 @@ from fg3d_builder.experiments.freezing import freeze_preset
 from fg3d_builder.experiments.scales import SCALES
 from fg3d_builder.experiments.tables import EXPERIMENTS
 from fg3d_builder.experiments.variants import variant_config
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.shards.reader import read_manifest
 
 

@@ -20,12 +20,12 @@ from toy_protocols import (
 )
 
 import fg3d_builder.protocols.driver as driver
-from fg3d_builder.captures.images import read_rgb
-from fg3d_builder.captures.mesh_io import mesh_with_colors, write_mesh
 from fg3d_builder.cli import main
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
+from fg3d_builder.files.images import read_rgb
+from fg3d_builder.files.mesh_io import mesh_with_colors, write_mesh
 from fg3d_builder.protocols import (
     ImageResult,
     Protocol,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from toy_protocols import head
 
-from fg3d_builder.captures.mesh_io import mesh_with_colors
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import border_vertices
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.mesh_io import mesh_with_colors
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
 from fg3d_builder.protocols.records import GivenLandmarks

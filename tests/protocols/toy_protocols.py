@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fg3d_builder.atomic import write_bytes, write_json
-from fg3d_builder.captures.images import encode_png
-from fg3d_builder.captures.mesh_io import mesh_with_texture
-from fg3d_builder.captures.obj_writer import write_textured_obj
 from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.facemodel.model import FaceModel
@@ -21,6 +17,10 @@ from fg3d_builder.fgnet.networks import NetworkConfig, build_network
 from fg3d_builder.fgnet.parity import answering_network
 from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, SCHEMA
 from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.mesh_io import mesh_with_texture
+from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks import open_detector

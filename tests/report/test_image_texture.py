@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from toy_build import HEIGHT, INTRINSICS, WIDTH, build_model, toy_capture
 
-from fg3d_builder.captures.mesh_io import colors_at_vertices, mesh_with_texture
+from fg3d_builder.files.mesh_io import colors_at_vertices, mesh_with_texture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles

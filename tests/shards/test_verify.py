@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toy_dataset import write_toy_dataset
 
-from fg3d_builder.atomic import write_json
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.shards.manifest import describe_shard
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.shards.verify import verify_dataset

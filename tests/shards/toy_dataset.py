@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from toy_build import INTRINSICS, build_model, toy_capture
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.config import BuildConfig, FitConfig, ShardConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.records import Capture, CoarseFit, Failure, Registration
 from fg3d_builder.shards.base_image import base_image

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from toy_build import write_toy_build
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.config import BuildConfig, load_preset
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fg3d_builder.atomic import write_json
 from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.config import BuildConfig
+from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.products import write_product
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.products import write_product
 from fg3d_builder.records import Failure
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.progress import code_counts, progress_line

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from fg3d_builder.tasks.lock import BuildRunningError, claim, release
+from fg3d_builder.files.build_lock import BuildRunningError, claim, release
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from fg3d_builder.tasks.lock import claim
+from fg3d_builder.files.build_lock import claim
 claim(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)

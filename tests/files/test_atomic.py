@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fg3d_builder.atomic import remove_abandoned, replacing, write_bytes
+from fg3d_builder.files.atomic import remove_abandoned, replacing, write_bytes
 
 WRITER = """
 import sys, time
-from fg3d_builder.atomic import replacing
+from fg3d_builder.files.atomic import replacing
 with replacing(sys.argv[1]) as temporary:
     temporary.write_bytes(b"half")
     print("writing", flush=True)

@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 from fg3d_builder.errors import ConfigError, MissingDependencyError
+from fg3d_builder.numerics.sparse_solver import BACKENDS, analyze
 from fg3d_builder.records import Array
-from fg3d_builder.registration.solver import BACKENDS, analyze
 
 SIZE = 60
 

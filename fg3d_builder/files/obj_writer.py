@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fg3d_builder.atomic import write_bytes
-from fg3d_builder.captures.images import encode_png
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.records import Array
 
 MATERIAL = "face"

@@ -10,7 +10,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from fg3d_builder.captures.mesh_io import (
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.mesh_io import (
     GREY,
     TexturedMesh,
     colors_at_vertices,
@@ -19,8 +20,7 @@ from fg3d_builder.captures.mesh_io import (
     read_mesh,
     write_mesh,
 )
-from fg3d_builder.captures.obj_reader import parse_mtl, parse_obj
-from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.obj_reader import parse_mtl, parse_obj
 
 TRIANGLES = np.array([[0, 1, 2], [2, 1, 3]], dtype=np.int32)
 VERTICES = np.array([[0.1, 0, 0], [1, 0.123456789, 0], [0, 1, 1 / 3], [1, 1, 0.5]])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fg3d_builder.files.products import ProductError, is_complete, read_product, write_product
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.products import ProductError, is_complete, read_product, write_product
 from fg3d_builder.records import (
     Capture,
     CaptureTruth,

@@ -12,10 +12,10 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from fg3d_builder.atomic import write_bytes
-from fg3d_builder.captures.images import read_rgb
-from fg3d_builder.captures.obj_reader import Material, ObjMesh, parse_mtl, parse_obj
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import read_rgb
+from fg3d_builder.files.obj_reader import Material, ObjMesh, parse_mtl, parse_obj
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.rendering.texture import sample_bilinear

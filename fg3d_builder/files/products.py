@@ -23,7 +23,7 @@ import cv2
 import h5py
 import numpy as np
 
-from fg3d_builder.atomic import write_bytes
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.records import Array, Failure
 
 SCHEMA = "fg3d-product-1"

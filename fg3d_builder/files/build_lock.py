@@ -8,7 +8,7 @@ import os
 import socket
 from pathlib import Path
 
-from fg3d_builder.atomic import process_exists
+from fg3d_builder.files.atomic import process_exists
 
 _held: set[Path] = set()
 

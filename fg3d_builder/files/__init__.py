@@ -1,0 +1,1 @@
+"""Files and their formats: whole or not at all, images, meshes, stage products, locks."""

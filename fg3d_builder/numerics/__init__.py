@@ -1,0 +1,1 @@
+"""Numerics without faces: sparse systems, robust kernels, least squares."""
