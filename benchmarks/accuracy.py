@@ -30,9 +30,9 @@ from fg3d_builder.config import (
     SourceConfig,
 )
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.fitting.contour import JAWS, contour_lines, marched_points
+from fg3d_builder.facemodel.contour import JAWS, contour_lines, marched_points
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, Landmarks
 

@@ -119,7 +119,7 @@ def run_apart(method: str, prepared: Prepared, peer_start: str = "coarse") -> Re
     )
     peer = prepared.peer
     if method in PEERS and peer_start == "mean":
-        from fg3d_builder.facemodel.library import get_model
+        from fg3d_builder.heads.library import get_model
 
         peer = aligned_mean(get_model(prepared.model).mean, peer)
     with tempfile.TemporaryDirectory() as folder:
@@ -144,9 +144,9 @@ def peak_memory_mb() -> float:
 
 
 def _run_ours(method: str, prepared: Prepared) -> tuple[Array, float, float]:
-    from fg3d_builder.facemodel.library import get_model
     from fg3d_builder.fitting.appearance import settled_landmarks
     from fg3d_builder.fitting.depth_fit import fit_capture
+    from fg3d_builder.heads.library import get_model
     from fg3d_builder.registration.register import register
     from fg3d_builder.rendering.depth_surface import DepthSurface
 

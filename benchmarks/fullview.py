@@ -38,7 +38,6 @@ from fg3d_builder.config import (
     TextureConfig,
 )
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, turned_view, view_mesh
 from fg3d_builder.fullview.render_view import Source
@@ -46,6 +45,7 @@ from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.fullview.views import Turn, ViewCamera, view_camera
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, Pose, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices

@@ -32,8 +32,8 @@ from benchmarks.quality_rows import real_rows, synthetic_rows
 from benchmarks.timings import machine
 from fg3d_builder.config import FaceModelConfig, ReviewConfig
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.files.atomic import replacing, write_json
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.records import Array
 from fg3d_builder.registration.quality import CALIBRATION_FILE, QualityModel, calibrated_model
 

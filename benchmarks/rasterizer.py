@@ -20,10 +20,10 @@ import trimesh
 
 from benchmarks.timings import machine
 from fg3d_builder.config import FaceModelConfig
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.backends import NEEDS, installed_rasterizers, open_rasterizer
 from fg3d_builder.rendering.rasterizer import interpolate

@@ -24,10 +24,10 @@ from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import FaceModelConfig, SourceConfig
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.records import Array
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.rasterizer import visible_vertices

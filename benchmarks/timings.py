@@ -24,10 +24,10 @@ from fg3d_builder.config import (
     SensorConfig,
     SourceConfig,
 )
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface

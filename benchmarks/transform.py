@@ -39,10 +39,10 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize

@@ -16,11 +16,11 @@ import numpy as np
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
-from fg3d_builder.facemodel.library import get_model
-from fg3d_builder.facemodel.population import HeadPopulation, SyntheticHead
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.heads.library import get_model
+from fg3d_builder.heads.population import HeadPopulation, SyntheticHead
 from fg3d_builder.records import Array, Pose
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.report.pictures import contact_sheet

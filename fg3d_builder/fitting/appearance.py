@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.surface_rows import SurfaceRows, split_coefficients, vertex_rows
 from fg3d_builder.fitting.map_solver import (
     POSE_SIZE,
     FaceState,
@@ -27,7 +28,6 @@ from fg3d_builder.fitting.map_solver import (
     chain,
     pixel_slopes,
 )
-from fg3d_builder.fitting.surface_rows import SurfaceRows, split_coefficients, vertex_rows
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
 from fg3d_builder.records import Array, CoarseFit, Landmarks

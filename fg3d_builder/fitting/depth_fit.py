@@ -15,6 +15,12 @@ import numpy as np
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.surface_rows import (
+    SurfaceRows,
+    coefficient_bounds,
+    split_coefficients,
+    vertex_rows,
+)
 from fg3d_builder.fitting.appearance import FaceImage, SamplingPlan, appearance_term
 from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
@@ -33,12 +39,6 @@ from fg3d_builder.fitting.map_solver import (
     Term,
     minimise,
     minimise_robust,
-)
-from fg3d_builder.fitting.surface_rows import (
-    SurfaceRows,
-    coefficient_bounds,
-    split_coefficients,
-    vertex_rows,
 )
 from fg3d_builder.geometry.alignment import align_robust
 from fg3d_builder.geometry.camera import px_from_cam

@@ -13,14 +13,20 @@ import numpy as np
 
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.contour import (
+from fg3d_builder.facemodel.contour import (
     JAWS,
     NO_JAW,
     ContourLines,
     contour_lines,
     marched_points,
     match_contour,
+)
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.surface_rows import (
+    SurfaceRows,
+    coefficient_bounds,
+    embedded_rows,
+    split_coefficients,
 )
 from fg3d_builder.fitting.map_solver import (
     WAY_IN,
@@ -32,12 +38,6 @@ from fg3d_builder.fitting.map_solver import (
     Term,
     minimise,
     minimise_robust,
-)
-from fg3d_builder.fitting.surface_rows import (
-    SurfaceRows,
-    coefficient_bounds,
-    embedded_rows,
-    split_coefficients,
 )
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, CoarseFit, Landmarks, Pose

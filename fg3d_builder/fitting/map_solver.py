@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
-from fg3d_builder.fitting.surface_rows import SurfaceRows
+from fg3d_builder.facemodel.surface_rows import SurfaceRows
 from fg3d_builder.records import Array, Pose
 
 POSE_SIZE = 7

@@ -146,7 +146,7 @@ def _model_and_networks(
 ) -> tuple[FaceModel, dict[str, Trained]]:
     """Load the networks; the face model is theirs, else the named one, else the default."""
     if not checkpoints:
-        from fg3d_builder.facemodel.library import get_model
+        from fg3d_builder.heads.library import get_model
 
         return get_model(FaceModelConfig(model=str(facemodel) if facemodel else "default")), {}
     import torch

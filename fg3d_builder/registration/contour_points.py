@@ -1,7 +1,7 @@
 """The contour term E_cont (Eq. 10): the visible outline of the face lies on the detected one.
 
 The jaw landmarks of a scheme like iBUG's follow the outline, not the skin. The template's
-outline points come from landmark marching (`fg3d_builder.fitting.contour`), anew for every
+outline points come from landmark marching (`fg3d_builder.facemodel.contour`), anew for every
 solve; each is paired with the nearest point of the detected polyline. Eq. 10 pulls it to that
 point. Here it is pulled to the line through that point: as the pairs are renewed the minimum is
 the same, but a contour point may slide along the outline, where Eq. 10 says nothing.
@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.contour import (
+from fg3d_builder.facemodel.contour import (
     JAWS,
     NO_JAW,
     ContourLines,
@@ -26,6 +25,7 @@ from fg3d_builder.fitting.contour import (
     marched_points,
     match_contour,
 )
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.records import Array, Landmarks, Pose
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.products import is_complete, write_product
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
 from fg3d_builder.tasks.augmentation import ChunkInput, make_views
 from fg3d_builder.tasks.base import BuildTask, encoded, log, stage_product, with_picture

@@ -10,7 +10,6 @@ import pytest
 
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel import embedding as module
-from fg3d_builder.facemodel import library
 from fg3d_builder.facemodel.embedding import (
     mediapipe_embedding,
     nearest_on_surface,
@@ -24,6 +23,7 @@ from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.heads import library
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES, MEDIAPIPE_OF_IBUG
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.surface_rows import coefficient_bounds, embedded_rows, vertex_rows
 from fg3d_builder.fitting.map_solver import (
     AT_HOME,
     POSE_SIZE,
@@ -18,7 +19,6 @@ from fg3d_builder.fitting.map_solver import (
     normal_equations,
     total_energy,
 )
-from fg3d_builder.fitting.surface_rows import coefficient_bounds, embedded_rows, vertex_rows
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose

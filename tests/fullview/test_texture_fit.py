@@ -10,12 +10,12 @@ from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.captures.synthetic import SyntheticSource, draw_scene, draw_subject
 from fg3d_builder.config import FaceModelConfig, SourceConfig, TextureConfig
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.delight import diffused, softened
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture, shading
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_adjacency, vertex_normals
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.rendering.shading import linear_from_srgb, phong, srgb_from_linear
 
 CONFIG = TextureConfig()

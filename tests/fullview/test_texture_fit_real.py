@@ -16,10 +16,10 @@ from fg3d_builder.config import (
     SourceConfig,
     TextureConfig,
 )
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.shading import linear_from_srgb

@@ -9,9 +9,9 @@ import torch
 from toy_protocols import truths, write_florence, write_now, write_stirling, write_training
 
 from fg3d_builder.config import FaceModelConfig
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.protocols import ProtocolScan, open_protocol
 from fg3d_builder.protocols.ground_truth import GroundTruth
 

@@ -17,10 +17,10 @@ from fg3d_builder.config import (
     SourceConfig,
 )
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.records import Array, Landmarks, Registration
 from fg3d_builder.registration.deformation import Targets
 from fg3d_builder.registration.membrane import Membrane, shared_pattern

@@ -16,10 +16,10 @@ from fg3d_builder.config import (
     SensorConfig,
     SourceConfig,
 )
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.occlusion import (
     AT_START,

@@ -15,10 +15,10 @@ from fg3d_builder.config import (
     RegistrationConfig,
     SourceConfig,
 )
-from fg3d_builder.facemodel.library import get_model
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Capture, CoarseFit, Registration
 from fg3d_builder.registration.correspondence import CorrespondenceFinder

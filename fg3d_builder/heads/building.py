@@ -2,7 +2,7 @@
 
 A BLAS with several threads rounds differently, and the model must not depend on the settings
 of whoever happens to ask for it first. Threads can only be chosen before numpy loads, hence
-the process of its own: ``python -m fg3d_builder.facemodel.building PRODUCT FILE CACHE``.
+the process of its own: ``python -m fg3d_builder.heads.building PRODUCT FILE CACHE``.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def build_apart(product: str, file: Path, cache: Path) -> None:
 def main(product: str, file: str, cache: str) -> None:
     """Build one product in this process."""
     if product == "heads":
-        from fg3d_builder.facemodel.population import build_heads
+        from fg3d_builder.heads.population import build_heads
 
         build_heads(Path(file))
     elif product == "model":
-        from fg3d_builder.facemodel.default import build_model
-        from fg3d_builder.facemodel.population import HeadPopulation
         from fg3d_builder.facemodel.storage import save_model
+        from fg3d_builder.heads.default import build_model
+        from fg3d_builder.heads.population import HeadPopulation
 
         save_model(build_model(HeadPopulation.load(Path(cache))), file)
     else:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fg3d_builder.facemodel.head import HeadSource, smoothstep
 from fg3d_builder.facemodel.regions import distance_to_polyline
+from fg3d_builder.heads.head import HeadSource, smoothstep
 from fg3d_builder.records import Array
 
 

@@ -16,16 +16,16 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
-from fg3d_builder.facemodel.control import LoopHints, build_control_mesh
-from fg3d_builder.facemodel.identity import IdentitySampler
-from fg3d_builder.facemodel.makehuman import BaseMesh, MakeHumanData
-from fg3d_builder.facemodel.refinement import cut_along, refine
 from fg3d_builder.geometry.meshes import (
     border_edges,
     undirected_edges,
     vertex_adjacency,
     vertex_normals,
 )
+from fg3d_builder.heads.control import LoopHints, build_control_mesh
+from fg3d_builder.heads.identity import IdentitySampler
+from fg3d_builder.heads.makehuman import BaseMesh, MakeHumanData
+from fg3d_builder.heads.refinement import cut_along, refine
 from fg3d_builder.records import Array
 
 _LOCAL_FOLDERS = (

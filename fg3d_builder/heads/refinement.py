@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from fg3d_builder.facemodel.subdivision import loop_step, split_triangles
 from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.heads.subdivision import loop_step, split_triangles
 from fg3d_builder.records import Array
 
 

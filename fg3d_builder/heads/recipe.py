@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.facemodel.makehuman import MakeHumanData
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.heads.makehuman import MakeHumanData
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,7 +29,8 @@ HEAD_SOURCES = (
 )
 MODEL_SOURCES = (
     *HEAD_SOURCES,
-    *("balanced", "chart", "default", "embedding", "regions", "skin"),
+    *("default", "skin"),
+    *(f"../facemodel/{name}" for name in ("balanced", "chart", "embedding", "regions")),
     *("../landmarks/edges", "../landmarks/mediapipe_detector"),
 )
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.surface_rows import SurfaceRows, vertex_rows
+from fg3d_builder.facemodel.surface_rows import SurfaceRows, vertex_rows
 from fg3d_builder.records import Array, Pose
 
 

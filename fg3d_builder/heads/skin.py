@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fg3d_builder.facemodel.anatomy import Anatomy
-from fg3d_builder.facemodel.head import smoothstep
-from fg3d_builder.facemodel.makehuman import Macro
+from fg3d_builder.heads.anatomy import Anatomy
+from fg3d_builder.heads.head import smoothstep
+from fg3d_builder.heads.makehuman import Macro
 from fg3d_builder.records import Array
 
 # Linear RGB reflectance of skin from very light to very dark.

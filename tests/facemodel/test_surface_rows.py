@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.surface_rows import (
+from fg3d_builder.facemodel.surface_rows import (
     coefficient_bounds,
     embedded_rows,
     split_coefficients,

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from fg3d_builder.facemodel.chart import signed_areas
-from fg3d_builder.facemodel.default import default_model, mirror_vertices, symmetric_pca
 from fg3d_builder.facemodel.model import check_model
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.facemodel.picture import model_sheet
-from fg3d_builder.facemodel.recipe import build_once
 from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
+from fg3d_builder.heads.default import default_model, mirror_vertices, symmetric_pca
+from fg3d_builder.heads.recipe import build_once
 
 
 def test_is_valid_and_of_useful_size(default):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.facemodel.makehuman import (
+from fg3d_builder.heads.makehuman import (
     Macro,
     MakeHumanData,
     macro_target_names,

@@ -12,19 +12,19 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.balanced import balanced_chart
-from fg3d_builder.facemodel.building import build_apart
-from fg3d_builder.facemodel.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.facemodel.model import Embedding, FaceModel
-from fg3d_builder.facemodel.population import HeadPopulation
-from fg3d_builder.facemodel.recipe import (
+from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
+from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.building import build_apart
+from fg3d_builder.heads.makehuman import LICENCE, MakeHumanData
+from fg3d_builder.heads.population import HeadPopulation
+from fg3d_builder.heads.recipe import (
     MODEL_SOURCES,
     build_once,
     cache_folder,
     recipe_digest,
 )
-from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
-from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array
 
 _EMBEDDING_SEED = 9_000_000

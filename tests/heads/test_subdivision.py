@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from fg3d_builder.facemodel.refinement import cut_along, refine
-from fg3d_builder.facemodel.subdivision import loop_step, split_triangles
 from fg3d_builder.geometry.meshes import border_edges, undirected_edges
+from fg3d_builder.heads.refinement import cut_along, refine
+from fg3d_builder.heads.subdivision import loop_step, split_triangles
 
 
 def grid(size):

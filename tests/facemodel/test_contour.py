@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
+from fg3d_builder.facemodel.contour import contour_lines, marched_points, match_contour
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.contour import contour_lines, marched_points, match_contour
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from fg3d_builder.facemodel.makehuman import BaseMesh
+from fg3d_builder.heads.makehuman import BaseMesh
 from fg3d_builder.records import Array
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fg3d_builder.facemodel.makehuman import Macro, macro_target_names, macro_weights
+from fg3d_builder.heads.makehuman import Macro, macro_target_names, macro_weights
 from fg3d_builder.records import Array
 
 _OPPOSITES = (

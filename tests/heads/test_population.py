@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_fill_holes
 
-from fg3d_builder.facemodel.identity import local_axes
 from fg3d_builder.facemodel.patches import border_loops
-from fg3d_builder.facemodel.population import rigid_between
-from fg3d_builder.facemodel.relief import smooth_fields
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.heads.identity import local_axes
+from fg3d_builder.heads.population import rigid_between
+from fg3d_builder.heads.relief import smooth_fields
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 

@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from fg3d_builder.facemodel.anatomy import Anatomy
 from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
+from fg3d_builder.heads.anatomy import Anatomy
 from fg3d_builder.records import Array
 
 

@@ -16,21 +16,21 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fg3d_builder.facemodel.anatomy import build_anatomy
-from fg3d_builder.facemodel.building import build_apart
-from fg3d_builder.facemodel.head import HeadSource, build_head, read_head, write_head
-from fg3d_builder.facemodel.identity import IdentitySampler
-from fg3d_builder.facemodel.makehuman import Macro, MakeHumanData
-from fg3d_builder.facemodel.recipe import (
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.anatomy import build_anatomy
+from fg3d_builder.heads.building import build_apart
+from fg3d_builder.heads.head import HeadSource, build_head, read_head, write_head
+from fg3d_builder.heads.identity import IdentitySampler
+from fg3d_builder.heads.makehuman import Macro, MakeHumanData
+from fg3d_builder.heads.recipe import (
     HEAD_SOURCES,
     build_once,
     cache_folder,
     load_recipe,
     recipe_digest,
 )
-from fg3d_builder.facemodel.relief import draw_relief, smooth_fields
-from fg3d_builder.facemodel.skin import draw_traits, paint_context, paint_face
-from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.relief import draw_relief, smooth_fields
+from fg3d_builder.heads.skin import draw_traits, paint_context, paint_face
 from fg3d_builder.records import Array
 
 _SHAPE, _RELIEF, _MOTION, _SKIN = range(4)

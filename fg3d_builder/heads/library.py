@@ -11,8 +11,8 @@ from pathlib import Path
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.ict import ict_source_files, import_ict
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.facemodel.recipe import build_once, cache_folder
 from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.heads.recipe import build_once, cache_folder
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def get_model(config: FaceModelConfig) -> FaceModel:
     """
     if config.model == "default":
         # Its builder needs packages that no other model needs.
-        from fg3d_builder.facemodel.default import default_model
+        from fg3d_builder.heads.default import default_model
 
         return default_model()
     if config.model == "ict":

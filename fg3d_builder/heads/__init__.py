@@ -1,0 +1,1 @@
+"""Synthetic people: the embedded default face model and the population behind it."""
