@@ -27,11 +27,11 @@ from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.prediction import predict_photo
+from fg3d_builder.pipeline.photos import predict_photo
+from fg3d_builder.pipeline.single import load_single
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
-from fg3d_builder.single import load_single
 
 MIN_CONFIDENCE = 0.5
 """The set C holds reliable vertices that the registration is at least so sure of."""

@@ -82,7 +82,7 @@ def conventions() -> Array:
 
 def readme() -> Array:
     """Two synthetic captures on their way through the pipeline."""
-    from fg3d_builder.single import register_single
+    from fg3d_builder.pipeline.single import register_single
 
     source = open_source(
         SourceConfig(

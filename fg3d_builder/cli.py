@@ -126,7 +126,7 @@ def build(options: argparse.Namespace) -> int:
 def register(options: argparse.Namespace) -> int:
     """Register one capture or scan."""
     from fg3d_builder.heads.library import get_model
-    from fg3d_builder.single import load_single, register_single
+    from fg3d_builder.pipeline.single import load_single, register_single
 
     config = load_preset(options.preset) if options.preset else BuildConfig()
     if options.detector:
@@ -233,7 +233,7 @@ def predict(options: argparse.Namespace) -> int:
 
     from fg3d_builder.fgnet.trained import load_trained
     from fg3d_builder.landmarks import open_detector
-    from fg3d_builder.prediction import Outcome, predict_photos
+    from fg3d_builder.pipeline.photos import Outcome, predict_photos
 
     if options.focal is not None and not 0 < options.focal < float("inf"):
         raise ConfigError(f"--focal: {options.focal:g}, wanted a positive number of pixels")

@@ -19,7 +19,7 @@ from fg3d_builder.files.atomic import write_json
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.prediction import fitted_photo
+from fg3d_builder.pipeline.photos import fitted_photo
 from fg3d_builder.protocols.foreign import MeshMethod
 from fg3d_builder.protocols.ground_truth import GroundTruth, GroundTruths
 from fg3d_builder.protocols.identity import model_digest

@@ -11,7 +11,7 @@ from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.images import encode_png
-from fg3d_builder.prediction import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
+from fg3d_builder.pipeline.photos import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
 from fg3d_builder.protocols.records import ProtocolConfig, ProtocolImage
 from fg3d_builder.protocols.registered import view_config
 from fg3d_builder.protocols.surfaces import UprightSurface, has_colour

@@ -14,6 +14,7 @@ import luigi
 from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.files.products import Product, read_product
 from fg3d_builder.layout import BuildLayout, config_file
+from fg3d_builder.pipeline.stages import CaptureFits
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -25,7 +26,6 @@ from fg3d_builder.records import (
     ViewSet,
 )
 from fg3d_builder.tasks.chunks import Chunk, read_index
-from fg3d_builder.tasks.stages import CaptureFits
 
 log = logging.getLogger("fg3d")
 

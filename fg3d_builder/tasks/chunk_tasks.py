@@ -13,11 +13,8 @@ from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
-from fg3d_builder.tasks.augmentation import ChunkInput, make_views
-from fg3d_builder.tasks.base import BuildTask, encoded, log, stage_product, with_picture
-from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
-from fg3d_builder.tasks.progress import progress_line
-from fg3d_builder.tasks.stages import (
+from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
+from fg3d_builder.pipeline.stages import (
     StageResult,
     cached_model,
     detect_landmarks,
@@ -25,6 +22,9 @@ from fg3d_builder.tasks.stages import (
     load_captures,
     register_all,
 )
+from fg3d_builder.tasks.base import BuildTask, encoded, log, stage_product, with_picture
+from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
+from fg3d_builder.tasks.progress import progress_line
 
 
 class IndexCaptures(BuildTask):

@@ -15,6 +15,8 @@ from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import Product, is_complete, read_product, write_product
 from fg3d_builder.layout import STAGES, BuildLayout
+from fg3d_builder.pipeline.augmentation import make_transforms
+from fg3d_builder.pipeline.stages import cached_model
 from fg3d_builder.records import DonorFace, Failure, TransformedShape
 from fg3d_builder.review.decisions import Decisions, decide
 from fg3d_builder.shards.augmented import sample_rows, shape_row
@@ -30,12 +32,10 @@ from fg3d_builder.shards.manifest import (
 from fg3d_builder.shards.schema import CAPTURED, SPLITS
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
-from fg3d_builder.tasks.augmentation import make_transforms
 from fg3d_builder.tasks.base import BuildTask, log, stage_product
 from fg3d_builder.tasks.chunk_tasks import MakeViews, Register, chunk_input, write_result
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.review import read_decisions, read_verdicts, write_decisions
-from fg3d_builder.tasks.stages import cached_model
 from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, draw_donors
 
 

@@ -12,17 +12,18 @@ import luigi
 from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.records import Array, Failure
-from fg3d_builder.report.figures import capture_figures
-from fg3d_builder.report.page import page_belongs_to, render_page
-from fg3d_builder.report.sheets import capture_sheet
-from fg3d_builder.shards.reader import read_manifest
-from fg3d_builder.tasks.augmentation_report import (
+from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
     draw_transforms,
     draw_views,
     drawn_chunks,
 )
+from fg3d_builder.pipeline.stages import cached_model
+from fg3d_builder.records import Array, Failure
+from fg3d_builder.report.figures import capture_figures
+from fg3d_builder.report.page import page_belongs_to, render_page
+from fg3d_builder.report.sheets import capture_sheet
+from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.tasks.base import encoded, stage_product, with_picture
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
 from fg3d_builder.tasks.chunks import Chunk
@@ -38,7 +39,6 @@ from fg3d_builder.tasks.dataset_tasks import (
     transforms_of,
 )
 from fg3d_builder.tasks.progress import read_seconds
-from fg3d_builder.tasks.stages import cached_model
 
 
 class DrawSheets(ChunkTask):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from toy_views import views
 
-from fg3d_builder.records import TransformedShape
-from fg3d_builder.tasks.augmentation_report import (
+from fg3d_builder.pipeline.augmentation_report import (
     DRAWN_CHUNKS,
     augmentation_counts,
     drawn_chunks,
 )
+from fg3d_builder.records import TransformedShape
 
 
 @pytest.mark.parametrize("count", [1, 2, DRAWN_CHUNKS, DRAWN_CHUNKS + 1, 30_000])

@@ -10,11 +10,11 @@ from fg3d_builder.config import BuildConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.texture_fit import fit_texture
+from fg3d_builder.pipeline.augmentation import ChunkInput
 from fg3d_builder.records import Array, TransformedShape, ViewSet
 from fg3d_builder.report.fullview_sheet import fullview_sheet
 from fg3d_builder.report.transform_sheet import transform_sheet
 from fg3d_builder.shards.schema import FROM_PROJECTED
-from fg3d_builder.tasks.augmentation import ChunkInput
 from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 

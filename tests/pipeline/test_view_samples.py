@@ -14,17 +14,17 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
-from fg3d_builder.records import Array, Capture, Landmarks, Pose
-from fg3d_builder.shards.augmented import sample_rows
-from fg3d_builder.shards.base_image import decode_image, sample_seed
-from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
-from fg3d_builder.tasks.view_samples import (
+from fg3d_builder.pipeline.view_samples import (
     HIDDEN_CONFIDENCE,
     InitialFitter,
     Picture,
     projected_landmarks,
     view_set,
 )
+from fg3d_builder.records import Array, Capture, Landmarks, Pose
+from fg3d_builder.shards.augmented import sample_rows
+from fg3d_builder.shards.base_image import decode_image, sample_seed
+from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
 
 
 @pytest.fixture(scope="module")

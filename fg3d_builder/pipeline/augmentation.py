@@ -16,6 +16,8 @@ from fg3d_builder.fullview.augment import View, full_view
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
 from fg3d_builder.geometry.crop import crop_around, crop_image
+from fg3d_builder.pipeline.stages import CaptureFits, StageResult, run_each, shared_detector
+from fg3d_builder.pipeline.view_samples import InitialFitter, Picture, view_set
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -29,8 +31,6 @@ from fg3d_builder.records import (
 from fg3d_builder.report.sheets import failure_sheet
 from fg3d_builder.shards.augmented import sample_name
 from fg3d_builder.shards.base_image import rms_length, sample_seed
-from fg3d_builder.tasks.stages import CaptureFits, StageResult, run_each, shared_detector
-from fg3d_builder.tasks.view_samples import InitialFitter, Picture, view_set
 from fg3d_builder.transform.donors import ATTEMPTS
 from fg3d_builder.transform.target_shape import TargetShape, TargetShapes
 from fg3d_builder.transform.transformed import Transformed, transform_capture

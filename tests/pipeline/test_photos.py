@@ -31,7 +31,7 @@ from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.prediction import Photo, focal_of, folders_for, predict_photos, read_photo
+from fg3d_builder.pipeline.photos import Photo, focal_of, folders_for, predict_photos, read_photo
 from fg3d_builder.records import Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.shards.reader import read_manifest

@@ -20,14 +20,14 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.records import Capture
-from fg3d_builder.tasks.stages import (
+from fg3d_builder.pipeline.stages import (
     StageResult,
     detect_landmarks,
     fit_coarse,
     load_captures,
     register_all,
 )
+from fg3d_builder.records import Capture
 
 ANNOTATION = LandmarkConfig(detector="annotation")
 
@@ -84,7 +84,7 @@ def test_a_bug_costs_one_capture(
             raise ZeroDivisionError("made up")
         return "fitted"
 
-    monkeypatch.setattr("fg3d_builder.tasks.stages.fit_capture", fit)
+    monkeypatch.setattr("fg3d_builder.pipeline.stages.fit_capture", fit)
     result = fit_coarse(model, captures, landmarks, FitConfig())
     assert result.records["s1-0"].coarse == "fitted"
     assert codes(result) == {"s0-0": "internal_error"}
