@@ -264,7 +264,7 @@ def predict(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run a published evaluation protocol."""
-    from fg3d_builder.protocols.command import run
+    from fg3d_builder.testsets.command import run
 
     status, lines = run(options)
     print("\n".join(lines))
@@ -481,7 +481,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from fg3d_builder.protocols import command
+    from fg3d_builder.testsets import command
 
     parser = commands.add_parser(
         "evaluate",

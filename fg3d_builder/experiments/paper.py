@@ -3,7 +3,7 @@
 NME and DACE in per cent of the outer interocular distance. Figures 13, 14 and 17 are curves and
 bars without numbers in the text, so that only their order stands here; where another table states
 a figure's mean, the figure takes it from there and says so. Table 5 stands in
-`fg3d_builder.protocols.paper`.
+`fg3d_builder.testsets.paper`.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ import numpy as np
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.experiments.statistics import Verdict, column_mean, judge, spread_over_seeds
 from fg3d_builder.experiments.tables import DACE, OURS, Claim, Column
-from fg3d_builder.protocols import ProtocolResults, read_results
-from fg3d_builder.protocols.results import FIT, RESULTS_NAME
 from fg3d_builder.records import Array
+from fg3d_builder.testsets import ProtocolResults, read_results
+from fg3d_builder.testsets.results import FIT, RESULTS_NAME
 
 COLUMNS = (
     Column("[0, 15]", DACE, (0.0, 15.0)),

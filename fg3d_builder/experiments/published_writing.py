@@ -25,7 +25,7 @@ from fg3d_builder.experiments.writing import (
 )
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.images import encode_png
-from fg3d_builder.protocols.paper import TABLE5
+from fg3d_builder.testsets.paper import TABLE5
 
 TITLES = {"florence": "Florence", "now": "NoW, neutral, validation", "stirling": "Stirling/ESRC"}
 CED_LIMIT = 0.08

@@ -81,8 +81,8 @@ def assessment(level: float, trained: bool = True) -> dict[str, object]:
 
 def evaluate(words: list[str]) -> int:
     """Do as ``fg3d evaluate``: the fit 3 %, our networks 2.0, 2.1, ... %, others 2.5 %."""
-    from fg3d_builder.protocols import ImageResult, ProtocolResults
-    from fg3d_builder.protocols.results import FIT, write_results
+    from fg3d_builder.testsets import ImageResult, ProtocolResults
+    from fg3d_builder.testsets.results import FIT, write_results
 
     protocol, folder, given = words[0], Path(words[1]), dict(pairwise(words))
     if (folder / "broken").exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fg3d_builder.experiments import paper
-from fg3d_builder.protocols.paper import OURS, TABLE5
+from fg3d_builder.testsets.paper import OURS, TABLE5
 
 
 def test_published_values() -> None:

@@ -19,8 +19,6 @@ from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import check_depth_on_face
-from fg3d_builder.protocols.records import ProtocolConfig
-from fg3d_builder.protocols.surfaces import UprightSurface, clay, has_colour
 from fg3d_builder.records import Array, Capture, Landmarks, Pose, Registration
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
@@ -33,6 +31,8 @@ from fg3d_builder.report.pictures import (
     side_picture,
 )
 from fg3d_builder.report.sheets import edge_points, face_view, failure_sheet
+from fg3d_builder.testsets.records import ProtocolConfig
+from fg3d_builder.testsets.surfaces import UprightSurface, clay, has_colour
 
 FRONTAL = (0.0, 0.0)
 MIN_QUALITY = 0.1

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.protocols.florence import read_florence
-from fg3d_builder.protocols.now import listed_images, read_now
-from fg3d_builder.protocols.records import PROTOCOL_NAMES, Protocol
-from fg3d_builder.protocols.stirling import listed_photos, read_stirling
+from fg3d_builder.testsets.florence import read_florence
+from fg3d_builder.testsets.now import listed_images, read_now
+from fg3d_builder.testsets.records import PROTOCOL_NAMES, Protocol
+from fg3d_builder.testsets.stirling import listed_photos, read_stirling
 
 _READERS: dict[str, Callable[[Path, list[str], float | None], Protocol]] = {
     "florence": read_florence,

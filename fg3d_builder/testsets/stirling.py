@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.protocols.landmark_files import read_point_list
-from fg3d_builder.protocols.records import (
+from fg3d_builder.testsets.landmark_files import read_point_list
+from fg3d_builder.testsets.records import (
     GivenLandmarks,
     Missing,
     Protocol,

@@ -24,15 +24,15 @@ from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.protocols import ProtocolConfig
-from fg3d_builder.protocols.ground_truth import GroundTruths
-from fg3d_builder.protocols.identity import model_digest
-from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
-from fg3d_builder.protocols.surfaces import model_landmarks
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 from fg3d_builder.shards.manifest import file_sha256
+from fg3d_builder.testsets import ProtocolConfig
+from fg3d_builder.testsets.ground_truth import GroundTruths
+from fg3d_builder.testsets.identity import model_digest
+from fg3d_builder.testsets.landmark_files import SEVEN_POINTS
+from fg3d_builder.testsets.surfaces import model_landmarks
 
 TEXTURE_SIZE = 512
 LIGHT = np.array([0.2, 0.4, 0.9])

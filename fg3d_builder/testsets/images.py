@@ -12,11 +12,11 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.images import encode_png
 from fg3d_builder.pipeline.photos import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
-from fg3d_builder.protocols.records import ProtocolConfig, ProtocolImage
-from fg3d_builder.protocols.registered import view_config
-from fg3d_builder.protocols.surfaces import UprightSurface, has_colour
 from fg3d_builder.records import Capture
 from fg3d_builder.shards.manifest import file_sha256
+from fg3d_builder.testsets.records import ProtocolConfig, ProtocolImage
+from fg3d_builder.testsets.registered import view_config
+from fg3d_builder.testsets.surfaces import UprightSurface, has_colour
 
 
 def image_path(folder: Path, image: ProtocolImage) -> Path:

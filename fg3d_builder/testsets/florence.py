@@ -16,7 +16,7 @@ from pathlib import Path
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES
-from fg3d_builder.protocols.records import Missing, Protocol, ProtocolImage, ProtocolScan
+from fg3d_builder.testsets.records import Missing, Protocol, ProtocolImage, ProtocolScan
 
 PITCHES_DEG = (-20.0, 0.0, 20.0)
 YAWS_DEG = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)

@@ -20,20 +20,20 @@ from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.pipeline.photos import fitted_photo
-from fg3d_builder.protocols.foreign import MeshMethod
-from fg3d_builder.protocols.ground_truth import GroundTruth, GroundTruths
-from fg3d_builder.protocols.identity import model_digest
-from fg3d_builder.protocols.images import image_capture, image_key
-from fg3d_builder.protocols.records import Protocol, ProtocolConfig, ProtocolImage
-from fg3d_builder.protocols.results import (
+from fg3d_builder.records import Array
+from fg3d_builder.shards.manifest import file_sha256
+from fg3d_builder.testsets.foreign import MeshMethod
+from fg3d_builder.testsets.ground_truth import GroundTruth, GroundTruths
+from fg3d_builder.testsets.identity import model_digest
+from fg3d_builder.testsets.images import image_capture, image_key
+from fg3d_builder.testsets.records import Protocol, ProtocolConfig, ProtocolImage
+from fg3d_builder.testsets.results import (
     FIT,
     ImageResult,
     ProtocolResults,
     Unusable,
     write_results,
 )
-from fg3d_builder.records import Array
-from fg3d_builder.shards.manifest import file_sha256
 
 if TYPE_CHECKING:
     from fg3d_builder.fgnet.trained import Trained
@@ -70,7 +70,7 @@ def evaluate_protocol(
     networks : mapping of name to Trained, optional
         See `fg3d_builder.fgnet.trained.load_trained`.
     methods : mapping of name to folder, optional
-        Other methods' meshes, see `fg3d_builder.protocols.foreign`.
+        Other methods' meshes, see `fg3d_builder.testsets.foreign`.
     config : ProtocolConfig, optional
     truth_folder : Path, optional
         Where registrations are kept, to share them between evaluations; default ``out/truth``.

@@ -14,11 +14,11 @@ from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import dace
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.protocols import ProtocolConfig
-from fg3d_builder.protocols.foreign import MeshMethod, read_mesh_landmarks
-from fg3d_builder.protocols.ground_truth import GroundTruth
-from fg3d_builder.protocols.identity import model_digest
-from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
+from fg3d_builder.testsets import ProtocolConfig
+from fg3d_builder.testsets.foreign import MeshMethod, read_mesh_landmarks
+from fg3d_builder.testsets.ground_truth import GroundTruth
+from fg3d_builder.testsets.identity import model_digest
+from fg3d_builder.testsets.landmark_files import SEVEN_POINTS
 
 CONFIG = ProtocolConfig()
 IMAGES = ["a/one", "a/two", "b/three"]
@@ -76,7 +76,7 @@ def test_a_registration_of_a_topology_is_kept(
     def never(*arguments: object) -> None:
         raise AssertionError("registered again")
 
-    monkeypatch.setattr("fg3d_builder.protocols.foreign.register_surface", never)
+    monkeypatch.setattr("fg3d_builder.testsets.foreign.register_surface", never)
     assert method(tmp_path / "theirs", model).measure("a/one", truth) == first
 
 

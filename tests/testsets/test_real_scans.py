@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fg3d_builder.fgnet.trained import Trained
-from fg3d_builder.protocols import evaluate_protocol, open_protocol
-from fg3d_builder.protocols.results import FIT
+from fg3d_builder.testsets import evaluate_protocol, open_protocol
+from fg3d_builder.testsets.results import FIT
 
 
 @pytest.mark.data

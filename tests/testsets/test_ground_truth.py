@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from toy_protocols import head, truths, write_scan
 
-import fg3d_builder.protocols.ground_truth as module
+import fg3d_builder.testsets.ground_truth as module
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import interocular_mm, outer_eye_corners
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.protocols import ProtocolConfig, ProtocolScan, open_protocol
-from fg3d_builder.protocols.ground_truth import GroundTruth
-from fg3d_builder.protocols.identity import mesh_digest, model_digest
-from fg3d_builder.protocols.registered import RegisteredSurface
+from fg3d_builder.testsets import ProtocolConfig, ProtocolScan, open_protocol
+from fg3d_builder.testsets.ground_truth import GroundTruth
+from fg3d_builder.testsets.identity import mesh_digest, model_digest
+from fg3d_builder.testsets.registered import RegisteredSurface
 
 CONFIG = ProtocolConfig()
 

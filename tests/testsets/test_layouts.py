@@ -11,13 +11,13 @@ from toy_protocols import write_picked_points
 
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.protocols import open_protocol
-from fg3d_builder.protocols.landmark_files import (
+from fg3d_builder.testsets import open_protocol
+from fg3d_builder.testsets.landmark_files import (
     SEVEN_POINTS,
     read_picked_points,
     read_point_list,
 )
-from fg3d_builder.protocols.paper import TABLE5
+from fg3d_builder.testsets.paper import TABLE5
 
 
 def touch(path: Path) -> Path:

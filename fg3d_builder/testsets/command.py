@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from fg3d_builder.config import FaceModelConfig, LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.protocols.records import PROTOCOL_NAMES
+from fg3d_builder.testsets.records import PROTOCOL_NAMES
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
     from fg3d_builder.fgnet.trained import Trained
-    from fg3d_builder.protocols.records import Protocol, ProtocolConfig
-    from fg3d_builder.protocols.results import ProtocolResults
+    from fg3d_builder.testsets.records import Protocol, ProtocolConfig
+    from fg3d_builder.testsets.results import ProtocolResults
 
 NETWORK = "FGNet (ours)"
 """Name of a network that is given without one."""
@@ -97,8 +97,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> tuple[int, list[str]]:
     """Evaluate; return the exit status and the lines to print."""
-    from fg3d_builder.protocols.layouts import open_protocol
-    from fg3d_builder.protocols.records import ProtocolConfig
+    from fg3d_builder.testsets.layouts import open_protocol
+    from fg3d_builder.testsets.records import ProtocolConfig
 
     config = ProtocolConfig(landmarks=LandmarkConfig(detector=options.landmarks))
     protocol = open_protocol(
@@ -111,8 +111,8 @@ def run(options: argparse.Namespace) -> tuple[int, list[str]]:
     model, networks = _model_and_networks(named, options.facemodel, options.device)
     if options.images_only:
         return _write_images(protocol, options.out / "images", model, config)
-    from fg3d_builder.protocols.driver import evaluate_protocol
-    from fg3d_builder.protocols.report import write_report
+    from fg3d_builder.testsets.driver import evaluate_protocol
+    from fg3d_builder.testsets.report import write_report
 
     results = evaluate_protocol(
         *(protocol, options.out, model, networks, methods),
@@ -169,8 +169,8 @@ def _write_images(
     from tqdm import tqdm
 
     from fg3d_builder.captures.scan import read_scan
-    from fg3d_builder.protocols.images import write_rendering
-    from fg3d_builder.protocols.surfaces import pose_of_scan, upright_surface
+    from fg3d_builder.testsets.images import write_rendering
+    from fg3d_builder.testsets.surfaces import pose_of_scan, upright_surface
 
     views = [image for image in protocol.images if image.photo is None]
     problems = [f"{m.name}: {m.code}: {m.reason}" for m in protocol.missing]
@@ -203,7 +203,7 @@ def _status(results: ProtocolResults) -> int:
 
 
 def _summary(results: ProtocolResults) -> list[str]:
-    from fg3d_builder.protocols.report import yaw_lines
+    from fg3d_builder.testsets.report import yaw_lines
 
     if not results.rows:
         return ["nothing could be measured"]

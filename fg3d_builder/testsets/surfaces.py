@@ -14,9 +14,9 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.mesh_io import TexturedMesh, mesh_with_colors
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.protocols.records import GivenLandmarks
 from fg3d_builder.records import Array, Pose
 from fg3d_builder.rendering.shading import srgb_from_linear
+from fg3d_builder.testsets.records import GivenLandmarks
 
 _SIZE_MM = (80.0, 1500.0)
 """Extent that a scan of a face, a head or a bust has in its largest direction."""

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.protocols.records import GivenLandmarks
+from fg3d_builder.testsets.records import GivenLandmarks
 
 SEVEN_POINTS = (36, 39, 42, 45, 33, 48, 54)
 """iBUG's numbers of the seven points, in the order of the files."""

@@ -11,16 +11,16 @@ from fg3d_builder.evaluation import border_vertices
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.mesh_io import mesh_with_colors
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.protocols.landmark_files import SEVEN_POINTS
-from fg3d_builder.protocols.records import GivenLandmarks
-from fg3d_builder.protocols.surfaces import (
+from fg3d_builder.records import Pose
+from fg3d_builder.testsets.landmark_files import SEVEN_POINTS
+from fg3d_builder.testsets.records import GivenLandmarks
+from fg3d_builder.testsets.surfaces import (
     clay,
     has_colour,
     model_landmarks,
     pose_of_scan,
     upright_surface,
 )
-from fg3d_builder.records import Pose
 
 IBUG = np.array(SEVEN_POINTS)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fg3d_builder.protocols.records import (
+from fg3d_builder.testsets.records import (
     PROTOCOL_NAMES,
     Protocol,
     ProtocolConfig,
@@ -21,10 +21,10 @@ from fg3d_builder.protocols.records import (
 )
 
 if TYPE_CHECKING:
-    from fg3d_builder.protocols.driver import evaluate_protocol
-    from fg3d_builder.protocols.layouts import open_protocol
-    from fg3d_builder.protocols.report import write_report
-    from fg3d_builder.protocols.results import (
+    from fg3d_builder.testsets.driver import evaluate_protocol
+    from fg3d_builder.testsets.layouts import open_protocol
+    from fg3d_builder.testsets.report import write_report
+    from fg3d_builder.testsets.results import (
         ImageResult,
         ProtocolResults,
         Unusable,

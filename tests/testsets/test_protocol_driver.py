@@ -19,14 +19,14 @@ from toy_protocols import (
     write_training,
 )
 
-import fg3d_builder.protocols.driver as driver
+import fg3d_builder.testsets.driver as driver
 from fg3d_builder.cli import main
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.files.images import read_rgb
 from fg3d_builder.files.mesh_io import mesh_with_colors, write_mesh
-from fg3d_builder.protocols import (
+from fg3d_builder.testsets import (
     ImageResult,
     Protocol,
     ProtocolResults,
@@ -35,7 +35,7 @@ from fg3d_builder.protocols import (
     read_results,
     write_report,
 )
-from fg3d_builder.protocols.results import FIT, write_results
+from fg3d_builder.testsets.results import FIT, write_results
 
 VIEWS = ("pitch+00_yaw+00", "pitch-20_yaw+45")
 
@@ -188,7 +188,7 @@ def test_images_alone(
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fg3d_builder.protocols.florence.YAWS_DEG", (0.0, 45.0))
+    monkeypatch.setattr("fg3d_builder.testsets.florence.YAWS_DEG", (0.0, 45.0))
     command = ["evaluate", "florence", str(florence), "--out", str(tmp_path), "--images-only"]
     assert main([*command, "--subject", "subject_02"]) == 0
     assert "6 images written" in capsys.readouterr().out

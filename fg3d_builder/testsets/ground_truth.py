@@ -23,21 +23,21 @@ from fg3d_builder.files.atomic import replacing, write_bytes
 from fg3d_builder.files.images import encode_png
 from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.protocols.identity import mesh_digest
-from fg3d_builder.protocols.records import ProtocolConfig, ProtocolScan
-from fg3d_builder.protocols.registered import (
+from fg3d_builder.records import Array, Pose
+from fg3d_builder.testsets.identity import mesh_digest
+from fg3d_builder.testsets.records import ProtocolConfig, ProtocolScan
+from fg3d_builder.testsets.registered import (
     PairTests,
     RegisteredSurface,
     RegistrationError,
     register_surface,
 )
-from fg3d_builder.protocols.surfaces import (
+from fg3d_builder.testsets.surfaces import (
     UprightSurface,
     model_landmarks,
     pose_of_scan,
     upright_surface,
 )
-from fg3d_builder.records import Array, Pose
 
 SCHEMA = "fg3d-protocol-truth-1"
 """Raise the number when the same input gives another truth."""

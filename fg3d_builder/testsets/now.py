@@ -18,8 +18,8 @@ from pathlib import Path
 
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.protocols.landmark_files import read_picked_points
-from fg3d_builder.protocols.records import Missing, Protocol, ProtocolImage, ProtocolScan
+from fg3d_builder.testsets.landmark_files import read_picked_points
+from fg3d_builder.testsets.records import Missing, Protocol, ProtocolImage, ProtocolScan
 
 LIST_NAME = "imagepathsvalidation.txt"
 NEUTRAL = "multiview_neutral"

@@ -12,8 +12,8 @@ from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.protocols import ProtocolScan, open_protocol
-from fg3d_builder.protocols.ground_truth import GroundTruth
+from fg3d_builder.testsets import ProtocolScan, open_protocol
+from fg3d_builder.testsets.ground_truth import GroundTruth
 
 
 @pytest.fixture(scope="session")

@@ -41,12 +41,12 @@ from fg3d_builder.files.images import encode_png
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, mesh_with_colors, read_mesh
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.protocols.ground_truth import GroundTruth
-from fg3d_builder.protocols.records import GivenLandmarks, ProtocolConfig
-from fg3d_builder.protocols.registered import PairTests, RegistrationError, register_surface
-from fg3d_builder.protocols.surfaces import model_landmarks, pose_by_landmarks, upright_surface
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
 from fg3d_builder.shards.manifest import file_sha256
+from fg3d_builder.testsets.ground_truth import GroundTruth
+from fg3d_builder.testsets.records import GivenLandmarks, ProtocolConfig
+from fg3d_builder.testsets.registered import PairTests, RegistrationError, register_surface
+from fg3d_builder.testsets.surfaces import model_landmarks, pose_by_landmarks, upright_surface
 
 LANDMARKS_NAME = "landmarks.json"
 LANDMARKS_SCHEMA = "fg3d-mesh-landmarks-1"
