@@ -22,8 +22,8 @@ from fg3d_builder.config import (
     load_preset,
 )
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
-from fg3d_builder.experiments.command import DESCRIPTION as EXPERIMENTS_DESCRIPTION
-from fg3d_builder.experiments.command import add_arguments as add_experiment_arguments
+from fg3d_builder.reproduction.command import DESCRIPTION as EXPERIMENTS_DESCRIPTION
+from fg3d_builder.reproduction.command import add_arguments as add_experiment_arguments
 
 if TYPE_CHECKING:
     from fg3d_builder.review.review_list import ReviewList
@@ -282,7 +282,7 @@ def networks(options: argparse.Namespace) -> int:
 
 def experiments(options: argparse.Namespace) -> int:
     """Rerun tables and figures of the paper."""
-    from fg3d_builder.experiments.driver import run
+    from fg3d_builder.reproduction.driver import run
 
     return run(options)
 

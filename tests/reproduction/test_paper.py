@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fg3d_builder.experiments import paper
+from fg3d_builder.reproduction import paper
 from fg3d_builder.testsets.paper import OURS, TABLE5
 
 

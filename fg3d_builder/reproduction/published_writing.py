@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.evaluation.pictures import ced_picture
-from fg3d_builder.experiments import paper
-from fg3d_builder.experiments.published_sets import (
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
+from fg3d_builder.reproduction import paper
+from fg3d_builder.reproduction.published_sets import (
     COLUMNS,
     SetResult,
     mean_errors,
     method_rows,
     verdicts,
 )
-from fg3d_builder.experiments.writing import (
+from fg3d_builder.reproduction.writing import (
     NONE,
     csv_text,
     figure_text,
     percentages,
     verdict_table,
 )
-from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
 from fg3d_builder.testsets.paper import TABLE5
 
 TITLES = {"florence": "Florence", "now": "NoW, neutral, validation", "stirling": "Stirling/ESRC"}

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.evaluation.comparison import SeedSpread
-from fg3d_builder.experiments.results import (
+from fg3d_builder.records import Array
+from fg3d_builder.reproduction.results import (
     Assessed,
     check_same_samples,
     read_assessment,
     read_training_samples,
 )
-from fg3d_builder.experiments.runs import Run, failure
-from fg3d_builder.experiments.scales import Scale
-from fg3d_builder.experiments.statistics import (
+from fg3d_builder.reproduction.runs import Run, failure
+from fg3d_builder.reproduction.scales import Scale
+from fg3d_builder.reproduction.statistics import (
     Verdict,
     column_mean,
     judge,
     spread_over_seeds,
 )
-from fg3d_builder.experiments.tables import DACE, NME, Column, Experiment, Row
-from fg3d_builder.records import Array
+from fg3d_builder.reproduction.tables import DACE, NME, Column, Experiment, Row
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pytest
 from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
-from fg3d_builder.experiments import published_sets
-from fg3d_builder.experiments.driver import needed_variants
-from fg3d_builder.experiments.tables import FULL_VIEW, OURS, PUBLISHED
+from fg3d_builder.reproduction import published_sets
+from fg3d_builder.reproduction.driver import needed_variants
+from fg3d_builder.reproduction.tables import FULL_VIEW, OURS, PUBLISHED
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from scipy import stats
 
 from fg3d_builder.evaluation import compare_paired, seed_spread, subject_means, yaw_table
 from fg3d_builder.evaluation.comparison import PairedComparison, SeedSpread
-from fg3d_builder.experiments.tables import Claim, Column
 from fg3d_builder.records import Array
+from fg3d_builder.reproduction.tables import Claim, Column
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 MISSING = "not run"

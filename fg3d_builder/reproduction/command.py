@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fg3d_builder.experiments.scales import SCALES
-from fg3d_builder.experiments.tables import EXPERIMENTS, PUBLISHED_NAMES
+from fg3d_builder.reproduction.scales import SCALES
+from fg3d_builder.reproduction.tables import EXPERIMENTS, PUBLISHED_NAMES
 
 SET_NAMES = ("florence", "now", "stirling")
 """Test sets of Table 5."""

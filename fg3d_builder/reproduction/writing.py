@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fg3d_builder.evaluation.comparison import SeedSpread
-from fg3d_builder.experiments.collecting import ExperimentResult, RowResult
-from fg3d_builder.experiments.runs import Run, Workers, printed
-from fg3d_builder.experiments.scales import Scale
-from fg3d_builder.experiments.statistics import WORDS, Verdict
-from fg3d_builder.experiments.tables import Claim, Column
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.reproduction.collecting import ExperimentResult, RowResult
+from fg3d_builder.reproduction.runs import Run, Workers, printed
+from fg3d_builder.reproduction.scales import Scale
+from fg3d_builder.reproduction.statistics import WORDS, Verdict
+from fg3d_builder.reproduction.tables import Claim, Column
 
 NONE = "-"
 

@@ -13,7 +13,7 @@ import pytest
 from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
-from fg3d_builder.experiments.scales import SCALES
+from fg3d_builder.reproduction.scales import SCALES
 from fg3d_builder.shards.reader import read_manifest
 
 

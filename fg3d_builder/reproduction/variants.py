@@ -18,11 +18,11 @@ from pathlib import Path
 
 from fg3d_builder.config import BuildConfig, digest
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.experiments.freezing import freeze_preset
-from fg3d_builder.experiments.tables import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.layout import BuildLayout
+from fg3d_builder.reproduction.freezing import freeze_preset
+from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.experiments.command import SET_NAMES
-from fg3d_builder.experiments.published_sets import Evaluation, evaluate, kept, verdicts
-from fg3d_builder.experiments.published_writing import TITLES, write_published
-from fg3d_builder.experiments.runs import Run, printed
-from fg3d_builder.experiments.setting import Setting
-from fg3d_builder.experiments.writing import verdict_lines
 from fg3d_builder.fgnet.training import CHECKPOINT_NAME
+from fg3d_builder.reproduction.command import SET_NAMES
+from fg3d_builder.reproduction.published_sets import Evaluation, evaluate, kept, verdicts
+from fg3d_builder.reproduction.published_writing import TITLES, write_published
+from fg3d_builder.reproduction.runs import Run, printed
+from fg3d_builder.reproduction.setting import Setting
+from fg3d_builder.reproduction.writing import verdict_lines
 
 
 def published_pages(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fg3d_builder.config import BuildConfig, load_preset
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.experiments.runs import Workers
-from fg3d_builder.experiments.scales import SCALES, Scale
-from fg3d_builder.experiments.variants import Variants
 from fg3d_builder.layout import default_root
+from fg3d_builder.reproduction.runs import Workers
+from fg3d_builder.reproduction.scales import SCALES, Scale
+from fg3d_builder.reproduction.variants import Variants
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.evaluation.comparison import SeedSpread
-from fg3d_builder.experiments.statistics import Verdict, column_mean, judge, spread_over_seeds
-from fg3d_builder.experiments.tables import DACE, OURS, Claim, Column
 from fg3d_builder.records import Array
+from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
+from fg3d_builder.reproduction.tables import DACE, OURS, Claim, Column
 from fg3d_builder.testsets import ProtocolResults, read_results
 from fg3d_builder.testsets.results import FIT, RESULTS_NAME
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.experiments import paper
-from fg3d_builder.experiments.scales import Scale
+from fg3d_builder.reproduction import paper
+from fg3d_builder.reproduction.scales import Scale
 
 FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 """Variants of the dataset, see `variants`."""

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from fg3d_builder.config import digest
-from fg3d_builder.experiments.variants import Dataset
 from fg3d_builder.files.atomic import write_json
+from fg3d_builder.reproduction.variants import Dataset
 
 LOG_NAME = "run.log"
 FAILED_NAME = "failed.json"

@@ -14,11 +14,11 @@ from pathlib import Path
 import fake_trainer
 import pytest
 
-from fg3d_builder.experiments import runs
-from fg3d_builder.experiments.runs import Run, Workers, failure, printed, run_all
-from fg3d_builder.experiments.scales import SCALES
-from fg3d_builder.experiments.tables import ALL_SHAPES, Training
-from fg3d_builder.experiments.variants import Dataset
+from fg3d_builder.reproduction import runs
+from fg3d_builder.reproduction.runs import Run, Workers, failure, printed, run_all
+from fg3d_builder.reproduction.scales import SCALES
+from fg3d_builder.reproduction.tables import ALL_SHAPES, Training
+from fg3d_builder.reproduction.variants import Dataset
 
 WORKERS = Workers(2, 1)
 
@@ -153,7 +153,7 @@ import sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from pathlib import Path
 from test_runs import make_run
-from fg3d_builder.experiments import runs
+from fg3d_builder.reproduction import runs
 sys.executable = {sys.executable!r}
 folder = Path({str(folder)!r})
 todo = [make_run(folder, network=n) for n in ("vmn", "mvn", "cvn")]

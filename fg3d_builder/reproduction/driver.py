@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.experiments.collecting import collect
-from fg3d_builder.experiments.command import SET_NAMES
-from fg3d_builder.experiments.figures import save_picture
-from fg3d_builder.experiments.published import published_pages
-from fg3d_builder.experiments.runs import Run, failure, printed, run_all
-from fg3d_builder.experiments.setting import Setting, read_setting
-from fg3d_builder.experiments.tables import (
+from fg3d_builder.reproduction.collecting import collect
+from fg3d_builder.reproduction.command import SET_NAMES
+from fg3d_builder.reproduction.figures import save_picture
+from fg3d_builder.reproduction.published import published_pages
+from fg3d_builder.reproduction.runs import Run, failure, printed, run_all
+from fg3d_builder.reproduction.setting import Setting, read_setting
+from fg3d_builder.reproduction.tables import (
     ALL_SHAPES,
     EXPERIMENTS,
     FULL_VIEW,
@@ -24,8 +24,8 @@ from fg3d_builder.experiments.tables import (
     PUBLISHED_NAMES,
     Experiment,
 )
-from fg3d_builder.experiments.variants import BuildFailedError, Dataset
-from fg3d_builder.experiments.writing import setting_lines, verdict_lines, write_experiment
+from fg3d_builder.reproduction.variants import BuildFailedError, Dataset
+from fg3d_builder.reproduction.writing import setting_lines, verdict_lines, write_experiment
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
 

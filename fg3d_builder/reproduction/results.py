@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fg3d_builder.experiments.tables import DACE, NME
 from fg3d_builder.records import Array
+from fg3d_builder.reproduction.tables import DACE, NME
 
 _KEYS = {NME: ("fit", "predicted"), DACE: ("fit_dace", "predicted_dace")}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fg3d_builder.experiments.statistics import (
+from fg3d_builder.reproduction.statistics import (
     MISSING,
     NOT_REPRODUCED,
     REPRODUCED,
@@ -14,7 +14,7 @@ from fg3d_builder.experiments.statistics import (
     seeds_interval,
     spread_over_seeds,
 )
-from fg3d_builder.experiments.tables import YAW, Claim, Column
+from fg3d_builder.reproduction.tables import YAW, Claim, Column
 
 SUBJECTS = np.array(["a", "a", "b", "b", "c", "c"])
 FLAT = np.zeros(6)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fg3d_builder.evaluation import seed_spread
-from fg3d_builder.experiments.collecting import ExperimentResult, RowResult
-from fg3d_builder.experiments.paper import SHAPES_PER_CAPTURE
-from fg3d_builder.experiments.tables import Column
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.reproduction.collecting import ExperimentResult, RowResult
+from fg3d_builder.reproduction.paper import SHAPES_PER_CAPTURE
+from fg3d_builder.reproduction.tables import Column
 
 if TYPE_CHECKING:
     from pathlib import Path

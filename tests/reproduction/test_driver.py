@@ -15,12 +15,12 @@ from toy_shards import write_toy_shards
 from fg3d_builder.cli import main
 from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.experiments import runs
-from fg3d_builder.experiments.freezing import freeze_preset
-from fg3d_builder.experiments.scales import SCALES
-from fg3d_builder.experiments.tables import EXPERIMENTS
-from fg3d_builder.experiments.variants import variant_config
 from fg3d_builder.files.atomic import write_json
+from fg3d_builder.reproduction import runs
+from fg3d_builder.reproduction.freezing import freeze_preset
+from fg3d_builder.reproduction.scales import SCALES
+from fg3d_builder.reproduction.tables import EXPERIMENTS
+from fg3d_builder.reproduction.variants import variant_config
 from fg3d_builder.shards.reader import read_manifest
 
 
