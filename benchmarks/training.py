@@ -19,13 +19,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fgnet.checkpoint import Progress
-from fg3d_builder.fgnet.complexity import complexity
-from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
-from fg3d_builder.fgnet.distributed import Processes
-from fg3d_builder.fgnet.kept_inputs import Fed
-from fg3d_builder.fgnet.training import Trainer
-from fg3d_builder.fgnet.training_config import TRAIN_PRESETS
+from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.networks.complexity import complexity
+from fg3d_builder.fgnet.training.checkpoint import Progress
+from fg3d_builder.fgnet.training.distributed import Processes
+from fg3d_builder.fgnet.training.loop import Trainer
+from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
 
 PAPER_SAMPLES, PAPER_EPOCHS = 474_000, 45
 

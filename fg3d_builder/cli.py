@@ -273,7 +273,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def networks(options: argparse.Namespace) -> int:
     """Print size and cost of the networks."""
-    from fg3d_builder.fgnet.complexity import table, variants
+    from fg3d_builder.fgnet.networks.complexity import table, variants
 
     print(table([config for preset in options.preset for config in variants(preset)]))
     print("\nmultiply-adds: convolutions of one forward pass of one face; a step takes about 3 x")

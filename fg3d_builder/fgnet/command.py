@@ -15,7 +15,11 @@ import torch
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fgnet.assessment import (
+from fg3d_builder.fgnet.data.dataset import FaceDataset
+from fg3d_builder.fgnet.data.feeding import Feeder
+from fg3d_builder.fgnet.networks.architectures import FUSIONS, NETWORKS
+from fg3d_builder.fgnet.trained import keep_what_prediction_needs
+from fg3d_builder.fgnet.training.assessment import (
     FIT,
     PREDICTED,
     Assessment,
@@ -23,15 +27,11 @@ from fg3d_builder.fgnet.assessment import (
     assessment_text,
     save_assessment,
 )
-from fg3d_builder.fgnet.dataset import FaceDataset
-from fg3d_builder.fgnet.distributed import Processes, processes
-from fg3d_builder.fgnet.feeding import Feeder
-from fg3d_builder.fgnet.networks import FUSIONS, NETWORKS
-from fg3d_builder.fgnet.pictures import save_error_maps
-from fg3d_builder.fgnet.reconstruction import Reconstructor
-from fg3d_builder.fgnet.trained import keep_what_prediction_needs
-from fg3d_builder.fgnet.training import CHECKPOINT_NAME, Trainer
-from fg3d_builder.fgnet.training_config import TRAIN_PRESETS, TrainConfig, with_network
+from fg3d_builder.fgnet.training.distributed import Processes, processes
+from fg3d_builder.fgnet.training.loop import CHECKPOINT_NAME, Trainer
+from fg3d_builder.fgnet.training.pictures import save_error_maps
+from fg3d_builder.fgnet.training.reconstruction import Reconstructor
+from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig, with_network
 from fg3d_builder.fgnet.view_sets import VIEW_SETS
 
 MAP_LIMIT = 0.08

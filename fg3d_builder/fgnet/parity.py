@@ -20,13 +20,13 @@ from torch.utils.data import default_collate
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fgnet.checkpoint import checkpoint_config, load_weights, read_checkpoint
-from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
-from fg3d_builder.fgnet.distributed import processes
-from fg3d_builder.fgnet.networks import CVN, MVN, VMN, NetworkInput, build_network
-from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
-from fg3d_builder.fgnet.simulation import MultiviewSimulator
-from fg3d_builder.fgnet.training_config import TRAIN_PRESETS, TrainConfig
+from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
+from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, load_weights, read_checkpoint
+from fg3d_builder.fgnet.training.distributed import processes
+from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
+from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
 from fg3d_builder.files.atomic import write_json
 
 SAMPLES = 4

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.simulation import FitBatch, normalized_coordinates
+from fg3d_builder.fgnet.data.simulation import FitBatch, normalized_coordinates
 from fg3d_builder.fgnet.trained import CropSettings, Trained
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Pose

@@ -17,8 +17,8 @@ import torch
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fgnet.reconstruction import Reconstructor
-from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.fgnet.training.reconstruction import Reconstructor
+from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import replacing, write_json
 from fg3d_builder.shards.manifest import MODEL_NAME, file_sha256
 from fg3d_builder.shards.reader import read_manifest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.fgnet.training import CHECKPOINT_NAME
+from fg3d_builder.fgnet.training.loop import CHECKPOINT_NAME
 from fg3d_builder.reproduction.command import SET_NAMES
 from fg3d_builder.reproduction.published_sets import Evaluation, evaluate, kept, verdicts
 from fg3d_builder.reproduction.published_writing import TITLES, write_published

@@ -72,7 +72,7 @@ class Run:
         """Digest of the training samples and of the whole configuration."""
         # torch is slow to import, and command lines are parsed without it.
         from fg3d_builder.fgnet.command import configuration, parser
-        from fg3d_builder.fgnet.training_config import config_table
+        from fg3d_builder.fgnet.training.settings import config_table
 
         words = ["train", "dataset", "--out", "run", *self.arguments]
         config = configuration(parser().parse_args(words))

@@ -26,7 +26,7 @@ from fg3d_builder.tasks.build import BuildFG3D
 from fg3d_builder.tasks.finding import complete_dataset
 
 if TYPE_CHECKING:
-    from fg3d_builder.fgnet.training_config import TrainConfig
+    from fg3d_builder.fgnet.training.settings import TrainConfig
 
 ASSESSMENT_NAME = "assessment.json"
 
@@ -116,8 +116,8 @@ class TrainFGNet(NetworkTask):
 
     def complete(self) -> bool:
         """Whether the training has come to its end."""
-        from fg3d_builder.fgnet.checkpoint import checkpoint_config, read_checkpoint
-        from fg3d_builder.fgnet.training import CHECKPOINT_NAME
+        from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, read_checkpoint
+        from fg3d_builder.fgnet.training.loop import CHECKPOINT_NAME
 
         dataset, checkpoint = complete_dataset(self.layout), self.folder / CHECKPOINT_NAME
         if dataset is None or not checkpoint.is_file():

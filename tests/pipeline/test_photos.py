@@ -17,13 +17,13 @@ from toy_shards import camera, paint, photo, pose, write_toy_shards
 from fg3d_builder.cli import main
 from fg3d_builder.config import FitConfig, LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.fgnet.checkpoint import Progress, save_checkpoint
-from fg3d_builder.fgnet.networks import NetworkConfig, build_network
+from fg3d_builder.fgnet.data.simulation import normalized_coordinates
+from fg3d_builder.fgnet.networks.architectures import NetworkConfig, build_network
 from fg3d_builder.fgnet.parity import answering_network
 from fg3d_builder.fgnet.prediction import FittedPhoto, predict
-from fg3d_builder.fgnet.simulation import normalized_coordinates
 from fg3d_builder.fgnet.trained import Trained, keep_what_prediction_needs, load_trained
-from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
+from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.images import read_uint16
 from fg3d_builder.files.mesh_io import colors_at_vertices, read_mesh
 from fg3d_builder.fitting.landmark_fit import fit_landmarks

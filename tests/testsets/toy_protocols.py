@@ -12,11 +12,11 @@ from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import save_model
-from fg3d_builder.fgnet.checkpoint import Progress, save_checkpoint
-from fg3d_builder.fgnet.networks import NetworkConfig, build_network
+from fg3d_builder.fgnet.networks.architectures import NetworkConfig, build_network
 from fg3d_builder.fgnet.parity import answering_network
 from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, SCHEMA
-from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
+from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.images import encode_png
 from fg3d_builder.files.mesh_io import mesh_with_texture

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from fg3d_builder.fgnet.complexity import complexity, multiply_adds, table, variants
-from fg3d_builder.fgnet.networks import PRESETS, NetworkConfig, build_network
+from fg3d_builder.fgnet.networks.architectures import PRESETS, NetworkConfig, build_network
+from fg3d_builder.fgnet.networks.complexity import complexity, multiply_adds, table, variants
 
 
 def test_a_small_stack_counted_by_hand() -> None:

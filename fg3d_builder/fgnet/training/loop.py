@@ -12,27 +12,27 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fg3d_builder.fgnet.assessment import Assessment, assess
-from fg3d_builder.fgnet.checkpoint import (
+from fg3d_builder.fgnet.data.dataset import EpochBatches, FaceDataset
+from fg3d_builder.fgnet.data.feeding import Feeder
+from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.data.perturbation import perturbed, step_generator
+from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
+from fg3d_builder.fgnet.networks.architectures import build_network
+from fg3d_builder.fgnet.networks.compiling import CompiledWherePossible
+from fg3d_builder.fgnet.training.assessment import Assessment, assess
+from fg3d_builder.fgnet.training.checkpoint import (
     Progress,
     checkpoint_config,
     read_checkpoint,
     restore,
     save_checkpoint,
 )
-from fg3d_builder.fgnet.compiling import CompiledWherePossible
-from fg3d_builder.fgnet.dataset import EpochBatches, FaceDataset
-from fg3d_builder.fgnet.distributed import Processes, mean_over, shared, wait_for_all
-from fg3d_builder.fgnet.feeding import Feeder
-from fg3d_builder.fgnet.kept_inputs import Fed
-from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
-from fg3d_builder.fgnet.networks import build_network
-from fg3d_builder.fgnet.perturbation import perturbed, step_generator
-from fg3d_builder.fgnet.pictures import save_grid
-from fg3d_builder.fgnet.reconstruction import Reconstructor, placed
-from fg3d_builder.fgnet.simulation import MultiviewSimulator
-from fg3d_builder.fgnet.training_config import TrainConfig, config_table
-from fg3d_builder.fgnet.training_log import TrainingLog
+from fg3d_builder.fgnet.training.distributed import Processes, mean_over, shared, wait_for_all
+from fg3d_builder.fgnet.training.log import TrainingLog
+from fg3d_builder.fgnet.training.pictures import save_grid
+from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
+from fg3d_builder.fgnet.training.settings import TrainConfig, config_table
 from fg3d_builder.files.atomic import write_json
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fg3d_builder.fgnet.selection import SelectionConfig, selected
+from fg3d_builder.fgnet.data.selection import SelectionConfig, selected
 
 SOURCES = ["capture", "transform-0", "transform-1", "transform-2"] * 5
 IDS = [f"face-{i // 4}/view+00+00/{source}" for i, source in enumerate(SOURCES)]

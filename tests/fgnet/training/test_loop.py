@@ -15,27 +15,27 @@ import torch
 from torch import nn
 from toy_shards import write_toy_shards
 
-from fg3d_builder.fgnet.assessment import FIT, PREDICTED, assess, assessment_table
-from fg3d_builder.fgnet.checkpoint import random_state, read_checkpoint, set_random_state
 from fg3d_builder.fgnet.command import configuration, main, parser
-from fg3d_builder.fgnet.compiling import CompiledWherePossible
-from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch
-from fg3d_builder.fgnet.distributed import Processes
-from fg3d_builder.fgnet.feeding import Feeder
-from fg3d_builder.fgnet.kept_inputs import Fed, SharedInputs
+from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.data.feeding import Feeder
+from fg3d_builder.fgnet.data.kept_inputs import Fed, SharedInputs
+from fg3d_builder.fgnet.data.selection import SelectionConfig
+from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.losses import LossConfig
-from fg3d_builder.fgnet.networks import NetworkConfig, NetworkInput
-from fg3d_builder.fgnet.reconstruction import Reconstructor
-from fg3d_builder.fgnet.selection import SelectionConfig
-from fg3d_builder.fgnet.simulation import MultiviewSimulator
-from fg3d_builder.fgnet.training import Trainer, progress_line, rate_factor, spread_out
-from fg3d_builder.fgnet.training_config import (
+from fg3d_builder.fgnet.networks.architectures import NetworkConfig, NetworkInput
+from fg3d_builder.fgnet.networks.compiling import CompiledWherePossible
+from fg3d_builder.fgnet.training.assessment import FIT, PREDICTED, assess, assessment_table
+from fg3d_builder.fgnet.training.checkpoint import random_state, read_checkpoint, set_random_state
+from fg3d_builder.fgnet.training.distributed import Processes
+from fg3d_builder.fgnet.training.log import read_log
+from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor, spread_out
+from fg3d_builder.fgnet.training.reconstruction import Reconstructor
+from fg3d_builder.fgnet.training.settings import (
     TRAIN_PRESETS,
     TrainConfig,
     config_table,
     train_config,
 )
-from fg3d_builder.fgnet.training_log import read_log
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 CONFIG = TrainConfig(

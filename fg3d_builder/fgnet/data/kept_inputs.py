@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from fg3d_builder.config import digest
-from fg3d_builder.fgnet.networks import NetworkInput
+from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.files.atomic import remove_abandoned, replacing, write_json
 from fg3d_builder.records import Array
 

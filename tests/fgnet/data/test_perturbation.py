@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fg3d_builder.fgnet.networks import NetworkInput
-from fg3d_builder.fgnet.perturbation import perturbed, step_generator
+from fg3d_builder.fgnet.data.perturbation import perturbed, step_generator
+from fg3d_builder.fgnet.networks.architectures import NetworkInput
 
 CPU = torch.device("cpu")
 

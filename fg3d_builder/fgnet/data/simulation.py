@@ -33,9 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.networks import NetworkInput
-from fg3d_builder.fgnet.uv import UVMap
-from fg3d_builder.fgnet.view_geometry import (
+from fg3d_builder.fgnet.data.uv import UVMap
+from fg3d_builder.fgnet.data.view_geometry import (
     facing,
     grid_from_px,
     interpolated,
@@ -43,6 +42,7 @@ from fg3d_builder.fgnet.view_geometry import (
     px_from_cam_batch,
     vertex_normals_batch,
 )
+from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.view_sets import VIEW_SETS
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.pose import rotation_from_angles

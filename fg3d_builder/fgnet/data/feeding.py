@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.config import to_table
-from fg3d_builder.fgnet.dataset import FaceDataset, fit_batch, in_order
-from fg3d_builder.fgnet.kept_inputs import Fed, KeptInputs, SharedInputs, packed
-from fg3d_builder.fgnet.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch, in_order
+from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
+from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 
 MIB = 1 << 20
 _AT_ONCE = 8

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.kept_inputs import Fed
-from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
+from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fg3d_builder.fgnet.hourglass import Hourglass
+from fg3d_builder.fgnet.networks.hourglass import Hourglass
+from fg3d_builder.fgnet.networks.warping import warp_to_uv
 from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
-from fg3d_builder.fgnet.warping import warp_to_uv
 
 NETWORKS = ("vmn", "mvn", "cvn")
 FUSIONS = ("convolve_then_warp", "warp_then_convolve", "direct")
@@ -25,7 +25,7 @@ class NetworkInput(NamedTuple):
     """What a network may see of B faces; each network says in `needs` what it wants.
 
     Image positions are `grid_sample`'s, ``align_corners=False``: -1 and 1 are the outer borders
-    of the first and last pixel, x before y. UV maps lie as in `fg3d_builder.fgnet.uv`.
+    of the first and last pixel, x before y. UV maps lie as in `fg3d_builder.fgnet.data.uv`.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fg3d_builder.fgnet.training_config import TrainConfig, config_table, train_config
+from fg3d_builder.fgnet.training.settings import TrainConfig, config_table, train_config
 from fg3d_builder.files.atomic import replacing
 
 SCHEMA = "fg3d-checkpoint-1"

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.checkpoint import checkpoint_config, load_weights, read_checkpoint
-from fg3d_builder.fgnet.networks import CVN, MVN, VMN, NetworkInput, build_network
-from fg3d_builder.fgnet.simulation import FitBatch, MultiviewSimulator
-from fg3d_builder.fgnet.training_config import TrainConfig
+from fg3d_builder.fgnet.data.simulation import FitBatch, MultiviewSimulator
+from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
+from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, load_weights, read_checkpoint
+from fg3d_builder.fgnet.training.settings import TrainConfig
 
 
 def placed(network: CVN | MVN | VMN, device: torch.device) -> CVN | MVN | VMN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fg3d_builder.fgnet.warping import halved_grids, warp_to_uv
+from fg3d_builder.fgnet.networks.warping import halved_grids, warp_to_uv
 
 
 def _positions(size: int) -> Tensor:

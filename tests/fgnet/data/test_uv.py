@@ -8,7 +8,7 @@ import torch
 
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.uv import UVMap, chart_texels, texel_uv
+from fg3d_builder.fgnet.data.uv import UVMap, chart_texels, texel_uv
 from fg3d_builder.heads.library import get_model
 from tests.toy_models import toy_model
 

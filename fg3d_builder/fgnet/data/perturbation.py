@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fg3d_builder.fgnet.networks import NetworkInput
+from fg3d_builder.fgnet.networks.architectures import NetworkInput
 
 GAIN, BALANCE, GAMMA, SATURATION, NOISE = 0.25, 0.12, 0.25, 0.5, 0.02
 """Standard deviations at strength 1: of logarithms of exposure, of each channel's gain and of the

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fg3d_builder.config import from_table, to_table
+from fg3d_builder.fgnet.data.selection import SelectionConfig
+from fg3d_builder.fgnet.data.simulation import SimulationConfig
 from fg3d_builder.fgnet.losses import LossConfig
-from fg3d_builder.fgnet.networks import PRESETS, NetworkConfig
-from fg3d_builder.fgnet.selection import SelectionConfig
-from fg3d_builder.fgnet.simulation import SimulationConfig
+from fg3d_builder.fgnet.networks.architectures import PRESETS, NetworkConfig
 
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "cosine")

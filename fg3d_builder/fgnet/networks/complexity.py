@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fg3d_builder.fgnet.networks import FUSIONS, PRESETS, NetworkConfig, NetworkInput, build_network
+from fg3d_builder.fgnet.networks.architectures import (
+    FUSIONS,
+    PRESETS,
+    NetworkConfig,
+    NetworkInput,
+    build_network,
+)
 from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from toy_shards import write_toy_shards
 
-from fg3d_builder.fgnet.dataset import EpochBatches, FaceDataset, aligned_target, provenance
+from fg3d_builder.fgnet.data.dataset import EpochBatches, FaceDataset, aligned_target, provenance
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ from fg3d_builder.evaluation import (
 from fg3d_builder.evaluation.comparison import PairedComparison
 from fg3d_builder.evaluation.summary import YawTable
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.dataset import FaceDataset, Provenance, in_order, provenance
-from fg3d_builder.fgnet.feeding import Feeder
-from fg3d_builder.fgnet.kept_inputs import Fed
+from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, in_order, provenance
+from fg3d_builder.fgnet.data.feeding import Feeder
+from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.records import Array
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fg3d_builder.fgnet.blocks import ConvUnit, ResidualBlock, UpConvUnit
-from fg3d_builder.fgnet.hourglass import Encoder, Hourglass
+from fg3d_builder.fgnet.networks.blocks import ConvUnit, ResidualBlock, UpConvUnit
+from fg3d_builder.fgnet.networks.hourglass import Encoder, Hourglass
 
 
 @pytest.mark.parametrize(

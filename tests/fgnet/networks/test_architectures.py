@@ -9,13 +9,13 @@ import sys
 import pytest
 import torch
 
-from fg3d_builder.fgnet.complexity import input_of_shape, variants
-from fg3d_builder.fgnet.networks import (
+from fg3d_builder.fgnet.networks.architectures import (
     PRESETS,
     NetworkConfig,
     NetworkInput,
     build_network,
 )
+from fg3d_builder.fgnet.networks.complexity import input_of_shape, variants
 
 SMALLEST = NetworkConfig(size=32, base_channels=4, levels=3)
 FORBIDDEN = ("open3d", "luigi", "anny", "numba", "trimesh", "sksparse", "mediapipe")
@@ -166,8 +166,8 @@ def test_what_cannot_be_built_is_refused() -> None:
 
 def test_training_side_imports_without_the_builder() -> None:
     code = (
-        "import sys; import fg3d_builder.fgnet.complexity, fg3d_builder.fgnet.losses, "
-        "fg3d_builder.fgnet.uv; "
+        "import sys; import fg3d_builder.fgnet.networks.complexity, fg3d_builder.fgnet.losses, "
+        "fg3d_builder.fgnet.data.uv; "
         f"print([m for m in sys.modules if m.split('.')[0] in {FORBIDDEN!r}])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

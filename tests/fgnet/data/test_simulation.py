@@ -7,8 +7,8 @@ from torch.nn import functional
 from toy_models import toy_model
 from toy_shards import camera, paint, photo, pose
 
-from fg3d_builder.fgnet import simulation
-from fg3d_builder.fgnet.simulation import (
+from fg3d_builder.fgnet.data import simulation
+from fg3d_builder.fgnet.data.simulation import (
     FACE_BONUS,
     UNDRAWN_SCORE,
     FitBatch,

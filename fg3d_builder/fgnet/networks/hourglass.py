@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fg3d_builder.fgnet.blocks import ConvUnit, ResidualBlock, UpConvUnit
-from fg3d_builder.fgnet.warping import halved_grids, warp_to_uv
+from fg3d_builder.fgnet.networks.blocks import ConvUnit, ResidualBlock, UpConvUnit
+from fg3d_builder.fgnet.networks.warping import halved_grids, warp_to_uv
 
 DECODER_UNITS = (3, 3, 3, 2, 2)
 """Units per scale of PRNet's decoder, from the coarsest; the first of each doubles the size."""
