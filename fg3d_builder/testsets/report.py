@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.evaluation import YAW_INTERVALS_DEG, compare_paired, yaw_table
+from fg3d_builder.files import markdown
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.images import encode_png
 from fg3d_builder.testsets.paper import TABLE5
@@ -84,17 +85,15 @@ def yaw_lines(results: ProtocolResults) -> list[str]:
     beyond = any(_beyond(results.of(method)) for method in results.methods)
     head = ["method", *intervals, *(["turned further"] if beyond else []), "mean"]
     head += ["median", "measured", "failed", "coverage"]
-    lines = [_line(head), _line(["---"] * len(head))]
-    for method in results.methods:
-        lines.append(_line([method, *_method_cells(results.of(method), beyond)]))
+    rows = [[method, *_method_cells(results.of(method), beyond)] for method in results.methods]
     for row in TABLE5.get(results.protocol, ()):
         cells = [""] * 3 if row.intervals is None else [f"{v:.2f}" for v in row.intervals]
         blank = [""] if beyond else []
-        lines.append(_line([f"paper: {row.method}", *cells, *blank, f"{row.mean:.2f}", *[""] * 4]))
+        rows.append([f"paper: {row.method}", *cells, *blank, f"{row.mean:.2f}", *[""] * 4])
     return [
         "DACE in per cent of the outer interocular distance, by absolute yaw in degrees.",
         "",
-        *lines,
+        *markdown.table(head, rows),
         "",
         "Means are over the images that a method has an error for; failed ones are counted beside "
         "them and count as infinite in the cumulative curve. An image of unknown yaw counts in "
@@ -105,7 +104,7 @@ def yaw_lines(results: ProtocolResults) -> list[str]:
 def comparison_lines(results: ProtocolResults) -> list[str]:
     """Return paired comparisons by subject, each method with each of the others before it."""
     head = ["methods", "images", "subjects", "difference", "95 %", "better on", "sign p"]
-    lines = []
+    rows = []
     for place, method in enumerate(results.methods):
         for other in results.methods[:place]:
             common = results.measured_by_all([method, other])
@@ -114,7 +113,7 @@ def comparison_lines(results: ProtocolResults) -> list[str]:
                 continue
             a, b = (100 * results.errors(name)[common] for name in (method, other))
             found = compare_paired(a, b, subjects)
-            cells = [
+            row = [
                 f"{method} less {other}",
                 str(len(subjects)),
                 str(found.subjects),
@@ -123,16 +122,14 @@ def comparison_lines(results: ProtocolResults) -> list[str]:
                 f"{found.a_better} of {found.subjects}",
                 f"{found.sign_p:.3g}",
             ]
-            lines.append(_line(cells))
-    if not lines:
+            rows.append(row)
+    if not rows:
         return []
     return [
         "Paired differences of the subjects' mean errors, in per cent, on the images that both "
         "methods have an error for; negative is better for the first.",
         "",
-        _line(head),
-        _line(["---"] * len(head)),
-        *lines,
+        *markdown.table(head, rows),
         "",
     ]
 
@@ -190,7 +187,3 @@ def _method_cells(rows: Sequence[ImageResult], beyond: bool) -> list[str]:
     coverage = np.mean([float(row.coverage or 0.0) for row in measured])
     cells += [f"{errors.mean():.2f}", f"{np.median(errors):.2f}"]
     return [*cells, str(len(measured)), str(failed), f"{coverage:.0%}"]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -18,6 +18,7 @@ from fg3d_builder.fgnet.networks.architectures import (
     build_network,
 )
 from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
+from fg3d_builder.files import markdown
 
 
 class Complexity(NamedTuple):
@@ -79,17 +80,21 @@ def variants(preset: str) -> list[NetworkConfig]:
 
 def table(configs: Sequence[NetworkConfig]) -> str:
     """Markdown table of `configs`, one row each."""
-    rows = [
-        "| network | views | fusion | images | features | parameters (M) | multiply-adds (G) |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    headings = ["network", "views", "fusion", "images", "features"]
+    headings += ["parameters (M)", "multiply-adds (G)"]
+    rows = []
     for config in configs:
         found = complexity(config)
         vmn = config.network == "vmn"
         rows.append(
-            f"| {config.network.upper()} | {config.view_set if vmn else '-'} "
-            f"| {config.fusion.replace('_', ' ') if vmn else '-'} "
-            f"| {config.size} | {config.size >> config.folds} "
-            f"| {found.parameters / 1e6:.2f} | {found.multiply_adds / 1e9:.2f} |"
+            [
+                config.network.upper(),
+                config.view_set if vmn else "-",
+                config.fusion.replace("_", " ") if vmn else "-",
+                str(config.size),
+                str(config.size >> config.folds),
+                f"{found.parameters / 1e6:.2f}",
+                f"{found.multiply_adds / 1e9:.2f}",
+            ]
         )
-    return "\n".join(rows)
+    return "\n".join(markdown.table(headings, rows))
