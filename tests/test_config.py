@@ -15,6 +15,7 @@ from fg3d_builder.config import (
     digest,
     from_table,
     load_preset,
+    preset_text,
     to_table,
 )
 from fg3d_builder.errors import ConfigError
@@ -89,6 +90,15 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_preset_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read preset .*none\.toml"):
         load_preset(tmp_path / "none.toml")
+
+
+def test_a_preset_written_out_is_the_same_configuration(tmp_path: Path) -> None:
+    config = load_preset(PRESETS[0])
+    assert config.sources[0].sensor
+    config = replace(config, name='odd "name" \\ ä', max_failure_rate=1e-7)
+    path = write(tmp_path, preset_text(config, "two\nlines"))
+    assert load_preset(path) == config
+    assert path.read_text(encoding="utf-8").startswith("# two\n# lines\n")
 
 
 def test_table_round_trip() -> None:

@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fg3d_builder.config import BuildConfig, digest
+from fg3d_builder.config import BuildConfig, digest, preset_text
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.reproduction.freezing import freeze_preset
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
@@ -145,7 +144,8 @@ class Variants:
 
     def freeze(self, variant: str) -> None:
         """Write the variant's preset beside the results."""
-        freeze_preset(variant_config(self.plain, variant), self.preset(variant), _ABOUT[variant])
+        text = preset_text(variant_config(self.plain, variant), _ABOUT[variant])
+        write_bytes(self.preset(variant), text.encode())
 
     def _build(self, variant: str, workers: int) -> None:
         # In a process of its own: Luigi forks workers, and remembers tasks.

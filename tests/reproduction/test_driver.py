@@ -17,7 +17,6 @@ from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.reproduction import runs
-from fg3d_builder.reproduction.freezing import freeze_preset
 from fg3d_builder.reproduction.scales import SCALES
 from fg3d_builder.reproduction.tables import EXPERIMENTS
 from fg3d_builder.reproduction.variants import variant_config
@@ -127,14 +126,6 @@ def test_experiments_on_another_preset_want_another_folder(
 def test_the_papers_scale_wants_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiments", "table1", "--scale", "paper"]) == 2
     assert "--preset" in capsys.readouterr().err
-
-
-def test_a_frozen_preset_is_the_configuration(tmp_path: Path) -> None:
-    config = load_preset(write_toy_build(tmp_path, subjects=1, captures=1))
-    config = dataclasses.replace(config, name='odd "name" \\ ä', max_failure_rate=1e-7)
-    freeze_preset(config, tmp_path / "frozen" / "x.toml", "two\nlines")
-    assert load_preset(tmp_path / "frozen" / "x.toml") == config
-    assert (tmp_path / "frozen" / "x.toml").read_text().startswith("# two\n# lines\n")
 
 
 def test_claims_are_about_rows_that_are_there(tmp_path: Path) -> None:

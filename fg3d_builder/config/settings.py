@@ -1,24 +1,14 @@
-"""One frozen dataclass per stage, read from TOML presets; a digest names each one's products."""
+"""One frozen dataclass per stage, with its defaults: every setting of a build."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import sys
-import typing
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
 
-from fg3d_builder.errors import ConfigError
+MIN_QUALITY = 0.1
+"""Quality below which a registration is left out of a dataset, unless a preset says otherwise.
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
+It is what the calibration recommends (`benchmarks/quality.py`).
+"""
 
 
 @dataclass(frozen=True)
@@ -181,13 +171,12 @@ class RegistrationConfig:
 class ReviewConfig:
     """Which registrations enter the dataset.
 
-    min_quality: a registration below it is left out, unless the review list accepts it; the
-        default is what the calibration recommends (`benchmarks/quality.py`).
+    min_quality: a registration below it is left out, unless the review list accepts it.
     list: the review list, relative to the preset's file; empty is ``review.csv`` in the
         build's folder.
     """
 
-    min_quality: float = 0.1
+    min_quality: float = MIN_QUALITY
     list: str = ""
 
 
@@ -330,97 +319,3 @@ class BuildConfig:
     shards: ShardConfig = field(default_factory=ShardConfig)
     chunk_size: int = 4
     max_failure_rate: float = 0.5
-
-
-def digest(*parts: Any) -> str:
-    """Return 12 hexadecimal digits that identify configs, strings and numbers together."""
-    text = json.dumps([_plain(p) for p in parts], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def to_table(config: Any) -> dict[str, Any]:
-    """Return a configuration as plain JSON values; `from_table` reads them back."""
-    table: dict[str, Any] = _plain(config)
-    return table
-
-
-def load_preset(path: str | Path) -> BuildConfig:
-    """Read a build preset; relative paths in it count from the preset's folder.
-
-    Raises
-    ------
-    ConfigError
-        Missing file, broken TOML, unknown field or wrong type; names the file and the field.
-    """
-    file = Path(path)
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read preset {file}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
-    config = from_table(BuildConfig, table, str(file))
-    base = file.resolve().parent
-    sources = tuple(
-        dataclasses.replace(s, path=str((base / s.path).resolve()) if s.path else "")
-        for s in config.sources
-    )
-    model = config.facemodel
-    model_path = str((base / model.path).resolve()) if model.path else ""
-    if model.model.endswith((".h5", ".hdf5")):
-        model = dataclasses.replace(model, model=str((base / model.model).resolve()))
-    review = config.review
-    if review.list:
-        review = dataclasses.replace(review, list=str((base / review.list).resolve()))
-    return dataclasses.replace(
-        config,
-        sources=sources,
-        facemodel=dataclasses.replace(model, path=model_path),
-        review=review,
-    )
-
-
-def from_table(kind: type[T], table: Any, where: str) -> T:
-    """Make the dataclass `kind` from a TOML table, checking names and types on the way."""
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: expected a table, found {type(table).__name__}")
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    for name in table:
-        if name not in known:
-            choices = ", ".join(sorted(known))
-            raise ConfigError(f"{where}: unknown field '{name}'; known are {choices}")
-    values = {n: _convert(hints[n], v, f"{where}: {n}") for n, v in table.items()}
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return from_table(typing.cast(type, hint), value, where)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where}: expected a list, found {value!r}")
-        inner = typing.get_args(hint)
-        if inner[-1] is Ellipsis:
-            return tuple(_convert(inner[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-        if len(value) != len(inner):
-            raise ConfigError(f"{where}: expected {len(inner)} values, found {len(value)}")
-        return tuple(
-            _convert(h, v, f"{where}[{i}]")
-            for i, (h, v) in enumerate(zip(inner, value, strict=True))
-        )
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [_plain(v) for v in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value

@@ -1,0 +1,41 @@
+"""Settings of a build: dataclasses with defaults, TOML presets, digests that identify both."""
+
+from fg3d_builder.config.presets import digest, from_table, load_preset, preset_text, to_table
+from fg3d_builder.config.settings import (
+    MIN_QUALITY,
+    BuildConfig,
+    FaceModelConfig,
+    FitConfig,
+    FullViewConfig,
+    LandmarkConfig,
+    RegistrationConfig,
+    ReviewConfig,
+    SensorConfig,
+    ShardConfig,
+    SourceConfig,
+    StiffnessLevel,
+    TextureConfig,
+    TransformConfig,
+)
+
+__all__ = [
+    "MIN_QUALITY",
+    "BuildConfig",
+    "FaceModelConfig",
+    "FitConfig",
+    "FullViewConfig",
+    "LandmarkConfig",
+    "RegistrationConfig",
+    "ReviewConfig",
+    "SensorConfig",
+    "ShardConfig",
+    "SourceConfig",
+    "StiffnessLevel",
+    "TextureConfig",
+    "TransformConfig",
+    "digest",
+    "from_table",
+    "load_preset",
+    "preset_text",
+    "to_table",
+]
