@@ -21,14 +21,12 @@ from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig, S
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.checks import check_depth_on_face
 from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Capture, CoarseFit, Failure, Landmarks, Registration
-from fg3d_builder.registration.register import register
 from fg3d_builder.report.pictures import message_card
 from fg3d_builder.report.sheets import failure_sheet
 
@@ -116,7 +114,7 @@ def fit_coarse(
     def fit(name: str) -> CaptureFits:
         capture, points = captures[name], landmarks[name]
         initial = fit_landmarks(model, points, capture.intrinsics, config)
-        return CaptureFits(initial, fit_capture(model, capture, points, config))
+        return CaptureFits(initial, fit_face(model, capture, points, config))
 
     def picture(name: str, error: CaptureError) -> Array:
         return failure_sheet(captures[name], error, landmarks[name])
@@ -135,9 +133,7 @@ def register_all(
     """Register the template to each capture that has a coarse fit."""
 
     def one(name: str) -> Registration:
-        capture, coarse = captures[name], fits[name].coarse
-        points = settled_landmarks(model, landmarks[name], coarse, capture.intrinsics)
-        return register(model, capture, points, coarse, config)
+        return register_face(model, captures[name], landmarks[name], fits[name].coarse, config)
 
     def picture(name: str, error: CaptureError) -> Array:
         coarse = fits[name].coarse

@@ -10,18 +10,14 @@ import numpy as np
 
 from fg3d_builder.captures.scan import render_scan, scan_camera
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.config import SourceConfig
+from fg3d_builder.config import MIN_QUALITY, BuildConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import Correspondence, reliable_correspondence
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.mesh_io import TexturedMesh
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.landmarks import check_depth_on_face
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Landmarks, Pose, Registration
-from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.report.pictures import (
     contact_sheet,
     error_picture,
@@ -35,9 +31,6 @@ from fg3d_builder.testsets.records import ProtocolConfig
 from fg3d_builder.testsets.surfaces import UprightSurface, clay, has_colour
 
 FRONTAL = (0.0, 0.0)
-MIN_QUALITY = 0.1
-"""Of a registration; as below it captures are left out of a dataset."""
-
 LandmarksOf = Callable[[Capture, Pose], Landmarks]
 """Finds landmarks in a rendering; the pose takes the upright frame to the camera."""
 
@@ -126,7 +119,7 @@ def register_surface(
     landmarks = None
     try:
         landmarks = landmarks_of(capture, cam_from_upright)
-        found, landmarks = _registration(model, capture, landmarks, config, coloured)
+        found = _registration(model, capture, landmarks, config, coloured)
         return _result(model, surface, capture, landmarks, found, cam_from_upright, tests)
     except CaptureError as error:
         raise RegistrationError(error, failure_sheet(capture, error, landmarks)) from None
@@ -146,21 +139,18 @@ def _registration(
     landmarks: Landmarks,
     config: ProtocolConfig,
     coloured: bool,
-) -> tuple[Registration, Landmarks]:
-    check_depth_on_face(capture, landmarks)
-    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+) -> Registration:
     # Shading in place of colours is nothing that the model's albedo could explain.
     fit = replace(config.fit, use_appearance=config.fit.use_appearance and coloured)
-    coarse = fit_capture(model, capture, landmarks, fit, surface)
-    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    found = register(model, capture, settled, coarse, config.registration, surface)
+    settings = BuildConfig(fit=fit, registration=config.registration)
+    found = register_capture(model, capture, settings, landmarks=landmarks).registration
     if found.quality < MIN_QUALITY:
         raise CaptureError(
             "low_quality",
             f"{capture.capture_id}: the registration has a quality of {found.quality:.2f}, "
             f"wanted {MIN_QUALITY:g}",
         )
-    return found, settled
+    return found
 
 
 def _result(

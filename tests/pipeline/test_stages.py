@@ -84,7 +84,7 @@ def test_a_bug_costs_one_capture(
             raise ZeroDivisionError("made up")
         return "fitted"
 
-    monkeypatch.setattr("fg3d_builder.pipeline.stages.fit_capture", fit)
+    monkeypatch.setattr("fg3d_builder.pipeline.stages.fit_face", fit)
     result = fit_coarse(model, captures, landmarks, FitConfig())
     assert result.records["s1-0"].coarse == "fitted"
     assert codes(result) == {"s0-0": "internal_error"}

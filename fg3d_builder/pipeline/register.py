@@ -1,0 +1,148 @@
+"""One capture on its way to a registration: landmarks, coarse fit, settled landmarks, nonrigid ICP.
+
+`register_capture` is the whole way; `fit_face` and `register_face` are its steps, for callers that
+keep the coarse fit between them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fg3d_builder.config import BuildConfig, FitConfig, RegistrationConfig
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.appearance import settled_landmarks
+from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.landmarks import check_depth_on_face, open_detector
+from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
+from fg3d_builder.registration.register import register
+from fg3d_builder.rendering.depth_surface import DepthSurface
+
+
+@dataclass(frozen=True)
+class RegisteredCapture:
+    """A capture's registration and what it was made from.
+
+    Attributes
+    ----------
+    landmarks : Landmarks
+        As they were detected or given.
+    coarse : CoarseFit
+        The 3DMM fit that the registration starts from.
+    registration : Registration
+    seconds : dict of str to float
+        Duration of each step that was necessary: ``"landmarks"``, ``"surface"``,
+        ``"fitting"``, ``"registration"``.
+    """
+
+    landmarks: Landmarks
+    coarse: CoarseFit
+    registration: Registration
+    seconds: dict[str, float]
+
+
+def register_capture(
+    model: FaceModel,
+    capture: Capture,
+    config: BuildConfig,
+    *,
+    landmarks: Landmarks | None = None,
+    detector: LandmarkDetector | None = None,
+    surface: DepthSurface | None = None,
+    coarse: CoarseFit | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> RegisteredCapture:
+    """Register a face model to one capture: every step of Sec. 6.1 in a row.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    config : BuildConfig
+        Its `landmarks`, `fit` and `registration` are used.
+    landmarks : Landmarks, optional
+        Takes the place of detection.
+    detector : LandmarkDetector, optional
+        Takes the place of the configured one, where the caller has one open.
+    surface : DepthSurface, optional
+        Surface of the capture's depth, where the caller has it already.
+    coarse : CoarseFit, optional
+        Takes the place of the coarse fit.
+    clock : callable
+        Returns seconds; `time.process_time` measures processor time instead.
+
+    Raises
+    ------
+    CaptureError
+        The capture cannot be used: the detector's codes, ``"no_depth_on_face"``, and those of
+        `fit_face` and `register_face`.
+    """
+    seconds: dict[str, float] = {}
+    start = clock()
+
+    def lap(step: str) -> None:
+        nonlocal start
+        start, before = clock(), start
+        seconds[step] = start - before
+
+    if landmarks is None:
+        landmarks = (detector or open_detector(config.landmarks)).detect(capture)
+        lap("landmarks")
+    check_depth_on_face(capture, landmarks)
+    if surface is None:
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+        lap("surface")
+    if coarse is None:
+        coarse = fit_face(model, capture, landmarks, config.fit, surface)
+        lap("fitting")
+    registration = register_face(model, capture, landmarks, coarse, config.registration, surface)
+    lap("registration")
+    return RegisteredCapture(landmarks, coarse, registration, seconds)
+
+
+def fit_face(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    config: FitConfig,
+    surface: DepthSurface | None = None,
+) -> CoarseFit:
+    """Fit the 3DMM to a capture's landmarks and depth (Eq. 1 and 2).
+
+    Raises
+    ------
+    CaptureError
+        See `fg3d_builder.fitting.depth_fit.fit_capture`.
+    """
+    return fit_capture(model, capture, landmarks, config, surface)
+
+
+def register_face(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    coarse: CoarseFit,
+    config: RegistrationConfig,
+    surface: DepthSurface | None = None,
+) -> Registration:
+    """Settle the landmarks by the coarse fit, then register from there (Eq. 9 to 11).
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    landmarks : Landmarks
+        As they were detected or given, not settled.
+    coarse : CoarseFit
+    config : RegistrationConfig
+    surface : DepthSurface, optional
+
+    Raises
+    ------
+    CaptureError
+        See `fg3d_builder.registration.register.register`.
+    """
+    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+    return register(model, capture, settled, coarse, config, surface)
