@@ -11,7 +11,6 @@ from typing import NamedTuple
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.reproduction.collecting import collect
-from fg3d_builder.reproduction.command import SET_NAMES
 from fg3d_builder.reproduction.figures import save_picture
 from fg3d_builder.reproduction.published import published_pages
 from fg3d_builder.reproduction.runs import Run, failure, printed, run_all
@@ -22,6 +21,7 @@ from fg3d_builder.reproduction.tables import (
     FULL_VIEW,
     PUBLISHED,
     PUBLISHED_NAMES,
+    SET_NAMES,
     Experiment,
 )
 from fg3d_builder.reproduction.variants import BuildFailedError, Dataset

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.training.loop import CHECKPOINT_NAME
-from fg3d_builder.reproduction.command import SET_NAMES
 from fg3d_builder.reproduction.published_sets import Evaluation, evaluate, kept, verdicts
 from fg3d_builder.reproduction.published_writing import TITLES, write_published
 from fg3d_builder.reproduction.runs import Run, printed
 from fg3d_builder.reproduction.setting import Setting
+from fg3d_builder.reproduction.tables import SET_NAMES
 from fg3d_builder.reproduction.writing import verdict_lines
 
 

@@ -348,6 +348,9 @@ def fig14(config: BuildConfig) -> Experiment:
 
 
 OURS = "FGNet (ours)"
+SET_NAMES = ("florence", "now", "stirling")
+"""Test sets of Table 5."""
+
 PUBLISHED_NAMES = ("table5", "fig17")
 """What the command line calls them; they come from the same evaluation."""
 PUBLISHED = Experiment(

@@ -1,7 +1,4 @@
-"""The command line of ``fg3d experiments``; what it does is in `driver`.
-
-Imported by every ``fg3d`` command, hence light.
-"""
+"""Reruns tables and figures of the paper; `fg3d_builder.reproduction.driver` does the work."""
 
 from __future__ import annotations
 
@@ -9,10 +6,7 @@ import argparse
 from pathlib import Path
 
 from fg3d_builder.reproduction.scales import SCALES
-from fg3d_builder.reproduction.tables import EXPERIMENTS, PUBLISHED_NAMES
-
-SET_NAMES = ("florence", "now", "stirling")
-"""Test sets of Table 5."""
+from fg3d_builder.reproduction.tables import EXPERIMENTS, PUBLISHED_NAMES, SET_NAMES
 
 DESCRIPTION = """\
 Reruns tables and figures of the paper: builds the dataset variants that they need (or finds them),
@@ -40,8 +34,14 @@ command tries it again. Exit status 1 if any failed.
 """
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``fg3d experiments``."""
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "experiments",
+        help="rerun tables and figures of the paper at a scale",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument(
         "names", nargs="+", choices=[*EXPERIMENTS, *PUBLISHED_NAMES], metavar="NAME"
     )
@@ -82,3 +82,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the pages from what is finished, build and train nothing",
     )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the experiments; exit status 1 where a run failed."""
+    from fg3d_builder.reproduction.driver import run as run_experiments
+
+    return run_experiments(options)

@@ -1,0 +1,49 @@
+"""Lists what the sources of a preset, or a folder, yield and reject."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fg3d_builder.config import SourceConfig, load_preset
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "captures", help="list what a source yields and what it rejects, and why"
+    )
+    command.add_argument("source", type=Path, help="preset (TOML), or folder of captures or scans")
+    command.add_argument("--unit-mm", type=float, default=1.0, help="unit of scans; 0 finds it")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """List what the sources of a preset, or a folder, yield and reject."""
+    from fg3d_builder.captures import list_captures, open_source
+
+    if options.source.suffix == ".toml":
+        sources = load_preset(options.source).sources
+    else:
+        sources = (_guessed_source(options.source, options.unit_mm),)
+    good = bad = 0
+    print(f"{'capture':40} {'subject':20} {'size':>11} {'depth':>6}  reason")
+    for config in sources:
+        for line in list_captures(open_source(config)):
+            good, bad = good + line.ok, bad + (not line.ok)
+            size = f"{line.width} x {line.height}" if line.ok else "rejected"
+            depth = f"{line.depth_coverage:.0%}" if line.ok else ""
+            reason = f"{line.code}: {line.reason}" if line.code else ""
+            print(f"{line.capture_id:40} {line.subject_id:20} {size:>11} {depth:>6}  {reason}")
+    print(f"{good} good, {bad} rejected")
+    return 1 if bad else 0
+
+
+def _guessed_source(path: Path, unit_mm: float) -> SourceConfig:
+    """Take a folder for captures where one of its folders has a ``capture.json``."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if (path / "capture.json").is_file():
+        return SourceConfig(kind="folder", path=str(path.parent), include=(path.name,))
+    described = path.is_dir() and any(path.glob("*/capture.json"))
+    return SourceConfig(kind="folder" if described else "scan", path=str(path), unit_mm=unit_mm)

@@ -1,0 +1,20 @@
+"""The options that name a face model, the same in every command."""
+
+from __future__ import annotations
+
+import argparse
+
+from fg3d_builder.config import FaceModelConfig
+
+
+def add_model_options(command: argparse.ArgumentParser) -> None:
+    """Add ``--model`` and ``--model-path``."""
+    command.add_argument("--model", help="default, ict or a model file (.h5)")
+    command.add_argument("--model-path", default="", help="ICT-FaceKit folder, for --model ict")
+
+
+def model_config(options: argparse.Namespace, otherwise: FaceModelConfig) -> FaceModelConfig:
+    """Return the face model that the options name, `otherwise` where they name none."""
+    if not options.model:
+        return otherwise
+    return FaceModelConfig(model=options.model, path=options.model_path)

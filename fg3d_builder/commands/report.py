@@ -1,0 +1,31 @@
+"""Says where the report of a build is, and what it says in short."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser("report", help="say where the report of a build is")
+    command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say where a build's report is and what it says in short."""
+    from fg3d_builder.shards.reader import read_manifest
+
+    page = options.build / "report" / "index.html"
+    if not page.is_file():
+        raise FileNotFoundError(f"no report at {page}; run `fg3d build` to its end first")
+    manifest = read_manifest(options.build / "dataset")
+    for split, content in manifest["splits"].items():
+        print(f"{split}: {len(content['subjects'])} subjects, {content['samples']} samples")
+    for rejection in manifest["rejected"]:
+        print(f"rejected: {rejection['capture_id']}: {rejection['message']}")
+    for failure in manifest["failures"]:
+        print(f"failed: {failure['capture_id']}: {failure['code']}: {failure['message']}")
+    print(f"report: {page.resolve()}")
+    return 0

@@ -1,0 +1,34 @@
+"""Checks a dataset."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser("verify", help="check a dataset; exit status 1 if it is bad")
+    command.add_argument("dataset", type=Path, help="folder with manifest.json")
+    command.add_argument(
+        "--model-file", type=Path, help="face model, where the dataset may not hold it"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check a dataset."""
+    from fg3d_builder.facemodel.storage import load_model
+    from fg3d_builder.shards.verify import verify_dataset
+
+    model = load_model(options.model_file) if options.model_file else None
+    report = verify_dataset(options.dataset, model)
+    for problem in report.problems:
+        print(problem)
+    if not report.ok:
+        print(f"{options.dataset}: {len(report.problems)} problems", file=sys.stderr)
+        return 1
+    counts = f"{report.shards} shards, {report.samples} samples, {report.shapes} shapes"
+    print(f"{options.dataset}: good; {counts}, content {report.content_sha256[:16]}")
+    return 0
