@@ -38,6 +38,8 @@ from fg3d_builder.config import (
     TextureConfig,
 )
 from fg3d_builder.facemodel import FaceModel
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_jpeg, encode_png
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, turned_view, view_mesh
 from fg3d_builder.fullview.render_view import Source
@@ -50,7 +52,6 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array, Capture, Pose, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import srgb_from_linear
-from fg3d_builder.shards.base_image import encode_image
 
 TURNS = ((0.0, 15.0), (0.0, 30.0), (0.0, 45.0), (0.0, -45.0), (15.0, 0.0), (-25.0, 0.0))
 MARGIN, SIZE = 1.25, 256
@@ -213,7 +214,7 @@ def against_truth(
             )
             strips.append(np.vstack([s.astype(np.uint8) for s in strip]))
         if folder is not None:
-            _save(folder / f"{kind}-{capture.capture_id}.png", np.hstack(strips))
+            write_bytes(folder / f"{kind}-{capture.capture_id}.png", encode_png(np.hstack(strips)))
     return rows
 
 
@@ -248,7 +249,7 @@ def sven(model: FaceModel, data: Path, folder: Path | None) -> list[dict[str, An
                 rows.append({**row, "region": region, "pixels": int(mask.sum()), **figures})
         strips.append(np.vstack(strip))
     if folder is not None:
-        _save(folder / "sven.png", np.hstack(strips))
+        write_bytes(folder / "sven.png", encode_png(np.hstack(strips)))
     return rows
 
 
@@ -302,7 +303,7 @@ def timings(model: FaceModel, frontal: Frontal) -> dict[str, float]:
             )
             view = turned_view(source, camera, texture, config)
             lap("view: render and inpaint")
-            encode_image(view.rgb, "jpeg")
+            encode_jpeg(view.rgb)
             lap("view: encode")
     # The first of the six rounds warms up.
     median = {stage: float(np.median(ms[len(ms) // 6 :])) for stage, ms in laps.items()}
@@ -329,11 +330,6 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
             parts.append(f"{means[0]:8.2f} {means[1]:7.3f} {means[2]:7.2f}")
         lines.append(f"{kind:10s} {turn:22s} {region:12s} " + " ".join(parts))
     return lines
-
-
-def _save(path: Path, image: Array) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), image[..., ::-1])
 
 
 def main() -> None:

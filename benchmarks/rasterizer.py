@@ -20,6 +20,8 @@ import trimesh
 
 from benchmarks.timings import machine
 from fg3d_builder.config import FaceModelConfig
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -137,7 +139,7 @@ def compare(head: Head, path: Path) -> dict[str, int]:
         pictures.append(np.where(seen[..., None], 255 * linear.clip(0, 1) ** (1 / 2.2), 255))
     row = np.hstack(pictures).round().astype(np.uint8)
     enlarged = cv2.resize(row, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    cv2.imwrite(str(path), enlarged[..., ::-1])
+    write_bytes(path, encode_png(enlarged))
     truth = found["reference"].triangle
     return {name: int((one.triangle != truth).sum()) for name, one in found.items()}
 

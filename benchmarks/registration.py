@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import open3d as o3d
 
@@ -31,6 +30,8 @@ from fg3d_builder.config import (
     SourceConfig,
 )
 from fg3d_builder.facemodel import FaceModel
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam
@@ -146,10 +147,9 @@ def compare(
                 error = np.linalg.norm(vertices - truth.vertices_cam_mm, axis=1)
                 row[f"vertex_{name}"] = summary(error[seen])
         rows.append(row | shape_figures(vertices, prepared, masks.face))
-    picture.parent.mkdir(parents=True, exist_ok=True)
     title = f"{prepared.capture.capture_id}, {model.name}"
     sheet = contact_sheet(tiles, title=title, columns=3, height=640)
-    cv2.imwrite(str(picture), sheet[..., ::-1])
+    write_bytes(picture, encode_png(sheet))
     return rows
 
 

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from benchmarks.accuracy import run_pipeline
@@ -39,6 +38,8 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.geometry.camera import px_from_cam
@@ -238,8 +239,7 @@ def summary(rows: list[dict[str, Any]], spread_mm: float, real_spread_mm: float)
 def _save(path: Path, capture: Capture, made: Transformed, truth: Array) -> None:
     error = np.abs(made.capture.rgb.astype(int) - truth).clip(0, 63).astype(np.uint8) * 4
     tiles = [capture.rgb, made.warped_rgb, made.capture.rgb, truth, error]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.hstack(tiles)[..., ::-1])
+    write_bytes(path, encode_png(np.hstack(tiles)))
 
 
 def main() -> None:

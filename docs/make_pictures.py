@@ -16,6 +16,7 @@ import numpy as np
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
+from fg3d_builder.files.images import encode_jpeg, encode_png, read_rgb
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -96,7 +97,7 @@ def readme() -> Array:
     for entry in source.entries()[1:3]:
         with tempfile.TemporaryDirectory() as folder:
             register_single(model, source.load(entry), BuildConfig(), Path(folder))
-            sheets.append(cv2.imread(str(Path(folder) / "sheet.png"))[:, :, ::-1])
+            sheets.append(read_rgb(Path(folder) / "sheet.png"))
     width = max(s.shape[1] for s in sheets)
     return np.concatenate(
         [
@@ -174,9 +175,11 @@ def main() -> None:
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         # Photographs as JPEG: the repository keeps every version of them.
-        file = PICTURES / (f"{name}.jpg" if name == "augmentation" else f"{name}.png")
-        options = [cv2.IMWRITE_JPEG_QUALITY, 85] if file.suffix == ".jpg" else []
-        cv2.imwrite(str(file), picture[:, :, ::-1], options)
+        if name == "augmentation":
+            file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
+        else:
+            file, data = PICTURES / f"{name}.png", encode_png(picture)
+        file.write_bytes(data)
         print(f"wrote {file}")
 
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import cv2
 import h5py
 import numpy as np
 
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import decode_image, encode_png
 from fg3d_builder.records import Array, Failure
 
 SCHEMA = "fg3d-product-1"
@@ -157,10 +157,7 @@ def _write_record(group: h5py.Group, record: Any) -> None:
 
 def _write_array(group: h5py.Group, name: str, value: Array) -> None:
     if name == "rgb":
-        done, png = cv2.imencode(".png", value[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
-        if not done:
-            raise ValueError(f"rgb image of shape {value.shape} cannot be written as PNG")
-        group.create_dataset(name, data=png.reshape(-1))
+        group.create_dataset(name, data=np.frombuffer(encode_png(value), np.uint8))
         return
     stored = value.astype("<f4") if name in _SINGLE_AT_REST else value
     options: dict[str, Any] = {}
@@ -188,10 +185,10 @@ def _read_field(group: h5py.Group, name: str, hint: Any) -> Any:
     if hint in (str, int, float, bool):
         return hint(group.attrs[name])
     if name == "rgb":
-        bgr = cv2.imdecode(group[name][()], cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise ProductError(f"{group.file.filename}: {group.name}/rgb is no image")
-        return np.ascontiguousarray(bgr[..., ::-1])
+        try:
+            return decode_image(group[name][()])
+        except ValueError as error:
+            raise ProductError(f"{group.file.filename}: {group.name}/rgb: {error}") from None
     return group[name][()].astype(group[name].attrs["dtype"], copy=False)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 
 from fg3d_builder.captures import open_source
@@ -16,11 +15,12 @@ from fg3d_builder.config import BuildConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
-from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
+from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.report.figures import capture_figures
@@ -102,7 +102,7 @@ def register_single(
             ),
         )
     except CaptureError as error:
-        _save(out / "failure.png", failure_sheet(capture, error, landmarks))
+        write_bytes(out / "failure.png", encode_png(failure_sheet(capture, error, landmarks)))
         raise
     _write_meshes(model, capture, registration, out)
     _write_pictures(model, capture, landmarks, coarse, registration, out)
@@ -149,9 +149,11 @@ def _write_pictures(
         capture, vertices, triangles, view=view, points_px=points, targets_px=targets
     )
     error = np.where(registration.visible, registration.surface_error_mm, np.nan)
-    _save(out / "overlay.png", overlay)
-    _save(out / "depth_error.png", error_picture(capture, vertices, triangles, error, view=view))
-    _save(out / "sheet.png", capture_sheet(model, capture, landmarks, coarse, registration))
+    write_bytes(out / "overlay.png", encode_png(overlay))
+    depth_error = error_picture(capture, vertices, triangles, error, view=view)
+    write_bytes(out / "depth_error.png", encode_png(depth_error))
+    sheet = capture_sheet(model, capture, landmarks, coarse, registration)
+    write_bytes(out / "sheet.png", encode_png(sheet))
 
 
 def _timed(seconds: dict[str, float], stage: str, work: Callable[[], T]) -> T:
@@ -159,7 +161,3 @@ def _timed(seconds: dict[str, float], stage: str, work: Callable[[], T]) -> T:
     result = work()
     seconds[stage] = time.perf_counter() - start
     return result
-
-
-def _save(path: Path, image: Array) -> None:
-    write_bytes(path, bytes(cv2.imencode(".png", image[..., ::-1])[1]))

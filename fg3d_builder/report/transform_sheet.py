@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.images import decode_image
 from fg3d_builder.records import Array, Capture, Registration, TransformedShape, ViewSet
 from fg3d_builder.report.pictures import (
     contact_sheet,
@@ -18,7 +19,6 @@ from fg3d_builder.report.pictures import (
     side_picture,
 )
 from fg3d_builder.report.sheets import face_view
-from fg3d_builder.shards.base_image import decode_image
 from fg3d_builder.transform.transformed import Transformed
 
 HEIGHT = 300

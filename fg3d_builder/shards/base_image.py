@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from fg3d_builder.config import ShardConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.images import encode_jpeg, encode_png
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleRow, ShapeRow
-
-JPEG_OPTIONS = (
-    *(cv2.IMWRITE_JPEG_QUALITY, 95),
-    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-)
-PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 3)
 
 
 class BaseImage(NamedTuple):
@@ -109,27 +104,11 @@ def base_image(
 
 def encode_image(rgb: Array, image_format: str) -> bytes:
     """Encode an (H, W, 3) uint8 image as ``"jpeg"`` or ``"png"``."""
-    options = {"jpeg": (".jpg", JPEG_OPTIONS), "png": (".png", PNG_OPTIONS)}
-    if image_format not in options:
-        known = ", ".join(options)
+    encoders: dict[str, Callable[[Array], bytes]] = {"jpeg": encode_jpeg, "png": encode_png}
+    if image_format not in encoders:
+        known = ", ".join(encoders)
         raise ConfigError(f"shards.image_format: unknown '{image_format}'; known are {known}")
-    suffix, flags = options[image_format]
-    _, data = cv2.imencode(suffix, rgb[..., ::-1], flags)
-    return bytes(data)
-
-
-def decode_image(data: Array) -> Array:
-    """Decode the bytes (k,) uint8 of an image to (H, W, 3) RGB uint8.
-
-    Raises
-    ------
-    ValueError
-        The bytes are no image.
-    """
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if bgr is None:
-        raise ValueError(f"{len(data)} bytes that are no image")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    return encoders[image_format](rgb)
 
 
 def sample_seed(sample_id: str) -> int:

@@ -16,7 +16,6 @@ from fg3d_builder.files.products import Product, read_product
 from fg3d_builder.layout import BuildLayout, config_file
 from fg3d_builder.pipeline.stages import CaptureFits
 from fg3d_builder.records import (
-    Array,
     Capture,
     DonorFace,
     Failure,
@@ -73,9 +72,3 @@ def with_picture(failure: Failure, picture: str) -> Failure:
         *(failure.capture_id, failure.subject_id, failure.stage, failure.code, failure.message),
         picture,
     )
-
-
-def encoded(suffix: str, image: Array) -> bytes:
-    """Return the bytes of an (H, W, 3) uint8 picture as ``".jpg"`` or ``".png"``."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if suffix == ".jpg" else []
-    return bytes(cv2.imencode(suffix, image[..., ::-1], options)[1])

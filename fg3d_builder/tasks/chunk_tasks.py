@@ -10,6 +10,7 @@ import luigi
 
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
@@ -22,7 +23,7 @@ from fg3d_builder.pipeline.stages import (
     load_captures,
     register_all,
 )
-from fg3d_builder.tasks.base import BuildTask, encoded, log, stage_product, with_picture
+from fg3d_builder.tasks.base import BuildTask, log, stage_product, with_picture
 from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
 from fg3d_builder.tasks.progress import progress_line
 
@@ -98,7 +99,7 @@ def write_result(layout: BuildLayout, stage: str, path: Path, result: StageResul
     failures = []
     for failure in result.failures:
         picture = layout.failure_picture(stage, failure.capture_id)
-        write_bytes(folder / picture, encoded(".png", result.pictures[failure.capture_id]))
+        write_bytes(folder / picture, encode_png(result.pictures[failure.capture_id]))
         failures.append(with_picture(failure, picture))
         log.warning("%s: %s: %s", failure.capture_id, failure.code, failure.message)
     write_product(path, stage, layout.stage_digest(stage), result.records, failures)

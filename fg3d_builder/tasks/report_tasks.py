@@ -11,6 +11,7 @@ import luigi
 
 from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.images import encode_jpeg
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
@@ -24,7 +25,7 @@ from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.shards.reader import read_manifest
-from fg3d_builder.tasks.base import encoded, stage_product, with_picture
+from fg3d_builder.tasks.base import stage_product, with_picture
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.dataset_tasks import (
@@ -39,6 +40,9 @@ from fg3d_builder.tasks.dataset_tasks import (
     transforms_of,
 )
 from fg3d_builder.tasks.progress import read_seconds
+
+SHEET_QUALITY = 88
+"""JPEG quality of contact sheets."""
 
 
 class DrawSheets(ChunkTask):
@@ -68,7 +72,7 @@ class DrawSheets(ChunkTask):
             landmarks = records["landmarks"][name]
             picture = layout.report_picture(name)
             sheet = capture_sheet(model, capture, landmarks, fits.coarse, registration)
-            write_bytes(layout.report / picture, encoded(".jpg", sheet))
+            write_bytes(layout.report / picture, encode_jpeg(sheet, SHEET_QUALITY))
             took = {s: seconds[s].get(name, 0.0) for s in STAGES}
             row = capture_figures(model, capture, fits.initial, fits.coarse, registration, took)
             rows.append({**row, "picture": picture})
@@ -129,7 +133,8 @@ class DrawAugmentation(WholeTask):
         write_json(self.rows_file(), {"counts": counts, "sheets": sheets})
 
     def _stored(self, kind: str, name: str, sheet: Array) -> dict[str, str]:
-        picture, data = self.layout.augmentation_picture(kind, name), encoded(".jpg", sheet)
+        picture = self.layout.augmentation_picture(kind, name)
+        data = encode_jpeg(sheet, SHEET_QUALITY)
         write_bytes(self.layout.report / picture, data)
         return {"capture_id": name, "kind": kind, "picture": picture, "sha256": _sha256(data)}
 

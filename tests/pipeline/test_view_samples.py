@@ -11,6 +11,7 @@ from toy_build import INTRINSICS, build_model, toy_capture
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.images import decode_image
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
@@ -23,7 +24,7 @@ from fg3d_builder.pipeline.view_samples import (
 )
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
 from fg3d_builder.shards.augmented import sample_rows
-from fg3d_builder.shards.base_image import decode_image, sample_seed
+from fg3d_builder.shards.base_image import sample_seed
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
 
 

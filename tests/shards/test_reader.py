@@ -11,8 +11,8 @@ import pytest
 from toy_dataset import toy_records, write_toy_dataset
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.images import decode_image
 from fg3d_builder.geometry.crop import crop_image
-from fg3d_builder.shards.base_image import decode_image
 from fg3d_builder.shards.reader import Sample, ShardReader
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.atomic import replacing, write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.records import Array
 
 NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", "test_nme")
@@ -74,9 +75,8 @@ class TrainingLog:
     def curves(self) -> None:
         """Draw ``curves.png``."""
         if self._writes and self.rows:
-            data = cv2.imencode(".png", curves_picture(self.rows)[..., ::-1])[1]
-            with replacing(self._path.with_name("curves.png")) as temporary:
-                temporary.write_bytes(bytes(data))
+            data = encode_png(curves_picture(self.rows))
+            write_bytes(self._path.with_name("curves.png"), data)
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

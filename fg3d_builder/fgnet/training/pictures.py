@@ -13,6 +13,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.images import encode_png
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer_torch import interpolate_batch, rasterize_batch
@@ -55,7 +56,7 @@ def save_grid(path: Path, model: FaceModel, photos: Tensor, fed: Fed, predicted_
     names += ["3DMM fit", "network", "truth"]
     names += [f"{n}, 0-{ERROR_LIMIT_MM:g} mm" for n in ("fit's error", "network's error")]
     sheet = np.concatenate([_heads(names), *rows])
-    write_bytes(path, bytes(cv2.imencode(".png", sheet[..., ::-1])[1]))
+    write_bytes(path, encode_png(sheet))
 
 
 def plaster_pictures(model: FaceModel, shapes_mm: Tensor) -> list[Array]:
@@ -92,7 +93,7 @@ def save_error_maps(path: Path, model: FaceModel, maps: dict[str, Array], limit:
     cells = [_cell(p) for p in error_pictures(model, mean, values, limit)]
     names = [f"{n}: {100 * np.nanmean(v):.2f} %" for n, v in maps.items()]
     sheet = np.concatenate([_heads(names), np.concatenate(cells, axis=1)])
-    write_bytes(path, bytes(cv2.imencode(".png", sheet[..., ::-1])[1]))
+    write_bytes(path, encode_png(sheet))
 
 
 class _Portraits:
