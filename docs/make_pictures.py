@@ -20,8 +20,8 @@ from fg3d_builder.files.images import encode_jpeg, encode_png, read_rgb
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.heads.library import get_model
-from fg3d_builder.heads.population import HeadPopulation, SyntheticHead
+from fg3d_builder.heads.library import get_model, head_population
+from fg3d_builder.heads.population import SyntheticHead
 from fg3d_builder.records import Array, Pose
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.report.pictures import contact_sheet
@@ -75,7 +75,7 @@ def posed_head(head: SyntheticHead, angles: tuple[float, float, float], size: in
 
 def conventions() -> Array:
     """Object axes and the signs of the pose angles."""
-    head = HeadPopulation.load().subject(3)
+    head = head_population().subject(3)
     pictures = [(label, posed_head(head, angles)) for label, angles in POSES.items()]
     title = "Object frame (x red, y green, z blue) and pose angles (pitch, yaw, roll) in degrees"
     return contact_sheet(pictures, title=title, columns=3, height=330)

@@ -14,7 +14,7 @@ import toy_models  # noqa: E402
 
 from fg3d_builder.config import FaceModelConfig  # noqa: E402
 from fg3d_builder.facemodel.model import FaceModel  # noqa: E402
-from fg3d_builder.heads.library import get_model  # noqa: E402
+from fg3d_builder.heads.library import get_model, head_population  # noqa: E402
 from fg3d_builder.heads.population import HeadPopulation  # noqa: E402
 
 
@@ -42,4 +42,4 @@ def default() -> FaceModel:
 @pytest.fixture(scope="session")
 def population() -> HeadPopulation:
     """The population behind the default model, likewise."""
-    return HeadPopulation.load()
+    return head_population()

@@ -1,6 +1,7 @@
 """RGB-D captures: one adapter per kind of source, all yielding `records.Capture`."""
 
 from fg3d_builder.captures.listing import ListedCapture, list_captures
-from fg3d_builder.captures.source import CaptureEntry, CaptureSource, open_source
+from fg3d_builder.captures.opening import open_source
+from fg3d_builder.captures.source import CaptureEntry, CaptureSource
 
 __all__ = ["CaptureEntry", "CaptureSource", "ListedCapture", "list_captures", "open_source"]

@@ -1,11 +1,10 @@
-"""What every source of captures offers, and the one place that opens them."""
+"""What every source of captures offers, and what the sources on disk share."""
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -65,33 +64,6 @@ class CaptureSource(Protocol):
             Names the file and the field at fault.
         """
         ...
-
-
-def open_source(config: SourceConfig) -> CaptureSource:
-    """Open the source that a configuration describes.
-
-    Raises
-    ------
-    ConfigError
-        Unknown kind, missing folder, or a folder without captures.
-    """
-    from fg3d_builder.captures.folder import FolderSource
-    from fg3d_builder.captures.scan import ScanSource
-    from fg3d_builder.captures.synthetic import SyntheticSource
-
-    kinds: dict[str, Callable[[SourceConfig], CaptureSource]] = {
-        "folder": FolderSource,
-        "scan": ScanSource,
-        "synthetic": SyntheticSource,
-    }
-    if config.kind not in kinds:
-        choices = ", ".join(kinds)
-        raise ConfigError(f"sources.kind: unknown kind '{config.kind}'; known are {choices}")
-    source = kinds[config.kind](config)
-    if not source.entries():
-        where = f" in {config.path} matching {', '.join(config.include)}" if config.path else ""
-        raise ConfigError(f"the {config.kind} source has no captures{where}")
-    return source
 
 
 def source_folder(config: SourceConfig) -> Path:

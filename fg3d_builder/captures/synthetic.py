@@ -160,9 +160,9 @@ class SyntheticSource:
 
 def draw_subject(seed: int) -> Subject:
     """Draw a head from the embedded population; its data are built and cached on first use."""
-    from fg3d_builder.heads.population import HeadPopulation
+    from fg3d_builder.heads.library import head_population
 
-    population = HeadPopulation.load()
+    population = head_population()
     head = population.subject(seed)
     triangles = population.head.sheet_triangles
     return Subject(

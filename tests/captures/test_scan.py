@@ -10,6 +10,7 @@ import open3d
 import pytest
 import trimesh
 
+from fg3d_builder.captures.opening import open_source
 from fg3d_builder.captures.scan import (
     OUTER_EYE_CORNERS_MM,
     ScanSource,
@@ -19,7 +20,6 @@ from fg3d_builder.captures.scan import (
     scan_center,
     scan_unit_mm,
 )
-from fg3d_builder.captures.source import open_source
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.mesh_io import (

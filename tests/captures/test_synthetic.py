@@ -8,8 +8,8 @@ import numpy as np
 import open3d
 import pytest
 
+from fg3d_builder.captures.opening import open_source
 from fg3d_builder.captures.scan import camera_of
-from fg3d_builder.captures.source import open_source
 from fg3d_builder.captures.synthetic import (
     EXPRESSIONS,
     Subject,

@@ -22,7 +22,7 @@ from fg3d_builder.fullview.augment import View, full_view
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.crop import crop_image
-from fg3d_builder.heads.default import default_model
+from fg3d_builder.heads.library import default_model
 from fg3d_builder.records import Array, Capture, CoarseFit, Pose, Registration
 
 SOURCE = SourceConfig(max_yaw_deg=8.0, sensor=SensorConfig("structured_light"))

@@ -9,7 +9,8 @@ from fg3d_builder.facemodel.model import check_model
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.facemodel.picture import model_sheet
 from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
-from fg3d_builder.heads.default import default_model, mirror_vertices, symmetric_pca
+from fg3d_builder.heads.default import mirror_vertices, symmetric_pca
+from fg3d_builder.heads.library import default_model
 from fg3d_builder.heads.recipe import build_once
 
 
