@@ -27,7 +27,7 @@ from benchmarks.transform import psnr, sit
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.mesh_view import view_mesh as view_scan
 from fg3d_builder.captures.scan import read_scan, scan_camera, scan_unit_mm
-from fg3d_builder.captures.synthetic import _shaded, _smooth_normals, _whole_head
+from fg3d_builder.captures.synthetic import shaded, smooth_normals, whole_head
 from fg3d_builder.config import (
     FaceModelConfig,
     FitConfig,
@@ -82,9 +82,9 @@ def synthetic(model: FaceModel, subjects: int, seed: int) -> Iterator[Frontal]:
     for sitter in sit(config, 0, model):
         subject, scene = sitter.subject, sitter.scene
         shape = subject.head.shape(np.zeros(len(subject.action_names)))
-        vertices, triangles, albedo = _whole_head(subject, shape)
+        vertices, triangles, albedo = whole_head(subject, shape)
         cam = scene.pose.cam_from_obj(vertices)
-        normals = _smooth_normals(vertices, triangles) @ scene.pose.rotation.T
+        normals = smooth_normals(vertices, triangles) @ scene.pose.rotation.T
         known = sitter.capture.truth
         assert known is not None
         seen = np.concatenate([known.visible, np.ones(len(vertices) - len(shape), bool)])
@@ -101,7 +101,7 @@ def synthetic(model: FaceModel, subjects: int, seed: int) -> Iterator[Frontal]:
             turned = camera.view_from_cam(cam)
             moved = dataclasses.replace(light, direction=camera.rotation @ light.direction)
             size = (camera.size, camera.size)
-            color, _ = _shaded(
+            color, _ = shaded(
                 *(turned, triangles, albedo, normals @ camera.rotation.T),
                 *(camera.intrinsics, moved, size),
             )

@@ -201,11 +201,11 @@ def render_capture(
     height, width = config.image_size
     intrinsics = camera_of(config)
     shape = subject.head.shape(_activations(subject, scene.weights))
-    vertices, triangles, albedo = _whole_head(subject, shape)
+    vertices, triangles, albedo = whole_head(subject, shape)
     vertices_cam = scene.pose.cam_from_obj(vertices)
     depth = rasterize(vertices_cam, triangles, intrinsics, height, width).depth_mm
-    normals = _smooth_normals(vertices, triangles) @ scene.pose.rotation.T
-    color, coverage = _shaded(
+    normals = smooth_normals(vertices, triangles) @ scene.pose.rotation.T
+    color, coverage = shaded(
         vertices_cam, triangles, albedo, normals, intrinsics, scene.light, config.image_size
     )
     rng = capture_generator(config.seed, capture_id, "image noise")
@@ -283,7 +283,7 @@ def _wall_depth(wall: Array, intrinsics: Array, shape: tuple[int, ...]) -> Array
     return np.where(inverse > 0, 1.0 / np.maximum(inverse, 1e-9), np.nan).astype(np.float32)
 
 
-def _whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
+def whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
     """Vertices (object frame), triangles and albedo of the face and what surrounds it."""
     head = subject.head
     vertices = np.concatenate([shape, head.context_vertices_obj_mm])
@@ -291,7 +291,7 @@ def _whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
     return vertices, triangles, np.concatenate([head.albedo, head.context_albedo])
 
 
-def _smooth_normals(vertices: Array, triangles: Array) -> Array:
+def smooth_normals(vertices: Array, triangles: Array) -> Array:
     """Vertex normals that know that face and context meet: vertices in one place share theirs."""
     _, place = np.unique(np.round(vertices, 3), axis=0, return_inverse=True)
     place = place.ravel()
@@ -300,7 +300,7 @@ def _smooth_normals(vertices: Array, triangles: Array) -> Array:
     return np.asarray(vertex_normals(merged, place[triangles])[place])
 
 
-def _shaded(
+def shaded(
     vertices_cam: Array,
     triangles: Array,
     albedo: Array,
