@@ -39,7 +39,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_jpeg, encode_png
+from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, turned_view, view_mesh
 from fg3d_builder.fullview.render_view import Source

@@ -21,7 +21,7 @@ from fg3d_builder.config import BuildConfig, FitConfig, SourceConfig
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, outer_eye_corners
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.closest_points import ScanSurface

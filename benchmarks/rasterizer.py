@@ -21,7 +21,7 @@ import trimesh
 from benchmarks.timings import machine
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import rotation_from_angles

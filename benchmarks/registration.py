@@ -31,7 +31,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam

@@ -39,7 +39,7 @@ from fg3d_builder.config import (
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.geometry.camera import px_from_cam

@@ -16,7 +16,8 @@ import numpy as np
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
-from fg3d_builder.files.images import encode_jpeg, encode_png, read_rgb
+from fg3d_builder.files.encoding import encode_jpeg, encode_png
+from fg3d_builder.files.images import read_rgb
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles

@@ -13,7 +13,8 @@ from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_json
-from fg3d_builder.files.images import encode_png, read_rgb, read_uint16
+from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.images import read_rgb, read_uint16
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array, Capture, Landmarks
 

@@ -1,4 +1,4 @@
-"""Reading image files without believing them, and encoding pictures.
+"""Reading image files without believing them.
 
 Image libraries return a partly grey picture for a file that was cut off while it was copied;
 a training set must not swallow one. Every reader here fails loudly instead.
@@ -9,10 +9,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -55,39 +53,6 @@ def read_uint16(path: Path) -> Array:
     if image.mode not in ("I;16", "I"):
         raise _unreadable(path, f"expected 16-bit greyscale, found mode {image.mode}")
     return np.array(image).astype(np.uint16)
-
-
-def encode_png(pixels: Array) -> bytes:
-    """Encode (H, W, 3) uint8 RGB, (H, W) uint8 or (H, W) uint16 pixels as PNG, without loss."""
-    return _encoded(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 3))
-
-
-def encode_jpeg(rgb: Array, quality: int = 95) -> bytes:
-    """Encode (H, W, 3) uint8 RGB as JPEG with colour at full resolution (4:4:4)."""
-    full_colour = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-    return _encoded(".jpg", rgb, (cv2.IMWRITE_JPEG_QUALITY, quality, *full_colour))
-
-
-def decode_image(data: Array) -> Array:
-    """Decode the bytes (k,) uint8 of an image to (H, W, 3) RGB uint8.
-
-    Raises
-    ------
-    ValueError
-        The bytes are no image.
-    """
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if bgr is None:
-        raise ValueError(f"{len(data)} bytes that are no image")
-    return np.ascontiguousarray(bgr[..., ::-1])
-
-
-def _encoded(suffix: str, pixels: Array, options: Sequence[int]) -> bytes:
-    stored = pixels if pixels.ndim == 2 else pixels[..., ::-1]
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(stored), options)
-    if not done:
-        raise ValueError(f"pixels of shape {pixels.shape} cannot be written as {suffix}")
-    return bytes(data)
 
 
 def png_problem(data: bytes) -> str:

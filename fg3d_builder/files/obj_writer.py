@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.records import Array
 
 MATERIAL = "face"

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import decode_image, encode_png
+from fg3d_builder.files.encoding import decode_image, encode_png
 from fg3d_builder.records import Array, Failure
 
 SCHEMA = "fg3d-product-1"

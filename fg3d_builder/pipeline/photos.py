@@ -24,7 +24,8 @@ from fg3d_builder.fgnet.prediction import (
 )
 from fg3d_builder.fgnet.trained import Trained
 from fg3d_builder.files.atomic import replacing, write_bytes, write_json
-from fg3d_builder.files.images import encode_png, read_rgb
+from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.images import read_rgb
 from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.fitting.landmark_fit import fit_landmarks

@@ -15,7 +15,7 @@ from fg3d_builder.config import BuildConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import write_bytes, write_json
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture

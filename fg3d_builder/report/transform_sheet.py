@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.images import decode_image
+from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.records import Array, Capture, Registration, TransformedShape, ViewSet
 from fg3d_builder.report.pictures import (
     contact_sheet,

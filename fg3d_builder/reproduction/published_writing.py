@@ -9,7 +9,7 @@ import numpy as np
 
 from fg3d_builder.evaluation.pictures import ced_picture
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.reproduction import paper
 from fg3d_builder.reproduction.published_sets import (
     COLUMNS,

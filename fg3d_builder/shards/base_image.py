@@ -11,7 +11,7 @@ import numpy as np
 from fg3d_builder.config import ShardConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.images import encode_jpeg, encode_png
+from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleRow, ShapeRow

@@ -13,7 +13,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.files.images import decode_image
+from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.records import Array
 from fg3d_builder.shards.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, MODEL_NAME
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel, topology_hash
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.files.images import decode_image
+from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.shards.base_image import rms_length

@@ -10,7 +10,7 @@ import luigi
 
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import write_bytes, write_json
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout

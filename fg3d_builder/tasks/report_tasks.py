@@ -11,7 +11,7 @@ import luigi
 
 from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import write_bytes, write_json
-from fg3d_builder.files.images import encode_jpeg
+from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,

@@ -37,7 +37,7 @@ from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel, topology_hash
 from fg3d_builder.files.atomic import replacing, write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, mesh_with_colors, read_mesh
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.camera import px_from_cam

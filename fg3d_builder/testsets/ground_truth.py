@@ -20,7 +20,7 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import Correspondence, Places, interocular_mm, outer_eye_corners
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import replacing, write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.records import Array, Pose

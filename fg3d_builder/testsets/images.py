@@ -10,7 +10,7 @@ from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.pipeline.photos import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
 from fg3d_builder.records import Capture
 from fg3d_builder.shards.manifest import file_sha256

@@ -13,7 +13,7 @@ import numpy as np
 from fg3d_builder.evaluation import YAW_INTERVALS_DEG, compare_paired, yaw_table
 from fg3d_builder.files import markdown
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.testsets.paper import TABLE5
 from fg3d_builder.testsets.results import FIT, ImageResult, ProtocolResults
 

@@ -11,7 +11,7 @@ from toy_build import INTRINSICS, build_model, toy_capture
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.images import decode_image
+from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles

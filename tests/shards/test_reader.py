@@ -11,7 +11,7 @@ import pytest
 from toy_dataset import toy_records, write_toy_dataset
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.images import decode_image
+from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.geometry.crop import crop_image
 from fg3d_builder.shards.reader import Sample, ShardReader
 

@@ -18,7 +18,7 @@ from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, SCHEMA
 from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import write_bytes, write_json
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import mesh_with_texture
 from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.meshes import vertex_normals

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from fg3d_builder.files.atomic import replacing, write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.records import Array
 
 NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", "test_nme")

@@ -13,7 +13,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.images import encode_png
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer_torch import interpolate_batch, rasterize_batch
