@@ -51,8 +51,8 @@ STAGE_VERSIONS = {
     "landmarks": 1,
     "fitting": 4,
     "registration": 5,
-    "views": 2,
-    "transform": 2,
+    "views": 3,
+    "transform": 3,
     "shards": 2,
     "report": 4,
 }

@@ -344,60 +344,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class ViewSet:
-    """Images of one shape of one capture, one row per image (v of them), ready to be stored.
-
-    Attributes
-    ----------
-    view_names : str
-        Separated by spaces; ``view+00-30`` is a yaw of -30 degrees added to the captured one.
-    view_deg : (v, 2) float64
-        (pitch, yaw) by which the view is turned from the captured one.
-    image_bytes : (B,) uint8
-        Encoded images, one behind the other.
-    image_offset : (v + 1,) int64
-        Image i is ``image_bytes[image_offset[i]:image_offset[i + 1]]``.
-    px_crop_from_px : (v, 3, 3) float64
-        From pixels of a camera with the capture's intrinsics to the image's.
-    intrinsics : (v, 3, 3) float64
-        Of the image.
-    scale : (v,) float64
-    rotation : (v, 3, 3) float64
-    translation_mm : (v, 3) float64
-        Pose of the shape in the view's camera frame (Eq. 2).
-    visible : (v, ceil(n / 8)) uint8
-        Vertices that the view shows, packed bits.
-    initial_alpha_id, initial_alpha_exp : (v, k), (v, e) float64
-    initial_scale : (v,) float64
-    initial_rotation : (v, 3, 3) float64
-    initial_translation_mm : (v, 3) float64
-        3DMM fit to the landmarks of the image: what a network gets.
-    initial_source : (v,) uint8
-        See `fg3d_builder.shards.schema`: detected or projected landmarks.
-    painted : (v,) float64
-        Share of the face's pixels that the captured image does not show.
-    """
-
-    view_names: str
-    view_deg: Array
-    image_bytes: Array
-    image_offset: Array
-    px_crop_from_px: Array
-    intrinsics: Array
-    scale: Array
-    rotation: Array
-    translation_mm: Array
-    visible: Array
-    initial_alpha_id: Array
-    initial_alpha_exp: Array
-    initial_scale: Array
-    initial_rotation: Array
-    initial_translation_mm: Array
-    initial_source: Array
-    painted: Array
-
-
-@dataclass(frozen=True)
 class DonorFace:
     """A subject's face as others may take parts from it.
 
@@ -414,42 +360,6 @@ class DonorFace:
     shape_obj_mm: Array
     alpha_exp: Array
     confidence: Array
-
-
-@dataclass(frozen=True)
-class TransformedShape:
-    """A shape fused from several subjects, and its images under one capture's photo.
-
-    Attributes
-    ----------
-    capture_id : str
-    donors : str
-        JSON: part to the capture that it comes from.
-    shape_obj_mm : (n, 3) float64
-    alpha_id, alpha_exp : (k,), (e,) float64
-        3DMM fitted to it.
-    delta_rms_mm : float
-        Root mean square length of its personalized shape.
-    confidence : (n,) float64
-        In [0, 1].
-    share : float
-        Of the donors' difference to the capture's own face that was kept.
-    deviation_sd : float
-        Largest coefficient of any part in standard deviations of the model.
-    views : ViewSet
-        The first is the picture as captured.
-    """
-
-    capture_id: str
-    donors: str
-    shape_obj_mm: Array
-    alpha_id: Array
-    alpha_exp: Array
-    delta_rms_mm: float
-    confidence: Array
-    share: float
-    deviation_sd: float
-    views: ViewSet
 
 
 @dataclass(frozen=True)

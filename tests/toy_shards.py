@@ -14,9 +14,9 @@ from fg3d_builder.files.atomic import write_json
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
-from fg3d_builder.shards.base_image import encode_image
 from fg3d_builder.shards.manifest import make_manifest, shard_name
-from fg3d_builder.shards.schema import CaptureRow, SampleRow, ShapeRow
+from fg3d_builder.shards.rows import encode_image
+from fg3d_builder.shards.schema import CaptureRow, SampleImage, ShapeRow
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 
 DISTANCE_MM = 700.0
@@ -72,9 +72,8 @@ def write_toy_shards(
     for split, count in (("train", train), ("test", test)):
         writer = ShardWriter(split, "png", face)
         for number in range(count):
-            rows = toy_rows(face, f"{split}{number}", size)
-            capture = writer.add_capture(rows[0])
-            writer.add_sample(rows[2], capture, writer.add_shape(rows[1], capture))
+            capture, shape, image = toy_rows(face, f"{split}{number}", size)
+            writer.add_shape(shape, writer.add_capture(capture), [image])
         writer.write(folder / shard_name(split, 0))
     write_topology(folder / "topology.h5", face)
     manifest = make_manifest(folder, BuildConfig(name="toy"), face, model_file, [])
@@ -82,7 +81,7 @@ def write_toy_shards(
     return face
 
 
-def toy_rows(model: FaceModel, subject: str, size: int) -> tuple[CaptureRow, ShapeRow, SampleRow]:
+def toy_rows(model: FaceModel, subject: str, size: int) -> tuple[CaptureRow, ShapeRow, SampleImage]:
     """Rows of one photo; what S* has beyond the fit follows from the subject's name."""
     rng = np.random.default_rng(list(subject.encode()))
     alpha_id = rng.normal(size=len(model.id_sd)) * model.id_sd
@@ -98,7 +97,11 @@ def toy_rows(model: FaceModel, subject: str, size: int) -> tuple[CaptureRow, Sha
         (truth @ rotation.T)[:, 2] < np.median((truth @ rotation.T)[:, 2])
     ) & model.reliable
     capture = CaptureRow(
-        *(f"{subject}-0", subject, "toy", "neutral", "CC0"),
+        capture_id=f"{subject}-0",
+        subject_id=subject,
+        source="toy",
+        expression="neutral",
+        licence="CC0",
         image_size=np.array([size, size]),
         intrinsics=intrinsics,
         landmark_error_px=1.0,
@@ -107,7 +110,6 @@ def toy_rows(model: FaceModel, subject: str, size: int) -> tuple[CaptureRow, Sha
         converged=True,
     )
     shape = ShapeRow(
-        capture_index=0,
         shape_source="capture",
         donors="{}",
         shape_obj_mm=truth,
@@ -116,10 +118,8 @@ def toy_rows(model: FaceModel, subject: str, size: int) -> tuple[CaptureRow, Sha
         delta_rms_mm=float(np.sqrt(((truth - coarse) ** 2).sum(axis=1).mean())),
         confidence=np.where(seen_from, 255, 0).astype(np.uint8),
     )
-    sample = SampleRow(
-        sample_id=f"{subject}-0/view+00+00/capture",
-        capture_index=0,
-        shape_index=0,
+    image = SampleImage(
+        name="view+00+00",
         image=encode_image(picture, "png"),
         view_deg=np.zeros(2),
         px_crop_from_px=np.eye(3),
@@ -135,6 +135,5 @@ def toy_rows(model: FaceModel, subject: str, size: int) -> tuple[CaptureRow, Sha
         initial_translation_mm=translation,
         initial_source=0,
         painted=0.0,
-        seed=1,
     )
-    return capture, shape, sample
+    return capture, shape, image

@@ -149,10 +149,26 @@ def _write_record(group: h5py.Group, record: Any) -> None:
         elif isinstance(value, np.ndarray):
             _write_array(group, item.name, value)
         elif isinstance(value, tuple):
-            rows = [dataclasses.astuple(row) for row in value]
-            group.create_dataset(item.name, data=np.array(rows, "<f8"))
+            _write_rows(group, item.name, value)
         else:
             group.attrs[item.name] = value
+
+
+def _write_rows(group: h5py.Group, name: str, rows: Sequence[Any]) -> None:
+    """Write records of one kind: numbers as one table, others as one column per field."""
+    table = [dataclasses.astuple(row) for row in rows]
+    if all(isinstance(value, (int, float)) for row in table for value in row):
+        group.create_dataset(name, data=np.array(table, "<f8"))
+        return
+    columns = group.create_group(name)
+    for item, values in zip(fields(rows[0]), zip(*table, strict=True), strict=True):
+        if isinstance(values[0], str):
+            columns.attrs[item.name] = json.dumps(values)
+        elif isinstance(values[0], bytes):
+            _write_array(columns, item.name, np.frombuffer(b"".join(values), np.uint8))
+            columns[item.name].attrs["lengths"] = [len(value) for value in values]
+        else:
+            _write_array(columns, item.name, np.array(values))
 
 
 def _write_array(group: h5py.Group, name: str, value: Array) -> None:
@@ -181,6 +197,8 @@ def _read_field(group: h5py.Group, name: str, hint: Any) -> Any:
         return _read_record(group[name], typing.cast(type, hint))
     if typing.get_origin(hint) is tuple:
         row_kind = typing.get_args(hint)[0]
+        if isinstance(group[name], h5py.Group):
+            return _read_columns(group[name], row_kind)
         return tuple(_row(row_kind, row) for row in group[name][()])
     if hint in (str, int, float, bool):
         return hint(group.attrs[name])
@@ -189,7 +207,25 @@ def _read_field(group: h5py.Group, name: str, hint: Any) -> Any:
             return decode_image(group[name][()])
         except ValueError as error:
             raise ProductError(f"{group.file.filename}: {group.name}/rgb: {error}") from None
-    return group[name][()].astype(group[name].attrs["dtype"], copy=False)
+    return _read_array(group[name])
+
+
+def _read_array(stored: h5py.Dataset) -> Array:
+    return stored[()].astype(stored.attrs["dtype"], copy=False)
+
+
+def _read_columns(group: h5py.Group, kind: type) -> tuple[Any, ...]:
+    columns: list[Any] = []
+    for name, hint in typing.get_type_hints(kind).items():
+        if hint is str:
+            columns.append(json.loads(group.attrs[name]))
+        elif hint is bytes:
+            data = io.BytesIO(group[name][()].tobytes())
+            columns.append([data.read(length) for length in group[name].attrs["lengths"]])
+        else:
+            values = _read_array(group[name])
+            columns.append(values.tolist() if hint in (int, float, bool) else values)
+    return tuple(kind(*row) for row in zip(*columns, strict=True))
 
 
 def _row(kind: type, values: Array) -> Any:

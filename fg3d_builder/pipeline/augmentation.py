@@ -15,9 +15,8 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.augment import View, full_view
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
-from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.pipeline.stages import CaptureFits, StageResult, run_each, shared_detector
-from fg3d_builder.pipeline.view_samples import InitialFitter, Picture, view_set
+from fg3d_builder.pipeline.view_samples import InitialFitter, sample_images
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -25,12 +24,18 @@ from fg3d_builder.records import (
     DonorFace,
     Landmarks,
     Registration,
-    TransformedShape,
-    ViewSet,
 )
 from fg3d_builder.report.sheets import failure_sheet
-from fg3d_builder.shards.augmented import sample_name
-from fg3d_builder.shards.base_image import rms_length, sample_seed
+from fg3d_builder.shards.rows import (
+    Picture,
+    TransformedShape,
+    ViewSet,
+    captured_picture,
+    sample_name,
+    sample_seed,
+    shape_row,
+)
+from fg3d_builder.shards.schema import CAPTURED
 from fg3d_builder.transform.donors import ATTEMPTS
 from fg3d_builder.transform.target_shape import TargetShape, TargetShapes
 from fg3d_builder.transform.transformed import Transformed, transform_capture
@@ -59,11 +64,12 @@ def make_views(model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> Stag
         views = full_view(
             *(model, capture, registration, chunk.fits[name].initial, texture, config.fullview),
             *(config.shards.crop_margin, config.shards.image_size),
-            lambda view: sample_seed(sample_name(name, view, "capture")),
+            lambda view: sample_seed(sample_name(name, view, CAPTURED)),
         )
         pictures = (picture_of(view) for view in views)
         fitter = InitialFitter(model, detector, chunk.landmarks[name].scheme, config.fit)
-        return view_set(pictures, registration.shape_obj_mm, fitter, config.shards.image_format)
+        shape = registration.shape_obj_mm
+        return ViewSet(sample_images(pictures, shape, fitter, config.shards.image_format))
 
     subjects = {name: chunk.captures[name].subject_id for name in chunk.registrations}
 
@@ -165,7 +171,9 @@ def _transformed_shape(
 
     def pictures() -> Iterator[Picture]:
         initial = _initial_of(made, fitter)
-        yield _captured_picture(model, made, initial, config)
+        yield captured_picture(
+            model, made.capture, initial, registration, config.shards, made.painted
+        )
         views = full_view(
             *(model, made.capture, registration, initial, made.texture, config.fullview),
             *(config.shards.crop_margin, config.shards.image_size),
@@ -177,16 +185,11 @@ def _transformed_shape(
 
     return TransformedShape(
         capture_id=name,
-        donors=json.dumps(dict(donors), sort_keys=True),
-        shape_obj_mm=registration.shape_obj_mm,
-        alpha_id=registration.alpha_id,
-        alpha_exp=registration.alpha_exp,
-        delta_rms_mm=rms_length(registration.delta_obj_mm),
-        confidence=registration.confidence,
+        shape=shape_row(registration, shape_source, json.dumps(dict(donors), sort_keys=True)),
         share=target.share,
         deviation_sd=target.deviation_sd,
-        views=view_set(
-            *(pictures(), registration.shape_obj_mm, fitter, config.shards.image_format)
+        views=sample_images(
+            pictures(), registration.shape_obj_mm, fitter, config.shards.image_format
         ),
     )
 
@@ -199,25 +202,6 @@ def _initial_of(made: Transformed, fitter: InitialFitter) -> CoarseFit:
         *(made.registration.visible, 0.0),
     )
     return fitter.fit(whole, made.registration.shape_obj_mm)[0]
-
-
-def _captured_picture(
-    model: FaceModel, made: Transformed, initial: CoarseFit, config: BuildConfig
-) -> Picture:
-    """Cut the new picture as a capture's base image is cut."""
-    size = config.shards.image_size
-    face = initial.pose.cam_from_obj(initial.shape_obj_mm[model.reliable])
-    to_crop = crop_around(face, made.capture.intrinsics, config.shards.crop_margin, size)
-    return Picture(
-        name="view+00+00",
-        view_deg=np.zeros(2),
-        rgb=crop_image(made.capture.rgb, to_crop, size),
-        px_crop_from_px=to_crop,
-        intrinsics=to_crop @ made.capture.intrinsics,
-        pose=made.registration.pose,
-        visible=made.registration.visible,
-        painted=made.painted,
-    )
 
 
 def picture_of(view: View) -> Picture:

@@ -11,10 +11,11 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.pipeline.augmentation import ChunkInput
-from fg3d_builder.records import Array, TransformedShape, ViewSet
+from fg3d_builder.records import Array
 from fg3d_builder.report.fullview_sheet import fullview_sheet
 from fg3d_builder.report.transform_sheet import transform_sheet
-from fg3d_builder.shards.schema import FROM_PROJECTED
+from fg3d_builder.shards.rows import TransformedShape, ViewSet
+from fg3d_builder.shards.schema import FROM_PROJECTED, SampleImage
 from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
@@ -28,13 +29,13 @@ def drawn_chunks(names: Sequence[str]) -> frozenset[str]:
     return frozenset(names[i] for i in places)
 
 
-def view_counts(views: Iterable[ViewSet]) -> dict[str, float]:
+def view_counts(sets: Iterable[Sequence[SampleImage]]) -> dict[str, float]:
     """Count images, and sum up how much of them is painted and how many have no detection."""
-    sets = list(views)
+    images = [image for views in sets for image in views]
     return {
-        "samples": sum(len(v.initial_source) for v in sets),
-        "projected": sum(int(np.sum(v.initial_source == FROM_PROJECTED)) for v in sets),
-        "painted": float(sum(np.sum(v.painted) for v in sets)),
+        "samples": len(images),
+        "projected": sum(image.initial_source == FROM_PROJECTED for image in images),
+        "painted": sum(image.painted for image in images),
     }
 
 
@@ -52,9 +53,9 @@ def augmentation_counts(
     left_out : frozenset of str
         Capture ids.
     """
-    kept = {name: v for name, v in views.items() if name not in left_out}
+    kept = [made.views for name, made in views.items() if name not in left_out]
     made = [m for m in transforms.values() if m.capture_id not in left_out]
-    turned = {"sets": len(kept), **view_counts(kept.values())}
+    turned = {"sets": len(kept), **view_counts(kept)}
     return {
         "views": turned,
         "transform": {"sets": len(made), **view_counts(m.views for m in made)},
@@ -89,9 +90,14 @@ def draw_transforms(
     mesh = image_mesh(model, capture, registration, config.fullview)
 
     def again(record: TransformedShape) -> Transformed:
+        shape = record.shape
         target = TargetShape(
-            *(record.shape_obj_mm, record.alpha_id, record.alpha_exp, record.confidence),
-            *(record.share, record.deviation_sd),
+            shape.shape_obj_mm,
+            shape.alpha_id,
+            shape.alpha_exp,
+            shape.confidence / 255,
+            record.share,
+            record.deviation_sd,
         )
         made = transform_capture(model, capture, registration, mesh, texture, target)
         if made is None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,37 +19,12 @@ from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose, ViewSet
-from fg3d_builder.shards.base_image import encode_image
-from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
+from fg3d_builder.shards.rows import Picture, sample_image
+from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED, SampleImage
 
 HIDDEN_CONFIDENCE = 0.2
 """Of projected landmarks that the view does not show; a detector guesses those, too."""
-
-
-class Picture(NamedTuple):
-    """One image that is to become a sample.
-
-    Attributes
-    ----------
-    name : str
-    view_deg : (2,) float64
-    rgb : (S, S, 3) uint8
-    px_crop_from_px, intrinsics : (3, 3) float64
-    pose : Pose
-        ``view_from_obj`` of the shape.
-    visible : (n,) bool
-    painted : float
-    """
-
-    name: str
-    view_deg: Array
-    rgb: Array
-    px_crop_from_px: Array
-    intrinsics: Array
-    pose: Pose
-    visible: Array
-    painted: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +46,7 @@ class InitialFitter:
     config: FitConfig
 
     def fit(self, picture: Picture, shape_obj_mm: Array) -> tuple[CoarseFit, int]:
-        """Return the fit and where its landmarks come from (`SampleRow.initial_source`)."""
+        """Return the fit and where its landmarks come from (`SampleImage.initial_source`)."""
         size = picture.rgb.shape[:2]
         image = Capture(
             *(picture.name, "", "view", picture.rgb, np.full(size, np.nan, np.float32)),
@@ -109,47 +83,20 @@ def projected_landmarks(
     return Landmarks(scheme, points_px, confidence, "projected")
 
 
-def view_set(
+def sample_images(
     pictures: Iterable[Picture], shape_obj_mm: Array, fitter: InitialFitter, image_format: str
-) -> ViewSet:
-    """Fit, encode and stack pictures of one shape.
+) -> tuple[SampleImage, ...]:
+    """Fit and encode pictures of one shape, one by one.
 
     Parameters
     ----------
     pictures : iterable of Picture
-        At least one; looked at one by one.
     shape_obj_mm : (n, 3) float64
     fitter : InitialFitter
     image_format : str
         ``"jpeg"`` or ``"png"``.
     """
-    kept: list[Picture] = []
-    images: list[bytes] = []
-    fits: list[CoarseFit] = []
-    sources: list[int] = []
-    for picture in pictures:
-        fit, source = fitter.fit(picture, shape_obj_mm)
-        images.append(encode_image(picture.rgb, image_format))
-        kept.append(picture._replace(rgb=np.zeros(0, np.uint8)))
-        fits.append(fit)
-        sources.append(source)
-    poses, initial = [p.pose for p in kept], [f.pose for f in fits]
-    return ViewSet(
-        view_names=" ".join(p.name for p in kept),
-        view_deg=np.array([p.view_deg for p in kept], dtype=np.float64),
-        image_bytes=np.frombuffer(b"".join(images), np.uint8),
-        image_offset=np.concatenate([[0], np.cumsum([len(i) for i in images])]).astype(np.int64),
-        px_crop_from_px=np.array([p.px_crop_from_px for p in kept]),
-        intrinsics=np.array([p.intrinsics for p in kept]),
-        scale=np.array([pose.scale for pose in poses]),
-        rotation=np.array([pose.rotation for pose in poses]),
-        translation_mm=np.array([pose.translation_mm for pose in poses]),
-        visible=np.array([np.packbits(p.visible) for p in kept]),
-        initial_alpha_id=np.array([f.alpha_id for f in fits]),
-        initial_alpha_exp=np.array([f.alpha_exp for f in fits]),
-        initial_scale=np.array([pose.scale for pose in initial]),
-        initial_rotation=np.array([pose.rotation for pose in initial]),
-        initial_translation_mm=np.array([pose.translation_mm for pose in initial]),
-        initial_source=np.array(sources, np.uint8),
-        painted=np.array([p.painted for p in kept], np.float64),
+    return tuple(
+        sample_image(picture, *fitter.fit(picture, shape_obj_mm), image_format)
+        for picture in pictures
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.encoding import decode_image
-from fg3d_builder.records import Array, Capture, Registration, TransformedShape, ViewSet
+from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.report.pictures import (
     contact_sheet,
     image_picture,
@@ -19,6 +19,8 @@ from fg3d_builder.report.pictures import (
     side_picture,
 )
 from fg3d_builder.report.sheets import face_view
+from fg3d_builder.shards.rows import TransformedShape
+from fg3d_builder.shards.schema import SampleImage
 from fg3d_builder.transform.transformed import Transformed
 
 HEIGHT = 300
@@ -55,12 +57,13 @@ def transform_sheet(
     view = face_view(model, capture, registration.vertices_cam_mm)
     sheets = []
     for number, (record, transformed) in enumerate(made):
-        moved = np.linalg.norm(record.shape_obj_mm - registration.shape_obj_mm, axis=1)
+        shape = record.shape.shape_obj_mm
+        moved = np.linalg.norm(shape - registration.shape_obj_mm, axis=1)
         tiles = [
             ("source", image_picture(capture, view)),
             ("captured shape", plaster(model, registration.shape_obj_mm)),
-            ("target shape", plaster(model, record.shape_obj_mm)),
-            (f"moved, 0 to {MAX_MOVED_MM:g} mm", plaster(model, record.shape_obj_mm, moved)),
+            ("target shape", plaster(model, shape)),
+            (f"moved, 0 to {MAX_MOVED_MM:g} mm", plaster(model, shape, moved)),
             ("donors", donor_card(record)),
             ("warped (Eq. 16)", view.image(transformed.warped_rgb)),
             ("shaded (Eq. 17), painted", image_picture(transformed.capture, view)),
@@ -74,7 +77,7 @@ def transform_sheet(
 
 def donor_card(record: TransformedShape) -> Array:
     """Say which capture each part comes from, and how much of the parts was kept."""
-    donors = json.loads(record.donors)
+    donors = json.loads(record.shape.donors)
     lines = [f"{part}: {name}" for part, name in sorted(donors.items())]
     lines.append(f"{record.share:.0%} of the difference to them kept")
     lines.append(f"largest coefficient {record.deviation_sd:.1f} sd")
@@ -93,16 +96,16 @@ def plaster(model: FaceModel, shape_obj_mm: Array, moved_mm: Array | None = None
     return np.ascontiguousarray(picture[:, margin:-margin])
 
 
-def stored_pictures(views: ViewSet) -> list[tuple[str, Array]]:
+def stored_pictures(views: Sequence[SampleImage]) -> list[tuple[str, Array]]:
     """Return the sample as captured and, of either side, the one that is turned furthest."""
-    names = views.view_names.split()
-    yaw = views.view_deg[:, 1]
-    sides = [np.flatnonzero(sign * yaw > 0) for sign in (-1, 1)]
-    furthest = [side[np.argmax(np.abs(yaw[side]))] for side in sides if len(side)]
-    chosen = [0, *(int(i) for i in furthest)]
-    begin, end = views.image_offset[:-1], views.image_offset[1:]
-    pictures = [decode_image(views.image_bytes[begin[i] : end[i]]) for i in chosen]
-    return [
-        (f"stored {names[i]}", cv2.resize(picture, (HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA))
-        for i, picture in zip(chosen, pictures, strict=True)
-    ]
+    chosen = [views[0]]
+    for sign in (-1, 1):
+        side = [view for view in views if sign * view.view_deg[1] > 0]
+        if side:
+            chosen.append(max(side, key=lambda view: abs(float(view.view_deg[1]))))
+    pictures = []
+    for view in chosen:
+        picture = decode_image(np.frombuffer(view.image, np.uint8))
+        small = cv2.resize(picture, (HEIGHT, HEIGHT), interpolation=cv2.INTER_AREA)
+        pictures.append((f"stored {view.name}", small))
+    return pictures

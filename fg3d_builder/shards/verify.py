@@ -17,9 +17,9 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.shards.base_image import rms_length
 from fg3d_builder.shards.manifest import MODEL_NAME, TOPOLOGY_NAME, file_sha256, shard_names
 from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.rows import rms_length
 from fg3d_builder.shards.schema import (
     CAPTURED,
     FIELDS,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import replacing
-from fg3d_builder.records import Array
-from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, SampleRow, ShapeRow
+from fg3d_builder.shards.rows import sample_name, sample_seed
+from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, SampleImage, ShapeRow
 
 TOPOLOGY_SCHEMA = "fg3d-topology-1"
 
@@ -39,64 +40,70 @@ class ShardWriter:
             "units": "mm and px; pixel (0, 0) is the centre of the top-left pixel",
         }
         self._format = image_format
-        self._captures: list[CaptureRow] = []
-        self._shapes: list[ShapeRow] = []
-        self._samples: list[SampleRow] = []
+        self._columns: dict[str, list[Any]] = defaultdict(list)
 
     @property
     def sample_count(self) -> int:
         """Number of samples so far."""
-        return len(self._samples)
+        return len(self._columns["samples/image"])
 
     def add_capture(self, row: CaptureRow) -> int:
         """Append a capture and return its row number."""
-        self._captures.append(row)
-        return len(self._captures) - 1
+        return self._append("captures", vars(row))
 
-    def add_shape(self, row: ShapeRow, capture_index: int) -> int:
-        """Append a shape made from a capture and return its row number."""
+    def add_shape(self, row: ShapeRow, capture: int, images: Iterable[SampleImage]) -> int:
+        """Append a shape made from a capture, and its images; return the shape's row number.
+
+        Parameters
+        ----------
+        row : ShapeRow
+        capture : int
+            Row number of the capture.
+        images : iterable of SampleImage
+            The samples that show the shape.
+        """
         # Single precision at once: a shard's shapes are what fills the memory.
-        shape = np.asarray(row.shape_obj_mm, "<f4")
-        self._shapes.append(replace(row, capture_index=capture_index, shape_obj_mm=shape))
-        return len(self._shapes) - 1
-
-    def add_sample(self, row: SampleRow, capture_index: int, shape_index: int) -> int:
-        """Append a sample of a capture that shows a shape and return its row number."""
-        self._samples.append(replace(row, capture_index=capture_index, shape_index=shape_index))
-        return len(self._samples) - 1
+        single = np.asarray(row.shape_obj_mm, "<f4")
+        about = {"capture_index": capture, "shape_obj_mm": single}
+        shape = self._append("shapes", vars(row) | about)
+        capture_id = self._columns["captures/capture_id"][capture]
+        for image in images:
+            sample_id = sample_name(capture_id, image.name, row.shape_source)
+            about = {"sample_id": sample_id, "capture_index": capture, "shape_index": shape}
+            self._append("samples", vars(image) | about | {"seed": sample_seed(sample_id)})
+        return shape
 
     def write(self, path: Path) -> None:
         """Write the file; equal rows give equal bytes."""
-        if not self._samples:
+        images = self._columns["samples/image"]
+        if not images:
             raise ValueError(f"{path}: a shard without samples")
-        tables: dict[str, list[Any]] = {
-            "captures": self._captures,
-            "shapes": self._shapes,
-            "samples": self._samples,
-        }
-        lengths = [len(row.image) for row in self._samples]
-        special: dict[str, Array] = {
-            "image_bytes": np.frombuffer(b"".join(r.image for r in self._samples), np.uint8),
-            "image_offset": np.concatenate([[0], np.cumsum(lengths)]),
+        joined = {
+            "samples/image_bytes": np.frombuffer(b"".join(images), np.uint8),
+            "samples/image_offset": np.cumsum([0, *map(len, images)]),
         }
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs.update(self._attributes)
             for field in FIELDS:
-                rows = tables[field.path.split("/")[0]]
-                values: Any = special.get(field.name)
-                if values is None:
-                    values = [getattr(row, field.name) for row in rows]
-                self._write_field(file, field, values)
+                _write_field(file, field, joined.get(field.path, self._columns[field.path]))
             file["samples/image_bytes"].attrs["format"] = self._format
 
-    def _write_field(self, file: h5py.File, field: Field, values: Any) -> None:
-        if field.dtype == "str":
-            dataset = file.create_dataset(field.path, data=values, dtype=h5py.string_dtype())
-        else:
-            dataset = file.create_dataset(field.path, data=np.asarray(values, field.dtype))
-        dataset.attrs["unit"] = field.unit
-        dataset.attrs["shape"] = ", ".join(str(size) for size in field.shape)
-        dataset.attrs["description"] = field.description
+    def _append(self, table: str, values: dict[str, Any]) -> int:
+        """Append a row's values to the columns of a table; return the row's number."""
+        for name, value in values.items():
+            column = self._columns[f"{table}/{name}"]
+            column.append(value)
+        return len(column) - 1
+
+
+def _write_field(file: h5py.File, field: Field, values: Any) -> None:
+    if field.dtype == "str":
+        dataset = file.create_dataset(field.path, data=values, dtype=h5py.string_dtype())
+    else:
+        dataset = file.create_dataset(field.path, data=np.asarray(values, field.dtype))
+    dataset.attrs["unit"] = field.unit
+    dataset.attrs["shape"] = ", ".join(str(size) for size in field.shape)
+    dataset.attrs["description"] = field.description
 
 
 def write_topology(path: Path, model: FaceModel) -> None:

@@ -21,9 +21,8 @@ from fg3d_builder.records import (
     Failure,
     Landmarks,
     Registration,
-    TransformedShape,
-    ViewSet,
 )
+from fg3d_builder.shards.rows import TransformedShape, ViewSet
 from fg3d_builder.tasks.chunks import Chunk, read_index
 
 log = logging.getLogger("fg3d")

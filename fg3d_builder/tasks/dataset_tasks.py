@@ -17,10 +17,8 @@ from fg3d_builder.files.products import Product, is_complete, read_product, writ
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import make_transforms
 from fg3d_builder.pipeline.stages import cached_model
-from fg3d_builder.records import DonorFace, Failure, TransformedShape
+from fg3d_builder.records import DonorFace, Failure
 from fg3d_builder.review.decisions import Decisions, decide
-from fg3d_builder.shards.augmented import sample_rows, shape_row
-from fg3d_builder.shards.base_image import base_image
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -29,7 +27,8 @@ from fg3d_builder.shards.manifest import (
     may_be_shared,
     shard_name,
 )
-from fg3d_builder.shards.schema import CAPTURED, SPLITS
+from fg3d_builder.shards.rows import TransformedShape, base_image, capture_row, shape_row
+from fg3d_builder.shards.schema import SPLITS
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 from fg3d_builder.tasks.base import BuildTask, log, stage_product
@@ -252,23 +251,16 @@ class WriteShard(WholeTask):
         writer = ShardWriter(self.name.split("-")[0], layout.config.shards.image_format, model)
         for name, chunk in self.planned():
             records = _chunk_records(layout, dataset, chunk)
-            rows = base_image(
-                model,
-                records["captures"][name],
-                records["fitting"][name].initial,
-                records["registration"][name],
-                layout.config.shards,
-            )
-            capture = writer.add_capture(rows.capture)
-            shape = writer.add_shape(rows.shape, capture)
-            writer.add_sample(rows.sample, capture, shape)
+            taken, registration = records["captures"][name], records["registration"][name]
+            initial = records["fitting"][name].initial
+            images = [base_image(model, taken, initial, registration, layout.config.shards)]
             if name in records["views"]:
-                for row in sample_rows(records["views"][name], name, CAPTURED):
-                    writer.add_sample(row, capture, shape)
-            for source, made in transforms_of(records["transform"], name):
-                shape = writer.add_shape(shape_row(made, source), capture)
-                for row in sample_rows(made.views, name, source):
-                    writer.add_sample(row, capture, shape)
+                images += records["views"][name].views
+            capture = writer.add_capture(capture_row(taken, registration))
+            writer.add_shape(shape_row(registration), capture, images)
+            for made in records["transform"].values():
+                if made.capture_id == name:
+                    writer.add_shape(made.shape, capture, made.views)
         path = layout.dataset(dataset) / self.name
         writer.write(path)
         log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, _megabytes(path))
@@ -340,17 +332,6 @@ def transformed_product(
     """Read the new shapes of a chunk."""
     path = transformed_path(layout, dataset_digest, chunk)
     return read_product(path, "transform", layout.stage_digest("transform"), TransformedShape)
-
-
-def transforms_of(
-    records: dict[str, TransformedShape], capture_id: str
-) -> list[tuple[str, TransformedShape]]:
-    """Return the new shapes of one capture with their names, in order."""
-    return [
-        (key.rsplit(".", 1)[1], made)
-        for key, made in records.items()
-        if made.capture_id == capture_id
-    ]
 
 
 def all_failures(layout: BuildLayout, chunks: list[Chunk]) -> list[Failure]:

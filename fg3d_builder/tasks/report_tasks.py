@@ -37,7 +37,6 @@ from fg3d_builder.tasks.dataset_tasks import (
     augmentation_failures,
     chunk_draws,
     transformed_product,
-    transforms_of,
 )
 from fg3d_builder.tasks.progress import read_seconds
 
@@ -127,7 +126,7 @@ class DrawAugmentation(WholeTask):
                 sheets.append(self._stored("turned", name, sheet))
             changed = [record.capture_id for record in made.values()]
             for name in changed[:1]:
-                shapes = [record for _, record in transforms_of(made, name)]
+                shapes = [record for record in made.values() if record.capture_id == name]
                 sheet = draw_transforms(model, chunk, name, shapes, layout.config)
                 sheets.append(self._stored("transformed", name, sheet))
         write_json(self.rows_file(), {"counts": counts, "sheets": sheets})

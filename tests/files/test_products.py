@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toy_views
 
 from fg3d_builder.files.products import ProductError, is_complete, read_product, write_product
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -20,6 +21,8 @@ from fg3d_builder.records import (
     Pose,
     Registration,
 )
+from fg3d_builder.shards.rows import TransformedShape
+from fg3d_builder.shards.schema import ShapeRow
 
 FAILURE = Failure("b", "s", "captures", "no_depth", "b: no pixel has a depth", "failures/b.png")
 
@@ -71,9 +74,19 @@ def make_registration(seed: int = 0, vertices: int = 9000) -> Registration:
         converged=True,
         history=(
             IterationRecord(0, 50.0, 4000, 1.5, 2.5, 0.4),
-            IterationRecord(1, 8.0, 1, 1, 2, 3),
+            IterationRecord(1, 8.0, 1, 1.0, 2.0, 3.0),
         ),
     )
+
+
+def make_transform(views: int) -> TransformedShape:
+    rng = np.random.default_rng(views)
+    confidence = rng.integers(0, 256, 20, dtype=np.uint8)
+    shape = rng.normal(size=(20, 3)).astype("<f4").astype("<f8")
+    row = ShapeRow(
+        "transform-0", "{}", shape, rng.normal(size=4), rng.normal(size=2), 0.5, confidence
+    )
+    return TransformedShape("a", row, 0.75, 2.5, toy_views.views(views).views)
 
 
 def assert_same(a: Any, b: Any, tolerance: float) -> None:
@@ -81,6 +94,10 @@ def assert_same(a: Any, b: Any, tolerance: float) -> None:
     if dataclasses.is_dataclass(a):
         for item in dataclasses.fields(a):
             assert_same(getattr(a, item.name), getattr(b, item.name), tolerance)
+    elif isinstance(a, tuple):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            assert_same(one, other, tolerance)
     elif isinstance(a, np.ndarray):
         assert a.dtype == b.dtype
         np.testing.assert_allclose(a, b, atol=tolerance, rtol=0)
@@ -114,6 +131,14 @@ def test_registration_comes_back_in_single_precision(tmp_path: Path) -> None:
     assert_same(back, registration, 1e-4)
     assert_same(back.pose, registration.pose, 0.0)
     assert_same(back.alpha_id, registration.alpha_id, 0.0)
+
+
+def test_records_with_images_come_back_bit_by_bit(tmp_path: Path) -> None:
+    shapes = {"a.transform-0": make_transform(3), "b.transform-0": make_transform(0)}
+    write_product(tmp_path / "t.h5", "transform", "d1", shapes)
+    back = read_product(tmp_path / "t.h5", "transform", "d1", TransformedShape).records
+    for key, shape in shapes.items():
+        assert_same(back[key], shape, 0.0)
 
 
 def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:

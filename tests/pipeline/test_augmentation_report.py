@@ -13,7 +13,8 @@ from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
     drawn_chunks,
 )
-from fg3d_builder.records import TransformedShape
+from fg3d_builder.shards.rows import TransformedShape
+from fg3d_builder.shards.schema import ShapeRow
 
 
 @pytest.mark.parametrize("count", [1, 2, DRAWN_CHUNKS, DRAWN_CHUNKS + 1, 30_000])
@@ -34,8 +35,9 @@ def test_nothing_is_drawn_of_an_empty_build() -> None:
 
 def test_what_is_left_out_of_the_dataset_is_not_counted() -> None:
     made = {"a": views(4), "b": views(3), "c": views(5)}
-    n = np.zeros(3)
-    shape = TransformedShape("a", "{}", np.zeros((1, 3)), n, n, 0.0, n, 1.0, 1.0, views(2))
+    none = np.zeros(3)
+    row = ShapeRow("transform-0", "{}", np.zeros((1, 3)), none, none, 0.0, none)
+    shape = TransformedShape("a", row, 1.0, 1.0, views(2).views)
     shapes = {"a.transform-0": shape, "b.transform-0": replace(shape, capture_id="b")}
     found = augmentation_counts(made, shapes, frozenset({"b"}))
     assert found["views"]["sets"] == 2

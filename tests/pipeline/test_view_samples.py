@@ -18,13 +18,11 @@ from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angle
 from fg3d_builder.pipeline.view_samples import (
     HIDDEN_CONFIDENCE,
     InitialFitter,
-    Picture,
     projected_landmarks,
-    view_set,
+    sample_images,
 )
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
-from fg3d_builder.shards.augmented import sample_rows
-from fg3d_builder.shards.base_image import sample_seed
+from fg3d_builder.shards.rows import Picture
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
 
 
@@ -112,8 +110,8 @@ def test_a_set_gives_back_every_picture_in_its_row(model: FaceModel) -> None:
     exact = projected_landmarks(model, "ibug68", posed(30.0).cam_from_obj(model.mean), INTRINSICS)
     fitter = InitialFitter(model, DetectorOf({names[1]: exact}), "ibug68", FitConfig())
     pictures = (picture(n, y, i) for n, y, i in zip(names, yaws, images, strict=True))
-    rows = list(sample_rows(view_set(pictures, model.mean, fitter, "png"), "c7", "transform-1"))
-    assert [row.sample_id for row in rows] == [f"c7/{name}/transform-1" for name in names]
+    rows = sample_images(pictures, model.mean, fitter, "png")
+    assert [row.name for row in rows] == names
     assert [row.initial_source for row in rows] == [FROM_PROJECTED, FROM_DETECTED, FROM_PROJECTED]
     for row, yaw, image in zip(rows, yaws, images, strict=True):
         np.testing.assert_array_equal(decode_image(np.frombuffer(row.image, np.uint8)), image)
@@ -123,4 +121,3 @@ def test_a_set_gives_back_every_picture_in_its_row(model: FaceModel) -> None:
         np.testing.assert_array_equal(visible, np.arange(model.vertex_count) % 3 == 0)
         assert angles_from_rotation(row.initial_rotation)[1] == pytest.approx(yaw, abs=3.0)
         assert row.painted == 0.25
-        assert row.seed == sample_seed(row.sample_id)

@@ -13,22 +13,38 @@ from toy_dataset import FAILURE, toy_records, write_toy_dataset
 
 from fg3d_builder.config import ShardConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.shards.base_image import base_image, encode_image, sample_seed
 from fg3d_builder.shards.manifest import may_be_shared
 from fg3d_builder.shards.reader import read_manifest
-from fg3d_builder.shards.schema import FIELDS, CaptureRow, SampleRow, ShapeRow
+from fg3d_builder.shards.rows import (
+    base_image,
+    capture_row,
+    encode_image,
+    sample_seed,
+    shape_row,
+)
+from fg3d_builder.shards.schema import FIELDS, CaptureRow, Field, SampleImage, ShapeRow
 from fg3d_builder.shards.writer import ShardWriter
 
 
-def test_rows_and_fields_name_the_same_things() -> None:
-    for table, row in (("captures", CaptureRow), ("shapes", ShapeRow), ("samples", SampleRow)):
+def test_every_field_of_a_row_has_its_column() -> None:
+    for table, row in (("captures", CaptureRow), ("shapes", ShapeRow), ("samples", SampleImage)):
         columns = {field.name for field in FIELDS if field.path.startswith(f"{table}/")}
         names = {field.name for field in dataclasses.fields(row)}
-        if table == "samples":
-            assert columns - names == {"image_bytes", "image_offset"}
-            assert names - columns == {"image"}
-        else:
-            assert columns == names
+        # The name is part of the sample's id, the image's bytes have columns of their own.
+        assert names - columns == ({"name", "image"} if table == "samples" else set())
+
+
+def test_a_column_is_what_its_declaration_says() -> None:
+    fields = {field.path: field for field in FIELDS}
+    assert fields["shapes/shape_obj_mm"] == Field(
+        "shapes/shape_obj_mm",
+        "<f4",
+        ("S", "n", 3),
+        "mm",
+        "S* of Eq. 11, ground truth, object frame",
+    )
+    assert fields["shapes/confidence"].unit == "1/255"
+    assert fields["samples/visible"].shape == ("N", "ceil(n/8)")
 
 
 def test_every_dataset_is_described_in_the_file(tmp_path: Path) -> None:
@@ -70,13 +86,12 @@ def test_manifest_tells_how_the_dataset_was_made(tmp_path: Path) -> None:
 def test_a_shape_may_be_shared_by_samples(tmp_path: Path) -> None:
     """Views of one shape: two samples, one shape row."""
     model = build_model()
-    rows = base_image(model, *toy_records(model, 0, 0), ShardConfig(image_size=64))
+    capture, initial, registration = toy_records(model, 0, 0)
+    image = base_image(model, capture, initial, registration, ShardConfig(image_size=64))
+    turned = dataclasses.replace(image, name="view+00+15", view_deg=np.array([0.0, 15.0]))
     writer = ShardWriter("train", "jpeg", model)
-    capture = writer.add_capture(rows.capture)
-    shape = writer.add_shape(rows.shape, capture)
-    turned = dataclasses.replace(rows.sample, sample_id="turned", view_deg=np.array([0.0, 15.0]))
-    for row in (rows.sample, turned):
-        writer.add_sample(row, capture, shape)
+    row = writer.add_capture(capture_row(capture, registration))
+    writer.add_shape(shape_row(registration), row, [image, turned])
     writer.write(tmp_path / "s.h5")
     with h5py.File(tmp_path / "s.h5") as file:
         assert list(file["samples/shape_index"][()]) == [0, 0]

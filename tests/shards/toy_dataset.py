@@ -13,8 +13,8 @@ from fg3d_builder.facemodel.storage import load_model, save_model
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.records import Capture, CoarseFit, Failure, Registration
-from fg3d_builder.shards.base_image import base_image
 from fg3d_builder.shards.manifest import make_manifest, shard_name
+from fg3d_builder.shards.rows import base_image, capture_row, shape_row
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 
@@ -69,10 +69,10 @@ def write_toy_dataset(folder: Path, licence: str = "CC0", image_format: str = "j
         for shard, start in enumerate(range(0, len(chosen), settings.samples_per_shard)):
             writer = ShardWriter(split, image_format, model)
             for subject, number in chosen[start : start + settings.samples_per_shard]:
-                rows = base_image(model, *toy_records(model, subject, number), settings)
-                capture = writer.add_capture(rows.capture)
-                shape = writer.add_shape(rows.shape, capture)
-                writer.add_sample(rows.sample, capture, shape)
+                capture, initial, registration = toy_records(model, subject, number)
+                image = base_image(model, capture, initial, registration, settings)
+                row = writer.add_capture(capture_row(capture, registration))
+                writer.add_shape(shape_row(registration), row, [image])
             writer.write(dataset / shard_name(split, shard))
     write_topology(dataset / "topology.h5", model)
     if licence == "CC0":

@@ -1,0 +1,207 @@
+"""From captures, registrations and pictures to what shards store of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.config import ShardConfig
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.encoding import encode_jpeg, encode_png
+from fg3d_builder.geometry.crop import crop_around, crop_image
+from fg3d_builder.records import Array, Capture, CoarseFit, Pose, Registration
+from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleImage, ShapeRow
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """The turned views of one capture, in the schedule's order."""
+
+    views: tuple[SampleImage, ...]
+
+
+@dataclass(frozen=True)
+class TransformedShape:
+    """A shape fused from several subjects, and its images under one capture's photo.
+
+    Attributes
+    ----------
+    capture_id : str
+    shape : ShapeRow
+    share : float
+        Share of the donors' difference to the capture's own face that was kept.
+    deviation_sd : float
+        Largest coefficient of any part in standard deviations of the model.
+    views : tuple of SampleImage
+        The first is the picture as captured.
+    """
+
+    capture_id: str
+    shape: ShapeRow
+    share: float
+    deviation_sd: float
+    views: tuple[SampleImage, ...]
+
+
+class Picture(NamedTuple):
+    """One image that is to become a sample.
+
+    Attributes
+    ----------
+    name : str
+    view_deg : (2,) float64
+    rgb : (S, S, 3) uint8
+    px_crop_from_px, intrinsics : (3, 3) float64
+    pose : Pose
+        ``view_from_obj`` of the shape.
+    visible : (n,) bool
+    painted : float
+    """
+
+    name: str
+    view_deg: Array
+    rgb: Array
+    px_crop_from_px: Array
+    intrinsics: Array
+    pose: Pose
+    visible: Array
+    painted: float
+
+
+def captured_picture(
+    model: FaceModel,
+    capture: Capture,
+    initial: CoarseFit,
+    registration: Registration,
+    config: ShardConfig,
+    painted: float = 0.0,
+) -> Picture:
+    """Cut the picture of a registered capture around its face, as it was taken.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    initial : CoarseFit
+        Fit from landmarks alone; the crop is cut around it.
+    registration : Registration
+        Ground truth.
+    config : ShardConfig
+    painted : float
+        Share of the face's pixels that are not the camera's.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_crop"``.
+    """
+    face = initial.pose.cam_from_obj(initial.shape_obj_mm[model.reliable])
+    to_crop = crop_around(face, capture.intrinsics, config.crop_margin, config.image_size)
+    return Picture(
+        name="view+00+00",
+        view_deg=np.zeros(2),
+        rgb=crop_image(capture.rgb, to_crop, config.image_size),
+        px_crop_from_px=to_crop,
+        intrinsics=to_crop @ capture.intrinsics,
+        pose=registration.pose,
+        visible=registration.visible,
+        painted=painted,
+    )
+
+
+def sample_image(
+    picture: Picture, initial: CoarseFit, initial_source: int, image_format: str
+) -> SampleImage:
+    """Encode a picture and join it with the 3DMM fit that a network is given for it."""
+    return SampleImage(
+        name=picture.name,
+        image=encode_image(picture.rgb, image_format),
+        view_deg=picture.view_deg,
+        px_crop_from_px=picture.px_crop_from_px,
+        intrinsics=picture.intrinsics,
+        scale=picture.pose.scale,
+        rotation=picture.pose.rotation,
+        translation_mm=picture.pose.translation_mm,
+        visible=np.packbits(picture.visible),
+        initial_alpha_id=initial.alpha_id,
+        initial_alpha_exp=initial.alpha_exp,
+        initial_scale=initial.pose.scale,
+        initial_rotation=initial.pose.rotation,
+        initial_translation_mm=initial.pose.translation_mm,
+        initial_source=initial_source,
+        painted=picture.painted,
+    )
+
+
+def base_image(
+    model: FaceModel,
+    capture: Capture,
+    initial: CoarseFit,
+    registration: Registration,
+    config: ShardConfig,
+) -> SampleImage:
+    """Make the sample that shows a capture as it was taken; see `captured_picture`."""
+    picture = captured_picture(model, capture, initial, registration, config)
+    return sample_image(picture, initial, FROM_DETECTED, config.image_format)
+
+
+def capture_row(capture: Capture, registration: Registration) -> CaptureRow:
+    """Make the row of a registered capture."""
+    known = registration.surface_error_mm[np.isfinite(registration.surface_error_mm)]
+    return CaptureRow(
+        capture_id=capture.capture_id,
+        subject_id=capture.subject_id,
+        source=capture.source,
+        expression=capture.expression,
+        licence=capture.licence,
+        image_size=np.array(capture.rgb.shape[1::-1]),
+        intrinsics=capture.intrinsics,
+        landmark_error_px=registration.landmark_error_px,
+        surface_error_mm=float(np.median(known)) if len(known) else float("nan"),
+        quality=registration.quality,
+        converged=registration.converged,
+    )
+
+
+def shape_row(
+    registration: Registration, shape_source: str = CAPTURED, donors: str = "{}"
+) -> ShapeRow:
+    """Make the row of a registered shape, or of a transformed one with its donors (JSON)."""
+    return ShapeRow(
+        shape_source=shape_source,
+        donors=donors,
+        shape_obj_mm=registration.shape_obj_mm,
+        alpha_id=registration.alpha_id,
+        alpha_exp=registration.alpha_exp,
+        delta_rms_mm=rms_length(registration.delta_obj_mm),
+        confidence=np.rint(255 * np.clip(registration.confidence, 0, 1)).astype(np.uint8),
+    )
+
+
+def encode_image(rgb: Array, image_format: str) -> bytes:
+    """Encode an (H, W, 3) uint8 image as ``"jpeg"`` or ``"png"``."""
+    encoders: dict[str, Callable[[Array], bytes]] = {"jpeg": encode_jpeg, "png": encode_png}
+    if image_format not in encoders:
+        known = ", ".join(encoders)
+        raise ConfigError(f"shards.image_format: unknown '{image_format}'; known are {known}")
+    return encoders[image_format](rgb)
+
+
+def sample_name(capture_id: str, view: str, shape_source: str) -> str:
+    """Return the id of a sample: capture, view and shape."""
+    return f"{capture_id}/{view}/{shape_source}"
+
+
+def sample_seed(sample_id: str) -> int:
+    """Seed of everything random in a sample: the first 63 bits of a hash of its name."""
+    return int.from_bytes(hashlib.sha256(sample_id.encode()).digest()[:8], "big") >> 1
+
+
+def rms_length(vectors: Array) -> float:
+    """Root mean square length of (n, 3) vectors."""
+    return float(np.sqrt(np.mean(np.sum(np.square(vectors, dtype=np.float64), axis=1))))
