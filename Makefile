@@ -40,10 +40,11 @@ test-all: setup lint  ## every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .PHONY: lint
-lint: setup  ## formatting, lint and types
+lint: setup  ## formatting, lint, types, and the arrows between folders
 	$(BIN)/ruff format --check fg3d_builder tests benchmarks docs
 	$(BIN)/ruff check fg3d_builder tests benchmarks docs
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 .PHONY: bench
 bench: setup  ## accuracy on real data and timings, written to build/bench
