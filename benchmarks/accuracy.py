@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import open3d as o3d
@@ -22,40 +21,20 @@ from benchmarks.regions import outer_face
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
-    FitConfig,
-    LandmarkConfig,
-    RegistrationConfig,
     SensorConfig,
     SourceConfig,
 )
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.landmarks import open_detector
-from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
-from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.pipeline.register import RegisteredCapture, register_capture
+from fg3d_builder.records import Array, Capture, Registration
 
 
-class Outcome(NamedTuple):
-    """A coarse fit, the registration that follows it, and the seconds of both together."""
-
-    coarse: CoarseFit
-    registration: Registration
-    seconds: float
-
-
-def run_pipeline(model: FaceModel, capture: Capture, landmarks: Landmarks | None = None) -> Outcome:
-    """Landmarks (unless given), coarse fit and registration with the default configuration."""
-    landmarks = landmarks or open_detector(LandmarkConfig()).detect(capture)
-    start = time.perf_counter()
-    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-    points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    registration = register(model, capture, points, coarse, RegistrationConfig(), surface)
-    return Outcome(coarse, registration, time.perf_counter() - start)
+def seconds_of(found: RegisteredCapture) -> float:
+    """Return how long fit and registration took together, without detection."""
+    return sum(found.seconds.values()) - found.seconds.get("landmarks", 0.0)
 
 
 def summary(distance_mm: Array) -> dict[str, float]:
@@ -75,7 +54,7 @@ def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     shapes: dict[str, Registration] = {}
     for entry in source.entries():
-        outcome = run_pipeline(model, source.load(entry))
+        outcome = register_capture(model, source.load(entry), BuildConfig())
         shapes[entry.capture_id] = outcome.registration
         for what, vertices in (
             ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
@@ -90,7 +69,7 @@ def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
                 rows.append(
                     {"capture": entry.capture_id, "region": region, "what": what}
                     | summary(result.distance_mm)
-                    | {"seconds": outcome.seconds}
+                    | {"seconds": seconds_of(outcome)}
                 )
     return rows + agreement(model, shapes)
 
@@ -115,7 +94,7 @@ def facefuns(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     source = open_source(config)
     rows = []
     for entry in source.entries():
-        outcome = run_pipeline(model, source.load(entry))
+        outcome = register_capture(model, source.load(entry), BuildConfig())
         mesh = read_scan(Path(entry.location))
         pose, _ = scan_camera(config, config.views[0], mesh)
         scene = o3d.t.geometry.RaycastingScene()
@@ -131,7 +110,7 @@ def facefuns(model: FaceModel, data: Path) -> list[dict[str, Any]]:
             rows.append(
                 {"capture": entry.capture_id, "region": "visible reliable", "what": what}
                 | summary(distance)
-                | {"seconds": outcome.seconds}
+                | {"seconds": seconds_of(outcome)}
             )
     return rows
 
@@ -155,14 +134,16 @@ def synthetic(model: FaceModel, subjects: int, max_yaw_deg: float) -> list[dict[
     rows = []
     for number, entry in enumerate(source.entries()):
         capture = source.load(entry)
-        rows += errors(model, capture, run_pipeline(model, capture), "")
-        annotated = run_pipeline(model, capture, annotated_ibug(model, capture, number))
+        rows += errors(model, capture, register_capture(model, capture, BuildConfig()), "")
+        annotated = register_capture(
+            model, capture, BuildConfig(), landmarks=annotated_ibug(model, capture, number)
+        )
         rows += errors(model, capture, annotated, ", annotated")
     return rows
 
 
 def errors(
-    model: FaceModel, capture: Capture, outcome: Outcome, suffix: str
+    model: FaceModel, capture: Capture, outcome: RegisteredCapture, suffix: str
 ) -> list[dict[str, Any]]:
     """Vertex errors of a coarse fit and its registration by region."""
     truth, registration = capture.truth, outcome.registration
@@ -183,7 +164,7 @@ def errors(
             rows.append(
                 {"capture": capture.capture_id, "region": region, "what": what + suffix}
                 | summary(error[chosen])
-                | {"seconds": outcome.seconds}
+                | {"seconds": seconds_of(outcome)}
             )
     return rows
 

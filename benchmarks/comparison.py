@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.peers import PeerTask, aligned_mean, amberg, sumner
-from fg3d_builder.config import FaceModelConfig, FitConfig, RegistrationConfig
+from fg3d_builder.config import BuildConfig, FaceModelConfig, FitConfig, RegistrationConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
 
@@ -56,13 +56,13 @@ def prepare(config: FaceModelConfig, model: FaceModel, capture: Capture) -> Prep
     """Detect landmarks, fit the 3DMM, triangulate the depth and lift the landmarks to it."""
     from benchmarks.regions import INNER, inner_landmarks
     from fg3d_builder.config import LandmarkConfig
-    from fg3d_builder.fitting.depth_fit import fit_capture
     from fg3d_builder.landmarks import open_detector
+    from fg3d_builder.pipeline.register import fit_face
     from fg3d_builder.rendering.depth_surface import DepthSurface
 
     landmarks = open_detector(LandmarkConfig()).detect(capture)
-    coarse = fit_capture(model, capture, landmarks, FitConfig())
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    coarse = fit_face(model, capture, landmarks, FitConfig(), surface)
     lifted, _, ok = surface.lookup(landmarks.points_px)
     points = inner_landmarks(model).subset(INNER[ok[INNER] & (landmarks.confidence[INNER] > 0)])
     peer = PeerTask(
@@ -144,27 +144,23 @@ def peak_memory_mb() -> float:
 
 
 def _run_ours(method: str, prepared: Prepared) -> tuple[Array, float, float]:
-    from fg3d_builder.fitting.appearance import settled_landmarks
-    from fg3d_builder.fitting.depth_fit import fit_capture
     from fg3d_builder.heads.library import get_model
-    from fg3d_builder.registration.register import register
-    from fg3d_builder.rendering.depth_surface import DepthSurface
+    from fg3d_builder.pipeline.register import register_capture
 
-    model, config = get_model(prepared.model), REGISTRATIONS[method]()
-    capture, landmarks = prepared.capture, prepared.landmarks
+    model, config = get_model(prepared.model), BuildConfig(registration=REGISTRATIONS[method]())
     both, alone = [], []
     for _ in range(1 + REPEATS):
-        start = time.process_time()
-        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-        coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-        fitted = time.process_time()
-        points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-        registration = register(model, capture, points, coarse, config, surface)
-        end = time.process_time()
-        both.append(end - start)
-        alone.append(end - fitted)
+        found = register_capture(
+            model,
+            prepared.capture,
+            config,
+            landmarks=prepared.landmarks,
+            clock=time.process_time,
+        )
+        both.append(sum(found.seconds.values()))
+        alone.append(found.seconds["registration"])
     seconds = float(np.median(both[1:])), float(np.median(alone[1:]))
-    return registration.vertices_cam_mm, *seconds
+    return found.registration.vertices_cam_mm, *seconds
 
 
 def _main() -> None:

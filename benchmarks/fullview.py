@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from benchmarks.accuracy import run_pipeline
 from benchmarks.timings import machine
 from benchmarks.transform import psnr, sit
 from fg3d_builder.captures import open_source
@@ -29,6 +28,7 @@ from fg3d_builder.captures.mesh_view import view_mesh as view_scan
 from fg3d_builder.captures.scan import read_scan, scan_camera, scan_unit_mm
 from fg3d_builder.captures.synthetic import shaded, smooth_normals, whole_head
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
     FitConfig,
     FullViewConfig,
@@ -49,6 +49,7 @@ from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Pose, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import srgb_from_linear
@@ -133,7 +134,7 @@ def scans(model: FaceModel, data: Path) -> Iterator[Frontal]:
             exposed = newly_exposed(turned, mesh.triangles, seen, camera)
             return srgb_from_linear(view.rgb_linear), exposed
 
-        yield Frontal(capture, run_pipeline(model, capture).registration, truth)
+        yield Frontal(capture, register_capture(model, capture, BuildConfig()).registration, truth)
 
 
 def seen_by(cam: Array, triangles: Array, intrinsics: Array, height: int, width: int) -> Array:
@@ -223,7 +224,7 @@ def sven(model: FaceModel, data: Path, folder: Path | None) -> list[dict[str, An
     source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
     frames = {e.capture_id: source.load(e) for e in source.entries()}
     names = [n for n in sorted(frames) if n.startswith("sven-")]
-    done = {n: run_pipeline(model, frames[n]).registration for n in names}
+    done = {n: register_capture(model, frames[n], BuildConfig()).registration for n in names}
     base = next(n for n in names if n.startswith("sven-056"))
     capture, registration = frames[base], done[base]
     texture = fit_texture(model, capture, registration, TextureConfig())

@@ -22,15 +22,13 @@ from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, o
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.photos import predict_photo
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.pipeline.single import load_single
 from fg3d_builder.records import Array, Capture
-from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 MIN_CONFIDENCE = 0.5
@@ -108,12 +106,11 @@ def truth_of(
     trained: Trained, capture: Capture, detector: LandmarkDetector
 ) -> tuple[Array, Correspondence, ScanSurface, float]:
     """Registered shape (n, 3), the set C, the measured surface in its frame, and its quality."""
-    config, model = BuildConfig(), trained.model
-    landmarks = detector.detect(capture)
+    model = trained.model
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    coarse = fit_capture(model, capture, landmarks, config.fit, surface)
-    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    found = register(model, capture, settled, coarse, config.registration, surface)
+    found = register_capture(
+        model, capture, BuildConfig(), detector=detector, surface=surface
+    ).registration
     pairs = Correspondence.same_topology(model.reliable & (found.confidence >= MIN_CONFIDENCE))
     scan = ScanSurface(found.pose.obj_from_cam(surface.vertices_cam_mm), surface.triangles)
     return found.shape_obj_mm.astype(np.float64), pairs, scan, found.quality

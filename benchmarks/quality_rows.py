@@ -14,24 +14,20 @@ from benchmarks.failures import FAILURES, Scene
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.config import (
-    FitConfig,
+    BuildConfig,
     LandmarkConfig,
-    RegistrationConfig,
     SensorConfig,
     SourceConfig,
     load_preset,
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.alignment import align_robust
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.landmarks import check_depth_on_face, open_detector
+from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.edges import MEDIAPIPE
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Landmarks, Registration
-from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.depth_surface import DepthSurface
 
 SENSORS = ("none", "structured_light", "time_of_flight")
 OWN_FRAME = ("depth unit wrong", "depth warped", "focal length wrong")
@@ -79,11 +75,7 @@ def captures_of(seed: int, subjects: int) -> Iterator[tuple[Capture, Capture]]:
 
 def registered(model: FaceModel, capture: Capture, landmarks: Landmarks) -> Registration:
     """Check, fit and register with the default configuration, as a build does."""
-    check_depth_on_face(capture, landmarks)
-    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-    points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    return register(model, capture, points, coarse, RegistrationConfig(), surface)
+    return register_capture(model, capture, BuildConfig(), landmarks=landmarks).registration
 
 
 def true_landmarks(capture: Capture, model: FaceModel) -> Landmarks:

@@ -32,8 +32,6 @@ from fg3d_builder.config import (
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import (
     surface_points,
@@ -43,8 +41,8 @@ from fg3d_builder.geometry.meshes import (
 )
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
+from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Capture
-from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import rasterize, visible_vertices
 from fg3d_builder.report.pictures import contact_sheet
@@ -254,12 +252,11 @@ def ablation(model: FaceModel, subjects: int) -> list[dict[str, Any]]:
             ("detected", open_detector(LandmarkConfig()).detect(capture)),
             ("annotated", annotated_ibug(model, capture, number)),
         ):
-            coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
+            coarse = fit_face(model, capture, landmarks, FitConfig(), surface)
             start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
             results = {"3DMM fit": start}
-            points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
             for name, make in ABLATIONS.items():
-                result = register(model, capture, points, coarse, make(), surface)
+                result = register_face(model, capture, landmarks, coarse, make(), surface)
                 results[name] = result.vertices_cam_mm
             for name, vertices in results.items():
                 figures = ablation_figures(model, capture, vertices)

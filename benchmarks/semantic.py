@@ -25,11 +25,10 @@ from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import FaceModelConfig, SourceConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.files.mesh_io import TexturedMesh
-from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.heads.library import get_model
+from fg3d_builder.pipeline.register import register_face
 from fg3d_builder.records import Array
-from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 TARGETS_MM = {"median": 0.7, "p95": 2.0, "eyes": 0.6, "brows": 1.0, "lips": 0.5, "nose": 0.7}
@@ -118,9 +117,10 @@ def measure(
             aligned_mean(model.mean, prepared.peer).start_cam_mm
         )
         results.setdefault("3DMM fit", []).append(start)
-        points = settled_landmarks(model, prepared.landmarks, prepared.coarse, capture.intrinsics)
         for name, make in ABLATIONS.items():
-            registration = register(model, capture, points, prepared.coarse, make())
+            registration = register_face(
+                model, capture, prepared.landmarks, prepared.coarse, make()
+            )
             results.setdefault(name, []).append(registration.vertices_cam_mm)
         for name in peers:
             moved = run_apart(name, prepared, peer_start).vertices_cam_mm

@@ -17,20 +17,23 @@ from typing import Any
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
     FitConfig,
     LandmarkConfig,
-    RegistrationConfig,
     SensorConfig,
     SourceConfig,
 )
-from fg3d_builder.fitting.appearance import settled_landmarks
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.registration.register import register
-from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.pipeline.register import register_capture
+
+STEP_LABELS = {
+    "surface": "depth surface",
+    "fitting": "3DMM fit, depth",
+    "registration": "registration",
+}
 
 
 def machine() -> dict[str, Any]:
@@ -75,14 +78,10 @@ def main() -> None:
         landmarks = detector.detect(capture)
         now = lap("landmarks", now)
         fit_landmarks(model, landmarks, capture.intrinsics, FitConfig())
-        now = lap("3DMM fit, landmarks", now)
-        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-        now = lap("depth surface", now)
-        coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
-        now = lap("3DMM fit, depth", now)
-        points = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-        register(model, capture, points, coarse, RegistrationConfig(), surface)
-        lap("registration", now)
+        lap("3DMM fit, landmarks", now)
+        found = register_capture(model, capture, BuildConfig(), landmarks=landmarks, clock=clock)
+        for step, took in found.seconds.items():
+            seconds.setdefault(STEP_LABELS[step], []).append(took)
 
     medians = {stage: statistics.median(values[1:]) for stage, values in seconds.items()}
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.accuracy import run_pipeline
 from benchmarks.timings import machine
 from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.captures.synthetic import (
@@ -29,6 +28,7 @@ from fg3d_builder.captures.synthetic import (
     render_capture,
 )
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
     FullViewConfig,
     LandmarkConfig,
@@ -45,6 +45,7 @@ from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.transform.donors import ATTEMPTS, draw_donors
@@ -77,7 +78,7 @@ def sit(config: SourceConfig, number: int, model: FaceModel) -> list[Sitter]:
         scene = draw_scene(config, subject, number, rng)
         capture = render_capture(config, subject, scene, entry.capture_id, entry.subject_id)
         try:
-            registration = run_pipeline(model, capture).registration
+            registration = register_capture(model, capture, BuildConfig()).registration
         except CaptureError as error:
             print(f"{entry.capture_id}: {error.code}")
             continue

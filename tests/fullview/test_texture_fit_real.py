@@ -9,19 +9,15 @@ import pytest
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
-    FitConfig,
-    LandmarkConfig,
-    RegistrationConfig,
     SourceConfig,
     TextureConfig,
 )
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.landmarks import open_detector
-from fg3d_builder.registration.register import register
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -38,9 +34,7 @@ def test_real_faces_are_reproduced(
     model = get_model(FaceModelConfig(which, str(shared_data / "ict_facekit")))
     source = open_source(SourceConfig(kind=kind, path=str(shared_data / folder), include=(name,)))
     capture = source.load(source.entries()[0])
-    landmarks = open_detector(LandmarkConfig()).detect(capture)
-    coarse = fit_capture(model, capture, landmarks, FitConfig())
-    registration = register(model, capture, landmarks, coarse, RegistrationConfig())
+    registration = register_capture(model, capture, BuildConfig()).registration
     fit = fit_texture(model, capture, registration, TextureConfig())
     assert fit.converged
     # The mannequin's paint is far from skin: much of it is left to the robust weights.

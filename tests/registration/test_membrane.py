@@ -18,9 +18,9 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.heads.library import get_model
+from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Landmarks, Registration
 from fg3d_builder.registration.deformation import Targets
 from fg3d_builder.registration.membrane import Membrane, shared_pattern
@@ -143,9 +143,9 @@ def test_membrane_agrees_with_affine_maps_on_the_default_model() -> None:
     confidence[embedding.point_index] = 1.0
     landmarks = Landmarks("mediapipe478", px, confidence, "truth")
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    coarse = fit_capture(model, capture, landmarks, FitConfig(), surface)
+    coarse = fit_face(model, capture, landmarks, FitConfig(), surface)
     fast, reference = (
-        register(model, capture, landmarks, coarse, RegistrationConfig(method=method), surface)
+        register_face(model, capture, landmarks, coarse, RegistrationConfig(method=method), surface)
         for method in ("membrane", "affine")
     )
     seen = truth.visible & model.reliable

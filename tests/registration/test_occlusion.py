@@ -10,16 +10,15 @@ from toy_faces import HEIGHT, INTRINSICS, WIDTH, bump, make_scene
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.occluders import add_occluder
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
-    FitConfig,
-    RegistrationConfig,
     SensorConfig,
     SourceConfig,
 )
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.heads.library import get_model
+from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.occlusion import (
     AT_START,
@@ -27,7 +26,6 @@ from fg3d_builder.registration.occlusion import (
     distance_from_template,
     foreign_pixels,
 )
-from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 
@@ -121,8 +119,8 @@ def test_occluders_do_not_drag_the_face(kind: str) -> None:
         assert occluded.truth is not None
         error, start = {}, {}
         for name, capture in (("plain", plain), ("occluded", occluded)):
-            coarse = fit_capture(model, capture, landmarks, FitConfig())
-            result = register(model, capture, landmarks, coarse, RegistrationConfig())
+            found = register_capture(model, capture, BuildConfig(), landmarks=landmarks)
+            coarse, result = found.coarse, found.registration
             error[name] = np.linalg.norm(result.vertices_cam_mm - exact, axis=1)
             fitted = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
             start[name] = np.linalg.norm(fitted - exact, axis=1)

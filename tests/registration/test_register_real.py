@@ -9,21 +9,18 @@ import pytest
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import (
+    BuildConfig,
     FaceModelConfig,
-    FitConfig,
-    LandmarkConfig,
     RegistrationConfig,
     SourceConfig,
 )
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.landmarks import open_detector
-from fg3d_builder.records import Capture, CoarseFit, Registration
+from fg3d_builder.pipeline.register import register_capture
+from fg3d_builder.records import Capture
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.quality import edge_ratios, flipped_triangles
-from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -32,12 +29,6 @@ pytestmark = [pytest.mark.data, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def ict(shared_data: Path) -> FaceModel:
     return get_model(FaceModelConfig("ict", str(shared_data / "ict_facekit")))
-
-
-def registered(model: FaceModel, capture: Capture) -> tuple[CoarseFit, Registration]:
-    landmarks = open_detector(LandmarkConfig()).detect(capture)
-    coarse = fit_capture(model, capture, landmarks, FitConfig())
-    return coarse, register(model, capture, landmarks, coarse, RegistrationConfig())
 
 
 def first_capture(kind: str, path: Path, name: str) -> Capture:
@@ -53,7 +44,8 @@ def test_face_lies_on_the_depth_without_garbage(
     ict: FaceModel, shared_data: Path, kind: str, folder: str, name: str, limit_mm: float
 ) -> None:
     capture = first_capture(kind, shared_data / folder, name)
-    coarse, result = registered(ict, capture)
+    found = register_capture(ict, capture, BuildConfig())
+    coarse, result = found.coarse, found.registration
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     seen = result.visible & ict.reliable
     finder = CorrespondenceFinder(
