@@ -17,17 +17,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from fg3d_builder.config import BuildConfig, FitConfig, SourceConfig
+from fg3d_builder.captures import load_capture
+from fg3d_builder.commands.prediction_files import write_prediction
+from fg3d_builder.config import BuildConfig, SourceConfig
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, outer_eye_corners
 from fg3d_builder.fgnet.trained import Trained, load_trained
-from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.pipeline.photos import predict_photo
+from fg3d_builder.pipeline.photo import Photo, predict_photo
 from fg3d_builder.pipeline.register import register_capture
-from fg3d_builder.pipeline.single import load_single
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
@@ -76,11 +75,11 @@ def photographs(data: Path, yaws: list[float]) -> list[tuple[str, Capture]]:
     """Every sven capture, and every facefuns scan from each yaw."""
     whole = SourceConfig(kind="scan", unit_mm=1.0)
     folders = sorted(p for p in (data / "captures").glob("sven-*") if p.is_dir())
-    found = [(folder.name, load_single(folder, whole)) for folder in folders]
+    found = [(folder.name, load_capture(folder, whole)) for folder in folders]
     for scan in sorted((data / "scans").glob("facefuns-*")):
         for yaw in yaws:
             view = SourceConfig(kind="scan", unit_mm=1.0, views=((0.0, yaw),))
-            found.append((f"{scan.name}{yaw:+03.0f}", load_single(scan, view)))
+            found.append((f"{scan.name}{yaw:+03.0f}", load_capture(scan, view)))
     return found
 
 
@@ -88,15 +87,12 @@ def measured(
     trained: Trained, name: str, capture: Capture, detector: LandmarkDetector, out: Path
 ) -> Row:
     """Predict from the colours alone, register colours and depth, compare."""
-    photo = out / "photos" / f"{name}.png"
-    write_bytes(photo, encode_png(capture.rgb))
     focal = float(capture.intrinsics[0, 0])
-    found = predict_photo(trained, photo, out / name, detector, focal, FitConfig())
-    value = json.loads((out / name / "pose.json").read_text(encoding="utf-8"))
-    fit = trained.model.shape(np.array(value["alpha_id"]), np.array(value["alpha_exp"]))
+    found = predict_photo(trained, name, Photo(capture.rgb, None), detector, focal_px=focal)
+    write_prediction(out / name, name, trained.model, found)
     truth, pairs, scan, quality = truth_of(trained, capture, detector)
     between_eyes = interocular_mm(truth, outer_eye_corners(trained.model))
-    shapes = (fit, found.shape_obj_mm)
+    shapes = (found.coarse.shape_obj_mm, found.prediction.shape_obj_mm)
     along = [100 * nme(s, truth, pairs, between_eyes).value for s in shapes]
     across = [100 * dace(s, truth, pairs, scan, between_eyes).value for s in shapes]
     return Row(name, *along, *across, quality)

@@ -17,7 +17,6 @@ import numpy as np
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
-from fg3d_builder.files.images import read_rgb
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -84,7 +83,8 @@ def conventions() -> Array:
 
 def readme() -> Array:
     """Two synthetic captures on their way through the pipeline."""
-    from fg3d_builder.pipeline.single import register_single
+    from fg3d_builder.pipeline.register import register_capture
+    from fg3d_builder.report.sheets import capture_sheet
 
     source = open_source(
         SourceConfig(
@@ -96,9 +96,11 @@ def readme() -> Array:
     )
     model, sheets = get_model(FaceModelConfig()), []
     for entry in source.entries()[1:3]:
-        with tempfile.TemporaryDirectory() as folder:
-            register_single(model, source.load(entry), BuildConfig(), Path(folder))
-            sheets.append(read_rgb(Path(folder) / "sheet.png"))
+        capture = source.load(entry)
+        found = register_capture(model, capture, BuildConfig())
+        sheets.append(
+            capture_sheet(model, capture, found.landmarks, found.coarse, found.registration)
+        )
     width = max(s.shape[1] for s in sheets)
     return np.concatenate(
         [

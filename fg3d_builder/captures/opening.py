@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 from fg3d_builder.captures.source import CaptureSource
 from fg3d_builder.config import SourceConfig
-from fg3d_builder.errors import ConfigError
+from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.records import Capture
 
 
 def open_source(config: SourceConfig) -> CaptureSource:
@@ -34,3 +37,28 @@ def open_source(config: SourceConfig) -> CaptureSource:
         where = f" in {config.path} matching {', '.join(config.include)}" if config.path else ""
         raise ConfigError(f"the {config.kind} source has no captures{where}")
     return source
+
+
+def load_capture(path: Path, scan: SourceConfig) -> Capture:
+    """Load a capture folder, or render the first view of a scan.
+
+    Parameters
+    ----------
+    path : Path
+        Folder with ``capture.json``; or a mesh file, or a folder with one.
+    scan : SourceConfig
+        How a scan is rendered; its `kind` and `path` are set here.
+
+    Raises
+    ------
+    CaptureError
+        Nothing is there, or it cannot be read.
+    """
+    from fg3d_builder.captures.folder import read_capture
+
+    if not path.exists():
+        raise CaptureError("missing_file", f"{path} does not exist")
+    if (path / "capture.json").is_file():
+        return read_capture(path)
+    source = open_source(dataclasses.replace(scan, kind="scan", path=str(path)))
+    return source.load(source.entries()[0])

@@ -67,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
+    from fg3d_builder.commands.prediction_files import Outcome, predict_photos
     from fg3d_builder.fgnet.trained import load_trained
     from fg3d_builder.landmarks import open_detector
-    from fg3d_builder.pipeline.photos import Outcome, predict_photos
 
     if options.focal is not None and not 0 < options.focal < float("inf"):
         raise ConfigError(f"--focal: {options.focal:g}, wanted a positive number of pixels")
@@ -82,16 +82,19 @@ def run(options: argparse.Namespace) -> int:
     detector = open_detector(LandmarkConfig(detector=options.landmarks))
     with tqdm(total=len(options.photos), unit="photo", desc="predict") as bar:
 
-        def told(outcome: Outcome) -> None:
+        def on_outcome(outcome: Outcome) -> None:
             if outcome.error is not None:
                 error = outcome.error
                 bar.write(f"fg3d: {outcome.photo}: {error.code}: {error.message}", file=sys.stderr)
             bar.update()
 
         outcomes = predict_photos(
-            *(trained, options.photos, options.out, detector),
+            trained,
+            options.photos,
+            options.out,
+            detector,
             focal_px=options.focal,
-            told=told,
+            on_outcome=on_outcome,
         )
     failed = sum(outcome.error is not None for outcome in outcomes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} photos reconstructed: {options.out}")

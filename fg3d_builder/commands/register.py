@@ -25,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("--preset", type=Path, help="take the settings of this preset")
     command.add_argument("--detector", help="mediapipe, face-alignment or annotation")
     command.add_argument(
-        *("--unit-mm",),
+        "--unit-mm",
         type=float,
         default=1.0,
         help="length of a scan's unit; 0 finds it from the outer eye corners; default 1",
@@ -37,8 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Register one capture or scan."""
+    from fg3d_builder.captures import load_capture
+    from fg3d_builder.commands.registration_files import register_into
     from fg3d_builder.heads.library import get_model
-    from fg3d_builder.pipeline.single import load_single, register_single
 
     config = load_preset(options.preset) if options.preset else BuildConfig()
     if options.detector:
@@ -47,9 +48,9 @@ def run(options: argparse.Namespace) -> int:
     view = (options.pitch, options.yaw)
     scan = SourceConfig(kind="scan", unit_mm=options.unit_mm, views=(view,))
     try:
-        capture = load_single(options.capture, scan)
+        capture = load_capture(options.capture, scan)
         model = get_model(model_config(options, config.facemodel))
-        result = register_single(model, capture, config, options.out)
+        result = register_into(options.out, model, capture, config)
     except CaptureError as error:
         print(f"fg3d: {error.code}: {error.message}", file=sys.stderr)
         return 1

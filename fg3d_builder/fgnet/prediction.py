@@ -1,7 +1,7 @@
 """From photos with their 3DMM fits to faces, their depth and their coordinate codes.
 
-Needs what training needs (torch, numpy, scipy, h5py, OpenCV); detecting landmarks, fitting and
-writing files is `fg3d_builder.pipeline.photos`.
+Needs what training needs (torch, numpy, scipy, h5py, OpenCV); what comes
+before, landmarks and fit, is in `fg3d_builder.pipeline.photo`.
 """
 
 from __future__ import annotations

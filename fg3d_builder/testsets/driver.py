@@ -19,7 +19,7 @@ from fg3d_builder.files.atomic import write_json
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.pipeline.photos import fitted_photo
+from fg3d_builder.pipeline.photo import fitted_photo
 from fg3d_builder.records import Array
 from fg3d_builder.shards.manifest import file_sha256
 from fg3d_builder.testsets.foreign import MeshMethod

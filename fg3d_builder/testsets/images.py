@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fg3d_builder.captures.folder import read_landmarks
 from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
-from fg3d_builder.pipeline.photos import ANNOTATION, Focal, Photo, capture_of, focal_of, read_photo
+from fg3d_builder.pipeline.photo import Focal, Photo, capture_of, focal_of, read_photo
 from fg3d_builder.records import Capture
 from fg3d_builder.shards.manifest import file_sha256
 from fg3d_builder.testsets.records import ProtocolConfig, ProtocolImage
@@ -64,11 +63,8 @@ def image_capture(
         ``missing_file`` or ``unreadable_image``; ``no_texture`` of a scan to be rendered.
     """
     if image.photo is not None:
-        photo = read_photo(image.photo)
-        annotated = None
-        if config.landmarks.detector == ANNOTATION:
-            annotated = read_landmarks(image.photo.with_suffix(".json"))
-        capture = capture_of(image.photo.stem, photo, focal_of(photo, None), annotated)
+        photo = read_photo(image.photo, config.landmarks.detector)
+        capture = capture_of(image.photo.stem, photo, focal_of(photo, None))
     else:
         photo = write_rendering(image, surface, folder, config)
         focal = Focal(config.focal_px, "given")

@@ -15,6 +15,7 @@ from toy_models import toy_model
 from toy_shards import camera, paint, photo, pose, write_toy_shards
 
 from fg3d_builder.cli import main
+from fg3d_builder.commands.prediction_files import folders_for, predict_photos
 from fg3d_builder.config import FitConfig, LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.fgnet.data.simulation import normalized_coordinates
@@ -31,7 +32,7 @@ from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.pipeline.photos import Photo, focal_of, folders_for, predict_photos, read_photo
+from fg3d_builder.pipeline.photo import Photo, focal_of, read_photo
 from fg3d_builder.records import Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.shards.reader import read_manifest

@@ -1,0 +1,174 @@
+"""Faces of photos in files: meshes, maps, pose and what people look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fg3d_builder.captures.source import safe_id
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.prediction import RenderedFace
+from fg3d_builder.fgnet.trained import Trained
+from fg3d_builder.files.atomic import replacing, write_bytes, write_json
+from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
+from fg3d_builder.files.obj_writer import write_textured_obj
+from fg3d_builder.geometry.pose import angles_from_rotation
+from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.pipeline.photo import PhotoFace, predict_photo, read_photo
+from fg3d_builder.report.pictures import contact_sheet, image_picture, overlay_picture
+from fg3d_builder.report.sheets import face_view
+from fg3d_builder.report.turntable import turntable_sheet
+
+SCHEMA = "fg3d-prediction-1"
+SUMMARY_NAME = "predictions.json"
+DEPTH_UNIT_MM = 0.1
+_GREY_LEVELS = 65535
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo: its `folder` with all files, or the reason why there is none."""
+
+    photo: Path
+    folder: Path
+    error: CaptureError | None = None
+
+
+def predict_photos(
+    trained: Trained,
+    photos: Sequence[Path],
+    out: Path,
+    detector: LandmarkDetector,
+    *,
+    focal_px: float | None = None,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Reconstruct the largest face of each photo, a folder of files for each.
+
+    A photo that cannot be used is an outcome with an error; the others go on.
+
+    Parameters
+    ----------
+    trained : Trained
+    photos : sequence of Path
+    out : Path
+        Gets a folder for each photo, named after it, and ``predictions.json``.
+    detector : LandmarkDetector
+    focal_px : float, optional
+        Focal length of all photos; without it, each photo's own (`pipeline.photo.focal_of`).
+    on_outcome : callable
+        Is given each outcome as soon as it is there.
+    """
+    outcomes = []
+    for path, folder in zip(photos, folders_for(photos, out), strict=True):
+        try:
+            photo = read_photo(path, detector.name)
+            found = predict_photo(trained, path.stem, photo, detector, focal_px=focal_px)
+            write_prediction(folder, path.name, trained.model, found)
+            outcomes.append(Outcome(path, folder))
+        except CaptureError as error:
+            outcomes.append(Outcome(path, folder, error))
+        on_outcome(outcomes[-1])
+    write_json(out / SUMMARY_NAME, [_summary(outcome, out) for outcome in outcomes])
+    return outcomes
+
+
+def folders_for(photos: Sequence[Path], out: Path) -> list[Path]:
+    """Return a folder in `out` for each photo: its name, numbered where names repeat."""
+    taken: set[str] = set()
+    folders = []
+    for photo in photos:
+        name = stem = safe_id(photo.stem)
+        number = 2
+        while name in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name)
+        folders.append(out / name)
+    return folders
+
+
+def write_prediction(folder: Path, photo_name: str, model: FaceModel, face: PhotoFace) -> None:
+    """Write everything about the face of one photo into a folder.
+
+    ``face.obj`` (with ``face.mtl`` and ``face.png``), ``face.ply``, ``face.glb``: object frame,
+    mm, with texture. ``depth.png``, ``depth.npy`` and ``pncc.png``: in the photo's pixels.
+    ``pose.json``; ``overlay.png`` and ``turntable.png`` to look at.
+    """
+    shape = face.prediction.shape_obj_mm
+    write_textured_obj(folder / "face.obj", shape, model.triangles, model.uv, face.texture)
+    mesh = mesh_with_texture(shape, model.triangles, model.uv, face.texture)
+    for suffix in (".ply", ".glb"):
+        write_mesh(folder / f"face{suffix}", mesh)
+    unit_mm = _write_maps(face.rendered, folder)
+    _write_pictures(model, face, folder)
+    about = _description(model, photo_name, face)
+    write_json(folder / "pose.json", {**about, "depth_unit_mm": unit_mm})
+
+
+def _write_maps(rendered: RenderedFace, folder: Path) -> float:
+    """Write depth and PNCC; return the length of a grey level of the depth picture."""
+    depth = rendered.depth_mm
+    with replacing(folder / "depth.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, depth)
+    farthest = float(np.nanmax(depth, initial=0.0))
+    unit_mm = DEPTH_UNIT_MM * max(1, math.ceil(farthest / (DEPTH_UNIT_MM * _GREY_LEVELS)))
+    levels = np.rint(np.nan_to_num(depth.astype(np.float64)) / unit_mm).astype(np.uint16)
+    write_bytes(folder / "depth.png", encode_png(levels))
+    code = np.rint(255 * rendered.pncc).astype(np.uint8)
+    write_bytes(folder / "pncc.png", encode_png(code))
+    return unit_mm
+
+
+def _write_pictures(model: FaceModel, face: PhotoFace, folder: Path) -> None:
+    capture, found = face.capture, face.prediction
+    view = face_view(model, capture, found.vertices_cam_mm)
+    fit = face.coarse.pose.cam_from_obj(face.coarse.shape_obj_mm)
+    tiles = [("photo", image_picture(capture, view))]
+    for label, vertices in (("3DMM fit", fit), ("network", found.vertices_cam_mm)):
+        tiles.append((label, overlay_picture(capture, vertices, model.triangles, view=view)))
+    write_bytes(folder / "overlay.png", encode_png(contact_sheet(tiles)))
+    sheet = turntable_sheet(found.shape_obj_mm, model.triangles, model.uv, face.texture)
+    write_bytes(folder / "turntable.png", encode_png(sheet))
+
+
+def _description(model: FaceModel, photo_name: str, face: PhotoFace) -> dict[str, Any]:
+    capture, coarse, found = face.capture, face.coarse, face.prediction
+    pose = coarse.pose
+    pitch, yaw, roll = angles_from_rotation(pose.rotation)
+    moved = np.linalg.norm(found.shape_obj_mm - coarse.shape_obj_mm, axis=1)
+    return {
+        "schema": SCHEMA,
+        "photo": photo_name,
+        "image_size": list(capture.rgb.shape[1::-1]),
+        "intrinsics": capture.intrinsics.tolist(),
+        "focal_source": face.focal.source,
+        "scale": float(pose.scale),
+        "rotation": pose.rotation.tolist(),
+        "translation_mm": pose.translation_mm.tolist(),
+        "angles_deg": {"pitch": pitch, "yaw": yaw, "roll": roll},
+        "px_crop_from_px": found.px_crop_from_px.tolist(),
+        "alpha_id": coarse.alpha_id.tolist(),
+        "alpha_exp": coarse.alpha_exp.tolist(),
+        "detector": face.landmarks.detector,
+        "landmark_error_px": coarse.landmark_error_px,
+        "displacement_rms_mm": float(np.sqrt((moved[model.reliable] ** 2).mean())),
+        "facemodel": model.name,
+        "topology_hash": model.topology_hash,
+    }
+
+
+def _summary(outcome: Outcome, out: Path) -> dict[str, str]:
+    if outcome.error is None:
+        return {"photo": str(outcome.photo), "folder": outcome.folder.relative_to(out).as_posix()}
+    return {
+        "photo": str(outcome.photo),
+        "code": outcome.error.code,
+        "message": outcome.error.message,
+    }

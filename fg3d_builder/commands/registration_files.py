@@ -1,0 +1,104 @@
+"""A registered capture in files: meshes, pictures and figures, with everything to see of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fg3d_builder.config import BuildConfig
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
+from fg3d_builder.landmarks import open_detector
+from fg3d_builder.pipeline.register import RegisteredCapture, register_capture
+from fg3d_builder.records import Array, Capture
+from fg3d_builder.report.figures import capture_figures
+from fg3d_builder.report.pictures import error_picture, overlay_picture
+from fg3d_builder.report.sheets import capture_sheet, edge_points, face_view, failure_sheet
+from fg3d_builder.report.texture import texture_from_image
+
+
+def register_into(
+    out: Path, model: FaceModel, capture: Capture, config: BuildConfig
+) -> dict[str, Any]:
+    """Register one capture and write meshes, pictures and figures into a folder.
+
+    ``registered.ply`` and ``registered.glb`` (object frame, mm, texture from the image),
+    ``overlay.png``, ``depth_error.png``, ``sheet.png``, ``result.json``.
+
+    Returns
+    -------
+    dict
+        The content of ``result.json``.
+
+    Raises
+    ------
+    CaptureError
+        The capture cannot be used; ``failure.png`` in `out` shows why.
+    """
+    landmarks, start = None, time.perf_counter()
+    try:
+        # Apart from the rest: the picture of a failure shows the landmarks that were found.
+        landmarks = open_detector(config.landmarks).detect(capture)
+        took = time.perf_counter() - start
+        found = register_capture(model, capture, config, landmarks=landmarks)
+    except CaptureError as error:
+        _save(out / "failure.png", failure_sheet(capture, error, landmarks))
+        raise
+    registration = found.registration
+    texture = texture_from_image(model, capture, registration)
+    mesh = mesh_with_texture(registration.shape_obj_mm, model.triangles, model.uv, texture)
+    for suffix in (".ply", ".glb"):
+        write_mesh(out / f"registered{suffix}", mesh)
+    _write_pictures(out, model, capture, found)
+    result = _figures(model, capture, found, {"landmarks": took, **found.seconds})
+    write_json(out / "result.json", result)
+    return result
+
+
+def _write_pictures(
+    out: Path, model: FaceModel, capture: Capture, found: RegisteredCapture
+) -> None:
+    landmarks, registration = found.landmarks, found.registration
+    vertices, triangles = registration.vertices_cam_mm, model.triangles
+    view = face_view(model, capture, vertices)
+    points, targets = edge_points(model, capture, landmarks, vertices)
+    overlay = overlay_picture(
+        capture, vertices, triangles, view=view, points_px=points, targets_px=targets
+    )
+    error = np.where(registration.visible, registration.surface_error_mm, np.nan)
+    _save(out / "overlay.png", overlay)
+    _save(out / "depth_error.png", error_picture(capture, vertices, triangles, error, view=view))
+    _save(out / "sheet.png", capture_sheet(model, capture, landmarks, found.coarse, registration))
+
+
+def _figures(
+    model: FaceModel, capture: Capture, found: RegisteredCapture, seconds: dict[str, float]
+) -> dict[str, Any]:
+    # There is no fit from landmarks alone: its figures, which would repeat the other's, go.
+    figures = capture_figures(
+        model, capture, found.coarse, found.coarse, found.registration, seconds
+    )
+    for name in ("truth_mm", "truth_surface_mm"):
+        figures[name].pop("landmark_fit", None)
+    pose = found.registration.pose
+    return {
+        **figures,
+        "facemodel": model.name,
+        "topology_hash": model.topology_hash,
+        "licence": capture.licence,
+        "pose": {
+            "scale": pose.scale,
+            "rotation": pose.rotation.tolist(),
+            "translation_mm": pose.translation_mm.tolist(),
+        },
+    }
+
+
+def _save(path: Path, image: Array) -> None:
+    write_bytes(path, encode_png(image))

@@ -1,0 +1,204 @@
+"""One photo on its way to a face: camera, landmarks, 3DMM fit, network, texture."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fg3d_builder.captures.folder import read_landmarks
+from fg3d_builder.captures.source import safe_id
+from fg3d_builder.config import FitConfig
+from fg3d_builder.fgnet.prediction import (
+    FittedPhoto,
+    Prediction,
+    RenderedFace,
+    predict,
+    rendered_face,
+)
+from fg3d_builder.fgnet.trained import Trained
+from fg3d_builder.files.images import read_rgb
+from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
+from fg3d_builder.rendering.rasterizer import visible_vertices
+from fg3d_builder.report.texture import PREDICTED_TRUST, texture_of_surface
+
+ANNOTATION = "annotation"
+"""The detector that takes landmarks from ``NAME.json`` beside the photo ``NAME.jpg``."""
+
+FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+"""Diagonal of the 35 mm film that cameras state their equivalent focal length for."""
+
+_EXIF_IFD, _FOCAL_35_MM, _ORIENTATION = 0x8769, 0xA405, 0x0112
+
+
+class Focal(NamedTuple):
+    """A focal length in pixels and where it is from: ``"given"``, ``"exif"`` or ``"guessed"``."""
+
+    px: float
+    source: str
+
+
+class Photo(NamedTuple):
+    """A photo as a person sees it: upright.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) uint8
+    focal_35_mm : float or None
+        Equivalent focal length that the camera has noted down.
+    landmarks : Landmarks or None
+        Annotated ones, for the detector that takes these.
+    """
+
+    rgb: Array
+    focal_35_mm: float | None
+    landmarks: Landmarks | None = None
+
+
+@dataclass(frozen=True)
+class PhotoFace:
+    """The face in a photo, and what it was made from.
+
+    Attributes
+    ----------
+    capture : Capture
+        The photo; it has no depth.
+    focal : Focal
+    landmarks : Landmarks
+    coarse : CoarseFit
+        The 3DMM fit to the landmarks, which the network starts from.
+    prediction : Prediction
+    rendered : RenderedFace
+        Depth and coordinate code of the predicted face in the photo's pixels.
+    texture : (T, T, 3) uint8
+        The photo on the face; where the photo does not show it, the model's own colours.
+    """
+
+    capture: Capture
+    focal: Focal
+    landmarks: Landmarks
+    coarse: CoarseFit
+    prediction: Prediction
+    rendered: RenderedFace
+    texture: Array
+
+
+def predict_photo(
+    trained: Trained,
+    name: str,
+    photo: Photo,
+    detector: LandmarkDetector,
+    *,
+    focal_px: float | None = None,
+    fit: FitConfig | None = None,
+) -> PhotoFace:
+    """Reconstruct the largest face of a photo.
+
+    Parameters
+    ----------
+    trained : Trained
+    name : str
+        Identifies the photo in messages.
+    photo : Photo
+    detector : LandmarkDetector
+    focal_px : float, optional
+        Takes the place of the focal length that `focal_of` finds.
+    fit : FitConfig, optional
+
+    Raises
+    ------
+    CaptureError
+        No face in it, a fit that failed, or a face that is a speck in the photo.
+    """
+    focal = focal_of(photo, focal_px)
+    capture = capture_of(name, photo, focal)
+    landmarks = detector.detect(capture)
+    coarse = fit_landmarks(trained.model, landmarks, capture.intrinsics, fit or FitConfig())
+    (found,) = predict(trained, [fitted_photo(capture, coarse)])
+    height, width = photo.rgb.shape[:2]
+    rendered = rendered_face(
+        trained.model, found.vertices_cam_mm, capture.intrinsics, height, width
+    )
+    texture = _texture(trained, capture, found, rendered)
+    return PhotoFace(capture, focal, landmarks, coarse, found, rendered, texture)
+
+
+def read_photo(path: Path, detector: str = "") -> Photo:
+    """Read a photo and turn it upright as its EXIF data say.
+
+    Parameters
+    ----------
+    path : Path
+    detector : str
+        Name of the detector that the photo is for; for `ANNOTATION` its landmarks are read too.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``unreadable_image``.
+    """
+    rgb = read_rgb(path)
+    with Image.open(path) as image:
+        exif = image.getexif()
+        if exif.get(_ORIENTATION, 1) != 1:
+            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        noted = exif.get_ifd(_EXIF_IFD).get(_FOCAL_35_MM)
+    annotated = read_landmarks(path.with_suffix(".json")) if detector == ANNOTATION else None
+    return Photo(rgb, float(noted) if noted else None, annotated)
+
+
+def focal_of(photo: Photo, given_px: float | None) -> Focal:
+    """Return the focal length: the given one, the camera's own, or the image's diagonal.
+
+    A diagonal is what a lens of 43 mm has on 35 mm film, the field of view (53 degrees across
+    the diagonal) that is called normal. A focal length that is wrong by some factor puts the face
+    off by about the same factor in depth, and changes its shape little at arm's length.
+    """
+    if given_px is not None:
+        return Focal(given_px, "given")
+    diagonal = math.hypot(*photo.rgb.shape[:2])
+    if photo.focal_35_mm is not None:
+        return Focal(photo.focal_35_mm / FILM_DIAGONAL_MM * diagonal, "exif")
+    return Focal(diagonal, "guessed")
+
+
+def capture_of(name: str, photo: Photo, focal: Focal) -> Capture:
+    """Return a photo as a capture without any depth; its principal point is the middle."""
+    height, width = photo.rgb.shape[:2]
+    return Capture(
+        capture_id=safe_id(name),
+        subject_id=safe_id(name),
+        source="photo",
+        rgb=photo.rgb,
+        depth_mm=np.full((height, width), np.nan, dtype=np.float32),
+        intrinsics=intrinsics_matrix(focal.px, focal.px, (width - 1) / 2, (height - 1) / 2),
+        landmarks=photo.landmarks,
+    )
+
+
+def fitted_photo(capture: Capture, coarse: CoarseFit) -> FittedPhoto:
+    """Return a photo with its fit, as `predict` takes it."""
+    return FittedPhoto(capture.rgb, capture.intrinsics, coarse.shape_obj_mm, coarse.pose)
+
+
+def _texture(
+    trained: Trained, capture: Capture, found: Prediction, rendered: RenderedFace
+) -> Array:
+    model, vertices = trained.model, found.vertices_cam_mm
+    normals = vertex_normals(vertices, model.triangles)
+    height, width = capture.rgb.shape[:2]
+    visible = visible_vertices(
+        vertices, model.triangles, normals, capture.intrinsics, height, width
+    )
+    # Its own depth in place of a measured one keeps the background off the silhouette.
+    with_depth = dataclasses.replace(capture, depth_mm=rendered.depth_mm)
+    return texture_of_surface(model, with_depth, vertices, visible, trust_cosines=PREDICTED_TRUST)
