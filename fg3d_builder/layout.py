@@ -31,13 +31,13 @@ current one, and what did not change is not built again.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
+from fg3d_builder.files.hashes import file_sha256
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
 """The stages that every capture of a dataset passes, chunk by chunk, in order."""
@@ -241,7 +241,7 @@ class BuildLayout:
 def quality_calibration() -> str:
     """Identity of the quality score's calibration: registrations carry their scores."""
     file = Path(__file__).parent / "registration" / "quality.json"
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return file_sha256(file)
 
 
 def config_file(root: Path, config_digest: str) -> Path:
@@ -259,7 +259,7 @@ def facemodel_identity(config: FaceModelConfig) -> str:
     file = Path(config.model)
     content = ""
     if config.model.endswith((".h5", ".hdf5")) and file.is_file():
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        content = file_sha256(file)
     return digest(config, content)
 
 

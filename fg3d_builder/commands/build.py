@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Build a dataset; the same as running the Luigi task `BuildFG3D`."""
     import luigi
 
-    from fg3d_builder.files.build_lock import BuildRunningError, claim
+    from fg3d_builder.files.locks import BuildRunningError, claim
     from fg3d_builder.review.review_list import read_review_list
     from fg3d_builder.tasks import BuildFG3D
     from fg3d_builder.tasks.chunks import list_chunks

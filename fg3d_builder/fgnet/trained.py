@@ -20,7 +20,8 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import replacing, write_json
-from fg3d_builder.shards.manifest import MODEL_NAME, file_sha256
+from fg3d_builder.files.hashes import file_sha256
+from fg3d_builder.shards.manifest import MODEL_NAME
 from fg3d_builder.shards.reader import read_manifest
 
 DESCRIPTION_NAME = "trained-on.json"

@@ -9,7 +9,6 @@ depends on when, where or by which process it was written: equal records give eq
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 import types
@@ -24,6 +23,7 @@ import numpy as np
 
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import decode_image, encode_png
+from fg3d_builder.files.hashes import sha256
 from fg3d_builder.records import Array, Failure
 
 SCHEMA = "fg3d-product-1"
@@ -122,7 +122,7 @@ def is_complete(path: Path) -> bool:
 
 
 def _seal(body: bytes) -> bytes:
-    text = f"{SCHEMA} sha256={hashlib.sha256(body).hexdigest()} bytes={len(body)}\n"
+    text = f"{SCHEMA} sha256={sha256(body)} bytes={len(body)}\n"
     return text.encode().ljust(_USER_BLOCK, b"\0")
 
 
@@ -136,7 +136,7 @@ def _header(block: bytes) -> tuple[str, int] | None:
 
 def _is_whole(data: bytes) -> bool:
     head, body = _header(data[:_USER_BLOCK]), memoryview(data)[_USER_BLOCK:]
-    return head == (hashlib.sha256(body).hexdigest(), len(body))
+    return head == (sha256(body), len(body))
 
 
 def _write_record(group: h5py.Group, record: Any) -> None:

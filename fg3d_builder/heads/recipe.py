@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import fcntl
 import hashlib
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.locks import exclusive
 from fg3d_builder.heads.makehuman import MakeHumanData
 
 if sys.version_info >= (3, 11):
@@ -86,9 +86,7 @@ def build_once(path: Path, build: Callable[[Path], None]) -> Path:
     """
     if path.is_file():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(path.with_name(f".{path.name}.lock")):
         if not path.is_file():
             with replacing(path) as part:
                 build(part)

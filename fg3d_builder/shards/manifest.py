@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -15,6 +14,7 @@ import h5py
 
 from fg3d_builder.config import BuildConfig, digest, to_table
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.records import Failure, Rejection
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
 
@@ -78,7 +78,7 @@ def make_manifest(
         "fields": [asdict(field) for field in FIELDS],
         "shards": shards,
         "files": files,
-        "content_sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        "content_sha256": sha256(json.dumps(content).encode()),
         "splits": {split: _split(shards, split) for split in SPLITS},
         "facemodel": {
             "name": model.name,
@@ -122,15 +122,6 @@ def shard_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}.h5"
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        digester = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digester.update(block)
-    return digester.hexdigest()
-
-
 def package_versions() -> dict[str, str]:
     """Return the versions of Python, of the packages that results depend on, and our own.
 
@@ -150,7 +141,7 @@ def _source_hash() -> str:
     package = Path(__file__).resolve().parents[1]
     files = sorted(package.rglob("*.py"))
     parts = [(str(f.relative_to(package)), file_sha256(f)) for f in files]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return sha256(json.dumps(parts).encode())[:16]
 
 
 def _split(shards: list[dict[str, Any]], split: str) -> dict[str, Any]:

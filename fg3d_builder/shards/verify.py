@@ -15,9 +15,10 @@ import numpy as np
 from fg3d_builder.facemodel.model import PARTS, FaceModel, topology_hash
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
+from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.shards.manifest import MODEL_NAME, TOPOLOGY_NAME, file_sha256, shard_names
+from fg3d_builder.shards.manifest import MODEL_NAME, TOPOLOGY_NAME, shard_names
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.shards.rows import rms_length
 from fg3d_builder.shards.schema import (

@@ -15,7 +15,7 @@ import luigi
 
 from fg3d_builder.config import load_preset, to_table
 from fg3d_builder.files.atomic import remove_abandoned, write_json
-from fg3d_builder.files.build_lock import claim
+from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout, default_root
 from fg3d_builder.records import Failure, Rejection
 from fg3d_builder.report.figures import overall

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import luigi
 from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.encoding import encode_jpeg
+from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
@@ -95,7 +95,7 @@ class DrawAugmentation(WholeTask):
             return False
         sheets = _read(self.rows_file())["sheets"]
         files = [(self.layout.report / sheet["picture"], sheet["sha256"]) for sheet in sheets]
-        return all(file.is_file() and _sha256(file.read_bytes()) == sha for file, sha in files)
+        return all(file.is_file() and file_sha256(file) == sha for file, sha in files)
 
     def rows_file(self) -> Path:
         """Where the counts go; `DrawDonors` must have run."""
@@ -135,7 +135,7 @@ class DrawAugmentation(WholeTask):
         picture = self.layout.augmentation_picture(kind, name)
         data = encode_jpeg(sheet, SHEET_QUALITY)
         write_bytes(self.layout.report / picture, data)
-        return {"capture_id": name, "kind": kind, "picture": picture, "sha256": _sha256(data)}
+        return {"capture_id": name, "kind": kind, "picture": picture, "sha256": sha256(data)}
 
 
 class WriteReport(WholeTask):
@@ -208,7 +208,3 @@ def split_warnings(manifest: dict[str, Any]) -> list[str]:
 
 def _read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

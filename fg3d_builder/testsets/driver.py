@@ -16,12 +16,12 @@ from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.pipeline.photo import fitted_photo
 from fg3d_builder.records import Array
-from fg3d_builder.shards.manifest import file_sha256
 from fg3d_builder.testsets.foreign import MeshMethod
 from fg3d_builder.testsets.ground_truth import GroundTruth, GroundTruths
 from fg3d_builder.testsets.identity import model_digest

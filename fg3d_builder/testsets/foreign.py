@@ -38,11 +38,11 @@ from fg3d_builder.evaluation import Correspondence, Places, dace
 from fg3d_builder.facemodel.model import FaceModel, topology_hash
 from fg3d_builder.files.atomic import replacing, write_bytes
 from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, mesh_with_colors, read_mesh
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
-from fg3d_builder.shards.manifest import file_sha256
 from fg3d_builder.testsets.ground_truth import GroundTruth
 from fg3d_builder.testsets.records import GivenLandmarks, ProtocolConfig
 from fg3d_builder.testsets.registered import PairTests, RegistrationError, register_surface

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.shards.manifest import file_sha256
+from fg3d_builder.files.hashes import file_sha256
 
 _LIBRARY = re.compile(rb"^\s*mtllib\s+(.+?)\s*$", re.MULTILINE)
 _IMAGE = re.compile(rb"^\s*map_Kd\s+(?:.*\s)?(\S+)\s*$", re.MULTILINE)

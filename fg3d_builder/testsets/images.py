@@ -10,9 +10,9 @@ from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.pipeline.photo import Focal, Photo, capture_of, focal_of, read_photo
 from fg3d_builder.records import Capture
-from fg3d_builder.shards.manifest import file_sha256
 from fg3d_builder.testsets.records import ProtocolConfig, ProtocolImage
 from fg3d_builder.testsets.registered import view_config
 from fg3d_builder.testsets.surfaces import UprightSurface, has_colour

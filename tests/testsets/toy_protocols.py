@@ -19,6 +19,7 @@ from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.mesh_io import mesh_with_texture
 from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.meshes import vertex_normals
@@ -27,7 +28,6 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
-from fg3d_builder.shards.manifest import file_sha256
 from fg3d_builder.testsets import ProtocolConfig
 from fg3d_builder.testsets.ground_truth import GroundTruths
 from fg3d_builder.testsets.identity import model_digest

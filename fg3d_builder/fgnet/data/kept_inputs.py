@@ -15,7 +15,6 @@ file, so that trainings of the same seed end alike.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from torch import Tensor
 from fg3d_builder.config import digest
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.files.atomic import remove_abandoned, replacing, write_json
+from fg3d_builder.files.locks import exclusive
 from fg3d_builder.records import Array
 
 SCHEMA = "fg3d-inputs-1"
@@ -160,9 +160,7 @@ class SharedInputs(KeptInputs):
         batches : callable
             Called where they have to be made: gives all samples, in batches.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(self.folder / "lock"):
             if not (self.folder / DESCRIPTION_NAME).is_file():
                 remove_abandoned(self.folder)
                 self._make(batches())

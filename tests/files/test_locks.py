@@ -1,4 +1,4 @@
-"""The lock of a build's folder: held by the living, taken from the dead."""
+"""Locks between processes: held by the living, taken from the dead."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from fg3d_builder.files.build_lock import BuildRunningError, claim, release
+from fg3d_builder.files.locks import BuildRunningError, claim, exclusive, release
 
 HOLDER = """
-import sys, time
+import contextlib, sys, time
 from pathlib import Path
-from fg3d_builder.files.build_lock import claim
-claim(Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(60)
+from fg3d_builder.files.locks import claim, exclusive
+with contextlib.ExitStack() as stack:
+    lock = Path(sys.argv[2])
+    claim(lock) if sys.argv[1] == "claim" else stack.enter_context(exclusive(lock))
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
-def hold(lock: Path) -> subprocess.Popen[str]:
+def hold(lock: Path, how: str = "claim") -> subprocess.Popen[str]:
     """Start another process that holds the lock."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, how, str(lock)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -85,3 +88,22 @@ def test_a_broken_lock_is_taken_over(tmp_path: Path) -> None:
     lock.write_text("")
     claim(lock)
     release(lock, os.getpid())
+
+
+def test_an_exclusive_lock_is_waited_for(tmp_path: Path) -> None:
+    lock, entered = tmp_path / "new" / "file.lock", threading.Event()
+
+    def enter() -> None:
+        with exclusive(lock):
+            entered.set()
+
+    process = hold(lock, "exclusive")
+    waiting = threading.Thread(target=enter)
+    waiting.start()
+    try:
+        assert not entered.wait(0.3)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    waiting.join()
+    assert entered.is_set()

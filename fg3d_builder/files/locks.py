@@ -1,4 +1,8 @@
-"""Keeps two independent builds out of one folder."""
+"""Locks between processes: one for work that others wait for, one that names its holder.
+
+`exclusive` is a plain lock: whoever comes second waits. `claim` keeps two independent builds out
+of one folder: whoever comes second is told who is there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,11 @@ import atexit
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from fg3d_builder.files.atomic import process_exists
 
@@ -15,6 +23,17 @@ _held: set[Path] = set()
 
 class BuildRunningError(Exception):
     """Another process builds in the same folder; the message names both."""
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold a lock file while the block runs; wait until no other process holds it.
+
+    The system frees the lock of a process that dies.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
 
 
 def claim(lock: Path) -> None:
