@@ -24,12 +24,12 @@ demo: setup  ## build a small dataset of synthetic captures, verify it, name the
 
 .PHONY: train
 train: demo  ## train a small network on the demo's dataset, compare it with the 3DMM fit
-	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -m fg3d_builder.fgnet train build/demo/dataset \
-	  --out build/demo/training --preset tiny --device cpu
+	$(BIN)/luigi --module fg3d_builder.tasks EvaluateFGNet --preset tasks/demo.toml \
+	  --settings tiny --run-folder build/demo/training --device cpu
 
 .PHONY: pack
 pack: demo  ## one file with dataset and code for a machine with a GPU, see docs/guide.md
-	$(BIN)/python -m fg3d_builder.fgnet.packing pack build/demo/dataset --out build/demo/pack.tar
+	$(BIN)/fg3d pack build/demo/dataset --out build/demo/pack.tar
 
 .PHONY: test
 test: setup lint  ## lint, types and all tests but the slow ones

@@ -9,16 +9,20 @@ from collections.abc import Sequence
 
 from fg3d_builder import __version__
 from fg3d_builder.commands import (
+    assess,
     build,
     captures,
     evaluate,
     experiments,
     models,
     networks,
+    pack,
+    parity,
     predict,
     register,
     report,
     review,
+    train,
     verify,
 )
 from fg3d_builder.errors import ConfigError, MissingDependencyError
@@ -30,8 +34,12 @@ COMMANDS = (
     verify,
     models,
     review,
+    train,
+    assess,
     predict,
     networks,
+    pack,
+    parity,
     experiments,
     evaluate,
     report,
@@ -53,6 +61,7 @@ With your own captures:
   fg3d build my-preset.toml --workers 8     build; see tasks/*.toml for presets
 
 With the network (`make train` trains a small one on the demo's dataset):
+  fg3d train DATASET --out RUN          train a network; fg3d assess: on other datasets
   fg3d networks                         how large the networks are and what they cost
   fg3d predict PHOTO... --out faces     a mesh, depth, pose and pictures for each photo
   fg3d evaluate florence FOLDER --out DIR   errors on Florence, NoW or Stirling/ESRC
@@ -62,11 +71,12 @@ With the network (`make train` trains a small one on the demo's dataset):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 0, 1 (result is bad) or 2 (cannot run)."""
-    # One BLAS thread per process, before numpy loads: chunks run side by side instead.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     parser = _parser()
     options = parser.parse_args(arguments)
+    if not getattr(options, "all_cores", False):
+        # One BLAS thread per process, before numpy loads: chunks run side by side instead.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
     if not hasattr(options, "run"):
         parser.print_help()
         return 0

@@ -15,8 +15,8 @@ from fg3d_builder.config import (
     digest,
     from_table,
     load_preset,
-    preset_text,
     to_table,
+    toml_text,
 )
 from fg3d_builder.errors import ConfigError
 
@@ -96,7 +96,7 @@ def test_a_preset_written_out_is_the_same_configuration(tmp_path: Path) -> None:
     config = load_preset(PRESETS[0])
     assert config.sources[0].sensor
     config = replace(config, name='odd "name" \\ ä', max_failure_rate=1e-7)
-    path = write(tmp_path, preset_text(config, "two\nlines"))
+    path = write(tmp_path, toml_text(config, "two\nlines"))
     assert load_preset(path) == config
     assert path.read_text(encoding="utf-8").startswith("# two\n# lines\n")
 

@@ -29,7 +29,7 @@ with the paper's rows beside ours, a CSV file and a picture.
   --scale paper   your captures (--preset), 256 x 256, the paper's schedule; days on GPUs
 
 Rows that several tables share are trained once. Stop it at any time: the same command goes on where
-it stopped. A training that fails is named in its table and does not stop the others; the same
+it stopped. A training run that fails is named in its table and does not stop the others; the same
 command tries it again. Exit status 1 if any failed.
 """
 
@@ -51,27 +51,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--out", type=Path, help="folder of the results; default build/experiments/NAME-SCALE"
     )
-    command.add_argument("--seeds", type=int, help="trainings of each row; default: the scale's")
-    command.add_argument("--workers", type=int, help="trainings side by side; default: by machine")
+    command.add_argument("--seeds", type=int, help="runs of each row; default: the scale's")
+    command.add_argument("--workers", type=int, help="runs side by side; default: by machine")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's")
     for name in SET_NAMES:
         command.add_argument(
             f"--{name}", type=Path, metavar="FOLDER", help="table5, fig17: the set, as published"
         )
     command.add_argument(
-        *("--method",),
+        "--method",
         action="append",
         default=[],
         metavar="NAME=FOLDER",
         help="table5, fig17: meshes of another method, see `fg3d evaluate --help`; repeatable",
     )
     command.add_argument(
-        *("--checkpoint",),
+        "--checkpoint",
         action="append",
         default=[],
         type=Path,
         metavar="FILE",
-        help="table5, fig17: a trained network in place of the scale's trainings; repeatable",
+        help="table5, fig17: a trained network in place of the scale's runs; repeatable",
     )
     command.add_argument(
         "--facemodel", type=Path, help="table5, fig17: model file, where it is not beside them"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from fg3d_builder.fgnet.training.names import PRESETS
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
         "networks", help="print parameters and multiply-adds of the networks"
     )
-    command.add_argument(
-        "--preset", nargs="+", choices=("tiny", "small", "paper"), default=["paper"]
-    )
+    command.add_argument("--preset", nargs="+", choices=PRESETS, default=["paper"])
     command.set_defaults(run=run)
 
 

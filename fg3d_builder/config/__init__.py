@@ -1,6 +1,13 @@
 """Settings of a build: dataclasses with defaults, TOML presets, digests that identify both."""
 
-from fg3d_builder.config.presets import digest, from_table, load_preset, preset_text, to_table
+from fg3d_builder.config.presets import (
+    digest,
+    from_table,
+    load_preset,
+    read_toml,
+    to_table,
+    toml_text,
+)
 from fg3d_builder.config.settings import (
     MIN_QUALITY,
     BuildConfig,
@@ -36,6 +43,7 @@ __all__ = [
     "digest",
     "from_table",
     "load_preset",
-    "preset_text",
+    "read_toml",
     "to_table",
+    "toml_text",
 ]

@@ -11,8 +11,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tomli_w
-
 from fg3d_builder.config.settings import BuildConfig
 from fg3d_builder.errors import ConfigError
 
@@ -45,13 +43,7 @@ def load_preset(path: str | Path) -> BuildConfig:
         Missing file, broken TOML, unknown field or wrong type; names the file and the field.
     """
     file = Path(path)
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read preset {file}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
-    config = from_table(BuildConfig, table, str(file))
+    config = from_table(BuildConfig, read_toml(file), str(file))
     base = file.resolve().parent
     sources = tuple(
         dataclasses.replace(s, path=str((base / s.path).resolve()) if s.path else "")
@@ -72,18 +64,37 @@ def load_preset(path: str | Path) -> BuildConfig:
     )
 
 
-def preset_text(config: BuildConfig, about: str) -> str:
-    """Return a preset that states every field, so that later defaults do not change it.
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        Missing file or broken TOML; names the file.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read preset {file}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
+
+
+def toml_text(settings: Any, about: str) -> str:
+    """Return settings as TOML.
 
     Parameters
     ----------
-    config : BuildConfig
-        As `load_preset` returns it: its paths are absolute.
+    settings : dataclass or dict
+        A dataclass is written with every field, so that later defaults do not change it. A build
+        preset is to be as `load_preset` returns it: its paths are absolute.
     about : str
-        Becomes the comment at the preset's head.
+        Becomes the comment at the head.
     """
+    import tomli_w  # machines that only train do not have it
+
     comment = "".join(f"# {line}\n" for line in about.splitlines())
-    return comment + tomli_w.dumps(to_table(config))
+    return comment + tomli_w.dumps(to_table(settings))
 
 
 def from_table(kind: type[T], table: Any, where: str) -> T:

@@ -2,10 +2,10 @@
 
 Such a machine needs torch, numpy, scipy, h5py and OpenCV, nothing else::
 
-    python -m fg3d_builder.fgnet.packing pack build/demo/dataset --out build/pack.tar
+    fg3d pack build/demo/dataset --out build/pack.tar
     ... copy it; there: tar -xf pack.tar && cd fg3d-pack && ./run.sh ...
     ... copy results.tar back
-    python -m fg3d_builder.fgnet.packing unpack results.tar --out build/from-gpu
+    fg3d unpack results.tar --out build/from-gpu
 
 The whole package travels, 1 MB of text, rather than a list of the modules that training imports:
 such a list would have to be kept.
@@ -13,11 +13,9 @@ such a list would have to be kept.
 
 from __future__ import annotations
 
-import argparse
 import io
-import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import fg3d_builder
@@ -38,7 +36,7 @@ RUN_SH = """\
 # Trains a network and measures the machine; leaves everything in out/ and results.tar.
 #   ./run.sh                         preset {preset}, {epochs} epochs, on all GPUs
 #   EPOCHS=2 BATCH=128 ./run.sh      these instead of the preset's
-#   ./run.sh --network cvn           any arguments of `python -m fg3d_builder.fgnet train`
+#   ./run.sh --network cvn           any options of `fg3d train`
 # Environment: PYTHON, DEVICE (auto, cpu, cuda), GPUS, PRESET, EPOCHS, BATCH, WORKERS, ROUNDS (of
 # the measurement). EPOCHS, BATCH and WORKERS are preset {preset}'s: name them with another PRESET.
 # Run it again after an interruption: training goes on where it stopped.
@@ -48,6 +46,7 @@ export PYTHONPATH="$PWD/code${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONUNBUFFERED=1
 PYTHON=${{PYTHON:-python3}} PRESET=${{PRESET:-{preset}}} EPOCHS=${{EPOCHS:-{epochs}}}
 DEVICE=${{DEVICE:-auto}} WORKERS=${{WORKERS:-{workers}}} BATCH=${{BATCH:-{batch}}}
 ROUNDS=${{ROUNDS:-20}}
+fg3d=("$PYTHON" -m fg3d_builder.cli)
 "$PYTHON" -c 'import torch, numpy, scipy, h5py, cv2'
 count='import torch; print(torch.cuda.device_count())'
 if [ "$DEVICE" = auto ]; then
@@ -59,36 +58,35 @@ model=(){model}
 preset=(--preset "$PRESET" --device "$DEVICE")
 
 echo "== does $DEVICE compute what the CPU computes?"
-"$PYTHON" -m fg3d_builder.fgnet.parity dataset --out {results}/parity.json "${{preset[@]}}" \\
-  "${{model[@]}}"
+"${{fg3d[@]}}" parity dataset --out {results}/parity.json "${{preset[@]}}" "${{model[@]}}"
 
 echo "== how fast is one step?"
 "$PYTHON" -m benchmarks.training dataset --out {results}/throughput.json --preset "$PRESET" \\
   --device "$DEVICE" "${{model[@]}}" --batch-size "$BATCH" --workers "$WORKERS" --rounds "$ROUNDS"
 
 echo "== training"
-launch=("$PYTHON")
+train=("${{fg3d[@]}}" train)
 if [ "$GPUS" -gt 1 ]; then
   launch=("$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$GPUS")
+  train=("${{launch[@]}}" -m fg3d_builder.cli train)
 fi
 log={results}/training/log.csv
 before=0; [ -f "$log" ] && before=$(wc -l < "$log")
 began=$SECONDS
-"${{launch[@]}}" -m fg3d_builder.fgnet train dataset --out {results}/training "${{preset[@]}}" \\
-  "${{model[@]}}" --epochs "$EPOCHS" --batch-size "$BATCH" --workers "$WORKERS" "$@" \\
+"${{train[@]}}" dataset --out {results}/training "${{preset[@]}}" "${{model[@]}}" \\
+  --epochs "$EPOCHS" --batch-size "$BATCH" --workers "$WORKERS" "$@" \\
   2>&1 | tee -a {results}/training.log
 # The first row of the log is its heading.
 epochs=$(( $(wc -l < "$log") - (before > 0 ? before : 1) ))
 took=$(( SECONDS - began ))
 
 echo "== does the trained network answer alike on both?"
-"$PYTHON" -m fg3d_builder.fgnet.parity dataset --out {results}/parity-trained.json \\
-  "${{preset[@]}}" "${{model[@]}}" --checkpoint {results}/training/checkpoint.pt
+"${{fg3d[@]}}" parity dataset --out {results}/parity-trained.json --device "$DEVICE" \\
+  "${{model[@]}}" --checkpoint {results}/training/checkpoint.pt
 
-"$PYTHON" -m fg3d_builder.fgnet.run_summary {results} --epochs "$epochs" --seconds "$took" \\
-  --gpus "$GPUS"
+"${{fg3d[@]}}" summary {results} --epochs "$epochs" --seconds "$took" --gpus "$GPUS"
 tar -cf results.tar.part {results} && mv results.tar.part results.tar
-echo "results.tar: copy it back and unpack it with python -m fg3d_builder.fgnet.packing unpack"
+echo "results.tar: copy it back and unpack it with fg3d unpack"
 """
 
 
@@ -104,7 +102,7 @@ def pack(
     out : Path
         Not compressed: shards are compressed already.
     preset : str
-        Of `TRAIN_PRESETS`; what ``run.sh`` trains unless told otherwise.
+        One of `TRAIN_PRESETS`; ``run.sh`` trains it unless its environment names another one.
     epochs : int, optional
     facemodel : Path, optional
         Model file, where its licence keeps it out of the dataset.
@@ -189,49 +187,6 @@ def dataset_files(dataset: Path) -> Iterator[Path]:
         yield path
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status: 0, or 2 where it cannot run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fg3d_builder.fgnet.packing",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("pack", help="write the file for the other machine")
-    command.add_argument("dataset", type=Path, help="folder with manifest.json")
-    command.add_argument("--out", type=Path, required=True, help="tar file to write")
-    command.add_argument("--preset", choices=list(TRAIN_PRESETS), default="paper")
-    command.add_argument("--epochs", type=int, help="default: those of the preset")
-    command.add_argument(
-        "--facemodel", type=Path, help="model file, where its licence keeps it out of the dataset"
-    )
-    command.set_defaults(run=_run_pack)
-    command = commands.add_parser("unpack", help="unpack results.tar")
-    command.add_argument("results", type=Path)
-    command.add_argument("--out", type=Path, required=True, help="folder")
-    command.set_defaults(run=_run_unpack)
-    options = parser.parse_args(arguments)
-    try:
-        options.run(options)
-    except (ConfigError, FileNotFoundError, ValueError) as error:
-        sys.stderr.write(f"packing: {error}\n")
-        return 2
-    return 0
-
-
-def _run_pack(options: argparse.Namespace) -> None:
-    size = pack(options.dataset, options.out, options.preset, options.epochs, options.facemodel)
-    sys.stdout.write(
-        f"{options.out}: {size / 1e6:.1f} MB. On the other machine:\n"
-        f"  tar -xf {options.out.name} && {ROOT}/run.sh\n"
-    )
-
-
-def _run_unpack(options: argparse.Namespace) -> None:
-    for path in unpack(options.results, options.out):
-        sys.stdout.write(f"{path}\n")
-
-
 def _add_text(tar: tarfile.TarFile, name: str, text: str, mode: int) -> None:
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(text.encode()), mode
@@ -246,7 +201,3 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, out: Path) -> Path:
         while block := content.read(1 << 20):
             file.write(block)
     return target
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,16 +1,11 @@
 """Whether a device computes what the CPU computes: simulated inputs and answers, side by side.
 
-``python -m fg3d_builder.fgnet.parity DATASET --preset paper --out parity.json`` compares, on
-some samples, float32 on the CPU with float32 on the device, and with the precision that training
-uses there. Without a checkpoint the network's last layer gets weights as well, which a fresh
-network has not: its answer would be zero everywhere.
+``fg3d parity`` compares, on some samples, float32 on the CPU with float32 on the device, and with
+the precision that training uses there.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from fg3d_builder.errors import ConfigError
-from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
 from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, load_weights, read_checkpoint
-from fg3d_builder.fgnet.training.distributed import processes
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
-from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.fgnet.training.settings import TrainConfig
 
 SAMPLES = 4
 ALIKE = 1e-3
@@ -95,31 +86,14 @@ def compare(data: FaceDataset, config: TrainConfig, weights: nn.Module, device: 
 
 
 def answering_network(config: TrainConfig) -> CVN | MVN | VMN:
-    """Make a network whose last layer has weights, too: answers of about a millimetre."""
+    """Make an untrained network that answers displacements of about a millimetre.
+
+    Its last layer gets weights, which are zero in a fresh network.
+    """
     torch.manual_seed(config.seed)
     network = build_network(config.network)
     nn.init.normal_(network.hourglass.decoder.out.weight, std=0.5)
     return network
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status: 0, or 2 where it cannot run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file")
-    parser.add_argument("--preset", choices=list(TRAIN_PRESETS), default="paper")
-    parser.add_argument("--checkpoint", type=Path, help="compare this trained network")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--facemodel", type=Path)
-    options = parser.parse_args(arguments)
-    try:
-        found = _compared(options)
-    except (ConfigError, FileNotFoundError, ValueError) as error:
-        sys.stderr.write(f"parity: {error}\n")
-        return 2
-    write_json(options.out, found._asdict())
-    sys.stdout.write(parity_text(found))
-    return 0
 
 
 def parity_text(found: Parity) -> str:
@@ -135,19 +109,13 @@ def parity_text(found: Parity) -> str:
     )
 
 
-def _compared(options: argparse.Namespace) -> Parity:
-    model = load_model(options.facemodel) if options.facemodel else None
-    config = TRAIN_PRESETS[options.preset]
-    if options.checkpoint:
-        state = read_checkpoint(options.checkpoint)
-        config = checkpoint_config(state, options.checkpoint)
-        network = build_network(config.network)
-        load_weights(state, network)
-    else:
-        network = answering_network(config)
-    data = FaceDataset(options.dataset, "train", config.confidence_floor, model)
-    with processes(options.device) as at:
-        return compare(data, config, network, at.device.type)
+def read_network(checkpoint: Path) -> tuple[TrainConfig, CVN | MVN | VMN]:
+    """Read the settings and the network of a checkpoint."""
+    state = read_checkpoint(checkpoint)
+    config = checkpoint_config(state, checkpoint)
+    network = build_network(config.network)
+    load_weights(state, network)
+    return config, network
 
 
 def _answered(
@@ -180,7 +148,3 @@ def _unlike(one: NetworkInput, other: NetworkInput) -> dict[str, float]:
 
 def _rms(lengths: Tensor) -> float:
     return float(lengths.double().square().mean().sqrt())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,16 +1,13 @@
-"""What a run on another machine measured, on one page: ``summary.md`` in its folder."""
+"""What a run on another machine measured, on one page."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fg3d_builder.fgnet.parity import Parity, parity_text
-from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.fgnet.training.names import ASSESSMENT_PAGE_NAME, assessment_folder
 
 PAPER_SAMPLES, PAPER_EPOCHS = 474_000, 45
 
@@ -36,7 +33,7 @@ def summary(folder: Path, epochs: int, seconds: float, gpus: int) -> str:
     for name, title in (("parity", "fresh weights"), ("parity-trained", "trained weights")):
         value = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         lines += ["", f"## Against the CPU, {title}", "", parity_text(Parity(**value)).rstrip()]
-    assessed = folder / "training" / "assessment-test" / "assessment.md"
+    assessed = assessment_folder(folder / "training") / ASSESSMENT_PAGE_NAME
     if assessed.is_file():
         lines += ["", "## Against the 3DMM fit, unseen subjects", ""]
         lines.append(assessed.read_text(encoding="utf-8").rstrip())
@@ -64,21 +61,3 @@ def _speed_lines(speed: dict[str, Any], gpus: int) -> list[str]:
     if gpus > 1:
         lines.append(f"* this run trained on {gpus} devices")
     return lines
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--gpus", type=int, default=1)
-    options = parser.parse_args(arguments)
-    text = summary(options.folder, options.epochs, options.seconds, options.gpus)
-    write_bytes(options.folder / "summary.md", text.encode())
-    sys.stdout.write(f"\n{text}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

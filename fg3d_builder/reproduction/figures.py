@@ -14,8 +14,8 @@ import numpy as np
 
 from fg3d_builder.evaluation import seed_spread
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.reproduction.collecting import ExperimentResult, RowResult
 from fg3d_builder.reproduction.paper import SHAPES_PER_CAPTURE
+from fg3d_builder.reproduction.results import ExperimentResult, RowResult
 from fg3d_builder.reproduction.tables import Column
 
 if TYPE_CHECKING:
@@ -40,24 +40,24 @@ class Mark(NamedTuple):
     change : float
         Negative where the row is better.
     sd : float
-        Over trainings; 0 where it is not known.
+        Over runs; 0 where it is not known.
     """
 
     change: float
     sd: float
 
 
-def save_picture(result: ExperimentResult, out: Path) -> Path:
+def save_picture(result: ExperimentResult, scale: str, out: Path) -> Path:
     """Draw an experiment into ``NAME.png``; return its path."""
     path = out / f"{result.experiment.name}.png"
     buffer = io.BytesIO()
-    _drawn(result).savefig(buffer, format="png", metadata={"Software": None})
+    _drawn(result, scale).savefig(buffer, format="png", metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
     return path
 
 
 def our_mark(row: RowResult, reference: RowResult, column: Column) -> Mark | None:
-    """Return a row's mark; None where one of both rows has no finished training.
+    """Return a row's mark; None where one of both rows has no finished run.
 
     Seeds are paired: of each, the row's mean over the reference's.
     """
@@ -77,7 +77,7 @@ def paper_mark(row: RowResult, reference: RowResult, column: Column) -> Mark | N
     return Mark(100.0 * (stated[0] / stated[1] - 1.0), 0.0)
 
 
-def _drawn(result: ExperimentResult) -> Figure:
+def _drawn(result: ExperimentResult, scale: str) -> Figure:
     # A figure without pyplot has no window, no global state and the Agg canvas.
     from matplotlib.figure import Figure
 
@@ -86,7 +86,7 @@ def _drawn(result: ExperimentResult) -> Figure:
     ours, theirs = figure.subplots(1, 2, sharey=True)
     draw = _draw_progress if result.experiment.name == "fig14" else _draw_rows
     heights = [*draw(ours, result, our_mark), *draw(theirs, result, paper_mark)]
-    ours.set_title(f"here: scale {result.scale.name}, {result.subjects} test subjects", fontsize=10)
+    ours.set_title(f"here: scale {scale}, {result.subjects} test subjects", fontsize=10)
     theirs.set_title("stated in the paper", fontsize=10)
     reference = _trained(result)[0].row.name
     ours.set_ylabel(f"error against {reference}, %; lower is better")
@@ -152,7 +152,7 @@ def _draw_progress(axes: Axes, result: ExperimentResult, mark_of: Any) -> list[f
 
 
 def _trained(result: ExperimentResult) -> list[RowResult]:
-    return [row for row in result.rows if row.row.training is not None]
+    return [row for row in result.rows if row.row.recipe is not None]
 
 
 def _column_name(column: Column) -> str:

@@ -33,7 +33,7 @@ TABLE3_SAMPLES: dict[str, int] = {
     "full view": 120_000,
     "full view and shapes": 474_000,
 }
-"""Training samples of Table 3."""
+"""Recipe samples of Table 3."""
 
 TABLE4: dict[str, tuple[float, float]] = {
     "MSE": (2.80, 1.50),
@@ -43,9 +43,9 @@ TABLE4: dict[str, tuple[float, float]] = {
 }
 """NME and DACE over all samples by loss."""
 
-FLORENCE_TRAININGS = 5
+FLORENCE_RUNS = 5
 FLORENCE_VARIANCE = 0.018
-"""Sec. 8.5.1: five trainings of the model vary by so much on Florence ("variance", as printed)."""
+"""Sec. 8.5.1: five training runs vary by this much on Florence ("variance", as printed)."""
 
 SHAPES_PER_CAPTURE = 4
 """Sec. 7.1: transformed shapes under each training photo."""

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.fgnet.training.loop import CHECKPOINT_NAME
+from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME
 from fg3d_builder.reproduction.published_sets import Evaluation, evaluate, kept, verdicts
 from fg3d_builder.reproduction.published_writing import TITLES, write_published
-from fg3d_builder.reproduction.runs import Run, printed
-from fg3d_builder.reproduction.setting import Setting
+from fg3d_builder.reproduction.runs import printed
+from fg3d_builder.reproduction.setting import Setting, show
 from fg3d_builder.reproduction.tables import SET_NAMES
-from fg3d_builder.reproduction.writing import verdict_lines
+from fg3d_builder.reproduction.writing import verdict_line
+from fg3d_builder.tasks.training import EvaluateFGNet
 
 
 def published_pages(
-    runs: Mapping[str, Sequence[Run]],
-    setting: Setting,
-    facts: Sequence[str],
-    say: Callable[[str], None],
+    runs: Mapping[str, Sequence[EvaluateFGNet]], setting: Setting, facts: Sequence[str]
 ) -> bool:
-    """Evaluate the finished trainings on the named sets, and write the page.
+    """Evaluate the finished runs on the named sets, and write the page.
 
-    A dry run prints the commands, and one without training reads what is there.
+    Where nothing is to be done, what is there is read.
 
     Parameters
     ----------
@@ -31,62 +29,55 @@ def published_pages(
         Empty where checkpoints are named.
     setting : Setting
     facts : sequence of str
-        Lines of Markdown: what was trained.
-    say : callable
+        What was trained, as lines of Markdown.
 
     Returns
     -------
     bool
         Whether every set has been evaluated.
     """
-    options = setting.options
-    trainings = [run for rs in runs.values() for run in rs]
-    evaluations = planned_evaluations(trainings, setting)
-    if options.dry_run:
-        for evaluation in evaluations:
-            say(evaluation.command)
-        return True
     found = []
+    each = [run for of_row in runs.values() for run in of_row]
+    evaluations = planned_evaluations(each, setting)
     for evaluation in evaluations:
         if setting.acts:
-            say(evaluation.command)
+            show(evaluation.command)
         found.append(evaluate(evaluation) if setting.acts else kept(evaluation))
-    if options.checkpoint:
-        facts = [f"* network: `{path}`" for path in options.checkpoint]
-    words = [w for run in trainings for w in run.commands]
-    commands = [printed(w, setting.workers) for w in words] + [e.command for e in evaluations]
+    if setting.options.checkpoint:
+        facts = [f"* network: `{path}`" for path in setting.options.checkpoint]
+    commands = [printed(w, setting.threads) for run in each for w in run.commands()]
+    commands += [evaluation.command for evaluation in evaluations]
     paths = write_published(found, facts, commands, setting.out)
     for result in found:
-        if result.error:
-            say(f"  {TITLES[result.protocol]}: {result.error}")
-        for line in verdict_lines(tuple(verdicts(result))):
-            say(f"  {TITLES[result.protocol]}: {line}")
+        lines = [verdict_line(verdict) for verdict in verdicts(result)]
+        for line in [result.error, *lines] if result.error else lines:
+            show(f"  {TITLES[result.evaluation.protocol]}: {line}")
     for path in paths:
-        say(str(path))
+        show(str(path))
     return not any(result.error for result in found)
 
 
-def planned_evaluations(trainings: Sequence[Run], setting: Setting) -> list[Evaluation]:
+def planned_evaluations(runs: Sequence[EvaluateFGNet], setting: Setting) -> list[Evaluation]:
     """Return one evaluation per named set, of all networks together."""
     options = setting.options
     if options.checkpoint:
         networks = {f"FGNet {i}": path for i, path in enumerate(options.checkpoint, start=1)}
     else:
-        there = [run for run in trainings if run.finished or options.dry_run]
+        there = [run for run in runs if options.dry_run or run.complete()]
         networks = {f"FGNet seed {run.seed}": run.folder / CHECKPOINT_NAME for run in there}
-    beside = trainings[0].trained_on.facemodel if trainings else None
-    sets = {name: getattr(options, name) for name in SET_NAMES if getattr(options, name)}
+    named = [run.facemodel for run in runs if run.facemodel]
     return [
         Evaluation(
             protocol=name,
-            folder=folder,
+            folder=getattr(options, name),
             out=setting.out / "published" / name,
             networks=networks,
             others=other_methods(options.method),
-            facemodel=options.facemodel or beside,
+            facemodel=options.facemodel or (Path(named[0]) if named else None),
             device=setting.device,
         )
-        for name, folder in sets.items()
+        for name in SET_NAMES
+        if getattr(options, name)
     ]
 
 

@@ -1,31 +1,25 @@
-"""Table 5 and Fig. 17: trained networks on Florence, NoW and Stirling/ESRC, through `protocols`."""
+"""Table 5 and Fig. 17: what ``fg3d evaluate`` finds on Florence, NoW and Stirling/ESRC."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
-from fg3d_builder.reproduction.tables import DACE, OURS, Claim, Column
+from fg3d_builder.reproduction.tables import DACE, OURS, YAW, Claim, Column
 from fg3d_builder.testsets import ProtocolResults, read_results
 from fg3d_builder.testsets.results import FIT, RESULTS_NAME
 
-COLUMNS = (
-    Column("[0, 15]", DACE, (0.0, 15.0)),
-    Column("[15, 30]", DACE, (15.0, 30.0)),
-    Column("[30, 45]", DACE, (30.0, 45.0)),
-    Column("> 45", DACE, (45.0, 180.0)),
-    Column("mean", DACE),
-)
+COLUMNS = tuple(Column(column.title, DACE, column.yaw_deg) for column in YAW)
 
 
 @dataclass(frozen=True)
@@ -40,10 +34,10 @@ class Evaluation:
         The set, as it was published.
     out : Path
     networks : mapping of name to checkpoint
-        One per training.
+        One per training run.
     others : mapping of name to folder of meshes
     facemodel : Path, optional
-        Model file, where its licence keeps it from lying beside the checkpoints.
+        Model file, where its licence keeps it away from the checkpoints.
     device : str
     """
 
@@ -57,8 +51,8 @@ class Evaluation:
 
     @property
     def words(self) -> list[str]:
-        """Words of the command."""
-        words = ["fg3d", "evaluate", self.protocol, str(self.folder), "--out", str(self.out)]
+        """Words of the command after ``fg3d``."""
+        words = ["evaluate", self.protocol, str(self.folder), "--out", str(self.out)]
         for name, path in self.networks.items():
             words += ["--checkpoint", f"{name}={path}"]
         for name, path in self.others.items():
@@ -69,41 +63,35 @@ class Evaluation:
     @property
     def command(self) -> str:
         """The command as a person types it."""
-        return shlex.join(self.words)
+        return shlex.join(["fg3d", *self.words])
 
 
-@dataclass(frozen=True)
-class SetResult:
+class SetResult(NamedTuple):
     """What is known of one test set.
 
     Attributes
     ----------
-    protocol : str
+    evaluation : Evaluation
     results : ProtocolResults, optional
-        None where there are none.
     error : str
-        Why.
-    networks : tuple of str
-        Names of our networks among the methods, one per training.
+        Why there are no results; empty where there are.
     """
 
-    protocol: str
+    evaluation: Evaluation
     results: ProtocolResults | None
-    error: str
-    networks: tuple[str, ...]
+    error: str = ""
 
 
-@dataclass(frozen=True)
-class MethodRow:
+class MethodRow(NamedTuple):
     """One method on one set, over the images that it has an error for.
 
     Attributes
     ----------
     method : str
     spread : dict of column title to SeedSpread or None
-        Over our trainings; of another method over itself alone.
+        Spread over our training runs; another method has one value.
     images, failed : int
-        Of one training where there are several: the worst.
+        Where there are several runs, those of the worst.
     """
 
     method: str
@@ -113,76 +101,77 @@ class MethodRow:
 
 
 def evaluate(evaluation: Evaluation) -> SetResult:
-    """Run ``fg3d evaluate``; what it has measured already it does not again."""
+    """Run ``fg3d evaluate``; what it has measured already it does not measure again."""
     if not evaluation.networks:
-        return SetResult(evaluation.protocol, None, "no training is finished", ())
+        return SetResult(evaluation, None, "no training run is finished")
     # Results of an earlier call may be about other methods.
     (evaluation.out / RESULTS_NAME).unlink(missing_ok=True)
-    program = [sys.executable, "-m", "fg3d_builder.cli", *evaluation.words[1:]]
-    done = subprocess.run(program, check=False, env=dict(os.environ))
+    program = [sys.executable, "-m", "fg3d_builder.cli", *evaluation.words]
+    status = subprocess.run(program, check=False).returncode
     # Status 1 is about single images, which the results name.
-    if done.returncode not in (0, 1):
-        names = tuple(evaluation.networks)
-        error = f"exit status {done.returncode} of `{evaluation.command}`"
-        return SetResult(evaluation.protocol, None, error, names)
+    if status not in (0, 1):
+        return SetResult(evaluation, None, f"exit status {status} of `{evaluation.command}`")
     return kept(evaluation)
 
 
 def kept(evaluation: Evaluation) -> SetResult:
     """Read the results of an earlier evaluation of the same networks and methods."""
-    names = tuple(evaluation.networks)
     if not (evaluation.out / RESULTS_NAME).is_file():
-        return SetResult(evaluation.protocol, None, "not evaluated yet", names)
+        return SetResult(evaluation, None, "not evaluated yet")
     results = read_results(evaluation.out)
-    if set(results.methods) != {FIT, *names, *evaluation.others}:
+    if set(results.methods) != {FIT, *evaluation.networks, *evaluation.others}:
         error = f"{evaluation.out} holds results of {', '.join(results.methods)}"
-        return SetResult(evaluation.protocol, None, error, names)
-    return SetResult(evaluation.protocol, results, "", names)
+        return SetResult(evaluation, None, error)
+    return SetResult(evaluation, results)
 
 
 def method_rows(found: SetResult) -> list[MethodRow]:
-    """Return the 3DMM fit, our network over its trainings, and the other methods."""
-    results = found.results
-    if results is None:
+    """Return the 3DMM fit, our network over its runs, and the other methods."""
+    if found.results is None:
         return []
-    rows = [_row(FIT, [FIT], results)]
-    if found.networks:
-        rows.append(_row(OURS, found.networks, results))
-    others = [m for m in results.methods if m != FIT and m not in found.networks]
-    return rows + [_row(method, [method], results) for method in others]
+    named = {FIT: [FIT], OURS: list(found.evaluation.networks)}
+    named |= {method: [method] for method in found.evaluation.others}
+    return [_row(name, methods, found.results) for name, methods in named.items() if methods]
 
 
 def verdicts(found: SetResult) -> list[Verdict]:
-    """Judge whether our network is better than the fit, and than every other method."""
-    results = found.results
-    if results is None or not found.networks:
+    """Judge whether our network is better than the fit, and than every other method.
+
+    Two methods are compared on the images that all of both have an error for.
+    """
+    results, networks = found.results, list(found.evaluation.networks)
+    if results is None or not networks:
         return []
-    return [
-        _judged(found.networks, method, results)
-        for method in results.methods
-        if method not in found.networks
-    ]
+    judged = []
+    for other in (FIT, *found.evaluation.others):
+        common = results.measured_by_all([*networks, other])
+        ours = {i: results.errors(name)[common] for i, name in enumerate(networks)}
+        theirs = dict.fromkeys(ours, results.errors(other)[common])
+        subjects = np.array(results.subjects)[common]
+        claim = Claim(OURS, other, COLUMNS[-1])
+        judged.append(judge(claim, ours, theirs, subjects, np.zeros(len(subjects))))
+    return judged
 
 
 def mean_errors(found: SetResult) -> dict[str, Array]:
-    """Return the errors (s,) of each method, ours averaged over trainings; inf for failures."""
-    results = found.results
+    """Return the errors (s,) of each method, ours averaged over runs; inf for failures."""
+    results, networks = found.results, found.evaluation.networks
     if results is None:
         return {}
-    errors = {m: results.errors(m) for m in results.methods if m not in found.networks}
-    if found.networks:
-        errors[OURS] = np.mean([results.errors(name) for name in found.networks], axis=0)
+    errors = {m: results.errors(m) for m in results.methods if m not in networks}
+    if networks:
+        errors[OURS] = np.mean([results.errors(name) for name in networks], axis=0)
     return errors
 
 
 def _row(method: str, names: Sequence[str], results: ProtocolResults) -> MethodRow:
-    by_training = [_measured(name, results) for name in names]
-    spread = {}
-    for column in COLUMNS:
-        means = [_mean(errors, yaw, column) for errors, yaw in by_training]
-        spread[column.title] = spread_over_seeds(means)
-    counts = [len(errors) for errors, _ in by_training]
-    return MethodRow(method, spread, min(counts), len(results.subjects) - min(counts))
+    by_run = [_measured(name, results) for name in names]
+    spread = {
+        column.title: spread_over_seeds([_mean(errors, yaw, column) for errors, yaw in by_run])
+        for column in COLUMNS
+    }
+    images = min(len(errors) for errors, _ in by_run)
+    return MethodRow(method, spread, images, len(results.subjects) - images)
 
 
 def _measured(method: str, results: ProtocolResults) -> tuple[Array, Array]:
@@ -193,18 +182,8 @@ def _measured(method: str, results: ProtocolResults) -> tuple[Array, Array]:
 
 
 def _mean(errors: Array, yaw_deg: Array, column: Column) -> float:
-    """An image of unknown yaw counts in the mean over all alone."""
+    """Mean over a column; an image of unknown yaw counts in the mean over all alone."""
     known = np.isfinite(yaw_deg) if column.yaw_deg is not None else np.ones(len(errors), dtype=bool)
     if not known.any():
         return float("nan")
     return column_mean(errors[known], np.nan_to_num(yaw_deg[known]), column)
-
-
-def _judged(networks: Sequence[str], other: str, results: ProtocolResults) -> Verdict:
-    """Compare on the images that all of both have an error for."""
-    common = results.measured_by_all([*networks, other])
-    ours = {i: results.errors(name)[common] for i, name in enumerate(networks)}
-    theirs = dict.fromkeys(ours, results.errors(other)[common])
-    subjects = np.array(results.subjects)[common]
-    claim = Claim(OURS, other, COLUMNS[-1])
-    return judge(claim, ours, theirs, subjects, np.zeros(len(subjects)))

@@ -10,6 +10,7 @@ import numpy as np
 from fg3d_builder.evaluation.pictures import ced_picture
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
+from fg3d_builder.files.markdown import table
 from fg3d_builder.reproduction import paper
 from fg3d_builder.reproduction.published_sets import (
     COLUMNS,
@@ -25,7 +26,7 @@ from fg3d_builder.reproduction.writing import (
     percentages,
     verdict_table,
 )
-from fg3d_builder.testsets.paper import TABLE5
+from fg3d_builder.testsets.paper import TABLE5, PaperRow
 
 TITLES = {"florence": "Florence", "now": "NoW, neutral, validation", "stirling": "Stirling/ESRC"}
 CED_LIMIT = 0.08
@@ -62,16 +63,16 @@ def markdown(sets: Sequence[SetResult], facts: Sequence[str], commands: Sequence
         "# Table 5 and Fig. 17: published test sets",
         "",
         "DACE in per cent of the outer interocular distance: mean over the images that a method "
-        "has an error for, ± standard deviation over our trainings. Ground truth is this "
+        "has an error for, ± standard deviation over our training runs. Ground truth is this "
         "project's own registration of the scans; the paper's rows are on the paper's. Its own "
-        f"{paper.FLORENCE_TRAININGS} trainings vary on Florence by {paper.FLORENCE_VARIANCE} "
+        f"{paper.FLORENCE_RUNS} runs vary on Florence by {paper.FLORENCE_VARIANCE} "
         '("variance").',
         "",
     ]
     for found in sets:
-        lines += [f"## {TITLES[found.protocol]}", "", *_set_lines(found), ""]
+        lines += [f"## {TITLES[found.evaluation.protocol]}", "", *_set_lines(found), ""]
     if any(found.results for found in sets):
-        names = ", ".join(TITLES[found.protocol] for found in sets if found.results)
+        names = ", ".join(TITLES[found.evaluation.protocol] for found in sets if found.results)
         lines += [f"![cumulative errors: {names}](fig17.png)", "", f"*From the left: {names}.*", ""]
     lines += ["## What this is", "", *facts, "", "## Commands", "", "```", *commands, "```"]
     return "\n".join(lines) + "\n"
@@ -82,17 +83,16 @@ def summary_csv(sets: Sequence[SetResult]) -> str:
     heads = ["set", "source", "method", "images", "failed", "column", "mean_percent", "sd_percent"]
     lines: list[list[object]] = [[*heads, "least_percent", "largest_percent"]]
     for found in sets:
+        protocol = found.evaluation.protocol
         for row in method_rows(found):
             for column in COLUMNS:
                 spread = row.spread[column.title]
                 if spread is not None:
-                    known = [found.protocol, "here", row.method, row.images, row.failed]
+                    known = [protocol, "here", row.method, row.images, row.failed]
                     lines.append([*known, column.title, *percentages(spread)])
-        for stated in TABLE5[found.protocol]:
-            values = [*(stated.intervals or ()), stated.mean]
-            titles = [c.title for c in (*COLUMNS[:3], COLUMNS[-1])][-len(values) :]
-            for title, value in zip(titles, values, strict=True):
-                known = [found.protocol, "paper", stated.method, "", "", title]
+        for stated in TABLE5[protocol]:
+            for title, value in _stated_by_column(stated).items():
+                known = [protocol, "paper", stated.method, "", "", title]
                 lines.append([*known, value, "", "", ""])
     return csv_text(lines)
 
@@ -100,19 +100,22 @@ def summary_csv(sets: Sequence[SetResult]) -> str:
 def _set_lines(found: SetResult) -> list[str]:
     rows = method_rows(found)
     shown = [c for c in COLUMNS if any(row.spread[c.title] for row in rows)] or [COLUMNS[-1]]
-    heads = ["", "images", "failed", *(column.title for column in shown)]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for row in rows:
-        cells = [row.method, str(row.images), str(row.failed)]
-        cells += [figure_text(row.spread[column.title]) for column in shown]
-        lines.append(f"| {' | '.join(cells)} |")
-    for stated in TABLE5[found.protocol]:
-        known = dict(zip([c.title for c in COLUMNS[:3]], stated.intervals or (), strict=False))
-        known["mean"] = stated.mean
-        cells = [f"*paper: {stated.method}*", NONE, NONE]
-        cells += [f"{known[c.title]:.2f}" if c.title in known else NONE for c in shown]
-        lines.append(f"| {' | '.join(cells)} |")
+    cells = [
+        [row.method, str(row.images), str(row.failed)]
+        + [figure_text(row.spread[column.title]) for column in shown]
+        for row in rows
+    ]
+    for stated in TABLE5[found.evaluation.protocol]:
+        known = _stated_by_column(stated)
+        figures = [f"{known[c.title]:.2f}" if c.title in known else NONE for c in shown]
+        cells.append([f"*paper: {stated.method}*", NONE, NONE, *figures])
+    lines = table(["", "images", "failed", *(column.title for column in shown)], cells)
     if found.error:
         return [f"Not evaluated: {found.error}", "", *lines]
-    judged = tuple(verdicts(found))
+    judged = verdicts(found)
     return [*lines, "", *verdict_table(judged)] if judged else lines
+
+
+def _stated_by_column(row: PaperRow) -> dict[str, float]:
+    titles = [column.title for column in COLUMNS[:3]]
+    return {**dict(zip(titles, row.intervals or (), strict=False)), "mean": row.mean}

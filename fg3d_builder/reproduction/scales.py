@@ -1,8 +1,8 @@
 """How large an experiment is: which captures, which network, how many samples and epochs.
 
-A table of the paper means 12 trainings on 120,000 to 474,000 samples on GPUs. What a machine
-allows is less, and what it then says is about that size: a small network on few faces may order
-the rows otherwise than a large one on many.
+A table of the paper means 12 training runs on 120,000 to 474,000 samples on GPUs. Most machines
+allow less, and results hold for their own size only: a small network on few faces may order the
+rows otherwise than a large one on many.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ class Scale:
     Attributes
     ----------
     name : str
+    train_preset : str
+        Preset of ``fg3d train``.
     build_preset : str
         Preset of the captures, unless ``--preset`` names another; empty where a person has to
         name one.
-    train_preset : str
-        Preset of ``python -m fg3d_builder.fgnet train``.
+    device : str
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
     epochs : int
         0 for the preset's own.
     captured_samples : int
-        At most so many training samples that show the shape of their capture, 0 for all. A
-        training with k transformed shapes under each photo takes ``1 + k`` times as many, so that
-        it sees the same photos and new shapes besides, as in the paper.
+        At most so many training samples that show the shape of their capture, 0 for all. A run
+        with k transformed shapes under each photo takes ``1 + k`` times as many, so that it sees
+        the same photos and new shapes besides, as in the paper.
     seeds : int
-        Trainings of each row, unless ``--seeds`` says otherwise.
-    device : str
-        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        Runs of each row, unless ``--seeds`` says otherwise.
     threads : int
-        Of each training; 0 divides the machine's cores among the trainings side by side.
+        Threads of each run; 0 divides the machine's cores among the runs side by side.
     shares_inputs : bool
-        Simulated views are made once and kept in files for all trainings: a sixth of a megabyte
-        a sample at 64 pixels, and more than most disks hold for the paper's samples.
+        Simulated views are made once and kept in files for all runs: a sixth of a megabyte a
+        sample at 64 pixels, and more than most disks hold for the paper's samples.
     minutes : float
-        Of one training with captured shapes on one core or GPU, roughly; what stands before the
-        first run is finished. 0 where nobody has measured it.
+        Rough time of one run with captured shapes on one core or GPU, for the estimate before
+        the first run is finished. 0 where nobody has measured it.
     """
 
     name: str
-    build_preset: str
     train_preset: str
-    epochs: int
-    captured_samples: int
-    seeds: int
+    build_preset: str
     device: str
-    threads: int
-    shares_inputs: bool
-    minutes: float
+    epochs: int = 0
+    captured_samples: int = 0
+    seeds: int = 3
+    threads: int = 0
+    shares_inputs: bool = True
+    minutes: float = 0.0
 
     def preset(self, named: Path | None) -> Path:
         """Return the build preset: `named` if there is one, else the scale's own.
@@ -74,41 +74,16 @@ class Scale:
         return Path(self.build_preset)
 
 
-SCALES: dict[str, Scale] = {
-    "tiny": Scale(
-        name="tiny",
-        build_preset="tasks/subjects-200.toml",
-        train_preset="tiny",
-        epochs=8,
-        captured_samples=800,
-        seeds=3,
-        device="cpu",
-        threads=1,
-        shares_inputs=True,
-        minutes=4.0,
-    ),
-    "small": Scale(
-        name="small",
-        build_preset="tasks/subjects-200.toml",
-        train_preset="small",
-        epochs=0,
-        captured_samples=0,
-        seeds=3,
-        device="auto",
-        threads=0,
-        shares_inputs=True,
-        minutes=0.0,
-    ),
-    "paper": Scale(
-        name="paper",
-        build_preset="",
-        train_preset="paper",
-        epochs=0,
-        captured_samples=0,
-        seeds=3,
-        device="cuda",
-        threads=0,
-        shares_inputs=False,
-        minutes=0.0,
-    ),
-}
+TINY = Scale(
+    name="tiny",
+    train_preset="tiny",
+    build_preset="tasks/subjects-200.toml",
+    device="cpu",
+    epochs=8,
+    captured_samples=800,
+    threads=1,
+    minutes=4.0,
+)
+SMALL = Scale("small", "small", build_preset="tasks/subjects-200.toml", device="auto")
+PAPER = Scale("paper", "paper", build_preset="", device="cuda", shares_inputs=False)
+SCALES = {scale.name: scale for scale in (TINY, SMALL, PAPER)}

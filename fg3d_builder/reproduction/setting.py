@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from fg3d_builder.config import BuildConfig, load_preset
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.layout import default_root
-from fg3d_builder.reproduction.runs import Workers
 from fg3d_builder.reproduction.scales import SCALES, Scale
 from fg3d_builder.reproduction.variants import Variants
 
@@ -29,7 +29,12 @@ class Setting:
     out : Path
     variants : Variants
     device : str
-    workers : Workers
+    workers : int
+        Runs side by side.
+    threads : int
+        ``OMP_NUM_THREADS`` of each run.
+    gpus : int
+        GPUs that runs are dealt to in turn; 0 leaves the choice to torch.
     """
 
     options: argparse.Namespace
@@ -39,17 +44,24 @@ class Setting:
     out: Path
     variants: Variants
     device: str
-    workers: Workers
+    workers: int
+    threads: int
+    gpus: int
 
     @property
     def seeds(self) -> range:
-        """Of every row."""
+        """Seeds of the runs of every row."""
         return range(self.options.seeds or self.scale.seeds)
 
     @property
     def acts(self) -> bool:
         """Whether anything is to be built, trained or evaluated."""
         return not (self.options.dry_run or self.options.no_training)
+
+    @property
+    def shapes_made(self) -> int:
+        """Transformed shapes under each photo."""
+        return self.config.transform.shapes_per_capture
 
 
 def read_setting(options: argparse.Namespace) -> Setting:
@@ -60,31 +72,40 @@ def read_setting(options: argparse.Namespace) -> Setting:
     ConfigError
         Something is missing or does not go together.
     """
+    import torch
+
     scale = SCALES[options.scale]
     preset = scale.preset(options.preset)
     config = load_preset(preset)
-    if options.seeds is not None and options.seeds < 1:
-        raise ConfigError(f"--seeds: {options.seeds}, wanted at least 1")
+    for name in ("seeds", "workers"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name}: {value}, wanted at least 1")
+    device = options.device or scale.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    cores = len(os.sched_getaffinity(0))
+    workers = options.workers or gpus or cores
     out = options.out or Path("build/experiments") / f"{config.name}-{scale.name}"
-    variants = Variants(config, options.build or default_root(config), out)
-    device, workers = machine(scale, options.device, options.workers)
-    setting = Setting(options, scale, preset, config, out, variants, device, workers)
-    if device == "cuda" and not workers.gpus and setting.acts:
+    setting = Setting(
+        options=options,
+        scale=scale,
+        preset=preset,
+        config=config,
+        out=out,
+        variants=Variants(config, options.build or default_root(config), out),
+        device=device,
+        workers=workers,
+        threads=scale.threads or max(1, cores // workers),
+        gpus=gpus,
+    )
+    if device == "cuda" and not gpus and setting.acts:
         raise ConfigError(f"scale '{scale.name}' wants a GPU and torch finds none; see --device")
     return setting
 
 
-def machine(scale: Scale, named: str | None, count: int | None) -> tuple[str, Workers]:
-    """Decide on which device trainings run, how many side by side, with how many threads."""
-    import torch
-
-    device = named or scale.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    cores = len(os.sched_getaffinity(0))
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
-    side_by_side = (gpus or cores) if count is None else count
-    if side_by_side < 1:
-        raise ConfigError(f"--workers: {count}, wanted at least 1")
-    threads = scale.threads or max(1, cores // side_by_side)
-    return device, Workers(side_by_side, threads, gpus)
+def show(text: str) -> None:
+    """Print a line at once, also into a file."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

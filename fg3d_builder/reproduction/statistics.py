@@ -31,9 +31,9 @@ class Verdict(NamedTuple):
     comparison : PairedComparison, optional
         ``better - worse`` over subjects, errors averaged over seeds; None where a row is missing.
     seeds_agree, seeds : int
-        How many of how many pairs of trainings with the same seed are in the paper's order.
+        How many of how many pairs of runs with the same seed are in the paper's order.
     over_seeds : (float, float)
-        95 % interval of the difference over trainings; NaN for a single seed.
+        95 % interval of the difference over runs; NaN for a single seed.
     """
 
     claim: Claim
@@ -55,7 +55,7 @@ def column_mean(errors: Array, yaw_deg: Array, column: Column) -> float:
 
 
 def spread_over_seeds(means: Sequence[float]) -> SeedSpread | None:
-    """Summarise the means of trainings; None where there is none, or a mean over no samples."""
+    """Summarise the means of runs; None where there is none, or a mean over no samples."""
     return seed_spread(means) if len(means) and np.all(np.isfinite(means)) else None
 
 
@@ -79,8 +79,8 @@ def judge(
 
     Subjects are what was drawn from the world, seeds what was drawn in training: an order holds
     if both leave no doubt of it. Over subjects it is a bootstrap interval of the mean difference,
-    errors averaged over seeds; over seeds Welch's interval of the difference of the trainings'
-    means. With a single seed there is nothing to be said of trainings, and `why` says so.
+    errors averaged over seeds; over seeds Welch's interval of the difference of the runs' means.
+    A single seed shows nothing about other runs, and `why` says so.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def judge(
     seeds = sorted(set(better) & set(worse))
     names = np.asarray(subjects)[chosen]
     if not seeds or len(set(names.tolist())) < 2:
-        lacking = "no training of both rows is finished" if not seeds else "fewer than two subjects"
+        lacking = "no run of both rows is finished" if not seeds else "fewer than two subjects"
         return Verdict(claim, MISSING, lacking, None, 0, len(seeds), (np.nan, np.nan))
     low = np.mean([better[seed][chosen] for seed in seeds], axis=0)
     high = np.mean([worse[seed][chosen] for seed in seeds], axis=0)
@@ -110,22 +110,22 @@ def judge(
     if found.low <= 0.0 <= found.high:
         word, why = UNDECIDED, "the interval over subjects holds 0"
     elif over_seeds[0] <= 0.0 <= over_seeds[1]:
-        word, why = UNDECIDED, "other trainings could turn it"
+        word, why = UNDECIDED, "other runs could turn it"
     else:
         word = REPRODUCED if found.difference < 0 else NOT_REPRODUCED
         why = "the order of the paper" if found.difference < 0 else "the opposite order"
-        why += ", by one training of each row" if len(seeds) == 1 else ""
+        why += ", by one run of each row" if len(seeds) == 1 else ""
     agree = int(np.sum(means[0] < means[1]))
     return Verdict(claim, word, why, found, agree, len(seeds), over_seeds)
 
 
 def seeds_interval(better: Array, worse: Array, confidence: float = 0.95) -> tuple[float, float]:
-    """Welch's interval of the difference of two rows' means over trainings.
+    """Welch's interval of the difference of two rows' means over runs.
 
     Parameters
     ----------
     better, worse : (k,) float
-        Mean error of each training. A row without training, the 3DMM fit, has equal ones.
+        Mean error of each run. A row that is not trained, the 3DMM fit, has equal ones.
     confidence : float
 
     Returns

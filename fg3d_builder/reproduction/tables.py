@@ -4,13 +4,14 @@ The paper's own numbers say how its rows were trained. VMN has 3.32 in Table 1, 
 Table 2 and pose augmentation alone 3.32 in Table 3; pose and shape augmentation have 2.80 in
 Table 3, and so has MSE in Table 4. Hence Tables 1 and 2 (and Fig. 13, which belongs to the same
 section) train on captured shapes with the loss MSE, Table 3 with MSE, and Table 4 on all shapes.
-Rows that train the same thing are one training.
+Rows that train the same thing share their runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
@@ -21,9 +22,9 @@ FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 """Variants of the dataset, see `variants`."""
 ALL_SHAPES = -1
 PSD_WEIGHT = 4.0
-"""Of PSD beside MSE or VGD. The paper gives no weights. At the start of a training, with the 3DMM
-fit as the answer, MSE and VGD are 5 to 6 mm^2 and PSD is 0.6: so weighted, PSD is a third of the
-sum, and takes part without deciding alone."""
+"""Weight of PSD next to MSE or VGD. The paper gives no weights. When a run begins, with the 3DMM
+fit as the answer, MSE and VGD are 5 to 6 mm^2 and PSD is 0.6: this weight makes PSD a third of the
+sum, so that it takes part without deciding alone."""
 
 NME, DACE = "NME", "DACE"
 ROW_FIT = "3DMM fit"
@@ -58,13 +59,13 @@ YAW = (
 
 
 @dataclass(frozen=True)
-class Training:
+class Recipe:
     """What a row trains.
 
     Attributes
     ----------
     variant : str
-        Of the dataset.
+        Variant of the dataset.
     shapes : int
         Transformed shapes under each photo, `ALL_SHAPES` for what the dataset holds.
     network, view_set, fusion : str
@@ -88,7 +89,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """What is trained, as the beginning of a folder's name."""
+        """What is trained, in words that may be part of a file's name."""
         words = [self.network]
         if self.network == "vmn":
             words += [f"{self.view_set}views" if self.view_set != "source" else "source"]
@@ -99,43 +100,51 @@ class Training:
         words += [] if self.variant == FULL_VIEW else [self.variant]
         return "-".join(words).replace("_", "-")
 
-    def arguments(self, scale: Scale, made: int, seed: int, device: str) -> tuple[str, ...]:
-        """Return the arguments of ``python -m fg3d_builder.fgnet train``.
+    def settings(self, scale: Scale, made: int, device: str) -> dict[str, Any]:
+        """Return the settings of `read_settings`, without a seed.
 
-        `made`: transformed shapes under each photo that the dataset was built with.
+        Parameters
+        ----------
+        scale : Scale
+        made : int
+            Transformed shapes under each photo that the dataset was built with.
+        device : str
+            On a CPU the training process reads its samples itself.
         """
-        shapes = made if self.shapes == ALL_SHAPES else self.shapes
-        words = ["--preset", scale.train_preset, "--network", self.network]
+        network = {"network": self.network}
         if self.network == "vmn":
-            words += ["--view-set", self.view_set, "--fusion", self.fusion]
-        for name, weight in (("mse", self.mse), ("psd", self.psd), ("vgd", self.vgd)):
-            words += [f"--{name}", f"{weight:g}"] if weight else []
-        words += ["--transforms", str(self.shapes)]
+            network |= {"view_set": self.view_set, "fusion": self.fusion}
+        selection = {"transforms": self.shapes}
         if scale.captured_samples:
-            times = 1 if self.bounded else 1 + shapes
-            words += ["--limit", str(scale.captured_samples * times)]
-        words += ["--epochs", str(scale.epochs)] if scale.epochs else []
-        words += ["--workers", "0"] if device == "cpu" else []
-        return (*words, "--seed", str(seed), "--device", device)
+            shapes = made if self.shapes == ALL_SHAPES else self.shapes
+            selection["limit"] = scale.captured_samples * (1 if self.bounded else 1 + shapes)
+        return {
+            "preset": scale.train_preset,
+            **({"epochs": scale.epochs} if scale.epochs else {}),
+            **({"workers": 0} if device == "cpu" else {}),
+            "network": network,
+            "loss": {"mse": self.mse, "psd": self.psd, "vgd": self.vgd},
+            "selection": selection,
+        }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a training, or the 3DMM fit that all trainings begin with.
+    """One row: what it trains, or the 3DMM fit that every network begins with.
 
     Attributes
     ----------
     name : str
-    training : Training, optional
+    recipe : Recipe, optional
         None is the fit.
     paper : mapping of column title to float
         What the paper states, in per cent.
     paper_samples : int
-        Training samples that the paper states; 0 where it does not.
+        Recipe samples that the paper states; 0 where it does not.
     """
 
     name: str
-    training: Training | None
+    recipe: Recipe | None
     paper: Mapping[str, float] = field(default_factory=dict)
     paper_samples: int = 0
 
@@ -182,52 +191,37 @@ class Experiment:
     claims: tuple[Claim, ...]
     paper_note: str = ""
 
-    def row(self, name: str) -> Row:
-        """Return the row of a name."""
-        return next(row for row in self.rows if row.name == name)
-
 
 def table1(_config: BuildConfig) -> Experiment:
     """Networks by what they preserve."""
-    networks = {"CVN": "cvn", "MVN": "mvn", "VMN": "vmn"}
-    rows = [Row(ROW_FIT, None, _by_yaw(paper.TABLE1[ROW_FIT]))]
-    rows += [
-        Row(name, Training(network=network), _by_yaw(paper.TABLE1[name]))
-        for name, network in networks.items()
-    ]
-    claims = [Claim(name, ROW_FIT) for name in networks]
+    recipes = {name: Recipe(network=name.lower()) for name in ("CVN", "MVN", "VMN")}
     return Experiment(
         "table1",
         "Table 1: network structures",
         "Captured shapes under full-view augmentation, loss MSE. CVN sees the photo and the PNCC "
         "of the fit, MVN the photo warped to the UV plane, VMN five simulated views whose "
         "features are warped to the UV plane.",
-        tuple(rows),
+        _rows(recipes, _by_yaw(paper.TABLE1)),
         YAW,
-        (*claims, Claim("MVN", "CVN"), Claim("VMN", "MVN")),
+        (*(Claim(name, ROW_FIT) for name in recipes), Claim("MVN", "CVN"), Claim("VMN", "MVN")),
     )
 
 
 def table2(_config: BuildConfig) -> Experiment:
     """Sets of simulated views."""
     names = {s: f"{s}-view" for s in ("1", "3", "5", "7")} | {"source": "source"}
-    rows = tuple(
-        Row(name, Training(view_set=view_set), {"mean": paper.TABLE2[view_set]})
-        for view_set, name in names.items()
-    )
-    rows = (Row(ROW_FIT, None), *rows)
-    claims = (
-        *(Claim("source", "1-view"), Claim("3-view", "source"), Claim("3-view", "1-view")),
-        *(Claim("5-view", "3-view"), Claim("5-view", "7-view")),
-    )
+    orders = {"source": ("1-view",), "3-view": ("source", "1-view"), "5-view": ("3-view", "7-view")}
     return Experiment(
         "table2",
         "Table 2: input views of VMN",
         "Captured shapes under full-view augmentation, loss MSE. 1: frontal; 3: also yaw 25 and "
         "50; 5: also pitch 15 and -25; 7: also yaw -25 and -50; source: the photo as it is.",
-        rows,
+        _rows(
+            {name: Recipe(view_set=view_set) for view_set, name in names.items()},
+            {name: {"mean": paper.TABLE2[view_set]} for view_set, name in names.items()},
+        ),
         YAW,
-        claims,
+        tuple(Claim(better, worse) for better, many in orders.items() for worse in many),
         "The paper states the mean alone.",
     )
 
@@ -235,22 +229,18 @@ def table2(_config: BuildConfig) -> Experiment:
 def table3(config: BuildConfig) -> Experiment:
     """Augmentation."""
     _shapes_made(config, "table3")
-    trainings = {
-        "face profiling": Training(FACE_PROFILING),
-        "full view": Training(),
-        "full view and shapes": Training(shapes=ALL_SHAPES),
+    recipes = {
+        "face profiling": Recipe(FACE_PROFILING),
+        "full view": Recipe(),
+        "full view and shapes": Recipe(shapes=ALL_SHAPES),
     }
-    rows = tuple(
-        Row(name, training, _by_yaw(paper.TABLE3[name]), paper.TABLE3_SAMPLES[name])
-        for name, training in trainings.items()
-    )
-    rows, large = (Row(ROW_FIT, None), *rows), YAW[2]
+    large = YAW[2]
     return Experiment(
         "table3",
         "Table 3: data augmentation",
         "VMN with five views, loss MSE, as many epochs each: more samples mean more steps. Face "
         "profiling turns photos without completed depth and without painting what was hidden.",
-        rows,
+        _rows(recipes, _by_yaw(paper.TABLE3), paper.TABLE3_SAMPLES),
         YAW,
         (
             Claim("full view", "face profiling"),
@@ -269,25 +259,21 @@ def table4(config: BuildConfig) -> Experiment:
         "PSD + VGD": (0.0, PSD_WEIGHT, 1.0),
         "VGD": (0.0, 0.0, 1.0),
     }
-    nme, dace = Column("NME", NME), Column("DACE", DACE)
-    rows = tuple(
-        Row(
-            name,
-            Training(shapes=ALL_SHAPES, mse=mse, psd=psd, vgd=vgd, bounded=True),
-            dict(zip(("NME", "DACE"), paper.TABLE4[name], strict=True)),
-        )
+    recipes = {
+        name: Recipe(shapes=ALL_SHAPES, mse=mse, psd=psd, vgd=vgd, bounded=True)
         for name, (mse, psd, vgd) in weights.items()
-    )
-    rows = (Row(ROW_FIT, None), *rows)
+    }
+    stated = {name: dict(zip((NME, DACE), paper.TABLE4[name], strict=True)) for name in weights}
+    nme, dace = columns = (Column(NME, NME), Column(DACE, DACE))
     return Experiment(
         "table4",
         "Table 4: losses",
-        "VMN with five views, captured and transformed shapes. PSD stands beside MSE and VGD with "
-        f"a weight of {PSD_WEIGHT:g}; the paper gives none.",
-        rows,
-        (nme, dace),
+        "VMN with five views, captured and transformed shapes. PSD has a weight of "
+        f"{PSD_WEIGHT:g} next to MSE and VGD; the paper gives none.",
+        _rows(recipes, stated),
+        columns,
         (
-            *(Claim("MSE + PSD", "MSE", column) for column in (nme, dace)),
+            *(Claim("MSE + PSD", "MSE", column) for column in columns),
             Claim("PSD + VGD", "MSE + PSD", nme),
             *(Claim("VGD", "PSD + VGD", column) for column in (nme, dace)),
             *(Claim("VGD", "MSE", column) for column in (nme, dace)),
@@ -297,24 +283,18 @@ def table4(config: BuildConfig) -> Experiment:
 
 def fig13(_config: BuildConfig) -> Experiment:
     """Ways to fuse views."""
-    trainings = {
-        "direct": Training(fusion="direct"),
-        "warp then convolve": Training(fusion="warp_then_convolve"),
-        "convolve then warp": Training(),
-    }
-    rows = [Row(ROW_FIT, None), *(Row(name, t) for name, t in trainings.items())]
-    rows[-1] = Row("convolve then warp", Training(), _by_yaw(paper.TABLE1["VMN"]))
+    fusions = ("direct", "warp then convolve", "convolve then warp")
     return Experiment(
         "fig13",
         "Fig. 13: fusion of the views",
         "VMN with five views, captured shapes under full-view augmentation, loss MSE.",
-        tuple(rows),
-        YAW,
-        (
-            Claim("warp then convolve", "direct"),
-            Claim("convolve then warp", "warp then convolve"),
+        _rows(
+            {name: Recipe(fusion=name.replace(" ", "_")) for name in fusions},
+            {fusions[2]: _by_yaw(paper.TABLE1)["VMN"]},
         ),
-        "The paper draws bars; their order stands in its text, and the numbers of the way it "
+        YAW,
+        (Claim(fusions[1], fusions[0]), Claim(fusions[2], fusions[1])),
+        "The paper draws bars; its text states their order, and the numbers of the way that it "
         "chose are those of VMN in its Table 1.",
     )
 
@@ -322,23 +302,18 @@ def fig13(_config: BuildConfig) -> Experiment:
 def fig14(config: BuildConfig) -> Experiment:
     """How many transformed shapes."""
     made = _shapes_made(config, "fig14")
-    known = {0: paper.TABLE3["full view"], made: paper.TABLE3["full view and shapes"]}
-    rows = tuple(
-        Row(
-            _shapes(count),
-            Training(shapes=ALL_SHAPES if count == made else count),
-            _by_yaw(known[count]) if count in known else {},
-        )
-        for count in range(made + 1)
-    )
-    rows = (Row(ROW_FIT, None), *rows)
-    claims = [Claim(_shapes(count), _shapes(0)) for count in range(1, made + 1)]
-    claims += [Claim(_shapes(2), _shapes(1))] if made >= 2 else []
+    names = ["1 shape" if count == 1 else f"{count} shapes" for count in range(made + 1)]
+    recipes = {name: Recipe(shapes=count) for count, name in enumerate(names)}
+    recipes[names[-1]] = Recipe(shapes=ALL_SHAPES)
+    table3 = _by_yaw(paper.TABLE3)
+    stated = {names[0]: table3["full view"], names[-1]: table3["full view and shapes"]}
+    claims = [Claim(name, names[0]) for name in names[1:]]
+    claims += [Claim(names[2], names[1])] if made >= 2 else []
     return Experiment(
         "fig14",
         "Fig. 14: transformed shapes under each photo",
         "VMN with five views, loss MSE, as many epochs each: more samples mean more steps.",
-        rows,
+        _rows(recipes, stated),
         YAW,
         tuple(claims),
         "The paper draws curves; its text says that the error no longer falls once "
@@ -350,35 +325,36 @@ def fig14(config: BuildConfig) -> Experiment:
 OURS = "FGNet (ours)"
 SET_NAMES = ("florence", "now", "stirling")
 """Test sets of Table 5."""
-
 PUBLISHED_NAMES = ("table5", "fig17")
 """What the command line calls them; they come from the same evaluation."""
 PUBLISHED = Experiment(
     "table5",
     "Table 5 and Fig. 17: published test sets",
     "The paper's final network: all shapes, VGD, as the last row of Table 4.",
-    (Row(OURS, Training(shapes=ALL_SHAPES, mse=0.0, vgd=1.0, bounded=True)),),
+    (Row(OURS, Recipe(shapes=ALL_SHAPES, mse=0.0, vgd=1.0, bounded=True)),),
     (),
     (),
 )
 """Its columns and claims are in `published_sets`: other sets, other measure."""
 
 EXPERIMENTS: dict[str, Callable[[BuildConfig], Experiment]] = {
-    "table1": table1,
-    "table2": table2,
-    "table3": table3,
-    "table4": table4,
-    "fig13": fig13,
-    "fig14": fig14,
+    make.__name__: make for make in (table1, table2, table3, table4, fig13, fig14)
 }
 
 
-def _shapes(count: int) -> str:
-    return f"{count} shape" if count == 1 else f"{count} shapes"
+def _rows(
+    recipes: Mapping[str, Recipe],
+    stated: Mapping[str, Mapping[str, float]],
+    stated_samples: Mapping[str, int] | None = None,
+) -> tuple[Row, ...]:
+    """Return the row of the 3DMM fit, then one for each recipe, with the paper's figures."""
+    samples = stated_samples or {}
+    named = {ROW_FIT: None, **recipes}
+    return tuple(Row(n, t, stated.get(n, {}), samples.get(n, 0)) for n, t in named.items())
 
 
-def _by_yaw(values: tuple[float, ...]) -> dict[str, float]:
-    return dict(zip(paper.YAW_COLUMNS, values, strict=True))
+def _by_yaw(table: Mapping[str, tuple[float, ...]]) -> dict[str, dict[str, float]]:
+    return {name: dict(zip(paper.YAW_COLUMNS, row, strict=True)) for name, row in table.items()}
 
 
 def _shapes_made(config: BuildConfig, name: str) -> int:

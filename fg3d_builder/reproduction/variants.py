@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fg3d_builder.config import BuildConfig, digest, preset_text
+from fg3d_builder.config import BuildConfig, digest, toml_text
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.atomic import write_bytes, write_json
@@ -126,7 +126,7 @@ class Variants:
         return self.find(variant) or unbuilt
 
     def ensure(
-        self, variants: Sequence[str], workers: int, say: Callable[[str], None]
+        self, variants: Sequence[str], workers: int, show: Callable[[str], None]
     ) -> dict[str, Dataset]:
         """Return the datasets of variants; build those that are not there.
 
@@ -138,13 +138,13 @@ class Variants:
         again = [FULL_VIEW] if missing and FULL_VIEW not in missing else []
         for variant in [*missing, *again]:
             self.freeze(variant)
-            say(shlex.join(self.command(variant, workers)))
+            show(shlex.join(self.command(variant, workers)))
             self._build(variant, workers)
-        return {variant: self._checked(variant, say) for variant in variants}
+        return {variant: self._checked(variant, show) for variant in variants}
 
     def freeze(self, variant: str) -> None:
         """Write the variant's preset beside the results."""
-        text = preset_text(variant_config(self.plain, variant), _ABOUT[variant])
+        text = toml_text(variant_config(self.plain, variant), _ABOUT[variant])
         write_bytes(self.preset(variant), text.encode())
 
     def _build(self, variant: str, workers: int) -> None:
@@ -176,7 +176,7 @@ class Variants:
         same = dataset.content_sha256 == row["content_sha256"]
         return dataset if same and all(shard.is_file() for shard in shards) else None
 
-    def _checked(self, variant: str, say: Callable[[str], None]) -> Dataset:
+    def _checked(self, variant: str, show: Callable[[str], None]) -> Dataset:
         """Check a dataset once, shard by shard, and note which one it is."""
         recorded, dataset = self._recorded(variant), self.find(variant)
         if recorded is not None:
@@ -188,7 +188,7 @@ class Variants:
             )
         from fg3d_builder.shards.verify import verify_dataset
 
-        say(f"fg3d verify {dataset.folder}")
+        show(f"fg3d verify {dataset.folder}")
         model = None if dataset.facemodel is None else load_model(dataset.facemodel)
         found = verify_dataset(dataset.folder, model)
         if not found.ok:

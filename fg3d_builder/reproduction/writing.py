@@ -5,74 +5,100 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.reproduction.collecting import ExperimentResult, RowResult
-from fg3d_builder.reproduction.runs import Run, Workers, printed
-from fg3d_builder.reproduction.scales import Scale
+from fg3d_builder.files.markdown import table
+from fg3d_builder.reproduction.results import ExperimentResult, RowResult
+from fg3d_builder.reproduction.runs import printed
+from fg3d_builder.reproduction.setting import Setting
 from fg3d_builder.reproduction.statistics import WORDS, Verdict
 from fg3d_builder.reproduction.tables import Claim, Column
+from fg3d_builder.reproduction.variants import Dataset
 
 NONE = "-"
 
 
 def write_experiment(
-    result: ExperimentResult,
-    out: Path,
-    workers: Workers,
-    builds: dict[str, str],
-    again: str,
+    result: ExperimentResult, setting: Setting, datasets: Mapping[str, Dataset], again: str
 ) -> list[Path]:
-    """Write ``NAME.md``, ``NAME.csv`` and ``NAME-trainings.csv``; return their paths.
+    """Write ``NAME.md``, ``NAME.csv`` and ``NAME-runs.csv``; return their paths.
 
     Parameters
     ----------
     result : ExperimentResult
-    out : Path
-    workers : Workers
-        Their threads stand in the commands.
-    builds : dict of variant to str
-        The command that builds each dataset.
+    setting : Setting
+    datasets : mapping of variant to Dataset
+        Datasets that the rows are trained and tested on.
     again : str
         The command that makes this page.
     """
-    name = result.experiment.name
+    name, out = result.experiment.name, setting.out
     files = {
-        out / f"{name}.md": markdown(result, workers, builds, again),
+        out / f"{name}.md": markdown(result, setting, datasets, again),
         out / f"{name}.csv": summary_csv(result),
-        out / f"{name}-trainings.csv": trainings_csv(result),
+        out / f"{name}-runs.csv": runs_csv(result),
     }
     for path, text in files.items():
         write_bytes(path, text.encode())
     return list(files)
 
 
-def markdown(result: ExperimentResult, workers: Workers, builds: dict[str, str], again: str) -> str:
-    """Return the page."""
+def markdown(
+    result: ExperimentResult, setting: Setting, datasets: Mapping[str, Dataset], again: str
+) -> str:
+    """Return the page; parameters as for `write_experiment`."""
     experiment, name = result.experiment, result.experiment.name
     note = f" {experiment.paper_note}" if experiment.paper_note else ""
+    builds = [shlex.join(setting.variants.command(v, setting.workers)) for v in datasets]
+    words = [words for row in result.rows for run in row.runs for words in run.commands()]
+    trains = dict.fromkeys(printed(w, setting.threads) for w in words)
     lines = [
-        *(f"# {experiment.title}", "", experiment.about, ""),
+        f"# {experiment.title}",
+        "",
+        experiment.about,
+        "",
         f"Errors in per cent of the outer interocular distance: mean of {result.samples} test "
-        f"samples of {result.subjects} subjects, ± standard deviation over trainings with "
+        f"samples of {result.subjects} subjects, ± standard deviation over training runs with "
         f"different seeds. *paper* is what the paper states for its own data and networks; "
         f"compare orders and ratios, not numbers.{note}",
-        *("", *_table(result), "", f"![{experiment.title}]({name}.png)", ""),
-        *("## Does the paper's order hold here?", "", *verdict_table(result.verdicts), ""),
-        *("## What this is", "", *setting_lines(result.scale, result.preset, _runs(result)), ""),
-        *("## Commands", "", "This page:", "", "```", again, "```", ""),
-        *("What it runs, each by itself; a finished or interrupted one is gone on with:", ""),
-        *("```", *builds.values(), *_run_commands(result, workers), "```"),
+        "",
+        *_table(result),
+        "",
+        f"![{experiment.title}]({name}.png)",
+        "",
+        "## Does the paper's order hold here?",
+        "",
+        *verdict_table(result.verdicts),
+        "",
+        "## What this is",
+        "",
+        *setting_lines(setting, datasets),
+        "",
+        "## Commands",
+        "",
+        "This page:",
+        "",
+        "```",
+        again,
+        "```",
+        "",
+        "What it runs, each by itself; a finished or interrupted run is gone on with:",
+        "",
+        "```",
+        *builds,
+        *trains,
+        "```",
     ]
     return "\n".join(lines) + "\n"
 
 
 def summary_csv(result: ExperimentResult) -> str:
     """One line per row and column: ours in per cent, with the paper's beside it."""
-    heads = ["row", "training_samples", "trainings", "failed", "column", "measure"]
+    heads = ["row", "training_samples", "runs", "failed", "column", "measure"]
     heads += ["mean_percent", "sd_percent", "least_percent", "largest_percent", "paper_percent"]
     lines: list[list[object]] = [list(heads)]
     for row in result.rows:
@@ -84,14 +110,14 @@ def summary_csv(result: ExperimentResult) -> str:
     return csv_text(lines)
 
 
-def trainings_csv(result: ExperimentResult) -> str:
-    """One line per training: its folder, and its mean errors in per cent."""
+def runs_csv(result: ExperimentResult) -> str:
+    """One line per training run: its folder, and its mean errors in per cent."""
     columns = result.shown_columns
     lines: list[list[object]] = [["row", "seed", "state", "folder", *(c.title for c in columns)]]
     for row in result.rows:
         for run in row.runs:
             state = "failed" if run.seed in row.failures else "not run"
-            state = "finished" if run.finished else state
+            state = "finished" if run.seed in row.seeds else state
             means = [row.means[c.title].get(run.seed, math.nan) for c in columns]
             cells = [_cell(100.0 * mean) for mean in means]
             lines.append([row.row.name, run.seed, state, run.folder.name, *cells])
@@ -102,28 +128,29 @@ def _table(result: ExperimentResult) -> list[str]:
     columns = result.shown_columns
     stated = [c for c in columns if any(c.title in r.row.paper for r in result.rows)]
     counted = any(row.row.paper_samples for row in result.rows)
-    heads = ["", "trainings", "training samples", *(c.title for c in columns)]
+    heads = ["", "runs", "training samples", *(c.title for c in columns)]
     heads += [f"*paper* {c.title}" for c in stated]
     heads += ["*paper* training samples"] if counted else []
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     best = {c.title: _least(result, c) for c in columns}
+    rows = []
     for row in result.rows:
-        cells = [row.row.name, _trainings(row), f"{row.training_samples:,}"]
-        if row.row.training is None:
+        cells = [row.row.name, _run_count(row), f"{row.training_samples:,}"]
+        if row.row.recipe is None:
             cells = [row.row.name, NONE, NONE]
         cells += [figure_text(row.spread[c.title], best[c.title]) for c in columns]
         cells += [_stated(row.row.paper.get(c.title)) for c in stated]
         if counted:
             cells += [f"{row.row.paper_samples:,}" if row.row.paper_samples else NONE]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
+    lines = table(heads, rows)
     failures = [(row.row.name, s, text) for row in result.rows for s, text in row.failures.items()]
     if failures:
-        lines += ["", "Failed trainings, which no figure contains:", ""]
+        lines += ["", "Failed training runs, which are in no figure:", ""]
         lines += [f"* {name}, seed {seed}: `{text}`" for name, seed, text in failures]
     return lines
 
 
-def _trainings(row: RowResult) -> str:
+def _run_count(row: RowResult) -> str:
     text = str(len(row.seeds))
     return f"{text}, {len(row.failures)} failed" if row.failures else text
 
@@ -147,11 +174,11 @@ def _stated(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def verdict_table(verdicts: tuple[Verdict, ...]) -> list[str]:
+def verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
     """Return the paper's claims with what is found here, in Markdown."""
     heads = ["the paper: lower error", "than", "in", "here: difference, points"]
     heads += ["95 % over subjects", "95 % over seeds", "subjects", "seeds", "verdict"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    rows = []
     for v in verdicts:
         claim, found = v.claim, v.comparison
         figures = [NONE] * 5
@@ -163,14 +190,14 @@ def verdict_table(verdicts: tuple[Verdict, ...]) -> list[str]:
                 f"{found.a_better} of {found.subjects}",
                 f"{v.seeds_agree} of {v.seeds}",
             ]
-        cells = [claim.better, claim.worse, _in(claim), *figures, f"**{v.word}**: {v.why}"]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append([claim.better, claim.worse, _in(claim), *figures, f"**{v.word}**: {v.why}"])
+    lines = table(heads, rows)
     counts = {word: sum(v.word == word for v in verdicts) for word in WORDS}
     tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     lines += [
         "",
         f"Of {len(verdicts)} orders of the paper: {tally}. Over subjects: bootstrap, errors "
-        "averaged over seeds. Over seeds: Welch's interval of the trainings' means. An order is "
+        "averaged over seeds. Over seeds: Welch's interval of the runs' means. An order is "
         "*undecided* where one of both holds 0. *Subjects* and *seeds* count those with the "
         "paper's order; seeds that only one of two rows has finished are left out.",
     ]
@@ -181,43 +208,31 @@ def _interval(low: float, high: float) -> str:
     return f"{100.0 * low:+.3f} to {100.0 * high:+.3f}"
 
 
-def setting_lines(scale: Scale, preset: Path, runs: Sequence[Run]) -> list[str]:
-    """Say in Markdown what was trained on what, at which scale."""
+def setting_lines(setting: Setting, datasets: Mapping[str, Dataset]) -> list[str]:
+    """Return in Markdown what was trained on which datasets, at which scale."""
+    scale = setting.scale
     epochs = f"{scale.epochs} epochs" if scale.epochs else "the preset's epochs"
     bound = (
         f"at most {scale.captured_samples:,} samples with captured shapes"
         if scale.captured_samples
         else "all samples"
     )
-    seeds = sorted({run.seed for run in runs})
-    datasets = dict.fromkeys(d for run in runs for d in (run.tested_on, run.trained_on))
     return [
         f"* scale `{scale.name}`: training preset `{scale.train_preset}`, {epochs}, {bound}",
-        f"* captures: `{preset}`",
-        f"* seeds: {', '.join(str(seed) for seed in seeds)}",
-        *(f"* dataset `{d.variant}`: `{d.folder}`, content `{d.content_sha256}`" for d in datasets),
+        f"* captures: `{setting.preset}`",
+        f"* seeds: {', '.join(str(seed) for seed in setting.seeds)}",
+        *(
+            f"* dataset `{variant}`: `{found.folder}`, content `{found.content_sha256}`"
+            for variant, found in datasets.items()
+        ),
     ]
 
 
-def _run_commands(result: ExperimentResult, workers: Workers) -> list[str]:
-    words = [words for run in _runs(result) for words in run.commands]
-    return list(dict.fromkeys(printed(w, workers) for w in words))
-
-
-def _runs(result: ExperimentResult) -> list[Run]:
-    return [run for row in result.rows for run in row.runs]
-
-
-def verdict_lines(verdicts: tuple[Verdict, ...]) -> list[str]:
-    """One plain sentence per claim of the paper."""
-    lines = []
-    for v in verdicts:
-        claim = v.claim
-        text = f"{v.word}: {claim.better} better than {claim.worse} ({_in(claim)}); {v.why}"
-        if v.comparison is not None:
-            text += f", {100.0 * v.comparison.difference:+.3f} points"
-        lines.append(text)
-    return lines
+def verdict_line(verdict: Verdict) -> str:
+    """Return a plain sentence about a claim of the paper."""
+    claim, found = verdict.claim, verdict.comparison
+    text = f"{verdict.word}: {claim.better} better than {claim.worse} ({_in(claim)}); {verdict.why}"
+    return text if found is None else f"{text}, {100.0 * found.difference:+.3f} points"
 
 
 def _in(claim: Claim) -> str:

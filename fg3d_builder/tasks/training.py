@@ -1,23 +1,35 @@
-"""`TrainFGNet` and `EvaluateFGNet`: what follows a build, as tasks.
+"""`TrainFGNet` and `EvaluateFGNet`: training runs and their assessment, as tasks.
 
-Both run a command of ``python -m fg3d_builder.fgnet`` in a process of its own: it goes on with an
-interrupted training, and keeps torch out of the processes that build.
+Both run a command in a process of its own: ``fg3d train`` goes on with an interrupted run, and
+torch stays out of the processes that build.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import luigi
 
 from fg3d_builder.config import load_preset
+from fg3d_builder.fgnet.training.names import (
+    ASSESSMENT_NAME,
+    CHECKPOINT_NAME,
+    PRESETS,
+    assessment_folder,
+)
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.layout import BuildLayout, default_root
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
@@ -28,27 +40,43 @@ from fg3d_builder.tasks.finding import complete_dataset
 if TYPE_CHECKING:
     from fg3d_builder.fgnet.training.settings import TrainConfig
 
-ASSESSMENT_NAME = "assessment.json"
+LOG_NAME, FAILED_NAME = "run.log", "failed.json"
+LAST_LINES = 20
+"""Lines of the log that `FAILED_NAME` holds."""
 
 
 class NetworkTask(luigi.Task):
-    """What training and assessment share: captures, network, folder, device."""
+    """What training and assessment share: dataset, settings, folder, and where they compute."""
 
     preset = luigi.Parameter(default="tasks/demo.toml", description="build preset (TOML)")
     out = luigi.Parameter(default="", description="folder of the build; build/NAME if empty")
-    training_preset = luigi.Parameter(default="small", description="tiny, small or paper")
-    training = luigi.Parameter(
-        default="", description="folder of the training; BUILD/training-PRESET if empty"
+    dataset = luigi.Parameter(
+        default="", description="folder of a dataset, in place of the build preset's"
     )
-    arguments = luigi.Parameter(
-        default="",
-        description="more of `python -m fg3d_builder.fgnet train`, e.g. '--network cvn --seed 1'",
+    settings = luigi.Parameter(
+        default="small", description="tiny, small, paper, or a file (TOML), see docs/training.md"
     )
-    device = luigi.Parameter(default="auto", description="auto, cpu or cuda")
-    readers = luigi.IntParameter(
-        default=-1, description="processes that read samples; -1: the preset's"
+    seed = luigi.IntParameter(default=-1, description="of weights and order; -1: the settings'")
+    run_folder = luigi.Parameter(
+        default="", description="folder of the run; BUILD/training-SETTINGS if empty"
     )
-    threads = luigi.IntParameter(default=0, description="of torch on a CPU; 0: all cores")
+    facemodel = luigi.Parameter(
+        default="", significant=False, description="model file, where the dataset does not hold it"
+    )
+    inputs = luigi.Parameter(
+        default="", significant=False, description="folder of simulated inputs that runs share"
+    )
+    device = luigi.Parameter(default="auto", significant=False, description="auto, cpu or cuda")
+    gpu = luigi.IntParameter(default=-1, significant=False, description="number; -1: all of them")
+    threads = luigi.IntParameter(
+        default=0, significant=False, description="of torch on a CPU; 0: all cores"
+    )
+    quiet = luigi.BoolParameter(significant=False, description="write to the run's log alone")
+
+    @property
+    def resources(self) -> dict[str, int]:  # type: ignore[override]
+        """One run at a time on each numbered GPU, unless Luigi's configuration allows more."""
+        return {} if self.gpu < 0 else {f"gpu-{self.gpu}": 1}
 
     @cached_property
     def layout(self) -> BuildLayout:
@@ -58,71 +86,92 @@ class NetworkTask(luigi.Task):
 
     @property
     def folder(self) -> Path:
-        """Folder of the training."""
-        named = self.layout.root / f"training-{self.training_preset}"
-        return Path(self.training).resolve() if self.training else named
+        """Folder of the run."""
+        if self.run_folder:
+            return Path(self.run_folder)
+        return self.layout.root / f"training-{Path(self.settings).stem}"
 
-    def dataset(self) -> Path:
-        """Return the folder of the dataset.
+    def find_dataset(self) -> Path | None:
+        """Return the folder of the dataset that the run trains on; None where it is not built."""
+        if not self.dataset:
+            return complete_dataset(self.layout)
+        folder = Path(self.dataset)
+        return folder if (folder / MANIFEST_NAME).is_file() else None
+
+    def built_dataset(self) -> Path:
+        """Return the folder of the dataset that the run trains on.
 
         Raises
         ------
         FileNotFoundError
-            It has to be built first.
+            The build preset's has to be built first.
         """
-        found = complete_dataset(self.layout)
+        found = Path(self.dataset) if self.dataset else self.find_dataset()
         if found is None:
             raise FileNotFoundError(f"no dataset of {self.preset} in {self.layout.root}")
         return found
 
-    def facemodel(self, dataset: Path) -> list[str]:
-        """Arguments that name the face model where its licence keeps it out of a dataset."""
-        held = read_manifest(dataset)["facemodel"]["file"]
-        return [] if held else ["--facemodel", str(self.layout.facemodel)]
+    def shared_words(self, dataset: Path) -> list[str]:
+        """Return the options that name the device and, where a dataset lacks it, the face model."""
+        words = ["--device", self.device]
+        if self.facemodel:
+            return [*words, "--facemodel", self.facemodel]
+        if self.dataset or read_manifest(dataset)["facemodel"]["file"]:
+            return words
+        return [*words, "--facemodel", str(self.layout.facemodel)]
 
-    def call(self, words: list[str]) -> None:
-        """Run a command of ``python -m fg3d_builder.fgnet``.
+    def call(self, words: Sequence[str]) -> None:
+        """Run a ``fg3d`` command; its output goes to the run's log.
 
         Raises
         ------
         RuntimeError
-            It fails; what it says stands in the log.
+            It fails; `FAILED_NAME` in the run's folder says how.
         """
-        threads = self.threads or len(os.sched_getaffinity(0))
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        program = ["-m", "fg3d_builder.fgnet"]
-        command = shlex.join(["python", *program, *words])
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment["OMP_NUM_THREADS"] = str(self.threads or len(os.sched_getaffinity(0)))
+        if self.gpu >= 0:
+            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
+        command = shlex.join(["fg3d", *words])
         log.info("%s", command)
-        done = subprocess.run([sys.executable, *program, *words], check=False, env=environment)
-        if done.returncode:
-            raise RuntimeError(f"exit status {done.returncode} of: {command}")
+        record = self.folder / LOG_NAME
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with record.open("a", encoding="utf-8") as file:
+            file.write(f"$ {command}\n")
+        (self.folder / FAILED_NAME).unlink(missing_ok=True)
+        status = run_command(words, record, environment, self.quiet)
+        if status:
+            lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
+            last = [line for line in lines if line.strip()][-LAST_LINES:]
+            value = {"command": command, "status": status, "last_lines": last}
+            write_json(self.folder / FAILED_NAME, value)
+            raise RuntimeError(f"exit status {status} of: {command}")
 
 
 class TrainFGNet(NetworkTask):
-    """Trains a network on the dataset of a preset, which is built if it is not there.
+    """Trains a network on a dataset, which is built if it is a preset's and not there.
 
-    Complete when the checkpoint is that of the last epoch, of this configuration and dataset.
+    Complete when the checkpoint is that of the last epoch, of these settings and this dataset.
     """
 
     def requires(self) -> list[luigi.Task]:
         """Need the dataset.
 
-        Asked for only where it is not there: `BuildFG3D` is complete in the process alone that
-        has run it, and trainings may be started by another one.
+        `BuildFG3D` is complete only in the process that has run it, and training runs may be
+        started by another one: it is required only where the dataset is not there.
         """
-        if complete_dataset(self.layout) is not None:
+        if self.dataset or self.find_dataset() is not None:
             return []
         return [BuildFG3D(preset=self.preset, out=self.out)]
 
     def complete(self) -> bool:
-        """Whether the training has come to its end."""
+        """Whether the run has come to its end."""
         from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, read_checkpoint
-        from fg3d_builder.fgnet.training.loop import CHECKPOINT_NAME
 
-        dataset, checkpoint = complete_dataset(self.layout), self.folder / CHECKPOINT_NAME
+        dataset, checkpoint = self.find_dataset(), self.folder / CHECKPOINT_NAME
         if dataset is None or not checkpoint.is_file():
             return False
-        state, wanted = read_checkpoint(checkpoint), self.configuration(dataset)
+        state, wanted = read_checkpoint(checkpoint, mapped=True), self.config()
         same = checkpoint_config(state, checkpoint) == wanted
         content = read_manifest(dataset)["content_sha256"]
         on_it = state["identity"].get("content_sha256") == content
@@ -130,64 +179,153 @@ class TrainFGNet(NetworkTask):
 
     def run(self) -> None:
         """Train, or go on training."""
-        self.call(self.words(self.dataset()))
+        self.call(self.words(self.built_dataset()))
 
     def words(self, dataset: Path) -> list[str]:
-        """Return the words of the command after ``python -m fg3d_builder.fgnet``."""
-        words = ["train", str(dataset), "--out", str(self.folder)]
-        words += ["--preset", self.training_preset, *shlex.split(self.arguments)]
-        words += ["--workers", str(self.readers)] if self.readers >= 0 else []
-        return [*words, "--device", self.device, *self.facemodel(dataset)]
+        """Return the words of the command after ``fg3d``."""
+        known = "--preset" if self.settings in PRESETS else "--settings"
+        words = ["train", str(dataset), "--out", str(self.folder), known, self.settings]
+        words += [] if self.seed < 0 else ["--seed", str(self.seed)]
+        words += ["--inputs", self.inputs] if self.inputs else []
+        return [*words, *self.shared_words(dataset)]
 
-    def configuration(self, dataset: Path) -> TrainConfig:
-        """Return what the command line says."""
-        from fg3d_builder.fgnet.command import configuration, parser
+    def config(self) -> TrainConfig:
+        """Return the settings of the run."""
+        from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, changed, read_settings
 
-        return configuration(parser().parse_args(self.words(dataset)))
+        known = self.settings in PRESETS
+        config = TRAIN_PRESETS[self.settings] if known else read_settings(Path(self.settings))
+        return config if self.seed < 0 else changed(config, {"seed": self.seed}, self.settings)
 
 
 class EvaluateFGNet(NetworkTask):
     """Compares a trained network with the 3DMM fit, on the test split or on another dataset.
 
-    Writes ``assessment.json`` and ``assessment.md`` with error maps into the training's folder.
+    Writes an assessment with error maps into the run's folder.
     """
 
     split = luigi.Parameter(default="test", description="test or train")
-    other_dataset = luigi.Parameter(default="", description="dataset folder; the training's else")
+    other_dataset = luigi.Parameter(
+        default="", description="folder of a dataset; the one trained on if empty"
+    )
+
+    @property
+    def training(self) -> TrainFGNet:
+        """The task that trains the network."""
+        return TrainFGNet(**{name: getattr(self, name) for name, _ in NetworkTask.get_params()})
 
     def requires(self) -> list[luigi.Task]:
         """Need the network."""
-        shared = {n: getattr(self, n) for n, _ in NetworkTask.get_params()}
-        return [TrainFGNet(**shared)]
+        return [self.training]
 
     def assessed(self) -> Path:
         """Return the dataset to assess on."""
-        return Path(self.other_dataset).resolve() if self.other_dataset else self.dataset()
+        return Path(self.other_dataset).resolve() if self.other_dataset else self.built_dataset()
 
     def result(self) -> Path:
-        """Return the folder of the result; the dataset must be there."""
-        if not self.other_dataset:
-            return self.folder / f"assessment-{self.split}"
-        content = read_manifest(self.assessed())["content_sha256"]
-        return self.folder / f"assessment-{self.split}-{content[:12]}"
+        """Return the file of the result; the datasets must be there."""
+        trained_on, content = (
+            str(read_manifest(folder)["content_sha256"])
+            for folder in (self.built_dataset(), self.assessed())
+        )
+        other = "" if content == trained_on else content
+        return assessment_folder(self.folder, self.split, other) / ASSESSMENT_NAME
 
     def complete(self) -> bool:
         """Whether this network has been assessed on this dataset."""
-        if not all(task.complete() for task in self.requires()):
+        if not self.training.complete() or not (self.assessed() / MANIFEST_NAME).is_file():
             return False
-        if not (self.assessed() / MANIFEST_NAME).is_file():
-            return False
-        file = self.result() / ASSESSMENT_NAME
+        file = self.result()
         if not file.is_file():
             return False
         about = json.loads(file.read_text(encoding="utf-8"))["about"]
         return bool(about["content_sha256"] == read_manifest(self.assessed())["content_sha256"])
 
     def run(self) -> None:
-        """Assess, unless the training has: it ends with an assessment on its own test split."""
-        if self.complete():
-            return
-        dataset = self.assessed()
+        """Assess, unless the training run has: it ends with its own test split's assessment."""
+        if not self.complete():
+            self.call(self.words(self.assessed()))
+
+    def words(self, dataset: Path) -> list[str]:
+        """Return the words of the command after ``fg3d``."""
         words = ["assess", str(dataset), str(self.folder), "--split", self.split]
-        words += ["--out", str(self.result()), "--device", self.device]
-        self.call([*words, *self.facemodel(dataset)])
+        return [*words, *self.shared_words(dataset)]
+
+    def commands(self) -> list[list[str]]:
+        """Return the words of all commands: training, and assessment where that is apart."""
+        train = self.training.words(self.built_dataset())
+        apart = self.other_dataset or self.split != "test"
+        return [train, self.words(self.assessed())] if apart else [train]
+
+
+def last_failure(run: Path) -> str:
+    """Return the last line that a failed run has printed; empty where it has not failed."""
+    file = run / FAILED_NAME
+    if not file.is_file():
+        return ""
+    return str(json.loads(file.read_text(encoding="utf-8"))["last_lines"][-1])
+
+
+def run_command(
+    words: Sequence[str], record: Path, environment: Mapping[str, str], quiet: bool
+) -> int:
+    """Run a ``fg3d`` command to its end, or until this process is told to end.
+
+    Parameters
+    ----------
+    words : sequence of str
+        After ``fg3d``.
+    record : Path
+        File that its output is added to.
+    environment : mapping
+    quiet : bool
+        Do not print its output as well.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    program = [sys.executable, "-m", "fg3d_builder.cli", *words]
+    with (
+        interruptible(),
+        record.open("a", encoding="utf-8") as file,
+        subprocess.Popen(
+            program,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
+        ) as child,
+    ):
+        assert child.stdout is not None  # it is a pipe
+        try:
+            for line in child.stdout:
+                file.write(line)
+                file.flush()
+                if not quiet:
+                    sys.stdout.write(line)
+                    sys.stdout.flush()
+            return child.wait()
+        finally:
+            child.terminate()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise an exception where this process is interrupted or told to end.
+
+    Without it, a process that is told to end by ``SIGTERM`` leaves its children behind.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # Luigi's worker processes take other exceptions for a failed task and end quietly.
+        raise SystemExit(1) if multiprocessing.parent_process() else KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig
-from fg3d_builder.records import Array
+
+if TYPE_CHECKING:  # the command line reads this module, and sets up threads before numpy loads
+    from fg3d_builder.records import Array
 
 PROTOCOL_NAMES = ("florence", "now", "stirling")
 

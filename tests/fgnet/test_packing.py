@@ -13,14 +13,16 @@ import pytest
 from toy_models import toy_model
 from toy_shards import write_toy_shards
 
+from fg3d_builder.cli import main
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fgnet.packing import code_files, main, pack, unpack
+from fg3d_builder.fgnet.packing import code_files, pack, unpack
 from fg3d_builder.fgnet.trained import load_trained
 from fg3d_builder.shards.reader import read_manifest
 
 ABSENT = (
     *("numba", "open3d", "luigi", "anny", "mediapipe", "trimesh", "PIL", "matplotlib", "jinja2"),
-    *("sksparse", "skimage", "face_alignment", "tensorboard", "tqdm", "pandas"),
+    *("sksparse", "skimage", "face_alignment", "tensorboard", "tqdm", "pandas", "tomli_w"),
+    "filelock",
 )
 SITE = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n"
 

@@ -1,64 +1,56 @@
-"""Stands in for Python where runs train: writes the assessment that a training ends with."""
+"""Replaces the processes that train and evaluate: writes what they leave behind."""
 
 from __future__ import annotations
 
-import sys
-import time
+import dataclasses
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 
-SCRIPT = f"""#!{sys.executable}
-import json, os, sys
-sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})
-from fake_trainer import act
-sys.exit(act(sys.argv[1:]))
-"""
+from fg3d_builder.fgnet.training.checkpoint import SCHEMA, read_checkpoint
+from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, CHECKPOINT_NAME, assessment_folder
+from fg3d_builder.fgnet.training.settings import config_table, read_settings
+from fg3d_builder.shards.reader import read_manifest
 
 SUBJECTS, VIEWS = 6, 4
 
 
-def install(folder: Path) -> str:
-    """Write the program; return its path."""
-    path = folder / "python"
-    path.write_text(SCRIPT, encoding="utf-8")
-    path.chmod(0o755)
-    return str(path)
-
-
-def act(words: list[str]) -> int:
-    """Do as ``-m fg3d_builder.fgnet`` would: errors follow from network and seed alone."""
-    import json
-
-    if words[:3] == ["-m", "fg3d_builder.cli", "evaluate"]:
-        return evaluate(words[3:])
-    assert words[:2] == ["-m", "fg3d_builder.fgnet"]
-    kind, dataset = words[2], words[3]
-    given = dict(pairwise(words))
-    training = Path(given["--out"]) if kind == "train" else Path(words[4])
-    training.mkdir(parents=True, exist_ok=True)
-    with (training / "calls.txt").open("a") as file:
+def run_command(
+    words: Sequence[str], record: Path, _environment: Mapping[str, str], _quiet: bool
+) -> int:
+    """Do as ``fg3d train`` and ``fg3d assess``: errors follow from network and seed alone."""
+    kind, dataset, given = words[0], Path(words[1]), dict(pairwise(words))
+    run = Path(given["--out"]) if kind == "train" else Path(words[2])
+    with (run / "calls.txt").open("a") as file:
         file.write(f"{kind}\n")
+    content = read_manifest(dataset)["content_sha256"]
     if kind == "train":
-        (training / "arguments.json").write_text(json.dumps(words))
-    known = json.loads((training / "arguments.json").read_text())
-    given_then = dict(pairwise(known))
-    network, seed = given_then["--network"], int(given_then["--seed"])
-    if (Path(dataset) / f"slow-{network}-{seed}").exists():
-        time.sleep(120)
-    if (Path(dataset) / f"broken-{network}-{seed}").exists():
-        print("begun")
-        print("RuntimeError: this one breaks", file=sys.stderr)
-        return 1
-    folder = training / "assessment-test" if kind == "train" else Path(given["--out"])
-    folder.mkdir(parents=True, exist_ok=True)
+        config = read_settings(Path(given["--settings"]))
+        config = dataclasses.replace(config, seed=int(given["--seed"]))
+        if (dataset / f"broken-{config.network.network}-{config.seed}").exists():
+            with record.open("a") as file:
+                file.write("begun\nRuntimeError: this one breaks\n")
+            return 1
+        state = {"config": config_table(config), "identity": {"content_sha256": content}}
+        state |= {"schema": SCHEMA, "progress": {"epoch": config.epochs}}
+        torch.save(state, run / CHECKPOINT_NAME)
+    state = read_checkpoint(run / CHECKPOINT_NAME)
+    network, seed = state["config"]["network"]["network"], state["config"]["seed"]
+    other = "" if content == state["identity"]["content_sha256"] else content
+    folder = assessment_folder(run, content_sha256=other)
+    folder.mkdir(exist_ok=True)
     level = {"cvn": 0.9, "mvn": 0.8, "vmn": 0.7}[network] + 0.01 * seed
-    (folder / "assessment.json").write_text(json.dumps(assessment(level, kind == "train")))
+    table = assessment(level, content, kind == "train")
+    (folder / ASSESSMENT_NAME).write_text(json.dumps(table))
     return 0
 
 
-def assessment(level: float, trained: bool = True) -> dict[str, object]:
+def assessment(level: float, content: str = "", trained: bool = True) -> dict[str, object]:
     """Errors of the fit, and of a network that leaves `level` of them."""
     rng = np.random.default_rng(0)
     rows = []
@@ -76,18 +68,20 @@ def assessment(level: float, trained: bool = True) -> dict[str, object]:
                     "predicted_dace": fit * level / 2,
                 }
             )
-    return {"about": {"training_samples": 40 if trained else None}, "samples": rows}
+    about = {"training_samples": 40 if trained else None, "content_sha256": content}
+    return {"about": about, "samples": rows}
 
 
-def evaluate(words: list[str]) -> int:
+def evaluate(program: Sequence[str], check: bool) -> subprocess.CompletedProcess[bytes]:
     """Do as ``fg3d evaluate``: the fit 3 %, our networks 2.0, 2.1, ... %, others 2.5 %."""
     from fg3d_builder.testsets import ImageResult, ProtocolResults
     from fg3d_builder.testsets.results import FIT, write_results
 
+    assert list(program[1:4]) == ["-m", "fg3d_builder.cli", "evaluate"]
+    words = program[4:]
     protocol, folder, given = words[0], Path(words[1]), dict(pairwise(words))
     if (folder / "broken").exists():
-        print("fg3d: no such set", file=sys.stderr)
-        return 2
+        return subprocess.CompletedProcess(program, 2)
     named = [b.partition("=")[0] for a, b in pairwise(words) if a == "--checkpoint"]
     others = [b.partition("=")[0] for a, b in pairwise(words) if a == "--method"]
     levels = {FIT: 0.03, **{n: 0.02 + 0.001 * i for i, n in enumerate(named)}}
@@ -105,4 +99,4 @@ def evaluate(words: list[str]) -> int:
     write_results(
         ProtocolResults(protocol, tuple(levels), tuple(rows), (), {}), Path(given["--out"])
     )
-    return 1 if others else 0
+    return subprocess.CompletedProcess(program, 1 if others else 0)

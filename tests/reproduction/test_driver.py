@@ -1,4 +1,4 @@
-"""From the command line to pages, with a stand-in for the trainer and a recorded dataset."""
+"""From the command line to pages, with a fake trainer and a recorded dataset."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fg3d_builder.cli import main
 from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import write_json
-from fg3d_builder.reproduction import runs
 from fg3d_builder.reproduction.scales import SCALES
 from fg3d_builder.reproduction.tables import EXPERIMENTS
 from fg3d_builder.reproduction.variants import variant_config
 from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.tasks import training
 
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Arguments for a preset whose dataset is there already."""
-    monkeypatch.setattr(runs.sys, "executable", fake_trainer.install(tmp_path))
+    monkeypatch.setattr(training, "run_command", fake_trainer.run_command)
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
     write_toy_shards(data)
@@ -46,7 +46,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_table_from_the_command_to_the_page(given: list[str], tmp_path: Path) -> None:
     assert main(["experiments", "table1", *given, "--seeds", "2"]) == 0
     page = (tmp_path / "out/table1.md").read_text()
-    # The stand-in leaves 0.9, 0.8, 0.7 of the fit's error, and 0.01 more for seed 1.
+    # The fake trainer leaves 0.9, 0.8, 0.7 of the fit's error, and 0.01 more for seed 1.
     table = page[: page.index("## Does")].splitlines()
     rows = {line.split("|")[1].strip(): line for line in table if line[:2] == "| "}
     assert rows["CVN"].startswith("| CVN | 2 | 40 | ")
@@ -55,19 +55,19 @@ def test_a_table_from_the_command_to_the_page(given: list[str], tmp_path: Path) 
     assert page.count("**reproduced**") == 5
     assert "seeds: 0, 1" in page
     assert "fg3d experiments table1 --scale tiny" in page
-    assert page.count("OMP_NUM_THREADS=1 python -m fg3d_builder.fgnet train") == 6
+    assert page.count("OMP_NUM_THREADS=1 fg3d train") == 6
     with (tmp_path / "out/table1.csv").open() as file:
         cells = {(r["row"], r["column"]): r for r in csv.DictReader(file)}
     fit = [row["fit"] for row in fake_trainer.assessment(1.0)["samples"]]  # type: ignore[attr-defined]
     mean = float(cells[("VMN", "mean")]["mean_percent"])
     assert mean == pytest.approx(100 * 0.705 * sum(fit) / len(fit), rel=1e-5)
     assert cells[("VMN", "mean")]["paper_percent"] == "3.32"
-    with (tmp_path / "out/table1-trainings.csv").open() as file:
+    with (tmp_path / "out/table1-runs.csv").open() as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["finished"] * 6
     assert (tmp_path / "out/table1.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_failed_training_is_shown_and_the_page_written(
+def test_a_failed_run_is_shown_and_the_page_written(
     given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data/broken-mvn-0").touch()
@@ -75,11 +75,11 @@ def test_a_failed_training_is_shown_and_the_page_written(
     assert "failed: " in capsys.readouterr().out
     page = (tmp_path / "out/table1.md").read_text()
     assert "* MVN, seed 0: `RuntimeError: this one breaks`" in page
-    assert "**not run**: no training of both rows is finished" in page
+    assert "**not run**: no run of both rows is finished" in page
     assert page.count("**reproduced**") == 2  # CVN and VMN against the fit
 
 
-def test_tables_share_their_trainings(given: list[str], tmp_path: Path) -> None:
+def test_tables_share_their_runs(given: list[str], tmp_path: Path) -> None:
     assert main(["experiments", "table1", "table2", *given, "--seeds", "1"]) == 0
     assert len(list((tmp_path / "out/runs").iterdir())) == 3 + 4
     assert main(["experiments", "table2", *given, "--seeds", "1"]) == 0
@@ -93,8 +93,8 @@ def test_a_dry_run_prints_commands_and_writes_nothing(
     before = sorted(tmp_path.rglob("*"))
     assert main(["experiments", "table1", *given, "--seeds", "3", "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("python -m fg3d_builder.fgnet train") == 9
-    assert "# 9 trainings, 0 of them finished; 2 side by side, 1 threads each" in shown
+    assert shown.count("fg3d train") == 9
+    assert "# 9 training runs, 0 of them finished; 2 side by side, 1 threads each" in shown
     assert sorted(tmp_path.rglob("*")) == before
 
 

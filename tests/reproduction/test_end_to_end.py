@@ -38,8 +38,9 @@ def test_table3_of_a_toy_population(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     runs = sorted((out / "runs").iterdir())
     assert len(runs) == 3
-    tested = [json.loads((r / "done.json").read_text())["tested_on"]["variant"] for r in runs]
-    assert tested == ["full_view"] * 3
+    content = manifests["full_view"]["content_sha256"]
+    profiled = next(run for run in runs if "face-profiling" in run.name)
+    assert (profiled / f"assessment-test-{content[:12]}" / "assessment.json").is_file()
     page = (out / "table3.md").read_text()
     table = [line.split("|") for line in page[: page.index("## Does")].splitlines() if "|" in line]
     rows = {cells[1].strip(): cells for cells in table}
@@ -47,9 +48,9 @@ def test_table3_of_a_toy_population(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert counts == {"full view": 8, "full view and shapes": 16}
     assert (out / "table3.png").is_file()
 
-    # A command of the page goes on with its training, which has nothing left to do.
-    words = next(line for line in page.splitlines() if "fgnet train" in line).split(" ", 1)[1]
-    program = [sys.executable, *shlex.split(words)[1:]]
+    # A command of the page goes on with its run, which has nothing left to do.
+    words = next(line for line in page.splitlines() if "fg3d train" in line).split(" ", 1)[1]
+    program = [sys.executable, "-m", "fg3d_builder.cli", *shlex.split(words)[1:]]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -18,7 +18,7 @@ def test_published_values() -> None:
     assert table5["stirling"][OURS] == (OURS, None, 2.29)
 
 
-def test_tables_share_trainings() -> None:
+def test_tables_share_runs() -> None:
     """What `tables` concludes about losses and samples."""
     pose = paper.TABLE3["full view"]
     assert paper.TABLE1["VMN"] == pose

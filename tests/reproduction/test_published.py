@@ -1,4 +1,4 @@
-"""Table 5 and Fig. 17 from command to page, with a stand-in for training and evaluation."""
+"""Table 5 and Fig. 17 from command to page, with a fake evaluation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fg3d_builder.reproduction.tables import FULL_VIEW, OURS, PUBLISHED
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Arguments that name two sets, and two trained networks."""
-    monkeypatch.setattr(published_sets.sys, "executable", fake_trainer.install(tmp_path))
+    monkeypatch.setattr(published_sets.subprocess, "run", fake_trainer.evaluate)
     preset = write_toy_build(tmp_path, subjects=1, captures=1, shapes=1)
     words = ["--scale", "tiny", "--preset", str(preset), "--out", str(tmp_path / "out")]
     for name in ("florence", "stirling"):
@@ -39,7 +39,7 @@ def test_networks_on_two_sets(given: list[str], tmp_path: Path) -> None:
     assert "| PRNet | 15 | 3 | " in florence
     assert "| *paper: PRNet* | - | - | 2.50 | 2.53 | 2.71 | 2.57 |" in florence
     assert florence.count("**reproduced**") == 1
-    assert "**undecided**: other trainings could turn it" in florence  # two trainings say little
+    assert "**undecided**: other runs could turn it" in florence  # two runs say little
     # The paper states the mean alone for Stirling/ESRC.
     assert "| *paper: PRNet* | - | - | - | - | - | 2.58 |" in page
     assert f"fg3d evaluate florence {tmp_path / 'florence'}" in page
@@ -74,10 +74,10 @@ def test_a_dry_run_names_the_commands(
     assert main(["experiments", "fig17", *given, "--dry-run"]) == 0
     assert capsys.readouterr().out.count("fg3d evaluate ") == 2
     assert not (tmp_path / "out").exists()
-    # Without named checkpoints: the scale's trainings come first.
+    # Without named checkpoints: the scale's runs come first.
     assert main(["experiments", "fig17", *given[:-4], "--seeds", "2", "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("fgnet train") == 2
+    assert shown.count("fg3d train") == 2
     assert shown.count("'FGNet seed 1=") == 2
 
 

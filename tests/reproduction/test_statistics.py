@@ -56,7 +56,7 @@ def test_an_interval_around_zero_is_undecided() -> None:
     assert judge(CLAIM, {0: low}, {0: high}, SUBJECTS, FLAT).word == UNDECIDED
 
 
-def test_trainings_that_contradict_each_other_are_undecided() -> None:
+def test_runs_that_contradict_each_other_are_undecided() -> None:
     better = {0: np.full(6, 1.0), 1: np.full(6, 2.1)}
     worse = {0: np.full(6, 3.0), 1: np.full(6, 2.0)}
     found = judge(CLAIM, better, worse, SUBJECTS, FLAT)
@@ -66,7 +66,7 @@ def test_trainings_that_contradict_each_other_are_undecided() -> None:
 
 
 def test_interval_over_seeds() -> None:
-    """Against Welch's formulas by hand: variances 1 and 4, three trainings each."""
+    """Against Welch's formulas by hand: variances 1 and 4, three runs each."""
     low, high = seeds_interval(np.array([1.0, 2.0, 3.0]), np.array([5.0, 7.0, 9.0]))
     half = 3.1824463052842638 * np.sqrt(5.0 / 3.0)  # t at 97.5 % for 3 degrees of freedom
     freedom = (5.0 / 3.0) ** 2 / ((1.0 / 3.0) ** 2 / 2 + (4.0 / 3.0) ** 2 / 2)
@@ -77,10 +77,10 @@ def test_interval_over_seeds() -> None:
     assert np.isnan(seeds_interval(np.array([1.0]), np.array([2.0]))).all()
 
 
-def test_a_single_training_is_named() -> None:
+def test_a_single_run_is_named() -> None:
     found = judge(CLAIM, {0: np.full(6, 1.0)}, {0: np.full(6, 2.0)}, SUBJECTS, FLAT)
     assert found.word == REPRODUCED
-    assert found.why.endswith("by one training of each row")
+    assert found.why.endswith("by one run of each row")
 
 
 def test_seeds_of_one_row_alone_are_left_out() -> None:

@@ -30,6 +30,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, in_order, provenance
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.records import Array
 
@@ -204,8 +205,8 @@ def assessment_text(assessment: Assessment) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any]) -> None:
-    """Write ``assessment.json`` and ``assessment.md``; `about` says what was assessed."""
+def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any]) -> list[Path]:
+    """Write the page and the JSON file, and return them; `about` says what was assessed."""
     paired = assessment.compared()
     names = ("fit", "predicted", "fit_dace", "predicted_dace")
     errors = {n: getattr(assessment, n) for n in names if getattr(assessment, n) is not None}
@@ -224,8 +225,10 @@ def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any])
             for i, sample in enumerate(assessment.samples)
         ],
     }
-    write_json(folder / "assessment.json", value)
-    write_bytes(folder / "assessment.md", assessment_text(assessment).encode())
+    page, table = folder / ASSESSMENT_PAGE_NAME, folder / ASSESSMENT_NAME
+    write_json(table, value)
+    write_bytes(page, assessment_text(assessment).encode())
+    return [page, table]
 
 
 def _row(row: Any) -> dict[str, float]:

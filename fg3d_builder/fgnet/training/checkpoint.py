@@ -1,4 +1,4 @@
-"""Checkpoints from which a training goes on as if it had never stopped."""
+"""Checkpoints from which a training run goes on as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ SCHEMA = "fg3d-checkpoint-1"
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """How far a training run is.
 
     Attributes
     ----------
-    epoch : int
-        That the next step belongs to.
-    batch : int
-        Of that epoch that the next step takes.
+    epoch, batch : int
+        Epoch of the next step, and the batch of that epoch that it takes.
     step : int
         Steps done.
     sums : dict of str to float
-        Of the terms of the loss over the epoch so far.
+        Sums of the loss's terms over the epoch so far.
     """
 
     epoch: int = 0
@@ -70,8 +68,14 @@ def save_checkpoint(
         torch.save(state, temporary)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, mapped: bool = False) -> dict[str, Any]:
     """Read a checkpoint into main memory.
+
+    Parameters
+    ----------
+    path : Path
+    mapped : bool
+        Leave weights in the file until they are used: for looking at settings and progress.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises whatever its readers meet
         raise ValueError(f"{path} is no checkpoint: {error}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:

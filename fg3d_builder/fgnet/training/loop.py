@@ -30,6 +30,7 @@ from fg3d_builder.fgnet.training.checkpoint import (
 )
 from fg3d_builder.fgnet.training.distributed import Processes, mean_over, shared, wait_for_all
 from fg3d_builder.fgnet.training.log import TrainingLog
+from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.training.settings import TrainConfig, config_table
@@ -37,8 +38,6 @@ from fg3d_builder.files.atomic import write_json
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_NAME = "checkpoint.pt"
-CONFIG_NAME = "config.json"
 PICTURES = 4
 """Samples in a grid of pictures."""
 
@@ -76,7 +75,7 @@ class Trainer:
     test : FaceDataset, optional
         Looked at after the epochs that are pictured; has no influence on the training.
     inputs : Path, optional
-        Folder of simulated inputs that trainings share, see `SharedInputs`.
+        Folder of simulated inputs that runs share, see `SharedInputs`.
 
     Raises
     ------

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from fg3d_builder.config import from_table, to_table
+from fg3d_builder.config import from_table, read_toml, to_table
+from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.data.selection import SelectionConfig
 from fg3d_builder.fgnet.data.simulation import SimulationConfig
 from fg3d_builder.fgnet.losses import LossConfig
@@ -15,11 +18,12 @@ from fg3d_builder.fgnet.networks.architectures import PRESETS, NetworkConfig
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "cosine")
 PRECISIONS = ("float32", "bfloat16", "float16")
+LOSS_TERMS = ("mse", "psd", "vgd")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training.
+    """Settings of a training run.
 
     network, loss: what is trained and what it minimises.
     selection: which samples of the training split are used.
@@ -124,16 +128,81 @@ TRAIN_PRESETS: dict[str, TrainConfig] = {
 """``"tiny"`` is for minutes on two cores, ``"small"`` for hours there, ``"paper"`` for a GPU."""
 
 
+def read_settings(file: Path) -> TrainConfig:
+    """Read the settings of a training run.
+
+    Parameters
+    ----------
+    file : Path
+        TOML: ``preset`` names one of `TRAIN_PRESETS` (`TrainConfig`'s defaults where it is left
+        out), every other field changes it, see `changed`. JSON, as the folder of a run holds its
+        settings, is read likewise.
+
+    Raises
+    ------
+    ConfigError
+        Missing file, broken TOML, unknown field or wrong value; names the file and the field.
+    """
+    table = json.loads(file.read_text()) if file.suffix == ".json" else read_toml(file)
+    return preset_with_changes(table, str(file))
+
+
+def preset_with_changes(table: dict[str, Any], where: str) -> TrainConfig:
+    """Return what a file of settings holds, see `read_settings`; `where` begins messages."""
+    changes = dict(table)
+    preset = str(changes.pop("preset", "paper"))
+    if preset not in TRAIN_PRESETS:
+        raise ConfigError(f"{where}: preset: '{preset}' is none of {', '.join(TRAIN_PRESETS)}")
+    return changed(TRAIN_PRESETS[preset], changes, where)
+
+
+def changed(config: TrainConfig, table: dict[str, Any], where: str) -> TrainConfig:
+    """Return a configuration with the fields changed that a table names.
+
+    ``drop_epochs`` move along with ``epochs``, unless the table names them. A ``loss`` that names
+    the weight of one term means the named terms alone, not these and those of `config`.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    table : dict
+        As read from TOML.
+    where : str
+        Begins messages.
+
+    Raises
+    ------
+    ConfigError
+        Unknown field or wrong value.
+    """
+    whole = config_table(config)
+    for name, value in table.items():
+        inner = whole.get(name)
+        if isinstance(inner, dict) and isinstance(value, dict):
+            alone = name == "loss" and set(value) & set(LOSS_TERMS)
+            value = {**inner, **(dict.fromkeys(LOSS_TERMS, 0.0) if alone else {}), **value}
+        whole[name] = value
+    found = train_config(whole, where)
+    if "epochs" in table and "drop_epochs" not in table:
+        drops = tuple(round(epoch * found.epochs / config.epochs) for epoch in config.drop_epochs)
+        found = dataclasses.replace(found, drop_epochs=drops)
+    return found
+
+
 def train_config(table: dict[str, Any], where: str) -> TrainConfig:
-    """Read a configuration from the table that `to_table` makes; `where` begins messages."""
-    return from_table(TrainConfig, table, where)
+    """Read a whole configuration from the table that `config_table` makes.
+
+    Raises
+    ------
+    ConfigError
+        Unknown field or wrong value; the message begins with `where`.
+    """
+    try:
+        return from_table(TrainConfig, table, where)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def config_table(config: TrainConfig) -> dict[str, Any]:
     """Return a configuration as JSON values."""
     return to_table(config)
-
-
-def with_network(config: TrainConfig, **changes: Any) -> TrainConfig:
-    """Return a configuration with fields of its network changed."""
-    return dataclasses.replace(config, network=dataclasses.replace(config.network, **changes))

@@ -1,0 +1,37 @@
+"""Compares a trained network with the 3DMM fit."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from fg3d_builder.commands.training_options import add_device
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser("assess", help="compare a trained network with the 3DMM fit")
+    command.add_argument("dataset", type=Path, help="folder with manifest.json")
+    command.add_argument("training", type=Path, help="folder of the training run")
+    command.add_argument("--split", choices=("train", "test"), default="test")
+    command.add_argument("--out", type=Path, help="folder for the result; default: in the run's")
+    add_device(command)
+    command.set_defaults(run=run, all_cores=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Assess."""
+    from fg3d_builder.fgnet.session import assess_run
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    assess_run(
+        options.dataset,
+        options.training,
+        split=options.split,
+        out=options.out,
+        device=options.device,
+        facemodel=options.facemodel,
+    )
+    return 0

@@ -1,0 +1,28 @@
+"""Names of presets and of the files of a training run, for code that does without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PRESETS = ("tiny", "small", "paper")
+"""Keys of `TRAIN_PRESETS`."""
+
+CHECKPOINT_NAME = "checkpoint.pt"
+CONFIG_NAME = "config.json"
+"""Settings of the run in full; `read_settings` reads them back."""
+ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"
+
+
+def assessment_folder(run: Path, split: str = "test", content_sha256: str = "") -> Path:
+    """Return where the assessment of a run is.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of the training run.
+    split : str
+    content_sha256 : str
+        Content of the assessed dataset, where it is not the one that the run trained on.
+    """
+    name = f"assessment-{split}"
+    return run / (f"{name}-{content_sha256[:12]}" if content_sha256 else name)
