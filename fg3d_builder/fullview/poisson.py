@@ -77,7 +77,7 @@ def membrane(
     `screen` as the weight of a further neighbour that is zero. Components that touch no
     border are zero.
     """
-    unknown = _held(unknown, border)
+    unknown = held(unknown, border)
     solution = np.zeros(known.shape)
     first, neighbour, link, diagonal, parent = _multigrid(unknown, border, screen)
     pull = _border_pull(np.ascontiguousarray(known, dtype=np.float64), unknown, border)
@@ -87,7 +87,7 @@ def membrane(
     return solution
 
 
-def _held(unknown: Array, border: Array) -> Array:
+def held(unknown: Array, border: Array) -> Array:
     """Drop the unknown components that touch no border pixel: nothing decides their value."""
     count, label = cv2.connectedComponents(unknown.astype(np.uint8), connectivity=4)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
