@@ -41,8 +41,8 @@ from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
-from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, turned_view, view_mesh
-from fg3d_builder.fullview.render_view import Source
+from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_view, view_mesh
+from fg3d_builder.fullview.render_view import Source, render_view
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.fullview.views import Turn, ViewCamera, view_camera
 from fg3d_builder.geometry.crop import crop_around, crop_image
@@ -196,7 +196,9 @@ def against_truth(
             for method in (FULL_VIEW, FACE_PROFILING):
                 config = FullViewConfig(method=method)
                 mesh = view_mesh(model, capture, registration, config)
-                view = turned_view(Source.of(capture, mesh, config), camera, texture, config)
+                source = Source.of(capture, mesh, config)
+                rendered = render_view(source, camera, config)
+                view = finished_view(source, camera, rendered, texture, config)
                 strip.append(view.rgb)
                 for region, mask in (("face", face), ("exposed", face & exposed)):
                     rows.append(
@@ -237,10 +239,12 @@ def sven(model: FaceModel, data: Path, folder: Path | None) -> list[dict[str, An
         for method in (FULL_VIEW, FACE_PROFILING):
             config = FullViewConfig(method=method)
             mesh = view_mesh(model, capture, registration, config)
-            view = turned_view(Source.of(capture, mesh, config), camera, texture, config)
-            unseen = face & view.rendered.face_unseen
+            scene = Source.of(capture, mesh, config)
+            rendered = render_view(scene, camera, config)
+            view = finished_view(scene, camera, rendered, texture, config)
+            unseen = face & rendered.face_unseen
             # The frames' exposures differ: one gain per channel, from what both frames show.
-            common = face & ~view.rendered.face_unseen
+            common = face & ~rendered.face_unseen
             gain = real[common].mean(axis=0) / np.maximum(view.rgb[common].mean(axis=0), 1.0)
             leveled = np.clip(view.rgb * gain, 0, 255).astype(np.uint8)
             strip.append(leveled)
@@ -302,7 +306,8 @@ def timings(model: FaceModel, frontal: Frontal) -> dict[str, float]:
                 *(model, registration, initial, capture.intrinsics),
                 *(Turn(pitch, yaw, pitch, yaw), MARGIN, SIZE),
             )
-            view = turned_view(source, camera, texture, config)
+            rendered = render_view(source, camera, config)
+            view = finished_view(source, camera, rendered, texture, config)
             lap("view: render and inpaint")
             encode_jpeg(view.rgb)
             lap("view: encode")

@@ -318,6 +318,39 @@ class Registration:
 
 
 @dataclass(frozen=True)
+class View:
+    """A square picture of a registered face: cut from a capture, or rendered turned.
+
+    Attributes
+    ----------
+    name : str
+        ``view+00-30`` for a yaw of -30 degrees as scheduled, ``view+00+00`` for the capture.
+    view_deg : (2,) float64
+        Pitch and yaw by which it is turned; 0, 0 for the capture.
+    rgb : (S, S, 3) uint8
+    px_crop_from_px : (3, 3) float64
+        From pixels of a camera with the capture's intrinsics to pixels of `rgb`.
+    intrinsics : (3, 3) float64
+        Pinhole matrix of `rgb`.
+    pose : Pose
+        ``view_from_obj`` of the registered shape.
+    visible : (n,) bool
+        Vertices that the view's camera sees.
+    painted : float
+        Share of the face's pixels that the captured picture does not show.
+    """
+
+    name: str
+    view_deg: Array
+    rgb: Array
+    px_crop_from_px: Array
+    intrinsics: Array
+    pose: Pose
+    visible: Array
+    painted: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """One capture that a build could not use.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_camera
-from fg3d_builder.records import Array, Capture, CoarseFit, Registration
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
 from fg3d_builder.rendering.rasterizer import interpolate, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb
 
@@ -44,40 +43,17 @@ SOFT_SIGMA = 1.5 / 256
 """Blur of the border between image and painting, as a part of the view's side."""
 
 
-@dataclass(frozen=True)
-class View:
-    """One turned view of a capture, ready to become a sample.
-
-    Attributes
-    ----------
-    name : str
-        ``view+00-30``; see `Turn.name`.
-    rgb : (S, S, 3) uint8
-    camera : ViewCamera
-    rendered : RenderedView
-        The view made of image pixels alone, and its masks.
-    visible : (n,) bool
-        Vertices that the virtual camera sees.
-    """
-
-    name: str
-    rgb: Array
-    camera: ViewCamera
-    rendered: RenderedView
-    visible: Array
-
-
 def full_view(
     model: FaceModel,
     capture: Capture,
     registration: Registration,
     initial: CoarseFit,
+    mesh: ImageMesh,
     texture: TextureFit | None,
     config: FullViewConfig,
     crop_margin: float,
     size: int,
     seed_of: Callable[[str], int],
-    mesh: ImageMesh | None = None,
 ) -> Iterator[View]:
     """Make the turned views of a capture, one after the other, in the schedule's order.
 
@@ -86,9 +62,10 @@ def full_view(
     model : FaceModel
     capture : Capture
     registration : Registration
-        Of that capture with that model.
     initial : CoarseFit
         From landmarks alone: the crops are cut around it.
+    mesh : ImageMesh
+        The capture's picture as a mesh; see `view_mesh`.
     texture : TextureFit or None
         What unseen parts of the face are painted with; None leaves them as they are.
     config : FullViewConfig
@@ -98,31 +75,33 @@ def full_view(
         Side of the crops in pixels.
     seed_of : callable
         From a view's name to the seed of its sample.
-    mesh : ImageMesh, optional
-        Of the capture, where there is one already (a transformed capture's, Sec. 6.3).
 
     Raises
     ------
     CaptureError
-        ``"no_outline"`` or ``"no_crop"``.
-    ConfigError
-        Unknown `config.method`.
+        ``"no_crop"``.
     """
-    if mesh is None:
-        mesh = view_mesh(model, capture, registration, config)
     source = Source.of(capture, mesh, config)
     for turn in schedule(registration.pose, config):
         turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
         camera = view_camera(
             model, registration, initial, capture.intrinsics, turn, crop_margin, size
         )
-        yield turned_view(source, camera, texture, config)
+        yield finished_view(source, camera, render_view(source, camera, config), texture, config)
 
 
 def view_mesh(
     model: FaceModel, capture: Capture, registration: Registration, config: FullViewConfig
 ) -> ImageMesh:
-    """Make the mesh that the configured method turns."""
+    """Make the mesh that the configured method turns.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_outline"``.
+    ConfigError
+        Unknown `config.method`.
+    """
     methods = {FULL_VIEW: image_mesh, FACE_PROFILING: profiling_mesh}
     if config.method not in methods:
         known = ", ".join(methods)
@@ -130,11 +109,14 @@ def view_mesh(
     return methods[config.method](model, capture, registration, config)
 
 
-def turned_view(
-    source: Source, camera: ViewCamera, texture: TextureFit | None, config: FullViewConfig
+def finished_view(
+    source: Source,
+    camera: ViewCamera,
+    rendered: RenderedView,
+    texture: TextureFit | None,
+    config: FullViewConfig,
 ) -> View:
-    """Render one view and, by `"full_view"` with a texture, paint what the picture lacks."""
-    rendered = render_view(source, camera, config)
+    """Paint what a rendered view lacks, by ``"full_view"`` with a texture, and soften its edges."""
     rgb = rendered.rgb
     if texture is not None and config.method == FULL_VIEW:
         rgb = painted(source.mesh, rendered, texture)
@@ -149,7 +131,16 @@ def turned_view(
         camera.size,
         camera.size,
     )
-    return View(camera.turn.name, rgb, camera, rendered, visible)
+    return View(
+        name=camera.turn.name,
+        view_deg=np.array([camera.turn.pitch_deg, camera.turn.yaw_deg]),
+        rgb=rgb,
+        px_crop_from_px=camera.px_crop_from_px,
+        intrinsics=camera.intrinsics,
+        pose=camera.pose,
+        visible=visible,
+        painted=float(rendered.face_unseen.sum()) / max(int(rendered.face.sum()), 1),
+    )
 
 
 def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:

@@ -66,7 +66,10 @@ def draw_views(model: FaceModel, chunk: ChunkInput, name: str, config: BuildConf
     """Draw the turned views of one capture, by both methods."""
     capture, registration = chunk.captures[name], chunk.registrations[name]
     return fullview_sheet(
-        *(model, capture, registration, chunk.fits[name].initial),
+        model,
+        capture,
+        registration,
+        chunk.fits[name].initial,
         fit_texture(model, capture, registration, config.texture),
         config.fullview,
         config.shards.crop_margin,

@@ -1,4 +1,4 @@
-"""Turning rendered views into what shards store: encoded images, poses and network inputs.
+"""From views to what shards store: encoded images, poses and network inputs.
 
 The 3DMM fit of each sample is made from the sample's own image, as a network's user would have
 to make it: the build's detector looks at the rendered view. Where it finds no face (large poses,
@@ -19,8 +19,8 @@ from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
-from fg3d_builder.shards.rows import Picture, sample_image
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, View
+from fg3d_builder.shards.rows import sample_image
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED, SampleImage
 
 HIDDEN_CONFIDENCE = 0.2
@@ -29,14 +29,14 @@ HIDDEN_CONFIDENCE = 0.2
 
 @dataclass(frozen=True)
 class InitialFitter:
-    """Fits the 3DMM to a picture as the network will see it.
+    """Fits the 3DMM to an image as a network will see it.
 
     Attributes
     ----------
     model : FaceModel
     detector : LandmarkDetector
     scheme : str
-        Of the landmarks that are projected where nothing is detected.
+        Landmarks that are projected where nothing is detected.
     config : FitConfig
     """
 
@@ -45,22 +45,22 @@ class InitialFitter:
     scheme: str
     config: FitConfig
 
-    def fit(self, picture: Picture, shape_obj_mm: Array) -> tuple[CoarseFit, int]:
-        """Return the fit and where its landmarks come from (`SampleImage.initial_source`)."""
-        size = picture.rgb.shape[:2]
-        image = Capture(
-            *(picture.name, "", "view", picture.rgb, np.full(size, np.nan, np.float32)),
-            picture.intrinsics,
-        )
+    def fit(self, image: Capture, vertices_cam_mm: Array) -> tuple[CoarseFit, int]:
+        """Return the fit and where its landmarks come from (`SampleImage.initial_source`).
+
+        Parameters
+        ----------
+        image : Capture
+            Its depth is not looked at.
+        vertices_cam_mm : (n, 3) float64
+            The registered face, which lends its landmarks where the detector finds none.
+        """
         try:
             found = self.detector.detect(image)
-            return fit_landmarks(self.model, found, picture.intrinsics, self.config), FROM_DETECTED
+            return fit_landmarks(self.model, found, image.intrinsics, self.config), FROM_DETECTED
         except CaptureError:
-            points = projected_landmarks(
-                self.model, self.scheme, picture.pose.cam_from_obj(shape_obj_mm), picture.intrinsics
-            )
-            fitted = fit_landmarks(self.model, points, picture.intrinsics, self.config)
-            return fitted, FROM_PROJECTED
+            known = projected_landmarks(self.model, self.scheme, vertices_cam_mm, image.intrinsics)
+            return fit_landmarks(self.model, known, image.intrinsics, self.config), FROM_PROJECTED
 
 
 def projected_landmarks(
@@ -84,19 +84,14 @@ def projected_landmarks(
 
 
 def sample_images(
-    pictures: Iterable[Picture], shape_obj_mm: Array, fitter: InitialFitter, image_format: str
+    views: Iterable[View], shape_obj_mm: Array, fitter: InitialFitter, image_format: str
 ) -> tuple[SampleImage, ...]:
-    """Fit and encode pictures of one shape, one by one.
+    """Fit and encode views of one shape (n, 3) as ``"jpeg"`` or ``"png"``, one by one."""
 
-    Parameters
-    ----------
-    pictures : iterable of Picture
-    shape_obj_mm : (n, 3) float64
-    fitter : InitialFitter
-    image_format : str
-        ``"jpeg"`` or ``"png"``.
-    """
-    return tuple(
-        sample_image(picture, *fitter.fit(picture, shape_obj_mm), image_format)
-        for picture in pictures
-    )
+    def sample(view: View) -> SampleImage:
+        no_depth = np.full(view.rgb.shape[:2], np.nan, np.float32)
+        image = Capture(view.name, "", "view", view.rgb, no_depth, view.intrinsics)
+        fit, source = fitter.fit(image, view.pose.cam_from_obj(shape_obj_mm))
+        return sample_image(view, fit, source, image_format)
+
+    return tuple(sample(view) for view in views)

@@ -9,13 +9,13 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, View, turned_view, view_mesh
+from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_view, view_mesh
 from fg3d_builder.fullview.image_mesh import ImageMesh
-from fg3d_builder.fullview.render_view import RenderedView, Source
+from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import CAPTURED, schedule, view_camera
 from fg3d_builder.geometry.meshes import undirected_edges
-from fg3d_builder.records import Array, Capture, CoarseFit, Registration
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
 from fg3d_builder.report.pictures import (
     contact_sheet,
     depth_picture,
@@ -55,14 +55,18 @@ def fullview_sheet(
         view_camera(model, registration, initial, capture.intrinsics, turn, crop_margin, size)
         for turn in turns
     ]
-    made: dict[str, list[View]] = {}
     meshes: dict[str, ImageMesh] = {}
+    rendered: dict[str, list[RenderedView]] = {}
+    made: dict[str, list[View]] = {}
     for method in (FULL_VIEW, FACE_PROFILING):
         chosen = dataclasses.replace(config, method=method)
         meshes[method] = view_mesh(model, capture, registration, chosen)
         source = Source.of(capture, meshes[method], chosen)
-        made[method] = [turned_view(source, camera, texture, chosen) for camera in cameras]
-    full, baseline = made[FULL_VIEW], made[FACE_PROFILING]
+        rendered[method] = [render_view(source, camera, chosen) for camera in cameras]
+        made[method] = [
+            finished_view(source, camera, view, texture, chosen)
+            for camera, view in zip(cameras, rendered[method], strict=True)
+        ]
     depth = meshes[FULL_VIEW].completed_depth()
     near = float(depth.min())
     around = (near, near + _DEPTH_RANGE_MM)
@@ -81,15 +85,15 @@ def fullview_sheet(
         tiles, title=f"{capture.capture_id}: full-view augmentation", columns=5, height=360
     )
     rows = (
-        ("", [view.rgb for view in full]),
-        ("before painting ", [view.rendered.rgb for view in full]),
-        ("masks ", [mask_picture(view.rendered) for view in full]),
-        ("profiling ", [view.rgb for view in baseline]),
+        ("", [view.rgb for view in made[FULL_VIEW]]),
+        ("before painting ", [view.rgb for view in rendered[FULL_VIEW]]),
+        ("masks ", [mask_picture(view) for view in rendered[FULL_VIEW]]),
+        ("profiling ", [view.rgb for view in made[FACE_PROFILING]]),
     )
     named = [
-        (f"{label}{view.name}", picture)
+        (f"{label}{turn.name}", picture)
         for label, pictures in rows
-        for view, picture in zip(full, pictures, strict=True)
+        for turn, picture in zip(turns, pictures, strict=True)
     ]
     bottom = contact_sheet(named, columns=len(turns), height=_TILE)
     width = max(top.shape[1], bottom.shape[1])

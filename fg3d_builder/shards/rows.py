@@ -1,11 +1,10 @@
-"""From captures, registrations and pictures to what shards store of them."""
+"""From captures, registrations and views to what shards store of them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.geometry.crop import crop_around, crop_image
-from fg3d_builder.records import Array, Capture, CoarseFit, Pose, Registration
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
 from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleImage, ShapeRow
 
 
@@ -48,39 +47,14 @@ class TransformedShape:
     views: tuple[SampleImage, ...]
 
 
-class Picture(NamedTuple):
-    """One image that is to become a sample.
-
-    Attributes
-    ----------
-    name : str
-    view_deg : (2,) float64
-    rgb : (S, S, 3) uint8
-    px_crop_from_px, intrinsics : (3, 3) float64
-    pose : Pose
-        ``view_from_obj`` of the shape.
-    visible : (n,) bool
-    painted : float
-    """
-
-    name: str
-    view_deg: Array
-    rgb: Array
-    px_crop_from_px: Array
-    intrinsics: Array
-    pose: Pose
-    visible: Array
-    painted: float
-
-
-def captured_picture(
+def captured_view(
     model: FaceModel,
     capture: Capture,
     initial: CoarseFit,
     registration: Registration,
     config: ShardConfig,
     painted: float = 0.0,
-) -> Picture:
+) -> View:
     """Cut the picture of a registered capture around its face, as it was taken.
 
     Parameters
@@ -102,7 +76,7 @@ def captured_picture(
     """
     face = initial.pose.cam_from_obj(initial.shape_obj_mm[model.reliable])
     to_crop = crop_around(face, capture.intrinsics, config.crop_margin, config.image_size)
-    return Picture(
+    return View(
         name="view+00+00",
         view_deg=np.zeros(2),
         rgb=crop_image(capture.rgb, to_crop, config.image_size),
@@ -115,26 +89,26 @@ def captured_picture(
 
 
 def sample_image(
-    picture: Picture, initial: CoarseFit, initial_source: int, image_format: str
+    view: View, initial: CoarseFit, initial_source: int, image_format: str
 ) -> SampleImage:
-    """Encode a picture and join it with the 3DMM fit that a network is given for it."""
+    """Encode a view and join it with the 3DMM fit that a network is given for it."""
     return SampleImage(
-        name=picture.name,
-        image=encode_image(picture.rgb, image_format),
-        view_deg=picture.view_deg,
-        px_crop_from_px=picture.px_crop_from_px,
-        intrinsics=picture.intrinsics,
-        scale=picture.pose.scale,
-        rotation=picture.pose.rotation,
-        translation_mm=picture.pose.translation_mm,
-        visible=np.packbits(picture.visible),
+        name=view.name,
+        image=encode_image(view.rgb, image_format),
+        view_deg=view.view_deg,
+        px_crop_from_px=view.px_crop_from_px,
+        intrinsics=view.intrinsics,
+        scale=view.pose.scale,
+        rotation=view.pose.rotation,
+        translation_mm=view.pose.translation_mm,
+        visible=np.packbits(view.visible),
         initial_alpha_id=initial.alpha_id,
         initial_alpha_exp=initial.alpha_exp,
         initial_scale=initial.pose.scale,
         initial_rotation=initial.pose.rotation,
         initial_translation_mm=initial.pose.translation_mm,
         initial_source=initial_source,
-        painted=picture.painted,
+        painted=view.painted,
     )
 
 
@@ -145,9 +119,9 @@ def base_image(
     registration: Registration,
     config: ShardConfig,
 ) -> SampleImage:
-    """Make the sample that shows a capture as it was taken; see `captured_picture`."""
-    picture = captured_picture(model, capture, initial, registration, config)
-    return sample_image(picture, initial, FROM_DETECTED, config.image_format)
+    """Make the sample that shows a capture as it was taken; see `captured_view`."""
+    view = captured_view(model, capture, initial, registration, config)
+    return sample_image(view, initial, FROM_DETECTED, config.image_format)
 
 
 def capture_row(capture: Capture, registration: Registration) -> CaptureRow:

@@ -18,9 +18,10 @@ from fg3d_builder.captures.synthetic import (
 )
 from fg3d_builder.config import FullViewConfig, SensorConfig, SourceConfig, TextureConfig
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.augment import View, full_view
+from fg3d_builder.fullview.augment import finished_view, view_mesh
+from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.texture_fit import fit_texture
-from fg3d_builder.fullview.views import ViewCamera
+from fg3d_builder.fullview.views import ViewCamera, schedule, view_camera
 from fg3d_builder.geometry.crop import crop_image
 from fg3d_builder.heads.library import default_model
 from fg3d_builder.records import Array, Capture, CoarseFit, Pose, Registration
@@ -94,21 +95,28 @@ def test_full_view_is_nearer_to_the_truth_than_profiling(seed: int) -> None:
     registration, initial = true_registration(model, made)
     texture = fit_texture(model, made.capture, registration, TextureConfig())
 
-    def views(method: str) -> dict[str, View]:
-        config = FullViewConfig(method=method)
-        common = (model, made.capture, registration, initial, texture, config)
-        return {v.name: v for v in full_view(*common, 1.25, SIZE, len)}
+    capture = made.capture
+    given = (model, registration, initial, capture.intrinsics)
+    turns = schedule(registration.pose, FullViewConfig())
+    cameras = [view_camera(*given, turn, 1.25, SIZE) for turn in turns]
 
-    full, profiling = views("full_view"), views("face_profiling")
-    assert list(full) == list(profiling)
-    for name, view in full.items():
-        truth = true_view(made, view.camera)
-        face, unseen = view.rendered.face, view.rendered.face_unseen
-        gain = decibel(view.rgb, truth, face) - decibel(profiling[name].rgb, truth, face)
-        if view.camera.turn.yaw_deg:
+    def views(method: str) -> list[tuple[RenderedView, Array]]:
+        config = FullViewConfig(method=method)
+        source = Source.of(capture, view_mesh(model, capture, registration, config), config)
+        rendered = [render_view(source, camera, config) for camera in cameras]
+        return [
+            (seen, finished_view(source, camera, seen, texture, config).rgb)
+            for camera, seen in zip(cameras, rendered, strict=True)
+        ]
+
+    both = zip(views("full_view"), views("face_profiling"), strict=True)
+    for camera, ((seen, full), (_, profiling)) in zip(cameras, both, strict=True):
+        truth = true_view(made, camera)
+        gain = decibel(full, truth, seen.face) - decibel(profiling, truth, seen.face)
+        if camera.turn.yaw_deg:
             assert gain > 0.0
-        if abs(view.camera.turn.yaw_deg) > 40:
-            exposed = decibel(profiling[name].rgb, truth, unseen)
-            assert decibel(view.rgb, truth, unseen) > exposed + 2.0
+        if abs(camera.turn.yaw_deg) > 40:
+            exposed = decibel(profiling, truth, seen.face_unseen)
+            assert decibel(full, truth, seen.face_unseen) > exposed + 2.0
         # Where the picture shows the face, both are as near to the truth as resampling allows.
-        assert decibel(view.rgb, truth, view.rendered.trust > 0.99) > 33.0
+        assert decibel(full, truth, seen.trust > 0.99) > 33.0

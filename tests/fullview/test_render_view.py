@@ -13,7 +13,7 @@ from toy_scene import INTRINSICS, facing_share, photograph, skin, toy_scene
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.fullview.augment import full_view, painted, softened
+from fg3d_builder.fullview.augment import full_view, painted, softened, view_mesh
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.sampling import PicturePyramid
@@ -208,11 +208,9 @@ def test_views_are_reproducible_and_the_method_must_be_known() -> None:
     config = dataclasses.replace(CONFIG, jitter_deg=2.0)
 
     def views(config: FullViewConfig) -> list[np.ndarray]:
-        made = full_view(
-            *(scene.model, scene.capture, scene.registration, scene.initial, None),
-            *(config, 1.25, 64, len),
-        )
-        return [v.rgb for v in made]
+        given = (scene.model, scene.capture, scene.registration)
+        mesh = view_mesh(*given, config)
+        return [v.rgb for v in full_view(*given, scene.initial, mesh, None, config, 1.25, 64, len)]
 
     first, second = views(config), views(config)
     assert len(first) == 8

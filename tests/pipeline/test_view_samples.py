@@ -1,4 +1,4 @@
-"""From rendered views to what shards store; detections, and what stands in for them."""
+"""From views to what shards store; detections, and what replaces them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from fg3d_builder.pipeline.view_samples import (
     projected_landmarks,
     sample_images,
 )
-from fg3d_builder.records import Array, Capture, Landmarks, Pose
-from fg3d_builder.shards.rows import Picture
+from fg3d_builder.records import Array, Capture, Landmarks, Pose, View
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED
 
 
@@ -35,10 +34,14 @@ def posed(yaw_deg: float) -> Pose:
     return Pose(1.0, rotation_from_angles(0.0, yaw_deg, 0.0), np.array([0.0, 0.0, 550.0]))
 
 
-def picture(name: str, yaw_deg: float, rgb: Array, painted: float = 0.25) -> Picture:
+def view_of(name: str, yaw_deg: float, rgb: Array) -> View:
     visible = np.arange(build_model().vertex_count) % 3 == 0
-    view = np.array([0.0, yaw_deg])
-    return Picture(name, view, rgb, np.eye(3), INTRINSICS, posed(yaw_deg), visible, painted)
+    turn = np.array([0.0, yaw_deg])
+    return View(name, turn, rgb, np.eye(3), INTRINSICS, posed(yaw_deg), visible, painted=0.25)
+
+
+def image_of(name: str, rgb: Array) -> Capture:
+    return Capture(name, "", "view", rgb, np.zeros(rgb.shape[:2], np.float32), INTRINSICS)
 
 
 class DetectorOf:
@@ -81,16 +84,14 @@ def test_what_is_detected_is_fitted_and_what_is_not_is_projected(model: FaceMode
     shifted = replace(exact, points_px=exact.points_px + np.array([9.0, 0.0]))
     detector = DetectorOf({"seen": shifted})
     fitter = InitialFitter(model, detector, "ibug68", FitConfig())
-    seen, source = fitter.fit(picture("seen", 10.0, rgb), shape)
+    seen, source = fitter.fit(image_of("seen", rgb), vertices)
     assert source == FROM_DETECTED
-    lost, other = fitter.fit(picture("lost", 10.0, rgb), shape)
+    lost, other = fitter.fit(image_of("lost", rgb), vertices)
     assert other == FROM_PROJECTED
     # The detection lies 9 pixels to the right: 11 mm at this distance and focal length.
     assert seen.pose.translation_mm[0] - lost.pose.translation_mm[0] == pytest.approx(11, abs=1.5)
     turned = angles_from_rotation(lost.pose.rotation)
     np.testing.assert_allclose(turned, [0.0, 10.0, 0.0], atol=3.0)
-    np.testing.assert_array_equal(detector.seen[0].rgb, rgb)
-    assert np.isnan(detector.seen[0].depth_mm).all()
 
 
 def test_a_wrong_setting_is_no_missing_face(model: FaceModel) -> None:
@@ -100,17 +101,21 @@ def test_a_wrong_setting_is_no_missing_face(model: FaceModel) -> None:
 
     fitter = InitialFitter(model, Broken(), "ibug68", FitConfig())
     with pytest.raises(RuntimeError, match="no weights"):
-        fitter.fit(picture("x", 0.0, np.zeros((240, 320, 3), np.uint8)), model.mean)
+        fitter.fit(image_of("x", np.zeros((240, 320, 3), np.uint8)), model.mean)
 
 
-def test_a_set_gives_back_every_picture_in_its_row(model: FaceModel) -> None:
+def test_every_view_comes_back_in_its_row(model: FaceModel) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (240, 320, 3), dtype=np.uint8) for _ in range(3)]
     names, yaws = ["view+00+00", "view+00+30", "view+00-30"], [0.0, 30.0, -30.0]
     exact = projected_landmarks(model, "ibug68", posed(30.0).cam_from_obj(model.mean), INTRINSICS)
-    fitter = InitialFitter(model, DetectorOf({names[1]: exact}), "ibug68", FitConfig())
-    pictures = (picture(n, y, i) for n, y, i in zip(names, yaws, images, strict=True))
-    rows = sample_images(pictures, model.mean, fitter, "png")
+    detector = DetectorOf({names[1]: exact})
+    fitter = InitialFitter(model, detector, "ibug68", FitConfig())
+    views = (view_of(n, y, i) for n, y, i in zip(names, yaws, images, strict=True))
+    rows = sample_images(views, model.mean, fitter, "png")
+    for seen, image in zip(detector.seen, images, strict=True):
+        np.testing.assert_array_equal(seen.rgb, image)
+        assert np.isnan(seen.depth_mm).all()
     assert [row.name for row in rows] == names
     assert [row.initial_source for row in rows] == [FROM_PROJECTED, FROM_DETECTED, FROM_PROJECTED]
     for row, yaw, image in zip(rows, yaws, images, strict=True):
