@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.build_lock import BuildRunningError, claim
+from fg3d_builder.files.locks import BuildRunningError, claim
 from fg3d_builder.reproduction.figures import save_picture
 from fg3d_builder.reproduction.published import planned_evaluations, published_pages
 from fg3d_builder.reproduction.results import collect

@@ -22,7 +22,6 @@ from fg3d_builder.shards.reader import read_manifest
 ABSENT = (
     *("numba", "open3d", "luigi", "anny", "mediapipe", "trimesh", "PIL", "matplotlib", "jinja2"),
     *("sksparse", "skimage", "face_alignment", "tensorboard", "tqdm", "pandas", "tomli_w"),
-    "filelock",
 )
 SITE = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n"
 

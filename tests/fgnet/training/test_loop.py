@@ -320,8 +320,7 @@ def test_training_needs_torch_numpy_scipy_h5py_and_opencv_alone() -> None:
     code = """
 import sys
 OTHERS = {"numba", "open3d", "anny", "luigi", "trimesh", "mediapipe", "sksparse", "matplotlib",
-          "tqdm", "jinja2", "PIL", "skimage", "tensorboard", "face_alignment", "tomli_w",
-          "filelock"}
+          "tqdm", "jinja2", "PIL", "skimage", "tensorboard", "face_alignment", "tomli_w"}
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in OTHERS:
