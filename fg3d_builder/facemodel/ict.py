@@ -30,6 +30,7 @@ from fg3d_builder.facemodel.regions import (
     reliable_mask,
     rigid_mask,
 )
+from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
 from fg3d_builder.records import Array
 
 FACE_VERTICES = 9409
@@ -244,8 +245,7 @@ def _read_npz(file: Path) -> IctSource:
         place = {int(v): i for i, v in enumerate(data["source_vertex_index"])}
         face = np.array([place[i] for i in range(FACE_VERTICES)])
         ball = np.array([place[i] for i in range(*EYEBALL_VERTICES)])
-        quads, quads_uv = data["faces"], data["faces_uv"]
-        original = np.where(quads >= 0, data["source_vertex_index"][quads], -1)
+        original = np.where(data["faces"] >= 0, data["source_vertex_index"][data["faces"]], -1)
         return _cut(
             _MM_PER_UNIT * data["neutral"][face].astype(np.float64),
             _MM_PER_UNIT * data["neutral"][ball].astype(np.float64),
@@ -254,7 +254,7 @@ def _read_npz(file: Path) -> IctSource:
                 for kind in ("identity", "expression")
                 for n, mode in zip(data[f"{kind}_names"], data[kind], strict=True)
             },
-            (original, quads_uv, data["uv"]),
+            (original, data["faces_uv"], data["uv"]),
             data["landmarks_multipie68"],
         )
     except (KeyError, IndexError, OSError, ValueError) as error:
@@ -262,16 +262,19 @@ def _read_npz(file: Path) -> IctSource:
 
 
 def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...]) -> IctSource:
-    positions, uv, quads, quads_uv = _read_obj(neutral_file)
-    if len(positions) < EYEBALL_VERTICES[1] or uv is None:
+    neutral = _read_obj(neutral_file)
+    if len(neutral.vertices) < EYEBALL_VERTICES[1] or not len(neutral.uv):
         raise ValueError(f"{neutral_file}: not ICT-FaceKit's generic mesh")
+    positions = neutral.vertices
+    quads = np.full((len(neutral.sizes), 4, 2), -1)
+    quads[np.arange(4) < neutral.sizes[:, None]] = neutral.corners
     try:
         landmarks = json.loads(index_file.read_text())["idx_to_landmark_verts"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{index_file}: no field 'idx_to_landmark_verts' ({error})") from None
     modes = {}
     for file in mode_files:
-        shape = _read_obj(file, only_vertices=True)[0]
+        shape = _read_obj(file, polygons=False).vertices
         if len(shape) != len(positions):
             raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(positions)}")
         modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:FACE_VERTICES]
@@ -279,7 +282,7 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
         _MM_PER_UNIT * positions[:FACE_VERTICES],
         _MM_PER_UNIT * positions[slice(*EYEBALL_VERTICES)],
         modes,
-        (quads, quads_uv, uv),
+        (quads[..., 0], quads[..., 1], neutral.uv),
         np.array(landmarks),
     )
 
@@ -291,7 +294,7 @@ def _cut(
     polygons: tuple[Array, Array, Array],
     landmarks: Array,
 ) -> IctSource:
-    """Sort out faces and modes; `polygons` are vertex quads, chart quads and chart points."""
+    """Keep face and eyeballs; `polygons` are vertex quads, chart quads and chart points."""
     quads, quads_uv, points_uv = polygons
     of_face = np.all(quads < FACE_VERTICES, axis=1)
     low, high = EYEBALL_VERTICES
@@ -299,17 +302,13 @@ def _cut(
     face, face_uv = quads[of_face], quads_uv[of_face]
     uv = np.zeros((FACE_VERTICES, 2))
     uv[face[face >= 0]] = points_uv[face_uv[face >= 0]]
-    groups = {True: [n for n in modes if n.startswith("identity")]}
-    groups[False] = [n for n in modes if not n.startswith("identity")]
-    identity, expression = (
-        np.array([modes[n] for n in groups[kind]]).reshape(-1, FACE_VERTICES, 3)
-        for kind in (True, False)
-    )
+    identity = [mode for name, mode in modes.items() if name.startswith("identity")]
+    expressions = {n: mode for n, mode in modes.items() if not n.startswith("identity")}
     return IctSource(
         neutral=neutral,
-        identity=identity,
-        expression=expression,
-        expression_names=tuple(groups[False]),
+        identity=np.array(identity).reshape(-1, FACE_VERTICES, 3),
+        expression=np.array(list(expressions.values())).reshape(-1, FACE_VERTICES, 3),
+        expression_names=tuple(expressions),
         triangles=_triangulated(face),
         uv=uv,
         landmarks68=landmarks.astype(np.int32),
@@ -324,28 +323,8 @@ def _triangulated(quads: Array) -> Array:
     return both[np.all(both >= 0, axis=1)].astype(np.int32)
 
 
-def _read_obj(file: Path, only_vertices: bool = False) -> tuple[Array, Array | None, Array, Array]:
-    """Vertices, chart points and quads exactly in the file's order, merging nothing."""
-    positions: list[str] = []
-    points_uv: list[str] = []
-    corners: list[list[str]] = []
+def _read_obj(file: Path, polygons: bool = True) -> ObjMesh:
     try:
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                kind, _, rest = line.partition(" ")
-                if kind == "v":
-                    positions.append(rest)
-                elif kind == "vt" and not only_vertices:
-                    points_uv.append(rest)
-                elif kind == "f" and not only_vertices:
-                    corners.append(rest.split())
-        shape = np.array([row.split()[:3] for row in positions], dtype=np.float64)
-        uv = np.array([row.split()[:2] for row in points_uv], dtype=np.float64)
-        quads = np.full((len(corners), 4, 2), -1, dtype=np.int64)
-        for row, corner in zip(quads, corners, strict=True):
-            row[: len(corner)] = [[int(i) - 1 for i in one.split("/")[:2]] for one in corner]
+        return parse_obj(file.read_bytes(), polygons)
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: no readable OBJ file ({error})") from None
-    if shape.ndim != 2:
-        raise ValueError(f"{file}: no vertices")
-    return shape, (uv if len(uv) else None), quads[..., 0], quads[..., 1]

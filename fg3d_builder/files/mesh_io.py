@@ -146,6 +146,7 @@ def colors_at_vertices(mesh: TexturedMesh) -> Array:
 def _read_obj(path: Path) -> TexturedMesh:
     try:
         parsed = parse_obj(path.read_bytes())
+        triangles, uv_triangles, polygon = parsed.fans()
         materials: dict[str, Material] = {}
         for name in parsed.libraries:
             library = path.parent / name
@@ -162,35 +163,36 @@ def _read_obj(path: Path) -> TexturedMesh:
         if image:
             texture_of_material[i] = len(textures)
             textures.append(read_rgb(path.parent / image))
-    # The last row stands for -1: no material named.
-    triangle_texture = texture_of_material[parsed.triangle_material]
-    triangle_texture[(parsed.uv_triangles < 0).any(axis=1)] = -1
+    # The last entry is for -1, no material named.
+    material = parsed.material[polygon]
+    triangle_texture = texture_of_material[material]
+    triangle_texture[(uv_triangles < 0).any(axis=1)] = -1
+    plain = triangle_texture < 0
     return TexturedMesh(
         vertices=parsed.vertices,
-        triangles=parsed.triangles,
+        triangles=triangles,
         uv=parsed.uv,
-        uv_triangles=parsed.uv_triangles,
+        uv_triangles=uv_triangles,
         textures=tuple(textures),
         triangle_texture=triangle_texture.astype(np.int32),
-        vertex_colors=_obj_vertex_colors(parsed, materials, triangle_texture),
+        vertex_colors=_obj_vertex_colors(parsed, materials, triangles[plain], material[plain]),
     )
 
 
 def _obj_vertex_colors(
-    parsed: ObjMesh, materials: dict[str, Material], triangle_texture: Array
+    parsed: ObjMesh, materials: dict[str, Material], triangles: Array, material: Array
 ) -> Array | None:
+    """Colours of the vertices; the triangles given are those without a texture."""
     if parsed.vertex_colors is not None:
         return np.rint(255 * np.clip(parsed.vertex_colors, 0, 1)).astype(np.uint8)
-    plain = triangle_texture < 0
-    if not plain.any():
+    if not len(triangles):
         return None
     # Materials without an image: their diffuse colour goes to the vertices.
     colors = np.full((len(parsed.vertices), 3), GREY, dtype=np.uint8)
     for i, name in enumerate(parsed.materials):
         if name in materials:
-            mine = plain & (parsed.triangle_material == i)
             byte = np.rint(255 * np.clip(materials[name].diffuse, 0, 1)).astype(np.uint8)
-            colors[parsed.triangles[mine].ravel()] = byte
+            colors[triangles[material == i].ravel()] = byte
     return colors
 
 

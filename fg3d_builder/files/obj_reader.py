@@ -15,7 +15,7 @@ from fg3d_builder.records import Array
 
 
 class ObjMesh(NamedTuple):
-    """What an OBJ file says; polygons are cut into fans, indices start at 0.
+    """What an OBJ file contains, in the file's order; indices start at 0.
 
     Attributes
     ----------
@@ -23,22 +23,43 @@ class ObjMesh(NamedTuple):
     vertex_colors : (n, 3) float64 or None
         In [0, 1], where every ``v`` line has six numbers.
     uv : (u, 2) float64
-    triangles, uv_triangles : (m, 3) int32
-        -1 in `uv_triangles` where a corner names no texture coordinate.
-    triangle_material : (m,) int32
-        Index into `materials`, -1 before the first ``usemtl``.
-    materials, libraries : tuple of str
-        Names after ``usemtl``, each once, and after ``mtllib``.
+    corners : (k, 2) int32
+        Vertex and texture coordinate (-1 where none is named) of every corner, polygon after
+        polygon.
+    sizes : (p,) int32
+        Number of corners of every polygon.
+    material, group : (p,) int32
+        Index into `materials` and `groups`; -1 before the first ``usemtl`` or ``g``.
+    materials, groups, libraries : tuple of str
+        Names after ``usemtl`` and first names after ``g``, each once; names after ``mtllib``.
     """
 
     vertices: Array
     vertex_colors: Array | None
     uv: Array
-    triangles: Array
-    uv_triangles: Array
-    triangle_material: Array
+    corners: Array
+    sizes: Array
+    material: Array
+    group: Array
     materials: tuple[str, ...]
+    groups: tuple[str, ...]
     libraries: tuple[str, ...]
+
+    def fans(self) -> tuple[Array, Array, Array]:
+        """Cut every polygon into triangles around its first corner.
+
+        Returns
+        -------
+        triangles, uv_triangles : (m, 3) int32
+        polygon : (m,) int64
+            The polygon that a triangle is part of.
+        """
+        count = self.sizes - 2
+        polygon = np.repeat(np.arange(len(self.sizes)), count)
+        first = (np.cumsum(self.sizes) - self.sizes)[polygon]
+        step = np.arange(len(polygon)) - (np.cumsum(count) - count)[polygon]
+        corner = np.stack([first, first + step + 1, first + step + 2], axis=1)
+        return self.corners[corner, 0], self.corners[corner, 1], polygon
 
 
 class Material(NamedTuple):
@@ -48,8 +69,14 @@ class Material(NamedTuple):
     image: str
 
 
-def parse_obj(data: bytes) -> ObjMesh:
+def parse_obj(data: bytes, polygons: bool = True) -> ObjMesh:
     """Parse the text of an OBJ file.
+
+    Parameters
+    ----------
+    data : bytes
+    polygons : bool
+        False leaves out all polygons, which take most of the time.
 
     Raises
     ------
@@ -59,10 +86,12 @@ def parse_obj(data: bytes) -> ObjMesh:
     vertex_lines: list[list[bytes]] = []
     uv_lines: list[list[bytes]] = []
     corners: list[tuple[int, int]] = []
-    triangle_material: list[int] = []
+    sizes: list[int] = []
+    labels: list[tuple[int, int]] = []
     materials: dict[str, int] = {}
+    groups: dict[str, int] = {}
     libraries: list[str] = []
-    current = -1
+    material = group = -1
     for number, line in enumerate(data.splitlines(), start=1):
         words = line.split()
         if not words:
@@ -72,30 +101,33 @@ def parse_obj(data: bytes) -> ObjMesh:
             vertex_lines.append(words[1:])
         elif key == b"vt":
             uv_lines.append(words[1:3])
-        elif key == b"f":
+        elif key == b"f" and polygons:
             try:
-                polygon = [_corner(w, len(vertex_lines), len(uv_lines)) for w in words[1:]]
+                corners += [_corner(w, len(vertex_lines), len(uv_lines)) for w in words[1:]]
             except ValueError:
                 raise ValueError(f"line {number}: not a face: {line[:60]!r}") from None
-            if len(polygon) < 3:
-                raise ValueError(f"line {number}: a face with {len(polygon)} corners")
-            for i in range(1, len(polygon) - 1):
-                corners += (polygon[0], polygon[i], polygon[i + 1])
-                triangle_material.append(current)
+            if len(words) < 4:
+                raise ValueError(f"line {number}: a face with {len(words) - 1} corners")
+            sizes.append(len(words) - 1)
+            labels.append((material, group))
         elif key == b"usemtl":
-            current = materials.setdefault(_rest(line), len(materials))
+            material = materials.setdefault(_rest(line), len(materials))
+        elif key == b"g":
+            group = groups.setdefault(words[1].decode() if words[1:] else "", len(groups))
         elif key == b"mtllib":
             libraries.append(_rest(line))
     vertices, colors = _vertices(vertex_lines)
-    pairs = np.array(corners, dtype=np.int64).reshape(-1, 3, 2)
+    label = np.array(labels, dtype=np.int32).reshape(-1, 2)
     return ObjMesh(
         vertices=vertices,
         vertex_colors=colors,
         uv=_floats(uv_lines, 2, "vt"),
-        triangles=pairs[:, :, 0].astype(np.int32),
-        uv_triangles=pairs[:, :, 1].astype(np.int32),
-        triangle_material=np.array(triangle_material, dtype=np.int32),
+        corners=np.array(corners, dtype=np.int32).reshape(-1, 2),
+        sizes=np.array(sizes, dtype=np.int32),
+        material=label[:, 0],
+        group=label[:, 1],
         materials=tuple(materials),
+        groups=tuple(groups),
         libraries=tuple(libraries),
     )
 

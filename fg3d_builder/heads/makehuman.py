@@ -20,6 +20,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.files.obj_reader import parse_obj
 from fg3d_builder.records import Array
 
 MM_PER_UNIT = 100.0
@@ -90,32 +91,15 @@ class MakeHumanData:
 
     def base_mesh(self) -> BaseMesh:
         """Read the base mesh, exactly in the file's vertex order."""
-        positions, texture, quads, quad_texture = [], [], [], []
-        members: dict[str, list[int]] = {}
-        group = ""
-        path = self.root / "mpfb2" / "3dobjs" / "base.obj"
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                token, *rest = line.split() or [""]
-                if token == "v":
-                    positions.append([float(x) for x in rest[:3]])
-                elif token == "vt":
-                    texture.append([float(x) for x in rest[:2]])
-                elif token == "g":
-                    group = rest[0]
-                elif token == "f":
-                    corners = [[int(x) - 1 for x in corner.split("/")[:2]] for corner in rest]
-                    members.setdefault(group, []).extend(c[0] for c in corners)
-                    if group == "body":
-                        quads.append([c[0] for c in corners])
-                        quad_texture.append([c[1] for c in corners])
-        vertices = np.asarray(positions) * MM_PER_UNIT
+        mesh = parse_obj((self.root / "mpfb2" / "3dobjs" / "base.obj").read_bytes())
+        corners, group = mesh.corners.astype(np.int64), np.repeat(mesh.group, mesh.sizes)
+        body = corners[group == mesh.groups.index("body")].reshape(-1, 4, 2)
         return BaseMesh(
-            vertices_mm=vertices,
-            quads=np.asarray(quads),
-            quad_uv=np.asarray(texture)[np.asarray(quad_texture)],
-            groups={name: np.unique(index) for name, index in members.items()},
-            mirror=self._mirror(len(vertices)),
+            vertices_mm=mesh.vertices * MM_PER_UNIT,
+            quads=body[..., 0],
+            quad_uv=mesh.uv[body[..., 1]],
+            groups={name: np.unique(corners[group == i, 0]) for i, name in enumerate(mesh.groups)},
+            mirror=self._mirror(len(mesh.vertices)),
         )
 
     def _mirror(self, count: int) -> Array:

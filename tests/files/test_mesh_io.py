@@ -41,17 +41,24 @@ def write_obj(folder: Path, text: str, mtl: str = "") -> Path:
 def test_obj_keeps_numbers_order_and_duplicates() -> None:
     lines = ["# comment", "v 0.1 -2e-3 3", "v 0.1 -2e-3 3", "v 7.0000001 8 9", "v 1 1 1"]
     lines += ["vt 0.25 0.75 0", "vt 1 0", "vn 0 0 1"]
-    lines += ["usemtl skin", "f 3/1/1 2/2/1 1/1/1", "f -1//1 -2//1 1//1", "usemtl cloth"]
-    lines += ["f 1 2 3 4", "usemtl skin", "f 1/-1 2/-2 3/1"]
+    lines += ["usemtl skin", "f 3/1/1 2/2/1 1/1/1", "g nose left", "f -1//1 -2//1 1//1"]
+    lines += ["usemtl cloth", "f 1 2 3 4", "g", "usemtl skin", "f 1/-1 2/-2 3/1", "g nose"]
     mesh = parse_obj("\r\n".join(lines).encode())
     expected = [[0.1, -2e-3, 3.0], [0.1, -2e-3, 3.0], [7.0000001, 8.0, 9.0], [1.0, 1.0, 1.0]]
     assert mesh.vertices.tolist() == expected
     assert mesh.uv.tolist() == [[0.25, 0.75], [1.0, 0.0]]
-    assert mesh.triangles.tolist() == [[2, 1, 0], [3, 2, 0], [0, 1, 2], [0, 2, 3], [0, 1, 2]]
-    none = [-1, -1, -1]
-    assert mesh.uv_triangles.tolist() == [[0, 1, 0], none, none, none, [1, 0, 0]]
-    assert mesh.triangle_material.tolist() == [0, 0, 1, 1, 0]
+    assert mesh.sizes.tolist() == [3, 3, 4, 3]
+    assert mesh.corners[6:10].tolist() == [[0, -1], [1, -1], [2, -1], [3, -1]]
+    assert mesh.material.tolist() == [0, 0, 1, 0]
     assert mesh.materials == ("skin", "cloth")
+    assert mesh.group.tolist() == [-1, 0, 0, 1]
+    assert mesh.groups == ("nose", "")
+    triangles, uv_triangles, polygon = mesh.fans()
+    assert triangles.tolist() == [[2, 1, 0], [3, 2, 0], [0, 1, 2], [0, 2, 3], [0, 1, 2]]
+    none = [-1, -1, -1]
+    assert uv_triangles.tolist() == [[0, 1, 0], none, none, none, [1, 0, 0]]
+    assert polygon.tolist() == [0, 1, 2, 2, 3]
+    assert parse_obj("\n".join(lines).encode(), polygons=False).sizes.tolist() == []
 
 
 def test_obj_numbers_are_those_of_python() -> None:
