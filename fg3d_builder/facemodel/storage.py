@@ -66,16 +66,7 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
     ValueError
         Not a face model file, an unknown schema, or a topology hash that does not fit.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no face model at {path}")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is no HDF5 file: {error}") from None
-    with file:
-        schema = file.attrs.get("schema", "")
-        if schema != SCHEMA:
-            raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
+    with _opened(path) as file:
         values = {name: file[name][()].astype(np.float64) for name in _FLOATS}
         values.update({name: file[name][()] for name in _OTHERS})
         embeddings, edge_points = {}, {}
@@ -99,3 +90,30 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
         raise ValueError(f"{path}: topology hash is {model.topology_hash}, the file says {stored}")
     check_model(model)
     return model
+
+
+def stored_embeddings(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Names of the landmark schemes that a model file has embeddings of; reads nothing else.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        Not a face model file, or an unknown schema.
+    """
+    with _opened(path) as file:
+        return tuple(file.get("embeddings", {}))
+
+
+def _opened(path: str | os.PathLike[str]) -> h5py.File:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no face model at {path}")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path} is no HDF5 file: {error}") from None
+    schema = file.attrs.get("schema", "")
+    if schema != SCHEMA:
+        file.close()
+        raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
+    return file

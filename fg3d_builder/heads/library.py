@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.ict import ict_source_files, import_ict
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.facemodel.storage import load_model, save_model, stored_embeddings
 from fg3d_builder.heads.building import build_apart
+from fg3d_builder.heads.cache import build_once, cache_folder, identity, read_or_build
+from fg3d_builder.heads.makehuman import MakeHumanData
 from fg3d_builder.heads.population import HeadPopulation
-from fg3d_builder.heads.recipe import (
-    HEAD_SOURCES,
-    MODEL_SOURCES,
-    build_once,
-    cache_folder,
-    recipe_digest,
-)
+from fg3d_builder.heads.recipe import load_recipe
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_CODE = (
-    *(f"facemodel/{n}.py" for n in ("arrays", "chart", "embedding", "ict", "model", "patches")),
-    *("facemodel/regions.py", "landmarks/edges.py", "landmarks/mediapipe_detector.py"),
+# What is cached depends on these modules: changing one makes older files invisible.
+_EMBEDDING_CODE = (
+    "facemodel/embedding",
+    "landmarks/edges",
+    "landmarks/mediapipe_detector",
+)
+_ICT_CODE = (
+    "facemodel/chart",
+    "facemodel/ict",
+    "facemodel/patches",
+    "facemodel/regions",
+    "files/obj_reader",
+    *_EMBEDDING_CODE,
+)
+_HEAD_CODE = (
+    "files/obj_reader",
+    "heads/anatomy",
+    "heads/control",
+    "heads/head",
+    "heads/identity",
+    "heads/makehuman",
+    "heads/population",
+    "heads/refinement",
+    "heads/relief",
+    "heads/subdivision",
+)
+_DEFAULT_CODE = (
+    *_HEAD_CODE,
+    "facemodel/balanced",
+    "facemodel/chart",
+    "facemodel/regions",
+    "heads/default",
+    "heads/skin",
+    *_EMBEDDING_CODE,
 )
 
 
@@ -48,14 +72,36 @@ def get_model(config: FaceModelConfig) -> FaceModel:
     if config.model == "default":
         return default_model()
     if config.model == "ict":
-        if not config.path:
-            raise ValueError("facemodel: model 'ict' needs 'path', the FaceXModel folder")
-        files = ict_source_files(config.path)
-        return _cached("ict", files, lambda: _embedded(import_ict(config.path)))
+        return _with_embeddings("ict", config, lambda: import_ict(config.path))
     model = load_model(config.model)
     if MEDIAPIPE in model.embeddings:
         return model
-    return _cached(Path(config.model).stem, [Path(config.model)], lambda: _embedded(model))
+    return _with_embeddings(Path(config.model).stem, config, lambda: model)
+
+
+def model_identity(config: FaceModelConfig) -> str:
+    """Digest of what the model that a configuration names is made of: 12 hexadecimal digits.
+
+    Equal digests mean equal models. It covers the content of files (not their names and
+    times), the recipe, the versions of the packages and the code that take part. Files are
+    read once per process, the model itself is neither built nor loaded.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, ConfigError
+        A file, folder or package is missing, or a file is no face model; names it.
+    """
+    if config.model == "default":
+        return _default_identity()
+    detector = [metadata.version("mediapipe")]
+    if config.model == "ict":
+        if not config.path:
+            raise ValueError("facemodel: model 'ict' needs 'path', the FaceXModel folder")
+        return identity(detector, ict_source_files(config.path), _ICT_CODE)
+    file = Path(config.model)
+    if MEDIAPIPE in stored_embeddings(file):
+        return identity(files=[file])
+    return identity(detector, [file], _EMBEDDING_CODE)
 
 
 def default_model(cache: Path | None = None) -> FaceModel:
@@ -85,41 +131,37 @@ def head_population(cache: Path | None = None) -> HeadPopulation:
 
 @functools.lru_cache(maxsize=2)
 def _default_model(folder: Path) -> FaceModel:
-    heads = _heads_file(folder)
-    path = folder / f"anny-default-{recipe_digest(MODEL_SOURCES)}.h5"
-    return load_model(build_once(path, lambda part: build_apart(part, heads)))
+    def build(part: Path) -> None:
+        build_apart(part, build_once(_heads_file(folder), build_apart))
+
+    return read_or_build(folder / f"anny-default-{_default_identity()}.h5", load_model, build)
 
 
 @functools.lru_cache(maxsize=2)
 def _head_population(folder: Path) -> HeadPopulation:
-    return HeadPopulation.read(_heads_file(folder))
+    return read_or_build(_heads_file(folder), HeadPopulation.read, build_apart)
 
 
 def _heads_file(folder: Path) -> Path:
-    return build_once(folder / f"anny-heads-{recipe_digest(HEAD_SOURCES)}.h5", build_apart)
+    return folder / f"anny-heads-{identity(_recipe_facts(), modules=_HEAD_CODE)}.h5"
 
 
-def _embedded(model: FaceModel) -> FaceModel:
-    # Rendering and detecting is heavy to import, and a cached model needs neither.
-    from fg3d_builder.facemodel.embedding import with_embeddings
-
-    return with_embeddings(model)
+def _default_identity() -> str:
+    return identity([*_recipe_facts(), metadata.version("mediapipe")], modules=_DEFAULT_CODE)
 
 
-def _cached(name: str, sources: Iterable[Path], build: Callable[[], FaceModel]) -> FaceModel:
-    """Model file keyed by what it is made of: source files, code, detector release."""
-    file = cache_folder() / f"{name}-{_key(sources)}.h5"
-    if file.is_file():
-        with contextlib.suppress(ValueError, KeyError):
-            return load_model(file)
-        # Damaged since it was written: building it anew cures that.
-        file.unlink(missing_ok=True)
-    # Also the first run gets the model from the file: what follows is the same to the bit.
-    return load_model(build_once(file, lambda part: save_model(build(), part)))
+def _recipe_facts() -> list[str]:
+    return [repr(load_recipe()), MakeHumanData.version()]
 
 
-def _key(sources: Iterable[Path]) -> str:
-    digest = hashlib.sha256(metadata.version("mediapipe").encode())
-    for path in (*sources, *(_PACKAGE / code for code in _CODE)):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+def _with_embeddings(
+    name: str, config: FaceModelConfig, make: Callable[[], FaceModel]
+) -> FaceModel:
+    def build(part: Path) -> None:
+        # Rendering and detecting is slow to import, and a cached model needs neither.
+        from fg3d_builder.facemodel.embedding import with_embeddings
+
+        save_model(with_embeddings(make()), part)
+
+    file = cache_folder() / f"{name}-{model_identity(config)}.h5"
+    return read_or_build(file, load_model, build)

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fg3d_builder.config import FaceModelConfig
-from fg3d_builder.facemodel import embedding as module
 from fg3d_builder.facemodel.embedding import (
     mediapipe_embedding,
     nearest_on_surface,
@@ -19,11 +17,9 @@ from fg3d_builder.facemodel.embedding import (
 )
 from fg3d_builder.facemodel.ict import import_ict
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.heads import library
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES, MEDIAPIPE_OF_IBUG
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
@@ -220,44 +216,3 @@ def faceless(plain: FaceModel) -> FaceModel:
 def test_a_model_without_a_face_says_what_to_do(plain: FaceModel) -> None:
     with pytest.raises(ValueError, match=r"'plate': no face is found.*store one in the model file"):
         with_embeddings(faceless(plain), subjects=0)
-
-
-@pytest.mark.data
-def test_library_builds_once_and_keeps(
-    plain: FaceModel, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FG3D_CACHE", str(tmp_path / "cache"))
-    original, calls = module.with_embeddings, []
-
-    def counted(model: FaceModel) -> FaceModel:
-        calls.append(model.name)
-        return original(model, subjects=0)
-
-    monkeypatch.setattr(module, "with_embeddings", counted)
-    config = FaceModelConfig("ict", str(shared_data / "ict_facekit" / "FaceXModel"))
-    first = library.get_model(config)
-    second = library.get_model(config)
-    assert calls == ["ict-facekit"]
-    assert np.array_equal(first.id_basis, second.id_basis)
-    assert MEDIAPIPE in first.embeddings
-    # A damaged cache file is built anew.
-    kept = next((tmp_path / "cache").glob("ict-*.h5"))
-    kept.write_bytes(kept.read_bytes()[:1000])
-    assert MEDIAPIPE in library.get_model(config).embeddings
-    assert len(calls) == 2
-    # A model file without embedding gets one, and the file itself stays as it is.
-    save_model(plain, tmp_path / "mine.h5")
-    before = (tmp_path / "mine.h5").read_bytes()
-    mine = library.get_model(FaceModelConfig(str(tmp_path / "mine.h5")))
-    assert MEDIAPIPE in mine.embeddings
-    assert (tmp_path / "mine.h5").read_bytes() == before
-    save_model(mine, tmp_path / "full.h5")
-    library.get_model(FaceModelConfig(str(tmp_path / "full.h5")))
-    assert len(calls) == 3
-
-
-def test_library_names_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'path'"):
-        library.get_model(FaceModelConfig("ict"))
-    with pytest.raises(FileNotFoundError, match=r"none\.h5"):
-        library.get_model(FaceModelConfig(str(tmp_path / "none.h5")))

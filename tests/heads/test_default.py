@@ -1,5 +1,4 @@
 import itertools
-import multiprocessing
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from fg3d_builder.facemodel.picture import model_sheet
 from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
 from fg3d_builder.heads.default import mirror_vertices, symmetric_pca
 from fg3d_builder.heads.library import default_model
-from fg3d_builder.heads.recipe import build_once
 
 
 def test_is_valid_and_of_useful_size(default):
@@ -202,38 +200,6 @@ def test_symmetric_pca_matches_plain_pca():
     assert np.allclose(sd, expected[: len(sd)], rtol=1e-4)
     flat = basis.reshape(15, -1)
     assert np.allclose(flat.T @ flat, np.eye(len(sd)), atol=1e-4)
-
-
-def _build_slowly(path):
-    with open(str(path) + ".count", "a") as file:
-        file.write("x")
-    path.write_text("complete")
-
-
-def _want(path):
-    build_once(path, _build_slowly)
-
-
-def test_cache_is_built_once_and_whole(tmp_path):
-    path = tmp_path / "thing.h5"
-    workers = [multiprocessing.Process(target=_want, args=(path,)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert path.read_text() == "complete"
-    counts = list(tmp_path.glob("*.count"))
-    assert sum(len(c.read_text()) for c in counts) == 1
-
-
-def test_failed_build_leaves_nothing(tmp_path):
-    def broken(path):
-        path.write_text("half")
-        raise RuntimeError("power cut")
-
-    with pytest.raises(RuntimeError, match="power cut"):
-        build_once(tmp_path / "thing.h5", broken)
-    assert not [p for p in tmp_path.iterdir() if not p.name.endswith(".lock")]
 
 
 def test_sheet_shows_the_model(default):

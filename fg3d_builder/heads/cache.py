@@ -1,0 +1,108 @@
+"""Cached files: each named after what it is made of, and made by one process once."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.hashes import file_sha256, sha256
+from fg3d_builder.files.locks import exclusive
+
+T = TypeVar("T")
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def cache_folder(cache: Path | None = None) -> Path:
+    """Folder for built models: `cache`, else FG3D_CACHE, else the user's cache folder."""
+    if cache is not None:
+        return cache
+    if os.environ.get("FG3D_CACHE"):
+        return Path(os.environ["FG3D_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "fg3d_builder"
+
+
+def identity(
+    facts: Iterable[str] = (), files: Iterable[Path] = (), modules: Iterable[str] = ()
+) -> str:
+    """12 hexadecimal digits over everything that a file is made of.
+
+    Parameters
+    ----------
+    facts : iterable of str
+        Settings and versions of packages.
+    files : iterable of Path
+        Their content counts, not their names or times.
+    modules : iterable of str
+        Modules of this package that make the file, such as ``"heads/head"``; see
+        `code_digest`.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    parts = [sha256(fact.encode()) for fact in facts]
+    for file in files:
+        status = file.stat()
+        parts.append(_content(file, status.st_size, status.st_mtime_ns))
+    parts += [code_digest(_PACKAGE / f"{module}.py") for module in modules]
+    return sha256(" ".join(parts).encode())[:12]
+
+
+@functools.cache
+def code_digest(module: Path) -> str:
+    """SHA-256 of what a module does: its layout, comments and docstrings do not count."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    return sha256(ast.unparse(_WithoutTexts().visit(tree)).encode())
+
+
+def read_or_build(file: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
+    """Read a cached file, which is built where it is missing or damaged.
+
+    Parameters
+    ----------
+    file : Path
+    read : callable
+        Takes the file; an OSError, ValueError or KeyError means that it is damaged.
+    build : callable
+        Takes a path to write to. The file gets its name only when complete, and what is
+        returned is read from it, so that the first run gets the same bits as later ones.
+    """
+    if file.is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return read(file)
+        file.unlink(missing_ok=True)
+    return read(build_once(file, build))
+
+
+def build_once(file: Path, build: Callable[[Path], None]) -> Path:
+    """Make sure that a cached file exists and return its path.
+
+    Of several processes that want the same file one builds and the others wait.
+    """
+    if not file.is_file():
+        with exclusive(file.with_name(f".{file.name}.lock")):
+            if not file.is_file():
+                with replacing(file) as part:
+                    build(part)
+    return file
+
+
+class _WithoutTexts(ast.NodeTransformer):
+    """Drops statements that are only a constant: docstrings."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node
+
+
+@functools.cache
+def _content(file: Path, size: int, changed_ns: int) -> str:
+    """SHA-256 of a file, computed anew where its size or time has changed."""
+    return file_sha256(file)
