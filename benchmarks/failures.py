@@ -2,7 +2,7 @@
 
 Every failure takes a scene, a generator and a strength; at strength 1 it is what one meets
 when something goes wrong, at 0.2 mostly harmless. Whether a registration is bad is not
-decided here but by the truth. What hides the face comes from `captures.occluders`.
+decided here but by the truth. What hides the face comes from `benchmarks.occluders`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from fg3d_builder.captures.occluders import OCCLUDERS, add_occluder
+from benchmarks.occluders import OCCLUDERS, add_occluder
 from fg3d_builder.landmarks.edges import MEDIAPIPE_CURVES
 from fg3d_builder.landmarks.mediapipe_detector import mediapipe_mirror
 from fg3d_builder.records import Array, Capture, Landmarks

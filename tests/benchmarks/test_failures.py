@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.failures import FAILURES, Scene
-from fg3d_builder.captures.occluders import OCCLUDERS
+from benchmarks.occluders import OCCLUDERS
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 from fg3d_builder.records import Array, Capture, Landmarks

@@ -6,7 +6,6 @@ import pytest
 from fg3d_builder.facemodel.chart import signed_areas
 from fg3d_builder.facemodel.model import check_model
 from fg3d_builder.facemodel.patches import border_loops
-from fg3d_builder.facemodel.picture import model_sheet
 from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
 from fg3d_builder.heads.default import mirror_vertices, symmetric_pca
 from fg3d_builder.heads.library import default_model
@@ -200,13 +199,6 @@ def test_symmetric_pca_matches_plain_pca():
     assert np.allclose(sd, expected[: len(sd)], rtol=1e-4)
     flat = basis.reshape(15, -1)
     assert np.allclose(flat.T @ flat, np.eye(len(sd)), atol=1e-4)
-
-
-def test_sheet_shows_the_model(default):
-    sheet = model_sheet(default)
-    assert sheet.dtype == np.uint8
-    assert sheet.shape[1] == 2160
-    assert sheet.std() > 30
 
 
 @pytest.mark.slow

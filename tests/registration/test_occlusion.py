@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from toy_faces import HEIGHT, INTRINSICS, WIDTH, bump, make_scene
 
+from benchmarks.occluders import add_occluder
 from fg3d_builder.captures import open_source
-from fg3d_builder.captures.occluders import add_occluder
 from fg3d_builder.config import (
     BuildConfig,
     FaceModelConfig,

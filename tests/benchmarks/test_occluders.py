@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fg3d_builder.captures.occluders import OCCLUDERS, add_occluder
+from benchmarks.occluders import OCCLUDERS, add_occluder
 from fg3d_builder.captures.opening import open_source
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.geometry.camera import px_from_cam

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from fg3d_builder.captures.mesh_view import SUPERSAMPLING, averaged
 from fg3d_builder.captures.sensor import capture_generator
-from fg3d_builder.geometry.camera import px_from_cam, scaled_intrinsics
+from fg3d_builder.captures.synthetic import shaded
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, CaptureTruth
 from fg3d_builder.rendering.depth_surface import estimate_noise
-from fg3d_builder.rendering.rasterizer import interpolate, rasterize
-from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong, srgb_from_linear
+from fg3d_builder.rendering.rasterizer import rasterize
+from fg3d_builder.rendering.shading import Light, linear_from_srgb, srgb_from_linear
 
 # Places on a face, relative to the tip of the nose in the object frame's x and y, mm.
 _EYE = (31.0, 36.0)
@@ -266,7 +266,8 @@ def _with_solids(capture: Capture, solids: list[Solid], rng: np.random.Generator
     level = float(np.median(noise[before])) if before.any() else 0.0
     noisy = own + level * rng.standard_normal(own.shape)
     depth = np.where(before, noisy, capture.depth_mm).astype(np.float32)
-    color, coverage = _rendered(vertices, triangles, albedo, normals, capture)
+    size = (height, width)
+    color, coverage = shaded(vertices, triangles, albedo, normals, capture.intrinsics, _LAMP, size)
     coverage = np.where(_widened(before), coverage, 0.0)[..., None]
     linear = color * (coverage > 0) + (1.0 - coverage) * linear_from_srgb(capture.rgb)
     px = np.rint(px_from_cam(truth.vertices_cam_mm.astype(np.float64), capture.intrinsics))
@@ -280,23 +281,6 @@ def _with_solids(capture: Capture, solids: list[Solid], rng: np.random.Generator
         depth_mm=depth,
         truth=dataclasses.replace(truth, visible=truth.visible & ~hidden),
     )
-
-
-def _rendered(
-    vertices_cam: Array, triangles: Array, albedo: Array, normals: Array, capture: Capture
-) -> tuple[Array, Array]:
-    """Return linear colour (H, W, 3), premultiplied with the coverage (H, W), and that."""
-    height, width = (SUPERSAMPLING * n for n in capture.depth_mm.shape)
-    fine = scaled_intrinsics(capture.intrinsics, SUPERSAMPLING)
-    fragments = rasterize(vertices_cam, triangles, fine, height, width)
-    covered = fragments.triangle >= 0
-    surface = interpolate(fragments, triangles, np.hstack([albedo, normals, vertices_cam]))[covered]
-    color = np.zeros((height, width, 3))
-    normal, view = surface[:, 3:6], -surface[:, 6:]
-    normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-    view = view / np.linalg.norm(view, axis=1, keepdims=True)
-    color[covered] = phong(surface[:, :3], normal, view, _LAMP)
-    return averaged(color), averaged(covered)
 
 
 def _widened(mask: Array) -> Array:
