@@ -21,28 +21,28 @@ from fg3d_builder.facemodel.surface_rows import (
     split_coefficients,
     vertex_rows,
 )
-from fg3d_builder.fitting.appearance import FaceImage, SamplingPlan, appearance_term
+from fg3d_builder.fitting.appearance import FaceImage, appearance_term
 from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
     coarse_fit,
     fit_landmarks,
     landmark_problem,
 )
+from fg3d_builder.fitting.look import SamplingPlan
 from fg3d_builder.fitting.map_solver import (
     AT_HOME,
     WAY_IN,
-    FaceState,
     Freedom,
-    Kernel,
-    PlaneTerm,
     Solution,
-    Term,
     minimise,
     minimise_robust,
 )
+from fg3d_builder.fitting.terms import FaceState, PlaneTerm, Term
 from fg3d_builder.geometry.alignment import align_robust
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import triangle_normals, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.numerics.robust import Kernel
+from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -191,17 +191,12 @@ def _depth_sample(model: FaceModel, allowed: Array) -> DepthSample:
 def sample_vertices(model: FaceModel, allowed: Array, count: int) -> Array:
     """Choose at most `count` of the `allowed` (n,) vertices, evenly over the mean's area.
 
-    Systematic sampling along the vertex order: deterministic, and each vertex is drawn in
-    proportion to its area, so that finely meshed eyes and lips do not outweigh the cheeks.
+    Finely meshed eyes and lips do not outweigh the cheeks.
     """
     if not allowed.any():
         raise ValueError(f"face model '{model.name}' has no reliable region to fit depth to")
-    third = np.linalg.norm(triangle_normals(model.mean, model.triangles), axis=1) / 6.0
-    area = np.bincount(model.triangles.ravel(), np.repeat(third, 3), model.vertex_count)
-    area[~allowed] = 0.0
-    ends = np.cumsum(area)
-    drawn = np.searchsorted(ends, (np.arange(count) + 0.5) / count * ends[-1])
-    return np.unique(drawn)
+    area = vertex_areas(model.mean, model.triangles)
+    return np.unique(systematic_sample(area * allowed, count))
 
 
 def _lift(problem: LandmarkProblem, surface: DepthSurface, config: FitConfig) -> PlaneTerm:

@@ -30,16 +30,14 @@ from fg3d_builder.facemodel.surface_rows import (
 )
 from fg3d_builder.fitting.map_solver import (
     WAY_IN,
-    FaceState,
     Freedom,
-    Kernel,
-    PixelTerm,
     Solution,
-    Term,
     minimise,
     minimise_robust,
 )
+from fg3d_builder.fitting.terms import FaceState, PixelTerm, Term
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.records import Array, CoarseFit, Landmarks, Pose
 
 INDEPENDENT_POINTS = 68

@@ -20,9 +20,14 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from fg3d_builder.config import TextureConfig
+from fg3d_builder.numerics.levenberg_marquardt import (
+    Quadratic,
+    Trial,
+    descend,
+    solved_or_nan,
+)
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import Light
 
@@ -39,7 +44,7 @@ _MOST_SPECULAR, _SHININESS_RANGE = 0.4, (5.0, 60.0)
 _AMBIENT_FLOOR, _DIRECTIONAL_FLOOR = 0.05, 0.02
 """Of what one even light would have: from zero no logarithm finds its way back."""
 _DIRECTIONS, _LEAST_LIT, _FAINT = 200, 0.1, 1e-3
-_MIN_DAMPING, _MAX_DAMPING = 1e-6, 1e6
+_FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e-6, 1e6
 
 
 class ColorSamples(NamedTuple):
@@ -276,34 +281,50 @@ def _descend(
     cutoff: float,
     history: list[TextureIteration],
 ) -> tuple[LightState, bool]:
-    """Levenberg-Marquardt steps of one stage, until the energy rests."""
-    damping = 1e-3
-    energy, hessian, gradient = _normal_equations(samples, config, state, cutoff)
+    """Take steps of one stage until the energy rests."""
+    damping = _FIRST_DAMPING
+    local = _normal_equations(samples, config, state, cutoff)
     for _ in range(config.iterations):
-        moved, trial = state, None
-        while damping < _MAX_DAMPING:
-            # The one holds back what is known only jointly, the other what is not known at all.
-            held = damping * (np.diag(np.diag(hessian)) + np.eye(len(gradient)))
-            step = _solved(hessian + held, -gradient)
-            moved = state.moved(step)
-            trial = _normal_equations(samples, config, moved, cutoff)
-            if trial[0] <= energy:
-                break
-            damping, trial = 10.0 * damping, None
-        if trial is None:
+        trial = _best_step(samples, config, state, local, cutoff, damping)
+        if not trial.accepted:
             return state, True
-        gain = energy - trial[0]
-        state, (energy, hessian, gradient) = moved, trial
-        history.append(TextureIteration(stage, energy, damping))
-        damping = max(0.1 * damping, _MIN_DAMPING)
-        if gain <= config.tolerance * energy:
+        state, local = trial.state
+        history.append(TextureIteration(stage, trial.energy, trial.damping))
+        damping = max(0.1 * trial.damping, _MIN_DAMPING)
+        if trial.before - trial.energy <= config.tolerance * trial.energy:
             return state, True
     return state, False
 
 
+def _best_step(
+    samples: ColorSamples,
+    config: TextureConfig,
+    state: LightState,
+    local: Quadratic,
+    cutoff: float,
+    damping: float,
+) -> Trial[tuple[LightState, Quadratic]]:
+    """Take one step; what it leads to comes with its normal equations, for the next one."""
+    # The one holds back what is known only jointly, the other what is not known at all.
+    held = np.diag(np.diag(local.hessian)) + np.eye(len(local.gradient))
+
+    def moved(step: Array) -> tuple[tuple[LightState, Quadratic], float]:
+        reached = state.moved(step)
+        there = _normal_equations(samples, config, reached, cutoff)
+        return (reached, there), there.energy
+
+    return descend(
+        local,
+        lambda more: solved_or_nan(local.hessian + more * held, -local.gradient),
+        moved,
+        damping,
+        _MAX_DAMPING,
+    )
+
+
 def _normal_equations(
     samples: ColorSamples, config: TextureConfig, state: LightState, cutoff: float
-) -> tuple[float, Array, Array]:
+) -> Quadratic:
     """Energy, Gauss-Newton matrix and gradient at a state."""
     color, jacobian = colors_and_jacobian(samples, state)
     residual = (color - samples.color) / samples.sigma
@@ -314,7 +335,7 @@ def _normal_equations(
     hessian = flat.T @ (flat * (scale / samples.sigma).reshape(-1, 1)) + matrix.T @ matrix
     gradient = flat.T @ (scale * residual).ravel() + matrix.T @ prior
     energy = 0.5 * prior @ prior + 0.5 * square.sum()
-    return float(energy), hessian, gradient
+    return Quadratic(float(energy), hessian, gradient)
 
 
 def robust_weights(residual: Array, weight: Array, cutoff: float) -> tuple[Array, Array]:
@@ -326,10 +347,3 @@ def robust_weights(residual: Array, weight: Array, cutoff: float) -> tuple[Array
     mean_square = (weight * residual**2).mean(axis=1) / total
     factor = 1.0 / (1.0 + mean_square / cutoff**2)
     return 3.0 * total * mean_square * factor, factor**2
-
-
-def _solved(matrix: Array, right_hand_side: Array) -> Array:
-    try:
-        return np.asarray(cho_solve(cho_factor(matrix), right_hand_side))
-    except LinAlgError:
-        return np.asarray(np.linalg.lstsq(matrix, right_hand_side, rcond=None)[0])

@@ -20,7 +20,8 @@ from fg3d_builder.fullview.light_fit import (
     fit_light,
 )
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong
 
@@ -211,9 +212,8 @@ def _sampled(rgb: Array, pixels: Array) -> tuple[Array, Array]:
 
 def _samples(model: FaceModel, seen: _Seen, weight: Array, config: TextureConfig) -> ColorSamples:
     """Pick vertices with a probability in proportion to weight and area, evenly spread."""
-    share = np.cumsum(weight * _vertex_areas(model))
-    picks = (np.arange(config.vertices) + 0.5) / config.vertices * share[-1]
-    index = np.searchsorted(share, picks)
+    area = vertex_areas(model.mean, model.triangles)
+    index = systematic_sample(weight * area, config.vertices)
     color = seen.color[index]
     each = config.effective_samples / config.vertices
     sigma = config.color_sigma * np.maximum(np.median(color, axis=0), 0.02)
@@ -226,14 +226,6 @@ def _samples(model: FaceModel, seen: _Seen, weight: Array, config: TextureConfig
         weight=each * ~seen.saturated[index],
         sigma=sigma,
     )
-
-
-def _vertex_areas(model: FaceModel) -> Array:
-    """(n,) areas on the mean shape, up to a common factor."""
-    corners = model.mean[model.triangles]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(normal, axis=1)
-    return np.bincount(model.triangles.ravel(), np.repeat(area, 3), model.vertex_count)
 
 
 def _products(

@@ -14,13 +14,13 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
 from scipy.spatial.transform import Rotation
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.meshes import vertex_areas
+from fg3d_builder.numerics.box_bounded import minimum_in_box
 from fg3d_builder.records import Array, CoarseFit, Pose
 
 SIGMA_MM = 0.5
@@ -200,7 +200,7 @@ class CoefficientFit:
         """
         residual = (shape_obj_mm[self._used] - self._mean).ravel()
         gradient = (residual * self._row_weights) @ self._basis
-        return bounded_minimum(self._hessian, gradient, self._lower, self._upper, start)
+        return minimum_in_box(self._hessian, gradient, self._lower, self._upper, start)
 
     def joint(
         self, vertices_cam_mm: Array, pose: Pose, z: Array, fix_scale: bool, limit: int = ITERATIONS
@@ -266,7 +266,7 @@ class CoefficientFit:
         by_coefficients = at @ by_basis - moments.by_basis[12] - self._hessian @ z
         gradient = np.concatenate([rigid @ by_map, by_coefficients])
         free = np.full(size, np.inf)
-        step = bounded_minimum(
+        step = minimum_in_box(
             hessian,
             gradient,
             np.concatenate([-free, self._lower - z]),
@@ -298,53 +298,3 @@ class Moments(NamedTuple):
     middle_cam_mm: Array
     of_maps: Array
     by_basis: Array
-
-
-def bounded_minimum(
-    hessian: Array, gradient: Array, lower: Array, upper: Array, start: Array
-) -> Array:
-    """Minimise ``x^T H x / 2 - g^T x`` in a box, by an active-set method.
-
-    Parameters
-    ----------
-    hessian : (k, k) float64
-        Positive definite.
-    gradient : (k,) float64
-    lower, upper : (k,) float64
-        May be infinite.
-    start : (k,) float64
-        Where the search begins; components at their bound are held there at first.
-
-    Raises
-    ------
-    RuntimeError
-        The active set did not settle, which a positive definite matrix does not let happen.
-    """
-    x = np.clip(start, lower, upper)
-    held = (x <= lower) | (x >= upper)
-    for _ in range(10 * len(gradient) + 10):
-        free = np.flatnonzero(~held)
-        rest = np.flatnonzero(held)
-        target = x.copy()
-        if len(free):
-            part = hessian[np.ix_(free, free)]
-            side = gradient[free] - hessian[np.ix_(free, rest)] @ x[rest]
-            target[free] = cho_solve(cho_factor(part), side)
-        # Walk to the minimum over the free ones, but stop at the first wall.
-        step = target - x
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = np.where(step > 0, (upper - x) / step, (lower - x) / step)
-        room[(step == 0) | held] = np.inf
-        share = min(1.0, float(room.min(initial=np.inf)))
-        x = np.clip(x + share * step, lower, upper)
-        if share < 1.0:
-            hit = int(np.argmin(room))
-            x[hit] = upper[hit] if step[hit] > 0 else lower[hit]
-            held[hit] = True
-            continue
-        pull = gradient - hessian @ x
-        wants_in = held & (((x <= lower) & (pull > 1e-9)) | ((x >= upper) & (pull < -1e-9)))
-        if not wants_in.any():
-            return x
-        held[int(np.argmax(np.abs(pull) * wants_in))] = False
-    raise RuntimeError("the active set of a bounded least squares problem did not settle")

@@ -13,17 +13,19 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.appearance import (
     AppearanceTerm,
     FaceImage,
+    appearance_term,
+    settled_landmarks,
+)
+from fg3d_builder.fitting.depth_fit import fit_capture
+from fg3d_builder.fitting.look import (
     Look,
     Misfit,
     SamplingPlan,
     appearance_sample,
-    appearance_term,
     fit_look,
     harmonics,
-    settled_landmarks,
 )
-from fg3d_builder.fitting.depth_fit import fit_capture
-from fg3d_builder.fitting.map_solver import FaceState
+from fg3d_builder.fitting.terms import FaceState
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles

@@ -9,7 +9,8 @@ from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.landmark_fit import fit_landmarks, initial_pose, landmark_problem
-from fg3d_builder.fitting.map_solver import WAY_IN, FaceState, PixelTerm
+from fg3d_builder.fitting.map_solver import WAY_IN
+from fg3d_builder.fitting.terms import FaceState, PixelTerm
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Landmarks, Pose

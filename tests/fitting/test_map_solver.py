@@ -7,24 +7,20 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import coefficient_bounds, embedded_rows, vertex_rows
 from fg3d_builder.fitting.map_solver import (
     AT_HOME,
-    POSE_SIZE,
     WAY_IN,
-    FaceState,
     Freedom,
-    Kernel,
-    PixelTerm,
-    PlaneTerm,
-    Term,
     minimise,
     normal_equations,
     total_energy,
 )
+from fg3d_builder.fitting.terms import POSE_SIZE, FaceState, PixelTerm, PlaneTerm, Term
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.numerics.robust import Huber, Kernel
 from fg3d_builder.records import Pose
 
 INTRINSICS = intrinsics_matrix(900.0, 880.0, 319.5, 239.5)
-PLAIN = Kernel("huber", 1e9)
+PLAIN = Huber(1e9)
 
 
 def _state(model: FaceModel, rng: np.random.Generator) -> FaceState:
@@ -71,22 +67,13 @@ def test_gradient_of_the_whole_energy_equals_finite_differences(toy_model: FaceM
     rng = np.random.default_rng(1)
     state = _state(toy_model, rng)
     terms = list(_terms(toy_model, state, rng).values())
-    _, gradient = normal_equations(state, terms)
+    gradient = normal_equations(state, terms).gradient
     h = 1e-5
     for unknown in range(len(gradient)):
         step = np.zeros(len(gradient))
         step[unknown] = h
         ahead, behind = (total_energy(state.moved(s), terms) for s in (step, -step))
         assert gradient[unknown] == pytest.approx((ahead - behind) / (2 * h), rel=1e-4, abs=1e-3)
-
-
-@pytest.mark.parametrize("kernel", [WAY_IN, AT_HOME, PLAIN])
-def test_kernel_weight_is_the_derivative_of_its_loss(kernel: Kernel) -> None:
-    s = np.array([1e-6, 0.3, 1.0, 2.0, 7.0, 16.0, 90.0, 1e4])
-    h = 1e-6 * s
-    slope = (kernel.loss(s + h) - kernel.loss(s - h)) / (2 * h)
-    np.testing.assert_allclose(kernel.weight(s), slope, rtol=1e-5)
-    assert kernel.weight(np.array([0.0]))[0] == 1.0
 
 
 @pytest.mark.parametrize("kernel", [PLAIN, AT_HOME])
@@ -103,7 +90,7 @@ def test_energy_falls_to_a_stationary_point(toy_model: FaceModel, kernel: Kernel
     assert solution.converged
     flat = [e for pair in solution.energies for e in pair]
     assert all(np.diff(flat) <= 0)
-    hessian, gradient = normal_equations(solution.state, terms)
+    _, hessian, gradient = normal_equations(solution.state, terms)
     assert np.abs(gradient / np.sqrt(np.diag(hessian))).max() < 1e-3
 
 
@@ -122,7 +109,7 @@ def test_box_is_respected_and_optimal(toy_model: FaceModel) -> None:
     solution = minimise(start, lambda _: terms, Freedom(True, lower, upper), 60, settled=1e-10)
     z = solution.state.coefficients
     assert np.all((z >= lower) & (z <= upper))
-    hessian, gradient = normal_equations(solution.state, terms)
+    _, hessian, gradient = normal_equations(solution.state, terms)
     slope = (gradient / np.sqrt(np.diag(hessian)))[POSE_SIZE:]
     assert np.any(z == lower)
     assert np.any(z == upper)

@@ -6,16 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.optimize import lsq_linear
 from toy_faces import bump, make_scene
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose
-from fg3d_builder.registration.disentangle import bounded_minimum, disentangle
+from fg3d_builder.registration.disentangle import disentangle
 
 
 def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
@@ -96,18 +93,3 @@ def test_no_rigid_vertex_is_a_failure_with_a_reason(model: FaceModel) -> None:
     with pytest.raises(CaptureError) as caught:
         disentangle(model, scene.truth_cam_mm, 1.0 * ~model.rigid, scene.coarse, True)
     assert caught.value.code == "registration_failed"
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 12))
-def test_bounded_minimum_equals_scipys(seed: int, size: int) -> None:
-    rng = np.random.default_rng(seed)
-    root = rng.normal(size=(size + 3, size))
-    target = rng.normal(size=size + 3) * 3
-    lower = np.where(rng.random(size) < 0.6, -rng.random(size), -np.inf)
-    upper = np.where(rng.random(size) < 0.6, rng.random(size) + 0.1, np.inf)
-    expected = lsq_linear(root, target, (lower, upper), method="bvls", tol=1e-14).x
-    start = rng.normal(size=size)
-    got = bounded_minimum(root.T @ root, root.T @ target, lower, upper, start)
-    assert np.all((got >= lower) & (got <= upper))
-    np.testing.assert_allclose(got, expected, atol=1e-6)
