@@ -22,7 +22,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.geometry.alignment import align_robust
+from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.edges import MEDIAPIPE

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from fg3d_builder.geometry.alignment import align_robust
+from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
 

@@ -32,6 +32,7 @@ from fg3d_builder.config import (
     FaceModelConfig,
     FullViewConfig,
     LandmarkConfig,
+    RegistrationConfig,
     SensorConfig,
     SourceConfig,
     TextureConfig,
@@ -158,7 +159,8 @@ def run(
     model: FaceModel, sitters: list[Sitter], shapes: int, folder: Path | None
 ) -> dict[str, Any]:
     """Transform every sitter and measure."""
-    targets, detector = TargetShapes(model), open_detector(LandmarkConfig())
+    solver = RegistrationConfig().solver
+    targets, detector = TargetShapes(model, solver), open_detector(LandmarkConfig())
     faces = {s.capture.subject_id: s.registration for s in sitters}
     rows: list[dict[str, Any]] = []
     made_shapes: list[Array] = []
@@ -178,7 +180,9 @@ def run(
                 attempts += 1
                 target = targets.make(registration, {p: faces[s] for p, s in donors.items()})
                 if target is not None:
-                    made = transform_capture(model, capture, registration, mesh, texture, target)
+                    made = transform_capture(
+                        model, capture, registration, mesh, texture, target, solver
+                    )
             took = time.process_time() - start
             if made is None or target is None:
                 rows.append({"capture": capture.capture_id, "failed": True})

@@ -143,7 +143,8 @@ class RegistrationConfig:
     edge_sigma_mm: residuals of edge points well beyond it lose their weight.
     unseen_stiffness: floor of the stiffness where the camera sees nothing.
     noise_stiffness: added, in squares, to the stiffness where the depth is noisy.
-    solver: "cholmod", or "superlu" where scikit-sparse cannot be installed.
+    solver: "cholmod", or "superlu" where scikit-sparse cannot be installed; for new shapes and
+        the backgrounds around them as well.
     fix_scale: keep f = 1 in Eq. 11; right for metric captures of a metric model.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fg3d_builder.facemodel.chart import disk_chart, signed_areas
+from fg3d_builder.facemodel.chart import disk_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.regions import (
     contour_lines as lines_from_landmarks,
@@ -16,6 +16,7 @@ from fg3d_builder.facemodel.regions import (
     reliable_mask,
     rigid_mask,
 )
+from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 
 _HEIGHT_MM = (80.0, 800.0)
@@ -124,7 +125,7 @@ def from_arrays(
     check_model(model)
     if model.exp_names and len(model.exp_names) != directions:
         raise ValueError(f"face model field 'exp_names': {len(exp_names)} of {directions}")
-    if uv is not None and np.any(signed_areas(chart, corners) <= 0):
+    if uv is not None and np.any(signed_areas(chart[corners]) <= 0):
         raise ValueError("face model field 'uv': has flipped triangles; leave it out to get one")
     return model
 

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from fg3d_builder.facemodel.chart import disk_chart, mean_value_weights, signed_areas
-from fg3d_builder.geometry.meshes import border_edges, triangle_normals
+from fg3d_builder.facemodel.chart import disk_chart, mean_value_weights
+from fg3d_builder.geometry.meshes import border_edges, signed_areas, triangle_areas
 from fg3d_builder.records import Array
 
 
@@ -30,14 +30,14 @@ def balanced_chart(
     weights = mean_value_weights(vertices, triangles)
     free = np.ones(len(vertices), dtype=bool)
     free[np.unique(border_edges(triangles))] = False
-    area = np.linalg.norm(triangle_normals(vertices, triangles), axis=1) / 2
+    area = triangle_areas(vertices, triangles)
     best, least = uv, _stretch(vertices, triangles, uv, area)[1]
     for _ in range(rounds):
         per_vertex, _ = _stretch(vertices, triangles, uv, area)
         weights = (weights @ sp.diags(per_vertex**-exponent)).tocsr()
         uv = _solved(weights, uv, free)
         total = _stretch(vertices, triangles, uv, area)[1]
-        if total >= least or np.any(signed_areas(uv, triangles) <= 0):
+        if total >= least or np.any(signed_areas(uv[triangles]) <= 0):
             break
         best, least = uv, total
     return best
@@ -58,7 +58,7 @@ def _stretch(vertices: Array, triangles: Array, uv: Array, area: Array) -> tuple
     """L2 stretch (Sander et al. 2001) per vertex and in total, for equal overall area."""
     p = [vertices[triangles[:, i]] for i in range(3)]
     q = [uv[triangles[:, i]] for i in range(3)]
-    flat = signed_areas(uv, triangles)
+    flat = signed_areas(uv[triangles])
     grad_s = sum(p[i] * (q[(i + 1) % 3] - q[(i + 2) % 3])[:, 1:2] for i in range(3))
     grad_t = sum(p[i] * (q[(i + 2) % 3] - q[(i + 1) % 3])[:, 0:1] for i in range(3))
     square = ((grad_s**2).sum(axis=1) + (grad_t**2).sum(axis=1)) / (4 * flat**2) / 2

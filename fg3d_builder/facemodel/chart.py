@@ -85,11 +85,3 @@ def mean_value_weights(vertices: Array, triangles: Array) -> sp.csr_matrix:
     n = len(vertices)
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return sp.csr_matrix(entries, shape=(n, n))
-
-
-def signed_areas(uv: Array, triangles: Array) -> Array:
-    """Return the (m,) areas of the triangles in the chart; negative where one is flipped."""
-    a, b, c = (uv[triangles[:, i]] for i in range(3))
-    return np.asarray(
-        0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]), dtype=np.float64
-    )

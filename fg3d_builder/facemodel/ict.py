@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.facemodel.chart import relax_chart, signed_areas
+from fg3d_builder.facemodel.chart import relax_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.patches import (
     Patch,
@@ -31,6 +31,7 @@ from fg3d_builder.facemodel.regions import (
     rigid_mask,
 )
 from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
+from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 
 FACE_VERTICES = 9409
@@ -233,7 +234,7 @@ def _chart(source: IctSource, patches: list[Patch], vertices: Array, triangles: 
         centre = uv[eyeballs & side].mean(axis=0)
         reach = np.linalg.norm((uv - centre) / [0.075, 0.05], axis=1)
         uv = relax_chart(uv, vertices, triangles, reach < 1.0)
-    if np.any(signed_areas(uv, triangles) <= 0):
+    if np.any(signed_areas(uv[triangles]) <= 0):
         raise ValueError("the chart has flipped triangles: not the UV layout of ICT-FaceKit")
     return uv
 

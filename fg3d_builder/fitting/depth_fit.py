@@ -37,8 +37,8 @@ from fg3d_builder.fitting.map_solver import (
     minimise,
     minimise_robust,
 )
+from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.fitting.terms import FaceState, PlaneTerm, Term
-from fg3d_builder.geometry.alignment import align_robust
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.numerics.robust import Kernel

@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import border_edges, signed_areas
 from fg3d_builder.records import Array
 
 MIN_SEGMENT_PX = 0.01
@@ -61,10 +62,10 @@ def face_outline(vertices_cam_mm: Array, triangles: Array, intrinsics: Array) ->
     points = px_from_cam(vertices_cam_mm, intrinsics)
     if not np.all(np.isfinite(points)):
         raise CaptureError("no_outline", "the registered face reaches behind the camera")
-    front = triangles[_double_areas(points, triangles) < 0]
+    front = triangles[signed_areas(points[triangles]) < 0]
     if len(front) == 0:
         raise CaptureError("no_outline", "no part of the registered face looks at the camera")
-    segments = _lone_edges(front, len(points))
+    segments = border_edges(front)
     best: tuple[Array, Array, Array] | None = None
     most = 0.0
     for start in _leftmost_of_parts(points, front):
@@ -81,24 +82,6 @@ def polygon_area(points: Array) -> float:
     """Return the area of a closed polygon (k, 2), 0 for fewer than three corners."""
     x, y = points[:, 0], points[:, 1]
     return abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))) / 2.0
-
-
-def _double_areas(points: Array, triangles: Array) -> Array:
-    """Twice the signed area; negative where a triangle faces the camera (y points down)."""
-    a, b, c = (points[triangles[:, i]] for i in range(3))
-    return np.asarray(
-        (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    )
-
-
-def _lone_edges(triangles: Array, count: int) -> Array:
-    """(k, 2) edges of one triangle alone."""
-    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
-    key = edges.min(axis=1) * count + edges.max(axis=1)
-    order = np.argsort(key)
-    same = np.diff(key[order]) == 0
-    lone = ~np.append(same, False) & ~np.append(False, same)
-    return edges[order[lone]]
 
 
 def _leftmost_of_parts(points: Array, triangles: Array) -> list[int]:

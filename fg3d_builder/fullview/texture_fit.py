@@ -11,7 +11,7 @@ import numpy as np
 from fg3d_builder.config import TextureConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import PARTS, FaceModel
-from fg3d_builder.fullview.delight import delit_albedo, diffused, softened
+from fg3d_builder.fullview.delight import delit_albedo, softened
 from fg3d_builder.fullview.light_fit import (
     SHARPENING,
     ColorSamples,
@@ -20,10 +20,11 @@ from fg3d_builder.fullview.light_fit import (
     fit_light,
 )
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_areas
+from fg3d_builder.geometry.smoothing import diffused, smooth_normals
 from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong
+from fg3d_builder.rendering.shading import Light, linear_from_srgb, shade_and_gloss
 
 _SATURATED = 0.95
 """Linear value from which a camera's answer to light is no longer believed."""
@@ -42,7 +43,6 @@ _HAIR_MM = 25.0
 _SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
-_NORMAL_PASSES = 1
 
 
 @dataclass(frozen=True)
@@ -154,23 +154,6 @@ def fit_texture(
     return _products(model, seen, weight, samples.sigma, state, converged, history, config)
 
 
-def shading(normals: Array, view: Array, light: Light) -> tuple[Array, Array]:
-    """Return what multiplies the albedo in Eq. 14 and what is added to it, (n, 3) each.
-
-    ``C = shade * T + gloss``; with a target shape's normals this is Eq. 17.
-    """
-    shade = phong(np.ones_like(normals), normals, view, light)
-    gloss = phong(np.zeros_like(normals), normals, view, light)
-    return shade - gloss, gloss
-
-
-def smooth_normals(vertices: Array, triangles: Array) -> Array:
-    """Vertex normals without the finest noise of the registration, (n, 3) unit vectors."""
-    normals = diffused(vertex_normals(vertices, triangles), triangles, _NORMAL_PASSES)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-
-
 def _seen(
     model: FaceModel, capture: Capture, registration: Registration, config: TextureConfig
 ) -> _Seen:
@@ -241,7 +224,7 @@ def _products(
     beta = state.z * model.albedo_sd
     tint, light = np.exp(state.log_tint), state.light
     albedo = _reflectance(model, beta, tint)
-    shade, gloss = shading(seen.normals, seen.view, light)
+    shade, gloss = shade_and_gloss(seen.normals, seen.view, light)
     colors = albedo * shade + gloss
     residual = np.where(seen.saturated & (colors > _SATURATED), 0.0, seen.color - colors)
     odd = np.sqrt(((residual / sigma) ** 2).mean(axis=1))

@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
 
+from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 
 Fan = dict[int, int]
@@ -78,8 +79,7 @@ def split_by_edges(triangles: Array, edges: Array) -> Array:
 
 
 def _oriented(points: Array, triangles: Array) -> Array:
-    a, b, c = (points[triangles[:, i]] for i in range(3))
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    area = signed_areas(points[triangles])
     turned = np.where((area < 0)[:, None], triangles[:, [0, 2, 1]], triangles)
     # Qhull cuts cocircular points into triangles of which some may be flat on the hull.
     return np.asarray(turned[area != 0], dtype=np.int32)

@@ -12,31 +12,6 @@ import numpy as np
 
 from fg3d_builder.records import Array, Pose
 
-# Median absolute deviation -> standard deviation, for the length of a 3D Gaussian residual.
-_SIGMA_FROM_MEDIAN_3D = 1.0 / 1.538
-# A residual of this many standard deviations keeps a quarter of its weight (Geman-McClure).
-_KERNEL_WIDTH = 3.0
-
-
-class RobustAlignment(NamedTuple):
-    """Result of `align_robust`.
-
-    Attributes
-    ----------
-    pose : Pose
-        ``target = f R source + t``.
-    weights : (n,) float64
-        Final weights in [0, 1], without the caller's; outliers are near 0.
-    sigma_mm : float
-        Robust estimate of one coordinate's standard deviation after alignment.
-    converged : bool
-    """
-
-    pose: Pose
-    weights: Array
-    sigma_mm: float
-    converged: bool
-
 
 class DistanceAlignment(NamedTuple):
     """Result of `align_least_distances`.
@@ -82,7 +57,7 @@ def align_similarity(
         Shapes that do not fit, values that are not finite, or points that do not determine a
         rotation: fewer than three with weight, or all on one line.
     """
-    source, target, w = _checked(source, target, weights)
+    source, target, w = checked_pairs(source, target, weights)
     share = w / w.sum()
     mean_source, mean_target = share @ source, share @ target
     from_mean, to_mean = source - mean_source, target - mean_target
@@ -98,53 +73,6 @@ def align_similarity(
     if not fix_scale:
         scale = float((singular * proper).sum() / (share @ (from_mean**2).sum(1)))
     return Pose(scale, rotation, mean_target - scale * (rotation @ mean_source))
-
-
-def align_robust(
-    source: Array,
-    target: Array,
-    weights: Array | None = None,
-    fix_scale: bool = False,
-    min_sigma_mm: float = 0.05,
-    iterations: int = 50,
-) -> RobustAlignment:
-    """Align like `align_similarity`, but let wrong correspondences lose their weight.
-
-    Iteratively reweighted least squares: first with weights ``1 / residual`` (least absolute
-    deviations, which has no other minimum to fall into), then with Geman-McClure weights
-    whose width follows the median residual.
-
-    Parameters
-    ----------
-    source, target, weights, fix_scale
-        As in `align_similarity`.
-    min_sigma_mm : float
-        The width is not taken below it, so that exact data do not divide by zero.
-    iterations : int
-        At most, for each of the two kernels.
-
-    Returns
-    -------
-    RobustAlignment
-    """
-    source, target, w = _checked(source, target, weights)
-    pose = align_similarity(source, target, w, fix_scale)
-    for absolute in (True, False):
-        for _ in range(iterations):
-            residual = np.linalg.norm(pose.cam_from_obj(source) - target, axis=1)
-            sigma = max(min_sigma_mm, _SIGMA_FROM_MEDIAN_3D * _weighted_median(residual, w))
-            if absolute:
-                kernel = min_sigma_mm / np.maximum(residual, min_sigma_mm)
-            else:
-                width = (_KERNEL_WIDTH * sigma) ** 2
-                kernel = (width / (width + residual**2)) ** 2
-            previous = pose.cam_from_obj(source)
-            pose = align_similarity(source, target, w * kernel, fix_scale)
-            step = np.abs(pose.cam_from_obj(source) - previous).max()
-            converged = bool(step < 1e-3 * min_sigma_mm)
-            if converged:
-                break
-    return RobustAlignment(pose, kernel, sigma, converged)
 
 
 def align_least_distances(
@@ -174,7 +102,7 @@ def align_least_distances(
     -------
     DistanceAlignment
     """
-    source, target, w = _checked(source, target, weights)
+    source, target, w = checked_pairs(source, target, weights)
     share = w / w.sum()
     spread = float(np.sqrt(share @ ((target - share @ target) ** 2).sum(axis=1)))
     pose = align_similarity(source, target, w, fix_scale)
@@ -194,7 +122,13 @@ def align_least_distances(
     return DistanceAlignment(pose, mean, iteration, converged)
 
 
-def _checked(source: Array, target: Array, weights: Array | None) -> tuple[Array, Array, Array]:
+def checked_pairs(
+    source: Array, target: Array, weights: Array | None
+) -> tuple[Array, Array, Array]:
+    """Return two (n, 3) point sets and weights (n,) as float64; points without weight become 0.
+
+    Raises ValueError as `align_similarity` says.
+    """
     source = np.asarray(source, dtype=np.float64)
     target = np.asarray(target, dtype=np.float64)
     if source.ndim != 2 or source.shape[1] != 3 or source.shape != target.shape:
@@ -209,9 +143,3 @@ def _checked(source: Array, target: Array, weights: Array | None) -> tuple[Array
         raise ValueError("points with weight must be finite")
     # 0 * NaN is NaN: points without weight may be anything.
     return np.where(used[:, None], source, 0.0), np.where(used[:, None], target, 0.0), w
-
-
-def _weighted_median(values: Array, weights: Array) -> float:
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])

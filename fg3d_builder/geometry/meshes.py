@@ -14,9 +14,37 @@ def triangle_normals(vertices: Array, triangles: Array) -> Array:
     return np.cross(b - a, c - a)
 
 
+def turned_triangles(before: Array, after: Array, triangles: Array) -> Array:
+    """Return the (m,) mask of triangles whose normal turned by more than 90 degrees.
+
+    Parameters
+    ----------
+    before, after : (n, 3) float
+        In the same frame.
+    triangles : (m, 3) int
+    """
+    old, new = triangle_normals(before, triangles), triangle_normals(after, triangles)
+    return np.asarray(np.einsum("md,md->m", old, new) < 0)
+
+
+def triangle_areas(vertices: Array, triangles: Array) -> Array:
+    """Return the (m,) areas of triangles in space, in the square of the unit."""
+    return np.asarray(0.5 * np.linalg.norm(triangle_normals(vertices, triangles), axis=1))
+
+
+def signed_areas(corners: Array) -> Array:
+    """Return the (...) areas of triangles (..., 3, 2) in a plane.
+
+    Positive where the corners run counter-clockwise as seen with y up; in an image, whose y
+    points down, the triangles that face the camera are negative.
+    """
+    u, v = corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
+    return np.asarray(0.5 * (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]))
+
+
 def vertex_areas(vertices: Array, triangles: Array) -> Array:
     """Return (n,) areas: a third of each adjacent triangle's, in the square of the unit."""
-    area = 0.5 * np.linalg.norm(triangle_normals(vertices, triangles), axis=1)
+    area = triangle_areas(vertices, triangles)
     return np.bincount(triangles.ravel(), np.repeat(area, 3) / 3.0, len(vertices))
 
 
@@ -26,8 +54,13 @@ def vertex_normals(vertices: Array, triangles: Array) -> Array:
     from fg3d_builder.geometry.normal_sums import summed_normals
 
     normals = summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return normalized(normals)
+
+
+def normalized(vectors: Array) -> Array:
+    """Return vectors (..., 3) float64 at length 1; those of length 0 stay."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
 
 
 def undirected_edges(triangles: Array) -> Array:
@@ -41,10 +74,12 @@ def undirected_edges(triangles: Array) -> Array:
 
 
 def border_edges(triangles: Array) -> Array:
-    """Return the (k, 2) edges that belong to exactly one triangle."""
-    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    unique, count = np.unique(np.sort(pairs, axis=1), axis=0, return_counts=True)
-    return unique[count == 1]
+    """Return the (k, 2) int64 edges of exactly one triangle, each in that triangle's direction."""
+    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    key = edges.min(axis=1) * (int(edges.max(initial=0)) + 1) + edges.max(axis=1)
+    order = np.argsort(key)
+    same = np.diff(key[order]) == 0
+    return edges[order[~np.append(same, False) & ~np.append(False, same)]]
 
 
 def vertex_adjacency(triangles: Array, vertex_count: int) -> sp.csr_matrix:

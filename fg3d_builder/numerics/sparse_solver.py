@@ -9,6 +9,7 @@ fallback.
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,9 +88,15 @@ def analyze(
     if backend == "cholmod":
         return _CholmodAnalysis(lower, supernodal)
     if backend == "superlu":
-        _LOG.warning("registration solves with SuperLU, which is several times slower")
+        _warn_of_superlu()
         return _SuperLuAnalysis(lower, columns)
     raise ConfigError(f"unknown sparse solver '{backend}'; known are {', '.join(BACKENDS)}")
+
+
+@lru_cache(maxsize=1)
+def _warn_of_superlu() -> None:
+    """Log that this process, which may solve thousands of systems, does it slowly."""
+    _LOG.warning("sparse systems are solved with SuperLU, which is several times slower")
 
 
 class _CholmodAnalysis:

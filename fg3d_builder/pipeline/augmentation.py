@@ -106,7 +106,8 @@ def make_transforms(
         Records by ``<capture id>.transform-<number>``; a shape for which no draw gave a
         plausible face is a failure of its own.
     """
-    targets = TargetShapes(model, config.transform.max_deviation_sd)
+    solver = config.registration.solver
+    targets = TargetShapes(model, solver, config.transform.max_deviation_sd)
     wanted = {
         f"{name}.transform-{number}": (name, donors)
         for name in chunk.registrations
@@ -128,7 +129,7 @@ def make_transforms(
             if target is None:
                 continue
             mesh, texture = mesh_and_texture(name)
-            made = transform_capture(model, capture, registration, mesh, texture, target)
+            made = transform_capture(model, capture, registration, mesh, texture, target, solver)
             if made is not None:
                 fitter = _fitter(model, chunk.landmarks[name], config)
                 return _shape_with_views(model, key, given, target, made, fitter, config)

@@ -102,7 +102,9 @@ def draw_transforms(
             record.share,
             record.deviation_sd,
         )
-        made = transform_capture(model, capture, registration, mesh, texture, target)
+        made = transform_capture(
+            model, capture, registration, mesh, texture, target, config.registration.solver
+        )
         if made is None:
             raise RuntimeError(f"{name}: the background followed a stored shape, and does no more")
         return made

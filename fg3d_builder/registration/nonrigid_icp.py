@@ -25,13 +25,14 @@ import numpy as np
 
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.facemodel.model import Embedding, FaceModel
-from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
-from fg3d_builder.geometry.meshes import triangle_normals, vertex_areas
-from fg3d_builder.records import Array, IterationRecord, Landmarks
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
+from fg3d_builder.numerics.weighted import weighted_rms
+from fg3d_builder.records import Array, IterationRecord
 from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
+from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.registration.occlusion import AT_START, REFINED
 
@@ -60,50 +61,6 @@ landmarks that fold a face."""
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
 """Of the reliable region's area; with less, a registration would be guesswork."""
-
-
-@dataclass(frozen=True)
-class EdgePoints:
-    """Embedded edge points with their detected 2D positions (Eq. 9).
-
-    Attributes
-    ----------
-    embedding : Embedding
-    points_px : (p, 2) float64
-    confidence : (p,) float64
-    intrinsics : (3, 3) float64
-    """
-
-    embedding: Embedding
-    points_px: Array
-    confidence: Array
-    intrinsics: Array
-
-    @staticmethod
-    def of(model: FaceModel, landmarks: Landmarks, intrinsics: Array) -> EdgePoints:
-        """Pair the model's edge points with what the detector found; may be empty."""
-        whole = model.embeddings.get(landmarks.scheme)
-        if whole is None:
-            none = np.zeros(0, dtype=np.int32)
-            whole = Embedding(none, none, np.zeros((0, 3)))
-        wanted = model.edge_points.get(landmarks.scheme, np.zeros(0, dtype=np.int32))
-        chosen = whole.subset(wanted)
-        index = chosen.point_index
-        return EdgePoints(
-            chosen, landmarks.points_px[index], landmarks.confidence[index], intrinsics
-        )
-
-    def residual_px(self, vertices_cam_mm: Array, triangles: Array) -> Array:
-        """Return (p,) pixel distances of embedded to detected points."""
-        points = self.embedding.points(vertices_cam_mm, triangles)
-        return np.asarray(
-            np.linalg.norm(px_from_cam(points, self.intrinsics) - self.points_px, axis=1)
-        )
-
-    def lifted_mm(self, vertices_cam_mm: Array, triangles: Array) -> Array:
-        """Return the detected points (p, 2), lifted to the embedded points' current depth."""
-        depth = self.embedding.points(vertices_cam_mm, triangles)[:, 2]
-        return cam_from_px(self.points_px, depth, self.intrinsics)[:, :2]
 
 
 @dataclass(frozen=True)
@@ -227,16 +184,14 @@ class NonrigidIcp:
             stiffness=level.stiffness,
             correspondences=data.count,
             data_rms_mm=data.rms_mm,
-            edge_rms_px=self.edge_rms_px(moved),
+            edge_rms_px=self.edges.rms_px(moved, self.model.triangles),
             step_mm=float(np.linalg.norm(moved - vertices_cam_mm, axis=1).mean()),
         )
         return NonrigidState(moved, unknowns, record)
 
     def folds(self, vertices_cam_mm: Array) -> Array:
         """Return the (m,) mask of the reliable region's triangles that were turned over."""
-        before = triangle_normals(self.start_cam_mm, self.model.triangles)
-        now = triangle_normals(vertices_cam_mm, self.model.triangles)
-        turned = np.einsum("md,md->m", before, now) < 0
+        turned = turned_triangles(self.start_cam_mm, vertices_cam_mm, self.model.triangles)
         return np.asarray(turned & self.model.reliable[self.model.triangles].all(axis=1))
 
     def _ease(self, folded: Array) -> None:
@@ -257,13 +212,12 @@ class NonrigidIcp:
         self._check_coverage(pairs)
         weights = self._base * self._region * pairs.cosine
         weights *= robust_weights(pairs, self.model.reliable, self.config.robust_sigma_mm)
-        total = weights.sum()
-        rms = np.sqrt((weights @ pairs.distance_mm**2) / total)
+        rms = weighted_rms(pairs.distance_mm, weights)
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
         noise = float(np.median(pairs.noise_mm[pairs.accepted & self.model.reliable]))
-        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, float(rms), count, noise)
+        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, rms, count, noise)
 
     def solve(
         self, level: StiffnessLevel, vertices_cam_mm: Array, data: DataTerm
@@ -372,28 +326,14 @@ class NonrigidIcp:
             now[:, axis] = self.system.offsets_mm(solution[-1])[at, 0]
         return np.concatenate(solution, axis=1)
 
-    def edge_rms_px(self, vertices_cam_mm: Array) -> float:
-        """Return the confidence-weighted RMS distance of Eq. 9's points; NaN without points."""
-        confidence = self.edges.confidence
-        if not confidence.sum() > 0:
-            return float("nan")
-        residual = self.edges.residual_px(vertices_cam_mm, self.model.triangles)
-        return float(np.sqrt((confidence @ residual**2) / confidence.sum()))
-
     def _edges_seen(self, vertices_cam_mm: Array) -> Array:
         """Return the (p,) bool mask of edge points that the detector did not have to guess.
 
         Their triangle faces the camera, unlike edges on the far side of the nose or cheek, and
         the detected point does not lie on an occluder.
         """
-        facing = self._facing(vertices_cam_mm)
+        facing = self.edges.facing(vertices_cam_mm, self.model.triangles)
         return np.asarray(facing & ~self.finder.foreign_at(self.edges.points_px))
-
-    def _facing(self, vertices_cam_mm: Array) -> Array:
-        """Return the (p,) bool mask of edge points whose triangle faces the camera."""
-        triangles = self.model.triangles[self.edges.embedding.triangle]
-        normals = triangle_normals(vertices_cam_mm, triangles)
-        return np.einsum("pd,pd->p", normals, vertices_cam_mm[triangles[:, 0]]) < 0
 
     def _check_coverage(self, pairs: Correspondences) -> None:
         reliable = self.model.reliable

@@ -20,11 +20,12 @@ from scipy.spatial import KDTree
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges, vertex_areas
+from fg3d_builder.geometry.meshes import turned_triangles, undirected_edges, vertex_areas
+from fg3d_builder.numerics.weighted import weighted_quantile, weighted_rms
 from fg3d_builder.records import Array, QualityFigures
 from fg3d_builder.registration.correspondence import Correspondences
 from fg3d_builder.registration.disentangle import PATCH_MM2, Disentangled
-from fg3d_builder.registration.nonrigid_icp import EdgePoints
+from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 OUTLIER_SHARE = 0.05
@@ -157,7 +158,7 @@ def observe(
     inside = seen[model.triangles].all(axis=1)
     mesh_edges = undirected_edges(model.triangles[inside])
     ratios = edge_ratios(start_cam_mm, vertices_cam_mm, mesh_edges)
-    flips = flipped_triangles(start_cam_mm, vertices_cam_mm, model.triangles)[inside]
+    flips = turned_triangles(start_cam_mm, vertices_cam_mm, model.triangles)[inside]
     delta_mm = np.linalg.norm(split.delta_obj_mm, axis=1)
     coarse_cam_mm = split.pose.cam_from_obj(split.coarse_obj_mm)
     ratio, motion = landmark_residual(model, vertices_cam_mm, edges)
@@ -316,19 +317,6 @@ def size_and_distortion(mean_mm: Array, shape_mm: Array, weights: Array) -> tupl
     return float(abs(logs.mean())), float(np.abs(logs - logs.mean()).max())
 
 
-def flipped_triangles(before: Array, after: Array, triangles: Array) -> Array:
-    """Return the (m,) mask of triangles whose normal turned by more than 90 degrees.
-
-    Parameters
-    ----------
-    before, after : (n, 3) float
-        In the same frame.
-    triangles : (m, 3) int
-    """
-    old, new = triangle_normals(before, triangles), triangle_normals(after, triangles)
-    return np.asarray(np.einsum("md,md->m", old, new) < 0)
-
-
 def edge_ratios(before: Array, after: Array, edges: Array) -> Array:
     """Return the (k,) edge lengths `after` divided by those `before`."""
     length = [np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) for v in (before, after)]
@@ -339,21 +327,6 @@ def stretch(ratios: Array) -> float:
     """Return the larger of ``log(99th)`` and ``-log(1st percentile)`` of edge ratios."""
     low, high = np.quantile(ratios, [0.01, 0.99])
     return float(max(np.log(high), -np.log(max(low, 1e-6)), 0.0))
-
-
-def weighted_rms(values: Array, weights: Array) -> float:
-    """Return the weighted root mean square; NaN where nothing has weight."""
-    total = float(weights.sum())
-    return float(np.sqrt(weights @ values**2 / total)) if total > 0 else float("nan")
-
-
-def weighted_quantile(values: Array, weights: Array, share: float) -> float:
-    """Return the smallest value up to which `share` of the weight lies; NaN without weight."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    if len(total) == 0 or not total[-1] > 0:
-        return float("nan")
-    return float(values[order[np.searchsorted(total, share * total[-1])]])
 
 
 def _rms(values: Array) -> float:

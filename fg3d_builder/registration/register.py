@@ -18,8 +18,9 @@ from fg3d_builder.records import (
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.disentangle import disentangle
-from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp
-from fg3d_builder.registration.quality import observe, quality_score, weighted_rms
+from fg3d_builder.registration.edge_points import EdgePoints
+from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
+from fg3d_builder.registration.quality import observe, quality_score
 from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
@@ -92,7 +93,6 @@ def register(
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
     figures = observe(model, surface, start, vertices, pairs, edges, split, converged)
-    residual_px = edges.residual_px(vertices, model.triangles)
     return Registration(
         topology_hash=model.topology_hash,
         vertices_cam_mm=vertices,
@@ -104,7 +104,7 @@ def register(
         visible=pairs.visible,
         confidence=confidence,
         surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
-        landmark_error_px=weighted_rms(residual_px, edges.confidence),
+        landmark_error_px=edges.rms_px(vertices, model.triangles),
         quality=quality_score(figures),
         converged=converged,
         history=tuple(history),

@@ -68,6 +68,17 @@ def phong(albedo: Array, normals: Array, view: Array, light: Light) -> Array:
     return np.asarray(color)
 
 
+def shade_and_gloss(normals: Array, view: Array, light: Light) -> tuple[Array, Array]:
+    """Return what multiplies the albedo in Eq. 14 and what is added to it, (n, 3) each.
+
+    ``C = shade * T + gloss``; with a target shape's normals this is Eq. 17. Arguments as in
+    `phong`.
+    """
+    shade = phong(np.ones_like(normals), normals, view, light)
+    gloss = phong(np.zeros_like(normals), normals, view, light)
+    return shade - gloss, gloss
+
+
 def linear_from_srgb(srgb: Array) -> Array:
     """Decode sRGB (IEC 61966-2-1) to linear light.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import linear_from_srgb
 
@@ -93,11 +94,6 @@ def footprint_texels(
     corners_px, corners_uv : (m, 3, 2) float
         Projected corners, and their texture coordinates.
     """
-    on_image = _double_areas(corners_px)
-    on_texture = _double_areas(corners_uv * (texture_width, texture_height))
-    return np.sqrt(on_texture / np.maximum(on_image, 1e-9))
-
-
-def _double_areas(corners: Array) -> Array:
-    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    return np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    on_image = np.abs(signed_areas(corners_px))
+    on_texture = np.abs(signed_areas(corners_uv * (texture_width, texture_height)))
+    return np.sqrt(on_texture / np.maximum(on_image, 5e-10))

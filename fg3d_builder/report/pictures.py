@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.geometry.meshes import undirected_edges, vertex_normals
+from fg3d_builder.geometry.meshes import normalized, signed_areas, undirected_edges, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, Landmarks
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
@@ -349,9 +349,7 @@ def _shaded(
     normals = vertex_normals(vertices_cam_mm, triangles)
     attributes = np.concatenate([normals, colours], axis=1)
     pixels = interpolate(fragments, triangles, attributes)
-    normal = pixels[..., :3]
-    length = np.linalg.norm(normal, axis=-1, keepdims=True)
-    normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
+    normal = normalized(pixels[..., :3])
     lamp = np.array([-0.45, -0.5, -0.74])
     light = 0.30 + 0.75 * np.clip(normal @ (lamp / np.linalg.norm(lamp)), 0, 1)
     image = np.clip(pixels[..., 3:] * light[..., None], 0, 255).astype(np.uint8)
@@ -361,9 +359,7 @@ def _shaded(
 def _draw_wire(picture: Array, vertices_cam_mm: Array, triangles: Array, intrinsics: Array) -> None:
     """Draw the edges of triangles that face the camera, at half opacity."""
     points = px_from_cam(vertices_cam_mm, intrinsics)
-    a, b, c = (points[triangles[:, i]] for i in range(3))
-    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    edges = undirected_edges(triangles[area < 0])
+    edges = undirected_edges(triangles[signed_areas(points[triangles]) < 0])
     lines = np.rint(8 * points[edges]).astype(np.int32)
     drawn = picture.copy()
     cv2.polylines(drawn, list(lines), False, WIRE, 1, cv2.LINE_AA, 3)

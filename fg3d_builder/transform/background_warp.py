@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.geometry.meshes import signed_areas, undirected_edges
 from fg3d_builder.numerics.sparse_solver import analyze
 from fg3d_builder.records import Array
 
@@ -60,7 +60,7 @@ def warp_background(
     fixed: Array,
     fixed_px: Array,
     may_yield: Array,
-    solver: str = "cholmod",
+    solver: str,
 ) -> Warp:
     """Move the free points of a background mesh after those whose place is known.
 
@@ -76,11 +76,12 @@ def warp_background(
     may_yield : (v,) bool
         Fixed points that may stay away from there if nothing else prevents a fold.
     solver : str
+        Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
     """
     edges = undirected_edges(triangles)
     in_mesh = np.zeros(len(source_px), dtype=bool)
     in_mesh[triangles.ravel()] = True
-    area = signed_areas(source_px, triangles)
+    area = signed_areas(source_px[triangles])
     # Short edges keep their arrangement more firmly than long ones.
     length = np.linalg.norm(source_px[edges[:, 0]] - source_px[edges[:, 1]], axis=1)
     weights = own_weights = 1.0 / np.maximum(length, 1e-3)
@@ -90,7 +91,7 @@ def warp_background(
         moved = np.where(held[:, None], fixed_px - source_px, 0.0)
         moved[system.free] = system.solve(weights, moved)
         points = source_px + moved
-        folded = signed_areas(points, triangles) * np.sign(area) < LEAST_AREA * np.abs(area)
+        folded = signed_areas(points[triangles]) * np.sign(area) < LEAST_AREA * np.abs(area)
         if not folded.any():
             break
         weights = _stiffened(weights, edges, triangles[folded], len(source_px))
@@ -99,13 +100,6 @@ def warp_background(
             held[corners[may_yield[corners]]] = False
             system, weights = _DisplacementSystem(edges, in_mesh & ~held, solver), own_weights
     return Warp(points, int(folded.sum()), rounds, fixed & ~held)
-
-
-def signed_areas(points_px: Array, triangles: Array) -> Array:
-    """Return twice the (m,) signed areas of triangles in the picture."""
-    a, b, c = (points_px[triangles[:, i]] for i in range(3))
-    u, v = b - a, c - a
-    return np.asarray(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
 
 
 class _DisplacementSystem:

@@ -42,7 +42,7 @@ class PartBlender:
     ----------
     model : FaceModel
     solver : str
-        Sparse backend.
+        Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class PartBlender:
         By part of `DONATED_PARTS`, in [0, 1]; what is missing to 1 is the host's.
     """
 
-    def __init__(self, model: FaceModel, solver: str = "cholmod") -> None:
+    def __init__(self, model: FaceModel, solver: str) -> None:
         n = model.vertex_count
         edges, weights = cotangent_weights(model.mean, model.triangles)
         self._edges, self._weights = edges, weights

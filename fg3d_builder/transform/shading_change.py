@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.fullview.texture_fit import shading, smooth_normals
 from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.shading import Light
+from fg3d_builder.rendering.shading import Light, shade_and_gloss
 
 LARGEST_GAIN = 2.5
 """A pixel gets brighter or darker at most by this factor: beyond it the light model, not the
@@ -104,6 +104,6 @@ class _Shaded(NamedTuple):
 
 def _shaded(vertices_cam_mm: Array, triangles: Array, light: Light) -> _Shaded:
     view = -vertices_cam_mm / np.linalg.norm(vertices_cam_mm, axis=1, keepdims=True)
-    shade, gloss = shading(smooth_normals(vertices_cam_mm, triangles), view, light)
+    shade, gloss = shade_and_gloss(smooth_normals(vertices_cam_mm, triangles), view, light)
     rim = vertex_normals(vertices_cam_mm, triangles)
     return _Shaded(shade, gloss, np.einsum("nd,nd->n", rim, view))

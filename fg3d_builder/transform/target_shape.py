@@ -14,7 +14,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.geometry.alignment import align_similarity
-from fg3d_builder.geometry.meshes import triangle_normals, vertex_areas
+from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
 from fg3d_builder.records import Array, DonorFace, Registration
 from fg3d_builder.transform.blending import PartBlender
 from fg3d_builder.transform.intersection import intersecting_pairs
@@ -62,14 +62,13 @@ class TargetShapes:
     Parameters
     ----------
     model : FaceModel
+    solver : str
+        Sparse backend, see `PartBlender`.
     max_deviation_sd : float
         No part's identity coefficient may exceed it.
-    solver : str
     """
 
-    def __init__(
-        self, model: FaceModel, max_deviation_sd: float = 3.5, solver: str = "cholmod"
-    ) -> None:
+    def __init__(self, model: FaceModel, solver: str, max_deviation_sd: float = 3.5) -> None:
         self.model = model
         self.max_deviation_sd = max_deviation_sd
         self.blender = PartBlender(model, solver)
@@ -169,9 +168,8 @@ class TargetShapes:
 
     def _turned(self, before_mm: Array, after_mm: Array) -> Array:
         """(k, 3) triangles of the face that a displacement turned over."""
-        old = triangle_normals(before_mm, self._face_triangles)
-        new = triangle_normals(after_mm, self._face_triangles)
-        return np.asarray(self._face_triangles[np.einsum("md,md->m", old, new) < 0])
+        turned = turned_triangles(before_mm, after_mm, self._face_triangles)
+        return np.asarray(self._face_triangles[turned])
 
     def _intersections(self, shape_mm: Array) -> Array:
         """(k, 2) pairs of triangles of lips and lids that pass through each other.

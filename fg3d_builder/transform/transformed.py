@@ -19,12 +19,13 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.delight import softened
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.inpaint import inpaint_view
-from fg3d_builder.fullview.texture_fit import TextureFit, shading, smooth_normals
+from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize, visible_vertices
-from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
+from fg3d_builder.rendering.shading import linear_from_srgb, shade_and_gloss, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
 from fg3d_builder.transform.shading_change import changed, shading_change
 from fg3d_builder.transform.target_shape import TargetShape
@@ -70,6 +71,7 @@ def transform_capture(
     mesh: ImageMesh,
     texture: TextureFit,
     target: TargetShape,
+    solver: str,
     adjust_shading: bool = True,
 ) -> Transformed | None:
     """Put a target shape under a captured picture.
@@ -85,6 +87,8 @@ def transform_capture(
         Of the capture.
     target : TargetShape
         In the capture's object frame.
+    solver : str
+        Sparse backend, see `warp_background`.
     adjust_shading : bool
         Eq. 17; without it pixels are only moved.
 
@@ -94,7 +98,7 @@ def transform_capture(
         None where the background cannot follow without folds.
     """
     target_cam = registration.pose.cam_from_obj(target.shape_obj_mm)
-    moved = moved_mesh(mesh, target_cam)
+    moved = moved_mesh(mesh, target_cam, solver)
     if moved is None:
         return None
     still, moved_to = moved
@@ -135,7 +139,9 @@ def transform_capture(
     )
 
 
-def moved_mesh(mesh: ImageMesh, target_cam_mm: Array) -> tuple[ImageMesh, ImageMesh] | None:
+def moved_mesh(
+    mesh: ImageMesh, target_cam_mm: Array, solver: str
+) -> tuple[ImageMesh, ImageMesh] | None:
     """Give the face of a picture's mesh other vertices (n, 3); the background follows (Eq. 16).
 
     Anchors keep their depth. Where the background could not follow the outline without a fold
@@ -153,7 +159,7 @@ def moved_mesh(mesh: ImageMesh, target_cam_mm: Array) -> tuple[ImageMesh, ImageM
     # corners of the outline go with the background.
     on_face = np.arange(len(wanted)) < n
     warp = warp_background(
-        mesh.source_px, mesh.background_triangles, on_face | mesh.border, wanted, on_face
+        mesh.source_px, mesh.background_triangles, on_face | mesh.border, wanted, on_face, solver
     )
     if warp.folded:
         return None
@@ -258,7 +264,7 @@ def _relit(texture: TextureFit, target_cam_mm: Array, model: FaceModel) -> Textu
     """The source's albedo and light on the target shape (Eq. 17)."""
     normals = smooth_normals(target_cam_mm, model.triangles)
     view = -target_cam_mm / np.linalg.norm(target_cam_mm, axis=1, keepdims=True)
-    shade, gloss = shading(normals, view, texture.light)
+    shade, gloss = shade_and_gloss(normals, view, texture.light)
     return replace(
         texture,
         normals_cam=normals,

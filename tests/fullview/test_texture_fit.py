@@ -11,12 +11,13 @@ from fg3d_builder.captures.synthetic import SyntheticSource, draw_scene, draw_su
 from fg3d_builder.config import FaceModelConfig, SourceConfig, TextureConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.delight import diffused, softened
-from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture, shading
+from fg3d_builder.fullview.delight import softened
+from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_adjacency, vertex_normals
+from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.rendering.shading import linear_from_srgb, phong, srgb_from_linear
+from fg3d_builder.rendering.shading import linear_from_srgb, phong, shade_and_gloss, srgb_from_linear
 
 CONFIG = TextureConfig()
 DETAIL = 0.06
@@ -63,8 +64,8 @@ def test_light_and_albedo_are_recovered(model, seed, direction) -> None:
     # The model's albedo misses the detail by nature; the capture's own must have it.
     assert relative_error(fit.albedo, face.albedo, seen) < 1.3 * DETAIL
     assert relative_error(fit.delit_albedo, face.albedo, seen) < 0.03
-    shade, _ = shading(fit.normals_cam, face.view, fit.light)
-    true_shade, _ = shading(face.normals_cam, face.view, face.light)
+    shade, _ = shade_and_gloss(fit.normals_cam, face.view, fit.light)
+    true_shade, _ = shade_and_gloss(face.normals_cam, face.view, face.light)
     assert relative_error(shade, true_shade, seen) < 0.02
     color_error = (fit.completed_linear - face.colors_linear)[seen]
     assert np.sqrt((color_error**2).mean()) < 0.006
@@ -174,7 +175,7 @@ def test_very_dark_skin_under_a_lamp_beside_the_camera(model) -> None:
 
 def test_shading_splits_equation_14(model) -> None:
     face = lit_face(model, person(model, 9), toy_light())
-    shade, gloss = shading(face.normals_cam, face.view, face.light)
+    shade, gloss = shade_and_gloss(face.normals_cam, face.view, face.light)
     wanted = phong(face.albedo, face.normals_cam, face.view, face.light)
     np.testing.assert_allclose(shade * face.albedo + gloss, wanted, atol=1e-12)
 
@@ -257,7 +258,7 @@ def test_people_of_the_population_under_their_lamps(number: int) -> None:
     view = -truth.vertices_cam_mm / np.linalg.norm(truth.vertices_cam_mm, axis=1, keepdims=True)
     normals = vertex_normals(truth.vertices_cam_mm, face_model.triangles)
     shade, true_shade = (
-        shading(n, view, light)[0]
+        shade_and_gloss(n, view, light)[0]
         for n, light in ((fit.normals_cam, fit.light), (normals, scene.light))
     )
     assert relative_error(shade, true_shade, seen) < 0.06

@@ -7,10 +7,14 @@ import trimesh
 
 from fg3d_builder.geometry.meshes import (
     border_edges,
+    normalized,
+    signed_areas,
     surface_points,
-    triangle_normals,
+    triangle_areas,
+    turned_triangles,
     undirected_edges,
     vertex_adjacency,
+    vertex_areas,
     vertex_normals,
 )
 
@@ -20,8 +24,28 @@ SPHERE = trimesh.creation.icosphere(subdivisions=3, radius=50.0)
 def test_sphere_normals_point_outwards() -> None:
     normals = vertex_normals(SPHERE.vertices, SPHERE.faces)
     np.testing.assert_allclose(normals, SPHERE.vertices / 50.0, atol=0.02)
-    total = 0.5 * np.linalg.norm(triangle_normals(SPHERE.vertices, SPHERE.faces), axis=1).sum()
-    np.testing.assert_allclose(total, SPHERE.area)
+    np.testing.assert_allclose(triangle_areas(SPHERE.vertices, SPHERE.faces), SPHERE.area_faces)
+    np.testing.assert_allclose(vertex_areas(SPHERE.vertices, SPHERE.faces).sum(), SPHERE.area)
+
+
+def test_signed_areas_tell_which_way_triangles_run() -> None:
+    square = np.array([[0.0, 0], [4, 0], [4, 2], [0, 2]])
+    corners = square[np.array([[0, 1, 2], [2, 1, 0], [0, 0, 1]])]
+    np.testing.assert_array_equal(signed_areas(corners), [4.0, -4.0, 0.0])
+
+
+def test_turned_triangles_are_found() -> None:
+    before = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    after = before.copy()
+    after[3] = [-1.0, -1.0, 0.0]
+    triangles = np.array([[0, 1, 2], [1, 3, 2]])
+    assert turned_triangles(before, after, triangles).tolist() == [False, True]
+    assert not turned_triangles(before, 3 * before + 1, triangles).any()
+
+
+def test_vectors_are_brought_to_length_one() -> None:
+    vectors = np.array([[3.0, 0, 4], [0, 0, 0]])
+    np.testing.assert_array_equal(normalized(vectors), [[0.6, 0, 0.8], [0, 0, 0]])
 
 
 def test_vertex_without_triangles_has_no_normal() -> None:
@@ -40,8 +64,9 @@ def test_closed_surface_has_eulers_edges_and_no_border() -> None:
 def test_border_of_an_open_surface_is_where_triangles_are_missing() -> None:
     removed = SPHERE.faces[7]
     border = border_edges(np.delete(SPHERE.faces, 7, axis=0))
-    expected = {tuple(sorted(pair)) for pair in zip(removed, np.roll(removed, 1), strict=True)}
-    assert {tuple(e) for e in border} == expected
+    # The neighbours run along the hole's edges the other way round.
+    expected = set(zip(np.roll(removed, -1).tolist(), removed.tolist(), strict=True))
+    assert set(map(tuple, border.tolist())) == expected
 
 
 def test_adjacency_is_symmetric_and_counts_every_edge_twice() -> None:

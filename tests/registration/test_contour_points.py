@@ -14,7 +14,8 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
-from fg3d_builder.registration.nonrigid_icp import EdgePoints, NonrigidIcp
+from fg3d_builder.registration.edge_points import EdgePoints
+from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 

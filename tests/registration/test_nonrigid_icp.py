@@ -16,9 +16,9 @@ from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.records import Array, Landmarks
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
+from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import (
     PRIOR_WEIGHT,
-    EdgePoints,
     NonrigidIcp,
 )
 from fg3d_builder.rendering.depth_surface import DepthSurface

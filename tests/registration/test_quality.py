@@ -17,15 +17,15 @@ from fg3d_builder.config import RegistrationConfig, ReviewConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.numerics.weighted import weighted_rms
 from fg3d_builder.records import Array, Capture, QualityFigures
 from fg3d_builder.registration.correspondence import Correspondences
-from fg3d_builder.registration.nonrigid_icp import EdgePoints
+from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.quality import (
     CALIBRATION_FILE,
     calibrated_model,
     edge_ratios,
     fault,
-    flipped_triangles,
     landmark_residual,
     mean_gap_mm,
     quality_doubts,
@@ -34,8 +34,6 @@ from fg3d_builder.registration.quality import (
     rigid_pull_mm,
     size_and_distortion,
     stretch,
-    weighted_quantile,
-    weighted_rms,
 )
 from fg3d_builder.registration.register import register
 
@@ -252,21 +250,6 @@ def test_relief_is_the_slope_of_offsets() -> None:
         np.sqrt(0.25 * 4 / 20)
     )
     assert relief(vertices, delta, np.zeros((0, 2), int)) == 0.0
-
-
-def test_weighted_quantile() -> None:
-    values, weights = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0])
-    assert [weighted_quantile(values, weights, q) for q in (0.2, 0.5, 0.75, 0.9)] == [1, 2, 2, 3]
-    assert np.isnan(weighted_quantile(values, np.zeros(3), 0.5))
-
-
-def test_flipped_triangles_are_found() -> None:
-    before = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
-    triangles = np.array([[0, 1, 2], [1, 3, 2]])
-    after = before.copy()
-    after[3] = [0.2, 0.2, 0.0]
-    assert flipped_triangles(before, after, triangles).tolist() == [False, True]
-    assert not flipped_triangles(before, 3 * before + 1, triangles).any()
 
 
 def test_edge_ratios_and_stretch() -> None:

@@ -15,12 +15,12 @@ from fg3d_builder.config import (
     SourceConfig,
 )
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.geometry.meshes import turned_triangles, undirected_edges
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Capture
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
-from fg3d_builder.registration.quality import edge_ratios, flipped_triangles
+from fg3d_builder.registration.quality import edge_ratios
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -58,7 +58,7 @@ def test_face_lies_on_the_depth_without_garbage(
     assert np.nanmean(error) < limit_mm
     assert np.nanmean(error) < 0.7 * before.distance_mm[before.accepted & seen].mean()
     inside = seen[ict.triangles].all(axis=1)
-    assert flipped_triangles(start, result.vertices_cam_mm, ict.triangles)[inside].mean() < 1e-3
+    assert turned_triangles(start, result.vertices_cam_mm, ict.triangles)[inside].mean() < 1e-3
     edges = undirected_edges(ict.triangles[inside])
     low, high = np.quantile(edge_ratios(start, result.vertices_cam_mm, edges), [0.01, 0.99])
     assert 0.8 < low < high < 1.25

@@ -17,7 +17,7 @@ def model() -> FaceModel:
 
 @pytest.fixture(scope="module")
 def blender(model: FaceModel) -> PartBlender:
-    return PartBlender(model)
+    return PartBlender(model, "cholmod")
 
 
 def face(model: FaceModel, seed: int) -> Array:

@@ -5,7 +5,7 @@ import pytest
 from toy_models import toy_model
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.texture_fit import smooth_normals
+from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import Light, phong
 from fg3d_builder.transform.shading_change import (

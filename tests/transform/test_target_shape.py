@@ -20,7 +20,7 @@ def model() -> FaceModel:
 
 @pytest.fixture(scope="module")
 def shapes(model: FaceModel) -> TargetShapes:
-    return TargetShapes(model)
+    return TargetShapes(model, "cholmod")
 
 
 def registered(model: FaceModel, seed: int, spread: float = 1.0) -> Registration:
@@ -96,8 +96,8 @@ def test_implausible_parts_are_drawn_back(model: FaceModel) -> None:
     host = registered(model, 1, spread=0.3)
     strange = registered(model, 2, spread=6.0)
     donors = dict.fromkeys(DONATED_PARTS, strange)
-    free = TargetShapes(model, max_deviation_sd=100.0).make(host, donors)
-    bound = TargetShapes(model, max_deviation_sd=2.0).make(host, donors)
+    free = TargetShapes(model, "cholmod", max_deviation_sd=100.0).make(host, donors)
+    bound = TargetShapes(model, "cholmod", max_deviation_sd=2.0).make(host, donors)
     assert free is not None
     assert free.deviation_sd > 2.0
     assert bound is None or (bound.deviation_sd <= 2.0 and bound.share < free.share)

@@ -20,6 +20,7 @@ from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
+SOLVER = "cholmod"
 MARK = np.array([40, 60, 200])
 
 
@@ -52,7 +53,7 @@ def transformed(shape: Array, **changes: bool) -> Transformed:
         shape, np.zeros(len(model.id_sd)), np.zeros(len(model.exp_sd)), np.ones(len(shape)), 1, 0
     )
     made = transform_capture(
-        model, face.capture, face.registration, mesh, texture, target, **changes
+        model, face.capture, face.registration, mesh, texture, target, SOLVER, **changes
     )
     assert made is not None
     return made
@@ -146,5 +147,5 @@ def test_a_face_that_leaves_its_picture_behind_is_refused() -> None:
     shape = model.mean * 4.0
     zero = np.zeros(len(model.id_sd)), np.zeros(len(model.exp_sd)), np.ones(len(shape))
     target = TargetShape(shape, *zero, 1.0, 0.0)
-    made = transform_capture(model, face.capture, face.registration, mesh, texture, target)
+    made = transform_capture(model, face.capture, face.registration, mesh, texture, target, SOLVER)
     assert made is None
