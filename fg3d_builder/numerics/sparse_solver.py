@@ -93,6 +93,32 @@ def analyze(
     raise ConfigError(f"unknown sparse solver '{backend}'; known are {', '.join(BACKENDS)}")
 
 
+def lower_pattern(size: int, *entries: Array) -> tuple[sp.csc_matrix, list[Array]]:
+    """Make the pattern of a symmetric matrix from its entries on and below the diagonal.
+
+    Parameters
+    ----------
+    size : int
+        Rows of the matrix.
+    *entries : int64 of any shape
+        Entries as column times `size` plus row; an entry may occur more than once.
+
+    Returns
+    -------
+    lower : (size, size) csc_matrix
+        All its values are 1.
+    positions : list of int64
+        For each of `entries`, in its shape, where in ``lower.data`` they are.
+    """
+    keys = np.unique(np.concatenate([entry.ravel() for entry in entries]))
+    counts = np.bincount(keys // size, minlength=size)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    lower = sp.csc_matrix(
+        (np.ones(len(keys)), (keys % size).astype(np.int32), indptr), (size, size)
+    )
+    return lower, [np.searchsorted(keys, entry) for entry in entries]
+
+
 @lru_cache(maxsize=1)
 def _warn_of_superlu() -> None:
     """Log that this process, which may solve thousands of systems, does it slowly."""

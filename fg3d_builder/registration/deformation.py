@@ -1,7 +1,7 @@
-"""How a template may deform: what nonrigid ICP asks of it, and the paper's affine maps.
+"""How a template may deform: what nonrigid ICP asks of it.
 
 A deformation knows the stiffness term and turns the weighted targets of one iteration into
-displacements. There are two: one affine map per vertex (this module, the reference) and one
+displacements. There are two: one affine map per vertex (`affine_maps`, the reference) and one
 affine map for the face with a displacement per vertex (`membrane`, the fast one).
 """
 
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from fg3d_builder.facemodel.model import Embedding
-from fg3d_builder.numerics.sparse_solver import SparseFactor, analyze
 from fg3d_builder.records import Array
-from fg3d_builder.registration.normal_equations import NormalEquations
+
+LENGTH_MM = 100.0
+"""Unit of the normalised coordinates: about the size of a face, so that linear part and
+translation of an affine map weigh alike."""
+
+RIDGE = 1e-9
+"""Keeps what no term determines (a flat template's normal direction) at the identity."""
 
 
 class Targets(NamedTuple):
@@ -64,49 +68,3 @@ class Deformation(Protocol):
     def stiffness_energy(self, solution: Array, stiffness: Array) -> float:
         """Return the stiffness term of a solution, mm^2."""
         ...
-
-
-class AffineMaps:
-    """One affine map per vertex: optimal-step nonrigid ICP as published.
-
-    Parameters
-    ----------
-    vertices_mm : (n, 3) float64
-    triangles : (m, 3) int
-    points : Embedding
-        Of Eq. 9.
-    rotation_weight : float
-        ``gamma``, see `NormalEquations`.
-    solver : str
-        Backend, see `analyze`.
-    """
-
-    def __init__(
-        self,
-        vertices_mm: Array,
-        triangles: Array,
-        points: Embedding,
-        rotation_weight: float,
-        solver: str,
-    ) -> None:
-        self.equations = NormalEquations(vertices_mm, triangles, points, rotation_weight)
-        self.edges = self.equations.edges
-        self._analysis = analyze(self.equations.lower, solver)
-        self._factor: SparseFactor | None = None
-
-    def solve(self, stiffness: Array, targets: Targets) -> Array:
-        """Return the maps (4n, c), see `NormalEquations`."""
-        values = self.equations.matrix_values(stiffness, targets.weights, targets.point_weights)
-        side = self.equations.right_hand_side(
-            targets.pulls_mm, targets.point_weights, targets.point_offsets_mm
-        )
-        self._factor = self._analysis.factor(values, reuse=self._factor)
-        return self._factor.solve(side)
-
-    def offsets_mm(self, solution: Array) -> Array:
-        """Return the (n, c) vertex displacements of maps (4n, c)."""
-        return self.equations.offsets_mm(solution)
-
-    def stiffness_energy(self, solution: Array, stiffness: Array) -> float:
-        """Return the stiffness term of maps (4n, c), mm^2."""
-        return self.equations.stiffness_energy(solution, stiffness)

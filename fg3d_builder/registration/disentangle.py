@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.surface_rows import coefficient_bounds, vertex_rows
 from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.numerics.box_bounded import minimum_in_box
 from fg3d_builder.records import Array, CoarseFit, Pose
@@ -169,15 +170,9 @@ class CoefficientFit:
     def __init__(self, model: FaceModel, weights: Array) -> None:
         # Vertices without weight would cost as much as the others.
         self._used = np.flatnonzero(weights > 0)
-        self._mean = model.mean[self._used]
-        k = len(model.id_sd)
-        basis = np.empty((len(self._used), 3, k + len(model.exp_sd)))
-        np.multiply(model.id_basis[self._used], model.id_sd, out=basis[:, :, :k])
-        np.multiply(model.exp_basis[self._used], model.exp_sd, out=basis[:, :, k:])
-        self._basis = basis.reshape(3 * len(self._used), -1)
-        free = np.full(k, np.inf)
-        self._lower = np.concatenate([-free, model.exp_lower / model.exp_sd])
-        self._upper = np.concatenate([free, model.exp_upper / model.exp_sd])
+        rows = vertex_rows(model, self._used)
+        self._mean, self._basis = rows.mean, rows.basis.reshape(rows.mean.size, -1)
+        self._lower, self._upper = coefficient_bounds(model)
         self._weigh(weights)
 
     def _weigh(self, weights: Array) -> None:

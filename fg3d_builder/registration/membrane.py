@@ -20,15 +20,18 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve
 
 from fg3d_builder.facemodel.model import Embedding, topology_hash
 from fg3d_builder.geometry.meshes import undirected_edges
-from fg3d_builder.numerics.sparse_solver import SparseFactor, SymbolicAnalysis, analyze
+from fg3d_builder.numerics.sparse_solver import (
+    SparseFactor,
+    SymbolicAnalysis,
+    analyze,
+    lower_pattern,
+)
 from fg3d_builder.records import Array
-from fg3d_builder.registration.deformation import Targets
-from fg3d_builder.registration.normal_equations import LENGTH_MM, RIDGE
+from fg3d_builder.registration.deformation import LENGTH_MM, RIDGE, Targets
 
 
 class Membrane:
@@ -171,15 +174,7 @@ def _pattern(topology: _Topology, solver: str) -> Pattern:
     edges = undirected_edges(topology.triangles)
     diagonal = np.arange(n, dtype=np.int64) * (n + 1)
     below = edges[:, 0].astype(np.int64) * n + edges[:, 1]
-    keys = np.sort(np.concatenate([diagonal, below]))
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(keys // n, minlength=n))])
-    lower = sp.csc_matrix(
-        (np.ones(len(keys)), (keys % n).astype(np.int32), indptr.astype(np.int32)), shape=(n, n)
-    )
-    return Pattern(
-        edges,
-        keys,
-        np.searchsorted(keys, diagonal),
-        np.searchsorted(keys, below),
-        analyze(lower, solver, supernodal=False),
-    )
+    lower, (at_diagonal, at_edges) = lower_pattern(n, diagonal, below)
+    columns = np.repeat(np.arange(n), np.diff(lower.indptr))
+    analysis = analyze(lower, solver, supernodal=False)
+    return Pattern(edges, columns * n + lower.indices, at_diagonal, at_edges, analysis)

@@ -29,9 +29,10 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
 from fg3d_builder.numerics.weighted import weighted_rms
 from fg3d_builder.records import Array, IterationRecord
+from fg3d_builder.registration.affine_maps import AffineMaps
 from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
-from fg3d_builder.registration.deformation import AffineMaps, Deformation, Targets
+from fg3d_builder.registration.deformation import Deformation, Targets
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.membrane import Membrane
 from fg3d_builder.registration.occlusion import AT_START, REFINED

@@ -19,10 +19,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from fg3d_builder.geometry.meshes import signed_areas, undirected_edges
-from fg3d_builder.numerics.sparse_solver import analyze
+from fg3d_builder.numerics.sparse_solver import analyze, lower_pattern
 from fg3d_builder.records import Array
 
 LEAST_AREA = 0.1
@@ -115,12 +114,9 @@ class _DisplacementSystem:
         low = self._ends[self._inner].min(axis=1)
         high = self._ends[self._inner].max(axis=1)
         n = len(free)
-        keys = np.concatenate([np.arange(n) * (n + 1), low * n + high])
-        order = np.sort(keys)
-        self._at_diagonal = np.searchsorted(order, keys[:n])
-        self._at_inner = np.searchsorted(order, keys[n:])
-        pointers = np.concatenate([[0], np.cumsum(np.bincount(order // n, minlength=n))])
-        lower = sp.csc_matrix((np.ones(len(order)), order % n, pointers), shape=(n, n))
+        lower, (self._at_diagonal, self._at_inner) = lower_pattern(
+            n, np.arange(n) * (n + 1), low * n + high
+        )
         self._analysis = analyze(lower, solver, supernodal=False)
 
     def solve(self, weights: Array, moved_px: Array) -> Array:
@@ -135,7 +131,7 @@ class _DisplacementSystem:
             pull = weights[border, None] * moved_px[self._edges[border, there]]
             for axis in range(2):
                 side[:, axis] += np.bincount(mine[border], pull[:, axis], n)
-        values = np.zeros(len(self._at_diagonal) + len(self._at_inner))
+        values = np.zeros(n + len(self._at_inner))
         values[self._at_diagonal] = degree
         values[self._at_inner] = -weights[self._inner]
         return self._analysis.factor(values).solve(side)

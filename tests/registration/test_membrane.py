@@ -22,9 +22,8 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Landmarks, Registration
-from fg3d_builder.registration.deformation import Targets
+from fg3d_builder.registration.deformation import LENGTH_MM, Targets
 from fg3d_builder.registration.membrane import Membrane, shared_pattern
-from fg3d_builder.registration.normal_equations import LENGTH_MM
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 

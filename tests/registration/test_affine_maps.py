@@ -9,19 +9,20 @@ from hypothesis import strategies as st
 
 from fg3d_builder.facemodel.model import Embedding
 from fg3d_builder.records import Array
-from fg3d_builder.registration.normal_equations import LENGTH_MM, RIDGE, NormalEquations
+from fg3d_builder.registration.affine_maps import AffineMaps
+from fg3d_builder.registration.deformation import LENGTH_MM, RIDGE, Targets
 
 TRIANGLES = np.array([[0, 1, 2], [2, 1, 3], [2, 3, 4], [4, 3, 5]], dtype=np.int32)
 GAMMA = 0.7
 
 
-def tiny(seed: int) -> tuple[NormalEquations, Array, Embedding]:
+def tiny(seed: int) -> tuple[AffineMaps, Array, Embedding]:
     """Six vertices, four triangles, three embedded points, two of them in one triangle."""
     rng = np.random.default_rng(seed)
     vertices = rng.normal(scale=30.0, size=(6, 3)) + np.array([5.0, -3.0, 500.0])
     barycentric = rng.dirichlet(np.ones(3), size=3)
     points = Embedding(np.arange(3), np.array([0, 3, 0]), barycentric)
-    return NormalEquations(vertices, TRIANGLES, points, GAMMA), vertices, points
+    return AffineMaps(vertices, TRIANGLES, points, GAMMA, "superlu"), vertices, points
 
 
 def dense_rows(vertices: Array, points: Embedding, edges: Array) -> tuple[Array, Array, Array]:
@@ -61,12 +62,15 @@ def test_matrix_and_side_equal_the_dense_reference(seed: int, with_points: bool)
         matrix += on_points.T @ (point_weights[:, None] * on_points)
         side += on_points.T @ (point_weights[:, None] * point_offsets)
     assembled = system.lower.copy()
-    assembled.data = system.matrix_values(stiffness, weights, point_weights)
-    np.testing.assert_allclose(assembled.toarray(), np.tril(matrix), atol=1e-12)
-    got = system.right_hand_side(
-        weights[:, None] * offsets, point_weights, point_offsets if with_points else None
+    targets = Targets(
+        weights,
+        weights[:, None] * offsets,
+        point_weights,
+        point_offsets if with_points else None,
     )
-    np.testing.assert_allclose(got, side, atol=1e-12)
+    assembled.data = system.matrix_values(stiffness, targets)
+    np.testing.assert_allclose(assembled.toarray(), np.tril(matrix), atol=1e-12)
+    np.testing.assert_allclose(system.right_hand_side(targets), side, atol=1e-12)
 
 
 def test_affine_motion_costs_no_stiffness_and_is_reproduced() -> None:
@@ -86,7 +90,7 @@ def test_stiffness_energy_is_the_quadratic_form_of_the_matrix() -> None:
     maps = rng.normal(size=(24, 3))
     stiffness = rng.uniform(1, 2, len(system.edges))
     lower = system.lower.copy()
-    lower.data = system.matrix_values(stiffness, np.zeros(6), None)
+    lower.data = system.matrix_values(stiffness, Targets(np.zeros(6), np.zeros((6, 3))))
     whole = lower.toarray() + np.tril(lower.toarray(), -1).T
     expected = np.einsum("ic,ij,jc->", maps, whole, maps)
     assert system.stiffness_energy(maps, stiffness) == pytest.approx(expected, rel=1e-6)
@@ -94,6 +98,9 @@ def test_stiffness_energy_is_the_quadratic_form_of_the_matrix() -> None:
 
 def test_the_pattern_does_not_depend_on_the_numbers() -> None:
     system, _, _ = tiny(1)
-    with_points = system.matrix_values(np.ones(len(system.edges)), np.ones(6), np.ones(3))
-    without = system.matrix_values(np.ones(len(system.edges)), np.zeros(6), None)
+    none = np.zeros((6, 3))
+    with_points = system.matrix_values(
+        np.ones(len(system.edges)), Targets(np.ones(6), none, np.ones(3), none[:3])
+    )
+    without = system.matrix_values(np.ones(len(system.edges)), Targets(np.zeros(6), none))
     assert len(with_points) == len(without) == system.lower.nnz
