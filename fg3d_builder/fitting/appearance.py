@@ -1,4 +1,4 @@
-"""Appearance: the image itself as evidence of where on smooth skin the model lies.
+"""Appearance: the image itself as evidence of where the model is along smooth skin.
 
 Landmarks are few and depth says nothing along the surface, so a fit to both slides over
 cheeks and forehead. The albedo model (Eq. 13) under a distant light predicts the colour of
@@ -97,7 +97,7 @@ class AppearanceTerm(NamedTuple):
     Attributes
     ----------
     sample : AppearanceSample
-        Of m vertices.
+        Sample of m vertices.
     image : FaceImage
     intrinsics : (3, 3) float64
     shading : (m, 3) float64
@@ -200,9 +200,9 @@ def settled_landmarks(
     """Return the landmarks as a registration should take them.
 
     A fit that the image itself held in place knows better than the detector where its
-    embedded points lie: as far as `CoarseFit.appearance_trust` says, they replace what was
-    detected. Without such a fit, and for points that the model does not embed, the
-    landmarks stay as they are.
+    embedded points are: they replace the detected ones to the share that
+    `CoarseFit.appearance_trust` gives. Without such a fit, and for points that the model does
+    not embed, the landmarks stay as they are.
     """
     embedding = model.embeddings.get(landmarks.scheme)
     trust = coarse.appearance_trust

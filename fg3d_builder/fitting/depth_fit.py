@@ -51,14 +51,15 @@ SAMPLES = 1200
 """Vertices that take part, spread evenly over the reliable region's area."""
 
 INDEPENDENT_SAMPLES = 300
-"""They count as so many: what the coarse model misses is smooth, so neighbours err together."""
+"""The sample counts as so many: what the coarse model misses is smooth, so neighbours err
+together."""
 
 COVERED_MM = 12.0
 """Depth so much nearer than the fitted face belongs to a hand, hair or glasses."""
 
 MIN_UNCOVERED = 0.9
-"""With less of the face free, colours are left out: measured on faces behind a hand, what is
-left of them placed the face worse than landmarks and depth do alone."""
+"""With less of the face free, colours are left out: on faces behind a hand they placed the face
+worse than landmarks and depth alone."""
 
 MIN_LIFTED = 6
 MIN_COVERAGE = 0.1
@@ -100,7 +101,7 @@ class DepthSample(NamedTuple):
     Attributes
     ----------
     rows : SurfaceRows
-        Of m vertices.
+        The sample's m vertices.
     vertices : (m,) int64
         Their indices in the model.
     """
@@ -128,7 +129,7 @@ def fit_capture(
         Without `use_depth` this is `fit_landmarks`. `iterations` holds for each of the two
         parts; with `fix_scale` f stays 1.
     surface : DepthSurface, optional
-        Of the capture's depth, where the caller has it already.
+        Surface of the capture's depth, if the caller has it already.
 
     Returns
     -------
@@ -260,9 +261,9 @@ def _fit_appearance(
 ) -> tuple[Solution, float]:
     """Add the colours of the image; returns how far they were trusted.
 
-    As far as they are, they say where things lie along the surface. Then the depth may hold
-    the model closer without dragging it sideways, and the landmarks, which err together,
-    need to say less. Where hairline and neck look like the model's, their depth counts too.
+    As far as they are, they place the model along the surface. Then the depth may hold it
+    closer without dragging it sideways, and the landmarks, which err together, may count less.
+    Where hairline and neck look like the model's, their depth counts too.
     """
     image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
     icp = ROUNDS[-1]
@@ -351,7 +352,7 @@ def _associate(
         ok &= np.abs(distance) < icp.max_distance_mm
     index = np.flatnonzero(ok)
     if len(index) < MIN_COVERAGE * len(points) or len(index) < MIN_LIFTED:
-        raise _no_depth(f"{len(index)} of {len(points)} visible model vertices lie on the depth")
+        raise _no_depth(f"{len(index)} of {len(points)} visible model vertices are on the depth")
     weight = np.full(len(index), min(1.0, INDEPENDENT_SAMPLES / len(points)))
     sigma = np.full(len(index), sigma_mm)
     return PlaneTerm(rows.take(index), target[index], normal[index], sigma, weight, icp.kernel)

@@ -1,8 +1,8 @@
 """3DMM fit to 2D landmarks alone: what the network gets at training and at test time.
 
-Through a perspective camera the focal factor f of Eq. 2 and the depth of the face cannot be
-told apart by landmarks, so f stays 1 (the model is metric) and the translation carries the
-depth, which is then only as good as the size of the statistical face: a few per cent.
+Landmarks seen through a perspective camera cannot distinguish the focal factor f of Eq. 2 from
+the depth of the face. So f stays 1 (the model is metric) and the translation carries the depth,
+which is as good as the size of the statistical face: a few per cent.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ MAX_RELATIVE_ERROR = 0.1
 
 
 class LandmarkProblem(NamedTuple):
-    """The landmarks of one capture beside the model points they belong to.
+    """The landmarks of one capture with the model points that they belong to.
 
     Attributes
     ----------
     rows : SurfaceRows
-        Of m landmarks with fixed model points.
+        Model points of the m landmarks that have fixed ones.
     point_index : (m,) int
         Their numbers in the scheme.
     points_px : (m, 2) float64

@@ -33,7 +33,7 @@ class AppearanceSample(NamedTuple):
     ----------
     vertices : (m,) int64
     share_mm2 : (m,) float64
-        Surface area that each stands for.
+        Surface area that each represents.
     rows : SurfaceRows
     albedo_mean : (m, 3) float64
     albedo_basis : (m, 3, b) float64
@@ -54,12 +54,12 @@ class AppearanceSample(NamedTuple):
 
 
 class SamplingPlan(NamedTuple):
-    """How often which vertices of a model should be drawn.
+    """How densely the vertices of a model are drawn.
 
     Attributes
     ----------
     area_mm2 : (n,) float64
-        Of the mean shape.
+        Vertex areas of the mean shape.
     density : (n,) float64
         Area times a factor that grows with the change of the albedo.
     """
@@ -94,8 +94,7 @@ def appearance_sample(
 ) -> AppearanceSample:
     """Draw at most `count` of the `allowed` (n,) vertices.
 
-    What a vertex stands for is its area over the number of times that it is expected to be
-    drawn.
+    A vertex represents its area divided by the number of times that it is expected to be drawn.
     """
     density = plan.density * allowed
     vertices, times = np.unique(systematic_sample(density, count), return_counts=True)
@@ -161,7 +160,7 @@ class Misfit(NamedTuple):
         """In [0, 1]: 1/2 where the reliable misfit equals `limit`, and soon 0 beyond it.
 
         A misfit is no noise: it stands still when the model moves, and pulls features to
-        wrong places. So a large one costs more than its variance says.
+        wrong places. So a large one costs more than its variance suggests.
         """
         return 1.0 / (1.0 + (self.reliable / limit) ** 4)
 
@@ -178,7 +177,7 @@ def fit_look(colour: Array, sample: AppearanceSample, basis: Array, usable: Arra
     colour : (m, 3) float64
         Linear RGB.
     sample : AppearanceSample
-        Of the m vertices.
+        Sample of the m vertices.
     basis : (m, 9) float64
         `harmonics` of their normals.
     usable : (m,) float64

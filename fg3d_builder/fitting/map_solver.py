@@ -96,10 +96,10 @@ def minimise(
     iterations : int
         At most; each computes the derivatives once.
     settled : float
-        The iteration ends with the step of which the quadratic model promises less than this.
+        The iteration ends with a step that promises less than this.
         E is a negative log posterior: at 0.1 no unknown is off by half its standard deviation
         even before that step. It also ends when `MAX_IDLE` iterations in a row gain less
-        against the best energy: correspondences that flip to and fro never come to rest.
+        against the best energy: correspondences that keep flipping never come to rest.
 
     Returns
     -------

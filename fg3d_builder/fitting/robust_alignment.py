@@ -54,11 +54,11 @@ def align_robust(
     Parameters
     ----------
     source, target, weights, fix_scale
-        As in `align_similarity`.
+        See `align_similarity`.
     min_sigma_mm : float
         The width is not taken below it, so that exact data do not divide by zero.
     iterations : int
-        At most, for each of the two kernels.
+        The most that either of the two kernels gets.
 
     Returns
     -------

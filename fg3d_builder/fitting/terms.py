@@ -75,7 +75,7 @@ class Term(Protocol):
 
 
 class PixelTerm(NamedTuple):
-    """Projected surface points lie on 2D landmarks, through the true pinhole camera.
+    """Holds projected surface points to 2D landmarks, through the true pinhole camera.
 
     With `direction` only the component along that image direction counts: the point may
     slide along a contour (Eq. 10).
@@ -83,7 +83,7 @@ class PixelTerm(NamedTuple):
     Attributes
     ----------
     rows : SurfaceRows
-        Of m points.
+        The m points.
     target_px : (m, 2) float64
     intrinsics : (3, 3) float64
     sigma_px : float
@@ -132,12 +132,12 @@ def pixel_slopes(points_cam_mm: Array, intrinsics: Array) -> Array:
 
 
 class PlaneTerm(NamedTuple):
-    """Surface points lie on tangent planes of the measured surface (point-to-plane).
+    """Holds surface points to tangent planes of the measured surface (point-to-plane).
 
     Attributes
     ----------
     rows : SurfaceRows
-        Of m points.
+        The m points.
     target_cam_mm : (m, 3) float64
     normal_cam : (m, 3) float64
         Unit.

@@ -92,7 +92,7 @@ def align_least_distances(
     Parameters
     ----------
     source, target, weights, fix_scale
-        As in `align_similarity`.
+        See `align_similarity`.
     tolerance : float
         Converged when the mean distance falls by less than this fraction of itself.
     iterations : int

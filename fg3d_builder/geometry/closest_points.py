@@ -1,7 +1,7 @@
 """Exact closest points on raw scans: among their vertices, or on their triangles.
 
 An index is built once per scan and asked for every reconstruction of it. Triangles are found
-without tables over space: a triangle whose corners lie within ``r`` of its centroid cannot be
+without tables over space: a triangle whose corners are within ``r`` of its centroid cannot be
 nearer to a point than the centroid less ``r``, so going through centroids by distance may stop
 as soon as that bound passes the nearest triangle found. Triangles are kept in classes of like
 ``r``, since a single long one would otherwise loosen the bound of all.
@@ -19,7 +19,7 @@ from fg3d_builder.records import Array
 _FIRST_NEIGHBOURS = 8
 # Candidate triangles that are looked at together; bounds the memory of a query.
 _CANDIDATES_AT_ONCE = 1 << 19
-# Below this ratio of height to length, a triangle's normal is noise and its edges are it.
+# Below this ratio of height to length a triangle's normal is noise: its edges take its place.
 _SLIVER = 1e-9
 
 
@@ -135,7 +135,7 @@ class ScanSurface:
     def _search(
         self, group: _RadiusClass, points: Array, squared: Array, triangle: Array, weights: Array
     ) -> None:
-        """Improve what is known of each point by the triangles of one class, in place."""
+        """Update each point's nearest triangle from one class, in place."""
         active = np.arange(len(points))
         known, wanted = 0, _FIRST_NEIGHBOURS
         while len(active) and known < len(group.triangle):
@@ -143,7 +143,7 @@ class ScanSurface:
             unfinished = []
             for rows in np.array_split(active, -(-len(active) * last // _CANDIDATES_AT_ONCE)):
                 apart, near = group.tree.query(points[rows], k=np.arange(known + 1, last + 1))
-                # Even a centroid's best case loses against what is known already.
+                # Where even the best case is farther than the nearest so far, nothing is gained.
                 hopeful = apart - group.radius < np.sqrt(squared[rows])[:, None]
                 row, column = np.nonzero(hopeful)
                 self._improve(

@@ -16,13 +16,13 @@ def crop_around(points_cam_mm: Array, intrinsics: Array, margin: float, size: in
     Parameters
     ----------
     points_cam_mm : (k, 3) float
-        Camera frame; for a training image, the reliable face of the fit from landmarks
-        alone, which is what is known of a photo as well.
+        Camera frame. For a training image: the reliable face of the fit to landmarks alone,
+        because a photo has no more than that.
     intrinsics : (3, 3) float
     margin : float
-        The larger side of the points' box is enlarged by it.
+        Factor by which the larger side of the points' box is enlarged.
     size : int
-        Side of the crop in pixels.
+        Side of the crop, pixels.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def crop_around(points_cam_mm: Array, intrinsics: Array, margin: float, size: in
     Raises
     ------
     CaptureError
-        ``"no_crop"``: a point lies behind the camera, or all fall on one spot.
+        ``"no_crop"``: a point is behind the camera, or all are at one pixel.
     """
     points = px_from_cam(points_cam_mm, intrinsics)
     low, high = points.min(axis=0), points.max(axis=0)

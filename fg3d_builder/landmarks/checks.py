@@ -9,7 +9,7 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.records import Array, Capture, Landmarks
 
 MIN_DEPTH_SHARE = 0.5
-"""Of the face's pixels; less cannot be registered."""
+"""Share of the face's pixels with depth; less cannot be registered."""
 
 _MIN_USED = 0.1
 
@@ -36,7 +36,7 @@ def face_hull(landmarks: Landmarks, height: int, width: int) -> Array:
 
 
 def check_depth_on_face(capture: Capture, landmarks: Landmarks) -> None:
-    """Raise where too little of the face has depth.
+    """Raise if too little of the face has depth.
 
     Depth counts where it is finite and within 250 mm of the face's median: a wall seen
     past a face is no depth on it.
@@ -49,7 +49,7 @@ def check_depth_on_face(capture: Capture, landmarks: Landmarks) -> None:
     inside = face_hull(landmarks, *capture.depth_mm.shape)
     if not inside.any():
         raise CaptureError(
-            "no_face", f"the landmarks of capture {capture.capture_id} lie outside the image"
+            "no_face", f"the landmarks of capture {capture.capture_id} are outside the image"
         )
     depth = capture.depth_mm[inside]
     valid = np.isfinite(depth) & (depth > 0)

@@ -1,4 +1,4 @@
-"""The interface of landmark detectors, and the way to one by name."""
+"""The interface of landmark detectors, and opening one by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LandmarkDetector(Protocol):
     name : str
         Goes into `Landmarks.detector`.
     scheme : str
-        Of the landmarks it returns, see `fg3d_builder.landmarks.edges`; ``""`` where it
+        Scheme of the landmarks it returns, see `fg3d_builder.landmarks.edges`; ``""`` where it
         depends on the capture.
     """
 

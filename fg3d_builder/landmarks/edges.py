@@ -65,7 +65,7 @@ MEDIAPIPE_OVAL = Curve(
 """The outline of the face, clockwise in the image from the forehead: it slides with pose."""
 
 MEDIAPIPE_IRISES = tuple(range(468, 478))
-"""Right iris, then left iris; they follow the gaze and lie on no skin."""
+"""Right iris, then left iris; they follow the gaze and are not on the skin."""
 
 IBUG_CURVES: dict[str, Curve] = {
     "right_eye": Curve(tuple(range(36, 42)), True),
@@ -119,7 +119,7 @@ def mediapipe_mirror() -> Array:
     for pair in _MIRROR_PAIRS.split():
         a, b = map(int, pair.split(":"))
         mirror[a], mirror[b] = b, a
-    # Each iris: centre, then four points of the rim, of which two lie to the sides.
+    # Each iris: centre, then four points of the rim, of which two are at the sides.
     mirror[468:473] = (473, 476, 475, 474, 477)
     mirror[473:478] = (468, 471, 470, 469, 472)
     return mirror

@@ -39,8 +39,8 @@ class FaceAlignmentDetector(NetworkDetector):
         Folder with both files, or the path of the landmark network with the face finder
         beside it; empty for the package's own download.
     min_confidence : float
-        Of the face finder; below it there is "no_face". The median point may have half of
-        that, as the peak of a heat map is lower than a probability.
+        Least confidence of the face finder; below it there is "no_face". The median point may
+        have half of that, as the peak of a heat map is lower than a probability.
     """
 
     name = "face-alignment"
@@ -98,7 +98,7 @@ def load_networks(weights: str) -> Any:
     network, finder = weight_files(weights)
 
     class Local(face_alignment.FaceAlignment):
-        """Reads the landmark network from our file; the package knows only its download."""
+        """Reads the landmark network from our file; the package can only download it."""
 
         def _load_native(self, _name: str, network_size: int, device: str, dtype: Any) -> Any:
             net = face_alignment.api.FAN(network_size)

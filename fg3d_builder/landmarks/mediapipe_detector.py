@@ -3,7 +3,7 @@
 A single pass places points on the two sides of a face differently and jumps with the crop
 that its face finder happens to choose. So the face is looked at several times, through
 slightly turned, scaled and mirrored windows, and the points are averaged; their scatter
-says how far each can be trusted.
+decides how far each is trusted.
 """
 
 from __future__ import annotations
@@ -63,12 +63,13 @@ _SEARCH = (
 
 
 class MediaPipeDetector(NetworkDetector):
-    """478 points, of which 468 lie on the skin; deterministic.
+    """478 points, of which 468 are on the skin; deterministic.
 
     Parameters
     ----------
     min_confidence : float
-        Of MediaPipe's face finder, and of the median point; below it there is "no_face".
+        Least confidence of MediaPipe's face finder and of the median point; below it there is
+        "no_face".
     """
 
     name = "mediapipe"

@@ -1,4 +1,4 @@
-"""What the detectors with neural networks share: loading late, one set per process, no face."""
+"""Base of the detectors with neural networks: late loading, one set per process, no face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NetworkDetector(ABC):
     name: str
     scheme: str
     title: str
-    """How messages to people call the detector."""
+    """The detector's name in messages."""
 
     def __init__(self) -> None:
         self._networks: Any = None
@@ -38,7 +38,7 @@ class NetworkDetector(ABC):
         CaptureError
             ``"no_face"``.
         MissingDependencyError
-            The package or its weights are absent; says which file belongs where.
+            The package or its weights are absent; the message names the file and its place.
         """
         found = self.detect_image(capture.rgb)
         if found is None:

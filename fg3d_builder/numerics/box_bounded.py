@@ -1,4 +1,4 @@
-"""Least squares within a box: the exact minimum, and a step that is only nearly the best."""
+"""Least squares within a box: the exact minimum, and a cheap step towards it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def damped_step_in_box(
 
     Components that the step pushes out are held at their bound, all at once, and the others are
     solved for again. Unlike `minimum_in_box` this never lets a component go again, but it takes
-    three factorisations at most; whether the step is good enough, the energy tells.
+    three factorisations at most. The energy after the step decides whether it is good enough.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Trial(Generic[S]):
     before, energy : float
         The true energy at the start and there.
     accepted : bool
-        The energy did not rise; otherwise no damping helped, or the search was given up.
+        The energy did not rise; otherwise no damping helped, or the search was abandoned.
     promised : float
         By how much the quadratic model said that the energy would fall.
     damping : float

@@ -1,10 +1,10 @@
-"""The contour term E_cont (Eq. 10): the visible outline of the face lies on the detected one.
+"""The contour term E_cont (Eq. 10): holds the visible outline of the face to the detected one.
 
 The jaw landmarks of a scheme like iBUG's follow the outline, not the skin. The template's
 outline points come from landmark marching (`fg3d_builder.facemodel.contour`), anew for every
 solve; each is paired with the nearest point of the detected polyline. Eq. 10 pulls it to that
 point. Here it is pulled to the line through that point: as the pairs are renewed the minimum is
-the same, but a contour point may slide along the outline, where Eq. 10 says nothing.
+the same, but a contour point may slide along the outline, which Eq. 10 leaves open.
 
 Only schemes whose jaw marches take part. MediaPipe's jaw is a line on its 3D mesh, hidden
 behind the cheek on a turned head, and as a line on the skin it is too rough to register to.
@@ -31,7 +31,7 @@ from fg3d_builder.records import Array, Landmarks, Pose
 
 
 class ContourPull(NamedTuple):
-    """Lines in the camera's x and y on which template vertices should lie.
+    """Lines in the camera's x and y that template vertices are drawn to.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class ContourPoints:
         In order; fewer than two points leave the term out.
     confidence : (p,) float64
     pose : Pose
-        Of the coarse fit: says where "outwards" is in the picture.
+        Pose of the coarse fit: decides where "outwards" is in the picture.
     intrinsics : (3, 3) float64
     """
 

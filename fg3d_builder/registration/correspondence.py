@@ -59,7 +59,7 @@ class CorrespondenceFinder:
     template_cam_mm : (n, 3) float
         Only surface within `reach_mm` of its bounding box is kept.
     triangles : (m, 3) int
-        Of the template.
+        Triangles of the template.
     reach_mm : float
 
     Raises
@@ -107,7 +107,7 @@ class CorrespondenceFinder:
         self._foreign_px = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
 
     def foreign_at(self, points_px: Array) -> Array:
-        """Return the (k,) bool mask of image points (k, 2) that lie on an occluder."""
+        """Return the (k,) bool mask of image points (k, 2) on an occluder."""
         column, row = np.rint(points_px).astype(np.int64).T
         inside = (column >= 0) & (column < self._width) & (row >= 0) & (row < self._height)
         at = np.clip(row, 0, self._height - 1), np.clip(column, 0, self._width - 1)

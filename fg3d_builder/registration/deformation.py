@@ -1,4 +1,4 @@
-"""How a template may deform: what nonrigid ICP asks of it.
+"""How a template may deform: the interface that nonrigid ICP uses.
 
 A deformation knows the stiffness term and turns the weighted targets of one iteration into
 displacements. There are two: one affine map per vertex (`affine_maps`, the reference) and one
@@ -25,11 +25,11 @@ class Targets(NamedTuple):
     Attributes
     ----------
     weights : (n,) float64
-        Of all terms that pull vertices one by one.
+        Summed over all terms that pull vertices one by one.
     pulls_mm : (n, c) float64
         Sum over those terms of weight times wanted displacement.
     point_weights : (p,) float64 or None
-        Of the embedded points of Eq. 9; None leaves it out.
+        Weights of the embedded points of Eq. 9; None leaves it out.
     point_offsets_mm : (p, c) float64 or None
         Wanted displacements of the embedded points.
     """

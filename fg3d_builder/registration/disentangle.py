@@ -1,7 +1,7 @@
 """Splitting a registered face into pose and shape (Eq. 11).
 
 ``S* = R^T (V_regist - t) / f``: every shape is one pose away from ``V_regist``, so Eq. 11 needs
-a rule that says which. The rule here: pose and 3DMM coefficients are fitted together, so that
+a rule that chooses one. The rule here: pose and 3DMM coefficients are fitted together, so that
 identity and expression are explained and not mistaken for pose. First the rigid region counts
 fully and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
 them, tilts the head; then the rest joins in where the 3DMM does explain it. The coefficients of
@@ -25,7 +25,7 @@ from fg3d_builder.numerics.box_bounded import minimum_in_box
 from fg3d_builder.records import Array, CoarseFit, Pose
 
 SIGMA_MM = 0.5
-"""Standard deviation of ``S*`` about the 3DMM, per coordinate. Registered faces lie 0.4 to
+"""Standard deviation of ``S*`` about the 3DMM, per coordinate. Registered faces are 0.4 to
 0.5 mm (mean length of ``delta_S``) off it."""
 
 PATCH_MM2 = 100.0
@@ -33,10 +33,10 @@ PATCH_MM2 = 100.0
 measurements as it has such patches, not as it has vertices."""
 
 NONRIGID_WEIGHT = 0.02
-"""Of vertices outside the rigid region while the pose is first found."""
+"""Weight of vertices outside the rigid region while the pose is first found."""
 
 MISFIT_MM = 1.0
-"""Outside the rigid region, what lies further than this off the 3DMM loses its say in the pose
+"""Outside the rigid region, vertices further than this off the 3DMM lose their weight for the pose
 (Geman-McClure)."""
 
 POSTERIOR_STEPS = 3
@@ -44,7 +44,7 @@ POSTERIOR_STEPS = 3
 
 ITERATIONS = 30
 TOLERANCE = 1e-6
-"""Of a step: radians, metres and standard deviations."""
+"""Bound of the last step: radians, metres and standard deviations."""
 
 
 class Disentangled(NamedTuple):
@@ -53,7 +53,7 @@ class Disentangled(NamedTuple):
     Attributes
     ----------
     pose : Pose
-        Of Eq. 11; ``pose.cam_from_obj(shape_obj_mm)`` gives the registered vertices back.
+        The pose of Eq. 11; ``pose.cam_from_obj(shape_obj_mm)`` gives the registered vertices back.
     shape_obj_mm : (n, 3) float64
         ``S*``.
     coarse_obj_mm : (n, 3) float64
@@ -119,8 +119,8 @@ def disentangle(
     misfit = first.pose.obj_from_cam(vertices_cam_mm) - model.shape(
         *model_coefficients(model, first.z)
     )
-    say = 1.0 / (1.0 + (misfit**2).sum(axis=1) / MISFIT_MM**2) ** 2
-    fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(say, NONRIGID_WEIGHT)))
+    trust = 1.0 / (1.0 + (misfit**2).sum(axis=1) / MISFIT_MM**2) ** 2
+    fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(trust, NONRIGID_WEIGHT)))
     pose, z, converged, iterations = fit.joint(vertices_cam_mm, first.pose, first.z, fix_scale)
     shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
     whole = fit.reweighted(weights)

@@ -7,9 +7,9 @@ and minimised is, for each coordinate, ::
   + sum_vertices   w_i   |d_i - u_i|^2            closest points (and prior)
   + sum_points     w_p   |sum_c b_pc d_c - e_p|^2  embedded edge points, Eq. 9
 
-This is what per-vertex affine maps come to on a face. There a relief of wave number k costs
+On a face, per-vertex affine maps amount to the same. There a relief of wave number k costs
 ``k^2 (k L)^2 / (1 + (k L)^2)`` with L = 100 mm, the unit of the normalised coordinates: for
-all that fits on a face that is the membrane's ``k^2``, and what is larger is affine. The
+all that fits on a face this is the membrane's ``k^2``, and anything larger is affine. The
 matrix has n rows instead of 4n and the mesh's own edges as its pattern, points of Eq. 9
 included, so its analysis serves every capture with the same triangles; A is eliminated.
 """
@@ -35,7 +35,7 @@ from fg3d_builder.registration.deformation import LENGTH_MM, RIDGE, Targets
 
 
 class Membrane:
-    """See the module.
+    """One affine map for the whole face and a displacement per vertex; see the module.
 
     Parameters
     ----------

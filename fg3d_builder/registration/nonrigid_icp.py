@@ -1,16 +1,16 @@
 """Optimal-step nonrigid ICP (Amberg et al. 2007) with the terms of Eq. 9 and 10.
 
-The template starts where the coarse fit left it and is deformed as `RegistrationConfig.method`
-says: see `membrane` and, for the published affine maps, `deformation`. Levels run from stiff
+The template starts where the coarse fit left it. `RegistrationConfig.method` chooses how it
+deforms: see `membrane` and, for the published affine maps, `affine_maps`. Levels run from stiff
 to soft; within a level, closest points, robust weights, the marched contour and the lifting of
 2D points are renewed before every solve. Departures from Amberg, and why:
 
 * Data weights are per surface area, so a stiffness means the same for every tessellation.
 * Where the camera sees nothing, stiffness does not fall below a floor: the unseen side
   continues the seen one as smoothly as at the stiffer levels, without lumps.
-* A closest point says where the surface is, not where on it a vertex belongs. Along x and y
-  it weighs as much as the surface is seen at an angle there, plus a small rest. Without
-  this, closest points hold every vertex where it is and Eq. 9 moves nothing but dents.
+* A closest point shows where the surface is, not where on it a vertex belongs. Along x and y
+  it counts by how obliquely the surface is seen there, plus a small constant. Without this,
+  closest points would hold every vertex in place and Eq. 9 could only make dents.
 * Residuals are reweighted (Geman-McClure), and depth that `occlusion` finds foreign is left
   out, so hair, glasses and hands do not drag the face.
 * Where a soft level folds the face, it is solved again, stiffer around the fold.
@@ -45,7 +45,7 @@ UNRELIABLE_WEIGHT = 0.05
 measured wrongly, but where they fit they should not contradict the depth."""
 
 PRIOR_WEIGHT = 1e-3
-"""Pull towards the coarse fit, of every vertex: all that holds parts without any data."""
+"""Pull of every vertex towards the coarse fit, which alone holds parts without any data."""
 
 FULL_NOISE_MM = 0.1
 """Noise of a depth pixel from which on all of `noise_stiffness` is added. More noise does not
@@ -61,7 +61,7 @@ landmarks that fold a face."""
 
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
-"""Of the reliable region's area; with less, a registration would be guesswork."""
+"""Share of the reliable region's area; with less, a registration would be guesswork."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class NonrigidState:
     ----------
     vertices_cam_mm : (n, 3) float64
     unknowns : (u, 3) float64
-        Of the deformation that `RegistrationConfig.method` names.
+        Unknowns of the deformation that `RegistrationConfig.method` names.
     record : IterationRecord
     """
 
@@ -89,15 +89,15 @@ class DataTerm:
     ----------
     targets_mm : (n, 3) float64
     weights : (n,) float64
-        Of the z coordinate; 0 for vertices without a correspondence.
+        Weights of the z coordinate; 0 for vertices without a correspondence.
     weights_xy : (n,) float64
-        Of the x and y coordinates: lower where the surface faces the camera.
+        Weights of the x and y coordinates: lower where the surface faces the camera.
     rms_mm : float
         Weighted root mean square distance.
     count : int
         Vertices with weight.
     noise_mm : float
-        Of a depth pixel, median over the accepted reliable vertices.
+        Noise of a depth pixel, median over the accepted reliable vertices.
     """
 
     targets_mm: Array
@@ -331,7 +331,7 @@ class NonrigidIcp:
         """Return the (p,) bool mask of edge points that the detector did not have to guess.
 
         Their triangle faces the camera, unlike edges on the far side of the nose or cheek, and
-        the detected point does not lie on an occluder.
+        the detected point is not on an occluder.
         """
         facing = self.edges.facing(vertices_cam_mm, self.model.triangles)
         return np.asarray(facing & ~self.finder.foreign_at(self.edges.points_px))

@@ -1,4 +1,4 @@
-"""What stands before the face in the depth image: hair, glasses, hands, and depth gone astray.
+"""What is in front of the face in the depth image: hair, glasses, hands, and stray depth.
 
 The 3DMM errs smoothly: where a face is fuller than its fit, the measured surface leaves the
 template gradually. An occluder is a patch of depth some millimetres before the template that
@@ -25,7 +25,7 @@ STEP_REACH_MM = 2.0
 """A step takes place within this distance of a patch's outline."""
 
 STEP_SHARE = 0.5
-"""Of a patch's outline that must be a step."""
+"""Share of a patch's outline that must be a step."""
 
 MARGIN_PX = 2
 """Pixels around a foreign patch that may be mixed with it."""
@@ -69,7 +69,7 @@ def foreign_pixels(
     ----------
     surface : DepthSurface
     vertices_cam_mm : (n, 3) float64
-        Of the template, near the surface.
+        Template, near the surface.
     triangles : (m, 3) int
     test : OcclusionTest
         Widened by the noise that the surface shows.
@@ -96,7 +96,7 @@ def foreign_pixels(
 def distance_from_template(
     surface: DepthSurface, vertices_cam_mm: Array, triangles: Array
 ) -> Array:
-    """Return how far (H, W) each depth pixel lies before the template, along its normal, mm.
+    """Return how far (H, W) each depth pixel is before the template, along its normal, mm.
 
     NaN where there is no depth or no template.
     """
@@ -140,7 +140,7 @@ def _patches(distance: Array, test: OcclusionTest, at_step: Array) -> Array:
     count, label = cv2.connectedComponents(far.astype(np.uint8), connectivity=4)
     size = np.bincount(label[far], minlength=count)
     peak = np.bincount(label[far & (np.nan_to_num(distance) > test.peak_mm)], minlength=count)
-    # Beside missing depth, or at the template's end, nobody knows whether there is a step.
+    # Next to missing depth, or at the template's end, there may or may not be a step.
     inner = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     outline = far & inner & (cv2.erode(far.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     judged = np.bincount(label[outline], minlength=count)

@@ -37,12 +37,12 @@ PULL_SIGMA_MM = 3.0
 """Distances to the depth well beyond it lose their weight in `rigid_pull_mm`."""
 
 PULL_PRIOR_MM = 10.0
-"""Rigid motion that is expected at most: what the depth says little about stays small."""
+"""Rigid motion that is expected at most: where the depth determines little it stays small."""
 
 
 MAX_DOUBTS = 3
 DOUBT_COST = 1.0
-"""Of the log odds: a figure that costs less is nothing to mention."""
+"""Log odds: a figure that costs less is not worth mentioning."""
 
 CALIBRATION_FILE = Path(__file__).with_name("quality.json")
 
@@ -144,11 +144,11 @@ def observe(
     ----------
     model : FaceModel
     surface : DepthSurface
-        Of the capture.
+        Surface of the capture.
     start_cam_mm, vertices_cam_mm : (n, 3) float
         Coarse fit and registration.
     pairs : Correspondences
-        Of the registration.
+        Pairs of the registration.
     edges : EdgePoints
     split : Disentangled
     converged : bool
@@ -196,7 +196,7 @@ def landmark_residual(
     Both over the RMS spread of the detected points, so that they do not depend on how large
     the face is in the image. The similarity is fitted with weights that outliers lose
     (Geman-McClure) and given as the RMS distance by which it moves the points. 0 without
-    detected points: nothing speaks against the registration then.
+    detected points, which give no evidence against the registration.
     """
     weights = edges.confidence
     if not weights.sum() > 0:
@@ -215,7 +215,7 @@ def landmark_residual(
     robust, motion = weights, np.zeros(4)
     for _ in range(_REWEIGHTINGS):
         weighted = rows * robust[:, None, None]
-        # Far points alone would leave the system singular: a little says "no motion".
+        # Far points alone would leave the system singular: a small prior says "no motion".
         system = np.einsum("pia,pib->ab", weighted, rows) + 1e-6 * np.eye(4)
         motion = np.linalg.solve(system, np.einsum("pia,pi->a", weighted, residual))
         left = np.linalg.norm(residual - rows @ motion, axis=1)
@@ -229,7 +229,7 @@ def landmark_gap_mm(
 ) -> float:
     """Return the median difference in depth between detected and registered edge points, mm.
 
-    Over points that have depth; 0 without any, since coverage speaks of that.
+    Over points that have depth; 0 without any, since coverage accounts for that.
     """
     measured, _, known = surface.lookup(edges.points_px)
     used = known & (edges.confidence > 0)
@@ -251,7 +251,7 @@ def rigid_pull_mm(coarse_cam_mm: Array, pairs: Correspondences, weights: Array) 
     ----------
     coarse_cam_mm : (n, 3) float
     pairs : Correspondences
-        Of the registration.
+        Pairs of the registration.
     weights : (n,) float
         Areas, 0 where there is no pair.
     """
@@ -284,7 +284,7 @@ def relief(vertices_mm: Array, delta_mm: Array, edges: Array) -> float:
     low, high = edges.T
     length = np.linalg.norm(vertices_mm[low] - vertices_mm[high], axis=1)
     slope = np.linalg.norm(delta_mm[low] - delta_mm[high], axis=1) / np.maximum(length, 1e-9)
-    # An edge stands for an area that goes with the square of its length.
+    # An edge represents an area in proportion to the square of its length.
     return weighted_rms(slope, length**2)
 
 

@@ -25,7 +25,7 @@ from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 UNRELIABLE_CONFIDENCE = 0.25
-"""Confidence outside the model's reliable region, at best: hair may look like a surface."""
+"""Confidence outside the model's reliable region, at best: hair may pass for a surface."""
 
 STATIONARY = 0.05
 """Relative change of the data residual below which the last level counts as converged."""
@@ -46,20 +46,20 @@ def register(
     model : FaceModel
     capture : Capture
     landmarks : Landmarks
-        Of a scheme that the model embeds; other schemes leave Eq. 9 out.
+        Schemes that the model does not embed leave Eq. 9 out.
     coarse : CoarseFit
         Where the deformation starts.
     config : RegistrationConfig
     surface : DepthSurface, optional
-        Of the capture's depth, where the caller has it already.
+        Surface of the capture's depth, if the caller has it already.
 
     Returns
     -------
     Registration
         ``converged`` is True when the last level's last step is below ``tolerance_mm``, or
         its data residual changed by less than `STATIONARY`, or by a quarter of the tolerance,
-        over the last iteration: closest points keep sliding by noise, so the step alone would
-        rarely say so. Where nothing was seen the mesh is the 3DMM's, see `unseen`.
+        over the last iteration: closest points keep sliding by noise, so the step alone
+        rarely gets so small. Where nothing was seen the mesh is the 3DMM's, see `unseen`.
 
     Raises
     ------

@@ -26,7 +26,7 @@ _STARTS = np.array(
 
 
 class SurfaceSearch:
-    """Index of one mesh; every query is exact around where its walk ends.
+    """Index of one mesh; a query is exact among the neighbours of where its walk ends.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class SurfaceSearch:
         Column and row of each vertex in the depth image.
     intrinsics : (3, 3) float64
     height, width : int
-        Of the depth image.
+        Size of the depth image.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SurfaceSearch:
         -------
         targets_cam_mm : (k, 3) float64
         triangle : (k,) int64
-            On which the target lies.
+            The triangle that the target is on.
         weights : (k, 3) float64
             Its barycentric coordinates there.
         """

@@ -1,9 +1,8 @@
-"""Where the camera saw nothing: the 3DMM's posterior, and what the seen part left over.
+"""Where the camera saw nothing: the 3DMM's posterior plus the residual of the seen part.
 
-Nonrigid ICP knows nothing of the unseen side but stiffness. What the seen part says about the
-rest is the conditional mean of the 3DMM given it. Between that face and the registered one
-remains a residual, known where the depth supports the registration; it is continued from there
-by a screened membrane ::
+On the unseen side nonrigid ICP has stiffness alone. What the seen part implies for the rest is the
+3DMM's conditional mean given it. The residual between that face and the registered one is known
+where the depth supports the registration; from there a screened membrane continues it ::
 
     sum_edges(ij) |e_i - e_j|^2 + sum_seen h_i |e_i - d_i|^2 + sum_unseen A_i k |e_i|^2
 
@@ -20,7 +19,7 @@ from fg3d_builder.records import Array
 from fg3d_builder.registration.membrane import shared_pattern
 
 FADE_MM = 40.0
-"""Over which the residual falls to 1/e, away from what was seen."""
+"""Distance from what was seen over which the residual falls to 1/e."""
 
 HOLD = 30.0
 """Weight of a fully supported vertex against that of an edge: it moves by 1e-2 of what its

@@ -44,14 +44,14 @@ class DepthSurface:
     border : (H, W) bool
         Valid pixels within two pixels of a hole, a discontinuity or the image's border.
     vertices_cam_mm : (v, 3) float64
-        Of the triangulated surface.
+        Vertices of the triangulated surface.
     vertex_px : (v, 2) int32
         Column and row of each mesh vertex.
     triangles : (m, 3) int32
         Counter-clockwise seen from the camera; cut at discontinuities.
     intrinsics : (3, 3) float64
     connected_right, connected_down : (H, W) bool
-        The pixel and its right (lower) neighbour lie on one surface.
+        The pixel and its right (lower) neighbour are on one surface.
     """
 
     points_cam_mm: Array
@@ -115,7 +115,7 @@ class DepthSurface:
         normals_cam : (k, 3) float64
             Unit; NaN where not `ok`.
         ok : (k,) bool
-            All four neighbouring pixels exist and lie on one surface.
+            All four neighbouring pixels exist and are on one surface.
         """
         height, width = self.valid.shape
         px = np.nan_to_num(np.asarray(points_px, dtype=np.float64), nan=-9.0)
@@ -182,7 +182,7 @@ def _median(values: Array) -> float:
 
 
 def _connections(depth: Array, noise: Array, intrinsics: Array) -> tuple[Array, Array]:
-    """Which pixels lie on one surface with their right and lower neighbours."""
+    """Find the pixels that are on one surface with their right and with their lower neighbour."""
     with np.errstate(invalid="ignore"):
         right = np.zeros(depth.shape, dtype=bool)
         near = np.minimum(depth[:, :-1], depth[:, 1:])

@@ -1,6 +1,6 @@
 """What a camera sees of a mesh, and the rules that every rasteriser here follows.
 
-* A pixel belongs to a triangle when its centre lies inside, or on a top or left edge of it:
+* A pixel belongs to a triangle when its centre is inside, or on a top or left edge of it:
   pixels on an edge that two triangles share are covered exactly once.
 * Corners are rounded to 1/256 pixel. On that grid the edge functions of triangles up to some
   180,000 pixels across are exact in float64, so that surfaces are watertight.

@@ -39,7 +39,7 @@ def rasterize(
         Counter-clockwise seen from outside.
     intrinsics : (3, 3) float
     height, width : int
-        Of the image in pixels.
+        Size of the image, pixels.
     cull_back_faces : bool
         Skip triangles seen from behind.
 
@@ -168,7 +168,7 @@ def _candidates(corners, triangles, height, width, cull, chosen):  # type: ignor
 
 @_kernel
 def _compare(where, parts, index, barycentric, nearest):  # type: ignore[no-untyped-def]
-    """Write listed pixels that are nearer than what is there."""
+    """Write the listed pixels that are nearer than those already drawn."""
     for i in range(where.shape[0]):
         row, column = where[i, 1], where[i, 2]
         inverse = parts[i, 0] + parts[i, 1] + parts[i, 2]
@@ -190,7 +190,7 @@ def _least(dx, dy):  # type: ignore[no-untyped-def]
 def _fill(corners, triangles, chosen, index, barycentric, nearest):  # type: ignore[no-untyped-def]
     """Draw the `chosen` triangles in order; the first of several at one depth stays.
 
-    Whether a pixel of a small triangle's box lies inside cannot be predicted either: all are
+    Whether a pixel of a small triangle's box is inside cannot be predicted either: all are
     written to a short list, whose end moves on if they do.
     """
     height, width = index.shape
@@ -202,7 +202,7 @@ def _fill(corners, triangles, chosen, index, barycentric, nearest):  # type: ign
         ax, ay, za = corners[a, 0], corners[a, 1], corners[a, 2]
         bx, by, zb = corners[b, 0], corners[b, 1], corners[b, 2]
         cx, cy, zc = corners[c, 0], corners[c, 1], corners[c, 2]
-        # Clamped before they become integers: corners may lie beyond the range of those.
+        # Clamped before they become integers: corners may exceed their range.
         low_x = int(np.ceil(max(min(ax, bx, cx), 0.0)))
         high_x = int(np.floor(min(max(ax, bx, cx), width - 1.0)))
         low_y = int(np.ceil(max(min(ay, by, cy), 0.0)))

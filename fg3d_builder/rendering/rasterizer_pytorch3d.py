@@ -5,7 +5,7 @@ image spans [-1, 1], the longer one as much more as it is longer, and pixels are
 in pixels, x right and y down, with centres at integers.
 
 Its inside test is in float32 and leaves out edges, and it skips triangles of less than about
-1e-8 of that unit's area: pixels whose centre lies on or next to an edge may show the other
+1e-8 of that unit's area: pixels whose centre is on or next to an edge may show the other
 triangle, or a pinhole. Everything else agrees with our own rasterisers.
 """
 

@@ -1,4 +1,4 @@
-"""Batched rasterising in torch, on CPU and CUDA, and what is differentiable of it.
+"""Batched rasterising in torch, on CPU and CUDA, and its differentiable part.
 
 Which triangle a pixel shows is discrete. Given that, `perspective_barycentric` and
 `interpolate_batch` are smooth in the vertices and in the attributes: depth, normals or colours
@@ -51,7 +51,7 @@ def rasterize_batch(
 ) -> BatchFragments:
     """Render a batch of meshes by what suits their device; no gradients.
 
-    All tensors lie on one device.
+    All tensors are on one device.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def rasterize_batch(
         Counter-clockwise seen from outside; one topology for all or one per mesh.
     intrinsics : (3, 3) or (B, 3, 3) float
     height, width : int
-        Of the images in pixels.
+        Size of the images, pixels.
     cull_back_faces : bool
         Skip triangles seen from behind.
     candidates_at_once : int
@@ -140,9 +140,9 @@ def perspective_barycentric(
     Parameters
     ----------
     vertices_cam_mm, triangles, intrinsics
-        As rendered by `rasterize_batch`.
+        The arguments of `rasterize_batch`.
     triangle : (B, H, W) int
-        Of `BatchFragments`; -1 for the background.
+        From `BatchFragments`; -1 for the background.
     on_grid : bool
         Corners are rounded to the rasteriser's grid, as they were when the pixels were found,
         and gradients are taken there. Without it, a triangle that is thinner than the grid can
@@ -257,7 +257,7 @@ def _boxes(
     """First pixel and size (..., 2), as x and y, of the triangles' boxes; size 0 if not drawn."""
     drawn = drawn_triangles(corners_px, cull_back_faces)
     last = torch.tensor([width - 1.0, height - 1.0], dtype=torch.float64, device=drawn.device)
-    # Clamped before they become integers: corners may lie beyond the range of those.
+    # Clamped before they become integers: corners may exceed their range.
     low = torch.ceil(corners_px.amin(dim=-2).nan_to_num().clamp(min=0).minimum(last + 1))
     high = torch.floor(corners_px.amax(dim=-2).nan_to_num().clamp(min=-1).minimum(last))
     extent = (high - low + 1).clamp(min=0) * drawn[..., None]

@@ -1,4 +1,4 @@
-"""Phong illumination (Eq. 14) in linear light, and the way from linear light to sRGB and back."""
+"""Phong illumination (Eq. 14) in linear light, and conversion between linear light and sRGB."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Light:
 
 
 def phong(albedo: Array, normals: Array, view: Array, light: Light) -> Array:
-    """Colour of surface points by Eq. 14.
+    """Return the colour of surface points by Eq. 14.
 
     ``C = Amb * T + Dir * T * <n, l> + k_s * Dir * <r, ve>^nu`` with
     ``r = 2 <n, l> n - l``. The equation leaves out what happens on the far side of the
@@ -69,7 +69,7 @@ def phong(albedo: Array, normals: Array, view: Array, light: Light) -> Array:
 
 
 def shade_and_gloss(normals: Array, view: Array, light: Light) -> tuple[Array, Array]:
-    """Return what multiplies the albedo in Eq. 14 and what is added to it, (n, 3) each.
+    """Return the factor of the albedo in Eq. 14 and the colour added to it, (n, 3) each.
 
     ``C = shade * T + gloss``; with a target shape's normals this is Eq. 17. Arguments as in
     `phong`.
