@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fg3d_builder.facemodel.chart import signed_areas
 from fg3d_builder.facemodel.ict import FACE_VERTICES, ict_source_files, import_ict, read_ict
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import (
+    signed_areas,
     triangle_normals,
     undirected_edges,
     vertex_adjacency,
@@ -64,7 +64,7 @@ def seen_pixels(model: FaceModel, shape: np.ndarray, vertices: slice) -> int:
 
 
 def test_chart_has_no_flips_and_no_overlaps(model: FaceModel) -> None:
-    areas = signed_areas(model.uv, model.triangles)
+    areas = signed_areas(model.uv[model.triangles])
     assert areas.min() > 0
     # Without flips, a chart overlaps itself only if its border does; the area the border
     # encloses is then not that of the triangles.

@@ -17,7 +17,12 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_adjacency, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.rendering.shading import linear_from_srgb, phong, shade_and_gloss, srgb_from_linear
+from fg3d_builder.rendering.shading import (
+    linear_from_srgb,
+    phong,
+    shade_and_gloss,
+    srgb_from_linear,
+)
 
 CONFIG = TextureConfig()
 DETAIL = 0.06
