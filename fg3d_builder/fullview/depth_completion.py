@@ -26,6 +26,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from fg3d_builder.config import FullViewConfig
+from fg3d_builder.numerics.robust import Huber
 from fg3d_builder.records import Array
 
 MAX_STEP_SHARE = 0.02
@@ -74,6 +75,7 @@ def complete_depth(
         ``Depth`` where ``Mask`` is 1, NaN where it is 0. Not used where a depth is fixed.
     config : FullViewConfig
     """
+    data_kernel, bend_kernel = Huber(config.data_knee_mm), Huber(config.smooth_knee_mm)
     free = ~np.isfinite(fixed_mm)
     data = np.flatnonzero(free & np.isfinite(measured_mm))
     target = measured_mm[data]
@@ -85,23 +87,15 @@ def complete_depth(
     while len(energies) < config.depth_iterations and not converged:
         before = depth[free]
         depth = _weighted_solution(edges, edge_weight, data, data_weight, target, depth, free)
-        misfit = np.abs(depth[data] - target)
-        bend = np.abs(depth[edges[:, 0]] - depth[edges[:, 1]])
-        energy = huber(misfit, config.data_knee_mm).sum()
-        energy += config.smoothness * huber(bend, config.smooth_knee_mm).sum()
-        energies.append(float(energy))
+        misfit = (depth[data] - target) ** 2
+        bend = (depth[edges[:, 0]] - depth[edges[:, 1]]) ** 2
+        energy = data_kernel.loss(misfit).sum() + config.smoothness * bend_kernel.loss(bend).sum()
+        energies.append(0.5 * float(energy))
         step = np.max(np.abs(depth[free] - before), initial=0.0)
         converged = bool(step < config.depth_tolerance_mm)
-        data_weight = np.minimum(1.0, config.data_knee_mm / np.maximum(misfit, 1e-12))
-        edge_weight = np.minimum(1.0, config.smooth_knee_mm / np.maximum(bend, 1e-12))
-        edge_weight *= config.smoothness
+        data_weight = data_kernel.weight(misfit)
+        edge_weight = config.smoothness * bend_kernel.weight(bend)
     return Completion(depth, np.array(energies), converged)
-
-
-def huber(difference: Array, knee: float) -> Array:
-    """Half the square up to the knee, then a straight line: Huber's norm times the knee."""
-    size = np.abs(difference)
-    return np.where(size <= knee, 0.5 * size**2, knee * (size - 0.5 * knee))
 
 
 def reliable_depth(depth_mm: Array, radius_px: float) -> Array:

@@ -14,10 +14,10 @@ from fg3d_builder.fullview.depth_completion import (
     brought_near,
     complete_depth,
     depth_at,
-    huber,
     reliable_depth,
 )
 from fg3d_builder.geometry.meshes import undirected_edges
+from fg3d_builder.numerics.robust import Huber
 
 CONFIG = dataclasses.replace(FullViewConfig(), depth_iterations=400, depth_tolerance_mm=1e-7)
 
@@ -51,9 +51,9 @@ def test_solution_is_the_minimum_that_a_dense_minimiser_finds(seed: int) -> None
         pull = CONFIG.smoothness * np.clip(bend, -CONFIG.smooth_knee_mm, CONFIG.smooth_knee_mm)
         np.add.at(gradient, edges[:, 0], pull)
         np.add.at(gradient, edges[:, 1], -pull)
-        total = huber(misfit, CONFIG.data_knee_mm).sum()
-        total += CONFIG.smoothness * huber(bend, CONFIG.smooth_knee_mm).sum()
-        return float(total), gradient[free]
+        total = Huber(CONFIG.data_knee_mm).loss(misfit**2).sum()
+        total += CONFIG.smoothness * Huber(CONFIG.smooth_knee_mm).loss(bend**2).sum()
+        return 0.5 * float(total), gradient[free]
 
     start = np.full(int(free.sum()), 600.0)
     slow = minimize(
