@@ -16,7 +16,8 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import SurfaceRows, vertex_rows
-from fg3d_builder.records import Array, Pose
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.records import Array, Landmarks, Pose
 
 
 class Jaw(NamedTuple):
@@ -184,3 +185,55 @@ def match_contour(
     normal = np.stack([-along[chosen, 1], along[chosen, 0]], axis=1)
     normal /= np.sqrt(length2[chosen])[:, None]
     return ContourMatch(rows[keep], nearest[each, segment][keep], normal, exists[chosen])
+
+
+class DetectedContour(NamedTuple):
+    """A model's contour lines, and the contour that a detector found for them.
+
+    Attributes
+    ----------
+    lines : ContourLines
+    polyline_px : (p, 2) float64
+        In order; empty where the scheme has no jaw or the model no lines.
+    confidence : (p,) float64
+    marches : bool
+        See `Jaw`.
+    intrinsics : (3, 3) float64
+    """
+
+    lines: ContourLines
+    polyline_px: Array
+    confidence: Array
+    marches: bool
+    intrinsics: Array
+
+    @staticmethod
+    def of(model: FaceModel, landmarks: Landmarks, intrinsics: Array) -> DetectedContour:
+        """Take the jaw from detected landmarks; points that are not finite get no confidence."""
+        jaw, lines = JAWS.get(landmarks.scheme, NO_JAW), contour_lines(model)
+        points = np.array(jaw.points if len(lines.vertices) else (), dtype=int)
+        px = landmarks.points_px[points].astype(np.float64)
+        known = np.all(np.isfinite(px), axis=1)
+        confidence = np.where(known, landmarks.confidence[points], 0.0)
+        return DetectedContour(lines, np.nan_to_num(px), confidence, jaw.marches, intrinsics)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a contour to pair points with."""
+        return len(self.polyline_px) >= 2
+
+    def match(self, points_cam_mm: Array, pose: Pose) -> ContourMatch:
+        """Pair the contour points of a view with the detected contour, if it `exists`.
+
+        Parameters
+        ----------
+        points_cam_mm : (m, 3) float
+            Current positions of ``lines.rows``.
+        pose : Pose
+            See `marched_points`.
+        """
+        row = self.lines.ends
+        if self.marches:
+            row = marched_points(self.lines, points_cam_mm, pose)
+        px = px_from_cam(points_cam_mm[row], self.intrinsics)
+        return match_contour(row, px, self.polyline_px, self.confidence)

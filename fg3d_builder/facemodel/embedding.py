@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.regions import LEFT_EYE, RIGHT_EYE, painted_albedo, signed_distance
-from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.camera import at_nearest_pixel, intrinsics_matrix
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks.edges import (
@@ -195,11 +195,7 @@ def trace_back(
     camera : (3, 3) float64
         Intrinsics.
     """
-    height, width = fragments.triangle.shape
-    column, row = np.rint(np.nan_to_num(points_px, nan=-9.0)).astype(int).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    hit = np.full(len(points_px), -1)
-    hit[inside] = fragments.triangle[row[inside], column[inside]]
+    hit = at_nearest_pixel(fragments.triangle, points_px, -1)
     on_sheet = (hit >= 0) & (hit < len(triangles))
     rays = np.column_stack([points_px, np.ones(len(points_px))]) @ np.linalg.inv(camera).T
     barycentric = np.full((len(points_px), 3), np.nan)

@@ -39,7 +39,7 @@ from fg3d_builder.fitting.map_solver import (
 )
 from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.fitting.terms import FaceState, PlaneTerm, Term
-from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
@@ -314,14 +314,9 @@ def _fit_appearance(
 
 def _covered(surface: DepthSurface, points_cam_mm: Array) -> Array:
     """(n,) bool: points before which something else was measured: its colours are not theirs."""
-    column, row = np.rint(px_from_cam(points_cam_mm, surface.intrinsics)).astype(int).T
-    height, width = surface.valid.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    covered = np.zeros(len(points_cam_mm), dtype=bool)
-    measured = surface.points_cam_mm[row[inside], column[inside], 2]
-    with np.errstate(invalid="ignore"):
-        covered[inside] = measured < points_cam_mm[inside, 2] - COVERED_MM
-    return covered
+    px = px_from_cam(points_cam_mm, surface.intrinsics)
+    measured = at_nearest_pixel(surface.points_cam_mm[..., 2], px, np.nan)
+    return np.asarray(measured < points_cam_mm[:, 2] - COVERED_MM)
 
 
 def _continued(solution: Solution, part: Solution) -> Solution:
@@ -362,10 +357,7 @@ def _surface_at(surface: DepthSurface, where: Array) -> tuple[Array, Array, Arra
     """Depth surface at pixels (m, 2) or below points (m, 3), away from its borders."""
     px = px_from_cam(where, surface.intrinsics) if where.shape[1] == 3 else where
     points, normals, ok = surface.lookup(px)
-    height, width = surface.border.shape
-    column = np.clip(np.rint(np.nan_to_num(px[:, 0])).astype(int), 0, width - 1)
-    row = np.clip(np.rint(np.nan_to_num(px[:, 1])).astype(int), 0, height - 1)
-    return points, normals, ok & ~surface.border[row, column]
+    return points, normals, ok & ~at_nearest_pixel(surface.border, px, True)
 
 
 def _shape_and_normals(model: FaceModel, state: FaceState) -> tuple[Array, Array]:

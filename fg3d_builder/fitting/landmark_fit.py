@@ -13,14 +13,7 @@ import numpy as np
 
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.facemodel.contour import (
-    JAWS,
-    NO_JAW,
-    ContourLines,
-    contour_lines,
-    marched_points,
-    match_contour,
-)
+from fg3d_builder.facemodel.contour import JAWS, NO_JAW, DetectedContour
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import (
     SurfaceRows,
@@ -60,12 +53,7 @@ class LandmarkProblem(NamedTuple):
     points_px : (m, 2) float64
     weight : (m,) float64
         Confidences, scaled down where there are more than `INDEPENDENT_POINTS`.
-    lines : ContourLines
-    jaw_px : (p, 2) float64
-        Detected contour, in order; empty where the scheme or the model has none.
-    jaw_confidence : (p,) float64
-    jaw_marches : bool
-        See `Jaw`.
+    contour : DetectedContour
     intrinsics : (3, 3) float64
     sigma_px, contour_sigma_px : float
     """
@@ -74,10 +62,7 @@ class LandmarkProblem(NamedTuple):
     point_index: Array
     points_px: Array
     weight: Array
-    lines: ContourLines
-    jaw_px: Array
-    jaw_confidence: Array
-    jaw_marches: bool
+    contour: DetectedContour
     intrinsics: Array
     sigma_px: float
     contour_sigma_px: float
@@ -89,16 +74,12 @@ class LandmarkProblem(NamedTuple):
                 self.rows, self.points_px, self.intrinsics, self.sigma_px, self.weight, kernel
             )
         ]
-        if len(self.jaw_px) >= 2:
-            points = state.points_cam_mm(self.lines.rows)
-            row = self.lines.ends
-            if self.jaw_marches:
-                row = marched_points(self.lines, points, state.pose)
-            seen = px_from_cam(points[row], self.intrinsics)
-            pair = match_contour(row, seen, self.jaw_px, self.jaw_confidence)
+        if self.contour.exists:
+            rows = self.contour.lines.rows
+            pair = self.contour.match(state.points_cam_mm(rows), state.pose)
             terms.append(
                 PixelTerm(
-                    self.lines.rows.take(pair.row),
+                    rows.take(pair.row),
                     pair.target_px,
                     self.intrinsics,
                     self.contour_sigma_px,
@@ -118,8 +99,8 @@ class LandmarkProblem(NamedTuple):
     @property
     def contour_share(self) -> float:
         """Weight of a contour point: together they count as the detected jaw points do."""
-        points = min(len(self.jaw_px), len(JAWS["ibug68"].points))
-        return min(1.0, points / max(1, len(self.lines.start) - 1))
+        points = min(len(self.contour.polyline_px), len(JAWS["ibug68"].points))
+        return min(1.0, points / max(1, len(self.contour.lines.start) - 1))
 
     def distances_px(self, state: FaceState) -> Array:
         """Distance (m,) of each landmark to its model point, outliers included."""
@@ -176,8 +157,7 @@ def landmark_problem(
             f"(it has: {known})"
         )
     usable = (landmarks.confidence > 0) & np.all(np.isfinite(landmarks.points_px), axis=1)
-    scheme = JAWS.get(landmarks.scheme, NO_JAW)
-    jaw = np.array(scheme.points, dtype=int)
+    jaw = JAWS.get(landmarks.scheme, NO_JAW).points
     numbers = embedding.point_index
     fixed = embedding.subset(numbers[usable[numbers] & ~np.isin(numbers, jaw)])
     if len(fixed.point_index) < MIN_POINTS:
@@ -186,20 +166,15 @@ def landmark_problem(
             f"{len(fixed.point_index)} usable landmarks on the face model, "
             f"the fit needs {MIN_POINTS}",
         )
-    lines = contour_lines(model)
-    if len(lines.start) == 1:
-        jaw = jaw[:0]
+    camera = np.asarray(intrinsics, dtype=np.float64)
     weight = landmarks.confidence[fixed.point_index].astype(np.float64)
     return LandmarkProblem(
         rows=embedded_rows(model, fixed),
         point_index=fixed.point_index,
         points_px=landmarks.points_px[fixed.point_index].astype(np.float64),
         weight=weight * min(1.0, INDEPENDENT_POINTS / weight.sum()),
-        lines=lines,
-        jaw_px=np.nan_to_num(landmarks.points_px[jaw].astype(np.float64)),
-        jaw_confidence=np.where(usable[jaw], landmarks.confidence[jaw], 0.0),
-        jaw_marches=scheme.marches,
-        intrinsics=np.asarray(intrinsics, dtype=np.float64),
+        contour=DetectedContour.of(model, landmarks, camera),
+        intrinsics=camera,
         sigma_px=config.landmark_sigma_px,
         contour_sigma_px=config.contour_sigma_px,
     )

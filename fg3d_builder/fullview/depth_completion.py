@@ -26,6 +26,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from fg3d_builder.config import FullViewConfig
+from fg3d_builder.geometry.camera import at_nearest_pixel
 from fg3d_builder.numerics.robust import Huber
 from fg3d_builder.records import Array
 
@@ -128,17 +129,8 @@ def depth_of_anchors(depth_mm: Array, points_px: Array, spacing_px: float) -> Ar
     """
     stride = max(1, int(spacing_px / STRIDE_SPACING))
     thin = np.ascontiguousarray(depth_mm[::stride, ::stride])
-    return depth_at(reliable_depth(thin, 0.5 * spacing_px / stride), points_px / stride)
-
-
-def depth_at(depth_mm: Array, points_px: Array) -> Array:
-    """Return (k,) depths of the nearest pixels; NaN outside of the image."""
-    height, width = depth_mm.shape
-    column, row = np.rint(points_px).astype(int).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    out = np.full(len(points_px), np.nan)
-    out[inside] = depth_mm[row[inside], column[inside]]
-    return out
+    reliable = reliable_depth(thin, 0.5 * spacing_px / stride)
+    return at_nearest_pixel(reliable, points_px / stride, np.nan)
 
 
 def brought_near(

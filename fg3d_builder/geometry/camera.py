@@ -49,3 +49,17 @@ def scaled_intrinsics(intrinsics: Array, factor: float) -> Array:
     scaled[:2] *= factor
     scaled[:2, 2] += (factor - 1.0) / 2.0
     return scaled
+
+
+def at_nearest_pixel(image: Array, points_px: Array, outside: float | bool) -> Array:
+    """Look an image (H, W) up at the pixels nearest to (k, 2) points.
+
+    Returns (k,) in the type of `outside`, which is the value beyond the image and of points that
+    are not finite.
+    """
+    height, width = image.shape
+    column, row = np.rint(np.nan_to_num(points_px, nan=-9.0)).astype(np.int64).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    found = np.full(len(points_px), outside)
+    found[inside] = image[row[inside], column[inside]]
+    return found

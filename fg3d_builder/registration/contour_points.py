@@ -12,21 +12,13 @@ behind the cheek on a turned head, and as a line on the skin it is too rough to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.facemodel.contour import (
-    JAWS,
-    NO_JAW,
-    ContourLines,
-    contour_lines,
-    marched_points,
-    match_contour,
-)
+from fg3d_builder.facemodel.contour import DetectedContour
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
+from fg3d_builder.geometry.camera import cam_from_px
 from fg3d_builder.records import Array, Landmarks, Pose
 
 
@@ -54,51 +46,38 @@ class ContourPull(NamedTuple):
         return np.asarray(((xy_mm - self.target_mm) * self.normal).sum(axis=1))
 
 
-@dataclass(frozen=True)
-class ContourPoints:
-    """A model's contour lines and the contour that was detected.
+class ContourPoints(NamedTuple):
+    """The detected contour, and the pose that outlines are judged by.
 
     Attributes
     ----------
-    lines : ContourLines
-    polyline_px : (p, 2) float64
-        In order; fewer than two points leave the term out.
-    confidence : (p,) float64
+    contour : DetectedContour
+        Without a polyline where the term is left out.
     pose : Pose
         Pose of the coarse fit: decides where "outwards" is in the picture.
-    intrinsics : (3, 3) float64
     """
 
-    lines: ContourLines
-    polyline_px: Array
-    confidence: Array
+    contour: DetectedContour
     pose: Pose
-    intrinsics: Array
 
     @staticmethod
     def of(model: FaceModel, landmarks: Landmarks, pose: Pose, intrinsics: Array) -> ContourPoints:
-        """Take the detected outline of schemes that have one; may be empty."""
-        jaw = JAWS.get(landmarks.scheme, NO_JAW)
-        points = np.array(jaw.points if jaw.marches else (), dtype=int)
-        px = landmarks.points_px[points].astype(np.float64)
-        known = np.all(np.isfinite(px), axis=1)
-        confidence = np.where(known, landmarks.confidence[points], 0.0)
-        lines = contour_lines(model)
-        if len(lines.vertices) == 0:
-            px, confidence = px[:0], confidence[:0]
-        return ContourPoints(lines, np.nan_to_num(px), confidence, pose, intrinsics)
+        """Take the detected outline of schemes whose jaw marches; may be empty."""
+        contour = DetectedContour.of(model, landmarks, intrinsics)
+        if not contour.marches:
+            contour = contour._replace(polyline_px=np.zeros((0, 2)), confidence=np.zeros(0))
+        return ContourPoints(contour, pose)
 
     def pull(self, vertices_cam_mm: Array) -> ContourPull:
         """March, and pair the outline's vertices with the detected contour (Eq. 10)."""
-        if len(self.polyline_px) < 2:
+        if not self.contour.exists:
             none = np.zeros(0)
             return ContourPull(np.zeros(0, np.int64), none.reshape(0, 2), none.reshape(0, 2), none)
-        points = vertices_cam_mm[self.lines.vertices]
-        row = marched_points(self.lines, points, self.pose)
-        px = px_from_cam(points[row], self.intrinsics)
-        pair = match_contour(row, px, self.polyline_px, self.confidence)
-        target = cam_from_px(pair.target_px, points[pair.row, 2], self.intrinsics)[:, :2]
+        vertices, camera = self.contour.lines.vertices, self.contour.intrinsics
+        points = vertices_cam_mm[vertices]
+        pair = self.contour.match(points, self.pose)
+        target = cam_from_px(pair.target_px, points[pair.row, 2], camera)[:, :2]
         # From pixels to millimetres a direction shrinks by the focal lengths, a normal grows.
-        normal = pair.normal_px * np.diag(self.intrinsics)[:2]
+        normal = pair.normal_px * np.diag(camera)[:2]
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-        return ContourPull(self.lines.vertices[pair.row], target, normal, pair.weight)
+        return ContourPull(vertices[pair.row], target, normal, pair.weight)

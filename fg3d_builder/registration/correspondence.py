@@ -8,6 +8,7 @@ import numpy as np
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.camera import at_nearest_pixel
 from fg3d_builder.geometry.meshes import compact_triangles, vertex_normals
 from fg3d_builder.records import Array
 from fg3d_builder.registration.occlusion import OcclusionTest, foreign_pixels
@@ -108,10 +109,7 @@ class CorrespondenceFinder:
 
     def foreign_at(self, points_px: Array) -> Array:
         """Return the (k,) bool mask of image points (k, 2) on an occluder."""
-        column, row = np.rint(points_px).astype(np.int64).T
-        inside = (column >= 0) & (column < self._width) & (row >= 0) & (row < self._height)
-        at = np.clip(row, 0, self._height - 1), np.clip(column, 0, self._width - 1)
-        return np.asarray(inside & self._foreign_px[at])
+        return at_nearest_pixel(self._foreign_px, points_px, False)
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""

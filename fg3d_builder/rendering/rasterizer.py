@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
 from fg3d_builder.rendering.rasterizer_reference import rasterize_reference
@@ -101,13 +101,10 @@ def visible_vertices(
     fragments = rasterize(vertices_cam_mm, triangles, intrinsics, height, width, False)
     pixels = px_from_cam(vertices_cam_mm, intrinsics)
     facing = np.einsum("nd,nd->n", normals_cam, vertices_cam_mm) < 0
-    column, row = np.rint(np.nan_to_num(pixels, nan=-9.0)).astype(int).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    surface = np.full(len(pixels), np.nan)
-    surface[inside] = fragments.depth_mm[row[inside], column[inside]]
+    surface = at_nearest_pixel(fragments.depth_mm, pixels, -np.inf)
     # A vertex at the silhouette may project onto a background pixel: nothing hides it there.
     hidden = vertices_cam_mm[:, 2] > surface + tolerance_mm
-    return np.asarray(facing & inside & ~hidden)
+    return np.asarray(facing & ~hidden)
 
 
 _LISTED = 4096  # pixels that wait for their depth comparison; they fit a core's nearest cache

@@ -173,9 +173,10 @@ def test_jaw_points_of_a_3d_detector_stay_on_the_hidden_jaw(toy_model: FaceModel
     landmarks.points_px[:17] = np.stack([np.linspace(200, 440, 17), np.full(17, 330.0)], axis=1)
     landmarks.confidence[:17] = 1.0
     marching = landmark_problem(toy_model, landmarks, INTRINSICS, FitConfig())
-    staying = marching._replace(jaw_marches=False)
+    staying = marching._replace(contour=marching.contour._replace(marches=False))
     state = FaceState(pose, np.zeros(17))
-    ends = {tuple(p) for p in marching.lines.rows.mean[marching.lines.ends]}
+    lines = marching.contour.lines
+    ends = {tuple(p) for p in lines.rows.mean[lines.ends]}
     for problem, on_jaw in ((marching, False), (staying, True)):
         _, contour = problem.terms(state, WAY_IN)
         assert isinstance(contour, PixelTerm)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fg3d_builder.geometry.camera import (
+    at_nearest_pixel,
     cam_from_depth,
     cam_from_px,
     intrinsics_matrix,
@@ -55,3 +56,11 @@ def test_scaled_intrinsics_follow_opencvs_resize() -> None:
         left = int(np.floor(new[0]))
         value = np.interp(new[0], [left, left + 1], small[100, left : left + 2])
         assert abs(value - old[0]) < 1e-3
+
+
+def test_nearest_pixels_end_at_the_image() -> None:
+    image = np.arange(12.0).reshape(3, 4)
+    px = np.array([[1.4, 0.6], [3.4, 2.4], [-0.4, 0.0], [-0.6, 0.0], [3.6, 1.0], [np.nan, 1.0]])
+    found = at_nearest_pixel(image, px, np.nan)
+    np.testing.assert_array_equal(found, [5.0, 11.0, 0.0, np.nan, np.nan, np.nan])
+    assert at_nearest_pixel(image > 4, px, False).tolist() == [True, True, *4 * [False]]

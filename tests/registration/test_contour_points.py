@@ -126,4 +126,4 @@ def test_schemes_whose_jaw_does_not_march_have_no_contour(
     assert len(empty.pull(scene.truth_cam_mm).vertex) == 0
     bare = dataclasses.replace(lined, contour_lines=())
     jaw = outline(scene, lined, 1.0, 0.0)
-    assert len(ContourPoints.of(bare, jaw, scene.pose, INTRINSICS).polyline_px) == 0
+    assert len(ContourPoints.of(bare, jaw, scene.pose, INTRINSICS).contour.polyline_px) == 0
