@@ -13,13 +13,22 @@ HIDING_DEPTH_MM = 4.0
 the depth steps of neighbouring pixels on oblique skin."""
 
 
-def vertex_normals_batch(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Unit normals (B, n, 3), area weighted, of vertices (B, n, 3); triangles (m, 3).
+def vertex_normals_batch(
+    vertices: Tensor, triangles: Tensor, counts: Tensor | None = None
+) -> Tensor:
+    """Unit normals (B, n, 3), area weighted; zero where no triangle has area. Differentiable.
 
-    Zero where a vertex has no triangle.
+    Parameters
+    ----------
+    vertices : (B, n, 3) float
+    triangles : (m, 3) int
+    counts : (B, m) bool, optional
+        Which triangles to use; all by default.
     """
     first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
     across = torch.linalg.cross(second - first, third - first)
+    if counts is not None:
+        across = across * counts[..., None]
     normals = torch.zeros_like(vertices)
     for corner in range(3):
         normals.index_add_(1, triangles[:, corner], across)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer_torch import (
@@ -111,7 +112,7 @@ class PlasterViews(nn.Module):
         in_cameras = torch.einsum("vij,bnj->bvni", self._rotation, shape)
         in_cameras = (in_cameras + self._translation[:, None]).flatten(0, 1)
         sure = (confidence[:, self.triangles] > 0).all(dim=-1)
-        normals = vertex_normals(shape, self.triangles, sure)
+        normals = vertex_normals_batch(shape, self.triangles, sure)
         # Cameras look along +z, so what faces them has a normal with z < 0.
         shade = functional.relu(-torch.einsum("vj,bnj->bvn", self._rotation[:, 2], normals))
         seen = rasterize_batch(in_cameras.detach(), self.triangles, self._intrinsics, size, size)
@@ -202,21 +203,3 @@ def plaster_distance(errors: PlasterErrors) -> Tensor:
     pixels = shown.sum(dim=(-2, -1)).clamp(min=1.0)
     squared = (errors.weight * errors.difference.square()).sum(dim=(-2, -1)) / pixels
     return (torch.sqrt(squared + SHARP**2) - SHARP).sum(dim=-1)
-
-
-def vertex_normals(shape: Tensor, triangles: Tensor, counts: Tensor) -> Tensor:
-    """Unit normals (B, n, 3), area weighted; zero where no triangle has area. Differentiable.
-
-    Parameters
-    ----------
-    shape : (B, n, 3) float
-    triangles : (m, 3) int
-    counts : (B, m) bool
-        Which triangles to use.
-    """
-    a, b, c = (shape[:, triangles[:, k]] for k in range(3))
-    face = torch.linalg.cross(b - a, c - a) * counts[..., None]
-    summed = torch.zeros_like(shape)
-    for k in range(3):
-        summed = summed.index_add(1, triangles[:, k], face)
-    return functional.normalize(summed, dim=-1, eps=1e-12)

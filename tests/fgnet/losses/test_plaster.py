@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
 from fg3d_builder.fgnet.losses.plaster import (
     PLASTER_VIEWS_DEG,
     PlasterViews,
     plaster_distance,
     plaster_errors,
-    vertex_normals,
 )
 from fg3d_builder.geometry import meshes as geometry
 from tests.fgnet.losses.shapes import SIZE, Pair, pair
@@ -86,7 +86,7 @@ def test_views_look_from_where_they_say(two: Pair) -> None:
 
 def test_normals_are_those_of_the_geometry_module(two: Pair) -> None:
     counts = torch.arange(len(two.model.triangles))[None] % 3 > 0
-    normals = vertex_normals(two.target, two.cameras.triangles, counts)[0].numpy()
+    normals = vertex_normals_batch(two.target, two.cameras.triangles, counts)[0].numpy()
     some = two.model.triangles[counts[0].numpy()]
     expected = geometry.vertex_normals(two.target[0].numpy(), some)
     np.testing.assert_allclose(normals, expected, atol=1e-12)
