@@ -9,7 +9,8 @@ import numpy as np
 from fg3d_builder.files.mesh_io import GREY, TexturedMesh
 from fg3d_builder.geometry.camera import px_from_cam, scaled_intrinsics
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize
+from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import linear_from_srgb
 from fg3d_builder.rendering.texture import TexturePyramid, footprint_texels
 

@@ -29,7 +29,8 @@ from fg3d_builder.landmarks.edges import (
 )
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize
+from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 
 VIEWS_DEG = ((0.0, 0.0), (3.0, -17.0), (-3.0, 17.0))

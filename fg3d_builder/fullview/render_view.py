@@ -22,7 +22,8 @@ from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.camera import scaled_intrinsics
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture
-from fg3d_builder.rendering.rasterizer import Fragments, rasterize
+from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.rasterizer import rasterize
 
 OCCLUSION_MM = 2.0
 """A surface point so much behind the first one on its ray is hidden."""

@@ -81,7 +81,8 @@ class DepthSurface:
         depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)
         matrix = np.asarray(intrinsics, dtype=np.float64)
         noise = estimate_noise(depth)
-        right, down = _connections(depth, noise, matrix)
+        right = _connected_right(depth, noise, matrix[0, 0])
+        down = np.ascontiguousarray(_connected_right(depth.T, noise.T, matrix[1, 1]).T)
         points = cam_from_depth(depth, matrix)
         normals, fitted_mm = _fitted_planes(depth, noise, matrix)
         valid = np.isfinite(depth) & np.isfinite(normals[..., 2])
@@ -181,18 +182,14 @@ def _median(values: Array) -> float:
     return float(np.median(finite)) if len(finite) else float("nan")
 
 
-def _connections(depth: Array, noise: Array, intrinsics: Array) -> tuple[Array, Array]:
-    """Find the pixels that are on one surface with their right and with their lower neighbour."""
+def _connected_right(depth: Array, noise: Array, focal_px: float) -> Array:
+    """Find the pixels (H, W) that are on one surface with their right neighbour."""
+    right = np.zeros(depth.shape, dtype=bool)
+    near = np.minimum(depth[:, :-1], depth[:, 1:])
     with np.errstate(invalid="ignore"):
-        right = np.zeros(depth.shape, dtype=bool)
-        near = np.minimum(depth[:, :-1], depth[:, 1:])
-        limit = MAX_SLOPE * near / intrinsics[0, 0] + 4.0 * noise[:, :-1]
+        limit = MAX_SLOPE * near / focal_px + 4.0 * noise[:, :-1]
         right[:, :-1] = np.abs(depth[:, :-1] - depth[:, 1:]) <= limit
-        down = np.zeros(depth.shape, dtype=bool)
-        near = np.minimum(depth[:-1], depth[1:])
-        limit = MAX_SLOPE * near / intrinsics[1, 1] + 4.0 * noise[:-1]
-        down[:-1] = np.abs(depth[:-1] - depth[1:]) <= limit
-    return right, down
+    return right
 
 
 def _near_border(known: Array, right: Array, down: Array) -> Array:

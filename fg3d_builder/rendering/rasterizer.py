@@ -16,9 +16,6 @@ from numpy.typing import DTypeLike
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
-from fg3d_builder.rendering.rasterizer_reference import rasterize_reference
-
-__all__ = ["Fragments", "interpolate", "rasterize", "rasterize_reference", "visible_vertices"]
 
 
 def rasterize(

@@ -24,7 +24,8 @@ from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.rendering.rasterizer import Fragments, interpolate, rasterize, visible_vertices
+from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, shade_and_gloss, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
 from fg3d_builder.transform.shading_change import changed, shading_change

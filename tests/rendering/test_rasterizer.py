@@ -14,12 +14,8 @@ from hypothesis import strategies as st
 from fg3d_builder.geometry.camera import cam_from_depth, intrinsics_matrix
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.rasterizer import (
-    interpolate,
-    rasterize,
-    rasterize_reference,
-    visible_vertices,
-)
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
+from fg3d_builder.rendering.rasterizer_reference import rasterize_reference
 
 INTRINSICS = intrinsics_matrix(60.0, 60.0, 23.5, 17.5)
 HEIGHT, WIDTH = 36, 48

@@ -14,7 +14,8 @@ from fg3d_builder.fgnet.losses.plaster import (
 from fg3d_builder.fgnet.losses.visual_guided import trace_to_vertices, visual_weights
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.rendering.rasterizer import Fragments, rasterize
+from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.rasterizer import rasterize
 from tests.fgnet.losses.shapes import SIZE, Pair, pair
 
 
