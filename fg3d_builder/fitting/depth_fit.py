@@ -43,7 +43,7 @@ from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
-from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Pose
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
@@ -95,19 +95,54 @@ MIN_TRUST = 0.1
 """Colours that are trusted less than this are not worth their time."""
 
 
-class DepthSample(NamedTuple):
-    """The model vertices that are compared with the depth.
+class SurfaceTerms(NamedTuple):
+    """What a face is fitted to while its visibility stays as it was found.
 
     Attributes
     ----------
+    problem : LandmarkProblem
+    surface : DepthSurface
     rows : SurfaceRows
-        The sample's m vertices.
-    vertices : (m,) int64
-        Their indices in the model.
+        The m vertices of the sample that are in sight.
+    normals_obj : (m, 3) float64
+    icp : IcpRound
+    sigma_mm : float
+        Standard deviation of the depth about the model.
+    more : tuple of Term
     """
 
+    problem: LandmarkProblem
+    surface: DepthSurface
     rows: SurfaceRows
-    vertices: Array
+    normals_obj: Array
+    icp: IcpRound
+    sigma_mm: float
+    more: tuple[Term, ...] = ()
+
+    def at(self, state: FaceState) -> list[Term]:
+        """Return the terms, with the correspondences of this state."""
+        return [*self.problem.terms(state, self.icp.kernel), self._planes(state), *self.more]
+
+    def _planes(self, state: FaceState) -> PlaneTerm:
+        """Pair model vertices with the depth surface at their pixel, where the tests agree."""
+        points = state.points_cam_mm(self.rows)
+        target, normal, ok = _surface_at(self.surface, points)
+        agree = np.einsum("md,md->m", self.normals_obj @ state.pose.rotation.T, normal)
+        distance = np.einsum("md,md->m", points - target, normal)
+        with np.errstate(invalid="ignore"):
+            ok &= agree > np.cos(np.radians(self.icp.max_normal_deg))
+            ok &= np.abs(distance) < self.icp.max_distance_mm
+        index, count = np.flatnonzero(ok), len(points)
+        if len(index) < MIN_COVERAGE * count or len(index) < MIN_LIFTED:
+            raise _no_depth(f"{len(index)} of {count} visible model vertices are on the depth")
+        return PlaneTerm(
+            self.rows.take(index),
+            target[index],
+            normal[index],
+            np.full(len(index), self.sigma_mm),
+            np.full(len(index), min(1.0, INDEPENDENT_SAMPLES / count)),
+            self.icp.kernel,
+        )
 
 
 def fit_capture(
@@ -162,8 +197,7 @@ def fit_capture(
         freedom,
         config.iterations,
     )
-    sample = _depth_sample(model, model.reliable)
-    solution = _fit_surface(model, surface, problem, sample, part_one, freedom, config)
+    solution = _fit_surface(model, surface, problem, part_one, freedom, config)
     trust = 0.0
     if config.use_appearance and len(model.albedo_sd):
         solution, trust = _fit_appearance(
@@ -175,18 +209,13 @@ def fit_capture(
 
 def depth_error_mm(model: FaceModel, surface: DepthSurface, state: FaceState) -> Array:
     """Distances along the depth's normal of all visible reliable vertices that have depth."""
-    shape, normals = _shape_and_normals(model, state)
-    seen = np.flatnonzero(_visible(model, surface, state.pose, shape, normals) & model.reliable)
-    points = state.pose.cam_from_obj(shape[seen])
+    sight = _sight(model, surface, state)
+    seen = np.flatnonzero(sight.visible & model.reliable)
+    points = state.pose.cam_from_obj(sight.shape_obj_mm[seen])
     target, normal, ok = _surface_at(surface, points)
     if ok.sum() < MIN_COVERAGE * max(1, len(seen)):
         raise _no_depth(f"{ok.sum()} of {len(seen)} visible model vertices have depth")
     return np.asarray(np.abs(np.einsum("md,md->m", normal[ok], points[ok] - target[ok])))
-
-
-def _depth_sample(model: FaceModel, allowed: Array) -> DepthSample:
-    vertices = sample_vertices(model, allowed, SAMPLES)
-    return DepthSample(vertex_rows(model, vertices), vertices)
 
 
 def sample_vertices(model: FaceModel, allowed: Array, count: int) -> Array:
@@ -220,33 +249,29 @@ def _fit_surface(
     model: FaceModel,
     surface: DepthSurface,
     problem: LandmarkProblem,
-    sample: DepthSample,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
 ) -> Solution:
     """Point-to-plane ICP in rounds, jointly with the landmarks and the prior."""
+    sample = sample_vertices(model, model.reliable, SAMPLES)
     solution, left = start, config.iterations
     for i, icp in enumerate(ROUNDS):
-        shape, normals = _shape_and_normals(model, solution.state)
-        visible = _visible(model, surface, solution.state.pose, shape, normals)
-        seen = np.flatnonzero(visible[sample.vertices])
-        rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
-
-        def terms(
-            state: FaceState,
-            icp: IcpRound = icp,
-            rows: SurfaceRows = rows,
-            normals_obj: Array = normals_obj,
-        ) -> list[Term]:
-            plane = _associate(surface, rows, normals_obj, state, icp, config.depth_sigma_mm)
-            return [*problem.terms(state, icp.kernel), plane]
-
+        sight = _sight(model, surface, solution.state)
+        seen = sample[sight.visible[sample]]
+        terms = SurfaceTerms(
+            problem,
+            surface,
+            vertex_rows(model, seen),
+            sight.normals_obj[seen],
+            icp,
+            config.depth_sigma_mm,
+        )
         last = i == len(ROUNDS) - 1
         allowed = left if last else max(1, config.iterations // len(ROUNDS))
-        part = minimise(solution.state, terms, freedom, allowed, 0.1 if last else 1.0)
+        part = minimise(solution.state, terms.at, freedom, allowed, 0.1 if last else 1.0)
         left = max(1, left - part.iterations)
-        solution = _continued(solution, part)
+        solution = part.after(solution)
     return solution
 
 
@@ -266,14 +291,11 @@ def _fit_appearance(
     Where hairline and neck look like the model's, their depth counts too.
     """
     image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
-    icp = ROUNDS[-1]
     solution, trust = start, 0.0
     for iterations in APPEARANCE_ROUNDS:
-        shape, normals = _shape_and_normals(model, solution.state)
-        visible = _visible(model, surface, solution.state.pose, shape, normals)
-        covered = _covered(surface, solution.state.pose.cam_from_obj(shape))
-        in_sight = int((visible & model.reliable).sum())
-        visible &= ~covered
+        sight = _sight(model, surface, solution.state)
+        visible = sight.visible & ~_covered(surface, sight.points_cam_mm)
+        in_sight = int((sight.visible & model.reliable).sum())
         if int((visible & model.reliable).sum()) < MIN_UNCOVERED * in_sight:
             break
         found = appearance_term(
@@ -283,32 +305,26 @@ def _fit_appearance(
             surface.intrinsics,
             solution.state,
             visible,
-            normals,
+            sight.normals_obj,
             config.appearance_misfit,
         )
         if found is None or found[2].trust(config.appearance_misfit) < MIN_TRUST:
             break
         colours, state, misfit = found
         trust = misfit.trust(config.appearance_misfit)
-        looser = problem.loosened(1.0 + 2.0 * trust)
         known = model.reliable | (misfit.other < config.appearance_misfit)
-        sample = _depth_sample(model, known)
-        seen = np.flatnonzero(visible[sample.vertices])
-        rows, normals_obj = sample.rows.take(seen), normals[sample.vertices[seen]]
-        sigma_mm = config.depth_sigma_mm / (1.0 + trust)
-
-        def terms(
-            state: FaceState,
-            rows: SurfaceRows = rows,
-            normals_obj: Array = normals_obj,
-            looser: LandmarkProblem = looser,
-            sigma_mm: float = sigma_mm,
-            colours: Term = colours,
-        ) -> list[Term]:
-            plane = _associate(surface, rows, normals_obj, state, icp, sigma_mm)
-            return [*looser.terms(state, icp.kernel), plane, colours]
-
-        solution = _continued(solution, minimise(state, terms, freedom, iterations))
+        sample = sample_vertices(model, known, SAMPLES)
+        seen = sample[visible[sample]]
+        terms = SurfaceTerms(
+            problem.loosened(1.0 + 2.0 * trust),
+            surface,
+            vertex_rows(model, seen),
+            sight.normals_obj[seen],
+            ROUNDS[-1],
+            config.depth_sigma_mm / (1.0 + trust),
+            (colours,),
+        )
+        solution = minimise(state, terms.at, freedom, iterations).after(solution)
     return solution, trust
 
 
@@ -319,40 +335,6 @@ def _covered(surface: DepthSurface, points_cam_mm: Array) -> Array:
     return np.asarray(measured < points_cam_mm[:, 2] - COVERED_MM)
 
 
-def _continued(solution: Solution, part: Solution) -> Solution:
-    """Append what a further part of the fit did."""
-    return Solution(
-        part.state,
-        part.converged,
-        solution.iterations + part.iterations,
-        solution.energies + part.energies,
-    )
-
-
-def _associate(
-    surface: DepthSurface,
-    rows: SurfaceRows,
-    normals_obj: Array,
-    state: FaceState,
-    icp: IcpRound,
-    sigma_mm: float,
-) -> PlaneTerm:
-    """Pair model vertices with the depth surface at their pixel, where the tests agree."""
-    points = state.points_cam_mm(rows)
-    target, normal, ok = _surface_at(surface, points)
-    agree = np.einsum("md,md->m", normals_obj @ state.pose.rotation.T, normal)
-    distance = np.einsum("md,md->m", points - target, normal)
-    with np.errstate(invalid="ignore"):
-        ok &= agree > np.cos(np.radians(icp.max_normal_deg))
-        ok &= np.abs(distance) < icp.max_distance_mm
-    index = np.flatnonzero(ok)
-    if len(index) < MIN_COVERAGE * len(points) or len(index) < MIN_LIFTED:
-        raise _no_depth(f"{len(index)} of {len(points)} visible model vertices are on the depth")
-    weight = np.full(len(index), min(1.0, INDEPENDENT_SAMPLES / len(points)))
-    sigma = np.full(len(index), sigma_mm)
-    return PlaneTerm(rows.take(index), target[index], normal[index], sigma, weight, icp.kernel)
-
-
 def _surface_at(surface: DepthSurface, where: Array) -> tuple[Array, Array, Array]:
     """Depth surface at pixels (m, 2) or below points (m, 3), away from its borders."""
     px = px_from_cam(where, surface.intrinsics) if where.shape[1] == 3 else where
@@ -360,21 +342,26 @@ def _surface_at(surface: DepthSurface, where: Array) -> tuple[Array, Array, Arra
     return points, normals, ok & ~at_nearest_pixel(surface.border, px, True)
 
 
-def _shape_and_normals(model: FaceModel, state: FaceState) -> tuple[Array, Array]:
+class _Sight(NamedTuple):
+    """A state's shape and normals (n, 3), in either frame, and what the camera sees (n,)."""
+
+    shape_obj_mm: Array
+    points_cam_mm: Array
+    normals_obj: Array
+    visible: Array
+
+
+def _sight(model: FaceModel, surface: DepthSurface, state: FaceState) -> _Sight:
     shape = model.shape(*split_coefficients(model, state.coefficients))
-    return shape, vertex_normals(shape, model.triangles)
-
-
-def _visible(
-    model: FaceModel, surface: DepthSurface, pose: Pose, shape: Array, normals: Array
-) -> Array:
-    return visible_vertices(
-        pose.cam_from_obj(shape),
+    points, normals = state.pose.cam_from_obj(shape), vertex_normals(shape, model.triangles)
+    visible = visible_vertices(
+        points,
         model.triangles,
-        normals @ pose.rotation.T,
+        normals @ state.pose.rotation.T,
         surface.intrinsics,
         *surface.valid.shape,
     )
+    return _Sight(shape, points, normals, visible)
 
 
 def _no_depth(found: str) -> CaptureError:

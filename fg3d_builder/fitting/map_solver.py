@@ -77,6 +77,13 @@ class Solution(NamedTuple):
     iterations: int
     energies: tuple[tuple[float, float], ...]
 
+    def after(self, earlier: Solution) -> Solution:
+        """Return this solution with the iterations of an earlier part of the fit before it."""
+        return self._replace(
+            iterations=earlier.iterations + self.iterations,
+            energies=earlier.energies + self.energies,
+        )
+
 
 def minimise(
     state: FaceState,
@@ -157,13 +164,7 @@ def minimise_robust(
     """
     way_in = minimise(state, lambda s: terms_at(s, WAY_IN), freedom, max(1, iterations // 3), 1.0)
     left = max(1, iterations - way_in.iterations)
-    home = minimise(way_in.state, lambda s: terms_at(s, AT_HOME), freedom, left)
-    return Solution(
-        home.state,
-        home.converged,
-        way_in.iterations + home.iterations,
-        way_in.energies + home.energies,
-    )
+    return minimise(way_in.state, lambda s: terms_at(s, AT_HOME), freedom, left).after(way_in)
 
 
 def total_energy(
