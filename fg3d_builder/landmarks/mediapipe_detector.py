@@ -115,10 +115,10 @@ class MediaPipeDetector(NetworkDetector):
             )
             size = (round(factor * share_x * width), round(factor * share_y * height))
             whole = (left, top, share_x, share_y) == (0.0, 0.0, 1.0, 1.0) and factor == 1.0
-            faces = self._faces(image if whole else _warped(image, matrix, size))
+            faces = self._faces(image if whole else warped(image, matrix, size))
             if faces:
                 largest = max(faces, key=lambda f: float(np.prod(np.ptp(f, axis=0))))
-                return largest if whole else _unwarped(largest, matrix)
+                return largest if whole else unwarped(largest, matrix)
         return None
 
     def _look(self, image: Array, near: Array, look: _Look) -> Array | None:
@@ -136,8 +136,8 @@ class MediaPipeDetector(NetworkDetector):
             shift = np.array([_WINDOW_PX - 1 - shift[0], shift[1]])
         matrix = np.column_stack([linear, shift])
         faces = [
-            _unwarped(face, matrix)[self._mirror if look.mirrored else slice(None)]
-            for face in self._faces(_warped(image, matrix, (_WINDOW_PX, _WINDOW_PX)))
+            unwarped(face, matrix)[self._mirror if look.mirrored else slice(None)]
+            for face in self._faces(warped(image, matrix, (_WINDOW_PX, _WINDOW_PX)))
         ]
         if not faces:
             return None
@@ -192,8 +192,8 @@ def _silenced_stderr() -> Iterator[None]:
             os.close(nowhere)
 
 
-def _warped(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
-    """Image in the pixels ``matrix @ (x, y, 1)``; shrunk first where that avoids aliasing."""
+def warped(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
+    """Resample an image at the pixels ``matrix @ (x, y, 1)``; shrunk first against aliasing."""
     shrink = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if shrink < 0.5:
         small = (
@@ -211,5 +211,6 @@ def _warped(image: Array, matrix: Array, size: tuple[int, int]) -> Array:
     return np.asarray(cv2.warpAffine(image, matrix, size, flags=flags, borderMode=border))
 
 
-def _unwarped(points: Array, matrix: Array) -> Array:
+def unwarped(points: Array, matrix: Array) -> Array:
+    """Return where points (k, 2) of an image that was `warped` by a (2, 3) matrix came from."""
     return np.asarray(np.linalg.solve(matrix[:, :2], (points - matrix[:, 2]).T).T)

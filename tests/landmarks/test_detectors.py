@@ -13,6 +13,7 @@ import pytest
 from fg3d_builder.config import LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
 from fg3d_builder.landmarks import open_detector
+from fg3d_builder.landmarks.edges import mediapipe_mirror
 from fg3d_builder.landmarks.face_alignment_detector import (
     FINDER_FILE,
     NETWORK_FILE,
@@ -20,7 +21,7 @@ from fg3d_builder.landmarks.face_alignment_detector import (
     load_networks,
     weight_files,
 )
-from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector, _unwarped, _warped
+from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector, unwarped, warped
 from fg3d_builder.records import Array, Capture, Landmarks
 
 SVEN = ("sven-044", "sven-052", "sven-056", "sven-064", "sven-072")
@@ -88,7 +89,7 @@ def test_mediapipe_follows_mirror_shift_and_scale(shared_data: Path) -> None:
     size = float(np.ptp(plain.points_px, axis=0).max())
     mirrored = detector.detect_image(rgb[:, ::-1])
     assert mirrored is not None
-    back = mirrored.points_px[detector._mirror] * [-1, 1] + [rgb.shape[1] - 1, 0]
+    back = mirrored.points_px[mediapipe_mirror()] * [-1, 1] + [rgb.shape[1] - 1, 0]
     assert np.abs(back - plain.points_px).mean() < 0.004 * size
     large = cv2.resize(rgb, None, fx=3, fy=3, interpolation=cv2.INTER_LINEAR)
     bigger = detector.detect_image(large)
@@ -132,11 +133,11 @@ def test_warp_keeps_places(scale: float) -> None:
     angle = 0.3
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = np.column_stack([scale * turn, [40.0, 10.0]])
-    out = _warped(np.float32(image), matrix, (220, 200))
+    out = warped(np.float32(image), matrix, (220, 200))
     grid_y, grid_x = np.mgrid[: out.shape[0], : out.shape[1]]
     centre = np.array([(grid_x * out).sum(), (grid_y * out).sum()]) / out.sum()
     assert np.abs(centre - matrix @ [*spot, 1]).max() < 0.05
-    assert np.abs(_unwarped((matrix @ [*spot, 1])[None], matrix) - spot).max() < 1e-9
+    assert np.abs(unwarped((matrix @ [*spot, 1])[None], matrix) - spot).max() < 1e-9
 
 
 def test_annotation_is_handed_on() -> None:
