@@ -19,15 +19,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.networks.complexity import complexity
+from fg3d_builder.fgnet.run_summary import PAPER_EPOCHS, PAPER_SAMPLES
 from fg3d_builder.fgnet.training.checkpoint import Progress
 from fg3d_builder.fgnet.training.distributed import Processes
 from fg3d_builder.fgnet.training.loop import Trainer
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
-
-PAPER_SAMPLES, PAPER_EPOCHS = 474_000, 45
 
 
 def main() -> None:
@@ -47,14 +46,14 @@ def main() -> None:
     trainer.progress = Progress()
     rounds, clock = options.rounds, waiting_clock(device)
     batch = next(iter(DataLoader(data, batch_size=options.batch_size, sampler=Endless(len(data)))))
-    fit = fit_batch(batch, device)
+    fit = batch.fit.to(device)
     needs = trainer.network.needs
     fed = Fed(
-        batch["index"],
+        batch.index,
         trainer.simulator.network_input(fit, needs),
         fit.shape_obj_mm,
-        batch["target_obj_mm"].to(device),
-        batch["confidence"].to(device),
+        batch.target_obj_mm.to(device),
+        batch.confidence.to(device),
     )
     size = len(fit.image)
 
@@ -62,7 +61,7 @@ def main() -> None:
         trainer.predict(fed)
 
     def step() -> None:
-        trainer._step(fed)
+        trainer.step(fed)
 
     seconds = {
         "simulation": median(lambda: trainer.simulator.network_input(fit, needs), rounds, clock),
@@ -151,7 +150,7 @@ def product_rate(device: torch.device, trainer: Trainer, clock: Callable[[], flo
     a = torch.randn(side, side, device=device)
 
     def work() -> None:
-        with trainer.reconstructor._autocast():
+        with trainer.reconstructor.autocast():
             a @ a
 
     return 2.0 * side**3 / median(work, 5, clock)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.data.dataset import FaceDataset, TrainingSample
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
 from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, load_weights, read_checkpoint
@@ -122,7 +122,7 @@ def _answered(
     data: FaceDataset,
     config: TrainConfig,
     weights: nn.Module,
-    batch: dict[str, Tensor],
+    batch: TrainingSample,
     device: str,
     precision: str,
 ) -> tuple[NetworkInput, Tensor, Tensor]:
@@ -132,7 +132,7 @@ def _answered(
     network.load_state_dict(weights.state_dict())
     simulator = MultiviewSimulator(data.model, config.simulation).to(there)
     reconstructor = Reconstructor(placed(network, there), simulator, precision)
-    fit = fit_batch(batch, there)
+    fit = batch.fit.to(there)
     given = simulator.network_input(fit, network.needs)
     shapes = reconstructor.predict(given, fit.shape_obj_mm)
     return given.to("cpu"), shapes.float().cpu(), fit.shape_obj_mm.cpu()

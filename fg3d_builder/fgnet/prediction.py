@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import default_collate
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.data.simulation import FitBatch, normalized_coordinates
+from fg3d_builder.fgnet.data.fits import FitBatch
+from fg3d_builder.fgnet.data.simulation import normalized_coordinates
 from fg3d_builder.fgnet.trained import CropSettings, Trained
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Pose
@@ -89,13 +91,17 @@ def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]
     if not photos:
         return []
     crops = [crop_of_fit(trained.model, photo, trained.crop) for photo in photos]
-    images = [
-        crop_image(photo.rgb, crop, trained.crop.size)
+    fits = [
+        FitBatch.single(
+            crop_image(photo.rgb, crop, trained.crop.size),
+            crop @ photo.intrinsics,
+            photo.shape_obj_mm,
+            photo.pose,
+        )
         for photo, crop in zip(photos, crops, strict=True)
     ]
-    shapes = trained.reconstructor.reconstruct(
-        _fit_batch(photos, crops, images, trained.reconstructor.device)
-    )
+    batch: FitBatch = default_collate(fits)
+    shapes = trained.reconstructor.reconstruct(batch.to(trained.reconstructor.device))
     found = shapes.float().cpu().numpy().astype(np.float64)
     return [
         Prediction(shape, photo.pose.cam_from_obj(shape), crop)
@@ -129,24 +135,3 @@ def rendered_face(
     code = torch.from_numpy(normalized_coordinates(model.mean).astype(np.float32))[None]
     pncc = interpolate_batch(seen.triangle, seen.barycentric, triangles, code)
     return RenderedFace(seen.depth_mm[0].numpy(), pncc[0].numpy())
-
-
-def _fit_batch(
-    photos: Sequence[FittedPhoto],
-    crops: Sequence[Array],
-    images: Sequence[Array],
-    device: torch.device,
-) -> FitBatch:
-    def stacked(values: Sequence[Array | float]) -> torch.Tensor:
-        return torch.from_numpy(np.stack([np.asarray(v, np.float32) for v in values])).to(device)
-
-    cameras = [crop @ photo.intrinsics for photo, crop in zip(photos, crops, strict=True)]
-    rgb = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
-    return FitBatch(
-        image=torch.from_numpy(rgb).to(device),
-        intrinsics=stacked(cameras),
-        shape_obj_mm=stacked([photo.shape_obj_mm for photo in photos]),
-        scale=stacked([photo.pose.scale for photo in photos]),
-        rotation=stacked([photo.pose.rotation for photo in photos]),
-        translation_mm=stacked([photo.pose.translation_mm for photo in photos]),
-    )

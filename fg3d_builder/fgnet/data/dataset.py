@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,28 +19,30 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.selection import SelectionConfig, selected
-from fg3d_builder.fgnet.data.simulation import FitBatch
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.pose import angles_from_rotation
-from fg3d_builder.records import Array
+from fg3d_builder.records import Array, Pose
 from fg3d_builder.shards.reader import Registered, Sample, ShardReader
 
 
-class TrainingSample(TypedDict):
-    """One sample; default collation gives a batch.
+class TrainingSample(NamedTuple):
+    """One sample, or a batch of them by torch's default collation.
 
-    Units and frames as in `FitBatch`. ``target_obj_mm`` is S* on the fit, ``confidence`` the
-    weight of each vertex in the loss, ``index`` the sample's number in the split.
+    Attributes
+    ----------
+    index : int
+        Number of the sample in its selection.
+    fit : FitBatch
+    target_obj_mm : (n, 3) float32
+        ``S*`` brought onto the fit.
+    confidence : (n,) float32
+        Weight of each vertex in the loss.
     """
 
-    index: int
-    image: Tensor
-    intrinsics: Tensor
-    shape_obj_mm: Tensor
-    scale: Tensor
-    rotation: Tensor
-    translation_mm: Tensor
+    index: Any
+    fit: FitBatch
     target_obj_mm: Tensor
     confidence: Tensor
 
@@ -116,14 +118,12 @@ class FaceDataset(Dataset[TrainingSample]):
         shape = self.initial_shape(sample)
         weight = np.maximum(sample["confidence"], self.confidence_floor)
         target = aligned_target(sample["shape_obj_mm"], shape, weight * self.model.reliable)
+        pose = Pose(
+            sample["initial_scale"], sample["initial_rotation"], sample["initial_translation_mm"]
+        )
         return TrainingSample(
             index=index,
-            image=torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))),
-            intrinsics=_float32(sample["intrinsics"]),
-            shape_obj_mm=_float32(shape),
-            scale=_float32(np.asarray(sample["initial_scale"])),
-            rotation=_float32(sample["initial_rotation"]),
-            translation_mm=_float32(sample["initial_translation_mm"]),
+            fit=FitBatch.single(sample["image"], sample["intrinsics"], shape, pose),
             target_obj_mm=_float32(target),
             confidence=_float32(weight),
         )
@@ -143,11 +143,6 @@ def aligned_target(truth_obj_mm: Array, shape_obj_mm: Array, weight: Array) -> A
     """Bring S* (n, 3) onto the fit S (n, 3) by the similarity that fits weighted vertices best."""
     pose = align_similarity(truth_obj_mm.astype(np.float64), shape_obj_mm, weight)
     return pose.cam_from_obj(truth_obj_mm)
-
-
-def fit_batch(batch: dict[str, Tensor], device: torch.device) -> FitBatch:
-    """Move the fields of a collated batch that the simulation needs to a device."""
-    return FitBatch(*(batch[name].to(device, non_blocking=True) for name in FitBatch._fields))
 
 
 class EpochBatches:

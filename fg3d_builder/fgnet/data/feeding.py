@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.config import to_table
-from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch, in_order
+from fg3d_builder.fgnet.data.dataset import FaceDataset, in_order
 from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 
@@ -109,11 +109,11 @@ class Feeder:
             generator=torch.Generator(),
         )
         for batch in loader:
-            fit = fit_batch(batch, self._device)
+            fit = batch.fit.to(self._device)
             yield Fed(
-                number=batch["index"],
+                number=batch.index,
                 given=self._simulator.network_input(fit, self._needs),
                 shape_mm=fit.shape_obj_mm,
-                target_mm=batch["target_obj_mm"].to(self._device, non_blocking=True),
-                confidence=batch["confidence"].to(self._device, non_blocking=True),
+                target_mm=batch.target_obj_mm.to(self._device, non_blocking=True),
+                confidence=batch.confidence.to(self._device, non_blocking=True),
             )

@@ -4,12 +4,6 @@ The same code runs at training and at prediction, on CPU and CUDA, with batches.
 
 Where it departs from the paper, and why:
 
-* The paper tiles anchors over the background at the mean depth of the face and triangulates them
-  together with the face's outline: another mesh for every photo. Here the background is a grid
-  of fixed topology. Nodes that the face covers take the face's depth, the others fall off
-  smoothly from the depth of the nearby outline to the mean depth of the face, and cells whose
-  corners are all covered are left out. So the sheet hangs on the outline as the paper's does,
-  and a batch needs no triangulation.
 * The virtual cameras see the fit in the object frame, from a constant place: neither pose, nor
   size, nor place in the photo is left in the views. The crop of the photo has its own, which is
   what the paper's networks see.
@@ -33,8 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.data.background_sheet import background_sheet
+from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.uv import UVMap
-from fg3d_builder.fgnet.data.view_geometry import (
+from fg3d_builder.fgnet.networks.architectures import NetworkInput
+from fg3d_builder.fgnet.view_geometry import (
     facing,
     grid_from_px,
     interpolated,
@@ -42,7 +39,6 @@ from fg3d_builder.fgnet.data.view_geometry import (
     px_from_cam_batch,
     vertex_normals_batch,
 )
-from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.view_sets import VIEW_SETS
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -54,12 +50,6 @@ FACE_BONUS = 2.0
 
 HIDDEN_COSINE = -1.0
 """Score, before the bonus, of what the photo does not show."""
-
-NARROW_NODES, NARROW_WEIGHT = 1.5, 4.0
-"""Next to the outline the sheet has the depth of its nearest nodes, not of a wider mean."""
-
-LEAST_OUTLINE = 0.04
-"""A straight outline has 0.4 / wide nodes under a Gaussian of `wide` nodes centred on it."""
 
 LEAST_COSINE = 0.05
 """Texels that are seen more obliquely count as not visible."""
@@ -91,31 +81,6 @@ class SimulationConfig:
     falloff_px: float = 24.0
     flip_weight: float = 0.5
     trusted_cosine: float = 0.35
-
-
-class FitBatch(NamedTuple):
-    """Photos and their 3DMM fits.
-
-    Attributes
-    ----------
-    image : (B, 3, H, W) uint8
-        RGB.
-    intrinsics : (B, 3, 3) float32
-        Of the image.
-    shape_obj_mm : (B, n, 3) float32
-        The fit's coarse shape.
-    scale : (B,) float32
-    rotation : (B, 3, 3) float32
-    translation_mm : (B, 3) float32
-        The fit's pose (Eq. 2).
-    """
-
-    image: Tensor
-    intrinsics: Tensor
-    shape_obj_mm: Tensor
-    scale: Tensor
-    rotation: Tensor
-    translation_mm: Tensor
 
 
 class Simulated(NamedTuple):
@@ -163,7 +128,7 @@ class PhotoMaps(NamedTuple):
     visible: Tensor
 
 
-class _Mesh(NamedTuple):
+class Mesh(NamedTuple):
     """One of the three meshes that views are rendered from.
 
     `obj_mm` (B, n, 3) places it, `photo_cam_mm` (B, n, 3) says where in the photo's camera
@@ -229,7 +194,7 @@ class MultiviewSimulator(nn.Module):
                 *(maps.image[:, None], maps.grid[:, None], maps.visible[:, None]),
                 *(undrawn, undrawn > 0),
             )
-        face, flipped_face, sheet, flipped_sheet = self._meshes(fit)
+        face, flipped_face, sheet, flipped_sheet = self.meshes(fit)
         views = len(self.view_rotation)
         face_seen = self._rasterized(face)
         photo = self._photo_at_size(fit.image)
@@ -274,7 +239,7 @@ class MultiviewSimulator(nn.Module):
         """Make what CVN and MVN are given: photo, PNCC, and the map from texels to the photo."""
         size = self.config.size
         height, width = fit.image.shape[2:]
-        face_cam = cam_from_obj(fit, fit.shape_obj_mm)
+        face_cam = fit.cam_from_obj(fit.shape_obj_mm)
         resized = torch.diag(fit.intrinsics.new_tensor([size / width, size / height, 1.0]))
         # Pixel centres are at integers, hence the half-pixel shift.
         resized[:2, 2] = (resized.diagonal()[:2] - 1.0) / 2.0
@@ -283,16 +248,16 @@ class MultiviewSimulator(nn.Module):
         pncc = interpolated(seen.triangle, seen.barycentric, self.triangles, code)
         points, normals = self._texels(fit.shape_obj_mm)
         grid, visible = self._texel_places(
-            *(cam_from_obj(fit, points), normals @ fit.rotation.transpose(1, 2)),
+            *(fit.cam_from_obj(points), normals @ fit.rotation.transpose(1, 2)),
             *(resized @ fit.intrinsics, seen.depth_mm),
         )
         image = functional.interpolate(fit.image.float() / 255.0, (size, size), mode="area")
         return PhotoMaps(image, pncc.permute(0, 3, 1, 2), grid, visible)
 
-    def _meshes(self, fit: FitBatch) -> tuple[_Mesh, _Mesh, _Mesh, _Mesh]:
+    def meshes(self, fit: FitBatch) -> tuple[Mesh, Mesh, Mesh, Mesh]:
         """The face, the face with its mirrored texture, the sheet, and its mirror image."""
         height, width = fit.image.shape[2:]
-        face_cam = cam_from_obj(fit, fit.shape_obj_mm)
+        face_cam = fit.cam_from_obj(fit.shape_obj_mm)
         seen = rasterize_batch(face_cam, self.triangles, fit.intrinsics, height, width)
         normals = vertex_normals_batch(fit.shape_obj_mm, self.triangles)
         normals = normals @ fit.rotation.transpose(1, 2)
@@ -300,8 +265,8 @@ class MultiviewSimulator(nn.Module):
         shown = is_shown(face_cam, px, seen.depth_mm)
         cosine = facing(face_cam, normals).where(shown, HIDDEN_COSINE)
         score = cosine + FACE_BONUS
-        face = _Mesh(fit.shape_obj_mm, face_cam, score, self.triangles)
-        flipped = _Mesh(
+        face = Mesh(fit.shape_obj_mm, face_cam, score, self.triangles)
+        flipped = Mesh(
             fit.shape_obj_mm,
             self._at_twins(face_cam),
             self._at_twins(score[..., None])[..., 0],
@@ -313,13 +278,13 @@ class MultiviewSimulator(nn.Module):
             falloff_px=self.config.falloff_px,
             intrinsics=fit.intrinsics,
         )
-        sheet_obj = obj_from_cam(fit, sheet_cam)
+        sheet_obj = fit.obj_from_cam(sheet_cam)
         flat = facing(sheet_cam, vertex_normals_batch(sheet_cam, faces))
         # Cells that are left out become points, which nothing draws.
         drawn = faces * kept[..., None]
         mirror = sheet_obj.new_tensor([-1.0, 1.0, 1.0])
-        sheet = _Mesh(sheet_obj, sheet_cam, flat, drawn)
-        turned = _Mesh(sheet_obj * mirror, sheet_cam, flat, drawn[..., [0, 2, 1]])
+        sheet = Mesh(sheet_obj, sheet_cam, flat, drawn)
+        turned = Mesh(sheet_obj * mirror, sheet_cam, flat, drawn[..., [0, 2, 1]])
         return face, flipped, sheet, turned
 
     def _at_twins(self, values: Tensor) -> Tensor:
@@ -333,7 +298,7 @@ class MultiviewSimulator(nn.Module):
         turned[..., 2] += self.config.camera_distance_mm
         return turned.flatten(0, 1)
 
-    def _rasterized(self, mesh: _Mesh) -> BatchFragments:
+    def _rasterized(self, mesh: Mesh) -> BatchFragments:
         views = len(self.view_rotation)
         triangles = mesh.triangles
         if triangles.dim() == 3:
@@ -349,7 +314,7 @@ class MultiviewSimulator(nn.Module):
         return functional.avg_pool2d(photo, factor) if factor > 1 else photo
 
     def _drawn(
-        self, fit: FitBatch, photo: Tensor, face: _Mesh, face_seen: BatchFragments, sheet: _Mesh
+        self, fit: FitBatch, photo: Tensor, face: Mesh, face_seen: BatchFragments, sheet: Mesh
     ) -> tuple[Tensor, Tensor]:
         """Colours (B * V, 3, S, S) and scores (B * V, S, S) of face and sheet together."""
         sheet_seen = self._rasterized(sheet)
@@ -405,93 +370,7 @@ class MultiviewSimulator(nn.Module):
         return grid.view(-1, size, size, 2), shown.float().view(-1, 1, size, size)
 
 
-def cam_from_obj(fit: FitBatch, points_obj_mm: Tensor) -> Tensor:
-    """Eq. 2 with the fit's pose, (B, n, 3) to (B, n, 3)."""
-    turned = points_obj_mm @ fit.rotation.transpose(1, 2)
-    return fit.scale[:, None, None] * turned + fit.translation_mm[:, None]
-
-
-def obj_from_cam(fit: FitBatch, points_cam_mm: Tensor) -> Tensor:
-    """The inverse of `cam_from_obj`."""
-    turned = (points_cam_mm - fit.translation_mm[:, None]) @ fit.rotation
-    return turned / fit.scale[:, None, None]
-
-
-def background_sheet(
-    seen: BatchFragments, intrinsics: Tensor, px_step: int, falloff_px: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Hang a grid over the photo on the outline of the face.
-
-    Parameters
-    ----------
-    seen : BatchFragments
-        The face in the photo, B images of (H, W).
-    intrinsics : (B, 3, 3) float
-        Of the photo.
-    px_step : int
-        Distance of nodes, about: the outermost lie on the image's border.
-    falloff_px : float
-        Standard deviation of the fall-off from the outline's depth to the mean depth.
-
-    Returns
-    -------
-    nodes_cam_mm : (B, k, 3)
-    triangles : (m, 3) int64
-        Counter-clockwise seen from the camera.
-    kept : (B, m) bool
-        Triangles with a node that the face does not cover.
-    """
-    height, width = seen.triangle.shape[1:]
-    rows, columns = -(-height // px_step) + 1, -(-width // px_step) + 1
-    device = seen.depth_mm.device
-    y = torch.linspace(0.0, height - 1.0, rows, device=device)
-    x = torch.linspace(0.0, width - 1.0, columns, device=device)
-    at_row, at_column = y.round().long()[:, None], x.round().long()[None]
-    covered = (seen.triangle >= 0)[:, at_row, at_column]
-    depth = seen.depth_mm.nan_to_num()[:, at_row, at_column]
-    count = covered.sum(dim=(1, 2)).clamp(min=1)
-    mean = (depth * covered).sum(dim=(1, 2)) / count
-    relative = (depth - mean[:, None, None]) * covered
-    # Only the outline: the face within it is nearer, and would pull the sheet in front of it.
-    uncovered_near = functional.max_pool2d((~covered[:, None]).float(), 3, stride=1, padding=1)
-    outline = covered * uncovered_near[:, 0]
-    known = torch.stack([relative * outline, outline], dim=1)
-    wide = falloff_px / px_step
-    near = _blurred(known, wide) + NARROW_WEIGHT * _blurred(known, NARROW_NODES)
-    # Far from the outline its share drops below the constant, and with it the depth to the mean.
-    around = near[:, 0] / (near[:, 1] + LEAST_OUTLINE / wide)
-    node_depth = mean[:, None, None] + relative.where(covered, around)
-    px = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).expand(len(depth), -1, -1, -1)
-    focal = intrinsics[:, [0, 1], [0, 1]][:, None, None]
-    centre = intrinsics[:, [0, 1], [2, 2]][:, None, None]
-    nodes = torch.cat(
-        [(px - centre) / focal * node_depth[..., None], node_depth[..., None]], dim=-1
-    )
-    triangles = _grid_triangles(rows, columns, device)
-    kept = ~covered.flatten(1)[:, triangles].all(dim=-1)
-    return nodes.flatten(1, 2), triangles, kept
-
-
-def _blurred(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (B, c, h, w), zero beyond the border."""
-    radius = max(1, round(3.0 * sigma))
-    offset = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
-    kernel = torch.exp(-0.5 * (offset / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
-    channels = images.shape[1]
-    across = functional.conv2d(images, kernel, padding=(0, radius), groups=channels)
-    return functional.conv2d(across, kernel.transpose(2, 3), padding=(radius, 0), groups=channels)
-
-
-def _grid_triangles(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Two triangles per cell, counter-clockwise with y down as seen by the camera."""
-    index = torch.arange(rows * columns, device=device).view(rows, columns)
-    a, b = index[:-1, :-1].flatten(), index[:-1, 1:].flatten()
-    c, d = index[1:, :-1].flatten(), index[1:, 1:].flatten()
-    return torch.cat([torch.stack([a, c, d], dim=1), torch.stack([a, d, b], dim=1)])
-
-
-def _attributes(mesh: _Mesh, seen: BatchFragments) -> Tensor:
+def _attributes(mesh: Mesh, seen: BatchFragments) -> Tensor:
     """Place in the photo's camera frame and score (N, S, S, 4) of what is seen of a mesh."""
     values = torch.cat([mesh.photo_cam_mm, mesh.score[..., None]], dim=-1)
     triangles = mesh.triangles

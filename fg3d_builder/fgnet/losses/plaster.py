@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
+from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer_torch import (

@@ -189,7 +189,7 @@ class Trainer:
         progress = self.progress
         wanted = self.batches.epoch(progress.epoch, progress.batch)
         for fed in self.feeder.batches(wanted):
-            self._step(fed)
+            self.step(fed)
             if progress.step % self.config.checkpoint_steps == 0:
                 self._save()
             if progress.step == stop_after_steps:
@@ -209,7 +209,8 @@ class Trainer:
         wait_for_all(self.at)
         return True
 
-    def _step(self, fed: Fed) -> None:
+    def step(self, fed: Fed) -> None:
+        """Update the weights by one batch."""
         config, progress = self.config, self.progress
         self.network.train()
         generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
@@ -249,7 +250,7 @@ class Trainer:
         feeder = Feeder(self.test, self.simulator, self.network.needs, self.at.device)
         chosen = spread_out(len(self.test), PICTURES)
         for fed in feeder.batches([chosen]):
-            photos = torch.stack([self.test[i]["image"] for i in chosen])
+            photos = torch.stack([self.test[i].fit.image for i in chosen])
             save_grid(name, self.model, photos, fed, self.predict(fed))
         return found.mean_predicted
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.data.kept_inputs import Fed
-from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
+from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.geometry.pose import rotation_from_angles

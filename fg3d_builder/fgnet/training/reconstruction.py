@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.data.simulation import FitBatch, MultiviewSimulator
+from fg3d_builder.fgnet.data.fits import FitBatch
+from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
 from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, load_weights, read_checkpoint
 from fg3d_builder.fgnet.training.settings import TrainConfig
@@ -81,11 +82,12 @@ class Reconstructor:
 
     def moved(self, shape_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Tensor:
         """Add what `network`, perhaps a wrapped one, answers to a shape; with gradients."""
-        with self._autocast():
+        with self.autocast():
             displacement = network(given)
         return shape_obj_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which the network computes in its precision."""
         if self.device.type != "cuda" or self._precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast("cuda", dtype=getattr(torch, self._precision))

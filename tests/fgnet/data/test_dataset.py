@@ -23,11 +23,11 @@ def test_a_sample_is_what_the_shards_hold(folder: Path) -> None:
     data = FaceDataset(folder, "train", confidence_floor=0.2)
     row, sample = data.reader[3], data[3]
     assert len(data) == 5
-    assert sample["index"] == 3
-    np.testing.assert_array_equal(sample["image"].permute(1, 2, 0).numpy(), row["image"])
+    assert sample.index == 3
+    np.testing.assert_array_equal(sample.fit.image.permute(1, 2, 0).numpy(), row["image"])
     shape = data.model.shape(row["initial_alpha_id"], row["initial_alpha_exp"])
-    np.testing.assert_allclose(sample["shape_obj_mm"].numpy(), shape, atol=1e-4)
-    weight = sample["confidence"].numpy()
+    np.testing.assert_allclose(sample.fit.shape_obj_mm.numpy(), shape, atol=1e-4)
+    weight = sample.confidence.numpy()
     np.testing.assert_allclose(weight[row["confidence"] == 0], 0.2)
     np.testing.assert_allclose(
         weight[row["confidence"] > 0.2], row["confidence"][row["confidence"] > 0.2]
@@ -39,8 +39,8 @@ def test_the_target_is_the_personal_shape_where_the_pose_is_known(folder: Path) 
     data = FaceDataset(folder, "train")
     row, sample = data.reader[0], data[0]
     # The toy's fit differs from S* by a bump on one spot, which a similarity hardly explains.
-    wanted = row["shape_obj_mm"] - sample["shape_obj_mm"].numpy()
-    found = sample["target_obj_mm"].numpy() - sample["shape_obj_mm"].numpy()
+    wanted = row["shape_obj_mm"] - sample.fit.shape_obj_mm.numpy()
+    found = sample.target_obj_mm.numpy() - sample.fit.shape_obj_mm.numpy()
     spot = np.linalg.norm(wanted, axis=1) > 0.5 * np.linalg.norm(wanted, axis=1).max()
     assert np.abs(found - wanted)[spot].mean() < 0.3 * np.abs(wanted)[spot].mean()
 
@@ -89,6 +89,8 @@ def test_workers_read_what_this_process_reads(folder: Path) -> None:
     data = FaceDataset(folder, "train")
     loader = torch.utils.data.DataLoader(data, batch_size=5, num_workers=2)
     batch = next(iter(loader))
-    for i in range(5):
-        for name in ("image", "target_obj_mm", "confidence"):
-            assert torch.equal(batch[name][i], data[int(batch["index"][i])][name])  # type: ignore[literal-required]
+    for i, index in enumerate(batch.index.tolist()):
+        for name in ("target_obj_mm", "confidence"):
+            assert torch.equal(getattr(batch, name)[i], getattr(data[index], name))
+        for values, value in zip(batch.fit, data[index].fit, strict=True):
+            assert torch.equal(values[i], value)

@@ -8,10 +8,10 @@ from toy_models import toy_model
 from toy_shards import camera, paint, photo, pose
 
 from fg3d_builder.fgnet.data import simulation
+from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.simulation import (
     FACE_BONUS,
     UNDRAWN_SCORE,
-    FitBatch,
     MultiviewSimulator,
     SimulationConfig,
     mirror_twins,
@@ -115,7 +115,7 @@ def test_the_photo_is_its_own_view_from_where_it_was_taken() -> None:
 
 def test_scores_follow_eq_4() -> None:
     fit = painted_fit((0.0, 20.0))
-    face = SIMULATOR._meshes(fit)[0]
+    face = SIMULATOR.meshes(fit)[0]
     cam = face.photo_cam_mm[0].double().numpy()
     normals = vertex_normals(cam, MODEL.triangles)
     cosine = -(normals * cam / np.linalg.norm(cam, axis=1, keepdims=True)).sum(axis=1)
@@ -129,7 +129,7 @@ def test_scores_follow_eq_4() -> None:
 
 def test_hidden_skin_gets_the_least_score() -> None:
     fit = painted_fit((0.0, 60.0))
-    score = SIMULATOR._meshes(fit)[0].score[0].numpy()
+    score = SIMULATOR.meshes(fit)[0].score[0].numpy()
     away = (MODEL.mean[:, 0] > 50) & (np.abs(MODEL.mean[:, 1]) < 20)  # turned behind the nose
     assert np.all(score[away] <= FACE_BONUS)
 

@@ -14,6 +14,7 @@ from fg3d_builder.fgnet.losses.plaster import (
     plaster_distance,
     plaster_errors,
 )
+from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
 from fg3d_builder.geometry import meshes as geometry
 from tests.fgnet.losses.shapes import SIZE, Pair, pair
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from toy_shards import write_toy_shards
 
-from fg3d_builder.fgnet.data.dataset import FaceDataset, fit_batch
+from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed, SharedInputs
 from fg3d_builder.fgnet.data.selection import SelectionConfig
@@ -114,7 +114,7 @@ def test_a_trained_network_is_read_back(folder: Path, tmp_path: Path) -> None:
     ):
         wanted = trainer.predict(fed)
     batch = next(iter(torch.utils.data.DataLoader(test, batch_size=2)))
-    assert torch.equal(reconstructor.reconstruct(fit_batch(batch, ALONE.device)), wanted)
+    assert torch.equal(reconstructor.reconstruct(batch.fit.to(ALONE.device)), wanted)
     other = dataclasses.replace(test.model, triangles=test.model.triangles[:, [1, 2, 0]])
     with pytest.raises(ValueError, match="trained for topology"):
         Reconstructor.load(trainer.checkpoint, other, ALONE.device)
@@ -359,7 +359,7 @@ def test_overfits_a_few_samples(tmp_path: Path) -> None:
     trainer.run()
     samples = [data[i] for i in range(len(data))]
     initial = np.mean(
-        [float((s["target_obj_mm"] - s["shape_obj_mm"]).square().sum(-1).mean()) for s in samples]
+        [float((s.target_obj_mm - s.fit.shape_obj_mm).square().sum(-1).mean()) for s in samples]
     )
     left = read_log(tmp_path / "run" / "log.csv")[-1]["mse"]
     assert left < 0.05 * initial

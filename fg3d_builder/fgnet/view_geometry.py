@@ -23,16 +23,16 @@ def vertex_normals_batch(
     vertices : (B, n, 3) float
     triangles : (m, 3) int
     counts : (B, m) bool, optional
-        Which triangles to use; all by default.
+        Which triangles to use; all if left out.
     """
     first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
     across = torch.linalg.cross(second - first, third - first)
     if counts is not None:
         across = across * counts[..., None]
-    normals = torch.zeros_like(vertices)
+    summed = torch.zeros_like(vertices)
     for corner in range(3):
-        normals.index_add_(1, triangles[:, corner], across)
-    return normalize(normals, dim=-1, eps=1e-12)
+        summed = summed.index_add(1, triangles[:, corner], across)
+    return normalize(summed, dim=-1, eps=1e-12)
 
 
 def facing(points_cam_mm: Tensor, normals_cam: Tensor) -> Tensor:
