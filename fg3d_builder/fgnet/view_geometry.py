@@ -88,8 +88,11 @@ def interpolated(
 ) -> Tensor:
     """`interpolate_batch` of (B, n, c) attributes, where V consecutive images share a mesh.
 
-    `triangle` (B * V, H, W) and `barycentric` (B * V, H, W, 3) -> (B * V, H, W, c).
+    `triangle` (B * V, H, W), `barycentric` (B * V, H, W, 3), `triangles` (m, 3) or (B, m, 3)
+    -> (B * V, H, W, c).
     """
     views = len(triangle) // len(attributes)
-    repeated = attributes.repeat_interleave(views, dim=0) if views > 1 else attributes
-    return interpolate_batch(triangle, barycentric, triangles, repeated)
+    if views > 1:
+        attributes = attributes.repeat_interleave(views, dim=0)
+        triangles = triangles.repeat_interleave(views, dim=0) if triangles.dim() == 3 else triangles
+    return interpolate_batch(triangle, barycentric, triangles, attributes)

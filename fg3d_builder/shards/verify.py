@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.records import Array
 from fg3d_builder.shards.manifest import MODEL_NAME, TOPOLOGY_NAME, shard_names
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.shards.rows import rms_length
@@ -31,6 +32,7 @@ from fg3d_builder.shards.schema import (
 )
 from fg3d_builder.shards.split import split_of
 
+_MANIFEST = "manifest.json"
 _COARSE_TOLERANCE_MM = 2e-3
 """Single precision of shapes, coefficients and a stored root mean square."""
 
@@ -90,8 +92,7 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     model : FaceModel, optional
         For a dataset without a copy of its face model.
     """
-    folder = Path(dataset)
-    problems = _Problems()
+    folder, problems = Path(dataset), _Problems()
     try:
         manifest = read_manifest(folder)
         _check_files(folder, manifest, problems)
@@ -99,24 +100,21 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
         _check_split(manifest, problems)
     except (OSError, ValueError, KeyError, TypeError) as error:
         text = str(error) if isinstance(error, (OSError, ValueError)) else f"broken: {error!r}"
-        return VerifyReport((*problems.found, f"manifest.json: {text}"), 0, 0, 0, "")
+        return VerifyReport((*problems.found, f"{_MANIFEST}: {text}"), 0, 0, 0, "")
+    shards = manifest["shards"]
     damaged = {line.split(":")[0] for line in problems.found}
-    samples = shapes = 0
-    sound = [entry for entry in manifest["shards"] if entry["file"] not in damaged]
-    members = _members(folder, sound, complete=len(sound) == len(manifest["shards"]))
+    sound = [entry for entry in shards if entry["file"] not in damaged]
+    # Where shards are missing nobody knows who is in a split.
+    members = _members(folder, sound) if len(sound) == len(shards) else {}
     for entry in sound:
         try:
-            _check_shard(folder / entry["file"], entry, manifest, model, members, problems)
+            with h5py.File(folder / entry["file"], "r") as file:
+                _ShardCheck(file, entry, manifest, problems).run(model, members)
         except (OSError, ValueError, KeyError, IndexError) as error:
             problems.check(False, entry["file"], f"cannot be read: {error}")
-        samples, shapes = samples + entry["samples"], shapes + entry["shapes"]
-    return VerifyReport(
-        tuple(problems.found),
-        len(manifest["shards"]),
-        samples,
-        shapes,
-        manifest["content_sha256"],
-    )
+    samples, shapes = (sum(entry[name] for entry in sound) for name in ("samples", "shapes"))
+    content = manifest["content_sha256"]
+    return VerifyReport(tuple(problems.found), len(shards), samples, shapes, content)
 
 
 def _check_files(folder: Path, manifest: dict[str, Any], problems: _Problems) -> None:
@@ -128,24 +126,22 @@ def _check_files(folder: Path, manifest: dict[str, Any], problems: _Problems) ->
             problems.check(same, entry["file"], "SHA-256 differs from the manifest's")
     for name in shard_names(folder):
         problems.check(name in listed, name, "is not in the manifest")
-    problems.check(listed, "manifest.json", "there are no shards: no capture was registered")
-    problems.check(manifest["shard_schema"] == SCHEMA, "manifest.json", "unknown shard schema")
+    problems.check(listed, _MANIFEST, "there are no shards: no capture was registered")
+    problems.check(manifest["shard_schema"] == SCHEMA, _MANIFEST, "unknown shard schema")
     for name, count in Counter(listed).items():
         problems.check(count == 1, name, "is listed twice in the manifest")
 
 
-def _members(
-    folder: Path, shards: list[dict[str, Any]], complete: bool
-) -> dict[str, dict[str, str]]:
-    """By split: capture id to subject. Empty where shards are missing, for then nobody knows."""
+def _members(folder: Path, shards: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return, by split, capture id to subject."""
     found: dict[str, dict[str, str]] = {}
-    for entry in shards if complete else ():
+    for entry in shards:
         try:
             with h5py.File(folder / entry["file"], "r") as file:
                 tables = (file[f"captures/{x}_id"].asstr()[()] for x in ("capture", "subject"))
                 found.setdefault(entry["split"], {}).update(zip(*tables, strict=True))
         except (OSError, ValueError, KeyError, TypeError):
-            return {}  # what is wrong with that shard is said where it is checked
+            return {}  # the check of that shard names what is wrong with it
     return found
 
 
@@ -161,23 +157,20 @@ def _model(
     problems.check(same, TOPOLOGY_NAME, "topology hash differs from the manifest's")
     if model is None and (folder / MODEL_NAME).is_file():
         model = load_model(folder / MODEL_NAME)
-    if model is not None:
-        fits = model.topology_hash == wanted
-        problems.check(fits, MODEL_NAME, "topology hash differs from the manifest's")
-        return model if fits else None
-    return None
+    if model is None:
+        return None
+    fits = model.topology_hash == wanted
+    problems.check(fits, MODEL_NAME, "topology hash differs from the manifest's")
+    return model if fits else None
 
 
 def _check_split(manifest: dict[str, Any], problems: _Problems) -> None:
     settings = manifest["config"]["shards"]
     for split, content in manifest["splits"].items():
-        shards = [s for s in manifest["shards"] if s["split"] == split]
         for name in ("samples", "captures"):
-            total = sum(s[name] for s in shards)
-            fits = total == content[name]
-            problems.check(
-                fits, "manifest.json", f"{split} says {content[name]} {name}, {total} are"
-            )
+            total = sum(s[name] for s in manifest["shards"] if s["split"] == split)
+            sentence = f"{split} says {content[name]} {name}, {total} are"
+            problems.check(total == content[name], _MANIFEST, sentence)
     for shard in manifest["shards"]:
         for subject in shard["subjects"]:
             right = split_of(subject, settings["test_fraction"], settings["split_salt"])
@@ -185,71 +178,160 @@ def _check_split(manifest: dict[str, Any], problems: _Problems) -> None:
             problems.check(right == shard["split"], shard["file"], sentence)
 
 
-def _check_shard(
-    path: Path,
-    entry: dict[str, Any],
-    manifest: dict[str, Any],
-    model: FaceModel | None,
-    members: dict[str, dict[str, str]],
-    problems: _Problems,
-) -> None:
-    name = path.name
-    with h5py.File(path, "r") as file:
+class _ShardCheck:
+    """Checks one shard against its entry in the manifest and against itself."""
+
+    def __init__(
+        self,
+        file: h5py.File,
+        entry: dict[str, Any],
+        manifest: dict[str, Any],
+        problems: _Problems,
+    ) -> None:
+        self.captures, self.shapes, self.samples = (
+            file.get(table) for table in ("captures", "shapes", "samples")
+        )
+        self.file, self.entry, self.manifest, self.problems = file, entry, manifest, problems
+
+    def check(self, condition: Any, sentence: str) -> bool:
+        return self.problems.check(condition, self.entry["file"], sentence)
+
+    def run(self, model: FaceModel | None, members: Mapping[str, dict[str, str]]) -> None:
+        """Check all; `members` is, by split, capture id to subject."""
+        before = len(self.problems.found)
+        self.header_and_columns()
+        if len(self.problems.found) > before:
+            return  # what follows relies on the columns
+        self.members()
+        self.images()
+        self.poses()
+        self.augmentation(members.get(self.entry["split"]))
+        self.visible_vertices()
+        if model is not None:
+            self.coarse_shapes(model)
+
+    def header_and_columns(self) -> None:
         wanted = {
             "schema": SCHEMA,
-            "split": entry["split"],
-            "topology_hash": manifest["facemodel"]["topology_hash"],
+            "split": self.entry["split"],
+            "topology_hash": self.manifest["facemodel"]["topology_hash"],
         }
         for key, value in wanted.items():
-            found = file.attrs.get(key)
-            problems.check(found == value, name, f"{key} is '{found}', wanted '{value}'")
-        before = len(problems.found)
-        sizes = {"N": entry["samples"], "C": entry["captures"], "S": entry["shapes"]}
-        sizes |= {"N+1": sizes["N"] + 1, "n": int(file.attrs["vertex_count"])}
+            found = self.file.attrs.get(key)
+            self.check(found == value, f"{key} is '{found}', wanted '{value}'")
+        tables = {"N": "samples", "C": "captures", "S": "shapes"}
+        sizes = {letter: self.entry[table] for letter, table in tables.items()}
+        sizes |= {"N+1": sizes["N"] + 1, "n": int(self.file.attrs["vertex_count"])}
         sizes["ceil(n/8)"] = -(-sizes["n"] // 8)
         for field in FIELDS:
-            _check_field(file, field, sizes, name, problems)
-        if len(problems.found) > before:
-            return  # what follows relies on the fields
-        subjects = {s.decode() for s in file["captures/subject_id"][()]}
-        same = subjects == set(entry["subjects"])
-        problems.check(same, name, "its subjects differ from the manifest's")
-        captures = {c.decode() for c in file["captures/capture_id"][()]}
-        for rejection in manifest["rejected"]:
-            out = rejection["capture_id"] not in captures
-            problems.check(out, name, f"holds the rejected capture '{rejection['capture_id']}'")
-        _check_images(file, manifest, name, problems)
-        _check_poses(file, name, problems)
-        _check_augmentation(file, entry["split"], members, name, problems)
-        _check_shapes(file, model, name, problems)
+            self.column(field, sizes)
 
+    def column(self, field: Field, sizes: dict[str, int]) -> None:
+        path = field.path
+        if not self.check(path in self.file, f"{path} is missing"):
+            return
+        data = self.file[path]
+        dtype = "str" if h5py.check_string_dtype(data.dtype) else data.dtype.str
+        self.check(dtype == field.dtype, f"{path} is {dtype}, wanted {field.dtype}")
+        # Letters without a size of their own (k, e, B) take it from the first field that uses them.
+        fits = len(data.shape) == len(field.shape) and all(
+            found == (want if isinstance(want, int) else sizes.setdefault(want, found))
+            for found, want in zip(data.shape, field.shape, strict=True)
+        )
+        wanted = ", ".join(f"{s}={sizes.get(str(s), s)}" for s in field.shape)
+        self.check(fits, f"{path} has shape {data.shape}, wanted ({wanted})")
+        unit = data.attrs.get("unit", "")
+        self.check(unit == field.unit, f"{path} has unit '{unit}'")
+        if data.dtype.kind == "f" and field.name != "surface_error_mm":
+            finite = all(np.isfinite(data[i : i + 256]).all() for i in range(0, len(data), 256))
+            self.check(finite, f"{path} is not finite everywhere")
+        rows = {"capture_index": "C", "shape_index": "S"}.get(field.name)
+        if rows:
+            inside = np.all((data[()] >= 0) & (data[()] < sizes[rows]))
+            self.check(inside, f"{path} names a row that does not exist")
 
-def _check_augmentation(
-    file: h5py.File, split: str, members: dict[str, dict[str, str]], name: str, problems: _Problems
-) -> None:
-    """Check what is said of views and new shapes, and that parts stay within their split."""
-    samples, shapes = file["samples"], file["shapes"]
-    known = np.isin(samples["initial_source"][()], (FROM_DETECTED, FROM_PROJECTED))
-    problems.check(known.all(), name, "samples/initial_source is neither 0 nor 1")
-    painted = samples["painted"][()]
-    inside = np.all((painted >= 0) & (painted <= 1))
-    problems.check(inside, name, "samples/painted is no share from 0 to 1")
-    maker = shapes["capture_index"][()]
-    same = samples["capture_index"][()] == maker[samples["shape_index"][()]]
-    problems.check(same.all(), name, "a sample's shape was made from another capture than itself")
-    subjects = file["captures/subject_id"].asstr()[()][maker]
-    sources, donors = (shapes[field].asstr()[()] for field in ("shape_source", "donors"))
-    for i, (source, text, subject) in enumerate(zip(sources, donors, subjects, strict=True)):
-        if source != CAPTURED:
-            problems.check(split == "train", name, f"shape {i}: '{source}' in the {split} split")
-        wrong = _wrong_donors(source, text, subject, members.get(split))
-        problems.check(not wrong, name, f"shape {i}: {wrong}")
+    def members(self) -> None:
+        subjects = set(self.captures["subject_id"].asstr()[()])
+        same = subjects == set(self.entry["subjects"])
+        self.check(same, "its subjects differ from the manifest's")
+        captures = set(self.captures["capture_id"].asstr()[()])
+        for rejection in self.manifest["rejected"]:
+            name = rejection["capture_id"]
+            self.check(name not in captures, f"holds the rejected capture '{name}'")
+
+    def images(self) -> None:
+        size = self.manifest["config"]["shards"]["image_size"]
+        offset, data = self.samples["image_offset"][()], self.samples["image_bytes"]
+        ordered = offset[0] == 0 and np.all(np.diff(offset) > 0) and offset[-1] == len(data)
+        if not self.check(ordered, "samples/image_offset does not divide the image bytes"):
+            return
+        for i, (begin, end) in enumerate(itertools.pairwise(offset)):
+            try:
+                shape = decode_image(data[begin:end]).shape
+                fits = shape == (size, size, 3)
+                self.check(fits, f"image {i} is {shape}, wanted ({size}, {size}, 3)")
+            except ValueError as error:
+                self.check(False, f"image {i}: {error}")
+
+    def poses(self) -> None:
+        samples = self.samples
+        for prefix in ("", "initial_"):
+            rotation, scale = samples[f"{prefix}rotation"][()], samples[f"{prefix}scale"][()]
+            product = rotation @ rotation.transpose(0, 2, 1)
+            orthogonal = np.allclose(product, np.eye(3), atol=1e-6)
+            proper = orthogonal and np.all(np.linalg.det(rotation) > 0)
+            self.check(proper, f"samples/{prefix}rotation holds a matrix that is no rotation")
+            self.check(np.all(scale > 0), f"samples/{prefix}scale is not positive")
+        base = np.all(samples["view_deg"][()] == 0, axis=1)
+        camera = self.captures["intrinsics"][()][samples["capture_index"][()]]
+        product = samples["px_crop_from_px"][()] @ camera
+        same = np.allclose(product[base], samples["intrinsics"][()][base], rtol=1e-9, atol=1e-9)
+        self.check(same, "samples/intrinsics is not px_crop_from_px times the capture's")
+
+    def augmentation(self, members: dict[str, str] | None) -> None:
+        """Check what is stored of views and new shapes, and that parts stay in their split."""
+        samples, shapes, split = self.samples, self.shapes, self.entry["split"]
+        known = np.isin(samples["initial_source"][()], (FROM_DETECTED, FROM_PROJECTED))
+        self.check(known.all(), "samples/initial_source is neither 0 nor 1")
+        painted = samples["painted"][()]
+        inside = np.all((painted >= 0) & (painted <= 1))
+        self.check(inside, "samples/painted is no share from 0 to 1")
+        maker = shapes["capture_index"][()]
+        same = samples["capture_index"][()] == maker[samples["shape_index"][()]]
+        self.check(same.all(), "a sample's shape was made from another capture than itself")
+        subjects = self.captures["subject_id"].asstr()[()][maker]
+        sources, donors = (shapes[field].asstr()[()] for field in ("shape_source", "donors"))
+        for i, (source, text, subject) in enumerate(zip(sources, donors, subjects, strict=True)):
+            if source != CAPTURED:
+                self.check(split == "train", f"shape {i}: '{source}' in the {split} split")
+            wrong = _wrong_donors(source, text, subject, members)
+            self.check(not wrong, f"shape {i}: {wrong}")
+
+    def visible_vertices(self) -> None:
+        samples, side = self.samples, self.manifest["config"]["shards"]["image_size"]
+        for i, row in enumerate(samples["shape_index"][()]):
+            shape = self.shapes["shape_obj_mm"][row].astype(np.float64)
+            visible = np.unpackbits(samples["visible"][i], count=len(shape)).astype(bool)
+            camera = samples["scale"][i] * shape @ samples["rotation"][i].T
+            pixels = px_from_cam(camera + samples["translation_mm"][i], samples["intrinsics"][i])
+            inside = np.all((pixels > -0.5) & (pixels < side - 0.5), axis=1)
+            share = float(inside[visible].mean()) if visible.any() else 0.0
+            self.check(share > 0.5, f"sample {i}: {share:.0%} of what is visible is in view")
+
+    def coarse_shapes(self, model: FaceModel) -> None:
+        shapes = self.shapes
+        for i in range(len(shapes["shape_obj_mm"])):
+            coarse = model.shape(shapes["alpha_id"][i], shapes["alpha_exp"][i])
+            found = rms_length(shapes["shape_obj_mm"][i] - coarse)
+            stored = float(shapes["delta_rms_mm"][i])
+            sentence = f"shape {i}: delta_S is {found:.4f} mm by its coefficients, not {stored:.4f}"
+            self.check(abs(found - stored) < _COARSE_TOLERANCE_MM, sentence)
 
 
 def _wrong_donors(source: str, text: str, subject: str, members: dict[str, str] | None) -> str:
-    """Say what is wrong with a shape's provenance, ``""`` where nothing is.
+    """Return what is wrong with a shape's provenance, ``""`` where nothing is.
 
-    `members`: capture id to subject of the shape's split; None where it is not known.
+    `members` is capture id to subject of the shape's split; None where it is not known.
     """
     try:
         donors = json.loads(text)
@@ -259,102 +341,11 @@ def _wrong_donors(source: str, text: str, subject: str, members: dict[str, str] 
         return "donors are no table of captures"
     if (source == CAPTURED) == bool(donors):
         return f"'{source}' has {len(donors)} donors"
-    unknown = sorted(set(donors) - set(PARTS))
-    if unknown:
+    if unknown := sorted(set(donors) - set(PARTS)):
         return f"donors give '{unknown[0]}', which is no part of a face"
     if members is None:
         return ""
-    strangers = sorted(set(donors.values()) - set(members))
-    if strangers:
+    if strangers := sorted(set(donors.values()) - set(members)):
         return f"donor '{strangers[0]}' is no capture of the same split"
     own = subject in {members[name] for name in donors.values()}
     return f"subject '{subject}' is its own donor" if own else ""
-
-
-def _check_field(
-    file: h5py.File, field: Field, sizes: dict[str, int], name: str, problems: _Problems
-) -> None:
-    if not problems.check(field.path in file, name, f"{field.path} is missing"):
-        return
-    data = file[field.path]
-    dtype = "str" if h5py.check_string_dtype(data.dtype) else data.dtype.str
-    problems.check(dtype == field.dtype, name, f"{field.path} is {dtype}, wanted {field.dtype}")
-    # Letters without a size of their own (k, e, B) take it from the first field that uses them.
-    fits = len(data.shape) == len(field.shape) and all(
-        found == (want if isinstance(want, int) else sizes.setdefault(want, found))
-        for found, want in zip(data.shape, field.shape, strict=True)
-    )
-    wanted = ", ".join(f"{s}={sizes.get(str(s), s)}" for s in field.shape)
-    problems.check(fits, name, f"{field.path} has shape {data.shape}, wanted ({wanted})")
-    unit = data.attrs.get("unit", "")
-    problems.check(unit == field.unit, name, f"{field.path} has unit '{unit}'")
-    if data.dtype.kind == "f" and field.name != "surface_error_mm":
-        finite = all(np.isfinite(data[i : i + 256]).all() for i in range(0, len(data), 256))
-        problems.check(finite, name, f"{field.path} is not finite everywhere")
-    rows = {"capture_index": "C", "shape_index": "S"}.get(field.name)
-    if rows:
-        inside = np.all((data[()] >= 0) & (data[()] < sizes[rows]))
-        problems.check(inside, name, f"{field.path} names a row that does not exist")
-
-
-def _check_images(
-    file: h5py.File, manifest: dict[str, Any], name: str, problems: _Problems
-) -> None:
-    size = manifest["config"]["shards"]["image_size"]
-    offset, data = file["samples/image_offset"][()], file["samples/image_bytes"]
-    ordered = offset[0] == 0 and np.all(np.diff(offset) > 0) and offset[-1] == len(data)
-    if not problems.check(ordered, name, "samples/image_offset does not divide the image bytes"):
-        return
-    for i in range(len(offset) - 1):
-        try:
-            shape = decode_image(data[offset[i] : offset[i + 1]]).shape
-            fits = shape == (size, size, 3)
-            problems.check(fits, name, f"image {i} is {shape}, wanted ({size}, {size}, 3)")
-        except ValueError as error:
-            problems.check(False, name, f"image {i}: {error}")
-
-
-def _check_poses(file: h5py.File, name: str, problems: _Problems) -> None:
-    samples = file["samples"]
-    for prefix in ("", "initial_"):
-        rotation, scale = samples[f"{prefix}rotation"][()], samples[f"{prefix}scale"][()]
-        product = rotation @ rotation.transpose(0, 2, 1)
-        proper = np.allclose(product, np.eye(3), atol=1e-6) and np.all(np.linalg.det(rotation) > 0)
-        problems.check(proper, name, f"samples/{prefix}rotation holds a matrix that is no rotation")
-        problems.check(np.all(scale > 0), name, f"samples/{prefix}scale is not positive")
-    base = np.all(samples["view_deg"][()] == 0, axis=1)
-    camera = file["captures/intrinsics"][()][samples["capture_index"][()]]
-    product = samples["px_crop_from_px"][()] @ camera
-    same = np.allclose(product[base], samples["intrinsics"][()][base], rtol=1e-9, atol=1e-9)
-    problems.check(same, name, "samples/intrinsics is not px_crop_from_px times the capture's")
-
-
-def _check_shapes(file: h5py.File, model: FaceModel | None, name: str, problems: _Problems) -> None:
-    samples, shapes = file["samples"], file["shapes"]
-    side = _image_side(file)
-    for i, row in enumerate(samples["shape_index"][()]):
-        shape = shapes["shape_obj_mm"][row].astype(np.float64)
-        visible = np.unpackbits(samples["visible"][i], count=len(shape)).astype(bool)
-        camera = samples["scale"][i] * shape @ samples["rotation"][i].T
-        pixels = px_from_cam(camera + samples["translation_mm"][i], samples["intrinsics"][i])
-        share = _share_inside(pixels[visible], side)
-        problems.check(share > 0.5, name, f"sample {i}: {share:.0%} of what is visible is in view")
-    if model is None:
-        return
-    for i in range(len(shapes["shape_obj_mm"])):
-        coarse = model.shape(shapes["alpha_id"][i], shapes["alpha_exp"][i])
-        found = rms_length(shapes["shape_obj_mm"][i] - coarse)
-        stored = float(shapes["delta_rms_mm"][i])
-        sentence = f"shape {i}: delta_S is {found:.4f} mm by its coefficients, not {stored:.4f}"
-        problems.check(abs(found - stored) < _COARSE_TOLERANCE_MM, name, sentence)
-
-
-def _image_side(file: h5py.File) -> int:
-    begin, end = file["samples/image_offset"][:2]
-    return int(decode_image(file["samples/image_bytes"][begin:end]).shape[0])
-
-
-def _share_inside(pixels: Array, side: int) -> float:
-    if len(pixels) == 0:
-        return 0.0
-    return float(np.mean(np.all((pixels > -0.5) & (pixels < side - 0.5), axis=1)))

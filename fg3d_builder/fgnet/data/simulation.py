@@ -84,48 +84,22 @@ class SimulationConfig:
 
 
 class Simulated(NamedTuple):
-    """What the networks are given; V views, S pixels and texels.
+    """Simulated views; V views of S pixels.
 
     Attributes
     ----------
-    views : (B, V, 3, S, S) float32
-        RGB in [0, 1]; filled-in pixels are darkened, background that nothing covers is 0.
-    grid : (B, V, S, S, 2) float32
-        Position in its view of each UV texel, `grid_sample`'s coordinates.
-    visible : (B, V, 1, S, S) float32
-        Whether the view shows the texel.
+    given : NetworkInput
+        Views and where they show each texel. Filled-in pixels are darkened, background that
+        nothing covers is black.
     score : (B, V, S, S) float32
         Eq. 4 after the choice of Eq. 5; `UNDRAWN_SCORE` where there is nothing.
     mirrored : (B, V, S, S) bool
         Pixels taken from the mirrored photo.
     """
 
-    views: Tensor
-    grid: Tensor
-    visible: Tensor
+    given: NetworkInput
     score: Tensor
     mirrored: Tensor
-
-
-class PhotoMaps(NamedTuple):
-    """The photo in the photo's own geometry, for the baselines.
-
-    Attributes
-    ----------
-    image : (B, 3, S, S) float32
-        The photo, in [0, 1].
-    pncc : (B, 3, S, S) float32
-        Projected Normalized Coordinate Code of the fit, 0 on the background.
-    grid : (B, S, S, 2) float32
-        Position in the photo of each UV texel.
-    visible : (B, 1, S, S) float32
-        Whether the photo shows the texel.
-    """
-
-    image: Tensor
-    pncc: Tensor
-    grid: Tensor
-    visible: Tensor
 
 
 class Mesh(NamedTuple):
@@ -142,13 +116,7 @@ class Mesh(NamedTuple):
 
 
 class MultiviewSimulator(nn.Module):
-    """Renders `Simulated` views; has buffers that follow ``.to(device)`` and no parameters.
-
-    Parameters
-    ----------
-    model : FaceModel
-    config : SimulationConfig
-    """
+    """Renders `Simulated` views; has buffers that follow ``.to(device)`` and no parameters."""
 
     triangles: Tensor
     pncc_code: Tensor
@@ -188,54 +156,48 @@ class MultiviewSimulator(nn.Module):
     def forward(self, fit: FitBatch) -> Simulated:
         """Simulate the configured views; for the view set ``"source"`` the photo is the view."""
         if not len(self.view_rotation):
-            maps = self.photo_maps(fit)
-            undrawn = torch.zeros_like(maps.pncc[:, :1])
-            return Simulated(
-                *(maps.image[:, None], maps.grid[:, None], maps.visible[:, None]),
-                *(undrawn, undrawn > 0),
-            )
+            photo = self.photo_input(fit)
+            known = (photo.image, photo.uv_from_image, photo.image_visible)
+            shown, grid, visible = (value[:, None] for value in known if value is not None)
+            given = NetworkInput(views=shown, uv_from_view=grid, view_visible=visible)
+            undrawn = torch.zeros_like(shown[:, :, 0])
+            return Simulated(given, undrawn, undrawn > 0)
         face, flipped_face, sheet, flipped_sheet = self.meshes(fit)
-        views = len(self.view_rotation)
         face_seen = self._rasterized(face)
-        photo = self._photo_at_size(fit.image)
-        original = self._drawn(fit, photo, face, face_seen, sheet)
-        mirrored = self._drawn(fit, photo, flipped_face, face_seen, flipped_sheet)
+        paint = self._photo_at_size(fit.image)
+        colour, score = self._drawn(fit, paint, face, face_seen, sheet)
+        flipped, flipped_score = self._drawn(fit, paint, flipped_face, face_seen, flipped_sheet)
         # Eq. 5
-        is_poor = original[1] <= UNDRAWN_SCORE
-        is_poor |= (face_seen.triangle >= 0) & (
-            original[1] < FACE_BONUS + self.config.trusted_cosine
-        )
-        takes_mirrored = is_poor & (mirrored[1] > original[1])
-        colour = original[0].where(~takes_mirrored[:, None], self.config.flip_weight * mirrored[0])
-        score = original[1].where(~takes_mirrored, mirrored[1])
+        on_face = face_seen.triangle >= 0
+        is_poor = score <= UNDRAWN_SCORE
+        is_poor |= on_face & (score < FACE_BONUS + self.config.trusted_cosine)
+        mirrored = is_poor & (flipped_score > score)
+        colour = colour.where(~mirrored[:, None], self.config.flip_weight * flipped)
+        score = score.where(~mirrored, flipped_score)
         grid, visible = self._uv_grids(fit.shape_obj_mm, face_seen)
-        size, batch = self.config.size, len(fit.image)
+        by_view = (len(fit.image), len(self.view_rotation))
+        shown = 2.0 * colour.unflatten(0, by_view) - 1.0
         return Simulated(
-            views=colour.view(batch, views, 3, size, size),
-            grid=grid,
-            visible=visible,
-            score=score.view(batch, views, size, size),
-            mirrored=takes_mirrored.view(batch, views, size, size),
+            NetworkInput(views=shown, uv_from_view=grid, view_visible=visible),
+            score.unflatten(0, by_view),
+            mirrored.unflatten(0, by_view),
         )
 
     def network_input(self, fit: FitBatch, needs: frozenset[str]) -> NetworkInput:
         """Make the fields of `NetworkInput` that a network `needs`, and no others."""
-        given: dict[str, Tensor] = {}
-        if "views" in needs:
-            simulated = self(fit)
-            given["views"] = 2.0 * simulated.views - 1.0
-            given["uv_from_view"] = simulated.grid
-            given["view_visible"] = simulated.visible
+        parts = [self(fit).given] if "views" in needs else []
         if needs & {"image", "pncc", "uv_from_image", "image_visible"}:
-            maps = self.photo_maps(fit)
-            given["image"] = 2.0 * maps.image - 1.0
-            given["pncc"] = 2.0 * maps.pncc - 1.0
-            given["uv_from_image"] = maps.grid
-            given["image_visible"] = maps.visible
-        return NetworkInput(**{name: value for name, value in given.items() if name in needs})
+            parts.append(self.photo_input(fit))
+        given = {
+            name: value
+            for part in parts
+            for name, value in part._asdict().items()
+            if value is not None and name in needs
+        }
+        return NetworkInput(**given)
 
     @torch.no_grad()
-    def photo_maps(self, fit: FitBatch) -> PhotoMaps:
+    def photo_input(self, fit: FitBatch) -> NetworkInput:
         """Make what CVN and MVN are given: photo, PNCC, and the map from texels to the photo."""
         size = self.config.size
         height, width = fit.image.shape[2:]
@@ -248,11 +210,18 @@ class MultiviewSimulator(nn.Module):
         pncc = interpolated(seen.triangle, seen.barycentric, self.triangles, code)
         points, normals = self._texels(fit.shape_obj_mm)
         grid, visible = self._texel_places(
-            *(fit.cam_from_obj(points), normals @ fit.rotation.transpose(1, 2)),
-            *(resized @ fit.intrinsics, seen.depth_mm),
+            fit.cam_from_obj(points),
+            normals @ fit.rotation.transpose(1, 2),
+            resized @ fit.intrinsics,
+            seen.depth_mm,
         )
         image = functional.interpolate(fit.image.float() / 255.0, (size, size), mode="area")
-        return PhotoMaps(image, pncc.permute(0, 3, 1, 2), grid, visible)
+        return NetworkInput(
+            image=2.0 * image - 1.0,
+            pncc=2.0 * pncc.permute(0, 3, 1, 2) - 1.0,
+            uv_from_image=grid,
+            image_visible=visible,
+        )
 
     def meshes(self, fit: FitBatch) -> tuple[Mesh, Mesh, Mesh, Mesh]:
         """The face, the face with its mirrored texture, the sheet, and its mirror image."""
@@ -373,10 +342,7 @@ class MultiviewSimulator(nn.Module):
 def _attributes(mesh: Mesh, seen: BatchFragments) -> Tensor:
     """Place in the photo's camera frame and score (N, S, S, 4) of what is seen of a mesh."""
     values = torch.cat([mesh.photo_cam_mm, mesh.score[..., None]], dim=-1)
-    triangles = mesh.triangles
-    if triangles.dim() == 3:
-        triangles = triangles.repeat_interleave(len(seen.triangle) // len(triangles), dim=0)
-    return interpolated(seen.triangle, seen.barycentric, triangles, values)
+    return interpolated(seen.triangle, seen.barycentric, mesh.triangles, values)
 
 
 def mirror_twins(mean_mm: Array, triangles: Array) -> tuple[Array, Array]:

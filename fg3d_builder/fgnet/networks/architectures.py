@@ -18,7 +18,7 @@ from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
 
 NETWORKS = ("vmn", "mvn", "cvn")
 FUSIONS = ("convolve_then_warp", "warp_then_convolve", "direct")
-"""Of Fig. 13: what the paper does; images warped before the encoder; features not warped."""
+"""Fig. 13: what the paper does; images warped before the encoder; features not warped."""
 
 
 class NetworkInput(NamedTuple):
@@ -64,29 +64,18 @@ class NetworkInput(NamedTuple):
 class NetworkConfig:
     """Which network, and how large.
 
-    Attributes
-    ----------
-    network : str
-        One of `NETWORKS`.
-    size : int
-        S: side of images and UV maps; a multiple of ``2 ** (levels + folds)``.
-    base_channels : int
-        At full size; doubled with each of the `levels` halvings.
-    levels : int
-    folds : int
-        How often 2 x 2 pixels are folded into channels before the first convolution, as no paper
-        has it: a network for a CPU sees images of S at a quarter of the cost per fold. Features
-        and displacements have ``S / 2 ** folds``, the latter are interpolated.
-    view_set : str
-        Key of `VIEW_SETS`; VMN only.
-    fusion : str
-        One of `FUSIONS`; VMN only.
-    mask_occluded : bool
-        Features of texels that a view does not see count as zero. The paper tried that and found
-        little difference (Sec. 8.2.3). VMN that warps only.
-    displacement_mm : float
-        Displacement for an output of 1: about what 3DMM fits are off by, so that the last layer
-        works with numbers around 1.
+    network: one of `NETWORKS`.
+    size: S, side of images and UV maps; a multiple of ``2 ** (levels + folds)``.
+    base_channels: at full size; doubled with each of the `levels` halvings.
+    folds: how often 2 x 2 pixels are folded into channels before the first convolution, as no
+        paper has it: a network for a CPU sees images of S at a quarter of the cost per fold.
+        Features and displacements have ``S / 2 ** folds``, the latter are interpolated.
+    view_set: key of `VIEW_SETS`; VMN only.
+    fusion: one of `FUSIONS`; VMN only.
+    mask_occluded: features of texels that a view does not see count as zero. The paper tried
+        that and found little difference (Sec. 8.2.3). VMN that warps only.
+    displacement_mm: displacement for an output of 1: about what 3DMM fits are off by, so that
+        the last layer works with numbers around 1.
     """
 
     network: str = "vmn"
@@ -100,11 +89,8 @@ class NetworkConfig:
     displacement_mm: float = 3.0
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("network", NETWORKS),
-            ("fusion", FUSIONS),
-            ("view_set", tuple(VIEW_SETS)),
-        ):
+        choices = {"network": NETWORKS, "fusion": FUSIONS, "view_set": tuple(VIEW_SETS)}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
         halvings = self.levels + self.folds
@@ -185,7 +171,8 @@ class VMN(nn.Module):
             seen = _given(given.view_visible, "view_visible")
             seen = seen if self.mask_occluded else torch.ones_like(seen)
             if self.fusion == "warp_then_convolve":
-                warped = warp_to_uv(*(t.reshape(-1, *t.shape[2:]) for t in (views, grid, seen)))
+                flat = [t.reshape(-1, *t.shape[2:]) for t in (views, grid, seen)]
+                warped = warp_to_uv(flat[0], flat[1], flat[2])
                 out = self.hourglass(warped.reshape(views.shape))
             else:
                 out = self.hourglass(views, grid, seen)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 from toy_models import toy_model
 from toy_shards import camera, paint, photo, pose
@@ -46,6 +49,26 @@ def painted_fit(*poses: tuple[float, float], size: int = 2 * SIZE) -> FitBatch:
     )
 
 
+class Shown(NamedTuple):
+    """Simulated views (B, V, 3, S, S) in [0, 1], and what belongs to them."""
+
+    views: Tensor
+    grid: Tensor
+    visible: Tensor
+    score: Tensor
+    mirrored: Tensor
+
+
+def simulated(fit: FitBatch) -> Shown:
+    found = SIMULATOR(fit)
+    given = found.given
+    assert given.views is not None
+    assert given.uv_from_view is not None
+    assert given.view_visible is not None
+    views = (given.views + 1) / 2
+    return Shown(views, given.uv_from_view, given.view_visible, found.score, found.mirrored)
+
+
 def true_views() -> np.ndarray:
     """The painted face as the virtual cameras would see it: (V, S, S, 3), NaN off the face."""
     found = []
@@ -55,9 +78,9 @@ def true_views() -> np.ndarray:
         seen = simulation.rasterize_batch(
             torch.from_numpy(cam)[None], SIMULATOR.triangles, SIMULATOR.view_intrinsics, SIZE, SIZE
         )
+        mean = torch.from_numpy(MODEL.mean).float()[None]
         places = simulation.interpolated(
-            *(seen.triangle, seen.barycentric, SIMULATOR.triangles),
-            torch.from_numpy(MODEL.mean).float()[None],
+            seen.triangle, seen.barycentric, SIMULATOR.triangles, mean
         )[0].numpy()
         found.append(np.where((seen.triangle[0] >= 0)[..., None], paint(places), np.nan))
     return np.stack(found)
@@ -66,7 +89,7 @@ def true_views() -> np.ndarray:
 def test_views_show_the_painted_face_and_the_mirrored_half_darkened() -> None:
     truth = true_views()
     for yaw in (0.0, 35.0, -35.0):
-        out = SIMULATOR(painted_fit((5.0, yaw)))
+        out = simulated(painted_fit((5.0, yaw)))
         views = out.views[0].permute(0, 2, 3, 1).numpy()
         mirrored = out.mirrored[0].numpy()
         # Pixels deep within the face and within one of the two regions: no edges in the way.
@@ -95,14 +118,14 @@ def test_the_photo_is_its_own_view_from_where_it_was_taken() -> None:
             - SIMULATOR.view_rotation[0] @ SIMULATOR.middle_mm
         )[None],
     )
-    picture = photo(
-        *(MODEL, MODEL.mean, fit.rotation[0].double().numpy()),
-        *(fit.translation_mm[0].double().numpy(), fit.intrinsics[0].double().numpy(), SIZE),
+    rotation, translation, intrinsics = (
+        value[0].double().numpy() for value in (fit.rotation, fit.translation_mm, fit.intrinsics)
     )
+    picture = photo(MODEL, MODEL.mean, rotation, translation, intrinsics, SIZE)
     noise = np.random.default_rng(3).integers(0, 60, (SIZE, SIZE, 3))
     picture = (picture // 2 + noise).astype(np.uint8)
     fit = fit._replace(image=torch.from_numpy(picture).permute(2, 0, 1)[None])
-    out = SIMULATOR(fit)
+    out = simulated(fit)
     trusted = ~dilated(out.mirrored[0, 0].numpy())
     trusted[[0, -1]] = trusted[:, [0, -1]] = (
         False  # the sheet ends at the outermost pixels' centres
@@ -135,7 +158,7 @@ def test_hidden_skin_gets_the_least_score() -> None:
 
 
 def test_texels_point_to_their_colour_in_every_view() -> None:
-    out = SIMULATOR(painted_fit((0.0, 10.0)))
+    out = simulated(painted_fit((0.0, 10.0)))
     vertices = torch.from_numpy(MODEL.mean).float()[None]
     places = SIMULATOR.uv_map.uv_map_from_vertices(vertices)[0].permute(1, 2, 0).numpy()
     wanted = paint(places)
@@ -153,7 +176,7 @@ def test_texels_point_to_their_colour_in_every_view() -> None:
 
 
 def test_visible_texels_are_those_that_the_view_faces() -> None:
-    out = SIMULATOR(painted_fit((0.0, 0.0)))
+    out = simulated(painted_fit((0.0, 0.0)))
     # At yaw 50 the subject's right side (x < 0) comes forward, its left side goes out of sight.
     vertices = torch.from_numpy(MODEL.mean).float()[None]
     x = SIMULATOR.uv_map.uv_map_from_vertices(vertices)[0, 0].numpy()
@@ -163,12 +186,16 @@ def test_visible_texels_are_those_that_the_view_faces() -> None:
 
 
 def test_the_photos_maps_agree_with_the_code() -> None:
-    maps = SIMULATOR.photo_maps(painted_fit((0.0, 15.0)))
+    maps = SIMULATOR.photo_input(painted_fit((0.0, 15.0)))
+    assert maps.pncc is not None
+    assert maps.uv_from_image is not None
+    assert maps.image_visible is not None
+    pncc = (maps.pncc + 1) / 2
     code = torch.from_numpy(normalized_coordinates(MODEL.mean)).float()[None]
     wanted = SIMULATOR.uv_map.uv_map_from_vertices(code)[0]
-    read = functional.grid_sample(maps.pncc, maps.grid, align_corners=False)[0]
-    inside = read_mask(within(maps.pncc.sum(dim=1).numpy() > 0), maps.grid) == 1
-    seen = (maps.visible[0, 0] > 0) & torch.from_numpy(inside)
+    read = functional.grid_sample(pncc, maps.uv_from_image, align_corners=False)[0]
+    inside = read_mask(within(pncc.sum(dim=1).numpy() > 0), maps.uv_from_image) == 1
+    seen = (maps.image_visible[0, 0] > 0) & torch.from_numpy(inside)
     error = (read - wanted).abs().amax(dim=0)[seen]
     assert error.median() < 0.005
     assert torch.quantile(error, 0.95) < 0.03
@@ -176,18 +203,18 @@ def test_the_photos_maps_agree_with_the_code() -> None:
 
 def test_a_batch_gives_what_single_photos_give() -> None:
     fit = painted_fit((0.0, 30.0), (10.0, -20.0))
-    together = SIMULATOR(fit)
+    together = simulated(fit)
     for i in range(2):
-        alone = SIMULATOR(FitBatch(*(field[i : i + 1] for field in fit)))
+        alone = simulated(FitBatch(*(field[i : i + 1] for field in fit)))
         for one, all_of_them in zip(alone, together, strict=True):
             assert torch.equal(one[0], all_of_them[i])
 
 
 def test_both_rasterisers_give_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = painted_fit((0.0, 30.0))
-    compiled = SIMULATOR(fit)
+    compiled = simulated(fit)
     monkeypatch.setattr(simulation, "rasterize_batch", rasterize_vectorised)
-    for one, other in zip(compiled, SIMULATOR(fit), strict=True):
+    for one, other in zip(compiled, simulated(fit), strict=True):
         assert torch.equal(one, other)
 
 
@@ -195,11 +222,15 @@ def test_the_source_view_set_is_the_photo() -> None:
     fit = painted_fit((0.0, 15.0))
     simulator = MultiviewSimulator(MODEL, SimulationConfig(view_set="source", size=SIZE))
     given = simulator.network_input(fit, frozenset({"views", "uv_from_view", "view_visible"}))
-    maps = simulator.photo_maps(fit)
-    assert given.views is not None
-    assert given.uv_from_view is not None
-    assert torch.equal(given.views[:, 0], 2 * maps.image - 1)
-    assert torch.equal(given.uv_from_view[:, 0], maps.grid)
+    photo = simulator.photo_input(fit)
+    for view, image in (
+        (given.views, photo.image),
+        (given.uv_from_view, photo.uv_from_image),
+        (given.view_visible, photo.image_visible),
+    ):
+        assert view is not None
+        assert image is not None
+        assert torch.equal(view[:, 0], image)
     assert given.image is None
 
 
@@ -210,7 +241,7 @@ def test_twins_mirror_the_face() -> None:
 
 
 def test_undrawn_pixels_are_black_and_scored_so() -> None:
-    out = SIMULATOR(painted_fit((0.0, 0.0)))
+    out = simulated(painted_fit((0.0, 0.0)))
     empty = out.score == UNDRAWN_SCORE
     assert empty.any()
     assert torch.all(out.views.movedim(2, -1)[empty] == 0)
