@@ -9,8 +9,8 @@ from torch.nn.functional import max_pool2d, normalize
 from fg3d_builder.rendering.rasterizer_torch import interpolate_batch
 
 HIDING_DEPTH_MM = 4.0
-"""A point is hidden where something else is seen at least this far in front of it. Below it lie
-the depth steps of neighbouring pixels on oblique skin."""
+"""A point is hidden where something else is seen at least this far in front of it. Depth steps of
+neighbouring pixels on oblique skin are smaller."""
 
 
 def vertex_normals_batch(
@@ -18,12 +18,7 @@ def vertex_normals_batch(
 ) -> Tensor:
     """Unit normals (B, n, 3), area weighted; zero where no triangle has area. Differentiable.
 
-    Parameters
-    ----------
-    vertices : (B, n, 3) float
-    triangles : (m, 3) int
-    counts : (B, m) bool, optional
-        Which triangles to use; all if left out.
+    `counts` (B, m) bool tells which of the triangles (m, 3) to use; all if left out.
     """
     first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
     across = torch.linalg.cross(second - first, third - first)
@@ -63,15 +58,9 @@ def grid_from_px(points_px: Tensor, height: int, width: int) -> Tensor:
 
 
 def is_shown(points_cam_mm: Tensor, points_px: Tensor, depth_mm: Tensor) -> Tensor:
-    """Whether (B, k) points lie within the image and nothing is seen in front of them.
+    """Whether points (B, k, 3), projected to (B, k, 2), are in the image and nothing hides them.
 
-    Parameters
-    ----------
-    points_cam_mm : (B, k, 3) float
-    points_px : (B, k, 2) float
-        Their projections.
-    depth_mm : (B, H, W) float
-        Rendered, NaN for the background.
+    `depth_mm` (B, H, W) is the rendered depth, NaN on the background.
     """
     height, width = depth_mm.shape[1:]
     column, row = points_px.round().long().unbind(dim=-1)

@@ -16,7 +16,7 @@ from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 
 MIB = 1 << 20
 _AT_ONCE = 8
-"""Samples that are simulated together for files that trainings share."""
+"""Samples that are simulated together for files that training runs share."""
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Feeder:
     ----------
     dataset : FaceDataset
     simulator : MultiviewSimulator
-        On the device.
+        On `device`.
     needs : frozenset of str
         Fields of `NetworkInput` that the network takes.
     device : torch.device

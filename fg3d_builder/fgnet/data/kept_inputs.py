@@ -1,4 +1,4 @@
-"""Simulated inputs that are made once: packed small, in memory or in files that trainings share.
+"""Simulated inputs that are made once, packed: in memory, or in files that training runs share.
 
 Samples are not moved or turned between epochs, so their simulated views never change. On two
 cores the simulation of five views costs as much as a step of the smallest network; what is kept
@@ -10,7 +10,7 @@ of it is packed to a sixth:
 * ``S* - S`` in half precision, within 0.01 mm up to 32 mm, and the confidence likewise.
 
 A kept input is the same whichever batch it was made in, whether it comes from memory or from a
-file, so that trainings of the same seed end alike.
+file, so that training runs of the same seed end alike.
 """
 
 from __future__ import annotations
@@ -94,22 +94,11 @@ def unpacked(number: Sequence[int], arrays: Packed, device: torch.device) -> Fed
 
 
 class KeptInputs:
-    """Packed inputs of all samples of a selection.
-
-    Parameters
-    ----------
-    count : int
-        Samples.
-    """
+    """Packed inputs of the `count` samples of a selection."""
 
     def __init__(self, count: int) -> None:
         self._arrays: Packed = {}
         self._there = np.zeros(count, dtype=bool)
-
-    @property
-    def count(self) -> int:
-        """Samples there is room for."""
-        return len(self._there)
 
     def missing(self, numbers: Sequence[int]) -> list[int]:
         """Return those of `numbers` that are not kept yet, ascending."""
@@ -131,19 +120,14 @@ class KeptInputs:
         return unpacked(numbers, {n: a[rows] for n, a in self._arrays.items()}, device)
 
     def _room(self, name: str, like: Array) -> Array:
-        return np.empty((self.count, *like.shape[1:]), dtype=like.dtype)
+        return np.empty((len(self._there), *like.shape[1:]), dtype=like.dtype)
 
 
 class SharedInputs(KeptInputs):
-    """The same in one file per array, which any number of trainings read at once.
+    """The same in one file per array, which any number of training runs read at once.
 
-    Parameters
-    ----------
-    folder : Path
-        Of all such files; this selection's lie below, by the digest of `about`.
-    count : int
-    about : dict
-        Everything that the inputs depend on.
+    The files of a selection are below `folder`, named by the digest of `about`: everything that
+    the inputs depend on.
     """
 
     def __init__(self, folder: Path, count: int, about: dict[str, Any]) -> None:
@@ -153,13 +137,7 @@ class SharedInputs(KeptInputs):
         self._writing = ExitStack()
 
     def open_or_make(self, batches: Callable[[], Iterator[Fed]]) -> None:
-        """Read the files; where they are not there, make them, while others wait.
-
-        Parameters
-        ----------
-        batches : callable
-            Called where they have to be made: gives all samples, in batches.
-        """
+        """Read the files; where there are none, make them of all `batches`, while others wait."""
         with exclusive(self.folder / "lock"):
             if not (self.folder / DESCRIPTION_NAME).is_file():
                 remove_abandoned(self.folder)
@@ -180,7 +158,7 @@ class SharedInputs(KeptInputs):
     def _room(self, name: str, like: Array) -> Array:
         path = self._writing.enter_context(replacing(self.folder / f"{name}.npy"))
         return np.lib.format.open_memmap(
-            os.fspath(path), mode="w+", dtype=like.dtype, shape=(self.count, *like.shape[1:])
+            os.fspath(path), mode="w+", dtype=like.dtype, shape=(len(self._there), *like.shape[1:])
         )
 
 

@@ -32,19 +32,16 @@ def step_generator(seed: int, step: int, rank: int, device: torch.device) -> tor
 def perturbed(given: NetworkInput, strength: float, generator: torch.Generator) -> NetworkInput:
     """Change the pictures of a batch, every sample in its own way, all views of one alike.
 
+    Geometry stays, and what no mesh covers stays black.
+
     Parameters
     ----------
     given : NetworkInput
-        `image` (B, 3, S, S) and `views` (B, V, 3, S, S) in [-1, 1], as far as they are there.
+        With `image` (B, 3, S, S) or `views` (B, V, 3, S, S), in [-1, 1].
     strength : float
         0 changes nothing, 1 is as strong as photos differ.
     generator : torch.Generator
         On the pictures' device.
-
-    Returns
-    -------
-    NetworkInput
-        With other pictures, in [-1, 1], and the same geometry. What no mesh covers stays black.
     """
     pictures = given.image if given.views is None else given.views
     if strength == 0.0 or pictures is None:

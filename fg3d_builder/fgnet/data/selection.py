@@ -1,4 +1,4 @@
-"""Which samples of the training split are trained on: for ablations over the data."""
+"""Which samples of the training split a network is trained on: for ablations over the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SelectionConfig:
     transforms: at most so many transformed shapes of each capture, the first ones; 0 keeps the
         captured shapes alone, -1 all.
     limit: at most so many samples in all, 0 for no limit. Which ones follows from hashes of
-        their names: a lower limit is a part of a higher one, whatever the seed of the training.
+        their names: a lower limit is a part of a higher one, whatever the training's seed.
     """
 
     transforms: int = -1
@@ -39,20 +39,12 @@ class SelectionConfig:
 def selected(
     config: SelectionConfig, sample_ids: Sequence[str], shape_sources: Sequence[str]
 ) -> Array:
-    """Return the numbers (k,) int64 of the samples to train on, ascending.
-
-    Parameters
-    ----------
-    config : SelectionConfig
-    sample_ids : sequence of str
-        Of the whole split.
-    shape_sources : sequence of str
-        Of the same samples, see `fg3d_builder.shards.schema`.
+    """Return the numbers (k,) int64 of a split's samples to train on, ascending.
 
     Raises
     ------
     ValueError
-        A shape source of another kind, or nothing left.
+        A shape source that is neither captured nor transformed, or nothing left.
     """
     kept = np.array([_is_wanted(source, config.transforms) for source in shape_sources], dtype=bool)
     number = np.flatnonzero(kept)

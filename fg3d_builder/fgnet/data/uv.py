@@ -24,17 +24,17 @@ NEIGHBOUR_EDGES = 8
 
 
 class ChartTexels(NamedTuple):
-    """Where each texel lies on the mesh.
+    """Where each texel is on the mesh.
 
     Attributes
     ----------
     triangle : (S, S) int64
-        That holds the texel's centre; outside of the chart the triangle at the nearest border.
+        Holds the texel's centre; outside of the chart the triangle at the nearest border.
     barycentric : (S, S, 3) float64
         Rows sum to 1. Outside of the chart some are negative: values are continued linearly,
         as far out as the border triangle is high, and stay constant from there on.
     inside : (S, S) bool
-        Whether the centre lies on the chart.
+        Whether the centre is on the chart.
     """
 
     triangle: Array
@@ -45,17 +45,12 @@ class ChartTexels(NamedTuple):
 def chart_texels(uv: Array, triangles: Array, size: int) -> ChartTexels:
     """Locate every texel of a map of `size` x `size` on the chart.
 
-    Parameters
-    ----------
-    uv : (n, 2) float
-        In [0, 1], without overlaps; either orientation of the triangles.
-    triangles : (m, 3) int
-    size : int
+    `uv` (n, 2) is in [0, 1], without overlaps; triangles (m, 3) may have either orientation.
 
     Raises
     ------
     ValueError
-        No texel lies on the chart.
+        No texel is on the chart.
     """
     corners = uv[triangles]
     triangle, barycentric = _covered(uv, triangles, size)
@@ -85,15 +80,7 @@ class UVMap(nn.Module):
     """Carries values between the vertices of a model and maps on its chart.
 
     Buffers only: moves with ``.to(device)``, has no parameters, and is not part of checkpoints
-    (it follows from the face model).
-
-    Parameters
-    ----------
-    uv : (n, 2) float
-        `FaceModel.uv`.
-    triangles : (m, 3) int
-    size : int
-        Side length of the maps in texels.
+    (it follows from the face model). Maps have `size` x `size` texels.
     """
 
     inside: Tensor
@@ -110,10 +97,8 @@ class UVMap(nn.Module):
         self.register_buffer("inside", torch.from_numpy(texels.inside)[None], persistent=False)
         self.register_buffer("_corner", torch.from_numpy(corner), persistent=False)
         self.register_buffer("_weight", torch.from_numpy(weight), persistent=False)
-        grid = np.stack([2.0 * uv[:, 0] - 1.0, 1.0 - 2.0 * uv[:, 1]], axis=-1)
-        self.register_buffer(
-            "_vertex_grid", torch.from_numpy(grid.astype(np.float32)), persistent=False
-        )
+        grid = np.stack([2.0 * uv[:, 0] - 1.0, 1.0 - 2.0 * uv[:, 1]], axis=-1).astype(np.float32)
+        self.register_buffer("_vertex_grid", torch.from_numpy(grid), persistent=False)
 
     def uv_map_from_vertices(self, values: Tensor) -> Tensor:
         """Spread values (B, n, c) over the chart -> (B, c, S, S), linear within triangles.

@@ -1,4 +1,4 @@
-"""The loss of a training: a weighted sum of MSE, PSD and VGD (Table 4)."""
+"""The loss of a training run: a weighted sum of MSE, PSD and VGD (Table 4)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,9 @@ from fg3d_builder.records import Array
 class LossConfig:
     """Weights of the terms; a term of weight 0 is not computed.
 
-    Attributes
-    ----------
-    mse, vgd : float
-        Per mm^2.
-    psd : float
-        Per unit of full brightness.
-    plaster_size_px : int
-        Side of the pictures that PSD and VGD compare.
+    mse, vgd: per mm^2.
+    psd: per unit of full brightness.
+    plaster_size_px: side of the pictures that PSD and VGD compare.
     """
 
     mse: float = 0.0
@@ -42,12 +37,8 @@ class LossConfig:
 class LossTerms(NamedTuple):
     """Means over the batch, each a scalar; `total` alone carries gradients.
 
-    Attributes
-    ----------
-    total : ()
-    mse, vgd : ()
-        mm^2, before weighting; NaN where not computed.
-    psd : ()
+    Terms are not weighted, `mse` and `vgd` in mm^2, `psd` in units of full brightness; NaN where
+    not computed.
     """
 
     total: Tensor

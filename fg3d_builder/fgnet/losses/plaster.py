@@ -48,8 +48,7 @@ class PlasterPictures(NamedTuple):
         In [0, 1], 0 on the background; differentiable in the vertices.
     triangle : (B, V, H, W) int64
         -1 on the background and where nothing is known.
-    barycentric : (B, V, H, W, 3) float
-        Detached.
+    barycentric : (B, V, H, W, 3) float, detached
     known : (B, V, H, W) bool
         False where a triangle shows that has a vertex of confidence 0.
     """
@@ -102,10 +101,8 @@ class PlasterViews(nn.Module):
     ) -> PlasterPictures:
         """Picture shapes (B, n, 3) with confidence (B, n), V views each.
 
-        Where nobody needs gradients, the rasteriser's own coordinates do: in float32, and on its
-        grid.
-
-        Done in float64: at the cameras' distance float32 is coarser than a hundredth mm.
+        Computed in float64: at the cameras' distance float32 is coarser than a hundredth mm.
+        Without gradients, the rasteriser's own coordinates serve: float32, on its grid.
         """
         batch, views, size = len(shape_mm), len(self._rotation), self.size_px
         shape = shape_mm.double()
@@ -152,7 +149,6 @@ class PlasterErrors(NamedTuple):
 
     Attributes
     ----------
-    predicted, target : PlasterPictures
     difference : (B, V, H, W) float
         ``predicted - target``, in units of full brightness.
     weight : (B, V, H, W) float
@@ -191,13 +187,8 @@ def plaster_errors(
 def plaster_distance(errors: PlasterErrors) -> Tensor:
     """PSD (Eq. 7) per face: the views' weighted root mean square differences, summed.
 
-    The mean is over the pixels that show the target, so that the number does not depend on the
-    pictures' size and the prediction cannot lower it by growing.
-
-    Returns
-    -------
-    (B,) float
-        In units of full brightness.
+    The mean is over the pixels that show the target, so that the number (B,), in units of full
+    brightness, does not depend on the pictures' size and the prediction cannot lower it by growing.
     """
     shown = (errors.target.triangle >= 0) * errors.weight
     pixels = shown.sum(dim=(-2, -1)).clamp(min=1.0)

@@ -37,11 +37,7 @@ class UpConvUnit(nn.Sequential):
 class ResidualBlock(nn.Module):
     """PRNet's bottleneck block: 1 x 1 to half the channels, spatial kernel, 1 x 1, plus shortcut.
 
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    stride : int
-        1 or 2.
+    `stride` is 1 or 2.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:

@@ -22,16 +22,10 @@ from fg3d_builder.files import markdown
 
 
 class Complexity(NamedTuple):
-    """Size and cost of one network.
+    """Trainable numbers of one network, and what a forward pass of one face costs.
 
-    Attributes
-    ----------
-    config : NetworkConfig
-    parameters : int
-        Trainable numbers.
-    multiply_adds : int
-        Of the convolutions of one forward pass of one face; warping, normalisation and
-        activations, a few per cent together, are not counted.
+    `multiply_adds` counts the convolutions; warping, normalisation and activations, a few per
+    cent together, are left out.
     """
 
     config: NetworkConfig

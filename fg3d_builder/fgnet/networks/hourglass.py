@@ -16,13 +16,8 @@ DECODER_UNITS = (3, 3, 3, 2, 2)
 class Encoder(nn.Module):
     """PRNet's encoder: a stem, then per scale a residual block that halves and one that does not.
 
-    Parameters
-    ----------
-    in_channels : int
-    base_channels : int
-        Of the stem, at full size; doubled with each halving (16 in the paper).
-    levels : int
-        Halvings (5 in the paper: 256 -> 8).
+    The stem has `base_channels`, 16 in the paper, which each of the `levels` halvings doubles
+    (5 in the paper: 256 -> 8).
     """
 
     def __init__(self, in_channels: int, base_channels: int, levels: int) -> None:
@@ -100,14 +95,8 @@ class Decoder(nn.Module):
 class Hourglass(nn.Module):
     """Encoder, fusion and decoder.
 
-    Parameters
-    ----------
-    in_channels, base_channels, levels : int
-        Of the `Encoder`.
-    views : int
-    folds : int
-        How often images are folded before the first convolution, 2 x 2 pixels into channels. All
-        features are that much smaller, and the map is interpolated back to the images' size.
+    Before the first convolution images are folded `folds` times, 2 x 2 pixels into channels. All
+    features are that much smaller, and the map is interpolated back to the images' size.
     """
 
     def __init__(

@@ -19,7 +19,6 @@ def halved_grids(grid: Tensor, visible: Tensor, levels: int) -> list[tuple[Tenso
         Texels without a place may hold anything finite; mark them as not visible.
     visible : (N, 1, S, S) float
         In [0, 1].
-    levels : int
 
     Returns
     -------

@@ -328,6 +328,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 from fg3d_builder.cli import main
 import fg3d_builder.fgnet.session, fg3d_builder.fgnet.packing, fg3d_builder.fgnet.parity
+import fg3d_builder.fgnet.networks.complexity
 assert main(["train", "nowhere", "--out", "run", "--device", "cpu"]) == 2
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
