@@ -57,14 +57,14 @@ class Landmarks:
     Attributes
     ----------
     scheme : str
-        What the point numbers mean: ``"ibug68"`` or ``"mediapipe478"``. A face model says
-        where the points of a scheme lie on its surface (`FaceModel.embeddings`).
+        Numbering of the points: ``"ibug68"`` or ``"mediapipe478"``. `FaceModel.embeddings` places
+        the points of a scheme on a model's surface.
     points_px : (k, 2) float64
-        In pixels of the capture's colour image.
+        Pixels of the capture's colour image.
     confidence : (k,) float64
         In [0, 1]; 0 means that the point must not be used.
     detector : str
-        Which detector produced them.
+        Name of the detector that produced them.
     """
 
     scheme: str
@@ -80,13 +80,10 @@ class CaptureTruth:
     Attributes
     ----------
     topology_hash : str
-        Of the face model that the vertices belong to.
-    vertices_cam_mm : (n, 3) float32
-        True vertex positions in the camera frame.
-    shape_obj_mm : (n, 3) float32
-        The same shape in the object frame.
+        Identity of the face model that the vertices belong to.
+    vertices_cam_mm, shape_obj_mm : (n, 3) float32
+        True vertices, ``vertices_cam_mm = pose.cam_from_obj(shape_obj_mm)``.
     pose : Pose
-        ``vertices_cam_mm = pose.cam_from_obj(shape_obj_mm)``.
     visible : (n,) bool
         Seen by the camera in the noise-free rendering.
     """
@@ -107,22 +104,22 @@ class Capture:
     capture_id : str
         Unique within a build; used in file names: letters, digits, ``.``, ``_``, ``-``.
     subject_id : str
-        The train/test split is made by it.
+        Decides between training and test split.
     source : str
         Name of the adapter that produced it.
     rgb : (H, W, 3) uint8
     depth_mm : (H, W) float32
-        Along the camera's z axis, aligned to `rgb`; NaN where there is none.
+        Depth along the camera's z axis, aligned to `rgb`; NaN where there is none.
     intrinsics : (3, 3) float64
         Pinhole matrix in pixels, no distortion.
     expression : str
         Free tag, ``"neutral"`` where nothing is known.
     licence : str
         Free tag that travels to every product.
-    landmarks : Landmarks or None
+    landmarks : Landmarks, optional
         Annotation that came with the capture.
-    truth : CaptureTruth or None
-        Only for synthetic captures.
+    truth : CaptureTruth, optional
+        Ground truth of a synthetic capture.
     """
 
     capture_id: str
@@ -156,8 +153,8 @@ class CoarseFit:
     converged : bool
     iterations : int
     appearance_trust : float
-        In [0, 1]: how far the colours of the image held the fit in place; 0 where they did
-        not take part.
+        How far the colours of the image held the fit in place, in [0, 1]; 0 where they took no
+        part.
     """
 
     alpha_id: Array
@@ -187,8 +184,8 @@ class IterationRecord:
 class QualityFigures:
     """What can be observed of a registration without the truth; 0 is best in all but noise.
 
-    Over the visible part of the model's reliable region, weighted by area, unless said
-    otherwise, so that neither image resolution nor tessellation moves them.
+    Unless noted otherwise, figures are taken over the visible part of the model's reliable region
+    and weighted by area, so that neither image resolution nor tessellation moves them.
 
     Attributes
     ----------
@@ -205,8 +202,8 @@ class QualityFigures:
         Median distance of embedded to detected edge points in the image, divided by the RMS
         spread of the detected points about their centre; 0 without edge points.
     landmark_motion : float
-        RMS length of the similarity that best takes embedded to detected edge points,
-        whatever a few of them say, divided by the same: how far they are off together.
+        RMS length of the similarity that robustly takes embedded to detected edge points,
+        divided by the same: how far they are off together.
     landmark_gap_mm : float
         Median difference between the depth measured at the detected edge points and that of
         the registered ones.
@@ -291,7 +288,7 @@ class Registration:
         In [0, 1]; low values predict a bad registration.
     converged : bool
     history : tuple of IterationRecord
-    quality_figures : QualityFigures or None
+    quality_figures : QualityFigures, optional
         What `quality` was computed from.
     """
 
@@ -357,7 +354,7 @@ class Failure:
     Attributes
     ----------
     capture_id, subject_id : str
-        ``""`` for a subject that could not be read.
+        ``""`` where it could not be read.
     stage : str
         ``"captures"``, ``"landmarks"``, ``"fitting"`` or ``"registration"``.
     code : str
@@ -365,7 +362,7 @@ class Failure:
     message : str
         One sentence for a person.
     picture : str
-        Path of a PNG relative to the stage's folder, ``""`` where there is nothing to show.
+        Path of a PNG relative to the stage's folder, or ``""``.
     """
 
     capture_id: str
@@ -378,12 +375,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class DonorFace:
-    """A subject's face as others may take parts from it.
+    """A subject's face as others may take parts from it: that of its best registration.
 
     Attributes
     ----------
     capture_id : str
-        The subject's best registration.
     shape_obj_mm : (n, 3) float64
     alpha_exp : (e,) float64
     confidence : (n,) float64

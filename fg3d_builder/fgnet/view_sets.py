@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+_FRONTAL, _UP, _DOWN = (0.0, 0.0), (15.0, 0.0), (-25.0, 0.0)
+_LEFT, _RIGHT = ((0.0, 25.0), (0.0, 50.0)), ((0.0, -25.0), (0.0, -50.0))
+
 VIEW_SETS: dict[str, tuple[tuple[float, float], ...]] = {
     "source": (),
-    "1": ((0.0, 0.0),),
-    "3": ((0.0, 0.0), (0.0, 25.0), (0.0, 50.0)),
-    "5": ((0.0, 0.0), (0.0, 25.0), (0.0, 50.0), (15.0, 0.0), (-25.0, 0.0)),
-    "7": (
-        *((0.0, 0.0), (0.0, 25.0), (0.0, 50.0), (15.0, 0.0), (-25.0, 0.0)),
-        *((0.0, -25.0), (0.0, -50.0)),
-    ),
+    "1": (_FRONTAL,),
+    "3": (_FRONTAL, *_LEFT),
+    "5": (_FRONTAL, *_LEFT, _UP, _DOWN),
+    "7": (_FRONTAL, *_LEFT, _UP, _DOWN, *_RIGHT),
 }
 """(pitch, yaw) in degrees by name; ``"source"`` is the input image itself as the only view."""
 

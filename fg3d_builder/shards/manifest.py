@@ -23,15 +23,13 @@ MANIFEST_NAME = "manifest.json"
 TOPOLOGY_NAME = "topology.h5"
 MODEL_NAME = "facemodel.h5"
 
-_PACKAGES = (
-    *("numpy", "scipy", "numba", "opencv-python", "h5py", "scikit-sparse", "open3d", "trimesh"),
-    *("mediapipe", "face-alignment", "anny", "torch", "luigi"),
-)
+_PACKAGES = ["numpy", "scipy", "numba", "opencv-python", "h5py", "scikit-sparse", "open3d"]
+_PACKAGES += ["trimesh", "mediapipe", "face-alignment", "anny", "torch", "luigi"]
 _FREE_LICENCES = ("cc0", "mit", "apache", "bsd", "cc by 4", "cc by 3", "cc-by-4", "cc-by-3")
 
 
 def may_be_shared(licence: str) -> bool:
-    """Tell whether a face model of this licence may be copied into a dataset."""
+    """Return whether a face model of this licence may be copied into a dataset."""
     return licence.lower().startswith(_FREE_LICENCES)
 
 
@@ -45,7 +43,7 @@ def make_manifest(
     accepted: Sequence[str] = (),
     augmentation_failures: Sequence[Failure] = (),
 ) -> dict[str, Any]:
-    """Describe the shards that lie in a folder.
+    """Describe a folder's shards in JSON values: equal datasets have equal manifests.
 
     Parameters
     ----------
@@ -62,11 +60,6 @@ def make_manifest(
         Ids of captures that are in the dataset by a person's verdict, below the threshold.
     augmentation_failures : sequence of Failure
         Captures that could not be turned, and shapes that could not be made.
-
-    Returns
-    -------
-    dict
-        JSON values. Holds no time and no host: equal datasets have equal manifests.
     """
     shards = [describe_shard(dataset / name) for name in shard_names(dataset)]
     extra = [n for n in (TOPOLOGY_NAME, MODEL_NAME) if (dataset / n).is_file()]
@@ -125,8 +118,8 @@ def shard_name(split: str, number: int) -> str:
 def package_versions() -> dict[str, str]:
     """Return the versions of Python, of the packages that results depend on, and our own.
 
-    ``fg3d-builder-source`` is a hash of the package's source files, so that a dataset tells
-    which code made it also where that was no release.
+    ``fg3d-builder-source`` is a hash of the package's source files, which names the code also
+    where that was no release.
     """
     versions = {"python": platform.python_version(), "fg3d-builder-source": _source_hash()}
     for name in ("fg3d-builder", *_PACKAGES):

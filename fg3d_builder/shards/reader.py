@@ -6,7 +6,7 @@ import json
 import os
 from bisect import bisect_right
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, cast
 
 import h5py
 import numpy as np
@@ -16,6 +16,7 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.records import Array
 from fg3d_builder.shards.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, MODEL_NAME
+from fg3d_builder.shards.schema import FIELDS
 
 
 class Sample(TypedDict):
@@ -53,19 +54,12 @@ class Sample(TypedDict):
     seed: int
 
 
-class Registered(NamedTuple):
-    """What a sample is measured against, without its image.
+_COLUMNS = {field.name: field.path for field in FIELDS if field.name in Sample.__annotations__}
+"""Columns that a sample is read from; of cameras the last, which is that of its own image."""
 
-    Attributes
-    ----------
-    sample_id, subject_id : str
-    rotation : (3, 3) float64
-        Of the true pose.
-    shape_obj_mm : (n, 3) float32
-        ``S*``.
-    confidence : (n,) float32
-        In [0, 1].
-    """
+
+class Registered(NamedTuple):
+    """What a sample is measured against, without its image; as in `Sample`."""
 
     sample_id: str
     subject_id: str
@@ -174,42 +168,34 @@ class ShardReader:
         return self._files[name]
 
     def _sample(self, file: h5py.File, row: int) -> Sample:
-        samples, shapes, captures = file["samples"], file["shapes"], file["captures"]
-        shape_row = int(samples["shape_index"][row])
-        capture_row = int(samples["capture_index"][row])
-        begin, end = samples["image_offset"][row : row + 2]
-        shape = shapes["shape_obj_mm"][shape_row]
-        coarse = self._model.shape(shapes["alpha_id"][shape_row], shapes["alpha_exp"][shape_row])
-        coarse = coarse.astype(np.float32)
-        visible = np.unpackbits(samples["visible"][row], count=len(shape)).astype(bool)
-        return Sample(
-            sample_id=samples["sample_id"][row].decode(),
-            capture_id=captures["capture_id"][capture_row].decode(),
-            subject_id=captures["subject_id"][capture_row].decode(),
-            shape_source=shapes["shape_source"][shape_row].decode(),
-            donors=shapes["donors"][shape_row].decode(),
-            image=decode_image(samples["image_bytes"][begin:end]),
-            view_deg=samples["view_deg"][row],
-            px_crop_from_px=samples["px_crop_from_px"][row],
-            intrinsics=samples["intrinsics"][row],
-            scale=float(samples["scale"][row]),
-            rotation=samples["rotation"][row],
-            translation_mm=samples["translation_mm"][row],
-            shape_obj_mm=shape,
-            coarse_obj_mm=coarse,
-            delta_obj_mm=shape - coarse,
-            confidence=_fraction(shapes["confidence"][shape_row]),
-            visible=visible,
-            initial_alpha_id=samples["initial_alpha_id"][row],
-            initial_alpha_exp=samples["initial_alpha_exp"][row],
-            initial_scale=float(samples["initial_scale"][row]),
-            initial_rotation=samples["initial_rotation"][row],
-            initial_translation_mm=samples["initial_translation_mm"][row],
-            initial_source=int(samples["initial_source"][row]),
-            painted=float(samples["painted"][row]),
-            quality=float(captures["quality"][capture_row]),
-            seed=int(samples["seed"][row]),
+        samples = file["samples"]
+        rows = {"samples": row}
+        rows["shapes"], rows["captures"] = (
+            samples["shape_index"][row],
+            samples["capture_index"][row],
         )
+        found = {
+            name: _value(file[path][rows[path.split("/")[0]]]) for name, path in _COLUMNS.items()
+        }
+        shape, at = found["shape_obj_mm"], rows["shapes"]
+        coarse = self._model.shape(file["shapes/alpha_id"][at], file["shapes/alpha_exp"][at])
+        coarse = coarse.astype(np.float32)
+        begin, end = samples["image_offset"][row : row + 2]
+        found |= {
+            "image": decode_image(samples["image_bytes"][begin:end]),
+            "coarse_obj_mm": coarse,
+            "delta_obj_mm": shape - coarse,
+            "confidence": _fraction(found["confidence"]),
+            "visible": np.unpackbits(found["visible"], count=len(shape)).astype(bool),
+        }
+        return cast(Sample, found)
+
+
+def _value(stored: Any) -> Any:
+    """Text and numbers as Python's own."""
+    if isinstance(stored, bytes):
+        return stored.decode()
+    return stored.item() if isinstance(stored, np.generic) else stored
 
 
 def _fraction(stored: Array) -> Array:

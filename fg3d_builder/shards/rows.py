@@ -55,19 +55,9 @@ def captured_view(
     config: ShardConfig,
     painted: float = 0.0,
 ) -> View:
-    """Cut the picture of a registered capture around its face, as it was taken.
+    """Cut the picture of a registered capture as it was taken, around the fit from landmarks.
 
-    Parameters
-    ----------
-    model : FaceModel
-    capture : Capture
-    initial : CoarseFit
-        Fit from landmarks alone; the crop is cut around it.
-    registration : Registration
-        Ground truth.
-    config : ShardConfig
-    painted : float
-        Share of the face's pixels that are not the camera's.
+    `painted` is the share of the face's pixels that are not the camera's.
 
     Raises
     ------

@@ -90,7 +90,7 @@ class ShapeRow:
 class SampleImage:
     """One training image with its camera, the pose of its shape, and the 3DMM fit to it.
 
-    `name` tells how the view is turned (``view+00-30``: a yaw of -30 degrees) and goes into the
+    `name` names the view (``view+00-30``: turned by a yaw of -30 degrees) and goes into the
     sample's id; `image` is the encoded file.
     """
 

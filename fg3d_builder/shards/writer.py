@@ -21,14 +21,8 @@ TOPOLOGY_SCHEMA = "fg3d-topology-1"
 class ShardWriter:
     """Collects rows and writes them as one HDF5 file, whole or not at all.
 
-    Parameters
-    ----------
-    split : str
-        ``"train"`` or ``"test"``.
-    image_format : str
-        ``"jpeg"`` or ``"png"``: how the rows' images are encoded.
-    model : FaceModel
-        The model that the shapes belong to.
+    `split` is ``"train"`` or ``"test"``; images are encoded in `image_format`, ``"jpeg"`` or
+    ``"png"``; shapes belong to `model`.
     """
 
     def __init__(self, split: str, image_format: str, model: FaceModel) -> None:
@@ -52,15 +46,9 @@ class ShardWriter:
         return self._append("captures", vars(row))
 
     def add_shape(self, row: ShapeRow, capture: int, images: Iterable[SampleImage]) -> int:
-        """Append a shape made from a capture, and its images; return the shape's row number.
+        """Append a shape made from the capture of a row number, and the samples that show it.
 
-        Parameters
-        ----------
-        row : ShapeRow
-        capture : int
-            Row number of the capture.
-        images : iterable of SampleImage
-            The samples that show the shape.
+        Returns the shape's row number.
         """
         # Single precision at once: a shard's shapes are what fills the memory.
         single = np.asarray(row.shape_obj_mm, "<f4")
@@ -107,10 +95,9 @@ def _write_field(file: h5py.File, field: Field, values: Any) -> None:
 
 
 def write_topology(path: Path, model: FaceModel) -> None:
-    """Write what a dataset's user needs of the template beside its shapes.
+    """Write triangles, texture coordinates and region masks of the template.
 
-    Triangles, texture coordinates and region masks tell nothing of a licensed model's
-    statistics.
+    They reveal nothing of a licensed model's statistics.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["schema"] = TOPOLOGY_SCHEMA

@@ -33,9 +33,9 @@ def background_sheet(
     seen : BatchFragments
         The face in the photo, B images of (H, W).
     intrinsics : (B, 3, 3) float
-        Of the photo.
+        Pinhole matrix of the photo.
     px_step : int
-        Distance of nodes, about: the outermost lie on the image's border.
+        Approximate distance of nodes: the outermost are on the image's border.
     falloff_px : float
         Standard deviation of the fall-off from the outline's depth to the mean depth.
 

@@ -148,18 +148,9 @@ def aligned_target(truth_obj_mm: Array, shape_obj_mm: Array, weight: Array) -> A
 class EpochBatches:
     """Which samples each step of each epoch sees; a function of seed, epoch and rank alone.
 
-    Every process of a distributed training takes every `world`-th sample of the same shuffled
-    order, which is filled up from its start so that all have equally many. Incomplete batches are
-    left out, but for the only one of a small dataset.
-
-    Parameters
-    ----------
-    samples : int
-        In the dataset.
-    batch_size : int
-        Of one process.
-    seed : int
-    rank, world : int
+    Every process of a distributed run takes every `world`-th sample of the same shuffled order,
+    which is filled up from its start so that all have equally many. Incomplete batches are left
+    out, but for the only one of a small dataset. `batch_size` is that of one process.
     """
 
     def __init__(

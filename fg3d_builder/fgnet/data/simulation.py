@@ -55,7 +55,7 @@ LEAST_COSINE = 0.05
 """Texels that are seen more obliquely count as not visible."""
 
 UNDRAWN_SCORE = -4.0
-"""Of pixels that no mesh covers; below any score."""
+"""Score of pixels that no mesh covers; below any other."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Simulated(NamedTuple):
 class Mesh(NamedTuple):
     """One of the three meshes that views are rendered from.
 
-    `obj_mm` (B, n, 3) places it, `photo_cam_mm` (B, n, 3) says where in the photo's camera
-    frame its colours are, `score` (B, n) is Eq. 4.
+    `obj_mm` (B, n, 3) is where it is, `photo_cam_mm` (B, n, 3) where in the photo's camera frame
+    its colours are, `score` (B, n) is Eq. 4.
     """
 
     obj_mm: Tensor
@@ -346,13 +346,9 @@ def _attributes(mesh: Mesh, seen: BatchFragments) -> Tensor:
 
 
 def mirror_twins(mean_mm: Array, triangles: Array) -> tuple[Array, Array]:
-    """Where on the mean face each vertex comes to lie when left and right are swapped.
+    """Find where on the mean face (n, 3) each vertex is when left and right are swapped (x = 0).
 
-    Parameters
-    ----------
-    mean_mm : (n, 3) float
-        Object frame: the mirror is x = 0. The face need not have mirrored vertices.
-    triangles : (m, 3) int
+    The face need not have mirrored vertices.
 
     Returns
     -------

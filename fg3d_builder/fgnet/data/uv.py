@@ -56,7 +56,7 @@ def chart_texels(uv: Array, triangles: Array, size: int) -> ChartTexels:
     triangle, barycentric = _covered(uv, triangles, size)
     inside = triangle >= 0
     if not inside.any():
-        raise ValueError(f"no texel of a {size} x {size} map lies on the chart")
+        raise ValueError(f"no texel of a {size} x {size} map is on the chart")
     outside = np.argwhere(~inside)
     if len(outside):
         points = texel_uv(size)[~inside]

@@ -22,10 +22,10 @@ FUSIONS = ("convolve_then_warp", "warp_then_convolve", "direct")
 
 
 class NetworkInput(NamedTuple):
-    """What a network may see of B faces; each network says in `needs` what it wants.
+    """What a network may see of B faces; each network lists in `needs` what it takes.
 
     Image positions are `grid_sample`'s, ``align_corners=False``: -1 and 1 are the outer borders
-    of the first and last pixel, x before y. UV maps lie as in `fg3d_builder.fgnet.data.uv`.
+    of the first and last pixel, x before y. UV maps are those of `fg3d_builder.fgnet.data.uv`.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class NetworkInput(NamedTuple):
     uv_from_image : (B, S, S, 2) float
         Where each texel's point of the fit falls in `image`; finite everywhere.
     image_visible : (B, 1, S, S) float
-        In [0, 1]: the texel lies on the chart and is seen in `image`.
+        In [0, 1]: the texel is on the chart and seen in `image`.
     views : (B, V, 3, S, S) float
         Simulated views in the order of `VIEW_SETS`, [-1, 1]; for ``"source"`` the image itself.
     uv_from_view : (B, V, S, S, 2) float
