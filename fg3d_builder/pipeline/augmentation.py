@@ -19,7 +19,6 @@ from fg3d_builder.pipeline.view_samples import InitialFitter, sample_images
 from fg3d_builder.records import (
     Array,
     Capture,
-    DonorFace,
     Landmarks,
     Registration,
 )
@@ -33,7 +32,7 @@ from fg3d_builder.shards.rows import (
     shape_row,
 )
 from fg3d_builder.shards.schema import CAPTURED
-from fg3d_builder.transform.donors import ATTEMPTS
+from fg3d_builder.transform.donors import ATTEMPTS, DonorFace
 from fg3d_builder.transform.target_shape import TargetShape, TargetShapes
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fg3d_builder.records import Rejection
 from fg3d_builder.review.review_list import AUTO, REJECT, ReviewList, is_kept
 
 
@@ -22,6 +21,28 @@ class Verdict:
 
     verdict: str
     note: str
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One registration that is kept as a product but left out of the dataset.
+
+    Attributes
+    ----------
+    capture_id, subject_id : str
+    quality : float
+        `Registration.quality`.
+    code : str
+        ``"low_quality"`` (below the threshold) or ``"by_hand"`` (in the review list).
+    message : str
+        For a person: the two figures, or the note in the list.
+    """
+
+    capture_id: str
+    subject_id: str
+    quality: float
+    code: str
+    message: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import h5py
 from fg3d_builder.config import BuildConfig, digest, to_table
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.hashes import file_sha256, sha256
-from fg3d_builder.records import Failure, Rejection
+from fg3d_builder.records import Failure
+from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
 
 MANIFEST_SCHEMA = "fg3d-manifest-2"

@@ -17,13 +17,13 @@ from fg3d_builder.layout import BuildLayout, config_file
 from fg3d_builder.pipeline.stages import CaptureFits
 from fg3d_builder.records import (
     Capture,
-    DonorFace,
     Failure,
     Landmarks,
     Registration,
 )
 from fg3d_builder.shards.rows import TransformedShape, ViewSet
 from fg3d_builder.tasks.chunks import Chunk, read_index
+from fg3d_builder.transform.donors import DonorFace
 
 log = logging.getLogger("fg3d")
 

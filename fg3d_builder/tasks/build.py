@@ -17,8 +17,9 @@ from fg3d_builder.config import load_preset, to_table
 from fg3d_builder.files.atomic import remove_abandoned, write_json
 from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout, default_root
-from fg3d_builder.records import Failure, Rejection
+from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
+from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.chunk_tasks import IndexCaptures

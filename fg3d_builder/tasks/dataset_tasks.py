@@ -17,7 +17,7 @@ from fg3d_builder.files.products import Product, is_complete, read_product, writ
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import make_transforms
 from fg3d_builder.pipeline.stages import cached_model
-from fg3d_builder.records import DonorFace, Failure
+from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Decisions, decide
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
@@ -35,7 +35,7 @@ from fg3d_builder.tasks.base import BuildTask, log, stage_product
 from fg3d_builder.tasks.chunk_tasks import MakeViews, Register, chunk_input, write_result
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.review import read_decisions, read_verdicts, write_decisions
-from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, draw_donors
+from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, DonorFace, draw_donors
 
 
 class WholeTask(BuildTask):

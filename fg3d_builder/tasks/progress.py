@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.records import Failure, Rejection
+from fg3d_builder.records import Failure
+from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.tasks.chunks import Chunk
 
 _VERBS = {

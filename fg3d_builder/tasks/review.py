@@ -12,8 +12,7 @@ from pathlib import Path
 from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.records import Rejection
-from fg3d_builder.review.decisions import Decisions, Verdict, verdicts_of
+from fg3d_builder.review.decisions import Decisions, Rejection, Verdict, verdicts_of
 from fg3d_builder.review.review_list import read_review_list, update_review_list
 
 log = logging.getLogger("fg3d")

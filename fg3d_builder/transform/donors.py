@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.records import Array
 
 DONATED_PARTS = ("eyes", "nose", "mouth", "cheeks")
 """Parts of `fg3d_builder.facemodel.model.PARTS` that come from other subjects; the rest of the
@@ -19,6 +21,24 @@ face stays the capture's own."""
 
 ATTEMPTS = 4
 """Draws for one shape; donors that fuse into no face give way to the next ones."""
+
+
+@dataclass(frozen=True)
+class DonorFace:
+    """A subject's face as others may take parts from it: that of its best registration.
+
+    Attributes
+    ----------
+    capture_id : str
+    shape_obj_mm : (n, 3) float64
+    alpha_exp : (e,) float64
+    confidence : (n,) float64
+    """
+
+    capture_id: str
+    shape_obj_mm: Array
+    alpha_exp: Array
+    confidence: Array
 
 
 def draw_donors(

@@ -15,8 +15,9 @@ import numpy as np
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
-from fg3d_builder.records import Array, DonorFace, Registration
+from fg3d_builder.records import Array, Registration
 from fg3d_builder.transform.blending import PartBlender
+from fg3d_builder.transform.donors import DonorFace
 from fg3d_builder.transform.intersection import intersecting_pairs
 from fg3d_builder.transform.plausibility import IdentityPrior
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fg3d_builder.records import Rejection
-from fg3d_builder.review.decisions import Verdict, decide, verdicts_of
+from fg3d_builder.review.decisions import Rejection, Verdict, decide, verdicts_of
 from fg3d_builder.review.review_list import VERDICTS, ReviewList, is_kept
 
 QUALITIES = {"a": 0.9, "b": 0.12, "c": 0.8, "d": 0.2, "e": 0.25}
