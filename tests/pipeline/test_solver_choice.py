@@ -25,8 +25,7 @@ from fg3d_builder.layout import BuildLayout
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_transforms
 from fg3d_builder.pipeline.augmentation_report import draw_transforms
 from fg3d_builder.pipeline.stages import detect_landmarks, fit_coarse, register_all
-from fg3d_builder.records import DonorFace
-from fg3d_builder.transform.donors import DONATED_PARTS
+from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
 from fg3d_builder.transform.target_shape import TargetShapes
 from fg3d_builder.transform.transformed import moved_mesh
 

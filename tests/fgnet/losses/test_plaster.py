@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from fg3d_builder.fgnet.data.view_geometry import vertex_normals_batch
 from fg3d_builder.fgnet.losses.plaster import (
     PLASTER_VIEWS_DEG,
     PlasterViews,
