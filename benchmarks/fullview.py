@@ -44,7 +44,7 @@ from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_view, view_mesh
 from fg3d_builder.fullview.render_view import Source, render_view
 from fg3d_builder.fullview.texture_fit import fit_texture
-from fg3d_builder.fullview.views import Turn, ViewCamera, view_camera
+from fg3d_builder.fullview.views import CAPTURED, Turn, ViewCamera, view_camera
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.library import get_model
@@ -80,7 +80,7 @@ def synthetic(model: FaceModel, subjects: int, seed: int) -> Iterator[Frontal]:
         max_pitch_deg=5.0,
         sensor=SensorConfig(kind="structured_light", seed=7),
     )
-    for sitter in sit(config, 0, model):
+    for sitter in sit(config, model):
         subject, scene = sitter.subject, sitter.scene
         shape = subject.head.shape(np.zeros(len(subject.action_names)))
         vertices, triangles, albedo = whole_head(subject, shape)
@@ -103,8 +103,13 @@ def synthetic(model: FaceModel, subjects: int, seed: int) -> Iterator[Frontal]:
             moved = dataclasses.replace(light, direction=camera.rotation @ light.direction)
             size = (camera.size, camera.size)
             color, _ = shaded(
-                *(turned, triangles, albedo, normals @ camera.rotation.T),
-                *(camera.intrinsics, moved, size),
+                turned,
+                triangles,
+                albedo,
+                normals @ camera.rotation.T,
+                camera.intrinsics,
+                moved,
+                size,
             )
             return srgb_from_linear(color), newly_exposed(turned, triangles, seen, camera)
 
@@ -186,9 +191,9 @@ def against_truth(
         texture = fit_texture(model, capture, registration, TextureConfig())
         strips = []
         for pitch, yaw in TURNS:
+            turn = Turn(pitch, yaw, pitch, yaw)
             camera = view_camera(
-                *(model, registration, initial, capture.intrinsics),
-                *(Turn(pitch, yaw, pitch, yaw), MARGIN, SIZE),
+                model, registration, initial, capture.intrinsics, turn, MARGIN, SIZE
             )
             truth, exposed = frontal.truth(camera)
             face = face_pixels(model, registration, camera) & (truth.sum(axis=2) > 0)
@@ -267,10 +272,7 @@ def camera_of_frame(
     points = registration.vertices_cam_mm[model.reliable]
     to_crop = crop_around(points, frame.intrinsics, MARGIN, SIZE)
     pose = registration.pose
-    return ViewCamera(
-        *(Turn(0.0, 0.0, 0.0, 0.0), rotation, shift, to_crop),
-        *(to_crop @ frame.intrinsics, SIZE, pose, pose),
-    )
+    return ViewCamera(CAPTURED, rotation, shift, to_crop, to_crop @ frame.intrinsics, SIZE, pose)
 
 
 def face_pixels_of(model: FaceModel, registration: Registration, camera: ViewCamera) -> Array:
@@ -302,9 +304,9 @@ def timings(model: FaceModel, frontal: Frontal) -> dict[str, float]:
         source = Source.of(capture, mesh, config)
         lap("picture pyramid, shadows")
         for pitch, yaw in TURNS:
+            turn = Turn(pitch, yaw, pitch, yaw)
             camera = view_camera(
-                *(model, registration, initial, capture.intrinsics),
-                *(Turn(pitch, yaw, pitch, yaw), MARGIN, SIZE),
+                model, registration, initial, capture.intrinsics, turn, MARGIN, SIZE
             )
             rendered = render_view(source, camera, config)
             view = finished_view(source, camera, rendered, texture, config)

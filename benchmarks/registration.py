@@ -45,7 +45,7 @@ from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import rasterize, visible_vertices
-from fg3d_builder.report.pictures import contact_sheet
+from fg3d_builder.report.paper import contact_sheet
 
 ABLATION_SUBJECTS = 6
 

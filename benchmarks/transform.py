@@ -18,13 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.timings import machine
-from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.captures.synthetic import (
     Scene,
     Subject,
     SyntheticSource,
-    draw_scene,
-    draw_subject,
     render_capture,
 )
 from fg3d_builder.config import (
@@ -66,17 +63,12 @@ class Sitter(NamedTuple):
     registration: Registration
 
 
-def sit(config: SourceConfig, number: int, model: FaceModel) -> list[Sitter]:
-    """Render and register capture `number` of every subject."""
+def sit(config: SourceConfig, model: FaceModel) -> list[Sitter]:
+    """Render and register every synthetic capture; those that fail are named and left out."""
     source = SyntheticSource(config)
     sitters = []
     for entry in source.entries():
-        index, capture_number = source._place[entry.capture_id]
-        if capture_number != number:
-            continue
-        subject = draw_subject(source._seed(index))
-        rng = capture_generator(config.seed, entry.capture_id, "scene")
-        scene = draw_scene(config, subject, number, rng)
+        subject, scene = source.scene(entry)
         capture = render_capture(config, subject, scene, entry.capture_id, entry.subject_id)
         try:
             registration = register_capture(model, capture, BuildConfig()).registration
@@ -268,7 +260,7 @@ def main() -> None:
         seed=arguments.seed,
         sensor=SensorConfig(kind="structured_light", seed=7),
     )
-    sitters = sit(config, 0, model)
+    sitters = sit(config, model)
     if arguments.exact:
         sitters = [exact(sitter) for sitter in sitters]
     result = run(model, sitters, arguments.shapes, arguments.pictures)

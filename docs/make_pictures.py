@@ -24,7 +24,7 @@ from fg3d_builder.heads.library import get_model, head_population
 from fg3d_builder.heads.population import SyntheticHead
 from fg3d_builder.records import Array, Pose
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
-from fg3d_builder.report.pictures import contact_sheet
+from fg3d_builder.report.paper import contact_sheet, joined
 
 PICTURES = Path(__file__).parent / "pictures"
 POSES = {
@@ -101,21 +101,7 @@ def readme() -> Array:
         sheets.append(
             capture_sheet(model, capture, found.landmarks, found.coarse, found.registration)
         )
-    width = max(s.shape[1] for s in sheets)
-    return np.concatenate(
-        [
-            cv2.copyMakeBorder(
-                np.ascontiguousarray(s),
-                0,
-                0,
-                0,
-                width - s.shape[1],
-                cv2.BORDER_CONSTANT,
-                value=(255,) * 3,
-            )
-            for s in sheets
-        ]
-    )
+    return joined(sheets, axis=0)
 
 
 def augmentation() -> Array:

@@ -140,12 +140,16 @@ class SyntheticSource:
             for capture_id, (subject, _) in sorted(self._place.items())
         ]
 
-    def load(self, entry: CaptureEntry) -> Capture:
-        """Render one capture; never fails."""
+    def scene(self, entry: CaptureEntry) -> tuple[Subject, Scene]:
+        """Draw who and what a capture shows; the same every time."""
         index, number = self._place[entry.capture_id]
         subject = self._subject(index)
         rng = capture_generator(self._config.seed, entry.capture_id, "scene")
-        scene = draw_scene(self._config, subject, number, rng)
+        return subject, draw_scene(self._config, subject, number, rng)
+
+    def load(self, entry: CaptureEntry) -> Capture:
+        """Render one capture; never fails."""
+        subject, scene = self.scene(entry)
         return render_capture(self._config, subject, scene, entry.capture_id, entry.subject_id)
 
     def _seed(self, index: int) -> int:

@@ -22,7 +22,8 @@ from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.photo import PhotoFace, predict_photo, read_photo
-from fg3d_builder.report.pictures import contact_sheet, image_picture, overlay_picture
+from fg3d_builder.report.paper import contact_sheet
+from fg3d_builder.report.pictures import image_picture, overlay_picture
 from fg3d_builder.report.sheets import face_view
 from fg3d_builder.report.turntable import turntable_sheet
 

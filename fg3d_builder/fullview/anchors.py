@@ -34,7 +34,7 @@ class Anchors(NamedTuple):
     border : (a,) bool
         On the border of the margin, that is, of the whole mesh.
     spacing_px : float
-        Of the finest lattice.
+        Spacing of the finest lattice.
     """
 
     points_px: Array
@@ -49,8 +49,8 @@ def place_anchors(outline: Outline, height: int, width: int, config: FullViewCon
     ----------
     outline : Outline
     height, width : int
-        Of the picture in pixels. Its border, which runs half a pixel outside the centres of
-        its first and last pixels, lies on lines of the coarsest lattice.
+        Size of the picture in pixels. Its border, half a pixel outside the centres of its first
+        and last pixels, is on lines of the coarsest lattice.
     config : FullViewConfig
     """
     low, high = outline.points_px.min(axis=0), outline.points_px.max(axis=0)
@@ -74,7 +74,7 @@ def place_anchors(outline: Outline, height: int, width: int, config: FullViewCon
 def _lines(
     size: int, low: float, high: float, spacing: float, margin: float
 ) -> tuple[Array, Array]:
-    """Positions of the lattice's lines along one axis, and the coarsest lattice of each.
+    """Return positions of the lattice's lines along one axis, and the coarsest lattice of each.
 
     The picture is divided evenly, and the same steps go on over the margin.
     """
@@ -91,7 +91,7 @@ def _lines(
 
 
 def _distance(outline: Outline, points: Array, spacing: float) -> Array:
-    """Distances (p,) to the outline, exact to a sixteenth of the spacing."""
+    """Return distances (p,) to the outline, exact to a sixteenth of the spacing."""
     a = outline.points_px
     along = np.roll(a, -1, axis=0) - a
     pieces = np.maximum(1, np.ceil(np.linalg.norm(along, axis=1) / (0.5 * spacing))).astype(int)
@@ -102,7 +102,7 @@ def _distance(outline: Outline, points: Array, spacing: float) -> Array:
 
 
 def _inside(outline: Outline, grid: Array, spacing: float) -> Array:
-    """Which lattice points lie inside; right wherever the outline is not closer than that."""
+    """Tell which lattice points are inside; exact for those at least `spacing` / 8 away."""
     fine = 8.0
     scale = fine / spacing
     start = grid[0, 0]

@@ -29,9 +29,9 @@ EDGE_SIGMA_PX = 0.6
 """Blur of a camera's pixel across an edge."""
 
 ALIKE, FOREIGN = 0.25, 0.7
-"""Where the picture saw the face obliquely, a registration that is a pixel or two off shows
-what lies behind: there a pixel is doubted when its colours and the texture's differ by more
-than the first of these, in natural logarithms, and not believed from the second on. Where it
+"""Difference of a pixel's colours to the texture's, in natural logarithms, from which the pixel
+is doubted and from which it is not believed at all. Only where the picture saw the face
+obliquely: there a registration that is a pixel or two off shows the surface behind. Where it
 looked straight at the face it is believed whatever its colour: glasses and beards stay."""
 
 DRAWN_OUT = 0.5
@@ -160,7 +160,7 @@ def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Arr
 
 
 def _foreign(rendered: RenderedView, guide: Array, sight: Array, asked: Array) -> Array:
-    """Doubt (k,) in [0, 1] that pixels near the outline show the face at all; see `FOREIGN`."""
+    """Return the doubt (k,) in [0, 1] that pixels near the outline show the face; see `FOREIGN`."""
     image = linear_from_srgb(rendered.rgb[asked])
     ratio = np.log((image + DARK) / (np.maximum(guide[asked], 0.0) + DARK))
     odd = np.clip((np.abs(ratio).max(axis=1) - ALIKE) / (FOREIGN - ALIKE), 0.0, 1.0)
@@ -172,8 +172,8 @@ def _foreign(rendered: RenderedView, guide: Array, sight: Array, asked: Array) -
 def softened(rgb: Array, depth_mm: Array) -> Array:
     """Blur (S, S, 3) uint8 colours across depth jumps alone, as a camera's pixels do.
 
-    A pixel of the view is one surface or the other; where a nose stands before a cheek, or a
-    cheek before a wall, that leaves stairs which no photo has.
+    A pixel of the view is one surface or the other; where a nose is in front of a cheek, or a
+    cheek in front of a wall, that leaves stairs which no photo has.
     """
     jump = np.zeros(depth_mm.shape, dtype=bool)
     for axis in (0, 1):

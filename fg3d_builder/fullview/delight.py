@@ -27,9 +27,9 @@ def delit_albedo(
 ) -> Array:
     """Return the (n, 3) albedo of a capture, filled where its image cannot be used.
 
-    Solves Eq. 14 for ``T``. Where the image is not trusted the model's albedo stands in, with
-    a gain per channel that carries on what the trusted neighbourhood shows and turns into the
-    face's overall gain further away.
+    Solves Eq. 14 for ``T``. Where the image is not trusted the model's albedo replaces it, with
+    a gain per channel that continues the trusted neighbourhood's and becomes the face's overall
+    gain further away.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def delit_albedo(
     shade, gloss : (n, 3) float
         ``Amb + Dir <n, l>`` and ``k_s Dir <r, ve>^nu`` of Eq. 14.
     albedo : (n, 3) float
-        Of the face model (Eq. 13).
+        Albedo of the face model (Eq. 13).
     trust : (n,) float
         In [0, 1], smooth over the mesh: 1 where the image is the face's skin.
     triangles : (m, 3) int
@@ -47,7 +47,7 @@ def delit_albedo(
     """
     base = np.maximum(albedo, _DARKEST)
     raw = (seen_linear - gloss) / np.maximum(shade, 1e-3)
-    # Far off the model's colour lies what the light cannot explain: a glint, a deep shadow.
+    # What the light cannot explain (a glint, a deep shadow) is far from the model's colour.
     gain = np.clip(np.log(np.maximum(raw, _DARKEST) / base), *_limits(largest_gain))
     weighted = np.concatenate([trust[:, None] * gain, trust[:, None]], axis=1)
     total = weighted.sum(axis=0)
@@ -61,8 +61,9 @@ def delit_albedo(
 def softened(trust: Array, triangles: Array) -> Array:
     """Return (n,) weights that rise smoothly from 0, and only inside of where `trust` is.
 
-    A margin of two edges is worn off first: what lies beside the untrusted is in doubt too.
-    Not so beside a crease of a vertex or two, as between the lids: eyes would wear off whole.
+    A margin of two edges is worn off first: neighbours of the untrusted are in doubt too.
+    A crease of a vertex or two, as between the lids, is closed before: otherwise whole eyes
+    would wear off.
     """
     closed = _nearby(trust, triangles, _CREASE_PASSES, largest=True)
     worn = _nearby(closed, triangles, _CREASE_PASSES + _MARGIN_PASSES, largest=False)

@@ -7,12 +7,11 @@ Huber's: quadratic for small differences, so that the depth between two known pl
 even slope, and linear for large ones, so that a wrong measurement or the edge of a head bends
 nothing around it. Iteratively reweighted least squares minimise it.
 
-What goes in as ``Depth`` is not the raw measurement. Pixels at depth discontinuities, where
-sensors report points in the air, count as hollow. And a room is far behind a head: turned as
-it is, it would leave the picture and pull a sheet of smeared pixels behind it. What is measured
-next to the face (hair, ears, neck, shoulders) keeps its depth; what lies further back than a
-slope that falls away from the outline is brought forward to that slope, and never lies more
-than a head's depth behind the outline.
+``Depth`` is not the raw measurement. Pixels at depth discontinuities, where sensors report points
+in the air, count as hollow. And a room is far behind a head: turned as it is, it would leave the
+picture and pull a sheet of smeared pixels behind it. Measurements next to the face (hair, ears,
+neck, shoulders) keep their depth; those further back than a slope that falls away from the
+outline are brought forward to that slope, at most a head's depth behind the outline.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Completion(NamedTuple):
     Attributes
     ----------
     depth_mm : (k,) float64
-        Of every point.
+        Depth of every point.
     energy : (i,) float64
         After each iteration; falls.
     converged : bool
@@ -124,8 +123,8 @@ def reliable_depth(depth_mm: Array, radius_px: float) -> Array:
 def depth_of_anchors(depth_mm: Array, points_px: Array, spacing_px: float) -> Array:
     """Return ``Depth`` of Eq. 12 at anchors (k,), NaN where ``Mask`` is 0.
 
-    Of large images only every so many rows and columns are looked at: what is found for an
-    anchor within half the spacing needs no more.
+    Large images are thinned out to `STRIDE_SPACING` pixels between anchors, which is all that an
+    anchor needs.
     """
     stride = max(1, int(spacing_px / STRIDE_SPACING))
     thin = np.ascontiguousarray(depth_mm[::stride, ::stride])

@@ -1,8 +1,8 @@
 """Face profiling (Zhu et al. 2019), the baseline of Table 3: no depth channel, no inpainting.
 
-The same mesh as full-view augmentation has, except that nothing is known behind the face:
-an anchor lies at the depth of the outline's nearest point beside the face, and on one plane
-that faces the camera, at the outline's mean depth, away from it.
+The mesh of full-view augmentation, except that nothing is known behind the face: beside the face
+an anchor has the depth of the outline's nearest point, and away from it the anchors are on one
+plane that faces the camera, at the outline's mean depth.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def profiling_mesh(
     depth[flat.first_anchor :] = profiled_depth(
         anchors, flat.points_px[flat.outline], flat.depth_mm[flat.outline]
     )
-    return lifted(model, capture, registration, flat, depth, np.zeros(len(depth), dtype=bool))
+    return lifted(model, capture, registration, flat, depth)
 
 
 def profiled_depth(points_px: Array, outline_px: Array, outline_mm: Array) -> Array:

@@ -3,7 +3,7 @@
 Towards the camera the mesh is closed: background and face share the vertices of the face's
 outline. The polygon inside of the outline is triangulated as well (the *lining*): together
 with the background it covers the whole picture in any view, so that no gap can open where
-parts of the outline lie at different depths. It is drawn behind everything else.
+parts of the outline have different depths. It is drawn behind everything else.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class ImageMesh:
     vertices_cam_mm : (v, 3) float64
         The n vertices of the face model, then crossings of the outline, then anchors.
     source_px : (v, 2) float64
-        Where each vertex lies in the picture: its projection. Anchors of the margin lie
-        outside of the picture.
+        Projections of the vertices into the picture. Anchors of the margin are outside of it.
     triangles : (m, 3) int32
         Counter-clockwise seen from the camera: face, background, lining.
     face_triangle_count, background_triangle_count : int
@@ -49,10 +48,8 @@ class ImageMesh:
         Vertices of the face's outline, a closed polygon.
     border : (v,) bool
         Anchors on the mesh's outer border.
-    measured : (v,) bool
-        Vertices whose depth was measured or comes from the face; Eq. 12 filled in the others.
     intrinsics : (3, 3) float64
-        Of the picture.
+        Pinhole matrix of the picture.
     image_size : tuple of int
         Height and width of the picture.
     """
@@ -65,7 +62,6 @@ class ImageMesh:
     face_vertex_count: int
     outline: Array
     border: Array
-    measured: Array
     intrinsics: Array
     image_size: tuple[int, int]
 
@@ -112,7 +108,7 @@ class FlatMesh:
     border : (v,) bool
     first_anchor : int
     spacing_px : float
-        Of the anchors next to the face.
+        Spacing of the anchors next to the face.
     """
 
     points_px: Array
@@ -153,7 +149,7 @@ def image_mesh(
     )
     depth = flat.depth_mm.copy()
     depth[used] = solved.depth_mm
-    return lifted(model, capture, registration, flat, depth, np.isfinite(measured))
+    return lifted(model, capture, registration, flat, depth)
 
 
 def flat_mesh(
@@ -207,7 +203,6 @@ def lifted(
     registration: Registration,
     flat: FlatMesh,
     depth_mm: Array,
-    measured: Array,
 ) -> ImageMesh:
     """Give every vertex of a flat mesh its depth (v,)."""
     n = model.vertex_count
@@ -222,7 +217,6 @@ def lifted(
         face_vertex_count=n,
         outline=flat.outline,
         border=flat.border,
-        measured=measured | (np.arange(len(vertices)) < flat.first_anchor),
         intrinsics=capture.intrinsics,
         image_size=(capture.rgb.shape[0], capture.rgb.shape[1]),
     )

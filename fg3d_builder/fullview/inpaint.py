@@ -6,11 +6,11 @@ Decisions that the paper leaves open:
   model is a little too dark at the border of a lit cheek, it stays too dark by that factor
   into the shade, and no channel falls below zero. A small offset keeps noise in the dark
   from counting.
-* The correction fades with the distance from the border. What the model knows of the far
-  side (hair line, ear, neck) is worth more there than what one border pixel says.
-* Image pixels seen at a grazing angle are stretched and mixed with what lay behind the face.
-  They are painted as well and the two are blended by the soft mask, so the seam lies where
-  the image can still be believed.
+* The correction fades with the distance from the border: what the model knows of the far
+  side (hair line, ear, neck) is worth more there than one border pixel.
+* Image pixels seen at a grazing angle are stretched and mixed with the surface behind the
+  face. They are painted as well and the two are blended by the soft mask, so that the seam is
+  where the image can still be believed.
 * Hair, background and the outermost pixels of the face lend no colour.
 """
 
@@ -28,7 +28,7 @@ _NEGLIGIBLE = 1.0 / 255.0
 _FADING = 48.0 / 256
 """Distance over which corrections fade, as a part of the picture's longer side."""
 _TOLERANCE = 1e-2
-"""Of the solver: no byte is off by more than one from the exact solution."""
+"""Tolerance of the solver: no byte is off by more than one from the exact solution."""
 
 
 def inpaint_view(
@@ -47,7 +47,7 @@ def inpaint_view(
         Pixels that the capture did not see.
     soft : (H, W) float32
         Weight of the painting in [0, 1], smooth: 0 where the image is believed as it is.
-        Unknown pixels count as 1 whatever it says.
+        Unknown pixels count as 1 in any case.
     face : (H, W) bool
         Pixels of the face model. Nothing else is painted or lends colour.
 

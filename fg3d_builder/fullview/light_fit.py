@@ -42,7 +42,7 @@ _SPECULAR_SIGMA, _SHININESS_SIGMA = 0.5, 0.3
 _MOST_SPECULAR, _SHININESS_RANGE = 0.4, (5.0, 60.0)
 """A wider lobe than that is no gloss any more, but a second diffuse light."""
 _AMBIENT_FLOOR, _DIRECTIONAL_FLOOR = 0.05, 0.02
-"""Of what one even light would have: from zero no logarithm finds its way back."""
+"""Least lights as shares of one even light: a logarithm cannot recover from zero."""
 _DIRECTIONS, _LEAST_LIT, _FAINT = 200, 0.1, 1e-3
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e-6, 1e6
 
@@ -62,7 +62,7 @@ class ColorSamples(NamedTuple):
     weight : (k, 3) float64
         Per channel; 0 where the image is saturated.
     sigma : (3,) float64
-        Of the colour's misfit, per channel.
+        Standard deviation of the colour's misfit, per channel.
     """
 
     color: Array

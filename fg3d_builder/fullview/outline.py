@@ -35,7 +35,7 @@ class Outline:
     points_px : (k, 2) float64
         Their positions; the polygon closes from the last to the first.
     depth_mm : (k,) float64
-        Of the face there; at crossings that of the nearer line.
+        Depth of the face there; at crossings that of the nearer line.
     """
 
     vertex: Array
@@ -57,7 +57,7 @@ def face_outline(vertices_cam_mm: Array, triangles: Array, intrinsics: Array) ->
     Raises
     ------
     CaptureError
-        ``"no_outline"``: a vertex lies behind the camera, or nothing faces it.
+        ``"no_outline"``: a vertex is behind the camera, or nothing faces it.
     """
     points = px_from_cam(vertices_cam_mm, intrinsics)
     if not np.all(np.isfinite(points)):
@@ -237,7 +237,7 @@ def _unpinched(vertex: Array, points: Array, depth: Array) -> tuple[Array, Array
 
 
 def _cleaned(vertex: Array, points: Array, depth: Array) -> Outline:
-    """Leave out crossings that lie on top of a neighbour."""
+    """Leave out crossings that coincide with a neighbour."""
     keep = np.ones(len(vertex), dtype=bool)
     for step in (1, -1):
         away = np.linalg.norm(points - np.roll(points, step, axis=0), axis=1)

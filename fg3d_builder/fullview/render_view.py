@@ -1,10 +1,10 @@
 """A view of an image mesh, painted with the picture's own pixels.
 
-The face is drawn over the background, whatever their depths: beside a turned head the sheet
-between face and background would else cover the cheek that comes into sight. For each pixel
-of the view the surface point is taken back to the captured picture, exactly: its colour there
-is averaged over the pixel's footprint, and its depth, its slope and what was measured there
-tell whether the picture shows that point at all.
+The face is drawn over the background, whatever their depths: otherwise the sheet between face
+and background would cover the cheek that comes into sight beside a turned head. For each pixel
+of the view the surface point is taken back to the captured picture exactly: its colour there
+is averaged over the pixel's footprint, and its depth, its slope and the measured depth tell
+whether the picture shows that point at all.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import rasterize
 
 OCCLUSION_MM = 2.0
-"""A surface point so much behind the first one on its ray is hidden."""
+"""A surface point that is this far behind the first one on its ray is hidden."""
 
 SHADOW_SIZE_PX = 512
 """Side of the face in the depth image that tells which points hide others."""
 
 MIXING = 0.008
-"""Part of the face's size over which a picture mixes it with what lies before or behind."""
+"""Part of the face's size over which a picture mixes it with what is before or behind it."""
 
 RIM = 0.012
 """Part of the face's size next to its borders where hair, or a registration that is a pixel or
@@ -45,7 +45,7 @@ LEAST_PATCH_PX = 9
 """Fewer connected pixels at a wrong depth are noise."""
 
 BORDER_SHARE = 0.02
-"""A part of the face that is so much behind its neighbour, of its depth, is behind its border."""
+"""Step in depth, as a part of the depth, from which a neighbour is behind the face's border."""
 
 TRUSTED_SHARE = 2.2
 """Pixels stretched by this factor less than the largest stretch are trusted fully."""
@@ -67,7 +67,7 @@ class Source:
     mesh : ImageMesh
     picture : PicturePyramid
     normals_cam : (n, 3) float64
-        Of the model's vertices, in the capture's frame.
+        Normals of the model's vertices, in the capture's frame.
     first_mm : (h, w) float32
         Depth of the face alone over the picture, the farthest within a pixel's neighbours;
         infinite where the face is not.
@@ -75,12 +75,12 @@ class Source:
         In [0, 1]: 0 where the camera measured something else than the face, or within a
         pixel or two of such a place, where colours mix.
     rim : (h, w) float32
-        In [0, 1]: 0 at the borders of what is seen of the face, where it ends or one part of
-        it stands before another, 1 at some distance from them.
+        In [0, 1]: 0 at the borders of the visible face, where it ends or one part of it hides
+        another, 1 at some distance from them.
     inner : (h, w) float32
         Distance from the outline alone, as a part of `INNER` of the face's size, at most 1.
     first_intrinsics : (3, 3) float64
-        Of these images: the picture's, or coarser where the face is large.
+        Pinhole matrix of these images: the picture's, or coarser where the face is large.
     """
 
     mesh: ImageMesh
@@ -129,9 +129,9 @@ class RenderedView:
         obliquely that they are stretched too far, behind another part of the face, or not
         what the camera measured there.
     trust : (S, S) float32
-        Of face pixels, in [0, 1]: 0 where unseen, 1 where hardly stretched.
+        For face pixels, in [0, 1]: 0 where unseen, 1 where hardly stretched.
     inner : (S, S) float32
-        Of face pixels, in [0, 1]: 0 at the face's outline in the picture, 1 well inside.
+        For face pixels, in [0, 1]: 0 at the face's outline in the picture, 1 well inside.
     stretch : (S, S) float32
         Pixels of the view that share one pixel of the picture, in the direction in which they
         are most; times the scale between both, so that 1 is what the unturned crop has.
@@ -144,7 +144,7 @@ class RenderedView:
     source_px : (S, S, 2) float32
         Where each pixel comes from; NaN where not covered.
     fragments : Fragments
-        Of the face alone, by triangles of the model.
+        The face alone, by triangles of the model.
     """
 
     rgb: Array

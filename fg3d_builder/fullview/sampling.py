@@ -38,7 +38,7 @@ class PicturePyramid:
     pixels : (p, 3) uint8
         Levels one after the other, each row by row.
     start, height, width : (l,) int64
-        Of each level.
+        First pixel and size of each level.
     """
 
     pixels: Array

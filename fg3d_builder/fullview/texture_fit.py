@@ -33,13 +33,13 @@ _TRUST_COSINES_WITHOUT_DEPTH = (0.45, 0.7)
 """Slant from which the image is believed not at all, and fully. Sensors lose depth along the
 outline of the head: there, without depth, the pixel may well be the background's."""
 _UNRELIABLE_WEIGHT = 0.3
-"""Of hair line, eyes and neck, whose albedo the model knows but not where hair ends."""
+"""Weight of hair line, eyes and neck: the model knows their albedo but not where hair ends."""
 _PAINTED = ("rest", "cheeks")
 """Parts in which a colour that the model cannot explain is an occluder, and no feature."""
 _FOREIGN = 1.6
 """Mean misfit of a patch, in cut-offs of the robust fit, from which it is an occluder."""
 _HAIR_MM = 25.0
-"""Hair lies so far before the face at most; nearer to the camera are hands and things."""
+"""Largest distance of hair in front of the face; hands and things are nearer to the camera."""
 _SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
@@ -80,7 +80,7 @@ class TextureFit:
     occluder : (n,) bool
         In sight by the registered shape, but the image shows something else there.
     residual_rms : float
-        Of image against `colors_linear` over `used`, in linear light, all channels.
+        Image against `colors_linear` over `used`, in linear light, all channels.
     converged : bool
     history : tuple of TextureIteration
     """
@@ -130,7 +130,6 @@ def fit_texture(
         May have no albedo basis; then its mean albedo is tinted.
     capture : Capture
     registration : Registration
-        Of that capture with that model.
     config : TextureConfig
 
     Raises

@@ -17,7 +17,7 @@ from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 
 Fan = dict[int, int]
-"""Of one vertex ``a``: ``fan[b] == c`` for each triangle (a, b, c), positively oriented."""
+"""The triangles at a vertex ``a``: ``fan[b] == c`` for each (a, b, c), positively oriented."""
 
 
 def constrained_delaunay(points: Array, edges: Array) -> Array:
@@ -140,7 +140,7 @@ def _crossed(
         if side < 0 < _side(place, a, b, v):
             right, left = u, v
     if right < 0:
-        raise ValueError(f"no triangle at point {a} lies towards point {b}")
+        raise ValueError(f"no triangle at point {a} is in the direction of point {b}")
     lefts, rights, crossed = [left], [right], [(a, right, left)]
     while True:
         if (min(left, right), max(left, right)) in fixed:
@@ -184,7 +184,7 @@ def _ahead(place: list[tuple[float, float]], a: int, b: int, c: int) -> bool:
 
 
 def _in_circle(place: list[tuple[float, float]], a: int, b: int, c: int, d: int) -> bool:
-    """Whether d lies inside the circle through the positively oriented a, b, c."""
+    """Tell whether d is inside the circle through the positively oriented a, b, c."""
     dx, dy = place[d]
     (ax, ay), (bx, by), (cx, cy) = ((place[i][0] - dx, place[i][1] - dy) for i in (a, b, c))
     aa, bb, cc = ax * ax + ay * ay, bx * bx + by * by, cx * cx + cy * cy

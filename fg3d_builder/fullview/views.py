@@ -1,10 +1,10 @@
 """Which views of a capture are made, and the virtual camera of each.
 
-A view turns everything in front of the camera, face, background and light together, about the
+A view turns everything in front of the camera (face, background and light together) about the
 head's centre; the camera stays. The paper enlarges the captured pose: a step is added to the
-captured yaw (or pitch), the other angles stay, and turning stops at an absolute yaw. With the
-captured picture, two pitches and three yaws to either side, a frontal capture gives nine
-samples, which is what the paper's figures imply (474k from about 52k images).
+captured yaw (or pitch), the other angles stay, and turning stops at an absolute yaw. The
+captured picture, two pitches and three yaws to either side make nine samples of a frontal
+capture, which is what the paper's figures imply (474k from about 52k images).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Turn(NamedTuple):
     Attributes
     ----------
     pitch_step_deg, yaw_step_deg : float
-        As scheduled; they name the view.
+        The scheduled step; it names the view.
     pitch_deg, yaw_deg : float
         Added to the captured pose: the step, bounded and jittered.
     """
@@ -60,11 +60,11 @@ class ViewCamera:
     px_crop_from_px : (3, 3) float64
         From pixels of a camera with the capture's intrinsics to the crop's.
     intrinsics : (3, 3) float64
-        Of the crop.
+        Pinhole matrix of the crop.
     size : int
         Side of the crop in pixels.
-    pose, initial_pose : Pose
-        ``view_from_obj`` of the registration and of the fit from landmarks alone.
+    pose : Pose
+        ``view_from_obj`` of the registration.
     """
 
     turn: Turn
@@ -74,27 +74,14 @@ class ViewCamera:
     intrinsics: Array
     size: int
     pose: Pose
-    initial_pose: Pose
 
     def view_from_cam(self, points_cam_mm: Array) -> Array:
         """Map (..., 3) points of the capture's camera frame to the view's."""
         return np.asarray(points_cam_mm @ self.rotation.T + self.translation_mm)
 
-    @property
-    def eye_cam_mm(self) -> Array:
-        """(3,) where the virtual camera stands in the capture's camera frame."""
-        return -self.translation_mm @ self.rotation
-
 
 def schedule(pose: Pose, config: FullViewConfig) -> list[Turn]:
-    """List the turns of a capture of the given pose; the picture as captured is none of them.
-
-    Parameters
-    ----------
-    pose : Pose
-        Of the registration.
-    config : FullViewConfig
-    """
+    """List the turns of a capture with the given registered pose, without the captured one."""
     _, yaw, _ = angles_from_rotation(pose.rotation)
     low, high = min(-config.max_yaw_deg, yaw), max(config.max_yaw_deg, yaw)
     turns = []
@@ -126,21 +113,20 @@ def view_camera(
     margin: float,
     size: int,
 ) -> ViewCamera:
-    """Turn a capture and cut the crop around its initial fit, turned likewise.
+    """Turn a capture and cut the crop around its initial fit, which turns along.
 
     Parameters
     ----------
     model : FaceModel
     registration : Registration
-        Its pose is what the angles are added to; its shape's box gives the head's centre.
+        The angles are added to its pose; its shape's box gives the head's centre.
     initial : CoarseFit
-        From landmarks alone.
+        Fit from landmarks alone.
     intrinsics : (3, 3) float
-        Of the capture.
+        Pinhole matrix of the capture.
     turn : Turn
-    margin : float
+    margin, size : float, int
         See `crop_around`.
-    size : int
 
     Raises
     ------
@@ -152,9 +138,10 @@ def view_camera(
     rotation = target @ registration.pose.rotation.T
     center = head_center_cam_mm(registration)
     shift = center - rotation @ center
-    started = at_depth_of(initial, registration, model.reliable)
-    face = started.cam_from_obj(initial.shape_obj_mm[model.reliable])
+    moved = at_depth_of(initial, registration, model.reliable)
+    face = moved.cam_from_obj(initial.shape_obj_mm[model.reliable])
     to_crop = crop_around(face @ rotation.T + shift, intrinsics, margin, size)
+    pose = registration.pose
     return ViewCamera(
         turn=turn,
         rotation=rotation,
@@ -162,8 +149,7 @@ def view_camera(
         px_crop_from_px=to_crop,
         intrinsics=to_crop @ intrinsics,
         size=size,
-        pose=_turned(registration.pose, rotation, shift),
-        initial_pose=_turned(started, rotation, shift),
+        pose=Pose(pose.scale, rotation @ pose.rotation, rotation @ pose.translation_mm + shift),
     )
 
 
@@ -184,7 +170,3 @@ def head_center_cam_mm(registration: Registration) -> Array:
     """Return the (3,) centre of the registered shape's box in the object frame."""
     shape = registration.shape_obj_mm
     return registration.pose.cam_from_obj((shape.min(axis=0) + shape.max(axis=0)) / 2.0)
-
-
-def _turned(pose: Pose, rotation: Array, shift: Array) -> Pose:
-    return Pose(pose.scale, rotation @ pose.rotation, rotation @ pose.translation_mm + shift)

@@ -20,7 +20,7 @@ from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
 DRAWN_CHUNKS = 24
-"""Chunks that are drawn at most: a sheet takes seconds, and a report must stay readable."""
+"""Largest number of chunks that are drawn: a sheet takes seconds, and a page must stay readable."""
 
 
 def drawn_chunks(names: Sequence[str]) -> frozenset[str]:
@@ -106,7 +106,7 @@ def draw_transforms(
             model, capture, registration, mesh, texture, target, config.registration.solver
         )
         if made is None:
-            raise RuntimeError(f"{name}: the background followed a stored shape, and does no more")
+            raise RuntimeError(f"{name}: the background no longer follows a stored shape")
         return made
 
     pairs = [(record, again(record)) for record in records]

@@ -27,7 +27,7 @@ from fg3d_builder.landmarks.checks import check_depth_on_face
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Capture, CoarseFit, Failure, Landmarks, Registration
-from fg3d_builder.report.pictures import message_card
+from fg3d_builder.report.paper import message_card
 from fg3d_builder.report.sheets import failure_sheet
 
 T = TypeVar("T")

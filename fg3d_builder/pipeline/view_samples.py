@@ -1,8 +1,9 @@
 """From views to what shards store: encoded images, poses and network inputs.
 
 The 3DMM fit of each sample is made from the sample's own image, as a network's user would have
-to make it: the build's detector looks at the rendered view. Where it finds no face (large poses,
-mostly) the landmarks are the registered shape's, projected; the sample says so.
+to make it: the build's detector looks at the rendered view. Where it finds no face (mostly in
+large poses) the landmarks are the registered shape's, projected; `SampleImage.initial_source`
+tells which.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fg3d_builder.shards.rows import sample_image
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED, SampleImage
 
 HIDDEN_CONFIDENCE = 0.2
-"""Of projected landmarks that the view does not show; a detector guesses those, too."""
+"""Confidence of projected landmarks that the view does not show; a detector guesses those too."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The figures that a report states of each capture and of a build."""
+"""The figures that a report gives for each capture and for a build."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
 from fg3d_builder.registration.quality import quality_doubts
@@ -30,7 +30,7 @@ def surface_error_to_truth_mm(
     """Return the (n,) parts of the vertex errors along the true surface's normals, mm.
 
     How far the surface is off, whatever slides within it: over cheeks and forehead, depth
-    says nothing of where a vertex belongs along the surface. NaN as in `vertex_error_mm`.
+    does not tell where a vertex belongs along the surface. NaN as in `vertex_error_mm`.
     """
     normals = vertex_normals(truth.vertices_cam_mm, model.triangles)
     distance = np.abs(np.einsum("nd,nd->n", vertices_cam_mm - truth.vertices_cam_mm, normals))
@@ -43,9 +43,8 @@ def aligned_to_truth(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceMod
     For a fit from landmarks alone: a photo does not tell how far away the face is.
     """
     face = truth.visible & model.reliable
-    source, target = vertices_cam_mm[face], truth.vertices_cam_mm[face].astype(np.float64)
-    rotation, _ = Rotation.align_vectors(target - target.mean(axis=0), source - source.mean(axis=0))
-    return rotation.apply(vertices_cam_mm - source.mean(axis=0)) + target.mean(axis=0)
+    source, target = vertices_cam_mm[face], truth.vertices_cam_mm[face]
+    return align_similarity(source, target, fix_scale=True).cam_from_obj(vertices_cam_mm)
 
 
 def spread(values: Array) -> dict[str, float]:
@@ -68,7 +67,7 @@ def capture_figures(
     registration: Registration,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return what the report says of one capture, as JSON values.
+    """Return the report's figures of one capture, as JSON values.
 
     ``doubts``: names of the figures that lower its quality most.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and

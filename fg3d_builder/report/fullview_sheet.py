@@ -16,13 +16,8 @@ from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import CAPTURED, schedule, view_camera
 from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
-from fg3d_builder.report.pictures import (
-    contact_sheet,
-    depth_picture,
-    image_picture,
-    on_paper,
-    whole_view,
-)
+from fg3d_builder.report.paper import contact_sheet, joined
+from fg3d_builder.report.pictures import depth_picture, image_picture, whole_view
 
 SEEN, UNSEEN, BACKGROUND, BEYOND = (70, 180, 90), (220, 60, 50), (110, 110, 116), (70, 80, 130)
 BACKGROUND_WIRE, LINING_WIRE, OUTLINE_WIRE = (0, 200, 255), (170, 90, 190), (255, 214, 10)
@@ -96,8 +91,7 @@ def fullview_sheet(
         for turn, picture in zip(turns, pictures, strict=True)
     ]
     bottom = contact_sheet(named, columns=len(turns), height=_TILE)
-    width = max(top.shape[1], bottom.shape[1])
-    return np.concatenate([on_paper(part, width) for part in (top, bottom)])
+    return joined([top, bottom], axis=0)
 
 
 def mask_picture(rendered: RenderedView) -> Array:

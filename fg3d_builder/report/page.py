@@ -1,4 +1,4 @@
-"""The HTML page of a build; pictures lie beside it, links are relative."""
+"""The HTML page of a build; links to its pictures are relative."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
 
 SHOWN = 200
-"""Contact sheets of a kind on the page at most: a browser, too, has its limits."""
+"""Largest number of contact sheets of a kind on the page, for the browser's sake."""
 
 _FIGURES = (
     ("surface to depth: registration", "surface_mm", ""),
@@ -43,11 +43,11 @@ def render_page(
     Parameters
     ----------
     name : str
-        Of the build.
+        Name of the build.
     page_digest : str
-        Stands in the page's head, so that a page is known to belong to its dataset.
+        Written into the page's head, so that a page is known to belong to its dataset.
     manifest : mapping
-        Of the dataset; says which registrations it leaves out.
+        The dataset's manifest, which lists the registrations that are left out.
     rows : sequence of mappings
         `capture_figures`, each with ``picture``: a path relative to the page.
     failures : sequence of Failure
@@ -57,7 +57,7 @@ def render_page(
         One per chunk: ``counts`` by kind of sample, and ``sheets``, each with the capture's id,
         its kind and its picture.
     not_augmented : sequence of Failure
-        Likewise with pictures: what could not be turned or transformed.
+        What could not be turned or transformed; pictures as for `failures`.
     """
     rejected = {row["capture_id"]: row for row in manifest["rejected"]}
     kept = [row for row in rows if row["capture_id"] not in rejected]

@@ -1,6 +1,6 @@
 """Pictures of captures and registrations: images in, images out, nothing read or written.
 
-Every picture is an RGB uint8 array. Pictures of one capture show the same `View` (a box of
+Every picture is an RGB uint8 array. Pictures of one capture show the same `Window` (a box of
 the image at one magnification), so that they can be compared side by side; meshes are drawn
 at the picture's resolution, not at the camera's.
 """
@@ -13,28 +13,29 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
-from fg3d_builder.geometry.meshes import normalized, signed_areas, undirected_edges, vertex_normals
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, Landmarks
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.report.paper import INK, PAPER, Colour, labelled, mixed, with_legend
 
 PICTURE_HEIGHT = 480
-"""Height in pixels of the pictures of one capture, unless told otherwise."""
+"""Height in pixels of the pictures of one capture where a caller asks for no other."""
 
-INK = (32, 32, 36)
-PAPER = (250, 250, 250)
 SKIN = (206, 196, 186)
 UNSEEN = (120, 150, 200)
 NO_VALUE = (128, 128, 132)
-CURVE = (255, 214, 10)
+POINT = (255, 214, 10)
 TARGET = (0, 200, 255)
-WIRE = (20, 20, 60)
 OUTSIDE = (60, 60, 60)
+MESH_OPACITY = 0.6
+DISTANCE = 10.0
+"""Distance of the camera in sizes of the mesh, where a mesh is shown from its sides."""
 
 
 @dataclass(frozen=True)
-class View:
+class Window:
     """A box of a capture's image, magnified.
 
     Attributes
@@ -45,7 +46,7 @@ class View:
     factor : float
         Picture pixels per image pixel.
     height, width : int
-        Of the picture, in pixels.
+        Size of the picture in pixels.
     """
 
     left: float
@@ -82,14 +83,14 @@ class View:
         return cv2.warpAffine(image, matrix, size, flags=how, borderValue=OUTSIDE)
 
 
-def whole_view(capture: Capture, height: int = PICTURE_HEIGHT) -> View:
+def whole_view(capture: Capture, height: int = PICTURE_HEIGHT) -> Window:
     """Show the whole image at a height of `height` pixels."""
     rows, columns = capture.rgb.shape[:2]
     factor = height / rows
-    return View(-0.5, -0.5, factor, height, round(columns * factor))
+    return Window(-0.5, -0.5, factor, height, round(columns * factor))
 
 
-def view_of_points(points_px: Array, margin: float = 1.5, height: int = PICTURE_HEIGHT) -> View:
+def view_of_points(points_px: Array, margin: float = 1.5, height: int = PICTURE_HEIGHT) -> Window:
     """Show the square around (k, 2) points, enlarged by `margin`; NaN points are ignored."""
     points = points_px[np.all(np.isfinite(points_px), axis=1)]
     if len(points) == 0:
@@ -97,17 +98,17 @@ def view_of_points(points_px: Array, margin: float = 1.5, height: int = PICTURE_
     low, high = points.min(axis=0), points.max(axis=0)
     side = max(float(np.max(high - low)) * margin, 8.0)
     left, top = (low + high) / 2 - side / 2
-    return View(float(left), float(top), height / side, height, height)
+    return Window(float(left), float(top), height / side, height, height)
 
 
-def image_picture(capture: Capture, view: View | None = None) -> Array:
+def image_picture(capture: Capture, view: Window | None = None) -> Array:
     """Show the colour image."""
     return (view or whole_view(capture)).image(capture.rgb)
 
 
 def depth_picture(
     depth_mm: Array,
-    view: View | None = None,
+    view: Window | None = None,
     range_mm: tuple[float, float] | None = None,
 ) -> Array:
     """Show depth as colour (near is red, far is blue) with relief shading and a legend in mm.
@@ -116,31 +117,32 @@ def depth_picture(
     ----------
     depth_mm : (H, W) float
         NaN is drawn dark grey.
-    view : View, optional
+    view : Window, optional
         The image at its own size when left out.
     range_mm : (near, far), optional
         Left out: the nearest percentile, and 150 mm behind it or the 98th percentile.
     """
     rows, columns = depth_mm.shape
-    view = view or View(-0.5, -0.5, 1.0, rows, columns)
+    view = view or Window(-0.5, -0.5, 1.0, rows, columns)
     known = np.isfinite(depth_mm)
     if not known.any():
-        return _labelled(np.full((view.height, view.width, 3), 60, np.uint8), "no depth at all")
+        return labelled(np.full((view.height, view.width, 3), 60, np.uint8), "no depth at all")
     near, far = range_mm or _depth_range(depth_mm[known])
-    level = 1.0 - (np.nan_to_num(depth_mm, nan=far) - near) / max(far - near, 1e-6)
+    depth = np.nan_to_num(depth_mm, nan=far)
+    level = 1.0 - (depth - near) / max(far - near, 1e-6)
     colour = _turbo(0.05 + 0.9 * np.clip(level, 0, 1)).astype(np.float64)
-    filled = cv2.GaussianBlur(np.nan_to_num(depth_mm, nan=far).astype(np.float32), (0, 0), 1.0)
-    slope = np.clip((_slope(filled, 1, 0) + _slope(filled, 0, 1)) / 2.5, -1, 1)
-    slope[np.nan_to_num(depth_mm, nan=far) >= far] = 0.0  # noise of a far wall is no relief
+    smooth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), 1.0)
+    across, down = (cv2.Sobel(smooth, cv2.CV_32F, x, 1 - x, ksize=3) / 8.0 for x in (1, 0))
+    slope = np.clip((across + down) / 2.5, -1, 1)
+    slope[depth >= far] = 0.0  # noise of a far wall is no relief
     colour = np.clip(colour * (0.8 - 0.35 * slope[..., None]), 0, 255).astype(np.uint8)
-    colour[~known] = (60, 60, 60)
+    colour[~known] = OUTSIDE
     picture = view.image(colour, smooth=False)
-    return _with_legend(
-        picture, f"{near:.0f}", f"{far:.0f} mm", _turbo(np.linspace(0.95, 0.05, 64))
-    )
+    scale = _turbo(np.linspace(0.95, 0.05, 64))
+    return with_legend(picture, f"{near:.0f}", f"{far:.0f} mm", scale)
 
 
-def landmark_picture(capture: Capture, landmarks: Landmarks, view: View | None = None) -> Array:
+def landmark_picture(capture: Capture, landmarks: Landmarks, view: Window | None = None) -> Array:
     """Show detected landmarks on the image: green is certain, red is doubtful, unused crossed."""
     view = view or whole_view(capture)
     picture = view.image(capture.rgb)
@@ -156,7 +158,7 @@ def landmark_picture(capture: Capture, landmarks: Landmarks, view: View | None =
         share = float(np.clip(confidence, 0, 1))
         _dot(picture, point, (int(255 * (1 - share)), int(230 * share), 60), radius)
     used = int(np.sum(landmarks.confidence > 0))
-    return _labelled(picture, f"{landmarks.detector}: {used} of {len(landmarks.points_px)} points")
+    return labelled(picture, f"{landmarks.detector}: {used} of {len(landmarks.points_px)} points")
 
 
 def overlay_picture(
@@ -164,11 +166,7 @@ def overlay_picture(
     vertices_cam_mm: Array,
     triangles: Array,
     *,
-    view: View | None = None,
-    opacity: float = 0.6,
-    seen: Array | None = None,
-    wire: bool = False,
-    curves_cam_mm: Sequence[Array] = (),
+    view: Window | None = None,
     points_px: Array | None = None,
     targets_px: Array | None = None,
 ) -> Array:
@@ -180,37 +178,21 @@ def overlay_picture(
     vertices_cam_mm : (n, 3) float
         Camera frame.
     triangles : (m, 3) int
-    view : View, optional
-    opacity : float
-        Of the mesh over the image.
-    seen : (n,) bool or float in [0, 1], optional
-        Confidence; the less, the bluer the mesh is drawn.
-    wire : bool
-        Draw the mesh's edges as well.
-    curves_cam_mm : sequence of (k, 3) float
-        Polylines on the mesh (feature curves), yellow.
+    view : Window, optional
     points_px, targets_px : (k, 2) float, optional
-        Points of the mesh (yellow) and where they should lie (cyan), joined by a line.
+        Points of the mesh (yellow) and where they should be (cyan), joined by a line.
     """
     view = view or whole_view(capture)
     picture = view.image(capture.rgb)
     intrinsics = view.view_from_px @ capture.intrinsics
-    colours = np.tile(np.array(SKIN, float), (len(vertices_cam_mm), 1))
-    if seen is not None:
-        share = np.clip(np.asarray(seen, dtype=float), 0, 1)[:, None]
-        colours = share * colours + (1 - share) * np.array(UNSEEN, float)
+    colours = _skin(np.ones(len(vertices_cam_mm)))
     mesh, covered = _shaded(vertices_cam_mm, triangles, intrinsics, view, colours)
-    picture[covered] = _mix(picture[covered], mesh[covered], opacity)
-    if wire:
-        _draw_wire(picture, vertices_cam_mm, triangles, intrinsics)
-    for curve in curves_cam_mm:
-        line = np.rint(8 * px_from_cam(curve, intrinsics)).astype(np.int32)
-        cv2.polylines(picture, [line], False, CURVE, 1, cv2.LINE_AA, 3)
+    picture[covered] = mixed(picture[covered], mesh[covered], MESH_OPACITY)
     if points_px is not None and targets_px is not None:
         for point, target in zip(view.points(points_px), view.points(targets_px), strict=True):
             if np.all(np.isfinite(point)) and np.all(np.isfinite(target)):
                 cv2.line(picture, _int(point), _int(target), (255, 60, 60), 1, cv2.LINE_AA)
-    for points, colour in ((targets_px, TARGET), (points_px, CURVE)):
+    for points, colour in ((targets_px, TARGET), (points_px, POINT)):
         for point in view.points(points) if points is not None else ():
             if np.all(np.isfinite(point)):
                 _dot(picture, point, colour, max(1.2, view.height / 320))
@@ -223,7 +205,7 @@ def error_picture(
     triangles: Array,
     surface_error_mm: Array,
     *,
-    view: View | None = None,
+    view: Window | None = None,
     max_mm: float = 3.0,
 ) -> Array:
     """Show a per-vertex error as colour on the mesh, over the dimmed image, with its legend.
@@ -244,8 +226,8 @@ def error_picture(
     known = surface_error_mm[np.isfinite(surface_error_mm)]
     if len(known):
         text = f"mean {known.mean():.2f}  median {np.median(known):.2f}  "
-        picture = _labelled(picture, text + f"95% {np.percentile(known, 95):.2f} mm")
-    return _with_legend(picture, "0", f"{max_mm:g} mm", _turbo(np.linspace(0.05, 0.95, 64)))
+        picture = labelled(picture, text + f"95% {np.percentile(known, 95):.2f} mm")
+    return with_legend(picture, "0", f"{max_mm:g} mm", _turbo(np.linspace(0.05, 0.95, 64)))
 
 
 def side_picture(
@@ -267,82 +249,44 @@ def side_picture(
     yaws_deg : sequence of float
         One picture each, left to right; 90 shows the profile.
     seen : (n,) bool or float, optional
-        As in `overlay_picture`.
+        Confidence; the less, the bluer the mesh is drawn.
     error_mm : (n,) float, optional
         Colours the mesh as in `error_picture` instead.
     """
-    centre = (vertices_obj_mm.min(axis=0) + vertices_obj_mm.max(axis=0)) / 2
-    extent = float(np.max(np.ptp(vertices_obj_mm, axis=0)))
-    distance = 10 * extent
-    focal = 0.92 * height * (distance - extent / 2) / extent
-    intrinsics = intrinsics_matrix(focal, focal, (height - 1) / 2, (height - 1) / 2)
-    view = View(-0.5, -0.5, 1.0, height, height)
-    colours = np.tile(np.array(SKIN, float), (len(vertices_obj_mm), 1))
+    view = Window(-0.5, -0.5, 1.0, height, height)
     if error_mm is not None:
         colours = _error_colours(error_mm, max_mm)
-    elif seen is not None:
-        share = np.clip(np.asarray(seen, dtype=float), 0, 1)[:, None]
-        colours = share * colours + (1 - share) * np.array(UNSEEN, float)
+    else:
+        colours = _skin(np.ones(len(vertices_obj_mm)) if seen is None else seen)
     pictures = []
     for yaw in yaws_deg:
-        rotation = rotation_from_angles(0.0, yaw, 0.0)
-        vertices_cam = (vertices_obj_mm - centre) @ rotation.T + [0, 0, distance]
+        vertices_cam, intrinsics = turned_to_camera(vertices_obj_mm, yaw, height)
         mesh, covered = _shaded(vertices_cam, triangles, intrinsics, view, colours)
         picture = np.full((height, height, 3), PAPER, np.uint8)
         picture[covered] = mesh[covered]
-        pictures.append(_labelled(picture, f"yaw {yaw:g}"))
+        pictures.append(labelled(picture, f"yaw {yaw:g}"))
     return np.concatenate(pictures, axis=1)
 
 
-def contact_sheet(
-    images: Sequence[tuple[str, Array]],
-    *,
-    title: str = "",
-    columns: int | None = None,
-    height: int = 360,
-) -> Array:
-    """Put labelled pictures side by side on white paper.
+def turned_to_camera(vertices_obj_mm: Array, yaw_deg: float, size: int) -> tuple[Array, Array]:
+    """Place a mesh (n, 3), turned by a yaw, so far away that every side has one scale.
 
-    Parameters
-    ----------
-    images : sequence of (label, (H, W, 3) uint8)
-        Each is resized to `height`, keeping its proportions.
-    columns : int, optional
-        Pictures per row; all in one row when left out.
+    Returns
+    -------
+    (n, 3) float64, (3, 3) float64
+        Vertices in the camera frame, and the intrinsics of a picture of `size` x `size` pixels.
     """
-    if not images:
-        raise ValueError("contact_sheet: no images")
-    tiles = [_tile(label, image, height) for label, image in images]
-    columns = columns or len(tiles)
-    rows = [_joined(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
-    sheet = _joined(rows, axis=0)
-    if title:
-        header = np.full((34, sheet.shape[1], 3), PAPER, np.uint8)
-        _text(header, title, (8, 24), 0.7, INK)
-        sheet = np.concatenate([header, sheet])
-    return sheet
-
-
-def on_paper(sheet: Array, width: int) -> Array:
-    """Widen a sheet with paper on its right."""
-    missing = width - sheet.shape[1]
-    return _padded(sheet, [(0, 0), (0, missing), (0, 0)])
-
-
-def message_card(lines: Sequence[str], height: int = 360, width: int = 480) -> Array:
-    """Show text where there is no image to show; long lines are wrapped."""
-    card = np.full((height, width, 3), (244, 236, 232), np.uint8)
-    y = 34
-    for line in lines:
-        for piece in _wrapped(line, 0.5, width - 32):
-            _text(card, piece, (16, y), 0.5, INK)
-            y += 22
-        y += 8
-    return card
+    centre = (vertices_obj_mm.min(axis=0) + vertices_obj_mm.max(axis=0)) / 2
+    extent = float(np.max(np.ptp(vertices_obj_mm, axis=0)))
+    distance = DISTANCE * extent
+    focal = 0.92 * size * (distance - extent / 2) / extent
+    rotation = rotation_from_angles(0.0, yaw_deg, 0.0)
+    vertices_cam = (vertices_obj_mm - centre) @ rotation.T + [0, 0, distance]
+    return vertices_cam, intrinsics_matrix(focal, focal, (size - 1) / 2, (size - 1) / 2)
 
 
 def _shaded(
-    vertices_cam_mm: Array, triangles: Array, intrinsics: Array, view: View, colours: Array
+    vertices_cam_mm: Array, triangles: Array, intrinsics: Array, view: Window, colours: Array
 ) -> tuple[Array, Array]:
     """Render with a lamp above the camera's left shoulder -> (uint8 image, covered mask)."""
     fragments = rasterize(vertices_cam_mm, triangles, intrinsics, view.height, view.width)
@@ -356,14 +300,10 @@ def _shaded(
     return image, fragments.triangle >= 0
 
 
-def _draw_wire(picture: Array, vertices_cam_mm: Array, triangles: Array, intrinsics: Array) -> None:
-    """Draw the edges of triangles that face the camera, at half opacity."""
-    points = px_from_cam(vertices_cam_mm, intrinsics)
-    edges = undirected_edges(triangles[signed_areas(points[triangles]) < 0])
-    lines = np.rint(8 * points[edges]).astype(np.int32)
-    drawn = picture.copy()
-    cv2.polylines(drawn, list(lines), False, WIRE, 1, cv2.LINE_AA, 3)
-    picture[:] = _mix(picture, drawn, 0.5)
+def _skin(seen: Array) -> Array:
+    """(n, 3) colours of skin, the bluer the less is `seen` (n,), in [0, 1]."""
+    share = np.clip(np.asarray(seen, dtype=float), 0, 1)[:, None]
+    return share * np.array(SKIN, float) + (1 - share) * np.array(UNSEEN, float)
 
 
 def _error_colours(error_mm: Array, max_mm: float) -> Array:
@@ -372,11 +312,6 @@ def _error_colours(error_mm: Array, max_mm: float) -> Array:
     colours = _turbo(0.05 + 0.9 * level).astype(float)
     colours[~known] = NO_VALUE
     return colours
-
-
-def _slope(image: Array, x: int, y: int) -> Array:
-    """First derivative along x or y, per pixel."""
-    return cv2.Sobel(image, cv2.CV_32F, x, y, ksize=3) / 8.0
 
 
 def _turbo(level: Array) -> Array:
@@ -391,97 +326,11 @@ def _depth_range(known_mm: Array) -> tuple[float, float]:
     return float(near), float(max(min(far, near + 150.0), near + 1.0))
 
 
-def _mix(below: Array, above: Array, opacity: float) -> Array:
-    return np.rint((1 - opacity) * below + opacity * above).astype(np.uint8)
-
-
-def _int(point: Array) -> tuple[int, int]:
-    return round(float(point[0])), round(float(point[1]))
-
-
-def _dot(picture: Array, point: Array, colour: tuple[int, int, int], radius: float) -> None:
+def _dot(picture: Array, point: Array, colour: Colour, radius: float) -> None:
     centre = (round(float(point[0]) * 8), round(float(point[1]) * 8))
     cv2.circle(picture, centre, round(radius * 8) + 6, INK, -1, cv2.LINE_AA, 3)
     cv2.circle(picture, centre, round(radius * 8), colour, -1, cv2.LINE_AA, 3)
 
 
-def _with_legend(picture: Array, low: str, high: str, colours: Array) -> Array:
-    """Draw a colour bar with its two ends named along the picture's lower border."""
-    height, width = picture.shape[:2]
-    bar_width = min(160, width // 3)
-    x0, y0 = 10, height - 24
-    bar = cv2.resize(colours[None], (bar_width, 12), interpolation=cv2.INTER_LINEAR)
-    _plate(picture, x0 - 6, y0 - 6, bar_width + _width(low) + _width(high) + 28, 26)
-    _text(picture, low, (x0, y0 + 11), 0.45, PAPER)
-    x1 = x0 + _width(low) + 6
-    picture[y0 : y0 + 12, x1 : x1 + bar_width] = bar[:, : max(0, width - x1)]
-    _text(picture, high, (x1 + bar_width + 6, y0 + 11), 0.45, PAPER)
-    return picture
-
-
-def _labelled(picture: Array, text: str) -> Array:
-    """Write one line on a dark plate into the picture's upper left corner."""
-    _plate(picture, 4, 4, _width(text) + 14, 22)
-    _text(picture, text, (10, 19), 0.45, PAPER)
-    return picture
-
-
-def _plate(picture: Array, x: int, y: int, width: int, height: int) -> None:
-    region = picture[max(y, 0) : y + height, max(x, 0) : x + width]
-    region[:] = _mix(region, np.full_like(region, INK), 0.7)
-
-
-def _text(
-    picture: Array, text: str, origin: tuple[int, int], size: float, colour: tuple[int, int, int]
-) -> None:
-    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
-
-
-def _width(text: str, size: float = 0.45) -> int:
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)[0][0])
-
-
-def _wrapped(line: str, size: float, width: int) -> list[str]:
-    pieces, current = [], ""
-    for word in line.split():
-        while _width(word, size) > width:  # a path or an identifier without spaces
-            cut = max(1, int(len(word) * width / _width(word, size)) - 1)
-            pieces += [current] if current else []
-            pieces.append(word[:cut])
-            current, word = "", word[cut:]
-        joined = f"{current} {word}".strip()
-        if current and _width(joined, size) > width:
-            pieces.append(current)
-            joined = word
-        current = joined
-    return [*pieces, current] if current else pieces
-
-
-def _tile(label: str, image: Array, height: int) -> Array:
-    width = max(1, round(image.shape[1] * height / image.shape[0]))
-    how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
-    resized = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=how)
-    strip = np.full((26, width, 3), PAPER, np.uint8)
-    _text(strip, label, (4, 18), 0.5, INK)
-    return np.concatenate([strip, resized])
-
-
-def _joined(tiles: Sequence[Array], axis: int, gap: int = 6) -> Array:
-    """Concatenate with gaps, padding the other axis with paper."""
-    other = 1 - axis
-    size = max(tile.shape[other] for tile in tiles)
-    pieces: list[Array] = []
-    for tile in tiles:
-        pad = [(0, 0), (0, 0), (0, 0)]
-        pad[other] = (0, size - tile.shape[other])
-        pieces.append(_padded(tile, pad))
-        space = list(pieces[-1].shape)
-        space[axis] = gap
-        pieces.append(np.full(space, PAPER, np.uint8))
-    return np.concatenate(pieces[:-1], axis=axis)
-
-
-def _padded(tile: Array, pad: list[tuple[int, int]]) -> Array:
-    return np.stack(
-        [np.pad(tile[..., c], pad[:2], constant_values=PAPER[c]) for c in range(3)], axis=-1
-    )
+def _int(point: Array) -> tuple[int, int]:
+    return round(float(point[0])), round(float(point[1]))

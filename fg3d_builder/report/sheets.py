@@ -9,14 +9,13 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.report.figures import vertex_error_mm
+from fg3d_builder.report.paper import contact_sheet, message_card
 from fg3d_builder.report.pictures import (
-    View,
-    contact_sheet,
+    Window,
     depth_picture,
     error_picture,
     image_picture,
     landmark_picture,
-    message_card,
     overlay_picture,
     side_picture,
     view_of_points,
@@ -52,7 +51,7 @@ def capture_sheet(
         (
             "registration, edges yellow, targets cyan",
             overlay_picture(
-                *(capture, vertices, triangles), view=view, points_px=points, targets_px=targets
+                capture, vertices, triangles, view=view, points_px=points, targets_px=targets
             ),
         ),
         ("distance to depth", error_picture(capture, vertices, triangles, error, view=view)),
@@ -94,7 +93,7 @@ def failure_sheet(
     return contact_sheet(tiles, title=f"{capture.capture_id}: {error.code}", height=300)
 
 
-def face_view(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> View:
+def face_view(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> Window:
     """Show the model's reliable region with some of what is around it."""
     return view_of_points(px_from_cam(vertices_cam_mm[model.reliable], capture.intrinsics), 1.35)
 

@@ -13,8 +13,8 @@ from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
 
 MEASURED_TRUST = (0.2, 0.45)
-"""Cosines to the viewing ray from which a texel begins to be, and is fully, trusted, where depth
-says whether the image shows the surface there."""
+"""Cosines to the viewing ray from which a texel begins to be trusted, and is trusted fully, where
+depth tells whether the image shows the surface there."""
 
 PREDICTED_TRUST = (0.3, 0.6)
 """The same where no depth does: a surface that is a little too wide shows the background."""

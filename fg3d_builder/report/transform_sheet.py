@@ -11,13 +11,8 @@ import numpy as np
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.records import Array, Capture, Registration
-from fg3d_builder.report.pictures import (
-    contact_sheet,
-    image_picture,
-    message_card,
-    on_paper,
-    side_picture,
-)
+from fg3d_builder.report.paper import contact_sheet, joined, message_card
+from fg3d_builder.report.pictures import image_picture, side_picture
 from fg3d_builder.report.sheets import face_view
 from fg3d_builder.shards.rows import TransformedShape
 from fg3d_builder.shards.schema import SampleImage
@@ -26,7 +21,7 @@ from fg3d_builder.transform.transformed import Transformed
 HEIGHT = 300
 COLUMNS = 5
 MAX_MOVED_MM = 8.0
-"""Upper end of the colour scale of how far the new shape lies from the captured one."""
+"""Upper end of the colour scale of the distance between the new and the captured shape."""
 
 
 def transform_sheet(
@@ -46,7 +41,6 @@ def transform_sheet(
     model : FaceModel
     capture : Capture
     registration : Registration
-        Of that capture.
     made : sequence of (TransformedShape, Transformed)
         At least one; the record of a shape, and the transformed capture that it describes.
 
@@ -71,12 +65,11 @@ def transform_sheet(
         ]
         title = f"{capture.capture_id}: shape transformation {number}"
         sheets.append(contact_sheet(tiles, title=title, columns=COLUMNS, height=HEIGHT))
-    width = max(sheet.shape[1] for sheet in sheets)
-    return np.concatenate([on_paper(sheet, width) for sheet in sheets])
+    return joined(sheets, axis=0)
 
 
 def donor_card(record: TransformedShape) -> Array:
-    """Say which capture each part comes from, and how much of the parts was kept."""
+    """Name the capture that each part comes from, and how much of the parts was kept."""
     donors = json.loads(record.shape.donors)
     lines = [f"{part}: {name}" for part, name in sorted(donors.items())]
     lines.append(f"{record.share:.0%} of the difference to them kept")
@@ -87,10 +80,7 @@ def donor_card(record: TransformedShape) -> Array:
 def plaster(model: FaceModel, shape_obj_mm: Array, moved_mm: Array | None = None) -> Array:
     """Show a shape as plaster from the front, or coloured by how far it moved (n,)."""
     picture = side_picture(
-        *(shape_obj_mm, model.triangles),
-        yaws_deg=(0.0,),
-        error_mm=moved_mm,
-        max_mm=MAX_MOVED_MM,
+        shape_obj_mm, model.triangles, yaws_deg=(0.0,), error_mm=moved_mm, max_mm=MAX_MOVED_MM
     )
     margin = picture.shape[1] // 6  # heads are higher than wide
     return np.ascontiguousarray(picture[:, margin:-margin])

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from fg3d_builder.geometry.camera import intrinsics_matrix
-from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
-from fg3d_builder.report.pictures import PAPER, side_picture
+from fg3d_builder.report.paper import PAPER
+from fg3d_builder.report.pictures import side_picture, turned_to_camera
 
 YAWS_DEG = (-75.0, -50.0, -25.0, 0.0, 25.0, 50.0, 75.0)
 _OVERSAMPLED = 2
-_TALL_BY_DISTANCE = 0.1
 
 
 def turntable_sheet(
@@ -35,15 +33,15 @@ def turntable_sheet(
         Object frame.
     triangles : (m, 3) int
     uv : (n, 2) float
-        Of the vertices, v up.
+        Texture coordinates of the vertices, v up.
     texture : (H, W, 3) uint8
     yaws_deg : sequence of float
         One column each.
     height : int
-        Of a row in pixels.
+        Height of a row in pixels.
     """
     painted = [
-        textured_picture(vertices_obj_mm, triangles, uv, texture, y, height) for y in yaws_deg
+        textured_picture(vertices_obj_mm, triangles, uv, texture, yaw, height) for yaw in yaws_deg
     ]
     plaster = side_picture(vertices_obj_mm, triangles, yaws_deg=yaws_deg, height=height)
     return np.concatenate([np.concatenate(painted, axis=1), plaster])
@@ -54,14 +52,8 @@ def textured_picture(
 ) -> Array:
     """Show a textured mesh at one yaw, unlit: the light is in the texture already."""
     side = height * _OVERSAMPLED
-    centre = (vertices_obj_mm.min(axis=0) + vertices_obj_mm.max(axis=0)) / 2
-    extent = float(np.max(np.ptp(vertices_obj_mm, axis=0)))
-    distance = extent / _TALL_BY_DISTANCE
-    focal = 0.92 * side * (distance - extent / 2) / extent
-    camera = intrinsics_matrix(focal, focal, (side - 1) / 2, (side - 1) / 2)
-    vertices_cam = (vertices_obj_mm - centre) @ rotation_from_angles(0.0, yaw_deg, 0.0).T
-    vertices_cam[:, 2] += distance
-    seen = rasterize(vertices_cam, triangles, camera, side, side)
+    vertices_cam, intrinsics = turned_to_camera(vertices_obj_mm, yaw_deg, side)
+    seen = rasterize(vertices_cam, triangles, intrinsics, side, side)
     place = interpolate(seen, triangles, uv).astype(np.float32)
     rows, columns = texture.shape[:2]
     x, y = place[..., 0] * columns - 0.5, (1 - place[..., 1]) * rows - 0.5

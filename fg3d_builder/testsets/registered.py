@@ -18,8 +18,8 @@ from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Landmarks, Pose, Registration
+from fg3d_builder.report.paper import contact_sheet
 from fg3d_builder.report.pictures import (
-    contact_sheet,
     error_picture,
     image_picture,
     landmark_picture,

@@ -25,7 +25,7 @@ from fg3d_builder.numerics.sparse_solver import analyze, lower_pattern
 from fg3d_builder.records import Array
 
 LEAST_AREA = 0.1
-"""Of a triangle's own area: below it counts as folded."""
+"""Share of its own area below which a triangle counts as folded."""
 
 STIFFENING = 4.0
 ROUNDS = 18
@@ -67,7 +67,7 @@ def warp_background(
     ----------
     source_px : (v, 2) float64
     triangles : (m, 3) int
-        Of the background; points in none of them stay where they are, unless fixed.
+        The background; points in none of them stay where they are, unless fixed.
     fixed : (v,) bool
         Outline of the face, and image border.
     fixed_px : (v, 2) float64

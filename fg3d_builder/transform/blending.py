@@ -64,8 +64,8 @@ class PartBlender:
         self.masks = dict(zip(DONATED_PARTS, spread.T, strict=True))
         own = 1.0 - spread.sum(axis=1)
         # Held where the host owns the place, almost free where donors do.
-        self._hold = mass * np.maximum(own, 0.0) ** 2 / HOLD_MM**2
-        self._system = _factor(laplacian, self._hold + 1e-9 * mass, solver)
+        hold = mass * np.maximum(own, 0.0) ** 2 / HOLD_MM**2
+        self._system = _factor(laplacian, hold + 1e-9 * mass, solver)
 
     def faded(self, values: Array) -> Array:
         """Return values (n,) or (n, c) in [0, 1] with borders of the width of `BLEND_MM`."""

@@ -1,4 +1,4 @@
-"""How far a face, or a part of it, lies from what the 3DMM has seen."""
+"""How far a face, or a part of it, is from the faces that the 3DMM was made of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array
 
 PATCH_MM2 = 100.0
-"""Area over which what the 3DMM misses is correlated: so much skin is one measurement."""
+"""Area over which the 3DMM's misfit is correlated: that much skin is one measurement."""
 
 SIGMA_MM = 1.0
 """Standard deviation of faces about the 3DMM, per coordinate."""

@@ -23,8 +23,8 @@ from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import Light, shade_and_gloss
 
 LARGEST_GAIN = 2.5
-"""A pixel gets brighter or darker at most by this factor: beyond it the light model, not the
-face, has the say (cast shadows, deep folds)."""
+"""A pixel gets brighter or darker at most by this factor: a larger change comes from what the
+light model misses (cast shadows, deep folds), not from the face."""
 
 LARGEST_LOSS = 0.35
 """Part of a channel that a vanished glint may have been at most. A pixel with less light than
@@ -39,20 +39,16 @@ a guess, and any error would show as a halo."""
 
 
 class ShadingChange(NamedTuple):
-    """What turns the source's colours into the target's, per vertex, in linear RGB.
+    """What turns the source's colours into the target's by `changed`, in linear RGB.
 
     Attributes
     ----------
-    gain : (n, 3) float64
-    offset : (n, 3) float64
+    gain, offset : (n, 3) float64
+        By vertex.
     """
 
     gain: Array
     offset: Array
-
-    def apply(self, color_linear: Array) -> Array:
-        """Return the (n, 3) changed colours of the vertices; see `changed`."""
-        return changed(color_linear, self.gain, self.offset)
 
 
 def changed(color_linear: Array, gain: Array, offset: Array) -> Array:

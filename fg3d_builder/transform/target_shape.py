@@ -42,9 +42,9 @@ class TargetShape:
     alpha_id, alpha_exp : (k,), (e,) float64
         3DMM fitted to it; the expression is the host's.
     confidence : (n,) float64
-        Of the faces that it was fused from, by part.
+        Confidence of the faces that it was fused from, by part.
     share : float
-        Of the donors' difference to the host that was kept.
+        Share of the donors' difference to the host that was kept.
     deviation_sd : float
         Largest coefficient of any part, in standard deviations of the model.
     """
@@ -111,7 +111,7 @@ class TargetShapes:
         most = next(fitting, None)
         if most is None:
             return None
-        share = self._sound_share(own + expression, most * moved)
+        share = self.sound_share(own + expression, most * moved)
         if share is None:
             return None
         neutral = own + share[:, None] * (most * moved)
@@ -124,11 +124,12 @@ class TargetShapes:
             deviation_sd=self.deviation_sd(neutral),
         )
 
-    def _sound_share(self, before_mm: Array, moved_mm: Array) -> Array | None:
-        """Return how much (n,) of a displacement keeps the mesh sound, None where nothing does.
+    def sound_share(self, before_mm: Array, moved_mm: Array) -> Array | None:
+        """Return the share (n,) of a displacement that keeps the mesh sound, or None.
 
         Around triangles that turn over or pass through each other the displacement is halved,
-        fading out over the width of the parts' borders, until they do no more.
+        fading out over the width of the parts' borders, until none do. None where they still do
+        after `REPAIRS` rounds.
         """
         share = np.ones(len(before_mm))
         known = set(map(tuple, self._intersections(before_mm)))
@@ -136,7 +137,8 @@ class TargetShapes:
             after = before_mm + share[:, None] * moved_mm
             pairs = [p for p in map(tuple, self._intersections(after)) if p not in known]
             touched = self._lips_and_lids[np.array(pairs, dtype=int).reshape(-1, 2)].ravel()
-            faulty = np.union1d(touched, self._turned(before_mm, after).ravel())
+            turned = self._face_triangles[turned_triangles(before_mm, after, self._face_triangles)]
+            faulty = np.union1d(touched, turned.ravel())
             if len(faulty) == 0:
                 return share
             mark = np.zeros(len(share))
@@ -167,13 +169,8 @@ class TargetShapes:
             total = total + masks[part] * donor.confidence
         return np.clip(total, 0.0, 1.0)
 
-    def _turned(self, before_mm: Array, after_mm: Array) -> Array:
-        """(k, 3) triangles of the face that a displacement turned over."""
-        turned = turned_triangles(before_mm, after_mm, self._face_triangles)
-        return np.asarray(self._face_triangles[turned])
-
     def _intersections(self, shape_mm: Array) -> Array:
-        """(k, 2) pairs of triangles of lips and lids that pass through each other.
+        """Return the (k, 2) pairs of triangles of lips and lids that pass through each other.
 
         Pairs of the mouth's and the eyes' inside are left out: nobody sees them, and in many
         templates they are folded into each other.

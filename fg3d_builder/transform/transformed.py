@@ -47,7 +47,7 @@ class Transformed:
     capture : Capture
         With the new picture and depth; everything else is the source's.
     registration : Registration
-        Of the target shape.
+        Registration of the target shape.
     mesh : ImageMesh
     texture : TextureFit
         The source's light and albedo on the target shape.
@@ -83,9 +83,8 @@ def transform_capture(
     capture : Capture
     registration : Registration
     mesh : ImageMesh
-        Of the capture.
     texture : TextureFit
-        Of the capture.
+        Both of the capture.
     target : TargetShape
         In the capture's object frame.
     solver : str
@@ -189,7 +188,6 @@ def _with_copies(mesh: ImageMesh, loose: Array) -> ImageMesh:
         triangles=np.concatenate([mesh.face_triangles, sheet]),
         outline=number[mesh.outline],
         border=extended(mesh.border),
-        measured=extended(mesh.measured),
     )
 
 

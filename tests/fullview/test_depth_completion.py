@@ -59,7 +59,7 @@ def test_solution_is_the_minimum_that_a_dense_minimiser_finds(seed: int) -> None
         energy, start, jac=True, method="L-BFGS-B", options={"maxiter": 20000, "ftol": 1e-15}
     )
     assert found.energy[-1] == pytest.approx(slow.fun, rel=1e-6)
-    # A point that every neighbour pulls with its full force may lie anywhere between them.
+    # A point that every neighbour pulls with its full force may be anywhere between them.
     assert np.mean(np.abs(found.depth_mm[free] - slow.x) < 0.05) > 0.9
     np.testing.assert_array_equal(found.depth_mm[~free], fixed[~free])
     assert np.all(np.diff(found.energy) <= 1e-9 * found.energy[:-1])
@@ -100,7 +100,7 @@ def test_flying_pixels_and_holes_are_hollow() -> None:
     assert np.isnan(kept[5, 5])
     assert kept[20, 3] == 500.0
     assert kept[20, 36] == 1500.0
-    assert np.isfinite(kept[5, 6])  # a hole says nothing against its neighbours
+    assert np.isfinite(kept[5, 6])  # a hole does not make its neighbours doubtful
 
 
 def test_without_any_measurement_the_face_decides() -> None:

@@ -63,7 +63,6 @@ def test_wires_lie_where_the_mesh_does() -> None:
         face_vertex_count=4,
         outline=np.arange(4),
         border=np.arange(8) > 3,
-        measured=np.ones(8, dtype=bool),
         intrinsics=np.eye(3),
         image_size=(480, 300),
     )

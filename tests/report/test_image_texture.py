@@ -32,8 +32,19 @@ def test_texture_shows_the_image_where_the_camera_sees_it() -> None:
     visible = visible_vertices(vertices, model.triangles, normals, INTRINSICS, HEIGHT, WIDTH)
     n = model.vertex_count
     registration = Registration(
-        *(model.topology_hash, vertices, pose, model.mean, model.mean, np.zeros(1), np.zeros(1)),
-        *(visible, visible.astype(float), np.zeros(n), 0.0, 1.0, True),
+        topology_hash=model.topology_hash,
+        vertices_cam_mm=vertices,
+        pose=pose,
+        shape_obj_mm=model.mean,
+        coarse_obj_mm=model.mean,
+        alpha_id=np.zeros(1),
+        alpha_exp=np.zeros(1),
+        visible=visible,
+        confidence=visible.astype(float),
+        surface_error_mm=np.zeros(n),
+        landmark_error_px=0.0,
+        quality=1.0,
+        converged=True,
     )
     texture = texture_from_image(model, capture, registration, size=512)
     mesh = mesh_with_texture(model.mean, model.triangles, model.uv, texture)

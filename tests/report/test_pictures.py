@@ -1,4 +1,4 @@
-"""Pictures: what is drawn lies where it belongs and has the colour that it means."""
+"""Pictures: what is drawn is where it belongs and has the colour that it means."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from fg3d_builder.records import Array, Capture, Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.report.pictures import (
     NO_VALUE,
-    View,
-    contact_sheet,
+    Window,
     depth_picture,
     error_picture,
     image_picture,
     landmark_picture,
-    message_card,
     overlay_picture,
     side_picture,
     view_of_points,
@@ -46,7 +44,7 @@ def vertices(model: FaceModel) -> Array:
 
 
 def test_view_agrees_with_a_camera_of_the_same_box() -> None:
-    view = View(40.2, 17.9, 2.5, 300, 300)
+    view = Window(40.2, 17.9, 2.5, 300, 300)
     points = np.random.default_rng(0).uniform([-50, -50, 400], [50, 50, 600], (20, 3))
     through_view = view.points(px_from_cam(points, INTRINSICS))
     through_camera = px_from_cam(points, view.view_from_px @ INTRINSICS)
@@ -59,7 +57,7 @@ def test_image_lies_where_points_lie(factor: float) -> None:
     spot = np.array([93.3, 71.8])
     bell = 250 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * 6.0**2))
     image = np.repeat(np.rint(bell).astype(np.uint8)[..., None], 3, axis=2)
-    view = View(60.0, 40.0, factor, round(70 * factor), round(70 * factor))
+    view = Window(60.0, 40.0, factor, round(70 * factor), round(70 * factor))
     picture = view.image(image)[..., 0].astype(float)
     column, row = np.meshgrid(*(np.arange(float(n)) for n in picture.shape[::-1]))
     centre = [(picture * column).sum() / picture.sum(), (picture * row).sum() / picture.sum()]
@@ -108,18 +106,18 @@ def test_overlay_covers_the_mesh_and_nothing_else(
 ) -> None:
     view = whole_view(capture, 240)
     plain = image_picture(capture, view)
-    picture = overlay_picture(capture, vertices, model.triangles, view=view, opacity=1.0)
+    picture = overlay_picture(capture, vertices, model.triangles, view=view)
     covered = rasterize(vertices, model.triangles, INTRINSICS, 240, 320).triangle >= 0
     changed = np.any(picture != plain, axis=2)
     assert not changed[~covered].any()
     assert changed[covered].mean() > 0.98
-    # Unseen vertices are blue, seen ones have the colour of skin.
+
+
+def test_unseen_vertices_are_blue_and_seen_ones_have_the_colour_of_skin(model: FaceModel) -> None:
     half = (model.mean[:, 0] > 0).astype(float)
-    picture = overlay_picture(
-        capture, vertices, model.triangles, view=view, opacity=1.0, seen=half
-    ).astype(int)
-    middle = picture[110:130]
-    right, left = middle[:, 175:200].mean(axis=(0, 1)), middle[:, 120:145].mean(axis=(0, 1))
+    picture = side_picture(model.mean, model.triangles, yaws_deg=(0.0,), height=240, seen=half)
+    middle = picture[110:130].astype(int)
+    right, left = middle[:, 140:160].mean(axis=(0, 1)), middle[:, 80:100].mean(axis=(0, 1))
     assert right[0] > right[2]
     assert left[2] > left[0]
 
@@ -155,33 +153,3 @@ def test_side_picture_shows_the_profile(model: FaceModel) -> None:
         / np.ptp(model.mean, axis=0).max()
     )
     assert abs(found.mean() - nose) < 6
-
-
-def test_wire_is_drawn_on_the_mesh_only(
-    model: FaceModel, capture: Capture, vertices: Array
-) -> None:
-    view = whole_view(capture, 480)
-    plain = overlay_picture(capture, vertices, model.triangles, view=view)
-    wired = overlay_picture(capture, vertices, model.triangles, view=view, wire=True)
-    changed = np.any(wired != plain, axis=2)
-    camera = view.view_from_px @ INTRINSICS
-    covered = rasterize(vertices, model.triangles, camera, 480, 640).triangle >= 0
-    assert 0.2 < changed[covered].mean() < 0.95
-    assert changed[~covered].mean() < 0.01
-
-
-def test_contact_sheet_holds_every_image() -> None:
-    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
-    images = [(f"image {i}", np.full((50, 80, 3), c, np.uint8)) for i, c in enumerate(colours)]
-    sheet = contact_sheet(images, title="three", columns=2, height=100)
-    for colour in colours:
-        assert np.all(sheet == colour, axis=2).sum() == 100 * 160
-    with pytest.raises(ValueError, match="no images"):
-        contact_sheet([])
-
-
-def test_long_words_are_wrapped() -> None:
-    card = message_card(["code", "/a/very/long/path" * 12], height=200, width=300)
-    assert card.shape == (200, 300, 3)
-    # Nothing is written into the right margin.
-    assert np.all(card[:, 296:] == card[0, 0])

@@ -5,8 +5,9 @@ import pytest
 from toy_models import labelled, toy_model
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
+from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.records import Array
-from fg3d_builder.transform.blending import PartBlender, cotangent_weights
+from fg3d_builder.transform.blending import HOLD_MM, PartBlender, cotangent_weights
 from fg3d_builder.transform.donors import DONATED_PARTS
 
 
@@ -71,17 +72,21 @@ def test_the_solution_is_the_minimum_of_its_energy(blender: PartBlender, model: 
     host = face(model, 3)
     donors = {part: face(model, 4 + i) for i, part in enumerate(DONATED_PARTS)}
 
+    edges, weights = cotangent_weights(model.mean, model.triangles)
+    first, second = edges.T
+    own = np.maximum(1.0 - sum(blender.masks.values()), 0.0)
+    hold = vertex_areas(model.mean, model.triangles) * own**2 / HOLD_MM**2
+
     def energy(shape: Array) -> float:
         d = shape - host
-        first, second = blender._edges.T
         wanted = np.zeros((len(first), 3))
         for part, donor in donors.items():
             mask = 0.5 * (blender.masks[part][first] + blender.masks[part][second])
             moved = donor - host
             wanted += mask[:, None] * (moved[first] - moved[second])
         residual = d[first] - d[second] - wanted
-        hold = float((blender._hold[:, None] * d**2).sum())
-        return float((blender._weights[:, None] * residual**2).sum()) + hold
+        held = float((hold[:, None] * d**2).sum())
+        return float((weights[:, None] * residual**2).sum()) + held
 
     fused = blender.blend(host, donors)
     lowest = energy(fused)

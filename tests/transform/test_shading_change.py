@@ -56,7 +56,7 @@ def test_gives_the_colours_of_eq_17_with_any_albedo(model: FaceModel) -> None:
     inner &= (change.offset > -LARGEST_LOSS * change.gain * before).all(axis=1)
     assert inner.sum() > 500
     assert np.abs(after - before)[inner].max() > 0.03
-    assert np.allclose(change.apply(before)[inner], after[inner], atol=1e-6)
+    assert np.allclose(changed(before, *change)[inner], after[inner], atol=1e-6)
 
 
 def test_an_unchanged_face_keeps_its_pixels(model: FaceModel) -> None:
@@ -84,7 +84,7 @@ def test_colours_stay_within_bounds(model: FaceModel) -> None:
     change = shading_change(source, target, model.triangles, LIGHT, np.ones(model.vertex_count))
     assert change.gain.max() <= LARGEST_GAIN + 1e-12
     assert change.gain.min() >= 1 / LARGEST_GAIN - 1e-12
-    assert change.apply(np.zeros((model.vertex_count, 3))).min() >= 0.0
+    assert changed(np.zeros((model.vertex_count, 3)), *change).min() >= 0.0
 
 
 def test_a_dark_pixel_keeps_its_hue_when_a_glint_goes() -> None:

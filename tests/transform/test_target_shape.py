@@ -7,6 +7,7 @@ import pytest
 from toy_models import labelled, toy_model
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.meshes import turned_triangles
 from fg3d_builder.records import Pose, Registration
 from fg3d_builder.transform.donors import DONATED_PARTS
 from fg3d_builder.transform.plausibility import IdentityPrior
@@ -99,8 +100,15 @@ def test_implausible_parts_are_drawn_back(model: FaceModel) -> None:
     free = TargetShapes(model, "cholmod", max_deviation_sd=100.0).make(host, donors)
     bound = TargetShapes(model, "cholmod", max_deviation_sd=2.0).make(host, donors)
     assert free is not None
-    assert free.deviation_sd > 2.0
-    assert bound is None or (bound.deviation_sd <= 2.0 and bound.share < free.share)
+    assert free.share == pytest.approx(1.0)
+    assert free.deviation_sd > 4.0
+    # Half of the way to this donor needs more than two standard deviations, a quarter does not.
+    assert bound is not None
+    assert bound.share == pytest.approx(0.25)
+    assert 1.0 < bound.deviation_sd <= 2.0
+    moved = free.shape_obj_mm - host.shape_obj_mm
+    assert np.abs(moved).max() > 1.0
+    assert np.allclose(bound.shape_obj_mm - host.shape_obj_mm, 0.25 * moved, atol=1e-9)
 
 
 def test_places_that_turn_over_are_drawn_back_alone(shapes: TargetShapes, model: FaceModel) -> None:
@@ -109,11 +117,11 @@ def test_places_that_turn_over_are_drawn_back_alone(shapes: TargetShapes, model:
     spot = np.exp(-((before - forehead) ** 2).sum(axis=1) / 4.0**2)
     # A fold: neighbours are pushed past each other; and a harmless shift of everything.
     moved = np.outer(spot, [15.0, 0.0, 0.0]) + 1.0
-    assert len(shapes._turned(before, before + moved)) > 0
-    share = shapes._sound_share(before, moved)
+    face = model.triangles[model.reliable[model.triangles].all(axis=1)]
+    assert turned_triangles(before, before + moved, face).any()
+    share = shapes.sound_share(before, moved)
     assert share is not None
-    after = before + share[:, None] * moved
-    assert len(shapes._turned(before, after)) == 0
+    assert not turned_triangles(before, before + share[:, None] * moved, face).any()
     far = np.linalg.norm(before - forehead, axis=1) > 60
     assert share[far].min() > 0.97
     assert share.min() < 0.6
