@@ -3,7 +3,12 @@
 Imports numpy and scipy alone; `pictures` is imported by whoever draws.
 """
 
-from fg3d_builder.evaluation.comparison import compare_paired, seed_spread, subject_means
+from fg3d_builder.evaluation.comparison import (
+    compare_paired,
+    seed_spread,
+    seeds_interval,
+    subject_means,
+)
 from fg3d_builder.evaluation.metrics import ShapeError, dace, nme
 from fg3d_builder.evaluation.places import (
     Correspondence,
@@ -37,6 +42,7 @@ __all__ = [
     "outer_eye_corners",
     "reliable_correspondence",
     "seed_spread",
+    "seeds_interval",
     "subject_means",
     "yaw_table",
 ]

@@ -158,6 +158,32 @@ def seed_spread(values: Sequence[float] | Array) -> SeedSpread:
     return SeedSpread(len(known), float(known.mean()), sd, float(known.min()), float(known.max()))
 
 
+def seeds_interval(a: Array, b: Array, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Welch's interval of the difference of two methods' means over seeds.
+
+    Parameters
+    ----------
+    a, b : (k,) float
+        Mean error of each method for each seed; of a method without seeds all are equal.
+    confidence : float
+
+    Returns
+    -------
+    (float, float)
+        Bounds of ``a - b``; NaN for a single seed.
+    """
+    count = len(a)
+    difference = float(np.mean(a) - np.mean(b))
+    if count < 2:
+        return (float("nan"), float("nan"))
+    parts = np.array([np.var(row, ddof=1) / count for row in (a, b)])
+    if parts.sum() == 0.0:
+        return (difference, difference)
+    freedom = parts.sum() ** 2 / np.sum(parts**2 / (count - 1))
+    half = float(stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(parts.sum()))
+    return (difference - half, difference + half)
+
+
 def _bootstrap_means(values: Array, seed: int, resamples: int) -> Array:
     """Return the (resamples,) means of draws with replacement."""
     random = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
-"""Tables in Markdown."""
+"""Tables, code and pages in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -26,6 +26,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
             raise ValueError(f"Markdown table: {len(row)} cells under {len(headings)} headings")
         lines.append(_line(row))
     return lines
+
+
+def page(title: str, sections: Mapping[str, Sequence[str]]) -> str:
+    """Return a page of Markdown, given the paragraphs below each heading."""
+    parts = [f"# {title}"]
+    for heading, paragraphs in sections.items():
+        parts += [f"## {heading}", *paragraphs] if heading else paragraphs
+    return "\n\n".join(parts) + "\n"
+
+
+def code(lines: Iterable[str]) -> str:
+    """Return lines as a block of code in Markdown."""
+    return "\n".join(["```", *lines, "```"])
 
 
 def _line(cells: Sequence[str]) -> str:

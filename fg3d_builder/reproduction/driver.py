@@ -131,7 +131,7 @@ def show_plan(plan: Plan, experiments: Sequence[Experiment], setting: Setting) -
     variants = setting.variants
     missing = [variant for variant in plan.datasets if variants.find(variant) is None]
     for variant in missing:
-        show(shlex.join(variants.command(variant, setting.workers)))
+        show(variants.command(variant, setting.workers))
     if missing:
         show("# names of folders follow from the datasets, so that these are not the final ones")
     unfinished = [run for run in plan.ordered if not run.complete()]

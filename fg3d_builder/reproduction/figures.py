@@ -1,6 +1,6 @@
 """Pictures of experiments: ours on the left, what the paper states on the right, on one scale.
 
-Drawn is by how much each row's error lies above or below that of the first row that is trained:
+They show by how much each row's error is above or below that of the first row that is trained:
 our data and networks are others than the paper's, and so are their errors.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 100
 _PANEL_PX = (620, 460)
 _ROW_SPREAD = 0.6
-"""Width that the rows of one column take, of 1 between columns."""
+"""Width that the rows of one column take; columns are 1 apart."""
 _HEADROOM = 0.3
-"""Of the range that stays free above, for the legend."""
+"""Part of the range that stays free above, for the legend."""
 
 
 class Mark(NamedTuple):
-    """What is drawn of one row in one column, in per cent of the reference row's error.
+    """The error of one row in one column, in per cent of the reference row's.
 
     Attributes
     ----------
@@ -45,6 +46,9 @@ class Mark(NamedTuple):
 
     change: float
     sd: float
+
+
+MarkOf = Callable[[RowResult, RowResult, Column], Mark | None]
 
 
 def save_picture(result: ExperimentResult, scale: str, out: Path) -> Path:
@@ -59,7 +63,7 @@ def save_picture(result: ExperimentResult, scale: str, out: Path) -> Path:
 def our_mark(row: RowResult, reference: RowResult, column: Column) -> Mark | None:
     """Return a row's mark; None where one of both rows has no finished run.
 
-    Seeds are paired: of each, the row's mean over the reference's.
+    Seeds are paired: each gives the row's mean over the reference's.
     """
     ours, theirs = row.means[column.title], reference.means[column.title]
     seeds = sorted(set(ours) & set(theirs))
@@ -98,57 +102,50 @@ def _drawn(result: ExperimentResult, scale: str) -> Figure:
     return figure
 
 
-def _draw_rows(axes: Axes, result: ExperimentResult, mark_of: Any) -> list[float]:
+def _draw_rows(axes: Axes, result: ExperimentResult, mark_of: MarkOf) -> list[float]:
     """One place per column, in it a mark per row; return the heights that are drawn."""
     columns, (reference, *rows) = result.shown_columns, _trained(result)
     shift = np.linspace(-0.5, 0.5, len(rows)) * _ROW_SPREAD if len(rows) > 1 else np.zeros(1)
     heights: list[float] = []
     axes.axhline(0.0, color="C0", linewidth=1.2, label=reference.row.name)
     for number, row in enumerate(rows):
-        marks = {i: mark_of(row, reference, column) for i, column in enumerate(columns)}
-        known = {i: mark for i, mark in marks.items() if mark is not None}
-        axes.errorbar(
-            [i + shift[number] for i in known],
-            [mark.change for mark in known.values()],
-            yerr=[mark.sd for mark in known.values()] if mark_of is our_mark else None,
-            fmt="o",
-            capsize=3,
-            color=f"C{number + 1}",
-            label=row.row.name,
-        )
-        heights += [m.change + side * m.sd for m in known.values() for side in (-1.0, 1.0)]
+        marks = [mark_of(row, reference, column) for column in columns]
+        style = {"fmt": "o", "color": f"C{number + 1}", "label": row.row.name}
+        heights += _draw_marks(axes, shift[number], marks, style)
     axes.set_xticks(range(len(columns)), [_column_name(column) for column in columns])
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.grid(axis="y", alpha=0.3)
     return heights
 
 
-def _draw_progress(axes: Axes, result: ExperimentResult, mark_of: Any) -> list[float]:
+def _draw_progress(axes: Axes, result: ExperimentResult, mark_of: MarkOf) -> list[float]:
     """One curve per column over the rows, which are numbers of shapes; return the heights."""
-    rows = _trained(result)
+    rows, ours = _trained(result), mark_of is our_mark
     heights: list[float] = []
     for number, column in enumerate(result.shown_columns):
-        marks = {i: mark_of(row, rows[0], column) for i, row in enumerate(rows)}
-        known = {i: mark for i, mark in marks.items() if mark is not None}
-        ours = mark_of is our_mark
-        axes.errorbar(
-            list(known),
-            [mark.change for mark in known.values()],
-            yerr=[mark.sd for mark in known.values()] if ours else None,
-            fmt="o-" if ours else "o--",  # the paper states the ends alone
-            capsize=3,
-            linewidth=2.2 if column.yaw_deg is None else 1.2,
-            color=f"C{number}",
-            label=_column_name(column),
-        )
-        heights += [m.change + side * m.sd for m in known.values() for side in (-1.0, 1.0)]
+        marks = [mark_of(row, rows[0], column) for row in rows]
+        style = {"color": f"C{number}", "label": _column_name(column)}
+        style["fmt"] = "o-" if ours else "o--"  # the paper states the ends alone
+        width = 2.2 if column.yaw_deg is None else 1.2
+        heights += _draw_marks(axes, 0.0, marks, {**style, "linewidth": width})
     names = [row.row.name.split()[0] for row in rows]
-    if mark_of is paper_mark:  # which has four shapes where we may have others
+    if not ours:  # the paper has four shapes where we may have others
         names = [*("0", *[""] * len(rows))[: len(rows) - 1], str(SHAPES_PER_CAPTURE)]
     axes.set_xticks(range(len(rows)), names)
     axes.set_xlabel("transformed shapes under each photo")
     axes.grid(alpha=0.3)
     return heights
+
+
+def _draw_marks(
+    axes: Axes, shift: float, marks: Sequence[Mark | None], style: dict[str, Any]
+) -> list[float]:
+    """Draw the marks that are known at 0, 1, ... and `shift`; return the ends of their bars."""
+    known = {i + shift: mark for i, mark in enumerate(marks) if mark is not None}
+    changes = np.array([mark.change for mark in known.values()])
+    sd = np.array([mark.sd for mark in known.values()])
+    axes.errorbar(list(known), changes, yerr=sd if sd.any() else None, capsize=3, **style)
+    return [*(changes - sd), *(changes + sd)]
 
 
 def _trained(result: ExperimentResult) -> list[RowResult]:

@@ -33,7 +33,7 @@ TABLE3_SAMPLES: dict[str, int] = {
     "full view": 120_000,
     "full view and shapes": 474_000,
 }
-"""Recipe samples of Table 3."""
+"""Training samples of Table 3."""
 
 TABLE4: dict[str, tuple[float, float]] = {
     "MSE": (2.80, 1.50),

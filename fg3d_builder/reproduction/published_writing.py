@@ -10,7 +10,7 @@ import numpy as np
 from fg3d_builder.evaluation.pictures import ced_picture
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
-from fg3d_builder.files.markdown import table
+from fg3d_builder.files.markdown import code, page, table
 from fg3d_builder.reproduction import paper
 from fg3d_builder.reproduction.published_sets import (
     COLUMNS,
@@ -19,12 +19,13 @@ from fg3d_builder.reproduction.published_sets import (
     method_rows,
     verdicts,
 )
+from fg3d_builder.reproduction.tables import PUBLISHED
 from fg3d_builder.reproduction.writing import (
     NONE,
     csv_text,
     figure_text,
     percentages,
-    verdict_table,
+    verdict_paragraphs,
 )
 from fg3d_builder.testsets.paper import TABLE5, PaperRow
 
@@ -59,23 +60,19 @@ def write_published(
 
 def markdown(sets: Sequence[SetResult], facts: Sequence[str], commands: Sequence[str]) -> str:
     """Return the page."""
-    lines = [
-        "# Table 5 and Fig. 17: published test sets",
-        "",
+    about = (
         "DACE in per cent of the outer interocular distance: mean over the images that a method "
         "has an error for, ± standard deviation over our training runs. Ground truth is this "
         "project's own registration of the scans; the paper's rows are on the paper's. Its own "
         f"{paper.FLORENCE_RUNS} runs vary on Florence by {paper.FLORENCE_VARIANCE} "
-        '("variance").',
-        "",
-    ]
-    for found in sets:
-        lines += [f"## {TITLES[found.evaluation.protocol]}", "", *_set_lines(found), ""]
+        '("variance").'
+    )
+    sections = {"": [about]} | {TITLES[s.evaluation.protocol]: _paragraphs(s) for s in sets}
     if any(found.results for found in sets):
         names = ", ".join(TITLES[found.evaluation.protocol] for found in sets if found.results)
-        lines += [f"![cumulative errors: {names}](fig17.png)", "", f"*From the left: {names}.*", ""]
-    lines += ["## What this is", "", *facts, "", "## Commands", "", "```", *commands, "```"]
-    return "\n".join(lines) + "\n"
+        sections["Cumulative errors"] = [f"![{names}](fig17.png)", f"*From the left: {names}.*"]
+    sections |= {"What this is": ["\n".join(facts)], "Commands": [code(commands)]}
+    return page(PUBLISHED.title, sections)
 
 
 def summary_csv(sets: Sequence[SetResult]) -> str:
@@ -97,7 +94,7 @@ def summary_csv(sets: Sequence[SetResult]) -> str:
     return csv_text(lines)
 
 
-def _set_lines(found: SetResult) -> list[str]:
+def _paragraphs(found: SetResult) -> list[str]:
     rows = method_rows(found)
     shown = [c for c in COLUMNS if any(row.spread[c.title] for row in rows)] or [COLUMNS[-1]]
     cells = [
@@ -109,11 +106,12 @@ def _set_lines(found: SetResult) -> list[str]:
         known = _stated_by_column(stated)
         figures = [f"{known[c.title]:.2f}" if c.title in known else NONE for c in shown]
         cells.append([f"*paper: {stated.method}*", NONE, NONE, *figures])
-    lines = table(["", "images", "failed", *(column.title for column in shown)], cells)
+    heads = ["", "images", "failed", *(column.title for column in shown)]
+    paragraphs = ["\n".join(table(heads, cells))]
     if found.error:
-        return [f"Not evaluated: {found.error}", "", *lines]
+        return [f"Not evaluated: {found.error}", *paragraphs]
     judged = verdicts(found)
-    return [*lines, "", *verdict_table(judged)] if judged else lines
+    return [*paragraphs, *verdict_paragraphs(judged)] if judged else paragraphs
 
 
 def _stated_by_column(row: PaperRow) -> dict[str, float]:

@@ -16,26 +16,9 @@ from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, sp
 from fg3d_builder.reproduction.tables import DACE, NME, Column, Experiment, Row
 from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
-_KEYS = {NME: ("fit", "predicted"), DACE: ("fit_dace", "predicted_dace")}
-
-
-@dataclass(frozen=True)
-class Assessed:
-    """The assessment of one run; errors are fractions of the interocular distance.
-
-    Attributes
-    ----------
-    sample_ids, subject_ids : (s,) str
-    yaw_deg : (s,) float64
-    fit, predicted : dict of measure to (s,) float64
-        Errors of the 3DMM fit and of the network.
-    """
-
-    sample_ids: Array
-    subject_ids: Array
-    yaw_deg: Array
-    fit: dict[str, Array]
-    predicted: dict[str, Array]
+FIT = {NME: "fit", DACE: "fit_dace"}
+PREDICTED = {NME: "predicted", DACE: "predicted_dace"}
+"""Keys of an assessment's errors by measure: of the 3DMM fit, and of the network."""
 
 
 @dataclass(frozen=True)
@@ -116,59 +99,43 @@ def collect(
     ValueError
         An assessment by an older version, or on other samples than the others.
     """
-    found = {
-        run: read_assessment(run.result())
-        for of_row in runs.values()
-        for run in of_row
-        if run.complete()
-    }
-    check_same_samples({run.folder.name: assessed for run, assessed in found.items()})
-    one = next(iter(found.values()), None)
-    yaw_deg = np.zeros(0) if one is None else one.yaw_deg
-    subjects = np.zeros(0, dtype=str) if one is None else one.subject_ids
-    seeds = sorted({run.seed for of_row in runs.values() for run in of_row})
-    # The fit is the same before every run.
-    fit = {m: {} if one is None else dict.fromkeys(seeds, one.fit[m]) for m in _KEYS}
-    rows = tuple(
-        _row_result(row, runs.get(row.name, ()), found, fit, experiment.columns, yaw_deg)
-        for row in experiment.rows
-    )
-    errors_of = {result.row.name: result.errors for result in rows}
-    verdicts = tuple(
-        judge(
-            claim,
-            errors_of[claim.better][claim.column.measure],
-            errors_of[claim.worse][claim.column.measure],
-            subjects,
-            yaw_deg,
-        )
-        for claim in experiment.claims
-    )
-    many = len(set(subjects.tolist()))
-    return ExperimentResult(experiment, rows, verdicts, len(subjects), many)
+    each = [run for of_row in runs.values() for run in of_row]
+    found = {run: read_assessment(run.result()) for run in each if run.complete()}
+    one = next(iter(found.values()), {})
+    for run, table in found.items():
+        if not np.array_equal(table["sample_id"], one["sample_id"]):
+            raise ValueError(f"{run.folder.name} was tested on other samples than other runs")
+    yaw_deg, subjects = one.get("yaw_deg", np.zeros(0)), one.get("subject_id", np.zeros(0, str))
+    rows = {}
+    for row in experiment.rows:
+        of_row = runs.get(row.name, ())
+        tested = {run.seed: found[run] for run in of_row if run in found}
+        if row.recipe is None and one:  # the fit is the same before every run
+            tested = {run.seed: one for run in each}
+        rows[row.name] = _row_result(row, of_row, tested, experiment.columns)
+    verdicts = []
+    for claim in experiment.claims:
+        better, worse = (rows[n].errors[claim.column.measure] for n in (claim.better, claim.worse))
+        verdicts.append(judge(claim, better, worse, subjects, yaw_deg))
+    size = len(subjects), len(set(subjects.tolist()))
+    return ExperimentResult(experiment, tuple(rows.values()), tuple(verdicts), *size)
 
 
-def read_assessment(file: Path) -> Assessed:
-    """Read the assessment of a run.
+def read_assessment(file: Path) -> dict[str, Array]:
+    """Read the assessment of a run: arrays (s,) by key.
+
+    ``sample_id`` and ``subject_id`` are str, ``yaw_deg`` and the errors of `FIT` and `PREDICTED`
+    float64; errors are fractions of the interocular distance.
 
     Raises
     ------
     ValueError
-        It lacks a figure; names it.
+        It lacks a key; names it.
     """
     rows = json.loads(file.read_text(encoding="utf-8"))["samples"]
-
-    def floats(key: str) -> Array:
-        return np.array([row[key] for row in rows], dtype=np.float64)
-
+    keys = ("sample_id", "subject_id", "yaw_deg", *FIT.values(), *PREDICTED.values())
     try:
-        return Assessed(
-            np.array([row["sample_id"] for row in rows]),
-            np.array([row["subject_id"] for row in rows]),
-            floats("yaw_deg"),
-            {measure: floats(fit) for measure, (fit, _) in _KEYS.items()},
-            {measure: floats(predicted) for measure, (_, predicted) in _KEYS.items()},
-        )
+        return {key: np.array([row[key] for row in rows]) for key in keys}
     except KeyError as error:
         raise ValueError(
             f"{file} has no {error}: an older version wrote it; remove it, so that it is made anew"
@@ -181,46 +148,30 @@ def read_training_samples(run: Path) -> int:
     return int(json.loads(file.read_text(encoding="utf-8"))["about"]["training_samples"])
 
 
-def check_same_samples(results: Mapping[str, Assessed]) -> None:
-    """Refuse results that cannot be compared sample by sample.
-
-    Raises
-    ------
-    ValueError
-        Two results are about different samples; names both.
-    """
-    names = list(results)
-    for name in names[1:]:
-        if not np.array_equal(results[name].sample_ids, results[names[0]].sample_ids):
-            raise ValueError(f"{name} and {names[0]} were tested on different samples")
-
-
 def _row_result(
     row: Row,
     runs: Sequence[EvaluateFGNet],
-    found: Mapping[EvaluateFGNet, Assessed],
-    fit: dict[str, dict[int, Array]],
+    tested: Mapping[int, dict[str, Array]],
     columns: Sequence[Column],
-    yaw_deg: Array,
 ) -> RowResult:
-    finished = [run for run in runs if run in found]
-    errors = fit
-    if row.recipe is not None:
-        errors = {m: {run.seed: found[run].predicted[m] for run in finished} for m in _KEYS}
+    """Gather a row, given the assessments by seed."""
+    keys = FIT if row.recipe is None else PREDICTED
+    errors = {m: {seed: table[key] for seed, table in tested.items()} for m, key in keys.items()}
     means = {
         column.title: {
-            seed: column_mean(values, yaw_deg, column)
+            seed: column_mean(values, tested[seed]["yaw_deg"], column)
             for seed, values in errors[column.measure].items()
         }
         for column in columns
     }
-    failures = {run.seed: last_failure(run.folder) for run in runs if run not in found}
+    samples = [read_training_samples(run.folder) for run in runs if run.seed in tested]
+    failures = {run.seed: last_failure(run.folder) for run in runs if run.seed not in tested}
     return RowResult(
         row=row,
         runs=tuple(runs),
         errors=errors,
         means=means,
         spread={title: spread_over_seeds(list(m.values())) for title, m in means.items()},
-        training_samples=max([read_training_samples(run.folder) for run in finished], default=0),
+        training_samples=max(samples, default=0),
         failures={seed: text for seed, text in failures.items() if text},
     )

@@ -1,4 +1,4 @@
-"""Recipe runs of an experiment's rows, as Luigi tasks.
+"""Training runs of an experiment's rows, as Luigi tasks.
 
 Each has a folder, named after what is trained and a digest of everything that decides its result,
 and commands that a person can repeat.

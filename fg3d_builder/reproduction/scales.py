@@ -8,9 +8,6 @@ rows otherwise than a large one on many.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
-from fg3d_builder.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -55,23 +52,6 @@ class Scale:
     threads: int = 0
     shares_inputs: bool = True
     minutes: float = 0.0
-
-    def preset(self, named: Path | None) -> Path:
-        """Return the build preset: `named` if there is one, else the scale's own.
-
-        Raises
-        ------
-        ConfigError
-            Neither is there.
-        """
-        if named is not None:
-            return named
-        if not self.build_preset:
-            raise ConfigError(
-                f"scale '{self.name}' works on your own captures: name their build preset with "
-                "--preset my-captures.toml"
-            )
-        return Path(self.build_preset)
 
 
 TINY = Scale(

@@ -75,7 +75,12 @@ def read_setting(options: argparse.Namespace) -> Setting:
     import torch
 
     scale = SCALES[options.scale]
-    preset = scale.preset(options.preset)
+    preset = options.preset or Path(scale.build_preset)
+    if not options.preset and not scale.build_preset:
+        raise ConfigError(
+            f"scale '{scale.name}' works on your own captures: name their build preset with "
+            "--preset my-captures.toml"
+        )
     config = load_preset(preset)
     for name in ("seeds", "workers"):
         value = getattr(options, name)

@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from fg3d_builder.evaluation import compare_paired, seed_spread, subject_means, yaw_table
+from fg3d_builder.evaluation import (
+    compare_paired,
+    seed_spread,
+    seeds_interval,
+    subject_means,
+    yaw_table,
+)
 from fg3d_builder.evaluation.comparison import PairedComparison, SeedSpread
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.tables import Claim, Column
@@ -100,13 +105,11 @@ def judge(
     low = np.mean([better[seed][chosen] for seed in seeds], axis=0)
     high = np.mean([worse[seed][chosen] for seed in seeds], axis=0)
     found = compare_paired(low, high, names)
-    means = np.array(
-        [
-            [subject_means(row[s][chosen], names).means.mean() for s in seeds]
-            for row in (better, worse)
-        ]
+    low_means, high_means = (
+        np.array([subject_means(row[seed][chosen], names).means.mean() for seed in seeds])
+        for row in (better, worse)
     )
-    over_seeds = seeds_interval(means[0], means[1])
+    over_seeds = seeds_interval(low_means, high_means)
     if found.low <= 0.0 <= found.high:
         word, why = UNDECIDED, "the interval over subjects holds 0"
     elif over_seeds[0] <= 0.0 <= over_seeds[1]:
@@ -115,31 +118,5 @@ def judge(
         word = REPRODUCED if found.difference < 0 else NOT_REPRODUCED
         why = "the order of the paper" if found.difference < 0 else "the opposite order"
         why += ", by one run of each row" if len(seeds) == 1 else ""
-    agree = int(np.sum(means[0] < means[1]))
+    agree = int(np.sum(low_means < high_means))
     return Verdict(claim, word, why, found, agree, len(seeds), over_seeds)
-
-
-def seeds_interval(better: Array, worse: Array, confidence: float = 0.95) -> tuple[float, float]:
-    """Welch's interval of the difference of two rows' means over runs.
-
-    Parameters
-    ----------
-    better, worse : (k,) float
-        Mean error of each run. A row that is not trained, the 3DMM fit, has equal ones.
-    confidence : float
-
-    Returns
-    -------
-    (float, float)
-        NaN for a single seed.
-    """
-    count = len(better)
-    difference = float(np.mean(better) - np.mean(worse))
-    if count < 2:
-        return (float("nan"), float("nan"))
-    parts = np.array([np.var(row, ddof=1) / count for row in (better, worse)])
-    if parts.sum() == 0.0:
-        return (difference, difference)
-    freedom = parts.sum() ** 2 / np.sum(parts**2 / (count - 1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(parts.sum()))
-    return (difference - half, difference + half)

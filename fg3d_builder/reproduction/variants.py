@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from fg3d_builder.layout import BuildLayout
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.verify import verify_dataset
+from fg3d_builder.tasks.finding import complete_dataset
 
 RECORD_NAME = "datasets.json"
 
@@ -48,9 +49,8 @@ class Dataset:
     variant : str
         `FULL_VIEW` or `FACE_PROFILING`.
     folder : Path
-        With ``manifest.json``.
+        Holds ``manifest.json``.
     content_sha256 : str
-        Of its shards.
     facemodel : Path, optional
         The face model's file, where its licence keeps it out of the dataset.
     """
@@ -90,6 +90,7 @@ class Variants:
 
     def __init__(self, plain: BuildConfig, root: Path, out: Path) -> None:
         self.plain, self.root, self.out = plain, root, out
+        self._record_file = out / RECORD_NAME
 
     def layout(self, variant: str) -> BuildLayout:
         """Paths of a variant's build."""
@@ -99,10 +100,9 @@ class Variants:
         """Where the variant's preset is kept."""
         return self.out / "datasets" / f"{variant}.toml"
 
-    def command(self, variant: str, workers: int) -> list[str]:
-        """Return the words of the command that builds a variant, without the program's path."""
-        preset, root = str(self.preset(variant)), str(self.root)
-        return ["fg3d", "build", preset, "--out", root, "--workers", str(workers)]
+    def command(self, variant: str, workers: int) -> str:
+        """Return the command that builds a variant, as a person types it."""
+        return shlex.join(["fg3d", *self._words(variant, workers)])
 
     def find(self, variant: str) -> Dataset | None:
         """Return a variant's dataset if it is there; write nothing.
@@ -114,14 +114,11 @@ class Variants:
         recorded = self._recorded(variant)
         if recorded is not None:
             return recorded
-        # Luigi is slow to import, and not needed where a record is there.
-        from fg3d_builder.tasks.finding import complete_dataset
-
         folder = complete_dataset(self.layout(variant))
         return None if folder is None else self._dataset(variant, folder)
 
     def expected(self, variant: str) -> Dataset:
-        """Return a variant's dataset, or what stands for it before it is built."""
+        """Return a variant's dataset, or a name for it before it is built."""
         unbuilt = Dataset(variant, self.root / "dataset-NOT-BUILT-YET", "not built yet")
         return self.find(variant) or unbuilt
 
@@ -132,48 +129,53 @@ class Variants:
 
         The preset's own variant comes last, and again after another was built: the folder's
         ``dataset`` link and its report go on showing it.
+
+        Raises
+        ------
+        BuildFailedError
         """
         missing = [variant for variant in variants if self.find(variant) is None]
         missing.sort(key=lambda variant: variant == FULL_VIEW)
         again = [FULL_VIEW] if missing and FULL_VIEW not in missing else []
         for variant in [*missing, *again]:
-            self.freeze(variant)
-            show(shlex.join(self.command(variant, workers)))
-            self._build(variant, workers)
+            self._freeze(variant)
+            show(self.command(variant, workers))
+            # In a process of its own: Luigi forks workers, and remembers tasks.
+            program = [sys.executable, "-m", "fg3d_builder.cli", *self._words(variant, workers)]
+            status = subprocess.run(program, check=False).returncode
+            if status:
+                command = self.command(variant, workers)
+                raise BuildFailedError(f"exit status {status} of: {command}")
         return {variant: self._checked(variant, show) for variant in variants}
 
-    def freeze(self, variant: str) -> None:
+    def _words(self, variant: str, workers: int) -> list[str]:
+        preset, root = str(self.preset(variant)), str(self.root)
+        return ["build", preset, "--out", root, "--workers", str(workers)]
+
+    def _freeze(self, variant: str) -> None:
         """Write the variant's preset beside the results."""
         text = toml_text(variant_config(self.plain, variant), _ABOUT[variant])
         write_bytes(self.preset(variant), text.encode())
 
-    def _build(self, variant: str, workers: int) -> None:
-        # In a process of its own: Luigi forks workers, and remembers tasks.
-        program = [sys.executable, "-m", "fg3d_builder.cli"]
-        words = self.command(variant, workers)[1:]
-        done = subprocess.run([*program, *words], check=False, env=dict(os.environ))
-        if done.returncode:
-            command = shlex.join(self.command(variant, workers))
-            raise BuildFailedError(f"exit status {done.returncode} of: {command}")
+    def _records(self) -> dict[str, dict[str, str]]:
+        file = self._record_file
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     def _recorded(self, variant: str) -> Dataset | None:
-        file = self.out / RECORD_NAME
-        if not file.is_file():
+        record = self._records().get(variant)
+        if record is None:
             return None
-        row = json.loads(file.read_text(encoding="utf-8")).get(variant)
-        if row is None:
-            return None
-        if row["config"] != digest(variant_config(self.plain, variant)):
+        if record["config"] != digest(variant_config(self.plain, variant)):
             raise ConfigError(
                 f"{self.out} holds experiments on another preset than this one; name another "
                 "folder with --out"
             )
-        folder = Path(row["folder"])
+        folder = Path(record["folder"])
         if not (folder / MANIFEST_NAME).is_file():
             return None
         dataset = self._dataset(variant, folder)
         shards = [folder / shard["file"] for shard in read_manifest(folder)["shards"]]
-        same = dataset.content_sha256 == row["content_sha256"]
+        same = dataset.content_sha256 == record["content_sha256"]
         return dataset if same and all(shard.is_file() for shard in shards) else None
 
     def _checked(self, variant: str, show: Callable[[str], None]) -> Dataset:
@@ -186,22 +188,18 @@ class Variants:
                 f"built, but not found again: {self.preset(variant)}; did its sources or review "
                 "list change meanwhile?"
             )
-        from fg3d_builder.shards.verify import verify_dataset
-
         show(f"fg3d verify {dataset.folder}")
         model = None if dataset.facemodel is None else load_model(dataset.facemodel)
         found = verify_dataset(dataset.folder, model)
         if not found.ok:
             raise BuildFailedError(f"{dataset.folder}: {found.problems[0]}")
-        self.freeze(variant)
-        file = self.out / RECORD_NAME
-        rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        rows[variant] = {
+        self._freeze(variant)
+        record = {
             "folder": str(dataset.folder),
             "content_sha256": dataset.content_sha256,
             "config": digest(variant_config(self.plain, variant)),
         }
-        write_json(file, rows)
+        write_json(self._record_file, {**self._records(), variant: record})
         return dataset
 
     def _dataset(self, variant: str, folder: Path) -> Dataset:

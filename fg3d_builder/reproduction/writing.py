@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.markdown import table
+from fg3d_builder.files.markdown import code, page, table
 from fg3d_builder.reproduction.results import ExperimentResult, RowResult
 from fg3d_builder.reproduction.runs import printed
 from fg3d_builder.reproduction.setting import Setting
@@ -51,49 +50,35 @@ def markdown(
     result: ExperimentResult, setting: Setting, datasets: Mapping[str, Dataset], again: str
 ) -> str:
     """Return the page; parameters as for `write_experiment`."""
-    experiment, name = result.experiment, result.experiment.name
-    note = f" {experiment.paper_note}" if experiment.paper_note else ""
-    builds = [shlex.join(setting.variants.command(v, setting.workers)) for v in datasets]
+    experiment = result.experiment
+    builds = [setting.variants.command(variant, setting.workers) for variant in datasets]
     words = [words for row in result.rows for run in row.runs for words in run.commands()]
     trains = dict.fromkeys(printed(w, setting.threads) for w in words)
-    lines = [
-        f"# {experiment.title}",
-        "",
-        experiment.about,
-        "",
+    errors = (
         f"Errors in per cent of the outer interocular distance: mean of {result.samples} test "
         f"samples of {result.subjects} subjects, ± standard deviation over training runs with "
-        f"different seeds. *paper* is what the paper states for its own data and networks; "
-        f"compare orders and ratios, not numbers.{note}",
-        "",
-        *_table(result),
-        "",
-        f"![{experiment.title}]({name}.png)",
-        "",
-        "## Does the paper's order hold here?",
-        "",
-        *verdict_table(result.verdicts),
-        "",
-        "## What this is",
-        "",
-        *setting_lines(setting, datasets),
-        "",
-        "## Commands",
-        "",
-        "This page:",
-        "",
-        "```",
-        again,
-        "```",
-        "",
-        "What it runs, each by itself; a finished or interrupted run is gone on with:",
-        "",
-        "```",
-        *builds,
-        *trains,
-        "```",
-    ]
-    return "\n".join(lines) + "\n"
+        "different seeds. *paper* is what the paper states for its own data and networks; "
+        f"compare orders and ratios, not numbers. {experiment.paper_note}"
+    )
+    return page(
+        experiment.title,
+        {
+            "": [
+                experiment.about,
+                errors.rstrip(),
+                *_table(result),
+                f"![{experiment.title}]({experiment.name}.png)",
+            ],
+            "Does the paper's order hold here?": verdict_paragraphs(result.verdicts),
+            "What this is": ["\n".join(setting_lines(setting, datasets))],
+            "Commands": [
+                "This page:",
+                code([again]),
+                "What it runs, each by itself; a finished or interrupted run is gone on with:",
+                code([*builds, *trains]),
+            ],
+        },
+    )
 
 
 def summary_csv(result: ExperimentResult) -> str:
@@ -142,12 +127,12 @@ def _table(result: ExperimentResult) -> list[str]:
         if counted:
             cells += [f"{row.row.paper_samples:,}" if row.row.paper_samples else NONE]
         rows.append(cells)
-    lines = table(heads, rows)
+    paragraphs = ["\n".join(table(heads, rows))]
     failures = [(row.row.name, s, text) for row in result.rows for s, text in row.failures.items()]
     if failures:
-        lines += ["", "Failed training runs, which are in no figure:", ""]
-        lines += [f"* {name}, seed {seed}: `{text}`" for name, seed, text in failures]
-    return lines
+        shown = [f"* {name}, seed {seed}: `{text}`" for name, seed, text in failures]
+        paragraphs += ["Failed training runs, which are in no figure:", "\n".join(shown)]
+    return paragraphs
 
 
 def _run_count(row: RowResult) -> str:
@@ -174,8 +159,8 @@ def _stated(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return the paper's claims with what is found here, in Markdown."""
+def verdict_paragraphs(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return in Markdown the paper's claims with what is found here, and what that means."""
     heads = ["the paper: lower error", "than", "in", "here: difference, points"]
     heads += ["95 % over subjects", "95 % over seeds", "subjects", "seeds", "verdict"]
     rows = []
@@ -191,17 +176,15 @@ def verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
                 f"{v.seeds_agree} of {v.seeds}",
             ]
         rows.append([claim.better, claim.worse, _in(claim), *figures, f"**{v.word}**: {v.why}"])
-    lines = table(heads, rows)
     counts = {word: sum(v.word == word for v in verdicts) for word in WORDS}
     tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    lines += [
-        "",
+    return [
+        "\n".join(table(heads, rows)),
         f"Of {len(verdicts)} orders of the paper: {tally}. Over subjects: bootstrap, errors "
         "averaged over seeds. Over seeds: Welch's interval of the runs' means. An order is "
         "*undecided* where one of both holds 0. *Subjects* and *seeds* count those with the "
         "paper's order; seeds that only one of two rows has finished are left out.",
     ]
-    return lines
 
 
 def _interval(low: float, high: float) -> str:

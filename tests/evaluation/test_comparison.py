@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fg3d_builder.evaluation import compare_paired, seed_spread, subject_means
+from fg3d_builder.evaluation import compare_paired, seed_spread, seeds_interval, subject_means
 
 NAMES = ["ann", "bob", "cem", "dia", "eva", "fay", "gus", "hal"]
 
@@ -133,3 +133,15 @@ def test_spread_over_seeds() -> None:
     for bad in ([], [np.nan, 1.0], [[1.0]]):
         with pytest.raises(ValueError, match="per seed"):
             seed_spread(bad)
+
+
+def test_interval_over_seeds() -> None:
+    """Against Welch's formulas by hand: variances 1 and 4, three runs each."""
+    low, high = seeds_interval(np.array([1.0, 2.0, 3.0]), np.array([5.0, 7.0, 9.0]))
+    half = 3.1824463052842638 * np.sqrt(5.0 / 3.0)  # t at 97.5 % for 3 degrees of freedom
+    freedom = (5.0 / 3.0) ** 2 / ((1.0 / 3.0) ** 2 / 2 + (4.0 / 3.0) ** 2 / 2)
+    assert freedom == pytest.approx(2.9411764705882355)
+    assert (low + high) / 2 == pytest.approx(-5.0)
+    assert half < (high - low) / 2 < 1.02 * half  # a little below 3 degrees of freedom
+    assert seeds_interval(np.array([1.0, 1.0]), np.array([2.0, 2.0])) == (-1.0, -1.0)
+    assert np.isnan(seeds_interval(np.array([1.0]), np.array([2.0]))).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fg3d_builder.files.markdown import table
+from fg3d_builder.files.markdown import code, page, table
 
 
 def test_a_table_has_headings_a_rule_and_rows() -> None:
@@ -30,3 +30,8 @@ def test_a_row_of_another_length_is_refused(row: list[str]) -> None:
 def test_a_cell_of_several_lines_is_refused() -> None:
     with pytest.raises(ValueError, match="several lines"):
         table(["a"], [["one\ntwo"]])
+
+
+def test_a_page_parts_its_paragraphs() -> None:
+    text = page("One", {"": ["first", "second"], "Two": [code(["a", "b"])]})
+    assert text == "# One\n\nfirst\n\nsecond\n\n## Two\n\n```\na\nb\n```\n"

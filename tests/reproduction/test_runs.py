@@ -1,4 +1,4 @@
-"""Recipe runs: their identity, and what becomes of them, with a fake trainer."""
+"""Training runs: their identity, and what becomes of them, with a fake trainer."""
 
 from __future__ import annotations
 

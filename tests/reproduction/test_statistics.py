@@ -11,7 +11,6 @@ from fg3d_builder.reproduction.statistics import (
     column_mean,
     in_column,
     judge,
-    seeds_interval,
     spread_over_seeds,
 )
 from fg3d_builder.reproduction.tables import YAW, Claim, Column
@@ -63,18 +62,6 @@ def test_runs_that_contradict_each_other_are_undecided() -> None:
     assert found.comparison is not None
     assert found.comparison.high < 0  # on average the order is clear
     assert (found.word, found.seeds_agree) == (UNDECIDED, 1)
-
-
-def test_interval_over_seeds() -> None:
-    """Against Welch's formulas by hand: variances 1 and 4, three runs each."""
-    low, high = seeds_interval(np.array([1.0, 2.0, 3.0]), np.array([5.0, 7.0, 9.0]))
-    half = 3.1824463052842638 * np.sqrt(5.0 / 3.0)  # t at 97.5 % for 3 degrees of freedom
-    freedom = (5.0 / 3.0) ** 2 / ((1.0 / 3.0) ** 2 / 2 + (4.0 / 3.0) ** 2 / 2)
-    assert freedom == pytest.approx(2.9411764705882355)
-    assert (low + high) / 2 == pytest.approx(-5.0)
-    assert half < (high - low) / 2 < 1.02 * half  # a little below 3 degrees of freedom
-    assert seeds_interval(np.array([1.0, 1.0]), np.array([2.0, 2.0])) == (-1.0, -1.0)
-    assert np.isnan(seeds_interval(np.array([1.0]), np.array([2.0]))).all()
 
 
 def test_a_single_run_is_named() -> None:

@@ -32,6 +32,7 @@ from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME
 from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.markdown import table
 from fg3d_builder.records import Array
 
 MIN_CONFIDENCE = 0.5
@@ -172,17 +173,14 @@ def assessment_table(assessment: Assessment) -> str:
     """Markdown table: NME in per cent of the interocular distance, by yaw, both methods."""
     tables = assessment.by_yaw()
     first = tables[FIT]
-    rows = [r for r in (*first.intervals, first.beyond) if r.samples]
-    heads = [f"{r.low_deg:g} to {r.high_deg:g} deg ({r.samples})" for r in rows]
-    lines = [
-        f"| NME, % | {' | '.join(heads)} | all ({first.all.samples}) | median |",
-        f"|---|{'---|' * (len(heads) + 2)}",
-    ]
-    for name, table in tables.items():
-        found = [r for r in (*table.intervals, table.beyond) if r.samples]
-        cells = [f"{100 * r.mean:.3f}" for r in found]
-        cells += [f"{100 * table.all.mean:.3f}", f"{100 * table.all.median:.3f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    shown = [r for r in (*first.intervals, first.beyond) if r.samples]
+    heads = [f"{r.low_deg:g} to {r.high_deg:g} deg ({r.samples})" for r in shown]
+    rows = []
+    for name, found in tables.items():
+        values = [r.mean for r in (*found.intervals, found.beyond) if r.samples]
+        values += [found.all.mean, found.all.median]
+        rows.append([name, *(f"{100 * value:.3f}" for value in values)])
+    lines = table(["NME, %", *heads, f"all ({first.all.samples})", "median"], rows)
     return "\n".join(lines) + "\n"
 
 
@@ -225,10 +223,10 @@ def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any])
             for i, sample in enumerate(assessment.samples)
         ],
     }
-    page, table = folder / ASSESSMENT_PAGE_NAME, folder / ASSESSMENT_NAME
-    write_json(table, value)
+    page, data = folder / ASSESSMENT_PAGE_NAME, folder / ASSESSMENT_NAME
+    write_json(data, value)
     write_bytes(page, assessment_text(assessment).encode())
-    return [page, table]
+    return [page, data]
 
 
 def _row(row: Any) -> dict[str, float]:
