@@ -1,31 +1,60 @@
-"""`make bench`: every benchmark in turn, results under build/bench."""
+"""`make bench`: runs the benchmarks and puts their figures where the README and docs take them.
+
+`python -m benchmarks.run accuracy demo` runs some of them; the others' figures stay as they are.
+Results are in build/bench, the figures in docs/figures.json, each with the commit measured.
+"""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.figures import TAKEN, take_figures
+from benchmarks.figures import main as fill_tables
+
+DATA = Path("../shared/data")
+RESULTS = Path("build/bench")
+OPTIONS = {"quality": ["--subjects", "2"]}
+NEED_DATA = ("semantic",)
+SYNTHETIC_ALONE = ("accuracy", "registration")
+"""Where there is no real data, these measure synthetic faces only."""
+
+BENCHMARKS = (
+    "accuracy",
+    "demo",
+    "registration",
+    "semantic",
+    "quality",
+    "fullview",
+    "transform",
+    "rasterizer",
+    "rasterizer_batch",
+    "timings",
+)
+
+
+def command(name: str) -> list[str]:
+    """Return the words that run a benchmark on what data there is."""
+    only = ["--only", "synthetic"] if name in SYNTHETIC_ALONE and not DATA.is_dir() else []
+    return [sys.executable, "-m", f"benchmarks.{name}", *OPTIONS.get(name, []), *only]
+
 
 def main() -> None:
-    """Run accuracy, comparisons, quality and augmentation on what data there is, then timings."""
-    data = Path("../shared/data")
-    accuracy = [sys.executable, "-m", "benchmarks.accuracy"]
-    registration = [sys.executable, "-m", "benchmarks.registration"]
-    quality = [sys.executable, "-m", "benchmarks.quality", "--subjects", "2"]
-    fullview = [sys.executable, "-m", "benchmarks.fullview"]
-    transform = [sys.executable, "-m", "benchmarks.transform"]
-    commands = [accuracy, registration, quality, fullview, transform]
-    if data.is_dir():
-        commands.append([sys.executable, "-m", "benchmarks.semantic"])
-    else:
-        print(f"no real data at {data}: synthetic faces only")
-        accuracy += ["--only", "synthetic"]
-        registration += ["--only", "synthetic"]
-    timed = ("rasterizer", "rasterizer_batch", "timings")
-    speed = [[sys.executable, "-m", f"benchmarks.{name}"] for name in timed]
-    for command in [*commands, *speed]:
-        subprocess.run(command, check=True)
+    """Run what the arguments name, everything by default."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME")
+    names = parser.parse_args().names or BENCHMARKS
+    if not DATA.is_dir():
+        print(f"no real data at {DATA}: synthetic faces only")
+        names = [name for name in names if name not in NEED_DATA]
+    for name in names:
+        print(f"== {name}", flush=True)
+        subprocess.run(command(name), check=True)
+        if name in TAKEN:
+            take_figures(name, RESULTS / f"{name}.json")
+            fill_tables()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,30 @@
+"""What the README and the docs state is what the benchmarks measured."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks.figures import PAGES, PROJECT, TABLES, page_text, read_figures, table_text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_are_filled_from_the_figures_file(page: str) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    assert re.search(r"<!-- figures: [\w-]+ -->\n\|", text), "no table is filled"
+    assert page_text(text, read_figures()) == text, "run `python -m benchmarks.figures`"
+
+
+def test_every_table_has_its_place() -> None:
+    pages = "".join((PROJECT / page).read_text(encoding="utf-8") for page in PAGES)
+    for name in TABLES:
+        assert f"<!-- figures: {name} -->" in pages
+
+
+def test_figures_come_rounded_and_their_commit_is_named() -> None:
+    measured = {"demo": {"commit": "abc1234", "figures": {"captures": 24.0}}}
+    text = table_text("readme-accuracy", measured)
+    assert "24 synthetic captures of the demo" in text
+    assert "`benchmarks.demo`, abc1234" in text
+    assert "not measured" in text  # the others
