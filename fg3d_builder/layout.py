@@ -1,10 +1,11 @@
-"""The one authority on paths: where each stage's product of a build lives.
+"""The one authority on paths: where each stage's product of a build is.
 
 ::
 
     ROOT/
       work/
-        config-<digest>.json             the configuration, frozen when the build starts
+        config-<digest>.json             configuration and identity of the face model, frozen
+                                         when the build starts
         index-<digest>.json              which captures there are, cut into chunks
         facemodel-<digest>.h5
         <stage>-<digest>/
@@ -31,12 +32,14 @@ current one, and what did not change is not built again.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
+from fg3d_builder.config import BuildConfig, ReviewConfig, digest, from_table, to_table
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.hashes import file_sha256
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
@@ -60,17 +63,15 @@ STAGE_VERSIONS = {
 
 
 @dataclass(frozen=True)
-class BuildLayout:
-    """Paths of one build.
+class BuildFolder:
+    """The paths in a build's folder that do not depend on its configuration.
 
     Attributes
     ----------
     root : Path
-    config : BuildConfig
     """
 
     root: Path
-    config: BuildConfig
 
     @property
     def work(self) -> Path:
@@ -83,14 +84,73 @@ class BuildLayout:
         return self.root / "build.lock"
 
     @property
+    def dataset_link(self) -> Path:
+        """Symbolic link to the newest complete dataset."""
+        return self.root / "dataset"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.root / "report"
+
+    @property
+    def report_page(self) -> Path:
+        """The page to open."""
+        return self.report / "index.html"
+
+    def review_list_of(self, config: ReviewConfig) -> Path:
+        """CSV file in which a person accepts and rejects registrations."""
+        return Path(config.list or self.root / "review.csv")
+
+    def frozen_file(self, key: str) -> Path:
+        """JSON of the settings that a build has frozen under the digest `key`."""
+        return self.work / f"config-{key}.json"
+
+
+@dataclass(frozen=True)
+class BuildLayout(BuildFolder):
+    """The paths of one build.
+
+    Attributes
+    ----------
+    root : Path
+    config : BuildConfig
+    facemodel_identity : str
+        Identity of what the face model is made of, see `heads.library.model_identity`.
+    """
+
+    config: BuildConfig
+    facemodel_identity: str
+
+    @staticmethod
+    def frozen(root: Path, key: str) -> BuildLayout:
+        """Read what a build has frozen into its folder under its `config_digest`."""
+        file = BuildFolder(root).frozen_file(key)
+        table = json.loads(file.read_text(encoding="utf-8"))
+        config = from_table(BuildConfig, table["config"], str(file))
+        return BuildLayout(root, config, table["facemodel_identity"])
+
+    def freeze(self) -> None:
+        """Keep configuration and identity of the face model for the processes of the build."""
+        if not self.config_file.is_file():
+            identity = self.facemodel_identity
+            table = {"config": to_table(self.config), "facemodel_identity": identity}
+            write_json(self.config_file, table)
+
+    @property
     def config_digest(self) -> str:
-        """Identity of the whole configuration."""
-        return digest(self.config)
+        """Identity of the whole configuration, and of the face model that it names."""
+        return digest(self.config, self.facemodel_identity)
 
     @property
     def config_file(self) -> Path:
         """JSON of the frozen configuration; tasks get the root and its digest only."""
-        return config_file(self.root, self.config_digest)
+        return self.frozen_file(self.config_digest)
+
+    @property
+    def review_list(self) -> Path:
+        """CSV file in which a person accepts and rejects registrations."""
+        return self.review_list_of(self.config.review)
 
     @property
     def index(self) -> Path:
@@ -102,38 +162,38 @@ class BuildLayout:
         """The build's own copy of the face model file."""
         return self.work / f"facemodel-{self.facemodel_digest}.h5"
 
-    @cached_property
+    @property
     def facemodel_digest(self) -> str:
-        """Identity of the face model: its configuration, and its content where it is a file."""
-        return digest(STAGE_VERSIONS["facemodel"], facemodel_identity(self.config.facemodel))
+        """Identity of the face model and of the version of its file."""
+        return digest(STAGE_VERSIONS["facemodel"], self.facemodel_identity)
 
     def stage_digest(self, stage: str) -> str:
         """Identity of a stage's products; see the module's docstring."""
-        config, version = self.config, STAGE_VERSIONS.get(stage)
-        if stage == "captures":
-            # What is captured stands in the chunks' digests; the model is drawn from by the
-            # synthetic source.
-            return digest(stage, version, STAGE_VERSIONS["facemodel"])
-        if stage == "landmarks":
-            return digest(stage, version, self.stage_digest("captures"), config.landmarks)
-        if stage == "fitting":
-            before = self.stage_digest("landmarks")
-            return digest(stage, version, before, self.facemodel_digest, config.fit)
-        if stage == "registration":
-            before = self.stage_digest("fitting")
-            return digest(stage, version, before, config.registration, quality_calibration())
-        if stage == "views":
-            before, crops = self.stage_digest("registration"), config.shards
-            looks = (config.texture, config.fullview, config.landmarks, config.fit)
-            image = (crops.image_size, crops.crop_margin, crops.image_format)
-            return digest(stage, version, before, *looks, image)
-        if stage in ("transform", "donors"):
-            split = (config.shards.test_fraction, config.shards.split_salt)
-            version = STAGE_VERSIONS["transform"]
-            return digest(stage, version, self.stage_digest("views"), config.transform, split)
-        if stage == "shards":
-            return digest(stage, version, self.stage_digest("transform"), config.shards)
-        raise ValueError(f"unknown stage '{stage}'")
+        return self._stage_digests[stage]
+
+    @cached_property
+    def _stage_digests(self) -> dict[str, str]:
+        config, crops = self.config, self.config.shards
+        image = (crops.image_size, crops.crop_margin, crops.image_format)
+        looks = (config.texture, config.fullview, config.landmarks, config.fit)
+        split = (crops.test_fraction, crops.split_salt)
+        # By stage: the stage before it, and what else it depends on. What is captured is in the
+        # digests of the chunks.
+        dependencies: dict[str, tuple[str | None, tuple[Any, ...]]] = {
+            "captures": (None, (STAGE_VERSIONS["facemodel"],)),
+            "landmarks": ("captures", (config.landmarks,)),
+            "fitting": ("landmarks", (self.facemodel_digest, config.fit)),
+            "registration": ("fitting", (config.registration, quality_calibration())),
+            "views": ("registration", (*looks, image)),
+            "transform": ("views", (config.transform, split)),
+            "donors": ("views", (config.transform, split)),
+            "shards": ("transform", (config.shards,)),
+        }
+        found: dict[str, str] = {}
+        for stage, (before, rest) in dependencies.items():
+            version = STAGE_VERSIONS["transform" if stage == "donors" else stage]
+            found[stage] = digest(stage, version, *([found[before]] if before else []), *rest)
+        return found
 
     def stage_folder(self, stage: str) -> Path:
         """Folder of a chunked stage's products."""
@@ -150,11 +210,6 @@ class BuildLayout:
     def failure_picture(self, stage: str, capture_id: str) -> str:
         """Path of a failure's PNG, relative to the stage's folder (`Failure.picture`)."""
         return f"failures/{capture_id}.png"
-
-    @property
-    def review_list(self) -> Path:
-        """CSV file in which a person accepts and rejects registrations."""
-        return Path(self.config.review.list or self.root / "review.csv")
 
     def verdicts(self, verdicts_digest: str) -> Path:
         """JSON file of a person's verdicts as they were when a build started."""
@@ -192,21 +247,6 @@ class BuildLayout:
         """Folder of one dataset."""
         return self.root / f"dataset-{dataset_digest}"
 
-    @property
-    def dataset_link(self) -> Path:
-        """Symbolic link to the newest complete dataset."""
-        return self.root / "dataset"
-
-    @property
-    def report(self) -> Path:
-        """Folder of the report."""
-        return self.root / "report"
-
-    @property
-    def report_page(self) -> Path:
-        """The page to open."""
-        return self.report / "index.html"
-
     def report_rows(self, chunk: str) -> Path:
         """JSON file with the report's figures of one chunk."""
         return self.work / f"report-{self.report_digest}" / f"{chunk}.json"
@@ -234,55 +274,16 @@ class BuildLayout:
         return f"pictures/{capture_id}.jpg"
 
     def augmentation_picture(self, kind: str, capture_id: str) -> str:
-        """Path of the sheet of a capture's turned views or new shapes, likewise."""
+        """Path of the sheet of a capture's turned views or new shapes in the report's folder."""
         return f"pictures/{kind}-{capture_id}.jpg"
 
 
+@lru_cache(maxsize=1)
 def quality_calibration() -> str:
     """Identity of the quality score's calibration: registrations carry their scores."""
-    file = Path(__file__).parent / "registration" / "quality.json"
-    return file_sha256(file)
-
-
-def config_file(root: Path, config_digest: str) -> Path:
-    """Where a build keeps its frozen configuration."""
-    return root / "work" / f"config-{config_digest}.json"
+    return file_sha256(Path(__file__).parent / "registration" / "quality.json")
 
 
 def default_root(config: BuildConfig) -> Path:
-    """Where a build goes unless told otherwise, relative to the current folder."""
+    """Where a build goes unless it is given a folder, relative to the current one."""
     return Path("build") / config.name
-
-
-def facemodel_identity(config: FaceModelConfig) -> str:
-    """Digest of a face model's configuration and, where it names a file, of its content."""
-    file = Path(config.model)
-    content = ""
-    if config.model.endswith((".h5", ".hdf5")) and file.is_file():
-        content = file_sha256(file)
-    return digest(config, content)
-
-
-_IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-
-
-def fingerprint(location: str) -> str:
-    """Digest of names, sizes and times of the files at a capture's location.
-
-    Of a folder, all files in it; of a file, also its neighbours that differ only in their
-    suffix, and the images beside it, which may be its texture. A location that is no path,
-    such as a seed, stands for itself.
-    """
-    path = Path(location)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file())
-    elif path.is_file():
-        files = sorted(
-            p
-            for p in path.parent.iterdir()
-            if p.is_file() and (p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES)
-        )
-    else:
-        return digest(location)
-    stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return digest(location, stats)

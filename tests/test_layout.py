@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fg3d_builder.config import (
     BuildConfig,
-    FaceModelConfig,
     FitConfig,
     FullViewConfig,
     LandmarkConfig,
@@ -18,13 +17,18 @@ from fg3d_builder.config import (
     TextureConfig,
     TransformConfig,
 )
-from fg3d_builder.layout import STAGES, BuildLayout, default_root, fingerprint
+from fg3d_builder.layout import STAGES, BuildFolder, BuildLayout, default_root
 
 CHAIN = (*STAGES, "shards")
+MODEL = "0123456789ab"
+
+
+def layout_of(config: BuildConfig, model: str = MODEL) -> BuildLayout:
+    return BuildLayout(Path("root"), config, model)
 
 
 def digests(config: BuildConfig) -> list[str]:
-    layout = BuildLayout(Path("root"), config)
+    layout = layout_of(config)
     return [layout.stage_digest(stage) for stage in CHAIN]
 
 
@@ -39,7 +43,6 @@ def first_change(changed: BuildConfig) -> str:
 def test_a_change_reaches_its_stage_and_all_later_ones() -> None:
     base = BuildConfig()
     assert first_change(replace(base, landmarks=LandmarkConfig(min_confidence=0.4))) == "landmarks"
-    assert first_change(replace(base, facemodel=FaceModelConfig("ict", "x"))) == "fitting"
     assert first_change(replace(base, fit=FitConfig(iterations=3))) == "fitting"
     changed = replace(base, registration=RegistrationConfig(tolerance_mm=0.1))
     assert first_change(changed) == "registration"
@@ -58,7 +61,7 @@ def test_what_is_left_out_names_the_dataset_and_moves_no_stage() -> None:
     base = digests(BuildConfig())
     strict = BuildConfig(review=ReviewConfig(min_quality=0.9, list="elsewhere.csv"))
     assert digests(strict) == base
-    layout, other = BuildLayout(Path("root"), BuildConfig()), BuildLayout(Path("root"), strict)
+    layout, other = layout_of(BuildConfig()), layout_of(strict)
     assert layout.decisions(["c"], "v") != other.decisions(["c"], "v")
     assert layout.decisions(["c"], "v") != layout.decisions(["c"], "w")
     assert layout.dataset_digest(["c"], []) == other.dataset_digest(["c"], [])
@@ -67,39 +70,30 @@ def test_what_is_left_out_names_the_dataset_and_moves_no_stage() -> None:
     assert other.review_list == Path("elsewhere.csv")
 
 
-def test_model_file_is_known_by_its_content(tmp_path: Path) -> None:
-    file = tmp_path / "model.h5"
-    file.write_bytes(b"one")
-    config = BuildConfig(facemodel=FaceModelConfig(str(file)))
-    before = BuildLayout(tmp_path, config).facemodel_digest
-    assert BuildLayout(tmp_path, config).facemodel_digest == before
-    file.write_bytes(b"two")
-    assert BuildLayout(tmp_path, config).facemodel_digest != before
+def test_another_face_model_is_another_build_from_the_fit_on() -> None:
+    """Whatever the configuration calls it: what the model is made of counts."""
+    one, other = layout_of(BuildConfig()), layout_of(BuildConfig(), "ba9876543210")
+    assert one.facemodel != other.facemodel
+    assert one.config_file != other.config_file
+    same = [one.stage_digest(stage) == other.stage_digest(stage) for stage in CHAIN]
+    assert same == [True, True, False, False, False]
 
 
-def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
-    (tmp_path / "color.png").write_bytes(b"1")
-    before = fingerprint(str(tmp_path))
-    assert fingerprint(str(tmp_path)) == before
-    (tmp_path / "color.png").write_bytes(b"22")
-    assert fingerprint(str(tmp_path)) != before
-    assert fingerprint("seed 3") != fingerprint("seed 4")
+def test_processes_of_a_build_find_its_frozen_settings(tmp_path: Path) -> None:
+    config = BuildConfig(name="x", fit=FitConfig(iterations=3))
+    layout = BuildLayout(tmp_path, config, MODEL)
+    layout.freeze()
+    assert BuildLayout.frozen(tmp_path, layout.config_digest) == layout
 
 
-def test_fingerprint_of_a_mesh_follows_its_texture(tmp_path: Path) -> None:
-    mesh = tmp_path / "scan.obj"
-    mesh.write_text("v 0 0 0")
-    (tmp_path / "skin.jpg").write_bytes(b"1")
-    (tmp_path / "other.obj").write_text("v 1 1 1")
-    before = fingerprint(str(mesh))
-    (tmp_path / "other.obj").write_text("v 2 2 2 2")
-    assert fingerprint(str(mesh)) == before
-    (tmp_path / "skin.jpg").write_bytes(b"22")
-    assert fingerprint(str(mesh)) != before
+def test_a_folder_can_be_opened_without_a_configuration() -> None:
+    layout, folder = layout_of(BuildConfig()), BuildFolder(Path("root"))
+    assert (folder.dataset_link, folder.report_page) == (layout.dataset_link, layout.report_page)
+    assert folder.review_list_of(ReviewConfig()) == layout.review_list
 
 
 def test_every_product_lies_under_the_root() -> None:
-    layout = BuildLayout(Path("root"), BuildConfig())
+    layout = layout_of(BuildConfig())
     paths = [layout.index, layout.facemodel, layout.config_file, layout.dataset_link, layout.lock]
     paths += [layout.product(stage, "chunk-00000-x") for stage in STAGES]
     paths += [layout.plan("d"), layout.dataset("d"), layout.report_page, layout.report_rows("c")]
@@ -113,7 +107,7 @@ def test_default_root_is_named_after_the_build() -> None:
 
 def test_the_report_s_augmentation_follows_what_views_and_shapes_are_made_of() -> None:
     def both(config: BuildConfig) -> tuple[str, str]:
-        layout = BuildLayout(Path("root"), config)
+        layout = layout_of(config)
         return layout.report_digest, layout.augmentation_report_digest
 
     captures, augmentation = both(BuildConfig())

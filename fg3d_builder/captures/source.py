@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fg3d_builder.config import SourceConfig
+from fg3d_builder.config import SourceConfig, digest
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.records import Capture
+
+_IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,25 @@ def safe_id(name: str) -> str:
     if clean == name:
         return clean
     return f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def fingerprint(location: str) -> str:
+    """Digest of names, sizes and times of the files at a capture's location.
+
+    Of a folder, all files in it; of a file, also its neighbours that differ only in their
+    suffix, and the images beside it, which may be its texture. A location that is no path,
+    such as a seed, stands for itself.
+    """
+    path = Path(location)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.is_file())
+    elif path.is_file():
+        files = sorted(
+            p
+            for p in path.parent.iterdir()
+            if p.is_file() and (p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES)
+        )
+    else:
+        return digest(location)
+    stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return digest(location, stats)

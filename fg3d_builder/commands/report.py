@@ -15,12 +15,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Say where a build's report is and what it says in short."""
+    from fg3d_builder.layout import BuildFolder
     from fg3d_builder.shards.reader import read_manifest
 
-    page = options.build / "report" / "index.html"
+    folder = BuildFolder(options.build)
+    page = folder.report_page
     if not page.is_file():
         raise FileNotFoundError(f"no report at {page}; run `fg3d build` to its end first")
-    manifest = read_manifest(options.build / "dataset")
+    manifest = read_manifest(folder.dataset_link)
     for split, content in manifest["splits"].items():
         print(f"{split}: {len(content['subjects'])} subjects, {content['samples']} samples")
     for rejection in manifest["rejected"]:

@@ -36,13 +36,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Change verdicts in a build's review list, or list its registrations."""
-    from fg3d_builder.layout import BuildLayout
+    from fg3d_builder.layout import BuildFolder
     from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT, update_review_list
     from fg3d_builder.shards.reader import read_manifest
 
-    manifest = read_manifest(options.build / "dataset")
+    folder = BuildFolder(options.build.resolve())
+    manifest = read_manifest(folder.dataset_link)
     config = from_table(BuildConfig, manifest["config"], "manifest.json")
-    path = BuildLayout(options.build.resolve(), config).review_list
+    path = folder.review_list_of(config.review)
     if not path.is_file():
         raise FileNotFoundError(f"no review list at {path}; run `fg3d build` to its end first")
     wanted = {ACCEPT: options.accept, REJECT: options.reject, AUTO: options.reset}

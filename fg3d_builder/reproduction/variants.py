@@ -94,7 +94,10 @@ class Variants:
 
     def layout(self, variant: str) -> BuildLayout:
         """Paths of a variant's build."""
-        return BuildLayout(self.root.resolve(), variant_config(self.plain, variant))
+        # Luigi is slow to import, and not needed where a record is there.
+        from fg3d_builder.tasks.finding import layout_of
+
+        return layout_of(variant_config(self.plain, variant), self.root)
 
     def preset(self, variant: str) -> Path:
         """Where the variant's preset is kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import cv2
 import luigi
 
-from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.files.products import Product, read_product
-from fg3d_builder.layout import BuildLayout, config_file
+from fg3d_builder.layout import BuildLayout
 from fg3d_builder.pipeline.stages import CaptureFits
 from fg3d_builder.records import (
     Capture,
@@ -50,9 +48,7 @@ class BuildTask(luigi.Task):
     @cached_property
     def layout(self) -> BuildLayout:
         """Paths of the build."""
-        file = config_file(Path(self.root), self.config)
-        table = json.loads(file.read_text(encoding="utf-8"))
-        return BuildLayout(Path(self.root), from_table(BuildConfig, table, str(file)))
+        return BuildLayout.frozen(Path(self.root), self.config)
 
     def chunks(self) -> list[Chunk]:
         """Chunks of the build; `IndexCaptures` must have run."""

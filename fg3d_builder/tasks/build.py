@@ -8,15 +8,15 @@ that shares the folder, works by the same settings.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import luigi
 
-from fg3d_builder.config import load_preset, to_table
-from fg3d_builder.files.atomic import remove_abandoned, write_json
+from fg3d_builder.config import load_preset
+from fg3d_builder.files.atomic import remove_abandoned
 from fg3d_builder.files.locks import claim
-from fg3d_builder.layout import BuildLayout, default_root
+from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
 from fg3d_builder.review.decisions import Rejection
@@ -25,6 +25,7 @@ from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.chunk_tasks import IndexCaptures
 from fg3d_builder.tasks.chunks import Chunk, read_index
 from fg3d_builder.tasks.dataset_tasks import all_failures
+from fg3d_builder.tasks.finding import layout_of
 from fg3d_builder.tasks.progress import code_counts
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows, split_warnings
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts
@@ -51,11 +52,10 @@ class BuildFG3D(luigi.Task):
 
     done = False
 
-    @property
+    @cached_property
     def layout(self) -> BuildLayout:
         """Paths of the build."""
-        config = load_preset(self.preset)
-        return BuildLayout(Path(self.out or default_root(config)).resolve(), config)
+        return layout_of(load_preset(self.preset), self.out)
 
     def complete(self) -> bool:
         """Whether this task has said its summary; what is built is checked by the others."""
@@ -67,8 +67,7 @@ class BuildFG3D(luigi.Task):
         if luigi.interface.core().local_scheduler:
             claim(layout.lock)  # a central scheduler keeps machines apart by itself
         remove_abandoned(layout.root)
-        if not layout.config_file.is_file():
-            write_json(layout.config_file, to_table(layout.config))
+        layout.freeze()
         return [IndexCaptures(root=str(layout.root), config=layout.config_digest)]
 
     def run(self) -> Iterator[Any]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.captures import CaptureEntry, open_source
-from fg3d_builder.config import BuildConfig, digest
+from fg3d_builder.captures.source import fingerprint
+from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.layout import fingerprint
+from fg3d_builder.heads.library import model_identity
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ def list_chunks(config: BuildConfig) -> list[Chunk]:
     chunks: list[Chunk] = []
     for number, source in enumerate(config.sources):
         entries = open_source(source).entries()
+        # Synthetic captures have no files: their people come from the default model's population.
+        made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
         for start in range(0, len(entries), config.chunk_size):
             part = tuple(entries[start : start + config.chunk_size])
             files = [fingerprint(entry.location) for entry in part]
-            key = digest(source, [asdict(entry) for entry in part], files)
+            key = digest(source, [asdict(entry) for entry in part], files + made_of)
             chunks.append(Chunk(f"chunk-{len(chunks):05d}-{key}", number, part))
     count = Counter(entry.capture_id for chunk in chunks for entry in chunk.entries)
     twice = sorted(name for name, times in count.items() if times > 1)

@@ -1,14 +1,22 @@
-"""Finds the dataset that a preset has been built to, without building anything."""
+"""Where a preset is built, and the dataset that it has been built to; builds nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fg3d_builder.layout import BuildLayout
+from fg3d_builder.config import BuildConfig
+from fg3d_builder.heads.library import model_identity
+from fg3d_builder.layout import BuildLayout, default_root
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.tasks.chunks import list_chunks, read_index
 from fg3d_builder.tasks.review import freeze_verdicts, read_decisions
+
+
+def layout_of(config: BuildConfig, root: Path | str = "") -> BuildLayout:
+    """Return the paths of a build in the folder `root`, or in the default one."""
+    folder = Path(root or default_root(config)).resolve()
+    return BuildLayout(folder, config, model_identity(config.facemodel))
 
 
 def complete_dataset(layout: BuildLayout) -> Path | None:

@@ -30,12 +30,12 @@ from fg3d_builder.fgnet.training.names import (
     assessment_folder,
 )
 from fg3d_builder.files.atomic import write_json
-from fg3d_builder.layout import BuildLayout, default_root
+from fg3d_builder.layout import BuildLayout
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.build import BuildFG3D
-from fg3d_builder.tasks.finding import complete_dataset
+from fg3d_builder.tasks.finding import complete_dataset, layout_of
 
 if TYPE_CHECKING:
     from fg3d_builder.fgnet.training.settings import TrainConfig
@@ -81,8 +81,7 @@ class NetworkTask(luigi.Task):
     @cached_property
     def layout(self) -> BuildLayout:
         """Paths of the build."""
-        config = load_preset(self.preset)
-        return BuildLayout(Path(self.out or default_root(config)).resolve(), config)
+        return layout_of(load_preset(self.preset), self.out)
 
     @property
     def folder(self) -> Path:

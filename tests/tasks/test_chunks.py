@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toy_build import write_toy_build
 
-from fg3d_builder.config import BuildConfig, load_preset
+from fg3d_builder.config import BuildConfig, SourceConfig, load_preset
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
@@ -48,6 +48,18 @@ def test_a_new_capture_keeps_the_chunks_before_it(config: BuildConfig, tmp_path:
     after = list_chunks(config)
     assert after[0] == before[0]
     assert [e.capture_id for e in after[1].entries] == ["s2-0", "s3-0"]
+
+
+def test_synthetic_people_of_another_population_are_other_captures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = BuildConfig(sources=(SourceConfig(subjects=1, captures_per_subject=1),))
+    (before,) = list_chunks(config)
+    assert list_chunks(config) == [before]
+    monkeypatch.setattr("fg3d_builder.tasks.chunks.model_identity", lambda config: "other")
+    (after,) = list_chunks(config)
+    assert after.entries == before.entries
+    assert after.name != before.name
 
 
 def test_the_same_id_in_two_sources_is_refused(config: BuildConfig) -> None:

@@ -20,7 +20,7 @@ CHUNKS = [
 
 
 def test_counts_and_estimate(tmp_path: Path) -> None:
-    layout = BuildLayout(tmp_path, BuildConfig())
+    layout = BuildLayout(tmp_path, BuildConfig(), "model")
     line = "loaded 0/3, landmarks 0/3, fitted 0/3, registered 0/3"
     assert progress_line(layout, CHUNKS, 1) == line
     for stage in STAGES:
