@@ -29,27 +29,39 @@ if TYPE_CHECKING:
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "smile": {
-        **{"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8},
-        **{"cheekSquintLeft": 0.5, "cheekSquintRight": 0.5},
+        "mouthSmileLeft": 0.8,
+        "mouthSmileRight": 0.8,
+        "cheekSquintLeft": 0.5,
+        "cheekSquintRight": 0.5,
     },
     "jaw_open": {"jawOpen": 0.45},
     "surprise": {
-        **{"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8},
-        **{"jawOpen": 0.25, "eyeWideLeft": 0.6, "eyeWideRight": 0.6},
+        "browInnerUp": 0.8,
+        "browOuterUpLeft": 0.8,
+        "browOuterUpRight": 0.8,
+        "jawOpen": 0.25,
+        "eyeWideLeft": 0.6,
+        "eyeWideRight": 0.6,
     },
     "squint": {
-        **{"eyeSquintLeft": 0.8, "eyeSquintRight": 0.8},
-        **{"browDownLeft": 0.6, "browDownRight": 0.6},
+        "eyeSquintLeft": 0.8,
+        "eyeSquintRight": 0.8,
+        "browDownLeft": 0.6,
+        "browDownRight": 0.6,
     },
     "pucker": {"mouthPucker": 0.8},
     "frown": {
-        **{"mouthFrownLeft": 0.8, "mouthFrownRight": 0.8},
-        **{"browDownLeft": 0.7, "browDownRight": 0.7},
+        "mouthFrownLeft": 0.8,
+        "mouthFrownRight": 0.8,
+        "browDownLeft": 0.7,
+        "browDownRight": 0.7,
     },
     "one_sided_smile": {"mouthSmileLeft": 0.9, "mouthDimpleLeft": 0.4, "cheekSquintLeft": 0.5},
     "sneer": {
-        **{"noseSneerLeft": 0.8, "noseSneerRight": 0.8},
-        **{"mouthUpperUpLeft": 0.4, "mouthUpperUpRight": 0.4},
+        "noseSneerLeft": 0.8,
+        "noseSneerRight": 0.8,
+        "mouthUpperUpLeft": 0.4,
+        "mouthUpperUpRight": 0.4,
     },
 }
 """Weights of facial actions at full strength, by tag; a capture shows 60 to 100 % of them."""

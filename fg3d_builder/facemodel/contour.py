@@ -38,18 +38,17 @@ class Jaw(NamedTuple):
 
 NO_JAW = Jaw((), False)
 
+# fmt: off
 JAWS: dict[str, Jaw] = {
     "ibug68": Jaw(tuple(range(17)), True),
     # The lower part of the face oval. MediaPipe predicts a 3D mesh: on a turned head these
     # points lie on the hidden jaw, not on the outline (seen on scans turned by 20-50 degrees).
-    "mediapipe478": Jaw(
-        (
-            *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
-            *(377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
-        ),
-        False,
-    ),
+    "mediapipe478": Jaw((
+        234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152,
+        377, 400, 378, 379, 365, 397, 288, 361, 323, 454,
+    ), False),
 }
+# fmt: on
 """By landmark scheme."""
 
 

@@ -15,21 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fg3d_builder.facemodel.arrays import from_arrays
 from fg3d_builder.facemodel.chart import relax_chart
-from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.patches import (
     Patch,
     border_loops,
     close_opening,
     heights_on_surface,
 )
-from fg3d_builder.facemodel.regions import (
-    contour_lines,
-    painted_albedo,
-    part_labels,
-    reliable_mask,
-    rigid_mask,
-)
+from fg3d_builder.facemodel.regions import painted_albedo, reliable_mask
 from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
 from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
@@ -143,12 +138,9 @@ def model_from_source(source: IctSource) -> FaceModel:
     exp_basis = _extended(source.expression[moved], patches)
     landmarks = vertices[source.landmarks68]
     eyeballs, mouth = _patch_masks(patches)
-    motion = EXPRESSION_SD * np.sqrt((exp_basis**2).sum(axis=(1, 2)))
-    reliable = reliable_mask(vertices, triangles, landmarks, eyeballs | mouth)
     iris = np.array([source.eyeballs[half].mean(axis=0) for half in _irises()])
     count = exp_basis.shape[2]
-    names = tuple(n for n, m in zip(source.expression_names, moved, strict=True) if m)
-    model = FaceModel(
+    return from_arrays(
         name="ict-facekit",
         licence="MIT (USC Institute for Creative Technologies)",
         mean=vertices,
@@ -157,22 +149,15 @@ def model_from_source(source: IctSource) -> FaceModel:
         id_sd=np.ones(len(source.identity)),
         exp_basis=exp_basis,
         exp_sd=np.full(count, EXPRESSION_SD),
-        exp_names=names,
+        exp_names=[n for n, m in zip(source.expression_names, moved, strict=True) if m],
         exp_lower=np.zeros(count),
         exp_upper=np.ones(count),
         albedo_mean=painted_albedo(vertices, landmarks, eyeballs, mouth, iris),
-        albedo_basis=np.zeros((len(vertices), 3, 0)),
-        albedo_sd=np.zeros(0),
         uv=_chart(source, patches, vertices, triangles),
         embeddings={"ibug68": vertex_embedding(source.landmarks68, triangles)},
-        edge_points={"ibug68": np.arange(17, 68, dtype=np.int32)},
-        contour_lines=contour_lines(vertices, triangles, landmarks),
-        parts=part_labels(vertices, landmarks),
-        rigid=rigid_mask(reliable, motion),
-        reliable=reliable,
+        edge_points={"ibug68": np.arange(17, 68)},
+        reliable=reliable_mask(vertices, triangles, landmarks, eyeballs | mouth),
     )
-    check_model(model)
-    return model
 
 
 def vertex_embedding(vertex_index: Array, triangles: Array) -> Embedding:

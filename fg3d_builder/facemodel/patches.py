@@ -92,10 +92,37 @@ def close_opening(vertices: Array, loop: Array, rows: int) -> Patch:
         middle = n + row * columns + np.arange(columns)
         lines.append(np.concatenate([upper[:1], middle, upper[-1:]]))
     lines.append(lower)
-    triangles = np.concatenate([_strip(a, b) for a, b in pairwise(lines)])
+    triangles = [t for above, below in pairwise(lines) for t in _strip(above, below)]
     height = np.asarray((upper_weights - lower_weights).mean(axis=0)).ravel()
     opening = height / float(height @ vertices[:, 1])
-    return Patch(weights, np.zeros(rows * columns), opening, triangles.astype(np.int32))
+    return Patch(weights, np.zeros(rows * columns), opening, np.array(triangles, dtype=np.int32))
+
+
+def stitched(
+    upper: list[int], lower: list[int], at_upper: Array, at_lower: Array
+) -> list[list[int]]:
+    """Triangles between two rows of vertices from left to right, the upper row first.
+
+    Parameters
+    ----------
+    upper, lower : list of int
+        Vertices; the rows may share their ends.
+    at_upper, at_lower : (k,) float
+        Rising places of the vertices, in step with which the rows are joined. May be longer
+        than the rows.
+    """
+    triangles, i, j = [], 0, 0
+    while i < len(upper) - 1 or j < len(lower) - 1:
+        at_end = i == len(upper) - 1
+        if at_end or (j < len(lower) - 1 and at_lower[j + 1] <= at_upper[i + 1]):
+            corners = [upper[i], lower[j], lower[j + 1]]
+            j += 1
+        else:
+            corners = [upper[i], lower[j], upper[i + 1]]
+            i += 1
+        if len(set(corners)) == 3:
+            triangles.append(corners)
+    return triangles
 
 
 def heights_on_surface(points_xy: Array, vertices: Array, triangles: Array) -> Array:
@@ -132,19 +159,7 @@ def _selected(line: Array, like: Array, vertex_count: int) -> sp.csr_matrix:
     )
 
 
-def _strip(upper: Array, lower: Array) -> Array:
-    """Triangles between two polylines from left to right, ends shared, upper one first."""
-    triangles = []
-    i = j = 0
-    while i < len(upper) - 1 or j < len(lower) - 1:
-        ahead_i = (i + 1) / (len(upper) - 1)
-        ahead_j = (j + 1) / (len(lower) - 1)
-        if j < len(lower) - 1 and (ahead_j <= ahead_i or i == len(upper) - 1):
-            corner = (upper[i], lower[j], lower[j + 1])
-            j += 1
-        else:
-            corner = (upper[i], lower[j], upper[i + 1])
-            i += 1
-        if len(set(corner)) == 3:
-            triangles.append(corner)
-    return np.array(triangles, dtype=np.int32)
+def _strip(upper: Array, lower: Array) -> list[list[int]]:
+    """Triangles between two polylines whose vertices are evenly spaced."""
+    at_upper, at_lower = (np.arange(len(line)) / (len(line) - 1) for line in (upper, lower))
+    return stitched(upper.tolist(), lower.tolist(), at_upper, at_lower)

@@ -21,8 +21,17 @@ _UNITS = {
     "uv": "chart coordinates in [0, 1]",
 }
 _FLOATS = (
-    *("mean", "id_basis", "id_sd", "exp_basis", "exp_sd", "exp_lower", "exp_upper"),
-    *("albedo_mean", "albedo_basis", "albedo_sd", "uv"),
+    "mean",
+    "id_basis",
+    "id_sd",
+    "exp_basis",
+    "exp_sd",
+    "exp_lower",
+    "exp_upper",
+    "albedo_mean",
+    "albedo_basis",
+    "albedo_sd",
+    "uv",
 )
 _OTHERS = {"triangles": np.int32, "parts": np.uint8, "rigid": np.bool_, "reliable": np.bool_}
 

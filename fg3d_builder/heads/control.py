@@ -10,38 +10,16 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from fg3d_builder.facemodel.patches import stitched
 from fg3d_builder.heads.makehuman import BaseMesh
 from fg3d_builder.records import Array
-
-
-@dataclass(frozen=True)
-class LoopHints:
-    """Where the recipe says the loops of the base mesh run (indices of base vertices).
-
-    Attributes
-    ----------
-    eye_margin : (2,) int
-        An edge of the last loop of the left eye's lids that is kept.
-    eye_inside : int
-        A vertex of the left eye socket.
-    mouth_margin : (2,) int
-        An edge of the loop along which the lips are joined.
-    mouth_inside : int
-        A vertex of the mouth cavity.
-    eye_rows : int
-        Rows of vertices of the eye patch between the lids.
-    """
-
-    eye_margin: tuple[int, int]
-    eye_inside: int
-    mouth_margin: tuple[int, int]
-    mouth_inside: int
-    eye_rows: int
 
 
 @dataclass(frozen=True)
@@ -145,7 +123,7 @@ class QuadMesh:
 
 
 def build_control_mesh(
-    base: BaseMesh, shape_mm: Array, keep: Array, hints: LoopHints
+    base: BaseMesh, shape_mm: Array, keep: Array, loops: Mapping[str, Any]
 ) -> ControlMesh:
     """Cut, close and triangulate the head.
 
@@ -156,14 +134,19 @@ def build_control_mesh(
         An average adult, symmetric; decides diagonals and which way the patches run.
     keep : (q,) bool
         Quads of the skin that belong to head, neck and shoulders.
-    hints : LoopHints
+    loops : mapping
+        The recipe's table: base vertices that tell where the loops of the base mesh run, and
+        the number of rows of an eye patch. An edge of the last loop of the left eye's lids
+        that is kept and of the loop along which the lips are joined (``eye_margin``,
+        ``mouth_margin``), a vertex of the left eye socket and of the mouth cavity
+        (``eye_inside``, ``mouth_inside``), ``eye_rows``.
     """
     mesh = QuadMesh(base.quads)
     builder = _Builder(len(base.vertices_mm))
 
-    margin = mesh.loop(*hints.eye_margin)
-    removed = mesh.inside(margin, hints.eye_inside)
-    removed_right = mesh.inside(base.mirror[margin].tolist(), int(base.mirror[hints.eye_inside]))
+    margin = mesh.loop(*loops["eye_margin"])
+    removed = mesh.inside(margin, loops["eye_inside"])
+    removed_right = mesh.inside(base.mirror[margin].tolist(), int(base.mirror[loops["eye_inside"]]))
     # The margin takes the place of the next ring, which lies on the eyeball.
     ring = mesh.next_ring(margin, removed)
     outline = _halved(margin, shape_mm)
@@ -174,10 +157,10 @@ def build_control_mesh(
         mapped = (side(first), [side(v) for v in upper], side(last), [side(v) for v in lower])
         if label == 2:
             mapped = (mapped[2], mapped[1][::-1], mapped[0], mapped[3][::-1])
-        builder.eye_patch(mapped, hints.eye_rows, label)
+        builder.eye_patch(mapped, loops["eye_rows"], label)
 
-    margin = mesh.loop(*hints.mouth_margin)
-    inside = mesh.inside(margin, hints.mouth_inside)
+    margin = mesh.loop(*loops["mouth_margin"])
+    inside = mesh.inside(margin, loops["mouth_inside"])
     near = mesh.next_ring(margin, inside)
     deep = mesh.next_ring(near, inside - _quads_between(mesh, margin, near))
     start = int(np.argmin(shape_mm[margin, 0]))
@@ -269,9 +252,9 @@ class _Builder:
         for k in range(1, len(row) - 2):
             self.patches.append([above[k], row[k], row[k + 1], above[k + 1]])
         half_row, half_lower = len(row) // 2, len(lower) // 2
-        left = _stitched(row[: half_row + 1], at_upper, below_row[: half_lower + 1], at_lower)
-        right = _stitched(
-            row[: half_row - 1 : -1], at_upper, below_row[: half_lower - 1 : -1], at_lower
+        left = stitched(row[: half_row + 1], below_row[: half_lower + 1], at_upper, at_lower)
+        right = stitched(
+            row[: half_row - 1 : -1], below_row[: half_lower - 1 : -1], at_upper, at_lower
         )
         self.patches += left + [[a, c, b] for a, b, c in right]
 
@@ -287,10 +270,12 @@ class _Builder:
                 values.append(weight)
         from_base = sp.csr_matrix((values, (rows, columns)), (len(used), self.base_count))
         points = from_base @ shape_mm
-        triangles = [t for p in polygons for t in _triangulated([number[v] for v in p], points)]
-        oriented = _oriented(np.asarray(triangles))
+        triangles = np.array(
+            [t for p in polygons for t in _triangulated([number[v] for v in p], points)]
+        )
+        _check_orientation(triangles)
         return ControlMesh(
-            triangles=oriented,
+            triangles=triangles,
             from_base=from_base,
             eye=np.array([self.eye.get(v, 0) for v in used], dtype=np.int8),
             eye_inner=np.array([v in self.eye_inner for v in used]),
@@ -342,24 +327,6 @@ def _arc_length(points: Array) -> Array:
     return np.asarray((share + 1 - share[::-1]) / 2)
 
 
-def _stitched(
-    upper: list[int], at_upper: Array, lower: list[int], at_lower: Array
-) -> list[list[int]]:
-    """Triangles between two rows that share their first vertex, in step with arc length."""
-    out, i, j = [], 0, 0
-    while i < len(upper) - 1 or j < len(lower) - 1:
-        down = i == len(upper) - 1 or (j < len(lower) - 1 and at_lower[j + 1] <= at_upper[i + 1])
-        if down:
-            candidate = [upper[i], lower[j], lower[j + 1]]
-            j += 1
-        else:
-            candidate = [upper[i], lower[j], upper[i + 1]]
-            i += 1
-        if len(set(candidate)) == 3:
-            out.append(candidate)
-    return out
-
-
 def _quads_between(mesh: QuadMesh, ring: list[int], inner: list[int]) -> set[int]:
     """Quads that touch both of two neighbouring rings."""
     outer_quads = {q for v in ring for q in mesh.vertex_quads[v]}
@@ -380,9 +347,8 @@ def _triangulated(polygon: list[int], points: Array) -> list[list[int]]:
     return [[a, b, c], [a, c, d]] if one_first else [[b, c, d], [b, d, a]]
 
 
-def _oriented(triangles: Array) -> Array:
+def _check_orientation(triangles: Array) -> None:
     """Check that every edge is used at most once in each direction."""
     directed = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     if len(np.unique(directed, axis=0)) != len(directed):
         raise ValueError("the control mesh is not consistently oriented")
-    return triangles

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fg3d_builder.facemodel.balanced import balanced_chart
+from fg3d_builder.facemodel.chart import balanced_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.heads.population import HeadPopulation
+from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE, MEDIAPIPE_OF_IBUG, edge_points
 from fg3d_builder.records import Array
 
 _EMBEDDING_SEED = 9_000_000
@@ -140,16 +141,15 @@ def _with_mediapipe(model: FaceModel, population: HeadPopulation) -> FaceModel:
         ),
     )
     return dataclasses.replace(
-        model, embeddings={"mediapipe478": embedding}, edge_points={"mediapipe478": edge}
+        model, embeddings={MEDIAPIPE: embedding}, edge_points={MEDIAPIPE: edge}
     )
 
 
 def _with_semantics(model: FaceModel, population: HeadPopulation) -> FaceModel:
     """Add the 68 points and what follows from them: parts, masks, contour lines."""
     from fg3d_builder.facemodel.embedding import nearest_on_surface
-    from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE_OF_IBUG, edge_points
 
-    known = model.embeddings["mediapipe478"]
+    known = model.embeddings[MEDIAPIPE]
     row = {int(point): i for i, point in enumerate(known.point_index)}
     missing = [p for p in MEDIAPIPE_OF_IBUG[17:] if p not in row]
     if missing:

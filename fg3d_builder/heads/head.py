@@ -18,19 +18,29 @@ from scipy.sparse.csgraph import dijkstra
 
 from fg3d_builder.geometry.meshes import (
     border_edges,
+    compact_triangles,
     undirected_edges,
     vertex_adjacency,
     vertex_normals,
 )
-from fg3d_builder.heads.control import LoopHints, build_control_mesh
+from fg3d_builder.heads.control import build_control_mesh
 from fg3d_builder.heads.identity import IdentitySampler
 from fg3d_builder.heads.makehuman import BaseMesh, MakeHumanData
 from fg3d_builder.heads.refinement import cut_along, refine
 from fg3d_builder.records import Array
 
 _LOCAL_FOLDERS = (
-    *("head", "forehead", "eyebrows", "eyes", "nose", "mouth"),
-    *("cheek", "chin", "ears", "asym", "neck"),
+    "head",
+    "forehead",
+    "eyebrows",
+    "eyes",
+    "nose",
+    "mouth",
+    "cheek",
+    "chin",
+    "ears",
+    "asym",
+    "neck",
 )
 _SKIRT_RINGS = 3
 _SKIRT_DEPTH_MM = 2.5
@@ -193,7 +203,7 @@ def _head_mesh(
     keep = (centre[:, 1] > -settings["body_below_mm"]) & (
         np.abs(centre[:, 0]) < settings["body_half_width_mm"]
     )
-    control = build_control_mesh(base, shape_mm, keep, _hints(recipe["loops"]))
+    control = build_control_mesh(base, shape_mm, keep, recipe["loops"])
     points = control.from_base @ shape_mm
     first, second, brows = settings["longest_edge_mm"]
     low, high = settings["brow_band_mm"]
@@ -207,8 +217,8 @@ def _head_mesh(
     points = cut.matrix @ points
 
     inside = border_field(points, border)[cut.triangles].mean(axis=1) < 0
-    face, face_triangles = _numbered(cut.triangles[inside])
-    rest, rest_triangles = _numbered(cut.triangles[~inside])
+    face, face_triangles = compact_triangles(cut.triangles[inside], len(points))
+    rest, rest_triangles = compact_triangles(cut.triangles[~inside], len(points))
     ring = _rings_from_border(face_triangles, len(face))
     skirt = np.flatnonzero(ring <= _SKIRT_RINGS)
     on_skirt = np.isin(face_triangles, skirt).all(axis=1)
@@ -225,7 +235,7 @@ def _head_mesh(
     red = np.where(control.mouth, 1.0, control.from_base @ lips)
     ears = control.from_base @ _vertex_mask(base, data.texture_mask("ears", base.quad_uv))
     fields = {
-        "sheet_triangles": face_triangles.astype(np.int32),
+        "sheet_triangles": face_triangles,
         "context_triangles": np.concatenate(
             [rest_triangles, number[face_triangles[on_skirt]]]
         ).astype(np.int32),
@@ -256,22 +266,6 @@ def smoothstep(value: Array | float, low: float, high: float) -> Array:
     """0 below `low`, 1 above `high`, smooth in between."""
     t = np.clip((np.asarray(value, dtype=np.float64) - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t))
-
-
-def _hints(loops: Mapping[str, Any]) -> LoopHints:
-    eye, mouth = loops["eye_margin"], loops["mouth_margin"]
-    return LoopHints(
-        (eye[0], eye[1]),
-        loops["eye_inside"],
-        (mouth[0], mouth[1]),
-        loops["mouth_inside"],
-        loops["eye_rows"],
-    )
-
-
-def _numbered(triangles: Array) -> tuple[Array, Array]:
-    used, numbered = np.unique(triangles, return_inverse=True)
-    return used, numbered.reshape(-1, 3)
 
 
 def _rings_from_border(triangles: Array, count: int) -> Array:

@@ -13,8 +13,13 @@ from fg3d_builder.heads.makehuman import Macro, macro_target_names, macro_weight
 from fg3d_builder.records import Array
 
 _OPPOSITES = (
-    *(("decr", "incr"), ("down", "up"), ("in", "out"), ("backward", "forward")),
-    *(("concave", "convex"), ("compress", "uncompress"), ("-l", "-r")),
+    ("decr", "incr"),
+    ("down", "up"),
+    ("in", "out"),
+    ("backward", "forward"),
+    ("concave", "convex"),
+    ("compress", "uncompress"),
+    ("-l", "-r"),
 )
 
 

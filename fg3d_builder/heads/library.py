@@ -25,6 +25,7 @@ _EMBEDDING_CODE = (
     "landmarks/mediapipe_detector",
 )
 _ICT_CODE = (
+    "facemodel/arrays",
     "facemodel/chart",
     "facemodel/ict",
     "facemodel/patches",
@@ -46,8 +47,8 @@ _HEAD_CODE = (
 )
 _DEFAULT_CODE = (
     *_HEAD_CODE,
-    "facemodel/balanced",
     "facemodel/chart",
+    "facemodel/patches",
     "facemodel/regions",
     "heads/default",
     "heads/skin",
