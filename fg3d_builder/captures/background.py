@@ -1,4 +1,4 @@
-"""What stands behind rendered heads."""
+"""Backgrounds of rendered heads."""
 
 from __future__ import annotations
 

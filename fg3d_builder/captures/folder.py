@@ -26,7 +26,7 @@ _HUGE = 1e12
 
 
 class FolderSource:
-    """Captures that lie on disk, one folder each, all in one folder.
+    """Captures on disk: one folder that holds a folder for each capture.
 
     A path that is itself a capture's folder is a source of that one capture.
     """
@@ -44,7 +44,7 @@ class FolderSource:
         self._entries = sorted(entries, key=lambda e: e.capture_id)
 
     def entries(self) -> list[CaptureEntry]:
-        """List every folder, also those without a valid capture in them."""
+        """List every folder, with or without a valid capture in it."""
         return list(self._entries)
 
     def load(self, entry: CaptureEntry) -> Capture:

@@ -1,4 +1,4 @@
-"""What a source yields, and what it rejects and why."""
+"""Lists the captures of a source, and the rejected ones with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of textured meshes: supersampled colour, and depth exactly at pixel centres."""
+"""Renders textured meshes: supersampled colour, and depth exactly at pixel centres."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MeshView(NamedTuple):
     rgb_linear : (H, W, 3) float64
         Linear light, averaged over each pixel, premultiplied with `coverage`.
     coverage : (H, W) float64
-        Part of each pixel that the mesh covers, in [0, 1].
+        Share of each pixel that the mesh covers, in [0, 1].
     depth_mm : (H, W) float32
         At pixel centres, never averaged; NaN on the background.
     """
@@ -38,7 +38,7 @@ class MeshView(NamedTuple):
 def view_mesh(
     mesh: TexturedMesh, vertices_cam_mm: Array, intrinsics: Array, height: int, width: int
 ) -> MeshView:
-    """Render a mesh as it is lit in its texture.
+    """Render a mesh with the light that is in its texture.
 
     Parameters
     ----------

@@ -122,8 +122,8 @@ def turned_outward(mesh: TexturedMesh) -> TexturedMesh:
 def scan_center(mesh: TexturedMesh, unit_mm: float) -> Array:
     """Return the (3,) point that the camera looks at, in scan units.
 
-    The middle of the bounding box of all triangles, raised to 130 mm below the top of the
-    scan where that is higher: with neck and shoulders the middle lies below the face.
+    The middle of the bounding box of all triangles, or the height 130 mm below the top of the
+    scan where that is higher: with neck and shoulders the middle is below the face.
     """
     used = mesh.vertices[np.unique(mesh.triangles)]
     center = (used.min(axis=0) + used.max(axis=0)) / 2.0
@@ -136,13 +136,13 @@ def scan_camera(
 ) -> tuple[Pose, Array]:
     """Return the camera of a view: ``pose.cam_from_obj(mesh.vertices)`` is what it sees.
 
-    `scan_center` lies on the optical axis, `config.distance_mm` from the camera, and the scan
+    `scan_center` is on the optical axis, `config.distance_mm` from the camera, and the scan
     turns about it.
 
     Parameters
     ----------
     config : SourceConfig
-        With a positive ``unit_mm``; for 0 ask `scan_unit_mm` first.
+        Needs a positive ``unit_mm``; `scan_unit_mm` measures it.
     view : (pitch, yaw) in degrees
         See `fg3d_builder.geometry.pose`.
     mesh : TexturedMesh
@@ -156,7 +156,7 @@ def scan_camera(
     Raises
     ------
     ValueError
-        For a ``unit_mm`` that is not positive.
+        ``unit_mm`` is not positive.
     """
     if not config.unit_mm > 0:
         raise ValueError(f"unit_mm: the camera needs a known unit, found {config.unit_mm}")
@@ -183,7 +183,7 @@ def render_scan(
     -------
     rgb : (H, W, 3) uint8
     depth_mm : (H, W) float32
-        Without noise; NaN on the background.
+        Depth without noise; NaN on the background.
     intrinsics : (3, 3) float64
     """
     pose, intrinsics = scan_camera(config, view, mesh)
@@ -194,7 +194,7 @@ def render_scan(
 
 
 def scan_unit_mm(mesh: TexturedMesh, name: str) -> float:
-    """Find the length of a scan's unit from the distance of its outer eye corners.
+    """Measure the length of a scan's unit by the distance of its outer eye corners.
 
     The scan is rendered from the front, MediaPipe finds the corners, the rendered depth
     lifts them, and their distance is taken for `OUTER_EYE_CORNERS_MM`.
@@ -202,7 +202,7 @@ def scan_unit_mm(mesh: TexturedMesh, name: str) -> float:
     Raises
     ------
     CaptureError
-        ``no_unit`` where no face is found or a corner lies beside the scan.
+        ``no_unit`` where no face is found or a corner is beside the scan.
     """
     from fg3d_builder.landmarks import open_detector
 

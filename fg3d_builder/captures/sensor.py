@@ -1,5 +1,4 @@
-"""Depth sensors imitated on noise-free depth: what a structured-light or time-of-flight camera
-would have measured.
+"""Imitates depth sensors: what a structured-light or time-of-flight camera would have measured.
 
 Structured light
     The sensor measures disparity ``d = f b / z`` with an error that does not depend on
@@ -44,16 +43,16 @@ BASELINE_MM = 24.0
 DISPARITY_STEP_PER_MM = 1.0 / 640e3
 DISPARITY_SIGMA_STEPS = 1.4
 STRUCTURED_FOCAL_PX = 298.6
-"""Of the measured frames. Noise has the angular resolution of the sensor, so lengths in
-pixels grow with the focal length of an image that shows it finer."""
+"""Focal length of the measured frames. Noise has the angular resolution of the sensor, so
+lengths in pixels grow with the focal length of an image that shows it finer."""
 SIDEWAYS_SIGMA_PX = 0.3
 CORRELATION_SIGMA_PX = 0.8
 """Gaussian that correlates white noise like the measured one."""
 
 TOF_FOCAL_PX = 504.0
-"""Of a common 640 x 576 time-of-flight sensor."""
+"""Focal length of a common 640 x 576 time-of-flight sensor."""
 TOF_SIGMA_MM = 0.8
-"""At 500 mm, on a white surface that faces the sensor."""
+"""Noise at 500 mm, on a white surface that faces the sensor."""
 TOF_CORRELATION_SIGMA_PX = 0.6
 TOF_BIAS_MM = 0.8
 TOF_BIAS_PX = 35.0
@@ -69,15 +68,15 @@ def apply_sensor(
     Parameters
     ----------
     depth_mm : (H, W) float32
-        Without noise; NaN where there is no surface.
+        Depth without noise; NaN where there is no surface.
     rgb : (H, W, 3) uint8
-        Dark pixels send little light back.
+        Colour image; dark pixels send little light back.
     intrinsics : (3, 3) float64
     config : SensorConfig
         ``strength`` multiplies standard deviations, bias and dropout probabilities;
         rounding and shadows belong to the geometry of the sensor and stay.
     capture_id : str
-        Together with ``config.seed`` decides the random numbers.
+        Determines the random numbers, together with ``config.seed``.
 
     Returns
     -------
@@ -178,8 +177,8 @@ def _correlated(shape: tuple[int, ...], sigma_px: float, rng: np.random.Generato
 def _in_shadow(depth: Array, intrinsics: Array) -> Array:
     """Pixels that the projector, `BASELINE_MM` to the right of the camera, does not reach.
 
-    Seen from the projector a point lies at ``x - f b / z``: it is hidden where a point
-    further right in its row lies as far left or further.
+    Seen from the projector, a point is at ``x - f b / z``: it is hidden where a point further
+    right in its row is as far left or further.
     """
     x = np.arange(depth.shape[1], dtype=np.float64)
     from_projector = x - intrinsics[0, 0] * BASELINE_MM / depth

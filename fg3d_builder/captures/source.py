@@ -1,4 +1,4 @@
-"""What every source of captures offers, and what the sources on disk share."""
+"""The interface of capture sources, and the code that sources on disk share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CaptureEntry:
     subject_id : str
         ``""`` where the capture's own description of it cannot be read.
     location : str
-        Where it comes from, for a person: a folder, a mesh file or a seed.
+        Folder, mesh file or seed that it comes from, for people to read.
     """
 
     capture_id: str
@@ -91,7 +91,7 @@ def matching(names: list[str], patterns: tuple[str, ...]) -> list[str]:
 
 
 def safe_id(name: str) -> str:
-    """Turn any name into an id that may stand in file names, keeping different names different."""
+    """Turn any name into an id for file names, keeping different names different."""
     clean = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".-") or "_"
     if clean == name:
         return clean

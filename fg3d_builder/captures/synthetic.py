@@ -64,7 +64,7 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
         "mouthUpperUpRight": 0.4,
     },
 }
-"""Weights of facial actions at full strength, by tag; a capture shows 60 to 100 % of them."""
+"""Full weights of facial actions by expression tag; a capture shows 60 to 100 % of them."""
 
 ROLL_SIGMA_DEG = 4.0
 DISTANCE_JITTER = 0.08
@@ -75,16 +75,16 @@ _OCCLUSION_TOLERANCE_MM = 0.2
 
 @dataclass(frozen=True)
 class Subject:
-    """A head of the population, and what all of its heads share.
+    """A head of the population, with what all heads of the population share.
 
     Attributes
     ----------
     head : SyntheticHead
     triangles : (m, 3) int32
-        Of the face.
+        Triangles of the face.
     topology_hash : str
     action_names : tuple of str
-        Of the facial actions, in the order of ``head.expression_offsets``.
+        Names of the facial actions, in the order of ``head.expression_offsets``.
     """
 
     head: SyntheticHead
@@ -101,10 +101,10 @@ class Scene:
     ----------
     expression : str
     weights : dict of str to float
-        Of facial actions.
+        Activations of facial actions.
     pose : Pose
     light : Light
-        In the camera frame.
+        Light in the camera frame.
     background : (H, W, 3) float64
         Linear light.
     wall : (3,) float64 or None
@@ -126,7 +126,7 @@ class SyntheticSource:
     """Subjects sampled from the embedded head population, each seen in several captures.
 
     Subject ``i`` of seed ``s`` is the same head whatever the number of subjects; its first
-    capture is neutral, the others show expressions where the configuration says so.
+    capture is neutral, the others show expressions if the configuration asks for them.
     """
 
     name = "synthetic"
@@ -300,7 +300,7 @@ def _wall_depth(wall: Array, intrinsics: Array, shape: tuple[int, ...]) -> Array
 
 
 def whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
-    """Vertices (object frame), triangles and albedo of the face and what surrounds it."""
+    """Return vertices (object frame), triangles and albedo of face and surroundings together."""
     head = subject.head
     vertices = np.concatenate([shape, head.context_vertices_obj_mm])
     triangles = np.concatenate([subject.triangles, head.context_triangles + len(shape)])
@@ -308,7 +308,10 @@ def whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
 
 
 def smooth_normals(vertices: Array, triangles: Array) -> Array:
-    """Vertex normals that know that face and context meet: vertices in one place share theirs."""
+    """Return (n, 3) vertex normals that are equal for vertices in one place.
+
+    So the seam where face and context meet cannot be seen.
+    """
     _, place = np.unique(np.round(vertices, 3), axis=0, return_inverse=True)
     place = place.ravel()
     merged = np.zeros((place.max() + 1, 3))
@@ -325,7 +328,28 @@ def shaded(
     light: Light,
     size: tuple[int, int],
 ) -> tuple[Array, Array]:
-    """Return linear colour (H, W, 3), premultiplied with the coverage (H, W), and that."""
+    """Render smooth shading (Eq. 14), supersampled.
+
+    Parameters
+    ----------
+    vertices_cam : (n, 3) float
+    triangles : (m, 3) int
+    albedo : (n, 3) float
+        Linear RGB.
+    normals : (n, 3) float
+        In the camera frame.
+    intrinsics : (3, 3) float
+    light : Light
+    size : (int, int)
+        Height and width in pixels.
+
+    Returns
+    -------
+    color : (H, W, 3) float64
+        Linear light, premultiplied with the coverage.
+    coverage : (H, W) float64
+        Share of each pixel that the mesh covers.
+    """
     fine = scaled_intrinsics(intrinsics, SUPERSAMPLING)
     height, width = SUPERSAMPLING * size[0], SUPERSAMPLING * size[1]
     fragments = rasterize(vertices_cam, triangles, fine, height, width)

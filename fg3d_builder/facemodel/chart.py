@@ -24,7 +24,7 @@ def relax_chart(uv: Array, vertices: Array, triangles: Array, free: Array) -> Ar
 
     Every free vertex becomes the mean-value combination of its neighbours, with weights from
     the 3D shape: a slit opens, areas become more like those of the surface. Without flips
-    where the fixed surroundings are convex; `signed_areas` tells.
+    where the fixed surroundings are convex; check with `signed_areas`.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def disk_chart(vertices: Array, triangles: Array) -> Array:
     Raises
     ------
     ValueError
-        Where the mesh has no border or several, or is not one piece.
+        The mesh has no border or several, or is not one piece.
     """
     loops = border_loops(triangles)
     corners = np.unique(triangles)

@@ -2,8 +2,8 @@
 
 The jaw landmarks of most detectors follow the visible outline of the face, not fixed points of
 the skin (Zhu et al., "High-fidelity pose and expression normalization", CVPR 2015). A model's
-contour lines run from the front of the face to its side. On each line the point that lies
-furthest out in the picture is the contour point; a line is cut where the outline lies in the
+contour lines run from the front of the face to its side. On each line the point that is
+furthest out in the picture is the contour point; a line is cut where the outline is in the
 frontal view, because on the near side of a turned head the landmarks stay on the jaw instead
 of marching on to the ear.
 """
@@ -42,14 +42,14 @@ NO_JAW = Jaw((), False)
 JAWS: dict[str, Jaw] = {
     "ibug68": Jaw(tuple(range(17)), True),
     # The lower part of the face oval. MediaPipe predicts a 3D mesh: on a turned head these
-    # points lie on the hidden jaw, not on the outline (seen on scans turned by 20-50 degrees).
+    # points are on the hidden jaw, not on the outline (seen on scans turned by 20-50 degrees).
     "mediapipe478": Jaw((
         234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152,
         377, 400, 378, 379, 365, 397, 288, 361, 323, 454,
     ), False),
 }
 # fmt: on
-"""By landmark scheme."""
+"""Jaw points by landmark scheme."""
 
 
 class ContourLines(NamedTuple):
@@ -58,9 +58,9 @@ class ContourLines(NamedTuple):
     Attributes
     ----------
     rows : SurfaceRows
-        Of the lines' vertices, line after line.
+        Rows of the lines' vertices, line after line.
     vertices : (m,) int64
-        Their indices in the model.
+        Indices of the lines' vertices in the model.
     start : (l + 1,) int64
         Line ``i`` owns the rows ``start[i]:start[i + 1]``, from the front to the side.
     outward_obj : (l, 2) float64
@@ -141,7 +141,7 @@ class ContourMatch(NamedTuple):
     Attributes
     ----------
     row : (c,) int64
-        Into `ContourLines.rows`.
+        Index into `ContourLines.rows`.
     target_px : (c, 2) float64
         Nearest point of the detected polyline.
     normal_px : (c, 2) float64

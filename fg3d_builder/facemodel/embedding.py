@@ -1,7 +1,7 @@
-"""Finding where a detector's points lie on a face model, by showing it the model.
+"""Places a detector's points on a face model by showing it the model.
 
 The model is rendered, the detector looks at the renderings, and what it marks is traced back
-to the surface. A habit of the detector - brows marked a little high, say - thereby becomes
+to the surface. A habit of the detector, such as brows marked a little high, thereby becomes
 part of the correspondence and cancels when it looks at a real face.
 """
 
@@ -51,7 +51,7 @@ class Surroundings(NamedTuple):
     Attributes
     ----------
     vertices_obj_mm : (s, k, 3) float64
-        For each shape.
+        Vertices around each shape.
     triangles : (t, 3) int32
     albedos : (s, k, 3) float64
     """
@@ -62,7 +62,7 @@ class Surroundings(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """Where detected points lie on a sheet; NaN barycentrics for points beside it."""
+    """Places of detected points on a sheet; NaN barycentrics for points beside it."""
 
     triangle: Array
     barycentric: Array
@@ -71,12 +71,12 @@ class Spot(NamedTuple):
 def with_embeddings(model: FaceModel, subjects: int = 10, seed: int = 0) -> FaceModel:
     """Return the model with a ``"mediapipe478"`` embedding; unchanged where it has one.
 
-    Shown are the mean and random subjects of the model itself.
+    The detector sees the mean and random subjects of the model itself.
 
     Raises
     ------
     ValueError
-        Where no face is found on the renderings.
+        No face is found on the renderings.
     """
     if MEDIAPIPE in model.embeddings:
         return model
@@ -128,14 +128,14 @@ def mediapipe_embedding(
     Returns
     -------
     embedding : Embedding
-        Without irises and the outline, which slides over the skin as the head turns.
+        Has no irises, and no outline, which slides over the skin as the head turns.
     edge_ids : (p,) int32
         Its points that enter Eq. 9.
 
     Raises
     ------
     ValueError
-        Where fewer than half of the renderings show the detector a face.
+        The detector finds a face on fewer than half of the renderings.
     """
     detector = MediaPipeDetector()
     scene = _Scene(model.triangles, context)
@@ -162,7 +162,7 @@ def mediapipe_embedding(
 def robust_mean(places: Array) -> tuple[Array, Array]:
     """Return the (p, 3) mean places of (r, p, 3), NaN where unseen, and their (p,) spread.
 
-    The mean is over what lies within 2.5 median distances of the coordinate-wise median;
+    The mean is over the places within 2.5 median distances of the coordinate-wise median;
     the spread is the median distance, infinite for points seen in less than half.
     """
     seen = np.isfinite(places[..., 0])
@@ -189,7 +189,7 @@ def trace_back(
     ----------
     points_px : (k, 2) float64
     fragments : Fragments
-        Of the mesh.
+        The rendering of the mesh.
     vertices_cam_mm : (n, 3) float64
     triangles : (m, 3) int
         Spots on triangles of index m and beyond (surroundings) count as beside the sheet.
@@ -223,7 +223,7 @@ def nearest_on_surface(points: Array, vertices: Array, triangles: Array, allowed
 
 
 def is_symmetric(vertices: Array, tolerance_mm: float = 0.3) -> bool:
-    """Whether nearly all vertices (n, 3) have a partner on the other side of x = 0."""
+    """Return whether nearly all vertices (n, 3) have a partner on the other side of x = 0."""
     distance = cKDTree(vertices).query(vertices * [-1.0, 1.0, 1.0])[0]
     return float(np.quantile(distance, 0.98)) < tolerance_mm
 
@@ -334,7 +334,7 @@ def _place(
         )
     place, spread = robust_mean(np.array(places))
     if is_symmetric(base_obj_mm):
-        # Then only chance tells left from right; both sides together make it half as large.
+        # Left and right differ by chance alone; the mean of both halves the variance.
         other = mediapipe_mirror()
         both = np.isfinite(spread) & np.isfinite(spread[other])
         place[both] = (0.5 * (place + place[other] * [-1.0, 1.0, 1.0]))[both]

@@ -1,4 +1,4 @@
-"""Importer of the USC-ICT face model (ICT-FaceKit, Li et al. 2020; MIT licence).
+"""Imports the USC-ICT face model (ICT-FaceKit, Li et al. 2020; MIT licence).
 
 What is imported is the model's own "face" geometry, vertices 0-9408: one sheet from the
 crown to the collar with the ears. Its eye and mouth openings are closed by patches, so the
@@ -36,7 +36,7 @@ EYEBALL_VERTICES = 21451, 24591
 """Left sclera and iris, right sclera and iris, one after the other."""
 
 EXPRESSION_SD = 0.3
-"""Typical size of a blendshape weight; the model says only that weights lie in [0, 1]."""
+"""Typical size of a blendshape weight; the model only bounds weights to [0, 1]."""
 
 _MM_PER_UNIT = 10.0
 _STILL_MM = 0.05
@@ -44,7 +44,7 @@ _EYE_ROWS, _MOUTH_ROWS = 5, 3
 
 
 class IctSource(NamedTuple):
-    """What is read of the model, cut to face and eyeballs, mm.
+    """The parts of the model that are used: face and eyeballs, mm.
 
     Attributes
     ----------
@@ -54,13 +54,13 @@ class IctSource(NamedTuple):
     expression : (e, 9409, 3) float64
     expression_names : tuple of str
     triangles : (m, 3) int32
-        Of the face.
+        Triangles of the face.
     uv : (9409, 2) float64
     landmarks68 : (68,) int32
         Multi-PIE numbering, which is iBUG-68.
     eyeballs : (3140, 3) float64
     eyeball_triangles : (k, 3) int32
-        Into `eyeballs`.
+        Indices into `eyeballs`.
     """
 
     neutral: Array
@@ -80,9 +80,9 @@ def import_ict(folder: str | Path) -> FaceModel:
     Parameters
     ----------
     folder : path
-        The ``FaceXModel`` folder, or the one around it. Where ``all_modes.npz`` (every mode in
-        one file) lies in either, it is read; otherwise the OBJ files: every ``identityNNN.obj``
-        and every other blendshape that is there.
+        The ``FaceXModel`` folder, or the one around it. If either holds ``all_modes.npz``
+        (every mode in one file), it is read; otherwise the OBJ files: every
+        ``identityNNN.obj`` and every other blendshape that is there.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def _patch_masks(patches: list[Patch]) -> tuple[Array, Array]:
 
 
 def _irises() -> tuple[slice, slice]:
-    """Of `IctSource.eyeballs`: right and left iris (each eye: 770 sclera, 800 iris)."""
+    """Rows of `IctSource.eyeballs`: right and left iris (each eye: 770 sclera, 800 iris)."""
     return slice(2340, 3140), slice(770, 1570)
 
 

@@ -1,4 +1,4 @@
-"""The face model: a template mesh, its 3DMM, and where things lie on it."""
+"""The face model: a template mesh, its 3DMM, its landmarks and its regions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS = ("rest", "eyes", "nose", "mouth", "cheeks")
 
 @dataclass(frozen=True)
 class Embedding:
-    """Where the points of a landmark scheme lie on a model's surface.
+    """Places of the points of a landmark scheme on a model's surface.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class FaceModel:
         ``A_id``, scaled so that ``alpha_id = id_sd * standard_normal``.
     id_sd : (k,) float64
     exp_basis : (n, 3, e) float64
-        ``A_exp``, likewise. Need not be orthogonal; blendshapes are allowed.
+        ``A_exp``, scaled in the same way. Need not be orthogonal; blendshapes are allowed.
     exp_sd : (e,) float64
     exp_names : tuple of str
         One name per expression direction, ``()`` where the model has none.
@@ -71,10 +71,10 @@ class FaceModel:
     uv : (n, 2) float64
         In [0, 1], one chart without overlaps.
     embeddings : dict of str to Embedding
-        By landmark scheme: ``"ibug68"``, ``"mediapipe478"``.
+        Embeddings by landmark scheme: ``"ibug68"``, ``"mediapipe478"``.
     edge_points : dict of str to (p,) int32
-        By scheme: numbers of the scheme's points that lie on feature edges (eyes, brows,
-        lips) or are as good as such; these enter Eq. 9.
+        Numbers of a scheme's points that are on feature edges (eyes, brows, lips) or as
+        stable as such, by scheme; these enter Eq. 9.
     contour_lines : tuple of (p,) int32 arrays
         Vertex polylines from the front of the face to its side, for landmark marching.
     parts : (n,) uint8

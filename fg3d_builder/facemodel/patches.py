@@ -19,7 +19,7 @@ class Patch(NamedTuple):
     weights : (k, n) sparse float64
         New vertices as combinations of the old ones; rows sum to 1.
     bulge_mm : (k,) float64
-        What the new vertices stand out along +z on the shape the patch was made for.
+        Height of the new vertices along +z on the shape that the patch was made for.
     opening : (n,) float64
         Linear functional of the old vertices' y: the mean height of the opening, 1 on the
         shape the patch was made for. The bulge scales with it, so that it vanishes under
@@ -49,7 +49,7 @@ def border_loops(triangles: Array) -> list[Array]:
     Raises
     ------
     ValueError
-        Where two borders meet in one vertex.
+        Two borders meet in one vertex.
     """
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     directed = {(int(a), int(b)) for a, b in edges}
@@ -74,9 +74,9 @@ def close_opening(vertices: Array, loop: Array, rows: int) -> Patch:
     vertices : (n, 3) float64
         Object frame, mm.
     loop : (p,) int
-        Of `border_loops`. Its corners are its vertices of least and largest x.
+        One of `border_loops`. Its corners are its vertices of least and largest x.
     rows : int
-        Of new vertices between the upper and the lower rim.
+        Number of rows of new vertices between the upper and the lower rim.
     """
     n = len(vertices)
     x = vertices[loop, 0]

@@ -1,4 +1,4 @@
-"""Parts, masks, contour lines and a painted albedo, from where the 68 landmarks lie.
+"""Parts, masks, contour lines and a painted albedo, derived from the 68 landmarks.
 
 For models that come without them. The rules are ratios of the face's own measures, so they
 hold for any front sheet in the object frame that has the iBUG-68 points.
@@ -101,7 +101,7 @@ def rigid_mask(reliable: Array, motion_mm: Array, share: float = 0.4) -> Array:
     motion_mm : (n,) float64
         Typical displacement of each vertex by expressions.
     share : float
-        Of the reliable vertices that are kept: those that move least.
+        Share of the reliable vertices that is kept: those that move least.
     """
     return np.asarray(reliable & (motion_mm <= np.quantile(motion_mm[reliable], share)))
 

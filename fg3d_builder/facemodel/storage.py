@@ -42,7 +42,7 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        Where the model contradicts itself; names the field.
+        The model contradicts itself; names the field.
     """
     check_model(model)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:

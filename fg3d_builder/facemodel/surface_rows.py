@@ -37,7 +37,7 @@ class SurfaceRows(NamedTuple):
 
 
 def vertex_rows(model: FaceModel, vertices: Array) -> SurfaceRows:
-    """Rows of the vertices with the given indices (m,)."""
+    """Return the rows of the vertices with the given indices (m,)."""
     basis = np.concatenate(
         [model.id_basis[vertices] * model.id_sd, model.exp_basis[vertices] * model.exp_sd], axis=2
     )
@@ -45,7 +45,7 @@ def vertex_rows(model: FaceModel, vertices: Array) -> SurfaceRows:
 
 
 def embedded_rows(model: FaceModel, embedding: Embedding) -> SurfaceRows:
-    """Rows of the points of a landmark embedding."""
+    """Return the rows of the points of a landmark embedding."""
     corners = vertex_rows(model, model.triangles[embedding.triangle].ravel())
     weight = embedding.barycentric
     mean = np.einsum("kc,kcd->kd", weight, corners.mean.reshape(-1, 3, 3))
@@ -54,7 +54,7 @@ def embedded_rows(model: FaceModel, embedding: Embedding) -> SurfaceRows:
 
 
 def coefficient_bounds(model: FaceModel) -> tuple[Array, Array]:
-    """Box of the standardised coefficients: identity is free, expressions as the model says."""
+    """Return the bounds of the standardised coefficients; identity has none."""
     free = np.full(len(model.id_sd), np.inf)
     lower = np.concatenate([-free, model.exp_lower / model.exp_sd])
     upper = np.concatenate([free, model.exp_upper / model.exp_sd])

@@ -192,7 +192,7 @@ def _rest(line: bytes) -> str:
 
 
 def _image_name(rest: str) -> str:
-    """Drop the options that may stand before the file's name, which may contain blanks."""
+    """Drop options before the file's name, which may itself contain blanks."""
     if not rest.startswith("-"):
         return rest.replace("\\", "/")
     counts = {"-s": 3, "-o": 3, "-t": 3, "-mm": 2}

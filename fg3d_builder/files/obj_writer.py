@@ -1,4 +1,4 @@
-"""Textured meshes as obj, with the material and the picture that it names beside it."""
+"""Writes textured meshes as obj, with the material and the picture that it names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def write_textured_obj(
     Parameters
     ----------
     path : Path
-        Of the obj.
+        Path of the obj.
     vertices : (n, 3) float
         In the unit that the reader expects; four decimals are written.
     triangles : (m, 3) int
     uv : (n, 2) float
-        Of the vertices, v up.
+        Texture coordinates of the vertices, v up.
     texture : (H, W, 3) uint8
         sRGB.
 

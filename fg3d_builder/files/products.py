@@ -47,7 +47,7 @@ class Product(Generic[T]):
     Attributes
     ----------
     records : dict of str to T
-        By capture id, in the chunk's order.
+        Records by capture id, in the chunk's order.
     failures : tuple of Failure
     """
 

@@ -1,4 +1,4 @@
-"""Where things lie on the face sheet: brows, irises, lash lines, creases, hair line.
+"""The places of brows, irises, lash lines, creases and hair line on the face sheet.
 
 Computed once on the average face; since every head shares the topology, a vertex keeps its
 meaning on all of them.
@@ -20,7 +20,7 @@ from fg3d_builder.records import Array
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Fields over the (n,) face vertices, and what the context is made of.
+    """Fields over the (n,) face vertices and the (c,) context vertices.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Anatomy:
         Signed distance above the middle line of the nearer brow; place along it from 0 at
         its inner end to 1 at its tail.
     iris_mm : (n,) float64
-        Distance from the axis of the eye on the eyeball; infinite off the eyes.
+        Distance from the axis of the eye, on the eyeballs; infinite elsewhere.
     iris_radius_mm : float
     white : (n,) float64
         1 on the eyeballs, falling to 0 on the lid margin.
@@ -39,7 +39,7 @@ class Anatomy:
     lips, seam, nostril : (n,) float64
         Weights in [0, 1].
     cheek, nose_tip, under_eye, stubble : (n,) float64
-        Weights in [0, 1] of zones of colour.
+        Weights in [0, 1] of zones with a colour of their own.
     hair : (n,) float64
         Height above the hair line, mm; negative on the face.
     wrinkles : dict of str to (n,) float64
@@ -77,7 +77,7 @@ def build_anatomy(
     ----------
     head : HeadSource
     base_mm : (b, 3) float
-        Of the average adult.
+        Base vertices of the average adult.
     anchors, paint : mapping
         Tables of the recipe.
     """

@@ -1,8 +1,8 @@
 """Builds the cached products of the default model in a process with one BLAS thread.
 
 A BLAS with several threads rounds differently, and the model must not depend on the settings
-of whoever happens to ask for it first. Threads can only be chosen before numpy loads, hence
-the process of its own: ``python -m fg3d_builder.heads.building FILE [HEADS]``.
+of the process that needs it first. The number of threads can only be chosen before numpy
+loads, hence the process of its own: ``python -m fg3d_builder.heads.building FILE [HEADS]``.
 """
 
 from __future__ import annotations

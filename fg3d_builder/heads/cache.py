@@ -1,4 +1,4 @@
-"""Cached files: each named after what it is made of, and made by one process once."""
+"""Cached files: each is named after what it is made of, and built once, by one process."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def read_or_build(file: Path, read: Callable[[Path], T], build: Callable[[Path],
 def build_once(file: Path, build: Callable[[Path], None]) -> Path:
     """Make sure that a cached file exists and return its path.
 
-    Of several processes that want the same file one builds and the others wait.
+    If several processes want the same file, one builds it and the others wait.
     """
     if not file.is_file():
         with exclusive(file.with_name(f".{file.name}.lock")):

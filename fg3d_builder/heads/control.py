@@ -37,11 +37,11 @@ class ControlMesh:
     eye_inner : (c,) bool
         Vertices between the margins.
     mouth : (c,) bool
-        Where the lips touch, and the seam behind.
+        Vertices where the lips touch, and the seam behind them.
     seam : (c,) bool
         Vertices of the row that joins the lips.
     base_vertex : (c,) int64
-        Base vertex that a control vertex is; -1 for the vertices of the patches.
+        The base vertex that each control vertex is; -1 for the vertices of the patches.
     """
 
     triangles: Array
@@ -75,7 +75,7 @@ class QuadMesh:
         Raises
         ------
         ValueError
-            Where it runs into an irregular vertex and does not close.
+            It runs into an irregular vertex and does not close.
         """
         path = [first, second]
         while True:
@@ -108,7 +108,7 @@ class QuadMesh:
         return reached
 
     def next_ring(self, loop: list[int], removed: set[int]) -> list[int]:
-        """For every vertex of a loop its neighbour on the removed side."""
+        """Return the neighbour on the removed side of every vertex of a loop."""
         ring = []
         for vertex in loop:
             candidates = [
@@ -147,7 +147,7 @@ def build_control_mesh(
     margin = mesh.loop(*loops["eye_margin"])
     removed = mesh.inside(margin, loops["eye_inside"])
     removed_right = mesh.inside(base.mirror[margin].tolist(), int(base.mirror[loops["eye_inside"]]))
-    # The margin takes the place of the next ring, which lies on the eyeball.
+    # The margin moves to the place of the next ring, which is on the eyeball.
     ring = mesh.next_ring(margin, removed)
     outline = _halved(margin, shape_mm)
     for side, label in (((lambda v: v), 1), ((lambda v: int(base.mirror[v])), 2)):
@@ -223,7 +223,7 @@ class _Builder:
         lower: list[int],
         shape_mm: Array,
     ) -> None:
-        """Join the lips by one row of vertices, which lies two rings deeper.
+        """Join the lips by one row of vertices, two rings deeper than the margin.
 
         `upper` and `lower` are positions in the loop from the right corner to the left one,
         both included. The lips have different numbers of vertices, so the row has the upper
@@ -300,7 +300,7 @@ def _mix(a: dict[int, float], wa: float, b: dict[int, float], wb: float) -> dict
 def _halved(loop: list[int], shape_mm: Array) -> tuple[int, list[int], int, list[int]]:
     """Halve a loop at its corners: (first, upper, last, lower).
 
-    The corners are the two opposite vertices that lie farthest apart in x. Upper and lower
+    The corners are the two opposite vertices that are farthest apart in x. Upper and lower
     run from `first` (smaller x) to `last` and have equal length.
     """
     half = len(loop) // 2

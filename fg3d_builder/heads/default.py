@@ -65,12 +65,12 @@ def build_model(population: HeadPopulation) -> FaceModel:
 
 
 def mirror_vertices(face_mm: Array) -> Array:
-    """(n,) partner of every vertex on the other side of a symmetric face.
+    """Return the (n,) partners of all vertices on the other side of a symmetric face.
 
     Raises
     ------
     ValueError
-        Where the mesh is not its own mirror image.
+        The mesh is not its own mirror image.
     """
     _, partner = cKDTree(face_mm).query(face_mm * [-1.0, 1.0, 1.0])
     if not np.array_equal(partner[partner], np.arange(len(face_mm))):
@@ -180,7 +180,7 @@ def _with_semantics(model: FaceModel, population: HeadPopulation) -> FaceModel:
 
 
 def jaw_points(face_mm: Array, triangles: Array, settings: Mapping[str, Any]) -> Array:
-    """(17, 3) points of the jaw line near the surface, from the right ear to the left one.
+    """Return (17, 3) points of the jaw line near the surface, from right ear to left ear.
 
     The line goes down in front of the ear at a fixed azimuth and follows the jaw, where the
     skin, followed downwards, turns to face the ground.
@@ -212,7 +212,7 @@ def jaw_points(face_mm: Array, triangles: Array, settings: Mapping[str, Any]) ->
 
 
 def _outer_mean(face_mm: Array, azimuth: Array, angle: float, y: float, values: Array) -> float:
-    """Mean of vertex values around a direction, over what lies outermost there."""
+    """Mean of the values of the outermost vertices around a direction."""
     near = np.flatnonzero((np.abs(azimuth - angle) < 4) & (np.abs(face_mm[:, 1] - y) < 4))
     if not len(near):
         return float("nan")

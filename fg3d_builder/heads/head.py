@@ -1,4 +1,4 @@
-"""The head that everything else is made of: face sheet, rest of the body, shape targets.
+"""The source of all heads: face sheet, rest of the body, shape targets.
 
 `HeadSource` turns target weights into the vertices of the *face sheet* (the topology of the
 default model) and of the *context* (ears, scalp, neck and shoulders), in the object frame.
@@ -54,7 +54,7 @@ class HeadSource:
     Attributes
     ----------
     template_mm : (b, 3) float64
-        Those base vertices that matter, in base-mesh axes, origin at the recipe's.
+        The base vertices that are used, in the axes of the base mesh, from the recipe's origin.
     targets_mm : (t, b, 3) float32
         Shape targets.
     target_names : tuple of str
@@ -68,17 +68,17 @@ class HeadSource:
         Context vertices; the last ones are a copy of the face's outer rings, see `skirt`.
     context_triangles : (k, 3) int32
     skirt : (s,) int32
-        Face vertices that the last s context vertices copy.
+        Face vertices of which the last s context vertices are copies.
     skirt_depth_mm : (s,) float64
-        How far each copy lies under the face; 0 on the border.
+        Depth of each copy below the face; 0 on the border.
     eye : (n,) int8
         1 left eye, 2 right eye (margin included), 0 elsewhere.
     eye_blend : (n,) float64
-        1 where a vertex lies on the eyeball, falling to 0 at the lid margin.
+        1 on the eyeball, falling to 0 at the lid margin.
     eyeballs : (2, b) csr_matrix
         Centres of the left and right eyeball.
     eyeball_rim : (2, r) int32
-        Base vertices on the white of each eyeball, which give its radius.
+        Base vertices on the white of each eyeball; they determine its radius.
     seam : (n,) float64
         1 where the lips are joined, falling to 0 on the lips.
     lips : (n,) float64
@@ -113,16 +113,16 @@ class HeadSource:
     border_calm: Array
 
     def base(self, weights: Array) -> Array:
-        """(b, 3) base vertices of the head with the given target weights."""
+        """Return the (b, 3) base vertices of the head with the given (t,) target weights."""
         flat = weights.astype(np.float32) @ self.targets_mm.reshape(len(weights), -1)
         return np.asarray(self.template_mm + flat.reshape(-1, 3))
 
     def face(self, base_mm: Array) -> Array:
-        """(n, 3) face vertices; the eyes lie on their eyeballs."""
+        """Return the (n, 3) face vertices, with the eyes on their eyeballs."""
         return self._on_eyeballs(self.sheet @ base_mm, base_mm)
 
     def surroundings(self, base_mm: Array, face_mm: Array) -> Array:
-        """(c, 3) context vertices around a face."""
+        """Return the (c, 3) context vertices around a face."""
         context = self.context @ base_mm
         normals = vertex_normals(face_mm, self.sheet_triangles)[self.skirt]
         inwards = self.skirt_depth_mm[:, None] * normals
@@ -130,13 +130,13 @@ class HeadSource:
         return np.asarray(context)
 
     def actions(self) -> Array:
-        """(n, 3, e) offsets of the facial actions, faded out towards the border."""
+        """Return the (n, 3, e) offsets of the facial actions, faded out towards the border."""
         e = len(self.actions_mm)
         moved = self.sheet @ np.moveaxis(self.actions_mm, 0, 2).reshape(-1, 3 * e)
         return np.asarray(moved.reshape(-1, 3, e) * self.border_calm[:, None, None])
 
     def eyeball_spheres(self, base_mm: Array) -> tuple[Array, Array]:
-        """Centres (2, 3) and radii (2,) of the left and the right eyeball."""
+        """Return centres (2, 3) and radii (2,) of the left and the right eyeball."""
         centre = self.eyeballs @ base_mm
         rim = base_mm[self.eyeball_rim] - centre[:, None]
         return centre, np.linalg.norm(rim, axis=2).mean(axis=1)
@@ -154,7 +154,7 @@ class HeadSource:
 
 
 def build_head(data: MakeHumanData, recipe: Mapping[str, Any]) -> HeadSource:
-    """Build the head from the data package, as the recipe says."""
+    """Build the head from the data package by the recipe."""
     base = data.base_mesh()
     count = len(base.vertices_mm)
     names = [n for folder in _LOCAL_FOLDERS for n in data.target_names(folder)]
@@ -255,7 +255,7 @@ def _head_mesh(
 
 
 def border_field(points_mm: Array, border: Mapping[str, float]) -> Array:
-    """(n,) field over the object frame: negative where the face sheet is, 0 on its border."""
+    """Return a (n,) field over the object frame: negative on the face sheet, 0 on its border."""
     azimuth = np.degrees(np.arctan2(points_mm[:, 0], points_mm[:, 2])) / border["azimuth_deg"]
     height = (points_mm[:, 1] - border["centre_y_mm"]) / border["half_height_mm"]
     power = border["power"]
@@ -263,7 +263,7 @@ def border_field(points_mm: Array, border: Mapping[str, float]) -> Array:
 
 
 def smoothstep(value: Array | float, low: float, high: float) -> Array:
-    """0 below `low`, 1 above `high`, smooth in between."""
+    """Return 0 below `low`, 1 above `high`, and a smooth step in between."""
     t = np.clip((np.asarray(value, dtype=np.float64) - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t))
 

@@ -30,11 +30,11 @@ class LocalAxis:
     Attributes
     ----------
     name : str
-        Without side and sign.
+        Name without side and sign.
     plus, minus : tuple of str
         Targets for positive and negative values: one for a change in the middle or of both
-        sides together, two (left, right) for a change that each side has for itself. `minus`
-        is empty where the change has no opposite; its values are then non-negative.
+        sides together, two (left, right) for a change that each side makes on its own.
+        `minus` is empty where the change has no opposite; its values are then non-negative.
     sd : float
     """
 
@@ -78,7 +78,7 @@ class IdentitySampler:
     recipe : mapping
         The table ``population`` of the recipe.
     local_names : sequence of str
-        All local targets at hand.
+        All local targets of the data.
     """
 
     def __init__(self, recipe: Mapping[str, Any], local_names: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ class IdentitySampler:
         self._index = {name: i for i, name in enumerate(self.target_names)}
 
     def average(self) -> Array:
-        """Weights of the average young adult: the centre of every axis."""
+        """Return the weights of the average young adult: the centre of every axis."""
         weights = np.zeros(len(self.target_names))
         centre = Macro(0.5, 0.0, 0.5, 0.5, 0.5, 1 / 3, 1 / 3, 1 / 3)
         weights[: len(self._macro_names)] = macro_weights(centre)
@@ -121,7 +121,7 @@ class IdentitySampler:
         return self._centre.get(axis.plus[0], 0.0) - self._centre.get((*axis.minus, "")[0], 0.0)
 
     def _set(self, weights: Array, axis: LocalAxis, side: int, value: float) -> None:
-        """Set the target that stands for the value's sign."""
+        """Set the weight of the target that the value's sign chooses."""
         if not axis.minus:
             weights[self._index[axis.plus[side]]] = abs(value)
         elif value >= 0:

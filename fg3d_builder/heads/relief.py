@@ -1,7 +1,7 @@
 """Fine relief of a skin surface: smooth random bumps on several scales, and folds.
 
-The identity basis does not span it; it is what makes the personalized shape of a synthetic
-head different from zero.
+The identity basis does not span it, so that a synthetic head has a personalized shape beyond
+its coarse shape.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fg3d_builder.records import Array
 def smooth_fields(
     vertices_mm: Array, triangles: Array, length_mm: float, count: int, rng: np.random.Generator
 ) -> Array:
-    """Random fields with the given correlation length on a surface.
+    """Make random fields with the given correlation length on a surface.
 
     White noise diffused twice by an implicit step (mass matrix plus a graph Laplacian whose
     edge weights make its continuous limit the surface's), each of zero mean and unit RMS.
@@ -66,9 +66,9 @@ def draw_relief(
     banks : list of (count, n) float
         `smooth_fields` per scale.
     calm : (n,) float
-        Factor that keeps the border where it is.
+        Factor that is 0 on the border, which stays where it is.
     age : float
-        0 young to 1 old: deepens the folds.
+        From 0 (young) to 1 (old); deepens the folds.
     recipe : mapping
         The table ``relief``.
     """

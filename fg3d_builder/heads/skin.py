@@ -43,7 +43,7 @@ _HAIRS = np.array(
 
 @dataclass(frozen=True)
 class Traits:
-    """What a person's colours depend on; shares are in [0, 1] unless said otherwise.
+    """What a person's colours depend on; shares are in [0, 1].
 
     Attributes
     ----------
@@ -109,9 +109,9 @@ def paint_face(
     Parameters
     ----------
     banks : list of (count, n) float
-        Random fields of zero mean and unit RMS from fine to coarse, as for the relief.
+        Random fields of zero mean and unit RMS from fine to coarse; see `smooth_fields`.
     calm : (n,) float
-        0 on the border, where the skin has its plain tone and meets that of the context.
+        0 on the border, where the skin has the plain tone of the context.
     """
     n = len(anatomy.lips)
     fine, middle, _, coarse = (bank[int(rng.integers(len(bank)))] for bank in banks)
@@ -145,7 +145,7 @@ def paint_face(
 
 
 def brow_weight(anatomy: Anatomy, traits: Traits, noise: Array) -> Array:
-    """(n,) cover of the brows' hair: a body that thins out into a tail."""
+    """Return the (n,) cover by the hair of the brows: a body that thins out into a tail."""
     along = anatomy.brow_along
     half = traits.brow_thickness_mm * np.interp(along, [0, 0.15, 0.55, 1], [0.75, 1.0, 0.85, 0.25])
     edge = np.abs(anatomy.brow_across_mm) - half
@@ -168,7 +168,7 @@ def _paint_eyes(albedo: Array, traits: Traits, anatomy: Anatomy, hair: Array) ->
 
 
 def paint_hair(albedo: Array, traits: Traits, height_mm: Array) -> Array:
-    """Cover what lies above the hair line."""
+    """Cover the skin above the hair line."""
     if traits.bald:
         return albedo
     return _mix(albedo, traits.hair, smoothstep(height_mm, -2.0, 5.0))

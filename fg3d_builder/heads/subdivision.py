@@ -9,7 +9,7 @@ from fg3d_builder.records import Array
 
 
 def loop_step(triangles: Array, vertex_count: int) -> tuple[sp.csr_matrix, Array, Array]:
-    """One step of Loop's scheme (C. Loop, 1987), with Warren's vertex weights.
+    """Make one step of Loop's scheme (C. Loop, 1987), with Warren's vertex weights.
 
     Parameters
     ----------
@@ -25,8 +25,7 @@ def loop_step(triangles: Array, vertex_count: int) -> tuple[sp.csr_matrix, Array
     edges : (k, 2) int64
         Edges in the order of their new vertices, smaller index first.
     triangle_edges : (m, 3) int64
-        Edge number opposite to nothing in particular: edge j of a triangle joins its corners
-        j and j + 1.
+        Numbers of edges; edge j of a triangle joins its corners j and j + 1.
     """
     n = vertex_count
     directed = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=-1).reshape(-1, 2)
@@ -74,13 +73,13 @@ def split_triangles(
     Parameters
     ----------
     triangles, triangle_edges : (m, 3) int
-        As from `loop_step`.
+        Triangles and the numbers of their edges, see `loop_step`.
     split : (k,) bool
         Edges that receive a vertex. Neighbours see the same mark, so no crack can open.
     edge_vertex : (k,) int
         Index of each edge's new vertex.
     edge_length : (k,) float
-        Of two marked edges the longer one is joined to the opposite corner.
+        Where a triangle has two marked edges, the longer one is joined to the opposite corner.
 
     Returns
     -------
