@@ -6,17 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fg3d_builder.facemodel import regions
 from fg3d_builder.facemodel.chart import disk_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
-from fg3d_builder.facemodel.regions import (
-    contour_lines as lines_from_landmarks,
-)
-from fg3d_builder.facemodel.regions import (
-    part_labels,
-    reliable_mask,
-    rigid_mask,
-)
-from fg3d_builder.geometry.meshes import signed_areas
+from fg3d_builder.geometry.meshes import signed_areas, triangle_normals
 from fg3d_builder.records import Array
 
 _HEIGHT_MM = (80.0, 800.0)
@@ -89,14 +82,14 @@ def from_arrays(
     if "ibug68" in known and len(known["ibug68"].point_index) == 68:
         marks = known["ibug68"].points(points, corners)
         if reliable is None:
-            reliable = reliable_mask(points, corners, marks)
+            reliable = regions.reliable_mask(points, corners, marks)
         if rigid is None:
             motion = np.sqrt(((exp_matrix * sd) ** 2).sum(axis=(1, 2)))
-            rigid = rigid_mask(np.asarray(reliable, dtype=bool), motion)
+            rigid = regions.rigid_mask(np.asarray(reliable, dtype=bool), motion)
         if parts is None:
-            parts = part_labels(points, marks)
+            parts = regions.part_labels(points, marks)
         if contour_lines is None:
-            contour_lines = lines_from_landmarks(points, corners, marks)
+            contour_lines = regions.contour_lines(points, corners, marks)
     chart = disk_chart(points, corners) if uv is None else _float("uv", uv)
     grey = np.full((count, 3), _GREY)
     model = FaceModel(
@@ -143,8 +136,7 @@ def _checked_triangles(triangles: Array, points: Array, unit_mm: float) -> Array
             f"face model field 'mean': {height:.3g} mm high with unit_mm={unit_mm:g}, "
             f"a face sheet has {low:g} to {high:g} mm: is unit_mm right?"
         )
-    a, b, c = (points[corners[:, i]] for i in range(3))
-    if float(np.cross(b - a, c - a)[:, 2].sum()) <= 0:
+    if float(triangle_normals(points, corners)[:, 2].sum()) <= 0:
         raise ValueError(
             "face model field 'triangles': most face away from +z; the face must look along +z "
             "with its triangles counter-clockwise from outside"

@@ -137,17 +137,14 @@ def mediapipe_embedding(
     ValueError
         The detector finds a face on fewer than half of the renderings.
     """
-    detector = MediaPipeDetector()
-    scene = _Scene(model.triangles, context)
-    scene.frame(detector, model.name, shapes_obj_mm[0], albedos[0])
-    spots, spread = _place(detector, scene, model.name, model.mean, shapes_obj_mm, albedos)
+    scene = _Scene(model, context)
+    scene.frame(shapes_obj_mm[0], albedos[0])
+    spots, spread = _place(scene, model.mean, shapes_obj_mm, albedos)
     opening = _open_mouth(model, spots)
     if opening is not None:
         inner = list(MEDIAPIPE_CURVES["inner_lips"].points)
         opened = model.mean + opening
-        in_lips, spread_lips = _place(
-            detector, scene, model.name, opened, shapes_obj_mm + opening, albedos
-        )
+        in_lips, spread_lips = _place(scene, opened, shapes_obj_mm + opening, albedos)
         spread[inner] = spread_lips[inner]
         for field, better in zip(spots, in_lips, strict=True):
             field[inner] = better[inner]
@@ -229,11 +226,13 @@ def is_symmetric(vertices: Array, tolerance_mm: float = 0.3) -> bool:
 
 
 class _Scene:
-    """Camera, light and surroundings shared by all renderings of a sheet."""
+    """Camera, light and surroundings of all renderings of a sheet, and who looks at them."""
 
-    def __init__(self, triangles: Array, context: Surroundings | None) -> None:
-        self.triangles = np.asarray(triangles, dtype=np.int32)
+    def __init__(self, model: FaceModel, context: Surroundings | None) -> None:
+        self.name = model.name
+        self.triangles = np.asarray(model.triangles, dtype=np.int32)
         self.context = context
+        self.detector = MediaPipeDetector()
         self.target_mm = np.zeros(3)
         self.camera = np.eye(3)
 
@@ -243,17 +242,15 @@ class _Scene:
         self.target_mm = target_mm
         self.camera = intrinsics_matrix(focal, focal, middle, middle)
 
-    def frame(
-        self, detector: MediaPipeDetector, name: str, shape_obj_mm: Array, albedo: Array
-    ) -> None:
+    def frame(self, shape_obj_mm: Array, albedo: Array) -> None:
         """Point the camera at the whole sheet, then at the face found on it."""
         low, high = shape_obj_mm.min(axis=0), shape_obj_mm.max(axis=0)
         pixels = 0.75 * _IMAGE_PX / float((high - low)[:2].max())
         self.look_at((low + high) / 2, pixels)
-        image, spots, _ = self.show(detector, shape_obj_mm, albedo, 0, (0.0, 0.0), 0)
-        if image is None:
+        spots = self.show(shape_obj_mm, albedo, 0, (0.0, 0.0), 0)
+        if spots is None:
             raise ValueError(
-                f"face model '{name}': no face is found on its rendering, so the embedding "
+                f"face model '{self.name}': no face is found on its rendering, so the embedding "
                 f"'{MEDIAPIPE}' cannot be made; store one in the model file, give the model "
                 "an albedo with lips, brows and eyes, or check its frame and its unit"
             )
@@ -264,14 +261,13 @@ class _Scene:
 
     def show(
         self,
-        detector: MediaPipeDetector,
         shape_obj_mm: Array,
         albedo: Array,
         subject: int,
         view: tuple[float, float],
         light: int,
-    ) -> tuple[Array | None, Spot, Fragments]:
-        """Render and detect: points (478, 2) in pixels or None, their spots, the fragments."""
+    ) -> Spot | None:
+        """Render and detect: the spots of the 478 points, None where no face is found."""
         vertices, triangles, colours = shape_obj_mm, self.triangles, albedo
         if self.context is not None:
             triangles = np.vstack([triangles, self.context.triangles + len(vertices)])
@@ -285,12 +281,10 @@ class _Scene:
         view_rays = -posed / np.linalg.norm(posed, axis=1, keepdims=True)
         linear = interpolate(fragments, triangles, phong(colours, normals, view_rays, lamp))
         linear[fragments.triangle < 0] = _BACKGROUND
-        found = detector.detect_image(srgb_from_linear(linear))
+        found = self.detector.detect_image(srgb_from_linear(linear))
         if found is None:
-            nothing = Spot(np.zeros(478, np.int32), np.full((478, 3), np.nan))
-            return None, nothing, fragments
-        spots = trace_back(found.points_px, fragments, posed, self.triangles, self.camera)
-        return found.points_px, spots, fragments
+            return None
+        return trace_back(found.points_px, fragments, posed, self.triangles, self.camera)
 
     def posed(self, vertices_obj_mm: Array, view: tuple[float, float]) -> Array:
         rotation = rotation_from_angles(view[0], view[1], 0.0)
@@ -312,24 +306,19 @@ class _Scene:
 
 
 def _place(
-    detector: MediaPipeDetector,
-    scene: _Scene,
-    name: str,
-    base_obj_mm: Array,
-    shapes_obj_mm: Array,
-    albedos: Array,
+    scene: _Scene, base_obj_mm: Array, shapes_obj_mm: Array, albedos: Array
 ) -> tuple[Spot, Array]:
     """Spots of all points, averaged on the shape `base_obj_mm`, and their spread in mm."""
     places = []
     for subject, (shape, albedo) in enumerate(zip(shapes_obj_mm, albedos, strict=True)):
         for number, view in enumerate(VIEWS_DEG):
-            points, spots, _ = scene.show(detector, shape, albedo, subject, view, subject + number)
-            if points is not None:
+            spots = scene.show(shape, albedo, subject, view, subject + number)
+            if spots is not None:
                 places.append(scene.on_shape(spots, base_obj_mm))
     renderings = len(shapes_obj_mm) * len(VIEWS_DEG)
     if 2 * len(places) < renderings:
         raise ValueError(
-            f"face model '{name}': a face is found on {len(places)} of {renderings} "
+            f"face model '{scene.name}': a face is found on {len(places)} of {renderings} "
             f"renderings only; store an embedding '{MEDIAPIPE}' in the model file"
         )
     place, spread = robust_mean(np.array(places))
@@ -346,9 +335,10 @@ def _open_mouth(model: FaceModel, spots: Spot) -> Array | None:
     """(n, 3) displacement of the expression that parts the lips most, to 10 mm more."""
     if model.exp_basis.shape[2] == 0:
         return None
+    corners = model.triangles[spots.triangle]
     upper, lower = (
-        np.einsum("c,cde->de", spots.barycentric[i], model.exp_basis[model.triangles[t]])
-        for i, t in ((i, spots.triangle[i]) for i in (_UPPER_LIP, _LOWER_LIP))
+        np.einsum("c,cde->de", spots.barycentric[i], model.exp_basis[corners[i]])
+        for i in (_UPPER_LIP, _LOWER_LIP)
     )
     apart = upper[1] - lower[1]
     # Each direction counts with the sign that parts the lips, as far as its bounds allow.
