@@ -30,7 +30,7 @@ _STEP_SHARE = 0.04
 """Part of its depth by which a pixel's neighbourhood spans a step."""
 
 _ROOM_SHARE = 1.2
-"""Depth of a room that returned nothing, in depths of what stands before it."""
+"""Depth of a room that returned nothing, in depths of what is in front of it."""
 
 _LAMP = Light(
     ambient=np.full(3, 0.45),

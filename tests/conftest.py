@@ -20,7 +20,7 @@ from fg3d_builder.heads.population import HeadPopulation  # noqa: E402
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real scans and captures that lies beside the project; skips where absent."""
+    """Folder of real scans and captures beside the project; skips where absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}")
@@ -41,5 +41,5 @@ def default() -> FaceModel:
 
 @pytest.fixture(scope="session")
 def population() -> HeadPopulation:
-    """The population behind the default model, likewise."""
+    """The population behind the default model, built once and read from the cache."""
     return head_population()

@@ -1,4 +1,4 @@
-"""Failures spoil what they say, more with more strength, and leave the original alone."""
+"""Failures spoil what they are named after, more with more strength, never the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Occluders hide what they stand before, and nothing else changes."""
+"""Occluders hide what is behind them, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_a_solid_hides_lies_behind_it(capture: Capture, kind: str) -> None:
     depth = occluded.depth_mm[row, column]
     gap = before.vertices_cam_mm[:, 2] - depth
     assert np.median(gap[hidden]) > 2.0
-    # Noise of the sensor aside, nothing stands before what counts as seen.
+    # But for the sensor's noise, nothing is in front of the visible vertices.
     seen = after.visible & np.isfinite(depth)
     assert np.mean(gap[seen] > 5.0) < 0.01
     np.testing.assert_array_equal(after.vertices_cam_mm, before.vertices_cam_mm)

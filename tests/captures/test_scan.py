@@ -106,7 +106,7 @@ def test_camera_maps_scan_vertices_onto_their_own_depth() -> None:
     column, row = np.rint(px_from_cam(vertices, intrinsics)).astype(int).T
     behind = vertices[:, 2] - depth[row, column]
     front = np.abs(behind) < 3.0
-    # The front half lies on the rendered depth; a pixel is 2.4 mm wide, so that a vertex on
+    # The front half is on the rendered depth; a pixel is 2.4 mm wide, so that a vertex on
     # the steep outline may lie well before the surface at its pixel's centre.
     assert 0.3 < front.mean() < 0.6
     assert np.nanpercentile(behind, 3) > -3.0
@@ -255,7 +255,7 @@ def test_real_scans_face_the_camera(shared_data: Path) -> None:
     for entry in entries[:2]:
         capture = source.load(entry)
         row, _ = np.unravel_index(np.nanargmin(capture.depth_mm), capture.depth_mm.shape)
-        # The nose tip is what lies nearest, a little below the middle of the picture.
+        # The nose tip is nearest, a little below the middle of the picture.
         assert 300 < row < 400
         assert np.nanmin(capture.depth_mm) == pytest.approx(484.0, abs=3.0)
         assert np.isfinite(capture.depth_mm).mean() == pytest.approx(0.21, abs=0.03)

@@ -50,7 +50,9 @@ def face_mesh(capture: Capture, triangles: np.ndarray) -> open3d.t.geometry.Rayc
 def test_entries_and_ids() -> None:
     entries = SyntheticSource(replace(CONFIG, seed=4)).entries()
     assert [e.capture_id for e in entries[:4]] == [
-        *("synthetic-4-00000-00", "synthetic-4-00000-01", "synthetic-4-00000-02"),
+        "synthetic-4-00000-00",
+        "synthetic-4-00000-01",
+        "synthetic-4-00000-02",
         "synthetic-4-00001-00",
     ]
     assert [e.subject_id for e in entries[:4]] == ["synthetic-4-00000"] * 3 + ["synthetic-4-00001"]
@@ -95,7 +97,7 @@ def test_visible_vertices_are_those_that_nothing_hides(
         assert truth is not None
         column, row = np.rint(px_from_cam(truth.vertices_cam_mm, capture.intrinsics)).astype(int).T
         behind = truth.vertices_cam_mm[:, 2] - capture.depth_mm[row, column]
-        # What counts as seen lies on the picture's surface; steep parts change too much
+        # Visible vertices are on the picture's surface; steep parts change too much
         # within a pixel, which is 1.2 mm wide, to tell.
         normals = vertex_normals(truth.vertices_cam_mm, subject.triangles)
         flat = truth.visible & (normals[:, 2] < -0.6)

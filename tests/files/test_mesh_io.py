@@ -1,4 +1,4 @@
-"""Meshes come in exactly as their files say, and go out so that others read the same."""
+"""Meshes are read exactly, and written so that other readers get the same."""
 
 from __future__ import annotations
 

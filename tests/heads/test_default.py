@@ -45,7 +45,7 @@ def test_faces_forward_in_its_frame(default):
     marks = default.embeddings["ibug68"].points(default.mean, default.triangles)
     assert marks[45, 0] > 30  # the left eye has positive x
     assert marks[27, 1] > marks[8, 1] + 80  # the nasion is above the chin
-    assert marks[30, 2] == pytest.approx(marks[:, 2].max(), abs=3)  # the nose stands out
+    assert marks[30, 2] == pytest.approx(marks[:, 2].max(), abs=3)  # the nose is in front
 
 
 def test_metric_size(default):
