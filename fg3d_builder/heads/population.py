@@ -34,9 +34,6 @@ class SyntheticHead:
 
     Attributes
     ----------
-    seed : int
-    macro : Macro
-        Phenotype.
     neutral_obj_mm : (n, 3) float64
         Neutral face on the default model's topology.
     expression_offsets : (n, 3, e) float32
@@ -51,8 +48,6 @@ class SyntheticHead:
     context_albedo : (c, 3) float64
     """
 
-    seed: int
-    macro: Macro
     neutral_obj_mm: Array
     expression_offsets: Array
     albedo: Array
@@ -135,8 +130,6 @@ class HeadPopulation:
         normals = vertex_normals(face, self.head.sheet_triangles)
         albedo, context_albedo = self.albedo(seed, macro)
         return SyntheticHead(
-            seed=seed,
-            macro=macro,
             neutral_obj_mm=face + relief[:, None] * normals,
             expression_offsets=self._personal_actions(np.random.default_rng([seed, _MOTION])),
             albedo=albedo,
