@@ -33,7 +33,7 @@ def build_model(population: HeadPopulation) -> FaceModel:
         (population.neutral(seed)[1] for seed in seeds), len(seeds), mirror, size["components"]
     )
     albedo_mean, albedo_basis, albedo_sd = symmetric_pca(
-        (population.albedo(seed, population.neutral(seed)[0])[0] for seed in seeds),
+        (population.albedo(seed)[0] for seed in seeds),
         len(seeds),
         mirror,
         size["albedo_components"],
@@ -127,9 +127,7 @@ def _with_mediapipe(model: FaceModel, population: HeadPopulation) -> FaceModel:
 
     seeds = [_EMBEDDING_SEED + i for i in range(population.recipe["embedding"]["subjects"])]
     people = [population.neutral(seed) for seed in seeds]
-    paint = [
-        population.albedo(seed, macro) for seed, (macro, _, _) in zip(seeds, people, strict=True)
-    ]
+    paint = [population.albedo(seed) for seed in seeds]
     embedding, edge = mediapipe_embedding(
         model,
         np.array([face for _, face, _ in people]),

@@ -109,8 +109,9 @@ class HeadPopulation:
         rotation, shift = rigid_between(face[self.align], self.average_mm[self.align])
         return macro, face @ rotation.T + shift, context @ rotation.T + shift
 
-    def albedo(self, seed: int, macro: Macro) -> tuple[Array, Array]:
+    def albedo(self, seed: int) -> tuple[Array, Array]:
         """Return the albedo of face (n, 3) and context (c, 3) of a person."""
+        macro = self.sampler.draw_macro(np.random.default_rng([seed, _SHAPE]))
         rng = np.random.default_rng([seed, _SKIN])
         traits = draw_traits(macro, rng)
         face = paint_face(traits, self.anatomy, self.banks, self.head.border_calm, rng)
@@ -128,7 +129,7 @@ class HeadPopulation:
             np.random.default_rng([seed, _RELIEF]),
         )
         normals = vertex_normals(face, self.head.sheet_triangles)
-        albedo, context_albedo = self.albedo(seed, macro)
+        albedo, context_albedo = self.albedo(seed)
         return SyntheticHead(
             neutral_obj_mm=face + relief[:, None] * normals,
             expression_offsets=self._personal_actions(np.random.default_rng([seed, _MOTION])),
