@@ -57,9 +57,6 @@ def build_model(population: HeadPopulation) -> FaceModel:
         albedo_basis=albedo_basis,
         albedo_sd=albedo_sd,
         uv=balanced_chart(mean, triangles),
-        parts=np.zeros(len(mean), np.uint8),
-        rigid=population.align,
-        reliable=np.ones(len(mean), bool),
     )
     return _with_semantics(_with_mediapipe(model, population), population)
 
@@ -173,7 +170,7 @@ def _with_semantics(model: FaceModel, population: HeadPopulation) -> FaceModel:
         contour_lines=contour_lines(model.mean, model.triangles, marks),
         parts=part_labels(model.mean, marks),
         reliable=reliable,
-        rigid=model.rigid & reliable,
+        rigid=population.align & reliable,
     )
 
 
