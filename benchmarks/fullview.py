@@ -42,8 +42,8 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_view, view_mesh
-from fg3d_builder.fullview.render_view import Source, render_view
-from fg3d_builder.fullview.texture_fit import fit_texture
+from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
+from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
 from fg3d_builder.fullview.views import CAPTURED, Turn, ViewCamera, view_camera
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.geometry.meshes import vertex_normals
@@ -179,6 +179,21 @@ def compare(image: Array, truth: Array, mask: Array) -> dict[str, float]:
     }
 
 
+def turned(
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    texture: TextureFit,
+    camera: ViewCamera,
+    method: str,
+) -> tuple[RenderedView, Array]:
+    """Turn a capture by one method: the view before painting, and the finished picture."""
+    config = FullViewConfig(method=method)
+    source = Source.of(capture, view_mesh(model, capture, registration, config), config)
+    rendered = render_view(source, camera, config)
+    return rendered, finished_view(source, camera, rendered, texture, config).rgb
+
+
 def against_truth(
     model: FaceModel, frontals: Iterator[Frontal], kind: str, folder: Path | None
 ) -> list[dict[str, Any]]:
@@ -199,12 +214,8 @@ def against_truth(
             face = face_pixels(model, registration, camera) & (truth.sum(axis=2) > 0)
             strip = [truth]
             for method in (FULL_VIEW, FACE_PROFILING):
-                config = FullViewConfig(method=method)
-                mesh = view_mesh(model, capture, registration, config)
-                source = Source.of(capture, mesh, config)
-                rendered = render_view(source, camera, config)
-                view = finished_view(source, camera, rendered, texture, config)
-                strip.append(view.rgb)
+                _, rgb = turned(model, capture, registration, texture, camera, method)
+                strip.append(rgb)
                 for region, mask in (("face", face), ("exposed", face & exposed)):
                     rows.append(
                         {
@@ -214,7 +225,7 @@ def against_truth(
                             "method": method,
                             "region": region,
                             "pixels": int(mask.sum()),
-                            **compare(view.rgb, truth, mask),
+                            **compare(rgb, truth, mask),
                         }
                     )
             strip.append(
@@ -242,16 +253,12 @@ def sven(model: FaceModel, data: Path, folder: Path | None) -> list[dict[str, An
         face = face_pixels(model, registration, camera) & face_pixels_of(model, done[name], camera)
         strip = [real]
         for method in (FULL_VIEW, FACE_PROFILING):
-            config = FullViewConfig(method=method)
-            mesh = view_mesh(model, capture, registration, config)
-            scene = Source.of(capture, mesh, config)
-            rendered = render_view(scene, camera, config)
-            view = finished_view(scene, camera, rendered, texture, config)
+            rendered, rgb = turned(model, capture, registration, texture, camera, method)
             unseen = face & rendered.face_unseen
             # The frames' exposures differ: one gain per channel, from what both frames show.
             common = face & ~rendered.face_unseen
-            gain = real[common].mean(axis=0) / np.maximum(view.rgb[common].mean(axis=0), 1.0)
-            leveled = np.clip(view.rgb * gain, 0, 255).astype(np.uint8)
+            gain = real[common].mean(axis=0) / np.maximum(rgb[common].mean(axis=0), 1.0)
+            leveled = np.clip(rgb * gain, 0, 255).astype(np.uint8)
             strip.append(leveled)
             for region, mask in (("face", face), ("exposed", unseen)):
                 figures = compare(leveled, real, mask)

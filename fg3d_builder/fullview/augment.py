@@ -37,7 +37,11 @@ looked straight at the face it is believed whatever its colour: glasses and bear
 DRAWN_OUT = 0.5
 """Stretch, beyond 1, at which that doubt is full: what is not drawn out does no harm."""
 
-DARK, LEAST_TRUST = 0.02, 0.02
+DARK = 0.02
+"""Linear light that is added before logarithms, so that noise in the dark does not count."""
+
+LEAST_TRUST = 0.02
+"""Face pixels with less are unknown."""
 
 SOFT_SIGMA = 1.5 / 256
 """Blur of the border between image and painting, as a part of the view's side."""
@@ -119,8 +123,8 @@ def finished_view(
     """Paint what a rendered view lacks, by ``"full_view"`` with a texture, and soften its edges."""
     rgb = rendered.rgb
     if texture is not None and config.method == FULL_VIEW:
-        rgb = painted(source.mesh, rendered, texture)
-    rgb = softened(rgb, rendered.depth_mm)
+        rgb = paint_unseen(source.mesh, rendered, texture)
+    rgb = blurred_at_jumps(rgb, rendered.depth_mm)
     mesh = source.mesh
     vertices = camera.view_from_cam(mesh.vertices_cam_mm[: mesh.face_vertex_count])
     visible = visible_vertices(
@@ -143,7 +147,7 @@ def finished_view(
     )
 
 
-def painted(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:
+def paint_unseen(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:
     """Return the view with its unseen face pixels painted by Poisson editing, uint8."""
     vertex = np.column_stack([texture.completed_linear, texture.sight])
     values = interpolate(
@@ -169,7 +173,7 @@ def _foreign(rendered: RenderedView, guide: Array, sight: Array, asked: Array) -
     return np.asarray(odd * drawn_out * outer * (1.0 - sight[asked]))
 
 
-def softened(rgb: Array, depth_mm: Array) -> Array:
+def blurred_at_jumps(rgb: Array, depth_mm: Array) -> Array:
     """Blur (S, S, 3) uint8 colours across depth jumps alone, as a camera's pixels do.
 
     A pixel of the view is one surface or the other; where a nose is in front of a cheek, or a

@@ -32,7 +32,7 @@ _TOLERANCE = 1e-2
 
 
 def inpaint_view(
-    image_rgb: Array, model_rgb: Array, unknown: Array, soft: Array, face: Array
+    image_rgb: Array, model_linear: Array, unknown: Array, soft: Array, face: Array
 ) -> Array:
     """Paint unknown face pixels with the model's, joined to the image without a seam.
 
@@ -40,9 +40,8 @@ def inpaint_view(
     ----------
     image_rgb : (H, W, 3) uint8
         Turned view made of image pixels, sRGB.
-    model_rgb : (H, W, 3) float or uint8
-        The same view of the model: linear light (float) or sRGB (uint8). Only pixels of the
-        face are read.
+    model_linear : (H, W, 3) float
+        The same view of the model in linear light. Only pixels of the face are read.
     unknown : (H, W) bool
         Pixels that the capture did not see.
     soft : (H, W) float32
@@ -64,8 +63,7 @@ def inpaint_view(
     box = _box(painted)
     size = max(image_rgb.shape[:2])
     image = _log(linear_from_srgb(image_rgb[box]))
-    model = model_rgb[box]
-    guide = _log(linear_from_srgb(model) if model.dtype == np.uint8 else model)
+    guide = _log(model_linear[box])
     inside = painted[box]
     inner = cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)[box] > 0
     believed = inner & ~inside

@@ -2,8 +2,8 @@
 
 The unknowns are the albedo coefficients ``z = beta / sd`` (Eq. 13), the logarithms of a tint
 of the albedo, of ``Amb`` and of ``Dir``, the direction ``l``, and the logarithms of ``k_s``
-and ``nu``. The tint is one gain per channel: skins and paints that no mixture of the model's
-have, and models without an albedo basis. The energy is
+and ``nu``. The tint is one gain per channel, for skins and paints that no mixture of the
+model's has, and for models without an albedo basis. The energy is
 
     E = 1/2 |prior residuals|^2 + 1/2 sum_i w_i rho(|I_i - C_i|^2 / sigma^2)
 
@@ -139,7 +139,7 @@ def fit_light(
 
 
 def start_light(samples: ColorSamples, config: TextureConfig) -> LightState:
-    """Best of many directions for the mean albedo; ambient and directional light in each.
+    """Return the best of many light directions for the mean albedo, with the lights' strengths.
 
     One least-squares problem in two unknowns per direction and channel, faintly drawn to an
     even share of both lights; the direction with the least squares left wins. Directions that

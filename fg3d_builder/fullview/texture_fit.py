@@ -20,7 +20,7 @@ from fg3d_builder.fullview.light_fit import (
     fit_light,
 )
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import vertex_areas
+from fg3d_builder.geometry.meshes import normalized, vertex_areas
 from fg3d_builder.geometry.smoothing import diffused, smooth_normals
 from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array, Capture, Registration
@@ -30,12 +30,13 @@ _SATURATED = 0.95
 """Linear value from which a camera's answer to light is no longer believed."""
 _TRUST_COSINES = (0.2, 0.45)
 _TRUST_COSINES_WITHOUT_DEPTH = (0.45, 0.7)
-"""Slant from which the image is believed not at all, and fully. Sensors lose depth along the
-outline of the head: there, without depth, the pixel may well be the background's."""
+"""Cosines to the line of sight up to which the image is not believed, and from which it is
+believed fully. Sensors lose depth along the outline of the head: there, without depth, a pixel
+may well be the background's."""
 _UNRELIABLE_WEIGHT = 0.3
 """Weight of hair line, eyes and neck: the model knows their albedo but not where hair ends."""
 _PAINTED = ("rest", "cheeks")
-"""Parts in which a colour that the model cannot explain is an occluder, and no feature."""
+"""Parts in which a colour that the model cannot explain is an occluder, not a feature."""
 _FOREIGN = 1.6
 """Mean misfit of a patch, in cut-offs of the robust fit, from which it is an occluder."""
 _HAIR_MM = 25.0
@@ -71,8 +72,8 @@ class TextureFit:
         How far the image shows the face here, skin or the hair upon it: seen, not at a
         grazing angle, at its depth. In [0, 1], smooth over the mesh but for creases.
     trust : (n,) float64
-        How far `delit_albedo` is the image's (1) or the model's (0), likewise: `sight`
-        without occluders of any kind.
+        How far `delit_albedo` is the image's (1) or the model's (0): `sight` without
+        occluders of any kind.
     normals_cam : (n, 3) float64
         Unit normals that colours and albedo were computed with.
     used : (n,) bool
@@ -158,7 +159,7 @@ def _seen(
 ) -> _Seen:
     vertices = registration.vertices_cam_mm
     normals = smooth_normals(vertices, model.triangles)
-    view = -vertices / np.linalg.norm(vertices, axis=1, keepdims=True)
+    view = normalized(-vertices)
     towards = np.einsum("nd,nd->n", normals, view)
     pixels = px_from_cam(vertices, capture.intrinsics)
     height, width = capture.depth_mm.shape
@@ -179,7 +180,7 @@ def _seen(
 
 
 def _sampled(rgb: Array, pixels: Array) -> tuple[Array, Array]:
-    """Linear colour (n, 3) of the image at (n, 2) pixels, and where a channel is saturated."""
+    """Return the linear colours (n, 3) at (n, 2) pixels, and where a channel is saturated."""
     low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(pixels.max(axis=0)).astype(int) + 3
     box = linear_from_srgb(rgb[low[1] : high[1], low[0] : high[0]])
@@ -260,7 +261,7 @@ def _products(
 
 
 def _foreign(model: FaceModel, seen: Array, colors: Array, sigma: Array, trust: Array) -> Array:
-    """(n,) bool: patches of plain skin whose colour is far from anything the model explains.
+    """Return the (n,) mask of patches of plain skin whose colour the model cannot explain.
 
     One odd vertex is a mole or a wrinkle; hair, a hand or a frame is odd over a patch.
     Shadows and highlights are none of these: they change all channels alike.
@@ -276,7 +277,7 @@ def _foreign(model: FaceModel, seen: Array, colors: Array, sigma: Array, trust: 
 
 
 def _reflectance(model: FaceModel, beta: Array, tint: Array) -> Array:
-    """Albedo that skin and hair can have: far-reaching coefficients drive channels below zero."""
+    """Return an albedo that skin and hair can have: large coefficients drive channels below 0."""
     albedo = model.albedo(beta)
     floor = _LEAST_CHROMA * albedo.mean(axis=1, keepdims=True)
     return np.clip(tint * np.maximum(albedo, floor), 0.0, 1.0)

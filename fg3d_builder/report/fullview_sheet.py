@@ -32,8 +32,8 @@ def fullview_sheet(
     initial: CoarseFit,
     texture: TextureFit,
     config: FullViewConfig,
-    crop_margin: float = 1.25,
-    size: int = 256,
+    crop_margin: float,
+    size: int,
 ) -> Array:
     """Show a capture's mesh and depth, and every view by both methods with its masks.
 

@@ -6,12 +6,12 @@ Minimised over the anchors' new places in the picture is ::
   + sum_i ImageBorder(i) |x_i - source_i|^2
   + sum_ij Connect(i, j) w_ij |(x_i - x_j) - (source_i - source_j)|^2
 
-The first and the last term are the paper's, squared: its outline has a place to be, the rest
-keeps its arrangement. Outline and image border are met exactly, so the warped background still
-fills the picture and joins the face. Without more, a strong move folds triangles over; where
-that happens (or a triangle shrinks to almost nothing) the triangle's edges are stiffened and the
-system is solved again. Where a fold stays, parts of the outline that met in a corner moved apart
-or past each other (a jaw line before a neck): its corners there are let go.
+The first and the last term are the paper's, squared: the outline has given places, the rest
+keeps its arrangement. Outline and image border are met exactly, so that the warped background
+still fills the picture and joins the face. A strong move alone would fold triangles over; where
+one folds (or shrinks to almost nothing) its edges are stiffened and the system is solved again.
+Where a fold remains, parts of the outline that met in a corner moved apart or past each other (a
+jaw line in front of a neck): the outline's corners there are released.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEAST_AREA = 0.1
 STIFFENING = 4.0
 ROUNDS = 18
 PATIENCE = 6
-"""Rounds of stiffening before corners of the outline are let go."""
+"""Rounds of stiffening before corners of the outline are released."""
 
 
 class Warp(NamedTuple):

@@ -6,10 +6,10 @@ where the face is the host's own::
 
     sum_edges(ij) c_ij |(d_i - d_j) - sum_p m_p,ij (d^p_i - d^p_j)|^2 + sum_i k_i |d_i|^2
 
-with cotangent weights ``c`` and masks ``m`` that are a smooth partition of unity. A donor's
-nose so keeps its form but stands where the host's cheeks let it stand, and no seam remains:
-differences of position between donors are spread instead of cut. The matrix depends on the
-model alone and is factored once.
+with cotangent weights ``c`` and masks ``m`` that are a smooth partition of unity. So a donor's
+nose keeps its form but sits where the host's cheeks allow, and no seam remains: differences of
+position between donors are spread instead of cut. The matrix depends on the model alone and is
+factored once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PartBlender:
     Attributes
     ----------
     masks : dict of str to (n,) float64
-        By part of `DONATED_PARTS`, in [0, 1]; what is missing to 1 is the host's.
+        By part of `DONATED_PARTS`, in [0, 1]; the rest to 1 is the host's.
     """
 
     def __init__(self, model: FaceModel, solver: str) -> None:
@@ -55,7 +55,7 @@ class PartBlender:
         edges, weights = cotangent_weights(model.mean, model.triangles)
         self._edges, self._weights = edges, weights
         laplacian = _laplacian(edges, weights, n)
-        # Vertices without a triangle follow nobody.
+        # Vertices without a triangle have no neighbour to follow.
         mass = np.maximum(vertex_areas(model.mean, model.triangles), 1e-6)
         labels = np.stack([model.parts == PARTS.index(p) for p in DONATED_PARTS], axis=1)
         self._mass = mass

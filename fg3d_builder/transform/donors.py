@@ -20,7 +20,7 @@ face stays the capture's own."""
 
 
 ATTEMPTS = 4
-"""Draws for one shape; donors that fuse into no face give way to the next ones."""
+"""Draws for one shape: donors that fuse into no plausible face are replaced by the next ones."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def draw_donors(
     subject_id : str
         The capture's own subject.
     draw : str
-        Names the draw: salt, capture and number of the shape.
+        Name of the draw: salt, capture and number of the shape.
     candidates : collection of str
         Subjects of the capture's own split.
     attempt : int
-        Raised when a draw gave no plausible face.
+        Number of the draw, higher where earlier ones gave no plausible face.
 
     Raises
     ------

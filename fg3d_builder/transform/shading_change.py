@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import Light, shade_and_gloss
@@ -63,26 +63,43 @@ def changed(color_linear: Array, gain: Array, offset: Array) -> Array:
     return np.maximum(scaled + kept * offset, 0.0)
 
 
-def shading_change(
-    source_cam_mm: Array,
-    target_cam_mm: Array,
-    triangles: Array,
-    light: Light,
-    weight: Array,
-) -> ShadingChange:
+class ShapeShading(NamedTuple):
+    """Eq. 14 at the vertices of a shape, without its albedo: ``C = shade * T + gloss``.
+
+    Attributes
+    ----------
+    normals : (n, 3) float64
+        Smoothed unit normals, camera frame.
+    shade, gloss : (n, 3) float64
+    facing : (n,) float64
+        Cosine between the surface's own normal and the line of sight.
+    """
+
+    normals: Array
+    shade: Array
+    gloss: Array
+    facing: Array
+
+
+def shape_shading(vertices_cam_mm: Array, triangles: Array, light: Light) -> ShapeShading:
+    """Light a shape (n, 3) in the camera frame."""
+    view = normalized(-vertices_cam_mm)
+    normals = smooth_normals(vertices_cam_mm, triangles)
+    shade, gloss = shade_and_gloss(normals, view, light)
+    facing = np.einsum("nd,nd->n", vertex_normals(vertices_cam_mm, triangles), view)
+    return ShapeShading(normals, shade, gloss, facing)
+
+
+def shading_change(before: ShapeShading, after: ShapeShading, weight: Array) -> ShadingChange:
     """Compute gain and offset of every vertex.
 
     Parameters
     ----------
-    source_cam_mm, target_cam_mm : (n, 3) float64
-        The registered shape, and the new one in the same pose.
-    triangles : (m, 3) int
-    light : Light
-        Fitted to the source, in the camera frame.
+    before, after : ShapeShading
+        The registered shape, and the new one in the same pose, under the source's light.
     weight : (n,) float64
         In [0, 1]: how far a vertex may be changed; 0 for what is no skin.
     """
-    before, after = (_shaded(v, triangles, light) for v in (source_cam_mm, target_cam_mm))
     gain = np.maximum(after.shade, LEAST_SHADE) / np.maximum(before.shade, LEAST_SHADE)
     gain = np.clip(gain, 1.0 / LARGEST_GAIN, LARGEST_GAIN)
     offset = after.gloss - gain * before.gloss
@@ -90,16 +107,3 @@ def shading_change(
     low, high = FADE_COSINES
     fade = (np.clip((facing - low) / (high - low), 0.0, 1.0) * weight)[:, None]
     return ShadingChange(gain**fade, fade * offset)
-
-
-class _Shaded(NamedTuple):
-    shade: Array
-    gloss: Array
-    facing: Array
-
-
-def _shaded(vertices_cam_mm: Array, triangles: Array, light: Light) -> _Shaded:
-    view = -vertices_cam_mm / np.linalg.norm(vertices_cam_mm, axis=1, keepdims=True)
-    shade, gloss = shade_and_gloss(smooth_normals(vertices_cam_mm, triangles), view, light)
-    rim = vertex_normals(vertices_cam_mm, triangles)
-    return _Shaded(shade, gloss, np.einsum("nd,nd->n", rim, view))

@@ -2,7 +2,7 @@
 
 The picture's mesh keeps its triangles: face vertices go to the target shape, in the pose of the
 capture, the background follows the outline (Eq. 16), and every pixel is fetched from where its
-surface point lay in the captured picture. Then the shading is adjusted (Eq. 17) and what the
+surface point was in the captured picture. Then the shading is adjusted (Eq. 17) and what the
 captured picture never showed is painted. The result is a capture with a registration like any
 other, so turned views are made of it in the same way.
 """
@@ -22,13 +22,12 @@ from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
-from fg3d_builder.rendering.shading import linear_from_srgb, shade_and_gloss, srgb_from_linear
+from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
-from fg3d_builder.transform.shading_change import changed, shading_change
+from fg3d_builder.transform.shading_change import changed, shading_change, shape_shading
 from fg3d_builder.transform.target_shape import TargetShape
 
 UNSEEN = 0.5
@@ -105,11 +104,19 @@ def transform_capture(
     fetched = _fetch(still, moved_to, capture)
     weight = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
     rgb = fetched.rgb
-    source_cam = registration.vertices_cam_mm
+    before, after = (
+        shape_shading(vertices, model.triangles, texture.light)
+        for vertices in (registration.vertices_cam_mm, target_cam)
+    )
     if adjust_shading:
-        change = shading_change(source_cam, target_cam, model.triangles, texture.light, weight)
+        change = shading_change(before, after, weight)
         rgb = _reshaded(rgb, fetched.face, model.triangles, change.gain, change.offset)
-    lit = _relit(texture, target_cam, model)
+    lit = replace(
+        texture,
+        normals_cam=after.normals,
+        colors_linear=texture.albedo * after.shade + after.gloss,
+        completed_linear=texture.delit_albedo * after.shade + after.gloss,
+    )
     hidden = _hidden(fetched.face, model.triangles, registration.visible)
     if hidden.any():
         guide = interpolate(fetched.face, model.triangles, lit.completed_linear)
@@ -251,22 +258,9 @@ def _reshaded(rgb: Array, face: Fragments, triangles: Array, gain: Array, offset
 
 
 def _hidden(face: Fragments, triangles: Array, visible: Array) -> Array:
-    """(H, W) bool: pixels of the face whose surface the captured picture does not show."""
+    """Return the (H, W) mask of face pixels whose surface the captured picture does not show."""
     seen = interpolate(face, triangles, visible[:, None].astype(np.float64))[..., 0]
     hidden = (face.triangle >= 0) & (seen < UNSEEN)
     # Single pixels along an outline are neither hidden nor worth a colour of their own.
     opened = cv2.morphologyEx(hidden.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return np.asarray(opened > 0)
-
-
-def _relit(texture: TextureFit, target_cam_mm: Array, model: FaceModel) -> TextureFit:
-    """The source's albedo and light on the target shape (Eq. 17)."""
-    normals = smooth_normals(target_cam_mm, model.triangles)
-    view = -target_cam_mm / np.linalg.norm(target_cam_mm, axis=1, keepdims=True)
-    shade, gloss = shade_and_gloss(normals, view, texture.light)
-    return replace(
-        texture,
-        normals_cam=normals,
-        colors_linear=texture.albedo * shade + gloss,
-        completed_linear=texture.delit_albedo * shade + gloss,
-    )

@@ -13,7 +13,7 @@ from toy_scene import INTRINSICS, facing_share, photograph, skin, toy_scene
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.fullview.augment import full_view, painted, softened, view_mesh
+from fg3d_builder.fullview.augment import blurred_at_jumps, full_view, paint_unseen, view_mesh
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.sampling import PicturePyramid
@@ -178,7 +178,7 @@ def test_painting_changes_what_was_not_seen_and_nothing_else() -> None:
     mesh = source_of().mesh
     truth = linear_from_srgb(np.clip(skin(scene.model.mean), 0, 255).astype(np.uint8))
     texture = SimpleNamespace(completed_linear=truth, sight=np.ones(len(truth)))
-    made = painted(mesh, seen, texture)
+    made = paint_unseen(mesh, seen, texture)
     vertices = camera.view_from_cam(scene.registration.vertices_cam_mm)
     _, true = photograph(scene.model, vertices, camera.intrinsics, SIZE, SIZE)
     np.testing.assert_array_equal(made[~seen.face], seen.rgb[~seen.face])
@@ -193,11 +193,11 @@ def test_painting_changes_what_was_not_seen_and_nothing_else() -> None:
     assert after < 6.0 < before
 
 
-def test_edges_alone_are_softened() -> None:
+def test_depth_jumps_alone_are_blurred() -> None:
     depth = np.full((20, 20), 500.0, np.float32)
     depth[:, 10:] = 700.0
     rgb = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    soft = softened(rgb, depth)
+    soft = blurred_at_jumps(rgb, depth)
     np.testing.assert_array_equal(soft[:, :9], rgb[:, :9])
     np.testing.assert_array_equal(soft[:, 11:], rgb[:, 11:])
     assert np.any(soft[:, 9:11] != rgb[:, 9:11])

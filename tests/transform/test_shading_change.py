@@ -11,8 +11,10 @@ from fg3d_builder.rendering.shading import Light, phong
 from fg3d_builder.transform.shading_change import (
     LARGEST_GAIN,
     LARGEST_LOSS,
+    ShadingChange,
     changed,
     shading_change,
+    shape_shading,
 )
 
 LIGHT = Light(
@@ -43,12 +45,19 @@ def rendered(model: FaceModel, vertices: Array, albedo: Array) -> tuple[Array, A
     return phong(albedo, normals, view, LIGHT), np.einsum("nd,nd->n", normals, view)
 
 
+def change_between(
+    model: FaceModel, source: Array, target: Array, weight: float = 1.0
+) -> ShadingChange:
+    before, after = (shape_shading(v, model.triangles, LIGHT) for v in (source, target))
+    return shading_change(before, after, np.full(model.vertex_count, weight))
+
+
 def test_gives_the_colours_of_eq_17_with_any_albedo(model: FaceModel) -> None:
     source, target = placed(model, 1), placed(model, 2)
     albedo = np.random.default_rng(0).uniform(0.05, 0.9, (model.vertex_count, 3))
     before, facing_before = rendered(model, source, albedo)
     after, facing_after = rendered(model, target, albedo)
-    change = shading_change(source, target, model.triangles, LIGHT, np.ones(model.vertex_count))
+    change = change_between(model, source, target)
     inner = (np.minimum(facing_before, facing_after) > 0.5) & (
         np.abs(np.log(change.gain)).max(axis=1) < 0.99 * np.log(LARGEST_GAIN)
     )
@@ -61,27 +70,24 @@ def test_gives_the_colours_of_eq_17_with_any_albedo(model: FaceModel) -> None:
 
 def test_an_unchanged_face_keeps_its_pixels(model: FaceModel) -> None:
     source = placed(model, 1)
-    change = shading_change(
-        source, source.copy(), model.triangles, LIGHT, np.ones(model.vertex_count)
-    )
+    change = change_between(model, source, source.copy())
     assert np.allclose(change.gain, 1.0, atol=1e-12)
     assert np.allclose(change.offset, 0.0, atol=1e-12)
 
 
 def test_no_weight_no_change_and_none_at_the_outline(model: FaceModel) -> None:
     source, target = placed(model, 1), placed(model, 2)
-    weight = np.zeros(model.vertex_count)
-    change = shading_change(source, target, model.triangles, LIGHT, weight)
+    change = change_between(model, source, target, 0.0)
     assert np.array_equal(change.gain, np.ones_like(change.gain))
     assert not change.offset.any()
-    full = shading_change(source, target, model.triangles, LIGHT, weight + 1.0)
+    full = change_between(model, source, target)
     _, facing = rendered(model, target, np.ones_like(source))
     assert np.allclose(full.gain[facing < 0.05], 1.0)
 
 
 def test_colours_stay_within_bounds(model: FaceModel) -> None:
     source, target = placed(model, 1), placed(model, 9)
-    change = shading_change(source, target, model.triangles, LIGHT, np.ones(model.vertex_count))
+    change = change_between(model, source, target)
     assert change.gain.max() <= LARGEST_GAIN + 1e-12
     assert change.gain.min() >= 1 / LARGEST_GAIN - 1e-12
     assert changed(np.zeros((model.vertex_count, 3)), *change).min() >= 0.0
