@@ -187,54 +187,33 @@ class QualityFigures:
     Unless noted otherwise, figures are taken over the visible part of the model's reliable region
     and weighted by area, so that neither image resolution nor tessellation moves them.
 
-    Attributes
-    ----------
-    uncovered : float
-        Share in [0, 1] of the area without a reliable closest point.
-    gap_mm : float
-        Mean distance of the area to the nearest vertex that has one: scattered holes leave it
+    uncovered: share in [0, 1] of the area without a reliable closest point.
+    gap_mm: mean distance of the area to the nearest vertex that has one: scattered holes leave it
         small, a missing half of the face does not.
-    surface_mm : float
-        Root mean square distance to the depth surface, where there is a closest point.
-    noise_mm : float
-        Median noise of the depth's pixels there: a residual of that size is no fault.
-    landmark_ratio : float
-        Median distance of embedded to detected edge points in the image, divided by the RMS
-        spread of the detected points about their centre; 0 without edge points.
-    landmark_motion : float
-        RMS length of the similarity that robustly takes embedded to detected edge points,
-        divided by the same: how far they are off together.
-    landmark_gap_mm : float
-        Median difference between the depth measured at the detected edge points and that of
-        the registered ones.
-    deformation_mm : float
-        RMS length of ``delta_S``, where there is a closest point.
-    deformation_peak_mm : float
-        95th percentile of that length.
-    relief : float
-        RMS slope of ``delta_S``: its change along mesh edges, over their length.
-    moved_mm : float
-        RMS distance between coarse fit and registration.
-    pull_mm : float
-        RMS distance by which depth alone would move the coarse shape rigidly.
-    identity_peak : float
-        Largest absolute ``alpha_id / sd``.
-    identity_norm, expression_norm : float
-        Root mean square of ``alpha / sd``, the Mahalanobis norm over the root of the number
-        of coefficients.
-    size : float
-        Absolute mean logarithm of the singular values of the linear map that best takes the
+    surface_mm: root mean square distance to the depth surface, where there is a closest point.
+    noise_mm: median noise of the depth's pixels there: a residual of that size is no fault.
+    landmark_ratio: median distance of embedded to detected edge points in the image, divided by the
+        RMS spread of the detected points about their centre; 0 without edge points.
+    landmark_motion: RMS length of the similarity that robustly takes embedded to detected edge
+        points, divided by the same: how far they are off together.
+    landmark_gap_mm: median difference between the depth measured at the detected edge points and
+        that of the registered ones.
+    deformation_mm: RMS length of ``delta_S``, where there is a closest point.
+    deformation_peak_mm: 95th percentile of that length.
+    relief: RMS slope of ``delta_S``: its change along mesh edges, over their length.
+    moved_mm: RMS distance between coarse fit and registration.
+    pull_mm: RMS distance by which depth alone would move the coarse shape rigidly.
+    identity_peak: largest absolute ``alpha_id / sd``.
+    identity_norm, expression_norm: root mean square of ``alpha / sd``, the Mahalanobis norm over
+        the root of the number of coefficients.
+    size: absolute mean logarithm of the singular values of the linear map that best takes the
         model's mean to ``S*``: how much larger or smaller than usual the face is.
-    distortion : float
-        Largest deviation of one of these logarithms from their mean: how much the face is
+    distortion: largest deviation of one of these logarithms from their mean: how much the face is
         stretched or flattened.
-    flipped : float
-        Share of triangles that the deformation turned over.
-    stretch : float
-        Larger of ``log(99th percentile)`` and ``-log(1st percentile)`` of the edges' length
+    flipped: share of triangles that the deformation turned over.
+    stretch: larger of ``log(99th percentile)`` and ``-log(1st percentile)`` of the edges' length
         ratios against the coarse fit.
-    unconverged : float
-        1 where the solver did not come to rest, else 0.
+    unconverged: 1 where the solver did not come to rest, else 0.
     """
 
     uncovered: float

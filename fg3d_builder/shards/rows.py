@@ -14,7 +14,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.geometry.crop import crop_around, crop_image
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
-from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, CaptureRow, SampleImage, ShapeRow
+from fg3d_builder.shards.schema import CAPTURED, CaptureRow, SampleImage, ShapeRow
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,6 @@ def sample_image(
         initial_source=initial_source,
         painted=view.painted,
     )
-
-
-def base_image(
-    model: FaceModel,
-    capture: Capture,
-    initial: CoarseFit,
-    registration: Registration,
-    config: ShardConfig,
-) -> SampleImage:
-    """Make the sample that shows a capture as it was taken; see `captured_view`."""
-    view = captured_view(model, capture, initial, registration, config)
-    return sample_image(view, initial, FROM_DETECTED, config.image_format)
 
 
 def capture_row(capture: Capture, registration: Registration) -> CaptureRow:

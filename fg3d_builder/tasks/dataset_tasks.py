@@ -27,8 +27,14 @@ from fg3d_builder.shards.manifest import (
     may_be_shared,
     shard_name,
 )
-from fg3d_builder.shards.rows import TransformedShape, base_image, capture_row, shape_row
-from fg3d_builder.shards.schema import SPLITS
+from fg3d_builder.shards.rows import (
+    TransformedShape,
+    capture_row,
+    captured_view,
+    sample_image,
+    shape_row,
+)
+from fg3d_builder.shards.schema import FROM_DETECTED, SPLITS
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 from fg3d_builder.tasks.base import BuildTask, log, stage_product
@@ -246,14 +252,15 @@ class WriteShard(WholeTask):
 
     def run(self) -> None:
         """Write the samples of the captures that the plan names."""
-        layout, dataset = self.layout, self.digest()
+        layout, dataset, settings = self.layout, self.digest(), self.layout.config.shards
         model = cached_model(layout.facemodel)
-        writer = ShardWriter(self.name.split("-")[0], layout.config.shards.image_format, model)
+        writer = ShardWriter(self.name.split("-")[0], settings.image_format, model)
         for name, chunk in self.planned():
             records = _chunk_records(layout, dataset, chunk)
             taken, registration = records["captures"][name], records["registration"][name]
             initial = records["fitting"][name].initial
-            images = [base_image(model, taken, initial, registration, layout.config.shards)]
+            view = captured_view(model, taken, initial, registration, settings)
+            images = [sample_image(view, initial, FROM_DETECTED, settings.image_format)]
             if name in records["views"]:
                 images += records["views"][name].views
             capture = writer.add_capture(capture_row(taken, registration))

@@ -9,14 +9,13 @@ import h5py
 import numpy as np
 import pytest
 from toy_build import build_model
-from toy_dataset import FAILURE, toy_records, write_toy_dataset
+from toy_dataset import FAILURE, base_image, toy_records, write_toy_dataset
 
 from fg3d_builder.config import ShardConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.shards.manifest import may_be_shared
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.shards.rows import (
-    base_image,
     capture_row,
     encode_image,
     sample_seed,

@@ -14,7 +14,8 @@ from fg3d_builder.files.atomic import write_json
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.records import Capture, CoarseFit, Failure, Registration
 from fg3d_builder.shards.manifest import make_manifest, shard_name
-from fg3d_builder.shards.rows import base_image, capture_row, shape_row
+from fg3d_builder.shards.rows import capture_row, captured_view, sample_image, shape_row
+from fg3d_builder.shards.schema import FROM_DETECTED, SampleImage
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 
@@ -50,6 +51,18 @@ def toy_records(
         converged=True,
     )
     return capture, initial, registration
+
+
+def base_image(
+    model: FaceModel,
+    capture: Capture,
+    initial: CoarseFit,
+    registration: Registration,
+    settings: ShardConfig,
+) -> SampleImage:
+    """The sample that shows a capture as it was taken."""
+    view = captured_view(model, capture, initial, registration, settings)
+    return sample_image(view, initial, FROM_DETECTED, settings.image_format)
 
 
 def write_toy_dataset(folder: Path, licence: str = "CC0", image_format: str = "jpeg") -> FaceModel:

@@ -60,16 +60,12 @@ class FaceDataset(Dataset[TrainingSample]):
 
     Parameters
     ----------
-    dataset : path
-        Folder with ``manifest.json``.
-    split : str
-        ``"train"`` or ``"test"``.
+    dataset, split, model
+        See `ShardReader`.
     confidence_floor : float
         Least weight of a vertex in the loss. Vertices that no depth supports follow the face
         model in S*; without any weight there, the network would answer anything.
-    model : FaceModel, optional
-        Needed where the dataset's face model may not be copied and hence is not in it.
-    selection : SelectionConfig
+    selection : SelectionConfig, optional
         Which part of the split; all of it if left out.
     """
 

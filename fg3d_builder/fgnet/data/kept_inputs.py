@@ -32,7 +32,7 @@ from fg3d_builder.files.atomic import remove_abandoned, replacing, write_json
 from fg3d_builder.files.locks import exclusive
 from fg3d_builder.records import Array
 
-SCHEMA = "fg3d-inputs-1"
+SCHEMA = "fg3d-inputs-2"
 """Raise it when the simulation shows other views: nothing else tells files of old code apart."""
 DESCRIPTION_NAME = "inputs.json"
 _PLACES = 8192.0

@@ -12,15 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fg3d_builder.geometry.closest_points import ScanSurface
+from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer_torch import perspective_barycentric, rasterize_vectorised
-
-NEIGHBOUR_EDGES = 8
-"""Border edges, by the distance of their middles, among which the nearest is looked for."""
 
 
 class ChartTexels(NamedTuple):
@@ -28,16 +26,17 @@ class ChartTexels(NamedTuple):
 
     Attributes
     ----------
-    triangle : (S, S) int64
-        Holds the texel's centre; outside of the chart the triangle at the nearest border.
+    corners : (S, S, 3) int64
+        Vertices of the triangle that holds the texel's centre; outside of the chart, of the
+        nearest triangle.
     barycentric : (S, S, 3) float64
         Rows sum to 1. Outside of the chart some are negative: values are continued linearly,
-        as far out as the border triangle is high, and stay constant from there on.
+        as far out as that triangle is high, and stay constant from there on.
     inside : (S, S) bool
         Whether the centre is on the chart.
     """
 
-    triangle: Array
+    corners: Array
     barycentric: Array
     inside: Array
 
@@ -52,21 +51,21 @@ def chart_texels(uv: Array, triangles: Array, size: int) -> ChartTexels:
     ValueError
         No texel is on the chart.
     """
-    corners = uv[triangles]
     triangle, barycentric = _covered(uv, triangles, size)
     inside = triangle >= 0
     if not inside.any():
         raise ValueError(f"no texel of a {size} x {size} map is on the chart")
-    outside = np.argwhere(~inside)
-    if len(outside):
+    corners = np.asarray(triangles, dtype=np.int64)[triangle]
+    if not inside.all():
         points = texel_uv(size)[~inside]
-        nearest, owner = _nearest_on_border(points, uv, triangles)
-        at_border = _barycentric(nearest, corners[owner])
-        step = _barycentric(points, corners[owner]) - at_border
+        # A triangle without area on the chart cannot continue anything.
+        border = ScanSurface(_flat(uv), triangles[signed_areas(uv[triangles]) != 0])
+        nearest = border.closest(_flat(points))
+        step = _barycentric(points, uv[nearest.corners]) - nearest.barycentric
         reach = np.abs(step).max(axis=1, keepdims=True)
-        triangle[~inside] = owner
-        barycentric[~inside] = at_border + step / np.maximum(reach, 1.0)
-    return ChartTexels(triangle, barycentric, inside)
+        corners[~inside] = nearest.corners
+        barycentric[~inside] = nearest.barycentric + step / np.maximum(reach, 1.0)
+    return ChartTexels(corners, barycentric, inside)
 
 
 def texel_uv(size: int) -> Array:
@@ -92,7 +91,7 @@ class UVMap(nn.Module):
         super().__init__()
         self.size = size
         texels = chart_texels(uv, triangles, size)
-        corner = np.asarray(triangles, dtype=np.int64)[texels.triangle.ravel()]
+        corner = texels.corners.reshape(-1, 3)
         weight = texels.barycentric.reshape(-1, 3).astype(np.float32)
         self.register_buffer("inside", torch.from_numpy(texels.inside)[None], persistent=False)
         self.register_buffer("_corner", torch.from_numpy(corner), persistent=False)
@@ -137,28 +136,9 @@ def _covered(uv: Array, triangles: Array, size: int) -> tuple[Array, Array]:
     return seen.triangle[0].numpy(), exact[0].numpy()
 
 
-def _nearest_on_border(points: Array, uv: Array, triangles: Array) -> tuple[Array, Array]:
-    """Nearest point (k, 2) on the chart's border, and the triangle (k,) that it belongs to."""
-    edges = np.asarray(triangles)[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    _, first, count = np.unique(
-        np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True
-    )
-    border = first[count == 1]
-    # A border triangle without area on the chart cannot continue anything.
-    a, b, c = np.moveaxis(uv[triangles[border // 3]], 1, 0)
-    area = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
-    border = border[area != 0]
-    start, end = uv[edges[border, 0]], uv[edges[border, 1]]
-    tree = cKDTree((start + end) / 2)
-    candidate = tree.query(points, k=min(NEIGHBOUR_EDGES, len(border)))[1].reshape(len(points), -1)
-    along = (end - start)[candidate]
-    offset = points[:, None] - start[candidate]
-    length = np.maximum((along**2).sum(axis=-1), 1e-30)
-    share = np.clip((offset * along).sum(axis=-1) / length, 0.0, 1.0)
-    foot = start[candidate] + share[..., None] * along
-    best = ((foot - points[:, None]) ** 2).sum(axis=-1).argmin(axis=1)
-    row = np.arange(len(points))
-    return foot[row, best], border[candidate[row, best]] // 3
+def _flat(uv: Array) -> Array:
+    """Chart coordinates (k, 2) as points (k, 3) of a plane."""
+    return np.column_stack([uv, np.zeros(len(uv))])
 
 
 def _barycentric(points: Array, corners: Array) -> Array:

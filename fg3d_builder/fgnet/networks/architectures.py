@@ -115,7 +115,7 @@ class CVN(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.displacement_mm = config.displacement_mm
-        self.hourglass = Hourglass(6, config.base_channels, config.levels, 1, config.folds)
+        self.hourglass = _hourglass(config, 6)
 
     def forward(self, given: NetworkInput) -> Tensor:
         """Return displacements (B, 3, S, S) in mm."""
@@ -132,7 +132,7 @@ class MVN(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.displacement_mm = config.displacement_mm
-        self.hourglass = Hourglass(4, config.base_channels, config.levels, 1, config.folds)
+        self.hourglass = _hourglass(config, 4)
 
     def forward(self, given: NetworkInput) -> Tensor:
         """Return displacements (B, 3, S, S) in mm."""
@@ -155,9 +155,7 @@ class VMN(nn.Module):
         self.fusion = config.fusion
         self.mask_occluded = config.mask_occluded
         self.view_count = view_count(config.view_set)
-        self.hourglass = Hourglass(
-            3, config.base_channels, config.levels, self.view_count, config.folds
-        )
+        self.hourglass = _hourglass(config, 3, self.view_count)
 
     def forward(self, given: NetworkInput) -> Tensor:
         """Return displacements (B, 3, S, S) in mm."""
@@ -183,6 +181,10 @@ def build_network(config: NetworkConfig) -> CVN | MVN | VMN:
     """Make the network of a configuration, with fresh weights from torch's generator."""
     kinds: dict[str, type[CVN] | type[MVN] | type[VMN]] = {"cvn": CVN, "mvn": MVN, "vmn": VMN}
     return kinds[config.network](config)
+
+
+def _hourglass(config: NetworkConfig, in_channels: int, views: int = 1) -> Hourglass:
+    return Hourglass(in_channels, config.base_channels, config.levels, views, config.folds)
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:
