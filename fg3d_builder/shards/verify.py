@@ -178,20 +178,14 @@ def _check_split(manifest: dict[str, Any], problems: _Problems) -> None:
             problems.check(right == shard["split"], shard["file"], sentence)
 
 
+@dataclass(frozen=True)
 class _ShardCheck:
     """Checks one shard against its entry in the manifest and against itself."""
 
-    def __init__(
-        self,
-        file: h5py.File,
-        entry: dict[str, Any],
-        manifest: dict[str, Any],
-        problems: _Problems,
-    ) -> None:
-        self.captures, self.shapes, self.samples = (
-            file.get(table) for table in ("captures", "shapes", "samples")
-        )
-        self.file, self.entry, self.manifest, self.problems = file, entry, manifest, problems
+    file: h5py.File
+    entry: dict[str, Any]
+    manifest: dict[str, Any]
+    problems: _Problems
 
     def check(self, condition: Any, sentence: str) -> bool:
         return self.problems.check(condition, self.entry["file"], sentence)
@@ -251,17 +245,17 @@ class _ShardCheck:
             self.check(inside, f"{path} names a row that does not exist")
 
     def members(self) -> None:
-        subjects = set(self.captures["subject_id"].asstr()[()])
+        subjects = set(self.file["captures/subject_id"].asstr()[()])
         same = subjects == set(self.entry["subjects"])
         self.check(same, "its subjects differ from the manifest's")
-        captures = set(self.captures["capture_id"].asstr()[()])
+        captures = set(self.file["captures/capture_id"].asstr()[()])
         for rejection in self.manifest["rejected"]:
             name = rejection["capture_id"]
             self.check(name not in captures, f"holds the rejected capture '{name}'")
 
     def images(self) -> None:
         size = self.manifest["config"]["shards"]["image_size"]
-        offset, data = self.samples["image_offset"][()], self.samples["image_bytes"]
+        offset, data = self.file["samples/image_offset"][()], self.file["samples/image_bytes"]
         ordered = offset[0] == 0 and np.all(np.diff(offset) > 0) and offset[-1] == len(data)
         if not self.check(ordered, "samples/image_offset does not divide the image bytes"):
             return
@@ -274,7 +268,7 @@ class _ShardCheck:
                 self.check(False, f"image {i}: {error}")
 
     def poses(self) -> None:
-        samples = self.samples
+        samples = self.file["samples"]
         for prefix in ("", "initial_"):
             rotation, scale = samples[f"{prefix}rotation"][()], samples[f"{prefix}scale"][()]
             product = rotation @ rotation.transpose(0, 2, 1)
@@ -283,14 +277,14 @@ class _ShardCheck:
             self.check(proper, f"samples/{prefix}rotation holds a matrix that is no rotation")
             self.check(np.all(scale > 0), f"samples/{prefix}scale is not positive")
         base = np.all(samples["view_deg"][()] == 0, axis=1)
-        camera = self.captures["intrinsics"][()][samples["capture_index"][()]]
+        camera = self.file["captures/intrinsics"][()][samples["capture_index"][()]]
         product = samples["px_crop_from_px"][()] @ camera
         same = np.allclose(product[base], samples["intrinsics"][()][base], rtol=1e-9, atol=1e-9)
         self.check(same, "samples/intrinsics is not px_crop_from_px times the capture's")
 
     def augmentation(self, members: dict[str, str] | None) -> None:
         """Check what is stored of views and new shapes, and that parts stay in their split."""
-        samples, shapes, split = self.samples, self.shapes, self.entry["split"]
+        samples, shapes, split = self.file["samples"], self.file["shapes"], self.entry["split"]
         known = np.isin(samples["initial_source"][()], (FROM_DETECTED, FROM_PROJECTED))
         self.check(known.all(), "samples/initial_source is neither 0 nor 1")
         painted = samples["painted"][()]
@@ -299,7 +293,7 @@ class _ShardCheck:
         maker = shapes["capture_index"][()]
         same = samples["capture_index"][()] == maker[samples["shape_index"][()]]
         self.check(same.all(), "a sample's shape was made from another capture than itself")
-        subjects = self.captures["subject_id"].asstr()[()][maker]
+        subjects = self.file["captures/subject_id"].asstr()[()][maker]
         sources, donors = (shapes[field].asstr()[()] for field in ("shape_source", "donors"))
         for i, (source, text, subject) in enumerate(zip(sources, donors, subjects, strict=True)):
             if source != CAPTURED:
@@ -308,9 +302,9 @@ class _ShardCheck:
             self.check(not wrong, f"shape {i}: {wrong}")
 
     def visible_vertices(self) -> None:
-        samples, side = self.samples, self.manifest["config"]["shards"]["image_size"]
+        samples, side = self.file["samples"], self.manifest["config"]["shards"]["image_size"]
         for i, row in enumerate(samples["shape_index"][()]):
-            shape = self.shapes["shape_obj_mm"][row].astype(np.float64)
+            shape = self.file["shapes/shape_obj_mm"][row].astype(np.float64)
             visible = np.unpackbits(samples["visible"][i], count=len(shape)).astype(bool)
             camera = samples["scale"][i] * shape @ samples["rotation"][i].T
             pixels = px_from_cam(camera + samples["translation_mm"][i], samples["intrinsics"][i])
@@ -319,7 +313,7 @@ class _ShardCheck:
             self.check(share > 0.5, f"sample {i}: {share:.0%} of what is visible is in view")
 
     def coarse_shapes(self, model: FaceModel) -> None:
-        shapes = self.shapes
+        shapes = self.file["shapes"]
         for i in range(len(shapes["shape_obj_mm"])):
             coarse = model.shape(shapes["alpha_id"][i], shapes["alpha_exp"][i])
             found = rms_length(shapes["shape_obj_mm"][i] - coarse)

@@ -112,8 +112,8 @@ def test_a_pack_trains_with_torch_alone_and_comes_back(dataset: Path, tmp_path: 
         *("training/assessment-test/assessment.md", "training/curves.png"),
     } <= written
     page = (into / "summary.md").read_text()
-    for said in ("samples/s", "474000 samples x 45 epochs", "1 epochs took", "3DMM fit"):
-        assert said in page
+    for figure in ("samples/s", "474000 samples x 45 epochs", "1 epochs took", "3DMM fit"):
+        assert figure in page
     parity = json.loads((into / "parity.json").read_text())
     assert parity["float32_max_mm"] == 0.0  # the device is the CPU itself
     assert 0.05 < parity["answer_rms_mm"] < 20.0

@@ -40,9 +40,9 @@ def test_hidden_texels_pull_no_coarse_place_and_count_by_their_share() -> None:
     grid = _bent_grid(size)
     visible = torch.ones(1, 1, size, size)
     visible[..., :3] = 0
-    lies = grid.clone()
-    lies[:, :, :3] = 1e3
-    (_, _), (place, seen) = halved_grids(lies, visible, 1)
+    misplaced = grid.clone()
+    misplaced[:, :, :3] = 1e3
+    (_, _), (place, seen) = halved_grids(misplaced, visible, 1)
     (_, _), (truth, _) = halved_grids(grid, visible, 1)
     torch.testing.assert_close(place[:, :, 1:], truth[:, :, 1:])
     torch.testing.assert_close(seen[0, 0, 0], torch.tensor([0.0, 0.5, 1.0, 1.0]))
