@@ -124,6 +124,16 @@ def demo_figures(result: Mapping[str, Any]) -> Figures:
     return {name: float(value) for name, value in result["figures"].items()}
 
 
+def poisson_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.poisson` wrote."""
+    sizes = result["unknown_pixels"]
+    found: Figures = {"holes": len(sizes), "least": min(sizes), "most": max(sizes)}
+    for solver, figures in result["solvers"].items():
+        short = re.sub(r"\W+", "_", solver)
+        found |= {f"{short}_{name}": float(value) for name, value in figures.items()}
+    return found
+
+
 def timings_figures(result: Mapping[str, Any]) -> Figures:
     """Take the figures from what `benchmarks.timings` wrote."""
     names = {
@@ -136,6 +146,7 @@ def timings_figures(result: Mapping[str, Any]) -> Figures:
 TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
+    "poisson": poisson_figures,
     "quality": quality_figures,
     "registration": registration_figures,
     "semantic": semantic_figures,

@@ -31,6 +31,7 @@ BENCHMARKS = (
     "transform",
     "rasterizer",
     "rasterizer_batch",
+    "poisson",
     "timings",
 )
 
