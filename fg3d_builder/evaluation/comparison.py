@@ -1,6 +1,6 @@
-"""Is one method better than another: paired by subject, with what chance could have done.
+"""Tests whether one method is better than another, paired by subject.
 
-Samples of one subject are views of one face and say nearly the same; subjects are what was
+Samples of one subject are views of one face and nearly repeat each other; subjects are what was
 drawn independently. All inference is therefore over subjects' means.
 """
 
@@ -14,22 +14,8 @@ from scipy import stats
 
 from fg3d_builder.records import Array
 
-# Resampled rows that are held at once, in numbers of float64.
+# Numbers of resampled rows that are in memory at once.
 _RESAMPLES_AT_ONCE = 1 << 22
-
-
-class SubjectMeans(NamedTuple):
-    """Mean errors by subject.
-
-    Attributes
-    ----------
-    subjects : (u,) str
-        Sorted.
-    means : (u,) float64
-    """
-
-    subjects: Array
-    means: Array
 
 
 class PairedComparison(NamedTuple):
@@ -83,16 +69,16 @@ class SeedSpread(NamedTuple):
     high: float
 
 
-def subject_means(errors: Array, subjects: Sequence[str] | Array) -> SubjectMeans:
-    """Average the errors (s,) of each subject's samples."""
+def subject_means(errors: Array, subjects: Sequence[str] | Array) -> Array:
+    """Return the (u,) mean errors of the subjects of samples (s,), sorted by subject."""
     values = np.asarray(errors, dtype=np.float64)
     names = np.asarray(subjects, dtype=str)
     if values.ndim != 1 or values.shape != names.shape or len(values) == 0:
         raise ValueError(f"{names.shape} subjects for {values.shape} errors")
     if not np.all(np.isfinite(values)):
         raise ValueError("errors must be finite; leave a failed sample out for both methods")
-    unique, number = np.unique(names, return_inverse=True)
-    return SubjectMeans(unique, np.bincount(number, values) / np.bincount(number))
+    _, number = np.unique(names, return_inverse=True)
+    return np.asarray(np.bincount(number, values) / np.bincount(number))
 
 
 def compare_paired(
@@ -108,14 +94,14 @@ def compare_paired(
     Parameters
     ----------
     errors_a, errors_b : (s,) float
-        Of the same samples in the same order.
+        The same samples in the same order.
     subjects : (s,) str
-        Whose sample it is.
+        Subject of each sample.
     seed : int
-        Of the bootstrap; equal seeds give equal intervals.
+        Seeds the bootstrap; equal seeds give equal intervals.
     resamples : int
     confidence : float
-        Of the interval, in (0, 1).
+        Coverage of the interval, in (0, 1).
 
     Raises
     ------
@@ -126,9 +112,9 @@ def compare_paired(
         raise ValueError(f"{np.shape(errors_a)} and {np.shape(errors_b)} errors cannot be paired")
     if not (0.0 < confidence < 1.0 and resamples >= 1):
         raise ValueError(f"{resamples} resamples at a confidence of {confidence}")
-    a, b = subject_means(errors_a, subjects).means, subject_means(errors_b, subjects).means
+    a, b = subject_means(errors_a, subjects), subject_means(errors_b, subjects)
     if len(a) < 2:
-        raise ValueError("one subject tells nothing of others; a comparison needs two")
+        raise ValueError("a comparison needs two subjects, as one says nothing about others")
     difference = a - b
     tail = 50.0 * (1.0 - confidence)
     low, high = np.percentile(_bootstrap_means(difference, seed, resamples), [tail, 100.0 - tail])
@@ -136,16 +122,16 @@ def compare_paired(
     sign_p = float(stats.binomtest(better, better + worse).pvalue) if better + worse else 1.0
     wilcoxon_p = float(stats.wilcoxon(difference).pvalue) if better + worse else 1.0
     return PairedComparison(
-        len(a),
-        float(a.mean()),
-        float(b.mean()),
-        float(difference.mean()),
-        float(low),
-        float(high),
-        better,
-        worse,
-        sign_p,
-        wilcoxon_p,
+        subjects=len(a),
+        mean_a=float(a.mean()),
+        mean_b=float(b.mean()),
+        difference=float(difference.mean()),
+        low=float(low),
+        high=float(high),
+        a_better=better,
+        b_better=worse,
+        sign_p=sign_p,
+        wilcoxon_p=wilcoxon_p,
     )
 
 

@@ -25,27 +25,19 @@ class ShapeError(NamedTuple):
     Attributes
     ----------
     value : float
-        NME or DACE, a fraction of `interocular_mm`.
+        NME or DACE, a fraction of the interocular distance.
     per_place : (k,) float64
-        Error of each place of the correspondence, likewise a fraction.
+        Error of each place of the correspondence, as such a fraction.
     truth_from_reconstruction : Pose
         The alignment of Eq. 18, ``f R v + t``.
-    interocular_mm : float
-        ``d``.
     converged : bool
-        Of the alignment; the closed form always has.
+        Whether the alignment has; the closed form always has.
     """
 
     value: float
     per_place: Array
     truth_from_reconstruction: Pose
-    interocular_mm: float
     converged: bool
-
-    @property
-    def distance_mm(self) -> Array:
-        """(k,) errors in millimetres of the truth."""
-        return np.asarray(self.per_place * self.interocular_mm)
 
 
 def nme(
@@ -81,10 +73,9 @@ def nme(
         Vertex counts that differ from the correspondence's, points to compare that are not
         finite, fewer than three or all on a line, or ``d`` that is not positive.
     """
-    source, target = _pairs(reconstruction_mm, truth_mm, correspondence)
-    pose, converged = _aligned(source, target, correspondence.weights, align_by, fix_scale)
-    distance = np.linalg.norm(pose.cam_from_obj(source) - target, axis=1)
-    return _shape_error(distance, correspondence.weights, pose, interocular_mm, converged)
+    return _shape_error(
+        reconstruction_mm, truth_mm, correspondence, None, interocular_mm, align_by, fix_scale
+    )
 
 
 def dace(
@@ -104,48 +95,43 @@ def dace(
     Parameters
     ----------
     reconstruction_mm, truth_mm, correspondence, interocular_mm, align_by, fix_scale
-        As in `nme`. The truth that the pairs refer to is the scan itself or a mesh that was
-        registered to it.
+        See `nme`, also for errors. The truth that the pairs refer to is the scan itself or a
+        mesh that was registered to it.
     scan : Scan
         The raw scan in the truth's frame: `ScanVertices`, the paper's nearest neighbour, or
         `ScanSurface`, whose distances do not depend on how densely the scan was sampled.
-
-    Raises
-    ------
-    ValueError
-        As in `nme`.
     """
-    source, target = _pairs(reconstruction_mm, truth_mm, correspondence)
-    pose, converged = _aligned(source, target, correspondence.weights, align_by, fix_scale)
-    distance = scan.closest(pose.cam_from_obj(source)).distance_mm
-    return _shape_error(distance, correspondence.weights, pose, interocular_mm, converged)
-
-
-def _pairs(
-    reconstruction_mm: Array, truth_mm: Array, correspondence: Correspondence
-) -> tuple[Array, Array]:
-    return (
-        correspondence.source.points(reconstruction_mm, "reconstruction"),
-        correspondence.target.points(truth_mm, "ground truth"),
+    return _shape_error(
+        reconstruction_mm, truth_mm, correspondence, scan, interocular_mm, align_by, fix_scale
     )
 
 
-def _aligned(
-    source: Array, target: Array, weights: Array, align_by: AlignBy, fix_scale: bool
-) -> tuple[Pose, bool]:
-    if align_by == "squares":
-        return align_similarity(source, target, weights, fix_scale), True
-    if align_by == "distances":
-        found = align_least_distances(source, target, weights, fix_scale)
-        return found.pose, found.converged
-    raise ValueError(f"align_by: 'squares' or 'distances', not {align_by!r}")
-
-
 def _shape_error(
-    distance_mm: Array, weights: Array, pose: Pose, interocular_mm: float, converged: bool
+    reconstruction_mm: Array,
+    truth_mm: Array,
+    correspondence: Correspondence,
+    scan: Scan | None,
+    interocular_mm: float,
+    align_by: AlignBy,
+    fix_scale: bool,
 ) -> ShapeError:
+    """Align, then measure to the scan, or to the truth's own points where there is none."""
+    source = correspondence.source.points(reconstruction_mm, "reconstruction")
+    target = correspondence.target.points(truth_mm, "ground truth")
+    weights = correspondence.weights
+    if align_by == "squares":
+        pose, converged = align_similarity(source, target, weights, fix_scale), True
+    elif align_by == "distances":
+        found = align_least_distances(source, target, weights, fix_scale)
+        pose, converged = found.pose, found.converged
+    else:
+        raise ValueError(f"align_by: 'squares' or 'distances', not {align_by!r}")
     if not (np.isfinite(interocular_mm) and interocular_mm > 0):
         raise ValueError(f"interocular distance: {interocular_mm} mm, wanted a positive length")
+    aligned = pose.cam_from_obj(source)
+    if scan is None:
+        distance_mm = np.linalg.norm(aligned - target, axis=1)
+    else:
+        distance_mm = scan.closest(aligned).distance_mm
     per_place = distance_mm / interocular_mm
-    mean = float(weights @ per_place / weights.sum())
-    return ShapeError(mean, per_place, pose, float(interocular_mm), converged)
+    return ShapeError(float(weights @ per_place / weights.sum()), per_place, pose, converged)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fg3d_builder.evaluation.summary import cumulative_error
+from fg3d_builder.evaluation.summary import CED_LIMIT, cumulative_error
 from fg3d_builder.records import Array
 
 if TYPE_CHECKING:
@@ -29,10 +29,8 @@ _VIEWS_DEG = ((0.0, -45.0), (0.0, 0.0), (0.0, 45.0))
 
 def ced_picture(
     errors: Mapping[str, Array],
-    limit: float,
+    limit: float = CED_LIMIT,
     error_name: str = "NME",
-    width_px: int = 720,
-    height_px: int = 520,
 ) -> Array:
     """Draw one cumulative error curve per method, ordered and labelled by mean error.
 
@@ -44,15 +42,14 @@ def ced_picture(
         End of the error axis.
     error_name : str
         ``"NME"`` or ``"DACE"``.
-    width_px, height_px : int
 
     Returns
     -------
-    (height_px, width_px, 3) uint8
+    (520, 720, 3) uint8
     """
     if not errors:
         raise ValueError("cumulative error: no method to draw")
-    figure = _figure(width_px, height_px)
+    figure = _figure(720, 520)
     axes = figure.add_subplot()
     order = sorted(errors, key=lambda name: float(np.mean(errors[name])))
     for place, name in enumerate(order):
@@ -134,6 +131,7 @@ def _rendering(
     from matplotlib import colormaps
 
     # The rasteriser needs a compiler package that a machine for training goes without.
+    from fg3d_builder.geometry.camera import intrinsics_matrix
     from fg3d_builder.geometry.meshes import vertex_normals
     from fg3d_builder.geometry.pose import rotation_from_angles
     from fg3d_builder.rendering.rasterizer import interpolate, rasterize
@@ -144,9 +142,8 @@ def _rendering(
     extent = 2.0 * float(np.linalg.norm(vertices - centre, axis=1).max())
     rotation = rotation_from_angles(pitch, yaw, 0.0)
     cam = (vertices - centre) @ rotation.T + [0.0, 0.0, _DISTANCE_FACES * extent]
-    middle = (size - 1) / 2.0
-    focal = 0.98 * size * _DISTANCE_FACES
-    camera = np.array([[focal, 0.0, middle], [0.0, focal, middle], [0.0, 0.0, 1.0]])
+    focal_px, middle_px = 0.98 * size * _DISTANCE_FACES, (size - 1) / 2.0
+    camera = intrinsics_matrix(focal_px, focal_px, middle_px, middle_px)
     fragments = rasterize(cam, triangles, camera, size, size)
     known = np.isfinite(values)
     attributes = np.column_stack(

@@ -18,7 +18,7 @@ OUTER_EYE_CORNERS = (36, 45)
 
 @dataclass(frozen=True)
 class Places:
-    """Points that are fixed to a mesh: each lies at a mean of up to three of its vertices.
+    """Points that are fixed to a mesh: each is a mean of up to three of its vertices.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Places:
     barycentric : (k, 3) float64
         Non-negative, rows sum to 1.
     vertex_count : int
-        Of the mesh; places of one topology are meaningless on another.
+        Vertices of the mesh; places of one topology are meaningless on another.
     """
 
     corners: Array
@@ -73,19 +73,23 @@ class Places:
 
     @property
     def vertex_index(self) -> Array:
-        """(k,) vertices that the points lie at; ValueError where one lies between vertices."""
+        """(k,) vertices that the points are at; ValueError where one is between vertices."""
         if not np.all(self.corners == self.corners[:, :1]):
-            raise ValueError("places: some lie between vertices, they have no vertex number")
+            raise ValueError("places: some are between vertices, they have no vertex number")
         return np.asarray(self.corners[:, 0])
 
+    def take(self, rows: Array) -> Places:
+        """Return some of the places, by number or by one bool for each."""
+        return Places(self.corners[rows], self.barycentric[rows], self.vertex_count)
+
     def points(self, vertices_mm: Array, what: str = "mesh") -> Array:
-        """Return the (k, 3) float64 points on a mesh, in its frame.
+        """Return the (k, 3) float64 points on a mesh of (n, 3) vertices, in its frame.
 
         Raises
         ------
         ValueError
-            Naming `what`, for vertices of another count or where a point is not finite.
-            Vertices that no place needs may be anything.
+            Vertices of another count, or a point that is not finite; names `what`. Vertices
+            that no place needs may be anything.
         """
         vertices = np.asarray(vertices_mm, dtype=np.float64)
         if vertices.shape != (self.vertex_count, 3):
@@ -139,56 +143,30 @@ class Correspondence:
         return cls(source, target, np.asarray(weights, dtype=np.float64))
 
     @classmethod
-    def same_topology(cls, members: Array, weights: Array | None = None) -> Correspondence:
-        """Pair each vertex with its like on another shape of one topology.
-
-        Parameters
-        ----------
-        members : (n,) bool
-            The set C among all vertices of the mesh.
-        weights : (n,) float, optional
-            One per vertex of the mesh, for example the registration's confidence.
-        """
+    def same_topology(cls, members: Array) -> Correspondence:
+        """Pair the `members` (n,) bool of a mesh's vertices with those of another shape of it."""
         members = np.asarray(members)
         if members.ndim != 1 or members.dtype != bool:
             raise ValueError("correspondence: wanted one boolean per vertex")
         places = Places.at_vertices(np.flatnonzero(members), len(members))
-        if weights is not None:
-            if np.shape(weights) != members.shape:
-                raise ValueError("correspondence: wanted one weight per vertex")
-            weights = np.asarray(weights)[members]
-        return cls.of(places, places, weights)
+        return cls.of(places, places)
 
 
 def outer_eye_corners(model: FaceModel) -> Places:
     """Return the places of the outer eye corners on a face model, by its iBUG points."""
-    embedding = model.embeddings.get("ibug68")
-    if embedding is None:
-        raise ValueError(f"face model '{model.name}': no 'ibug68' embedding, no eye corners")
-    row = {int(point): i for i, point in enumerate(embedding.point_index)}
-    missing = [point for point in OUTER_EYE_CORNERS if point not in row]
-    if missing:
-        raise ValueError(f"face model '{model.name}': no place for the iBUG points {missing}")
-    rows = [row[point] for point in OUTER_EYE_CORNERS]
+    corners = model.embedded("ibug68", OUTER_EYE_CORNERS)
     return Places.on_triangles(
-        model.triangles, embedding.triangle[rows], embedding.barycentric[rows], model.vertex_count
+        model.triangles, corners.triangle, corners.barycentric, model.vertex_count
     )
 
 
 def interocular_mm(truth_mm: Array, eye_corners: Places) -> float:
-    """Return ``d`` of Eq. 19 and 20: the 3D distance of the outer eye corners of the truth.
-
-    Parameters
-    ----------
-    truth_mm : (n, 3) float
-        Ground-truth vertices, any frame.
-    eye_corners : Places
-        The two corners on the truth's mesh.
+    """Return ``d`` of Eq. 19 and 20: the distance of the outer eye corners on (n, 3) vertices.
 
     Raises
     ------
     ValueError
-        Where the distance is zero or not finite.
+        Not two corners, or a distance that is zero or not finite.
     """
     if len(eye_corners) != 2:
         raise ValueError(f"interocular distance: wanted two eye corners, got {len(eye_corners)}")

@@ -1,4 +1,4 @@
-"""The set C of Eq. 18-20: where a registration can be trusted to lie on the raw scan."""
+"""The set C of Eq. 18-20: where a registration can be trusted to be on the raw scan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from fg3d_builder.evaluation.places import Correspondence, Places
 from fg3d_builder.geometry.closest_points import Scan
+from fg3d_builder.geometry.meshes import border_edges
 from fg3d_builder.records import Array
 
 MAX_DISTANCE_MM = 3.0
@@ -25,10 +26,10 @@ def reliable_correspondence(
     """Pair each face vertex of a registered template with its closest point of the scan.
 
     A pair stays in C where the two are near, their normals agree, and the scan does not end
-    there: across a hole, the closest point lies on the hole's rim, which is nobody's
+    there: across a hole, the closest point is on the hole's rim, which is nobody's
     counterpart. The paper names both thresholds and gives neither value; these defaults are
-    far above what a registration leaves on skin (some tenths of a millimetre) and below what
-    hair, hollows and the other lid are away.
+    far above what a registration leaves on skin (some tenths of a millimetre) and below the
+    distance of hair, hollows and the other lid.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def reliable_correspondence(
         `ScanVertices` gives pairs of vertices as in the paper, `ScanSurface` pairs of a vertex
         and a point of a triangle.
     scan_normals : (p, 3) float
-        Per vertex of the scan, any positive length.
+        Normal of each vertex of the scan, any positive length.
     face : (n,) bool
         The face region, within which C is sought.
     scan_border : (p,) bool, optional
@@ -76,7 +77,7 @@ def reliable_correspondence(
         kept &= ~((nearest.barycentric > 0) & scan_border[nearest.corners]).any(axis=1)
     if not kept.any():
         raise ValueError(
-            f"the set C is empty: of {len(index)} face vertices none lies within "
+            f"the set C is empty: of {len(index)} face vertices none is within "
             f"{max_distance_mm} mm and {max_normal_deg} degrees of the scan"
         )
     target = Places(nearest.corners[kept], nearest.barycentric[kept], scan.vertex_count)
@@ -85,12 +86,8 @@ def reliable_correspondence(
 
 def border_vertices(triangles: Array, vertex_count: int) -> Array:
     """Return the (n,) bool vertices on edges that belong to one triangle only."""
-    ends = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    ends = np.sort(ends.astype(np.int64), axis=1)
-    edge, count = np.unique(ends[:, 0] * vertex_count + ends[:, 1], return_counts=True)
     border = np.zeros(vertex_count, dtype=bool)
-    border[edge[count == 1] // vertex_count] = True
-    border[edge[count == 1] % vertex_count] = True
+    border[border_edges(triangles)] = True
     return border
 
 

@@ -7,7 +7,6 @@ NaN is refused everywhere, as it would vanish in one place and spread in another
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +16,12 @@ from fg3d_builder.evaluation.places import Correspondence
 from fg3d_builder.records import Array
 
 YAW_INTERVALS_DEG = ((0.0, 15.0), (15.0, 30.0), (30.0, 45.0))
-"""Of the absolute yaw, as in the paper's tables."""
+"""Intervals of the absolute yaw, as in the paper's tables."""
 
-# Angles that are meant to lie on a border arrive there through rotation matrices.
+CED_LIMIT = 0.08
+"""End of a cumulative curve's error axis, a fraction of the interocular distance."""
+
+# Angles that are meant to be on a border come from rotation matrices.
 _ANGLE_TOLERANCE_DEG = 1e-3
 
 
@@ -57,9 +59,9 @@ class CumulativeError(NamedTuple):
     ----------
     thresholds : (t,) float64
     fraction : (t,) float64
-        Of the samples whose error is at most the threshold.
+        Share of the samples whose error is at most the threshold.
     area : float
-        Under the curve up to the last threshold, divided by it: 1 for no error at all.
+        Area under the curve up to the last threshold, divided by it: 1 for no error at all.
         Exact, not from the sampled curve.
     """
 
@@ -68,42 +70,22 @@ class CumulativeError(NamedTuple):
     area: float
 
 
-def yaw_table(
-    errors: Array,
-    yaw_deg: Array,
-    intervals_deg: Sequence[tuple[float, float]] = YAW_INTERVALS_DEG,
-) -> YawTable:
-    """Average errors over intervals of absolute yaw.
+def yaw_table(errors: Array, yaw_deg: Array) -> YawTable:
+    """Average the errors (s,) of samples over the paper's intervals of absolute yaw (s,).
 
-    The paper's intervals share their ends; an angle on a shared end belongs to the lower
-    one, so that views rendered at 0, 15, 30 and 45 degrees fall into the intervals that
-    these end.
-
-    Parameters
-    ----------
-    errors, yaw_deg : (s,) float
-        One per sample.
-    intervals_deg : sequence of (low, high)
-        Ascending, each beginning where the last one ends, the first at 0.
-
-    Returns
-    -------
-    YawTable
+    The intervals share their ends; an angle on a shared end belongs to the lower one, so that
+    views rendered at 0, 15, 30 and 45 degrees fall into the intervals that these end.
     """
     values = _known(errors)
     yaw = np.abs(np.asarray(yaw_deg, dtype=np.float64))
     if yaw.shape != values.shape or not np.all(np.isfinite(yaw)):
         raise ValueError(f"wanted one finite yaw for each of {len(values)} errors")
-    bounds = [intervals_deg[0][0], *(high for _, high in intervals_deg)]
-    starts = [low for low, _ in intervals_deg]
-    if bounds[0] != 0 or starts != bounds[:-1] or np.any(np.diff(bounds) <= 0):
-        raise ValueError(f"yaw intervals {intervals_deg} do not join up from 0")
-    edges = np.array(bounds[1:]) + _ANGLE_TOLERANCE_DEG
-    number = np.searchsorted(edges, yaw, side="left")
+    ends = np.array([high for _, high in YAW_INTERVALS_DEG])
+    number = np.searchsorted(ends + _ANGLE_TOLERANCE_DEG, yaw, side="left")
     rows = tuple(
-        _yaw_row(values[number == i], low, high) for i, (low, high) in enumerate(intervals_deg)
+        _yaw_row(values[number == i], low, high) for i, (low, high) in enumerate(YAW_INTERVALS_DEG)
     )
-    beyond = _yaw_row(values[number == len(rows)], bounds[-1], 180.0)
+    beyond = _yaw_row(values[number == len(rows)], float(ends[-1]), 180.0)
     return YawTable(rows, beyond, _yaw_row(values, 0.0, 180.0))
 
 
@@ -113,7 +95,7 @@ def _yaw_row(values: Array, low: float, high: float) -> YawRow:
     return YawRow(low, high, len(values), float(values.mean()), float(np.median(values)))
 
 
-def cumulative_error(errors: Array, limit: float, points: int = 200) -> CumulativeError:
+def cumulative_error(errors: Array, limit: float = CED_LIMIT, points: int = 200) -> CumulativeError:
     """Return the share of samples below each of `points` thresholds from 0 to `limit`.
 
     Parameters
@@ -141,13 +123,12 @@ class VertexErrorMap:
     Parameters
     ----------
     vertex_count : int
-        Of the reconstruction's mesh.
+        Vertices of the reconstruction's mesh.
     """
 
     def __init__(self, vertex_count: int) -> None:
         self._sum = np.zeros(vertex_count)
         self._weight = np.zeros(vertex_count)
-        self._samples = np.zeros(vertex_count, dtype=np.int64)
 
     def add(self, error: ShapeError, correspondence: Correspondence) -> None:
         """Take in one sample: errors at vertices of the correspondence's source.
@@ -155,8 +136,7 @@ class VertexErrorMap:
         Raises
         ------
         ValueError
-            For another mesh, for places that lie between vertices or for an error of another
-            correspondence.
+            Another mesh, places between vertices, or an error of another correspondence.
         """
         source = correspondence.source
         if source.vertex_count != len(self._sum):
@@ -169,12 +149,6 @@ class VertexErrorMap:
         index, weight = source.vertex_index[used], correspondence.weights[used]
         np.add.at(self._sum, index, weight * error.per_place[used])
         np.add.at(self._weight, index, weight)
-        np.add.at(self._samples, np.unique(index), 1)
-
-    @property
-    def samples(self) -> Array:
-        """(n,) int64 number of samples that had an error at each vertex."""
-        return self._samples.copy()
 
     @property
     def mean(self) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -126,6 +127,26 @@ class FaceModel:
         if alpha_exp is not None:
             shape += _combined(self.exp_basis, alpha_exp)
         return shape
+
+    def embedded(self, scheme: str, numbers: Sequence[int] | Array) -> Embedding:
+        """Return where some points of a landmark scheme are on the model, in the given order.
+
+        Raises
+        ------
+        ValueError
+            The model has no place for one of them.
+        """
+        embedding = self.embeddings.get(scheme)
+        known = [] if embedding is None else embedding.point_index.tolist()
+        missing = [int(number) for number in numbers if number not in known]
+        if embedding is None or missing:
+            raise ValueError(
+                f"face model '{self.name}': no place for the points {missing} of {scheme}"
+            )
+        rows = [known.index(number) for number in numbers]
+        return Embedding(
+            embedding.point_index[rows], embedding.triangle[rows], embedding.barycentric[rows]
+        )
 
     def albedo(self, beta: Array | None = None) -> Array:
         """Return the (n, 3) linear RGB albedo of Eq. 13, clipped to [0, 1]."""

@@ -30,8 +30,6 @@ from fg3d_builder.reproduction.writing import (
 from fg3d_builder.testsets.paper import TABLE5, PaperRow
 
 TITLES = {"florence": "Florence", "now": "NoW, neutral, validation", "stirling": "Stirling/ESRC"}
-CED_LIMIT = 0.08
-"""End of the error axis, a fraction of the interocular distance."""
 
 
 def write_published(
@@ -52,7 +50,7 @@ def write_published(
     write_bytes(paths[1], summary_csv(sets).encode())
     curves = [mean_errors(found) for found in sets if found.results and found.results.rows]
     if curves:
-        panels = [ced_picture(errors, CED_LIMIT, "DACE") for errors in curves]
+        panels = [ced_picture(errors, error_name="DACE") for errors in curves]
         write_bytes(out / "fig17.png", encode_png(np.concatenate(panels, axis=1)))
         paths.append(out / "fig17.png")
     return paths

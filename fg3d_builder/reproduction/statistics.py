@@ -106,7 +106,7 @@ def judge(
     high = np.mean([worse[seed][chosen] for seed in seeds], axis=0)
     found = compare_paired(low, high, names)
     low_means, high_means = (
-        np.array([subject_means(row[seed][chosen], names).means.mean() for seed in seeds])
+        np.array([subject_means(row[seed][chosen], names).mean() for seed in seeds])
         for row in (better, worse)
     )
     over_seeds = seeds_interval(low_means, high_means)

@@ -216,3 +216,14 @@ def faceless(plain: FaceModel) -> FaceModel:
 def test_a_model_without_a_face_says_what_to_do(plain: FaceModel) -> None:
     with pytest.raises(ValueError, match=r"'plate': no face is found.*store one in the model file"):
         with_embeddings(faceless(plain), subjects=0)
+
+
+def test_points_are_found_in_the_order_that_they_are_asked_for(default: FaceModel) -> None:
+    everywhere = default.embeddings["ibug68"]
+    some = default.embedded("ibug68", [45, 36])
+    assert some.point_index.tolist() == [45, 36]
+    points = everywhere.points(default.mean, default.triangles)
+    rows = [everywhere.point_index.tolist().index(number) for number in (45, 36)]
+    np.testing.assert_array_equal(some.points(default.mean, default.triangles), points[rows])
+    with pytest.raises(ValueError, match=r"no place for the points \[99\] of ibug68"):
+        default.embedded("ibug68", [36, 99])
