@@ -3,8 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fg3d_builder.testsets.command import DESCRIPTION, add_arguments
+from fg3d_builder.commands.devices import add_device_option, torch_device
+from fg3d_builder.config import FaceModelConfig, LandmarkConfig
+from fg3d_builder.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fg3d_builder.facemodel.model import FaceModel
+    from fg3d_builder.fgnet.trained import Trained
+    from fg3d_builder.testsets import Protocol, ProtocolConfig, ProtocolResults
+
+NETWORK = "FGNet (ours)"
+"""Name of a network that is given without one."""
+
+DESCRIPTION = """\
+Measures how far faces reconstructed from single images are from 3D scans of the same people:
+the Densely Aligned Chamfer Error (DACE, Eq. 20 of the paper) on the sets of its Table 5.
+
+  florence   MICC Florence 2D/3D   FOLDER/subject_01/Model/frontal1/obj/*.obj; the scans are
+                                   rendered from 21 sides
+  now        NoW, validation,      FOLDER/imagepathsvalidation.txt, iphone_pictures/, scans/,
+             neutral images        scans_lmks_onlypp/
+  stirling   Stirling/ESRC         FOLDER/F_3D_N/, M_3D_N/, annotations/ (optional), photos.csv
+
+docs/protocols.md says where to get them and what exactly is read. Ground truth is made by the
+project's own registration, once per scan; look at the pictures in DIR/truth.
+
+  fg3d evaluate florence FOLDER --out DIR                        the 3DMM fit alone
+  fg3d evaluate florence FOLDER --out DIR --checkpoint RUN/checkpoint.pt
+  fg3d evaluate florence FOLDER --out DIR --images-only          DIR/images for other methods
+  fg3d evaluate florence FOLDER --out DIR --method PRNet=prnet --method Deng=deng
+
+Another method is a folder with one mesh per image, named after it (prnet/subject_01/
+pitch+00_yaw+15.obj), and landmarks.json, which names the vertices at iBUG's landmarks. A mesh
+that is missing is a failure of that method.
+
+DIR gets report.md (Table 5 with the paper's rows, comparisons, failures), results.csv,
+results.json, ced.png (Fig. 17). A run that was stopped goes on where it was when started again.
+Exit status 1 where a method failed on an image or an image could not be used.
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,14 +55,140 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_arguments(command)
+    command.add_argument("protocol", metavar="{florence,now,stirling}", help="which data set")
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="the data set, as published")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    command.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help=f"of a trained network; may be given several times; its name is else '{NETWORK}'",
+    )
+    command.add_argument(
+        "--facemodel", type=Path, metavar="FILE", help="face model, where a checkpoint has none"
+    )
+    command.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="meshes of another method; may be given several times",
+    )
+    command.add_argument(
+        "--subject",
+        action="append",
+        metavar="PATTERN",
+        help="only subjects of such names, e.g. 'subject_0*'; default all",
+    )
+    command.add_argument(
+        "--unit-mm",
+        type=float,
+        default=1.0,
+        help="length of the scans' unit in mm, 0 finds it; default 1",
+    )
+    command.add_argument(
+        "--landmarks",
+        choices=("mediapipe", "face-alignment"),
+        default="mediapipe",
+        help="detector; default mediapipe",
+    )
+    command.add_argument(
+        "--truth", type=Path, metavar="DIR", help="share registered scans; default DIR/truth"
+    )
+    command.add_argument(
+        "--images-only", action="store_true", help="write the images to reconstruct and stop"
+    )
+    add_device_option(command)
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; exit status 1 where a method failed on an image."""
-    from fg3d_builder.testsets.command import run as evaluate
+    from fg3d_builder.testsets import ProtocolConfig, evaluate_protocol, open_protocol, write_report
 
-    status, lines = evaluate(options)
-    print("\n".join(lines))
-    return status
+    config = ProtocolConfig(landmarks=LandmarkConfig(detector=options.landmarks))
+    protocol = open_protocol(
+        options.protocol,
+        options.folder,
+        subjects=options.subject or ("*",),
+        unit_mm=options.unit_mm,
+    )
+    checkpoints = _named_paths(options.checkpoint, "--checkpoint", NETWORK)
+    methods = _named_paths(options.method, "--method")
+    model, networks = _model_and_networks(checkpoints, options.facemodel, options.device)
+    if options.images_only:
+        return _write_images(protocol, options.out / "images", model, config)
+    results = evaluate_protocol(
+        protocol,
+        options.out,
+        model,
+        networks,
+        methods,
+        config=config,
+        truth_folder=options.truth,
+        progress=True,
+    )
+    report = write_report(results, options.out)
+    _print_summary(results)
+    print(f"report: {report}")
+    return 1 if results.unusable or any(row.code for row in results.rows) else 0
+
+
+def _named_paths(values: list[str], option: str, otherwise: str = "") -> dict[str, Path]:
+    """Split ``NAME=PATH``; a path alone takes the name `otherwise`, where there is one."""
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals:
+            if not otherwise:
+                raise ConfigError(f"{option} {value}: wanted NAME=FOLDER")
+            name, path = otherwise, value
+        if not name or not path:
+            raise ConfigError(f"{option} {value}: a name and a path, please")
+        if name in found:
+            raise ConfigError(f"{option}: the name '{name}' is given twice")
+        found[name] = Path(path)
+    return found
+
+
+def _model_and_networks(
+    checkpoints: dict[str, Path], facemodel: Path | None, device: str
+) -> tuple[FaceModel, dict[str, Trained]]:
+    """Load the networks; the face model is theirs, else the named one, else the default."""
+    if not checkpoints:
+        from fg3d_builder.heads.library import get_model
+
+        return get_model(FaceModelConfig(model=str(facemodel) if facemodel else "default")), {}
+    from fg3d_builder.fgnet.trained import load_trained
+
+    place = torch_device(device)
+    networks = {name: load_trained(path, place, facemodel) for name, path in checkpoints.items()}
+    return next(iter(networks.values())).model, networks
+
+
+def _write_images(
+    protocol: Protocol, folder: Path, model: FaceModel, config: ProtocolConfig
+) -> int:
+    """Write the renderings of a protocol; count photos, which are in the data set."""
+    from fg3d_builder.testsets.images import write_renderings
+
+    written, failed = write_renderings(protocol, folder, model, config)
+    for problem in (*protocol.missing, *failed):
+        print(f"fg3d: {problem.name}: {problem.code}: {problem.reason}", file=sys.stderr)
+    photos = sum(image.photo is not None for image in protocol.images)
+    if photos < len(protocol.images):
+        print(f"{written} images written: {folder}")
+    if photos:
+        print(f"{photos} photos are in the data set")
+    return 1 if protocol.missing or failed else 0
+
+
+def _print_summary(results: ProtocolResults) -> None:
+    from fg3d_builder.testsets.report import error_table
+
+    if not results.rows:
+        print("nothing could be measured")
+        return
+    print("\n".join(error_table(results)))
+    print(f"{len(results.unusable)} images or subjects could not be used")

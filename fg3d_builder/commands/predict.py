@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.devices import add_device_option, torch_device
 from fg3d_builder.config import LandmarkConfig
 from fg3d_builder.errors import ConfigError
 
@@ -58,13 +59,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="mediapipe",
         help="detector; annotation reads NAME.json beside NAME.jpg; default mediapipe",
     )
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device_option(command)
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Reconstruct the faces of photos."""
-    import torch
     from tqdm import tqdm
 
     from fg3d_builder.commands.prediction_files import Outcome, predict_photos
@@ -73,12 +73,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.focal is not None and not 0 < options.focal < float("inf"):
         raise ConfigError(f"--focal: {options.focal:g}, wanted a positive number of pixels")
-    name = options.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    elif name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: torch finds no CUDA device here")
-    trained = load_trained(options.checkpoint, torch.device(name), options.facemodel)
+    device = torch_device(options.device)
+    trained = load_trained(options.checkpoint, device, options.facemodel)
     detector = open_detector(LandmarkConfig(detector=options.landmarks))
     with tqdm(total=len(options.photos), unit="photo", desc="predict") as bar:
 

@@ -18,8 +18,8 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.pipeline.register import RegisteredCapture, register_capture
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.report.figures import capture_figures
-from fg3d_builder.report.pictures import error_picture, overlay_picture
-from fg3d_builder.report.sheets import capture_sheet, edge_points, face_view, failure_sheet
+from fg3d_builder.report.pictures import error_picture
+from fg3d_builder.report.sheets import capture_sheet, edge_overlay, face_view, failure_sheet
 from fg3d_builder.report.texture import texture_from_image
 
 
@@ -67,12 +67,8 @@ def _write_pictures(
     landmarks, registration = found.landmarks, found.registration
     vertices, triangles = registration.vertices_cam_mm, model.triangles
     view = face_view(model, capture, vertices)
-    points, targets = edge_points(model, capture, landmarks, vertices)
-    overlay = overlay_picture(
-        capture, vertices, triangles, view=view, points_px=points, targets_px=targets
-    )
     error = np.where(registration.visible, registration.surface_error_mm, np.nan)
-    _save(out / "overlay.png", overlay)
+    _save(out / "overlay.png", edge_overlay(model, capture, landmarks, vertices, view))
     _save(out / "depth_error.png", error_picture(capture, vertices, triangles, error, view=view))
     _save(out / "sheet.png", capture_sheet(model, capture, landmarks, found.coarse, registration))
 

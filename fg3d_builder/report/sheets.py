@@ -41,7 +41,6 @@ def capture_sheet(
     triangles = model.triangles
     coarse_cam = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     vertices = registration.vertices_cam_mm
-    points, targets = edge_points(model, capture, landmarks, vertices)
     error = np.where(registration.visible, registration.surface_error_mm, np.nan)
     tiles = [
         ("image", image_picture(capture, view)),
@@ -50,9 +49,7 @@ def capture_sheet(
         ("3DMM fit", overlay_picture(capture, coarse_cam, triangles, view=view)),
         (
             "registration, edges yellow, targets cyan",
-            overlay_picture(
-                capture, vertices, triangles, view=view, points_px=points, targets_px=targets
-            ),
+            edge_overlay(model, capture, landmarks, vertices, view),
         ),
         ("distance to depth", error_picture(capture, vertices, triangles, error, view=view)),
     ]
@@ -98,18 +95,22 @@ def face_view(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> Win
     return view_of_points(px_from_cam(vertices_cam_mm[model.reliable], capture.intrinsics), 1.35)
 
 
-def edge_points(
-    model: FaceModel, capture: Capture, landmarks: Landmarks, vertices_cam_mm: Array
-) -> tuple[Array | None, Array | None]:
-    """Return the pixels of the model's edge points (Eq. 9) and of their detected targets.
+def edge_overlay(
+    model: FaceModel, capture: Capture, landmarks: Landmarks, vertices_cam_mm: Array, view: Window
+) -> Array:
+    """Draw a shape over the image, with the model's edge points (Eq. 9) and their targets.
 
-    None where the model has no embedding of the landmarks' scheme; targets that may not be
-    used are left out.
+    Without points where the model has no embedding of the landmarks' scheme; targets that may
+    not be used are left out.
     """
+    points = targets = None
     embedding = model.embeddings.get(landmarks.scheme)
-    if embedding is None:
-        return None, None
-    edges = embedding.subset(model.edge_points.get(landmarks.scheme, np.zeros(0, int)))
-    used = landmarks.confidence[edges.point_index] > 0
-    points = px_from_cam(edges.points(vertices_cam_mm, model.triangles), capture.intrinsics)
-    return points[used], landmarks.points_px[edges.point_index][used]
+    if embedding is not None:
+        edges = embedding.subset(model.edge_points.get(landmarks.scheme, np.zeros(0, int)))
+        used = landmarks.confidence[edges.point_index] > 0
+        edges_cam_mm = edges.points(vertices_cam_mm, model.triangles)
+        points = px_from_cam(edges_cam_mm, capture.intrinsics)[used]
+        targets = landmarks.points_px[edges.point_index][used]
+    return overlay_picture(
+        capture, vertices_cam_mm, model.triangles, view=view, points_px=points, targets_px=targets
+    )

@@ -16,67 +16,44 @@ from pathlib import Path
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES
-from fg3d_builder.testsets.records import Missing, Protocol, ProtocolImage, ProtocolScan
+from fg3d_builder.testsets.mesh_files import only_mesh
+from fg3d_builder.testsets.records import ProtocolImage
 
 PITCHES_DEG = (-20.0, 0.0, 20.0)
 YAWS_DEG = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
 SCANS = ("frontal1", "frontal2")
-UNIT_MM = 1.0
 
 
-def read_florence(folder: Path, subjects: list[str], unit_mm: float | None) -> Protocol:
-    """List the views of every subject.
-
-    Parameters
-    ----------
-    folder : Path
-    subjects : list of str
-        Names of folders in `folder`.
-    unit_mm : float, optional
-        Of the scans; default 1.
-
-    Returns
-    -------
-    Protocol
-        A subject without a scan is `Missing`.
-    """
-    unit = UNIT_MM if unit_mm is None else unit_mm
-    scans: dict[str, ProtocolScan] = {}
-    images: list[ProtocolImage] = []
-    missing: list[Missing] = []
-    for subject in subjects:
-        name = safe_id(subject)
-        try:
-            mesh = _scan_file(folder / subject)
-        except CaptureError as error:
-            missing.append(Missing(name, name, error.code, error.message))
-            continue
-        scans[name] = ProtocolScan(name, name, mesh, unit)
-        images.extend(
-            ProtocolImage(view_id(name, pitch, yaw), name, name, None, pitch, yaw)
-            for pitch in PITCHES_DEG
-            for yaw in YAWS_DEG
+def list_images(folder: Path) -> list[ProtocolImage]:
+    """List the views of every subject, with ids such as ``subject_01/pitch-20_yaw+45``."""
+    return [
+        ProtocolImage(
+            f"{safe_id(subject.name)}/pitch{pitch:+03.0f}_yaw{yaw:+03.0f}",
+            subject.name,
+            None,
+            pitch,
+            yaw,
         )
-    return Protocol("florence", scans, tuple(images), tuple(missing))
+        for subject in folder.glob("subject_*")
+        if subject.is_dir()
+        for pitch in PITCHES_DEG
+        for yaw in YAWS_DEG
+    ]
 
 
-def view_id(subject: str, pitch_deg: float, yaw_deg: float) -> str:
-    """Return the id of a rendered image, such as ``subject_01/pitch-20_yaw+45``."""
-    return f"{subject}/pitch{pitch_deg:+03.0f}_yaw{yaw_deg:+03.0f}"
+def find_scan(folder: Path, subject: str) -> tuple[Path, None]:
+    """Return the one mesh of the first scan that there is; it comes without landmarks.
 
-
-def _scan_file(subject: Path) -> Path:
-    """Return the one mesh of the first scan that there is."""
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``ambiguous_scan``.
+    """
     for scan in SCANS:
-        folder = subject / "Model" / scan / "obj"
-        if not folder.is_dir():
-            continue
-        for suffix in MESH_SUFFIXES:
-            found = sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix)
-            if len(found) > 1:
-                names = ", ".join(p.name for p in found)
-                raise CaptureError("ambiguous_scan", f"{folder}: wanted one {suffix}, got {names}")
+        place = folder / subject / "Model" / scan / "obj"
+        for suffix in MESH_SUFFIXES if place.is_dir() else ():
+            found = [path for path in place.iterdir() if path.suffix.lower() == suffix]
             if found:
-                return found[0]
+                return only_mesh(found, place), None
     wanted = " or ".join(f"Model/{scan}/obj/*.obj" for scan in SCANS)
-    raise CaptureError("missing_file", f"{subject}: no {wanted}")
+    raise CaptureError("missing_file", f"{folder / subject}: no {wanted}")

@@ -5,22 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tqdm import tqdm
+
 from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.pipeline.photo import Focal, Photo, capture_of, focal_of, read_photo
 from fg3d_builder.records import Capture
-from fg3d_builder.testsets.records import ProtocolConfig, ProtocolImage
+from fg3d_builder.testsets.records import Protocol, ProtocolConfig, ProtocolImage, Unusable
 from fg3d_builder.testsets.registered import view_config
-from fg3d_builder.testsets.surfaces import UprightSurface, has_colour
-
-
-def image_path(folder: Path, image: ProtocolImage) -> Path:
-    """Return where a rendered image is kept; photos stay where they are."""
-    return image.photo or folder / f"{image.image_id}.png"
+from fg3d_builder.testsets.surfaces import UprightSurface, has_colour, open_surface
 
 
 def image_key(image: ProtocolImage, scan_key: str, config: ProtocolConfig) -> str:
@@ -41,21 +39,9 @@ def image_key(image: ProtocolImage, scan_key: str, config: ProtocolConfig) -> st
 
 
 def image_capture(
-    image: ProtocolImage,
-    surface: UprightSurface,
-    folder: Path,
-    config: ProtocolConfig,
+    image: ProtocolImage, surface: UprightSurface, folder: Path, config: ProtocolConfig
 ) -> Capture:
     """Return an image as a capture without depth; a rendering is written to `folder` as well.
-
-    Parameters
-    ----------
-    image : ProtocolImage
-    surface : UprightSurface
-        The scan, for images that are renderings of it.
-    folder : Path
-        Of rendered images.
-    config : ProtocolConfig
 
     Raises
     ------
@@ -73,10 +59,7 @@ def image_capture(
 
 
 def write_rendering(
-    image: ProtocolImage,
-    surface: UprightSurface,
-    folder: Path,
-    config: ProtocolConfig,
+    image: ProtocolImage, surface: UprightSurface, folder: Path, config: ProtocolConfig
 ) -> Photo:
     """Render the scan from the image's side and write it as ``IMAGE_ID.png``.
 
@@ -89,9 +72,37 @@ def write_rendering(
         raise ValueError(f"image {image.image_id}: neither a photo nor a view")
     if not has_colour(surface.mesh):
         raise CaptureError(
-            "no_texture", f"{image.scan_id}: the scan has no colours to render images with"
+            "no_texture", f"{image.subject}: the scan has no colours to render images with"
         )
     view = (image.pitch_deg, image.yaw_deg)
     rgb, _, _ = render_scan(view_config(config), view, surface.mesh)
-    write_bytes(image_path(folder, image), encode_png(rgb))
+    write_bytes(folder / f"{image.image_id}.png", encode_png(rgb))
     return Photo(rgb, None)
+
+
+def write_renderings(
+    protocol: Protocol, folder: Path, model: FaceModel, config: ProtocolConfig
+) -> tuple[int, list[Unusable]]:
+    """Write all images of a protocol that are renderings, with a progress bar on stderr.
+
+    Returns
+    -------
+    written : int
+        Number of images.
+    failed : list of Unusable
+        Subjects whose scan cannot be rendered.
+    """
+    written = 0
+    failed = []
+    for subject, images in tqdm(protocol.by_subject().items(), unit="scan", desc=protocol.name):
+        views = [image for image in images if image.photo is None]
+        if not views:
+            continue
+        try:
+            surface = open_surface(protocol.scans[subject], model)
+            for image in views:
+                write_rendering(image, surface, folder, config)
+                written += 1
+        except CaptureError as error:
+            failed.append(Unusable(subject, subject, error.code, error.message))
+    return written, failed

@@ -1,44 +1,37 @@
-"""The way to a protocol by its name."""
+"""Reads a data set in its published layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from fg3d_builder.errors import ConfigError
-from fg3d_builder.testsets.florence import read_florence
-from fg3d_builder.testsets.now import listed_images, read_now
-from fg3d_builder.testsets.records import PROTOCOL_NAMES, Protocol
-from fg3d_builder.testsets.stirling import listed_photos, read_stirling
+from fg3d_builder.captures.source import safe_id
+from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.testsets import florence, now, stirling
+from fg3d_builder.testsets.records import Protocol, ProtocolImage, ProtocolScan, Unusable
 
-_READERS: dict[str, Callable[[Path, list[str], float | None], Protocol]] = {
-    "florence": read_florence,
-    "now": read_now,
-    "stirling": read_stirling,
-}
+LAYOUTS = {"florence": florence, "now": now, "stirling": stirling}
+"""Modules that list the images in a folder, with subjects as the data set names them, and find a
+subject's scan."""
 
 
 def open_protocol(
-    name: str,
-    folder: Path,
-    *,
-    subjects: Sequence[str] = ("*",),
-    unit_mm: float | None = None,
+    name: str, folder: Path, *, subjects: Sequence[str] = ("*",), unit_mm: float = 1.0
 ) -> Protocol:
     """Read a data set in its published layout.
 
     Parameters
     ----------
     name : str
-        One of `PROTOCOL_NAMES`.
+        ``"florence"``, ``"now"`` or ``"stirling"``.
     folder : Path
-        See the module of the protocol and docs/protocols.md.
+        See the module of the layout and docs/protocols.md.
     subjects : sequence of str
         Patterns (``subject_0*``) of the subjects to take; all by default.
-    unit_mm : float, optional
-        Length of the scans' unit, 0 to find it from the eye corners; left out: the data set's.
+    unit_mm : float
+        Length of the scans' unit; 0 finds it from the eye corners.
 
     Raises
     ------
@@ -46,27 +39,44 @@ def open_protocol(
         Unknown protocol; nothing there; an index file that is missing or broken; no subject
         of these names. What is missing of single subjects is recorded in the protocol.
     """
-    if name not in _READERS:
-        raise ConfigError(f"protocol '{name}'; known are {', '.join(PROTOCOL_NAMES)}")
-    if unit_mm is not None and not 0 <= unit_mm < float("inf"):
+    if name not in LAYOUTS:
+        raise ConfigError(f"protocol '{name}'; known are {', '.join(LAYOUTS)}")
+    if not 0 <= unit_mm < float("inf"):
         raise ConfigError(f"unit of the scans: {unit_mm} mm, wanted a positive length or 0")
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    there = _subjects(name, folder)
+    layout = LAYOUTS[name]
+    listed: list[ProtocolImage] = sorted(
+        layout.list_images(folder), key=lambda image: image.image_id
+    )
+    there = sorted({image.subject for image in listed})
     wanted = [s for s in there if any(fnmatchcase(s, pattern) for pattern in subjects)]
     if not wanted:
         found = f"there are {', '.join(there[:5])}, ..." if there else "there is none"
         raise ConfigError(f"{folder}: no subject like {', '.join(subjects)}; {found}")
-    protocol = _READERS[name](folder, wanted, unit_mm)
-    images = tuple(sorted(protocol.images, key=lambda image: image.image_id))
-    return replace(protocol, images=images, missing=tuple(sorted(protocol.missing)))
-
-
-def _subjects(name: str, folder: Path) -> list[str]:
-    if name == "florence":
-        found = {p.name for p in folder.glob("subject_*") if p.is_dir()}
-    elif name == "now":
-        found = {path.split("/", maxsplit=1)[0] for path in listed_images(folder)}
-    else:
-        found = {photo.subject for photo in listed_photos(folder)}
-    return sorted(found)
+    scans: dict[str, ProtocolScan] = {}
+    without_scan: dict[str, CaptureError] = {}
+    for subject in wanted:
+        try:
+            mesh_file, landmarks = layout.find_scan(folder, subject)
+        except CaptureError as error:
+            without_scan[subject] = error
+        else:
+            key = safe_id(subject)
+            scans[key] = ProtocolScan(key, mesh_file, unit_mm, landmarks)
+    images: list[ProtocolImage] = []
+    missing: set[Unusable] = set()
+    for image in listed:
+        if image.subject not in wanted:
+            continue
+        photo, problem = image.photo, without_scan.get(image.subject)
+        if problem is None and photo is not None and not photo.is_file():
+            problem = CaptureError("missing_file", f"{photo}: file not found")
+        named = replace(image, subject=safe_id(image.subject))
+        if problem is None:
+            images.append(named)
+        else:
+            # Views of a scan that is not there are no images: the subject counts once.
+            lost = named.subject if photo is None else named.image_id
+            missing.add(Unusable(lost, named.subject, problem.code, problem.message))
+    return Protocol(name, scans, tuple(images), tuple(sorted(missing)))

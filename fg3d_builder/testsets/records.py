@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig
-
-if TYPE_CHECKING:  # the command line reads this module, and sets up threads before numpy loads
-    from fg3d_builder.records import Array
-
-PROTOCOL_NAMES = ("florence", "now", "stirling")
+from fg3d_builder.evaluation.reliable import MAX_DISTANCE_MM, MAX_NORMAL_DEG
+from fg3d_builder.records import Array
 
 
 class GivenLandmarks(NamedTuple):
@@ -31,20 +28,18 @@ class GivenLandmarks(NamedTuple):
 
 @dataclass(frozen=True)
 class ProtocolScan:
-    """One raw scan, the ground truth of all images that name it.
+    """A subject's raw scan, the ground truth of all images of the subject.
 
     Attributes
     ----------
-    scan_id : str
-        Unique in the protocol; used in file names.
     subject : str
+        Unique in the protocol; used in file names.
     mesh_file : Path
     unit_mm : float
         Length of the file's unit; 0 finds it from the outer eye corners.
     landmarks : GivenLandmarks or None
     """
 
-    scan_id: str
     subject: str
     mesh_file: Path
     unit_mm: float
@@ -61,24 +56,29 @@ class ProtocolImage:
         Relative path without suffix, ``/`` between folders; other methods name their meshes
         after it.
     subject : str
-    scan_id : str
-        Whose ground truth counts.
     photo : Path or None
         None where the image is a rendering of the scan.
     pitch_deg, yaw_deg : float or None
-        As the protocol states them; None where it does not and the fit has to tell.
+        Angles that the protocol states; None where it does not and the fit estimates them.
     """
 
     image_id: str
     subject: str
-    scan_id: str
     photo: Path | None
     pitch_deg: float | None
     yaw_deg: float | None
 
 
-class Missing(NamedTuple):
-    """A subject or image that the protocol asks for and the folder does not have."""
+class Unusable(NamedTuple):
+    """An image or subject that is not there or has no ground truth: no method's fault.
+
+    Attributes
+    ----------
+    name, subject : str
+        The image's id, or the subject where none of its images is usable.
+    code, reason : str
+        See `fg3d_builder.errors.CaptureError`.
+    """
 
     name: str
     subject: str
@@ -95,17 +95,24 @@ class Protocol:
     name : str
         ``"florence"``, ``"now"`` or ``"stirling"``.
     scans : dict of str to ProtocolScan
-        By `ProtocolScan.scan_id`.
+        By subject.
     images : tuple of ProtocolImage
         Sorted by `ProtocolImage.image_id`.
-    missing : tuple of Missing
-        What could not become an image; counted in the report.
+    missing : tuple of Unusable
+        What the folder lacks; counted in the report.
     """
 
     name: str
     scans: dict[str, ProtocolScan]
     images: tuple[ProtocolImage, ...]
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[Unusable, ...] = ()
+
+    def by_subject(self) -> dict[str, list[ProtocolImage]]:
+        """Return the images of each subject."""
+        found: dict[str, list[ProtocolImage]] = {}
+        for image in self.images:
+            found.setdefault(image.subject, []).append(image)
+        return found
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class ProtocolConfig:
     registration: of the template to a scan.
     image_size, focal_px, distance_mm: of rendered images; the size is (height, width).
     max_distance_mm, max_normal_deg: thresholds of the set C.
-    max_landmark_mm: a registration whose embedded points lie further than this from the data
+    max_landmark_mm: a registration whose embedded points are further than this from the data
         set's own landmarks, on average, is no ground truth.
     """
 
@@ -127,6 +134,6 @@ class ProtocolConfig:
     image_size: tuple[int, int] = (640, 480)
     focal_px: float = 900.0
     distance_mm: float = 550.0
-    max_distance_mm: float = 3.0
-    max_normal_deg: float = 30.0
+    max_distance_mm: float = MAX_DISTANCE_MM
+    max_normal_deg: float = MAX_NORMAL_DEG
     max_landmark_mm: float = 8.0

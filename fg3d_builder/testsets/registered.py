@@ -1,9 +1,10 @@
-"""The template registered to a surface: the surface is rendered to an RGB-D view, as a scan is."""
+"""Registers the template to a surface, which is rendered to an RGB-D view as a scan is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,10 @@ from fg3d_builder.captures.scan import render_scan, scan_camera
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import MIN_QUALITY, BuildConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.evaluation import Correspondence, reliable_correspondence
+from fg3d_builder.evaluation import Correspondence, border_vertices, reliable_correspondence
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.pipeline.register import register_capture
@@ -23,14 +26,15 @@ from fg3d_builder.report.pictures import (
     error_picture,
     image_picture,
     landmark_picture,
-    overlay_picture,
     side_picture,
 )
-from fg3d_builder.report.sheets import edge_points, face_view, failure_sheet
+from fg3d_builder.report.sheets import edge_overlay, face_view, failure_sheet
 from fg3d_builder.testsets.records import ProtocolConfig
+from fg3d_builder.testsets.setup import Setup
 from fg3d_builder.testsets.surfaces import UprightSurface, clay, has_colour
 
 FRONTAL = (0.0, 0.0)
+
 LandmarksOf = Callable[[Capture, Pose], Landmarks]
 """Finds landmarks in a rendering; the pose takes the upright frame to the camera."""
 
@@ -51,40 +55,26 @@ class PairTests(NamedTuple):
     seen_only: bool
 
 
-class RegisteredSurface(NamedTuple):
-    """A template registered to a surface.
+@dataclass(frozen=True)
+class RegisteredSurface:
+    """The template registered to a surface.
 
     Attributes
     ----------
+    upright_from_file : Pose
+        See `UprightSurface`.
     vertices_mm : (n, 3) float64
         In the surface's upright frame.
     members : Correspondence
         From vertices of the template to places on the seamless surface.
     quality : float
         See `Registration.quality`.
-    picture : (H, W, 3) uint8
-        To check it by eye.
     """
 
+    upright_from_file: Pose
     vertices_mm: Array
     members: Correspondence
     quality: float
-    picture: Array
-
-
-class RegistrationError(Exception):
-    """A surface that cannot be registered.
-
-    Attributes
-    ----------
-    error : CaptureError
-    picture : (H, W, 3) uint8
-        What was seen of it.
-    """
-
-    def __init__(self, error: CaptureError, picture: Array) -> None:
-        super().__init__(error.message)
-        self.error, self.picture = error, picture
 
 
 def view_config(config: ProtocolConfig) -> SourceConfig:
@@ -99,30 +89,49 @@ def view_config(config: ProtocolConfig) -> SourceConfig:
 
 
 def register_surface(
-    model: FaceModel,
+    setup: Setup,
     surface: UprightSurface,
     name: str,
-    config: ProtocolConfig,
     tests: PairTests,
     landmarks_of: LandmarksOf,
+    picture: Path,
 ) -> RegisteredSurface:
     """Register the template to a surface and pair the model's reliable region with it.
 
+    Parameters
+    ----------
+    setup : Setup
+    surface : UprightSurface
+    name : str
+        Names the surface in messages and in the picture.
+    tests : PairTests
+    landmarks_of : callable
+    picture : Path
+        Gets a PNG of what was registered, or of what was seen where that failed.
+
     Raises
     ------
-    RegistrationError
-        With what landmarks, fit and registration raise; ``low_quality``; ``empty_set``.
+    CaptureError
+        What landmarks, fit and registration raise; ``low_quality``; ``empty_set``.
     """
-    coloured = has_colour(surface.mesh)
+    model, coloured = setup.model, has_colour(surface.mesh)
     shown = surface.mesh if coloured else clay(surface.mesh)
-    capture, cam_from_upright = _rendered(shown, name, config)
+    capture, cam_from_upright = _rendered(shown, name, setup.config)
     landmarks = None
     try:
         landmarks = landmarks_of(capture, cam_from_upright)
-        found = _registration(model, capture, landmarks, config, coloured)
-        return _result(model, surface, capture, landmarks, found, cam_from_upright, tests)
+        found = _registration(setup, capture, landmarks, coloured)
+        vertices = cam_from_upright.obj_from_cam(found.vertices_cam_mm)
+        seen = found.confidence > 0 if tests.seen_only else np.ones(model.vertex_count, dtype=bool)
+        members = _paired(model, vertices, surface, model.reliable & seen, tests, name)
     except CaptureError as error:
-        raise RegistrationError(error, failure_sheet(capture, error, landmarks)) from None
+        write_bytes(picture, encode_png(failure_sheet(capture, error, landmarks)))
+        raise
+    distance = np.full(model.vertex_count, np.nan)
+    index = members.source.vertex_index
+    distance[index] = surface.scan.closest(vertices[index]).distance_mm
+    write_bytes(picture, encode_png(_picture(model, capture, landmarks, found, distance)))
+    return RegisteredSurface(surface.upright_from_file, vertices, members, found.quality)
 
 
 def _rendered(mesh: TexturedMesh, name: str, config: ProtocolConfig) -> tuple[Capture, Pose]:
@@ -134,16 +143,13 @@ def _rendered(mesh: TexturedMesh, name: str, config: ProtocolConfig) -> tuple[Ca
 
 
 def _registration(
-    model: FaceModel,
-    capture: Capture,
-    landmarks: Landmarks,
-    config: ProtocolConfig,
-    coloured: bool,
+    setup: Setup, capture: Capture, landmarks: Landmarks, coloured: bool
 ) -> Registration:
+    config = setup.config
     # Shading in place of colours is nothing that the model's albedo could explain.
     fit = replace(config.fit, use_appearance=config.fit.use_appearance and coloured)
     settings = BuildConfig(fit=fit, registration=config.registration)
-    found = register_capture(model, capture, settings, landmarks=landmarks).registration
+    found = register_capture(setup.model, capture, settings, landmarks=landmarks).registration
     if found.quality < MIN_QUALITY:
         raise CaptureError(
             "low_quality",
@@ -153,35 +159,27 @@ def _registration(
     return found
 
 
-def _result(
+def _paired(
     model: FaceModel,
+    vertices_mm: Array,
     surface: UprightSurface,
-    capture: Capture,
-    landmarks: Landmarks,
-    found: Registration,
-    cam_from_upright: Pose,
+    face: Array,
     tests: PairTests,
-) -> RegisteredSurface:
-    vertices = cam_from_upright.obj_from_cam(found.vertices_cam_mm)
-    face = model.reliable & (found.confidence > 0) if tests.seen_only else model.reliable
+    name: str,
+) -> Correspondence:
     try:
-        members = reliable_correspondence(
-            vertices,
-            vertex_normals(vertices, model.triangles),
+        return reliable_correspondence(
+            vertices_mm,
+            vertex_normals(vertices_mm, model.triangles),
             surface.scan,
-            surface.normals,
+            vertex_normals(surface.scan_mm, surface.triangles),
             face,
-            surface.border,
+            border_vertices(surface.triangles, surface.scan.vertex_count),
             tests.max_distance_mm,
             tests.max_normal_deg,
         )
     except ValueError as error:
-        raise CaptureError("empty_set", f"{capture.capture_id}: {error}") from None
-    distance = np.full(model.vertex_count, np.nan)
-    index = members.source.vertex_index
-    distance[index] = surface.scan.closest(vertices[index]).distance_mm
-    picture = _picture(model, capture, landmarks, found, distance)
-    return RegisteredSurface(vertices, members, found.quality, picture)
+        raise CaptureError("empty_set", f"{name}: {error}") from None
 
 
 def _picture(
@@ -191,27 +189,19 @@ def _picture(
     found: Registration,
     distance_mm: Array,
 ) -> Array:
-    """Image, landmarks, registration and pairs beside each other."""
+    """Show image, landmarks, registration and pairs next to each other."""
     view = face_view(model, capture, found.vertices_cam_mm)
     vertices, triangles = found.vertices_cam_mm, model.triangles
-    points, targets = edge_points(model, capture, landmarks, vertices)
-    overlay = overlay_picture(
-        capture, vertices, triangles, view=view, points_px=points, targets_px=targets
-    )
     known = np.isfinite(distance_mm)
     share = known[model.reliable].mean()
+    distances = error_picture(capture, vertices, triangles, distance_mm, view=view)
+    sides = side_picture(found.shape_obj_mm, triangles, seen=known)
     tiles = [
         ("surface", image_picture(capture, view)),
         ("landmarks", landmark_picture(capture, landmarks, view)),
-        ("registered template", overlay),
-        (
-            f"paired ({share:.0%}): distance",
-            error_picture(capture, vertices, triangles, distance_mm, view=view),
-        ),
-        (
-            "template, blue where not paired",
-            side_picture(found.shape_obj_mm, triangles, seen=known),
-        ),
+        ("registered template", edge_overlay(model, capture, landmarks, vertices, view)),
+        (f"paired ({share:.0%}): distance", distances),
+        ("template, blue where not paired", sides),
     ]
     title = f"{capture.capture_id}   quality {found.quality:.2f}"
     return contact_sheet(tiles, title=title, height=300)

@@ -21,38 +21,30 @@ REPORT_NAME = "report.md"
 TABLE_NAME = "results.csv"
 FIGURE_NAME = "ced.png"
 
-CED_LIMIT = 0.08
-"""End of the figure's error axis, a fraction of the interocular distance."""
-
 _TITLES = {"florence": "Florence", "now": "NoW (neutral, validation)", "stirling": "Stirling/ESRC"}
 _MANY = 10
 
 
 def write_report(results: ProtocolResults, out: Path) -> Path:
-    """Write ``report.md``, ``results.csv`` and ``ced.png`` into a folder.
-
-    Parameters
-    ----------
-    results : ProtocolResults
-    out : Path
-
-    Returns
-    -------
-    Path
-        Of the report.
-    """
+    """Write ``report.md``, ``results.csv`` and ``ced.png`` into a folder; return the first."""
     from fg3d_builder.evaluation.pictures import ced_picture
 
     write_bytes(out / TABLE_NAME, csv_text(results).encode())
     lines = [f"# {_TITLES.get(results.protocol, results.protocol)}", ""]
     if results.rows:
         errors = {method: results.errors(method) for method in results.methods}
-        picture = ced_picture(errors, CED_LIMIT, "DACE")
+        picture = ced_picture(errors, error_name="DACE")
         write_bytes(out / FIGURE_NAME, encode_png(picture))
         lines += [
             _counts(results),
             "",
-            *yaw_lines(results),
+            "DACE in per cent of the outer interocular distance, by absolute yaw in degrees.",
+            "",
+            *error_table(results),
+            "",
+            "Means are over the images that a method has an error for; failed ones are counted "
+            "beside them and count as infinite in the cumulative curve. An image of unknown yaw "
+            "counts in the mean alone. The paper's rows are on its own ground truth and images.",
             "",
             f"![cumulative errors]({FIGURE_NAME})",
             "",
@@ -71,15 +63,14 @@ def csv_text(results: ProtocolResults) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*ImageResult._fields[:6], "dace_percent", *ImageResult._fields[7:]])
     for row in results.rows:
+        pitch, yaw = ("" if angle is None else f"{angle:.3f}" for angle in row[3:5])
         percent = "" if row.dace is None else f"{100 * row.dace:.6f}"
-        angles = ["" if angle is None else f"{angle:.3f}" for angle in row[3:5]]
         coverage = "" if row.coverage is None else f"{row.coverage:.4f}"
-        values = [*row[:3], *angles, row.yaw_source, percent, coverage, row.code, row.reason]
-        writer.writerow(values)
+        writer.writerow([*row[:3], pitch, yaw, row.yaw_source, percent, coverage, *row[8:]])
     return text.getvalue()
 
 
-def yaw_lines(results: ProtocolResults) -> list[str]:
+def error_table(results: ProtocolResults) -> list[str]:
     """Return Table 5: DACE by yaw, ours and the paper's rows, in Markdown."""
     intervals = [f"[{low:.0f}, {high:.0f}]" for low, high in YAW_INTERVALS_DEG]
     beyond = any(_beyond(results.of(method)) for method in results.methods)
@@ -90,15 +81,7 @@ def yaw_lines(results: ProtocolResults) -> list[str]:
         cells = [""] * 3 if row.intervals is None else [f"{v:.2f}" for v in row.intervals]
         blank = [""] if beyond else []
         rows.append([f"paper: {row.method}", *cells, *blank, f"{row.mean:.2f}", *[""] * 4])
-    return [
-        "DACE in per cent of the outer interocular distance, by absolute yaw in degrees.",
-        "",
-        *markdown.table(head, rows),
-        "",
-        "Means are over the images that a method has an error for; failed ones are counted beside "
-        "them and count as infinite in the cumulative curve. An image of unknown yaw counts in "
-        "the mean alone. The paper's rows are on its own ground truth and images.",
-    ]
+    return markdown.table(head, rows)
 
 
 def comparison_lines(results: ProtocolResults) -> list[str]:
@@ -113,15 +96,10 @@ def comparison_lines(results: ProtocolResults) -> list[str]:
                 continue
             a, b = (100 * results.errors(name)[common] for name in (method, other))
             found = compare_paired(a, b, subjects)
-            row = [
-                f"{method} less {other}",
-                str(len(subjects)),
-                str(found.subjects),
-                f"{found.difference:+.3f}",
-                f"{found.low:+.3f} to {found.high:+.3f}",
-                f"{found.a_better} of {found.subjects}",
-                f"{found.sign_p:.3g}",
-            ]
+            interval = f"{found.low:+.3f} to {found.high:+.3f}"
+            better = f"{found.a_better} of {found.subjects}"
+            row = [f"{method} less {other}", str(len(subjects)), str(found.subjects)]
+            row += [f"{found.difference:+.3f}", interval, better, f"{found.sign_p:.3g}"]
             rows.append(row)
     if not rows:
         return []
@@ -173,17 +151,17 @@ def _beyond(rows: Sequence[ImageResult]) -> int:
 
 def _method_cells(rows: Sequence[ImageResult], beyond: bool) -> list[str]:
     measured = [row for row in rows if row.dace is not None]
-    failed = len(rows) - len(measured)
+    failed = str(len(rows) - len(measured))
+    by_yaw = [""] * (len(YAW_INTERVALS_DEG) + beyond)
     if not measured:
-        blanks = [""] * (len(YAW_INTERVALS_DEG) + beyond + 2)
-        return [*blanks, "0", str(failed), ""]
-    errors = np.array([100 * float(row.dace or 0.0) for row in measured])
-    known = [i for i, row in enumerate(measured) if row.yaw_deg is not None]
-    cells = [""] * (len(YAW_INTERVALS_DEG) + beyond)
-    if known:
-        table = yaw_table(errors[known], np.array([measured[i].yaw_deg for i in known]))
+        return [*by_yaw, "", "", "0", failed, ""]
+    columns = [(row.dace, row.yaw_deg, row.coverage) for row in measured]
+    dace, yaw_deg, coverage = np.array(columns, dtype=np.float64).T
+    errors = 100.0 * dace
+    known = np.isfinite(yaw_deg)
+    if known.any():
+        table = yaw_table(errors[known], yaw_deg[known])
         shown = [*table.intervals, *([table.beyond] if beyond else [])]
-        cells = [f"{row.mean:.2f}" if row.samples else "" for row in shown]
-    coverage = np.mean([float(row.coverage or 0.0) for row in measured])
-    cells += [f"{errors.mean():.2f}", f"{np.median(errors):.2f}"]
-    return [*cells, str(len(measured)), str(failed), f"{coverage:.0%}"]
+        by_yaw = [f"{row.mean:.2f}" if row.samples else "" for row in shown]
+    average = [f"{errors.mean():.2f}", f"{np.median(errors):.2f}"]
+    return [*by_yaw, *average, str(len(measured)), failed, f"{coverage.mean():.0%}"]

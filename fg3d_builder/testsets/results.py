@@ -12,9 +12,12 @@ import numpy as np
 
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.records import Array
+from fg3d_builder.testsets.records import Unusable
 
 RESULTS_NAME = "results.json"
 SCHEMA = "fg3d-protocol-results-1"
+ROW_SCHEMA = "fg3d-protocol-row-1"
+"""Raise the number when the same image, truth and method give another row."""
 
 FIT = "3DMM fit"
 """Name of the method that every evaluation reports: the fit that our network starts from."""
@@ -48,21 +51,6 @@ class ImageResult(NamedTuple):
     coverage: float | None
     code: str = ""
     reason: str = ""
-
-
-class Unusable(NamedTuple):
-    """An image without ground truth, or not there: no method's fault, in no table.
-
-    Attributes
-    ----------
-    name, subject : str
-    code, reason : str
-    """
-
-    name: str
-    subject: str
-    code: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -117,10 +105,8 @@ class ProtocolResults:
 def write_results(results: ProtocolResults, folder: Path) -> Path:
     """Write ``results.json`` into a folder; equal results give equal bytes."""
     value = {
+        **vars(results),
         "schema": SCHEMA,
-        "protocol": results.protocol,
-        "methods": list(results.methods),
-        "settings": results.settings,
         "rows": [row._asdict() for row in results.rows],
         "unusable": [image._asdict() for image in results.unusable],
     }
@@ -134,7 +120,7 @@ def read_results(path: Path) -> ProtocolResults:
     Parameters
     ----------
     path : Path
-        ``results.json``, or the folder that it lies in.
+        ``results.json``, or its folder.
 
     Raises
     ------
@@ -158,3 +144,20 @@ def read_results(path: Path) -> ProtocolResults:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: no results of an evaluation ({error})") from None
+
+
+def write_row(path: Path, key: str, row: ImageResult) -> None:
+    """Keep a row in a file, with the digest of all that it depends on."""
+    write_json(path, {"schema": ROW_SCHEMA, "key": key, "row": row._asdict()})
+
+
+def read_row(path: Path, key: str) -> ImageResult | None:
+    """Return a row that was measured before from the same input, or None."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["schema"] != ROW_SCHEMA or value["key"] != key:
+            return None
+        row = ImageResult(**value["row"])
+    except (FileNotFoundError, KeyError, TypeError, ValueError):  # not one of ours: measured anew
+        return None
+    return row if row.dace is None or np.isfinite(row.dace) else None

@@ -7,24 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.captures.scan import scan_unit_mm
+from fg3d_builder.captures.scan import read_scan, scan_unit_mm
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.evaluation import ScanSurface, border_vertices
+from fg3d_builder.evaluation import ScanSurface
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.mesh_io import TexturedMesh, mesh_with_colors
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Pose
 from fg3d_builder.rendering.shading import srgb_from_linear
-from fg3d_builder.testsets.records import GivenLandmarks
+from fg3d_builder.testsets.records import GivenLandmarks, ProtocolScan
 
 _SIZE_MM = (80.0, 1500.0)
 """Extent that a scan of a face, a head or a bust has in its largest direction."""
 
 _CLAY_REFLECTANCE = 0.55
 _CLAY_AMBIENT = 0.25
-# From above the camera and a little beside it: brows and nose cast the shading that makes a
-# face of a surface without colours.
+# From above the camera and a little to its side: the shading of brows and nose lets a detector
+# see a face in a surface without colours.
 _CLAY_LIGHT = np.array([0.3, 0.5, 0.81])
 
 
@@ -39,19 +39,22 @@ class UprightSurface(NamedTuple):
         The scale is the length of the file's unit.
     scan : ScanSurface
         Without seams: vertices at one place count as one.
-    normals : (w, 3) float64
-    border : (w,) bool
-        Both of the seamless surface, see `border_vertices`.
+    triangles : (t, 3) int64
+        Of `scan`.
     file_vertex : (w,) int64
-        A vertex of the file for each vertex of the seamless surface.
+        A vertex of the file for each vertex of `scan`.
     """
 
     mesh: TexturedMesh
     upright_from_file: Pose
     scan: ScanSurface
-    normals: Array
-    border: Array
+    triangles: Array
     file_vertex: Array
+
+    @property
+    def scan_mm(self) -> Array:
+        """(w, 3) vertices of `scan`."""
+        return np.asarray(self.mesh.vertices[self.file_vertex])
 
 
 def upright_surface(mesh: TexturedMesh, upright_from_file: Pose) -> UprightSurface:
@@ -63,44 +66,33 @@ def upright_surface(mesh: TexturedMesh, upright_from_file: Pose) -> UprightSurfa
     triangles = triangles[(a != b) & (b != c) & (c != a)]
     if len(triangles) == 0:
         raise CaptureError("unreadable_mesh", "every triangle of the mesh is degenerate")
-    vertices = moved.vertices[file_vertex]
-    return UprightSurface(
-        mesh=moved,
-        upright_from_file=upright_from_file,
-        scan=ScanSurface(vertices, triangles),
-        normals=vertex_normals(vertices, triangles),
-        border=border_vertices(triangles, len(vertices)),
-        file_vertex=file_vertex,
-    )
+    scan = ScanSurface(moved.vertices[file_vertex], triangles)
+    return UprightSurface(moved, upright_from_file, scan, triangles, file_vertex)
 
 
-def pose_of_scan(
-    mesh: TexturedMesh, unit_mm: float, given: GivenLandmarks | None, model: FaceModel, name: str
-) -> Pose:
+def open_surface(scan: ProtocolScan, model: FaceModel) -> UprightSurface:
+    """Read a scan and bring it upright, or raise `CaptureError`."""
+    mesh = read_scan(scan.mesh_file)
+    return upright_surface(mesh, pose_of_scan(scan, mesh, model))
+
+
+def pose_of_scan(scan: ProtocolScan, mesh: TexturedMesh, model: FaceModel) -> Pose:
     """Return ``upright_from_file`` of a scan.
 
     Scans without landmarks are taken to be upright as they are, as in every scan source. Given
-    landmarks turn the scan so that they agree best with those of the model's mean.
-
-    Parameters
-    ----------
-    mesh : TexturedMesh
-    unit_mm : float
-        0 finds the unit: from the given landmarks, else from detected eye corners.
-    given : GivenLandmarks or None
-    model : FaceModel
-    name : str
-        For messages.
+    landmarks turn the scan so that they agree best with those of the model's mean. An unknown
+    unit is found from the given landmarks, else from detected eye corners.
 
     Raises
     ------
     CaptureError
         ``no_unit``, ``implausible_size`` or ``bad_landmarks``.
     """
-    if given is None:
-        pose = Pose(unit_mm or scan_unit_mm(mesh, name), np.eye(3), np.zeros(3))
+    name = str(scan.mesh_file)
+    if scan.landmarks is None:
+        pose = Pose(scan.unit_mm or scan_unit_mm(mesh, name), np.eye(3), np.zeros(3))
     else:
-        pose = pose_by_landmarks(given, model, unit_mm, name)
+        pose = pose_by_landmarks(scan.landmarks, model, scan.unit_mm, name)
     used = mesh.vertices[np.unique(mesh.triangles)]
     extent = float(pose.scale * np.ptp(used, axis=0).max())
     low, high = _SIZE_MM
@@ -108,7 +100,7 @@ def pose_of_scan(
         raise CaptureError(
             "implausible_size",
             f"{name}: with a unit of {pose.scale:g} mm the scan is {extent:.4g} mm large, wanted "
-            f"{low:g} to {high:g} mm; --unit-mm says another unit",
+            f"{low:g} to {high:g} mm; set another unit with --unit-mm",
         )
     return pose
 
@@ -116,22 +108,10 @@ def pose_of_scan(
 def pose_by_landmarks(given: GivenLandmarks, model: FaceModel, unit_mm: float, name: str) -> Pose:
     """Return the similarity that takes landmarks best to those of the model's mean.
 
-    Parameters
-    ----------
-    given : GivenLandmarks
-        In the frame and unit of a file.
-    model : FaceModel
-    unit_mm : float
-        Fixes the scale; 0 leaves it free.
-    name : str
-        For messages.
-
-    Raises
-    ------
-    CaptureError
-        ``bad_landmarks``: points that coincide or lie on a line.
+    `unit_mm` fixes the scale; 0 leaves it free. Raises `CaptureError` ``bad_landmarks`` for points
+    that coincide or are on a line.
     """
-    target = model_landmarks(model, model.mean, given.ibug)
+    target = model.embedded("ibug68", given.ibug).points(model.mean, model.triangles)
     try:
         if unit_mm == 0:
             return align_similarity(given.points, target)
@@ -139,23 +119,6 @@ def pose_by_landmarks(given: GivenLandmarks, model: FaceModel, unit_mm: float, n
     except ValueError as error:
         raise CaptureError("bad_landmarks", f"{name}: {error}") from None
     return Pose(unit_mm, rigid.rotation, rigid.translation_mm)
-
-
-def model_landmarks(model: FaceModel, shape: Array, ibug: Array) -> Array:
-    """Return the (k, 3) positions of some of iBUG's points on a shape of the model.
-
-    Raises
-    ------
-    ValueError
-        The model has no place for one of them.
-    """
-    embedding = model.embeddings.get("ibug68")
-    row = {int(p): i for i, p in enumerate(embedding.point_index)} if embedding else {}
-    missing = [int(p) for p in ibug if int(p) not in row]
-    if embedding is None or missing:
-        raise ValueError(f"face model '{model.name}': no place for the iBUG points {missing}")
-    points = embedding.points(shape, model.triangles)
-    return np.asarray(points[[row[int(p)] for p in ibug]])
 
 
 def has_colour(mesh: TexturedMesh) -> bool:
@@ -167,13 +130,7 @@ def has_colour(mesh: TexturedMesh) -> bool:
 
 
 def clay(mesh: TexturedMesh) -> TexturedMesh:
-    """Return a mesh with shading in place of its colours, so that a face is to be seen.
-
-    Parameters
-    ----------
-    mesh : TexturedMesh
-        Upright.
-    """
+    """Return an upright mesh with shading in place of its colours, so that it shows a face."""
     normals = vertex_normals(mesh.vertices, mesh.triangles)
     lit = np.clip(normals @ (_CLAY_LIGHT / np.linalg.norm(_CLAY_LIGHT)), 0.0, 1.0)
     grey = _CLAY_REFLECTANCE * (_CLAY_AMBIENT + (1.0 - _CLAY_AMBIENT) * lit)

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_protocols import truths, write_florence, write_now, write_stirling, write_training
+from toy_protocols import write_florence, write_now, write_stirling, write_training
 
-from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
-from fg3d_builder.heads.library import get_model
-from fg3d_builder.testsets import ProtocolScan, open_protocol
-from fg3d_builder.testsets.ground_truth import GroundTruth
+from fg3d_builder.testsets import ProtocolConfig, ProtocolScan, open_protocol
+from fg3d_builder.testsets.ground_truth import GroundTruth, ground_truth
+from fg3d_builder.testsets.setup import Setup
 
 
 @pytest.fixture(scope="session")
-def model() -> FaceModel:
-    return get_model(FaceModelConfig())
+def model(default: FaceModel) -> FaceModel:
+    return default
+
+
+@pytest.fixture(scope="session")
+def setup(model: FaceModel) -> Setup:
+    return Setup(model, ProtocolConfig())
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +58,13 @@ def scan(florence: Path) -> ProtocolScan:
 
 
 @pytest.fixture(scope="session")
-def kept_truth(
-    model: FaceModel, scan: ProtocolScan, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def kept_truth(setup: Setup, scan: ProtocolScan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the ground truth of `scan` in it."""
     folder = tmp_path_factory.mktemp("truth")
-    truths(folder, model).get(scan)
+    ground_truth(scan, folder, setup)
     return folder
 
 
 @pytest.fixture(scope="session")
-def truth(model: FaceModel, scan: ProtocolScan, kept_truth: Path) -> GroundTruth:
-    return truths(kept_truth, model).get(scan)
+def truth(setup: Setup, scan: ProtocolScan, kept_truth: Path) -> GroundTruth:
+    return ground_truth(scan, kept_truth, setup)

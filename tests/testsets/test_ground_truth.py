@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-from toy_protocols import head, truths, write_scan
+from toy_protocols import head, write_scan
 
 import fg3d_builder.testsets.ground_truth as module
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import interocular_mm, outer_eye_corners
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.storage import load_model, save_model
 from fg3d_builder.testsets import ProtocolConfig, ProtocolScan, open_protocol
-from fg3d_builder.testsets.ground_truth import GroundTruth
-from fg3d_builder.testsets.identity import mesh_digest, model_digest
+from fg3d_builder.testsets.ground_truth import GroundTruth, ground_truth
 from fg3d_builder.testsets.registered import RegisteredSurface
+from fg3d_builder.testsets.setup import Setup, mesh_digest, model_digest
 
 CONFIG = ProtocolConfig()
 
@@ -28,34 +28,33 @@ def no_registration(*arguments: object) -> RegisteredSurface:
 
 def test_truth_lies_on_the_scan(model: FaceModel, truth: GroundTruth) -> None:
     shape = head(model, 1)
-    index = truth.members.source.vertex_index
+    index = truth.registered.members.source.vertex_index
     assert len(index) > 0.5 * model.reliable.sum()
     assert model.reliable[index].all()
-    wrong = np.linalg.norm(truth.registered_mm[index] - shape[index], axis=1)
+    wrong = np.linalg.norm(truth.registered.vertices_mm[index] - shape[index], axis=1)
     assert np.median(wrong) < 1.5
-    across = truth.surface.scan.closest(truth.registered_mm[index]).distance_mm
+    across = truth.surface.scan.closest(truth.registered.vertices_mm[index]).distance_mm
     assert np.median(across) < 0.2
     assert across.max() <= CONFIG.max_distance_mm
     wanted = interocular_mm(shape, outer_eye_corners(model))
     assert truth.interocular_mm == pytest.approx(wanted, abs=2.0)
-    assert np.isnan(truth.landmark_mm)
 
 
 def test_truth_is_kept(
-    kept_truth: Path, model: FaceModel, scan: ProtocolScan, monkeypatch: pytest.MonkeyPatch
+    kept_truth: Path, setup: Setup, scan: ProtocolScan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "register_surface", no_registration)
-    first, second = (truths(kept_truth, model).get(scan) for _ in range(2))
-    assert np.array_equal(first.registered_mm, second.registered_mm)
+    first, second = (ground_truth(scan, kept_truth, setup) for _ in range(2))
+    assert np.array_equal(first.registered.vertices_mm, second.registered.vertices_mm)
     assert (kept_truth / "subject_01.png").stat().st_size > 10_000
-    other = replace(CONFIG, max_distance_mm=2.0)
+    other = Setup(setup.model, replace(CONFIG, max_distance_mm=2.0))
     with pytest.raises(AssertionError, match="registered again"):
-        truths(kept_truth, model, other).get(scan)
+        ground_truth(scan, kept_truth, other)
 
 
 def test_a_file_that_was_cut_off_is_made_anew(
     kept_truth: Path,
-    model: FaceModel,
+    setup: Setup,
     scan: ProtocolScan,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -64,7 +63,7 @@ def test_a_file_that_was_cut_off_is_made_anew(
     (tmp_path / "subject_01.h5").write_bytes(whole[: len(whole) // 2])
     monkeypatch.setattr(module, "register_surface", no_registration)
     with pytest.raises(AssertionError, match="registered again"):
-        truths(tmp_path, model).get(scan)
+        ground_truth(scan, tmp_path, setup)
 
 
 def test_a_changed_texture_is_another_scan(model: FaceModel, tmp_path: Path) -> None:
@@ -77,7 +76,7 @@ def test_a_changed_texture_is_another_scan(model: FaceModel, tmp_path: Path) -> 
 
 
 def test_a_scan_without_a_face_is_kept_as_a_failure(
-    model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A plate of the size of a face, and nothing on it.
     grid = np.stack(np.meshgrid(np.arange(20.0), np.arange(25.0)), axis=-1).reshape(-1, 2)
@@ -85,26 +84,25 @@ def test_a_scan_without_a_face_is_kept_as_a_failure(
     cells = [20 * row + column for row in range(24) for column in range(19)]
     lines += [f"f {c + 1} {c + 2} {c + 22} {c + 21}" for c in cells]
     (tmp_path / "plate.obj").write_text("\n".join(lines) + "\n")
-    scan = ProtocolScan("plate", "plate", tmp_path / "plate.obj", 1.0)
+    scan = ProtocolScan("plate", tmp_path / "plate.obj", 1.0)
     with pytest.raises(CaptureError, match="face") as caught:
-        truths(tmp_path / "truth", model).get(scan)
+        ground_truth(scan, tmp_path / "truth", setup)
     assert caught.value.code == "no_face"
     assert (tmp_path / "truth/plate.png").is_file()
     monkeypatch.setattr(module, "register_surface", no_registration)
-    with pytest.raises(CaptureError, match="face"):
-        truths(tmp_path / "truth", model).get(scan)
-    with h5py.File(tmp_path / "truth/plate.h5", "r") as file:
-        assert file.attrs["code"] == "no_face"
+    with pytest.raises(CaptureError, match="face") as caught:
+        ground_truth(scan, tmp_path / "truth", setup)
+    assert caught.value.code == "no_face"
 
 
-def test_a_scan_that_is_not_there_is_a_failure(model: FaceModel, tmp_path: Path) -> None:
-    scan = ProtocolScan("a", "a", tmp_path / "a.obj", 1.0)
+def test_a_scan_that_is_not_there_is_a_failure(setup: Setup, tmp_path: Path) -> None:
+    scan = ProtocolScan("a", tmp_path / "a.obj", 1.0)
     with pytest.raises(CaptureError, match="file not found"):
-        truths(tmp_path / "truth", model).get(scan)
+        ground_truth(scan, tmp_path / "truth", setup)
 
 
 def test_a_registration_off_the_given_landmarks_is_no_truth(
-    model: FaceModel,
+    setup: Setup,
     stirling: Path,
     truth: GroundTruth,
     tmp_path: Path,
@@ -115,23 +113,36 @@ def test_a_registration_off_the_given_landmarks_is_no_truth(
 
     def registered(off_mm: float) -> None:
         found = RegisteredSurface(
-            head(model, 1) + np.array([off_mm, 0.0, 0.0]),
-            truth.members,
+            truth.surface.upright_from_file,
+            head(setup.model, 1) + np.array([off_mm, 0.0, 0.0]),
+            truth.registered.members,
             1.0,
-            np.zeros((2, 2, 3), np.uint8),
         )
         monkeypatch.setattr(module, "register_surface", lambda *arguments: found)
 
     # Landmarks turn the scan a little; what is registered here knows nothing of that.
     registered(0.0)
-    assert truths(tmp_path / "near", model).get(scan).landmark_mm < CONFIG.max_landmark_mm
+    near = ground_truth(scan, tmp_path / "near", setup)
+    assert np.array_equal(near.registered.vertices_mm, head(setup.model, 1))
     registered(15.0)
     with pytest.raises(CaptureError, match="off the landmarks that came with the scan"):
-        truths(tmp_path / "far", model).get(scan)
+        ground_truth(scan, tmp_path / "far", setup)
 
 
-def test_a_model_and_its_file_are_the_same(model: FaceModel) -> None:
-    other = replace(model, mean=model.mean + 0.5)
-    assert model_digest(model) != model_digest(other)
-    rounded = replace(model, mean=model.mean.astype(np.float32).astype(float))
-    assert model_digest(model) == model_digest(rounded)
+def test_a_model_and_its_file_are_the_same(model: FaceModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.h5")
+    assert model_digest(load_model(tmp_path / "model.h5")) == model_digest(model)
+
+
+@pytest.mark.parametrize("field", ["mean", "reliable", "rigid", "edge_points", "contour_lines"])
+def test_a_model_with_another_field_is_another_model(model: FaceModel, field: str) -> None:
+    value = getattr(model, field)
+    if field == "mean":
+        changed = value + 0.5
+    elif field == "edge_points":
+        changed = {**value, "ibug68": value["ibug68"][1:]}
+    elif field == "contour_lines":
+        changed = value[1:]
+    else:
+        changed = ~value
+    assert model_digest(replace(model, **{field: changed})) != model_digest(model)

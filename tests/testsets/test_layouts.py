@@ -12,7 +12,7 @@ from toy_protocols import write_picked_points
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.testsets import open_protocol
-from fg3d_builder.testsets.landmark_files import (
+from fg3d_builder.testsets.mesh_files import (
     SEVEN_POINTS,
     read_picked_points,
     read_point_list,
@@ -138,7 +138,7 @@ def test_stirling_records_what_is_missing_and_needs_no_annotation(
         ("photo,subject\n", "no column 'yaw'"),
         ("photo,subject,yaw\na.jpg,,45\n", "line 2: column 'subject' is empty"),
         ("photo,subject,yaw\na.jpg,F1,left\n", "line 2: yaw is 'left'"),
-        ("photo,subject,yaw\n../a.jpg,F1,45\n", "lies outside"),
+        ("photo,subject,yaw\n../a.jpg,F1,45\n", "is outside the folder"),
         ("photo,subject,yaw\na.jpg,F1,45\na.jpg,F2,45\n", "named twice"),
         ("photo,subject,yaw\n", "there is none"),
     ],
@@ -176,8 +176,14 @@ def test_picked_points_are_read_in_order(tmp_path: Path) -> None:
     [
         ("<PickedPoints>", "no XML"),
         ("<PickedPoints><point x='1' y='2' z='3'/></PickedPoints>", "1 points, wanted 7"),
-        ("<PickedPoints><point x='1' z='3'/></PickedPoints>", "point 0: no attribute 'y'"),
-        ("<PickedPoints><point x='1' y='nan' z='3'/></PickedPoints>", "point 0: y: 'nan'"),
+        (
+            "<PickedPoints><point x='1' z='3'/></PickedPoints>",
+            r"point 0: \['1', '', '3'\] are no finite",
+        ),
+        (
+            "<PickedPoints><point x='1' y='nan' z='3'/></PickedPoints>",
+            r"point 0: \['1', 'nan', '3'\]",
+        ),
     ],
 )
 def test_broken_picked_points_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -35,6 +35,7 @@ from fg3d_builder.testsets import (
     read_results,
     write_report,
 )
+from fg3d_builder.testsets.ground_truth import GroundTruth
 from fg3d_builder.testsets.results import FIT, write_results
 
 VIEWS = ("pitch+00_yaw+00", "pitch-20_yaw+45")
@@ -59,11 +60,20 @@ def meshes(model: FaceModel, florence: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def evaluated(
-    florence: Path, untrained: Trained, meshes: Path, tmp_path_factory: pytest.TempPathFactory
+    florence: Path,
+    untrained: Trained,
+    meshes: Path,
+    kept_truth: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     out = tmp_path_factory.mktemp("evaluation")
     results = evaluate_protocol(
-        *(few_views(florence), out, untrained.model, {"FGNet": untrained}, {"mean": meshes})
+        few_views(florence),
+        out,
+        untrained.model,
+        {"FGNet": untrained},
+        {"mean": meshes},
+        truth_folder=kept_truth,
     )
     write_report(results, out)
     return out
@@ -105,6 +115,7 @@ def test_results_are_kept_and_the_same(
     florence: Path,
     untrained: Trained,
     meshes: Path,
+    kept_truth: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = (evaluated / "results.json").read_bytes()
@@ -113,19 +124,30 @@ def test_results_are_kept_and_the_same(
         raise AssertionError("measured again")
 
     monkeypatch.setattr(driver, "fit_landmarks", never)
-    monkeypatch.setattr(driver, "dace", never)
-    arguments = (few_views(florence), evaluated, untrained.model, {"FGNet": untrained})
-    evaluate_protocol(*arguments, {"mean": meshes})
+    monkeypatch.setattr(GroundTruth, "dace", never)
+
+    def evaluate() -> None:
+        networks, methods = {"FGNet": untrained}, {"mean": meshes}
+        evaluate_protocol(
+            few_views(florence),
+            evaluated,
+            untrained.model,
+            networks,
+            methods,
+            truth_folder=kept_truth,
+        )
+
+    evaluate()
     assert (evaluated / "results.json").read_bytes() == before
     (evaluated / "measured/FGNet/subject_01/pitch+00_yaw+00.json").write_text('{"row": 1}')
     with pytest.raises(AssertionError, match="measured again"):
-        evaluate_protocol(*arguments, {"mean": meshes})
+        evaluate()
     monkeypatch.undo()
-    evaluate_protocol(*arguments, {"mean": meshes})
+    evaluate()
     assert (evaluated / "results.json").read_bytes() == before
 
 
-def test_the_report_shows_the_paper_beside_us(evaluated: Path) -> None:
+def test_the_report_shows_the_papers_rows_and_ours(evaluated: Path) -> None:
     text = (evaluated / "report.md").read_text()
     assert "4 images of 2 subjects" in text
     assert "| paper: FGNet (Ours) | 2.12 | 2.05 | 2.15 | 2.10 |" in text
@@ -144,14 +166,13 @@ def test_the_report_shows_the_paper_beside_us(evaluated: Path) -> None:
 
 
 def test_a_network_that_answers_differs_from_the_fit(
-    model: FaceModel, florence: Path, evaluated: Path, tmp_path: Path
+    model: FaceModel, florence: Path, kept_truth: Path, tmp_path: Path
 ) -> None:
     checkpoint = write_training(tmp_path / "run", model, answers=True)
     trained = load_trained(checkpoint, torch.device("cpu"))
     one = replace(few_views(florence), images=few_views(florence).images[:1])
-    truth = evaluated / "truth"
     results = evaluate_protocol(
-        one, tmp_path / "out", trained.model, {"FGNet": trained}, truth_folder=truth
+        one, tmp_path / "out", trained.model, {"FGNet": trained}, truth_folder=kept_truth
     )
     assert results.errors("FGNet")[0] != pytest.approx(results.errors(FIT)[0], rel=1e-3)
     assert not (tmp_path / "out/truth").exists()
@@ -170,6 +191,7 @@ def test_now_and_stirling_through_the_command(
             command += ["--subject", "F*"]
         assert main(command) == status
         assert "report:" in capsys.readouterr().out
+    assert (tmp_path / "now-out/truth/FaMoS_001_TA.png").is_file()
     found = read_results(tmp_path / "now-out")
     assert found.methods == (FIT, "tiny")
     assert found.rows[0].yaw_source == "estimated"

@@ -24,15 +24,10 @@ from fg3d_builder.files.mesh_io import mesh_with_texture
 from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.landmarks import open_detector
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import srgb_from_linear
-from fg3d_builder.testsets import ProtocolConfig
-from fg3d_builder.testsets.ground_truth import GroundTruths
-from fg3d_builder.testsets.identity import model_digest
-from fg3d_builder.testsets.landmark_files import SEVEN_POINTS
-from fg3d_builder.testsets.surfaces import model_landmarks
+from fg3d_builder.testsets.mesh_files import SEVEN_POINTS
 
 TEXTURE_SIZE = 512
 LIGHT = np.array([0.2, 0.4, 0.9])
@@ -45,6 +40,11 @@ def head(model: FaceModel, seed: int) -> Array:
     """The (n, 3) shape of somebody, mm, upright."""
     rng = np.random.default_rng(seed)
     return model.shape(rng.normal(size=len(model.id_sd)) * model.id_sd)
+
+
+def seven_points(model: FaceModel, shape: Array) -> Array:
+    """The (7, 3) points that data sets mark on scans, on a shape of the model."""
+    return model.embedded("ibug68", SEVEN_POINTS).points(shape, model.triangles)
 
 
 def lit_texture(model: FaceModel, shape: Array) -> Array:
@@ -83,7 +83,7 @@ def write_florence(folder: Path, model: FaceModel, subjects: int) -> None:
 
 
 def write_now(folder: Path, model: FaceModel, subjects: int) -> None:
-    """Scans that lie on their side, in metres, with landmarks and without any colour."""
+    """Scans turned to their side, in metres, with landmarks and without any colour."""
     listed = []
     turn = rotation_from_angles(20.0, 30.0, 80.0)
     for i in range(1, subjects + 1):
@@ -94,7 +94,7 @@ def write_now(folder: Path, model: FaceModel, subjects: int) -> None:
         lines = [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in turned]
         lines += [f"f {a} {b} {c}" for a, b, c in model.triangles + 1]
         scan.write_text("\n".join(lines) + "\n")
-        points = model_landmarks(model, turned, np.array(SEVEN_POINTS))
+        points = seven_points(model, turned)
         write_picked_points(
             folder / "scans_lmks_onlypp" / name / f"{scan.stem}_picked_points.pp", points
         )
@@ -126,7 +126,7 @@ def write_stirling(folder: Path, model: FaceModel, subjects: int) -> None:
         shape = head(model, i)
         group = f"{name[0].upper()}_3D_N"
         write_scan(folder / group / f"{name}_N.obj", model, shape)
-        points = model_landmarks(model, shape, np.array(SEVEN_POINTS))
+        points = seven_points(model, shape)
         path = folder / "annotations" / group / f"{name}_N.lnd"
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [f"{k} {x:.4f} {y:.4f} {z:.4f}" for k, (x, y, z) in enumerate(points, start=1)]
@@ -139,7 +139,7 @@ def write_stirling(folder: Path, model: FaceModel, subjects: int) -> None:
 
 
 def write_training(folder: Path, model: FaceModel, answers: bool) -> Path:
-    """A checkpoint with what lies beside it: untrained (it answers with the fit), or random."""
+    """A checkpoint with what prediction needs: untrained (it answers with the fit), or random."""
     folder.mkdir(parents=True)
     file = folder / "facemodel.h5"
     save_model(model, file)
@@ -153,15 +153,9 @@ def write_training(folder: Path, model: FaceModel, answers: bool) -> Path:
     return folder / "checkpoint.pt"
 
 
-def truths(folder: Path, model: FaceModel, config: ProtocolConfig | None = None) -> GroundTruths:
-    config = config or ProtocolConfig()
-    detector = open_detector(config.landmarks)
-    return GroundTruths(folder, model, model_digest(model), config, detector)
-
-
 def landmark_vertices(model: FaceModel, ibug: tuple[int, ...] = SEVEN_POINTS) -> dict[str, int]:
     """The vertices nearest to iBUG's points on the model."""
-    points = model_landmarks(model, model.mean, np.array(ibug))
+    points = model.embedded("ibug68", ibug).points(model.mean, model.triangles)
     near = np.linalg.norm(model.mean[None] - points[:, None], axis=2).argmin(axis=1)
     return {str(p): int(v) for p, v in zip(ibug, near, strict=True)}
 

@@ -11,16 +11,14 @@ import trimesh
 from toy_protocols import head, landmark_vertices, write_mesh_landmarks
 
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.evaluation import dace
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.testsets import ProtocolConfig
-from fg3d_builder.testsets.foreign import MeshMethod, read_mesh_landmarks
 from fg3d_builder.testsets.ground_truth import GroundTruth
-from fg3d_builder.testsets.identity import model_digest
-from fg3d_builder.testsets.landmark_files import SEVEN_POINTS
+from fg3d_builder.testsets.mesh_files import SEVEN_POINTS, read_mesh_landmarks
+from fg3d_builder.testsets.mesh_method import MeshMethod
+from fg3d_builder.testsets.setup import Setup
 
-CONFIG = ProtocolConfig()
 IMAGES = ["a/one", "a/two", "b/three"]
 SWAPPED = {36: 45, 39: 42, 42: 39, 45: 36, 33: 33, 48: 54, 54: 48}
 INNER = (*SEVEN_POINTS, 27, 30, 31, 35, 51, 57)
@@ -33,12 +31,7 @@ def write_mesh(path: Path, vertices: np.ndarray, triangles: np.ndarray) -> None:
 
 def method(folder: Path, model: FaceModel) -> MeshMethod:
     store = folder.parent / f"{folder.name}-store"
-    return MeshMethod("theirs", folder, IMAGES, model, model_digest(model), CONFIG, store)
-
-
-def same_topology(shape: np.ndarray, truth: GroundTruth) -> float:
-    error = dace(*(shape, truth.scan_mm, truth.members, truth.surface.scan), truth.interocular_mm)
-    return error.value
+    return MeshMethod("theirs", folder, IMAGES, Setup(model, ProtocolConfig()), store)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -60,7 +53,7 @@ def test_a_remeshed_reconstruction_has_the_error_of_the_original(
     for image, shape in shapes.items():
         found = theirs.measure(image, truth)
         assert found.coverage > 0.99
-        assert found.dace == pytest.approx(same_topology(shape, truth), rel=0.05)
+        assert found.dace == pytest.approx(truth.dace(shape, truth.registered.members), rel=0.05)
     # One topology, one registration, with a picture to check it by.
     assert len(list((tmp_path / "theirs-store").glob("*.h5"))) == 1
     assert len(list((tmp_path / "theirs-store").glob("*.png"))) == 1
@@ -76,7 +69,7 @@ def test_a_registration_of_a_topology_is_kept(
     def never(*arguments: object) -> None:
         raise AssertionError("registered again")
 
-    monkeypatch.setattr("fg3d_builder.testsets.foreign.register_surface", never)
+    monkeypatch.setattr("fg3d_builder.testsets.mesh_method.register_surface", never)
     assert method(tmp_path / "theirs", model).measure("a/one", truth) == first
 
 
@@ -148,7 +141,7 @@ def test_a_mesh_that_lacks_half_the_face_is_a_failure(
     [
         ("[", "no JSON"),
         ("{}", "schema"),
-        ('{"schema": "fg3d-mesh-landmarks-1"}', "vertex_index: wanted a table"),
+        ('{"schema": "fg3d-mesh-landmarks-1"}', "vertex_index: wanted at least 7 points"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"nose": 1}}', "'nose'"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"36": -1}}', "36: -1"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"36": 1}}', "at least 7"),

@@ -1,0 +1,160 @@
+"""Meshes and the landmarks on them, as files of published sets and of other methods hold them.
+
+Landmarks are MeshLab's picked points, FG2018's lists, or a method's table of vertices.
+
+NoW and Stirling/ESRC (as annotated for the FG2018 competition) mark the same seven points in the
+same order: eye corners from the subject's right to its left, the bottom of the nose, the corners
+of the mouth from right to left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.records import Array
+from fg3d_builder.testsets.records import GivenLandmarks
+
+SEVEN_POINTS = (36, 39, 42, 45, 33, 48, 54)
+"""iBUG's numbers of the seven points, in the order of the files."""
+
+MESH_LANDMARKS_SCHEMA = "fg3d-mesh-landmarks-1"
+MIN_LANDMARKS = 7
+FIRST_INNER = 17
+"""iBUG's points below it are on the jaw line, where they move with the view."""
+
+
+class MeshLandmarks(NamedTuple):
+    """Landmark vertices of a topology.
+
+    Attributes
+    ----------
+    ibug : (k,) int64
+        Ascending, without the jaw line.
+    vertex : (k,) int64
+    mirrored : bool
+        The method's frame is left-handed.
+    """
+
+    ibug: Array
+    vertex: Array
+    mirrored: bool
+
+
+def only_mesh(found: Sequence[Path], where: Path) -> Path:
+    """Return the one file of `found`; `CaptureError` ``ambiguous_scan`` for several."""
+    if len(found) > 1:
+        names = ", ".join(sorted(path.relative_to(where).as_posix() for path in found))
+        raise CaptureError("ambiguous_scan", f"{where}: wanted one, got {names}")
+    return found[0]
+
+
+def read_picked_points(path: Path) -> GivenLandmarks:
+    """Read seven points from a MeshLab file ``*_picked_points.pp``, as NoW has them.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``bad_landmarks``, naming file and field.
+    """
+    try:
+        root = ElementTree.fromstring(_text(path))
+    except ElementTree.ParseError as error:
+        raise _bad(path, f"no XML ({error})") from None
+    return _seven_points(path, [[p.get(axis, "") for axis in "xyz"] for p in root.iter("point")])
+
+
+def read_point_list(path: Path) -> GivenLandmarks:
+    """Read seven points from a file ``*.lnd`` with a line ``number x y z`` for each.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``bad_landmarks``, naming file and line.
+    """
+    points: list[list[str]] = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 4 or words[0] != str(len(points) + 1):
+            raise _bad(path, f"line {number}: '{line}', wanted '{len(points) + 1} x y z'")
+        points.append(words[1:])
+    return _seven_points(path, points)
+
+
+def read_mesh_landmarks(path: Path) -> MeshLandmarks:
+    """Read the landmark vertices of another method's topology.
+
+    ``{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"36": 2088, ...}, "mirrored": false}``:
+    the vertex, counted from 0, at each of iBUG's points (0 to 67), for seven points or more
+    without those of the jaw line. ``mirrored`` declares a left-handed frame.
+
+    Raises
+    ------
+    ConfigError
+        Not there or wrong; names file and field.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"{path}: not found; it says which vertices of the meshes are landmarks, see "
+            "docs/protocols.md"
+        )
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path}: no JSON ({error})") from None
+    if not isinstance(value, dict) or value.get("schema") != MESH_LANDMARKS_SCHEMA:
+        raise ConfigError(f"{path}: schema: wanted '{MESH_LANDMARKS_SCHEMA}'")
+    known = {"schema": "", "vertex_index": {}, "mirrored": False}
+    for name, given in value.items():
+        if name not in known:
+            raise ConfigError(f"{path}: unknown field '{name}'")
+        if type(given) is not type(known[name]):
+            wanted = type(known[name]).__name__
+            raise ConfigError(f"{path}: {name}: expected {wanted}, found {given!r}")
+    found: dict[int, int] = {}
+    for point, vertex in value.get("vertex_index", {}).items():
+        if not (point.isdecimal() and int(point) < 68):
+            raise ConfigError(f"{path}: vertex_index: '{point}' is none of iBUG's points 0 to 67")
+        if type(vertex) is not int or vertex < 0:
+            raise ConfigError(f"{path}: vertex_index: {point}: {vertex!r} is no vertex")
+        found[int(point)] = vertex
+    inner = sorted(point for point in found if point >= FIRST_INNER)
+    if len(inner) < MIN_LANDMARKS or len({found[p] for p in inner}) < len(inner):
+        raise ConfigError(
+            f"{path}: vertex_index: wanted at least {MIN_LANDMARKS} points from {FIRST_INNER} on, "
+            f"each at a vertex of its own; got {len(inner)}"
+        )
+    vertices = np.array([found[p] for p in inner], dtype=np.int64)
+    return MeshLandmarks(np.array(inner, dtype=np.int64), vertices, value.get("mirrored", False))
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise CaptureError("missing_file", f"{path}: file not found")
+    return path.read_text(encoding="utf-8", errors="replace").lstrip("\ufeff \n\r\t")
+
+
+def _seven_points(path: Path, points: list[list[str]]) -> GivenLandmarks:
+    rows = []
+    for number, words in enumerate(points):
+        try:
+            rows.append([float(word) for word in words])
+        except ValueError:
+            rows.append([float("nan")] * 3)
+        if not np.isfinite(rows[-1]).all():
+            raise _bad(path, f"point {number}: {words} are no finite numbers")
+    if len(rows) != len(SEVEN_POINTS):
+        raise _bad(path, f"{len(rows)} points, wanted {len(SEVEN_POINTS)}")
+    return GivenLandmarks(np.array(SEVEN_POINTS), np.array(rows))
+
+
+def _bad(path: Path, problem: str) -> CaptureError:
+    return CaptureError("bad_landmarks", f"{path}: {problem}")

@@ -1,0 +1,85 @@
+"""What all measurements of one evaluation share, and what makes a result the same result."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fg3d_builder.facemodel.model import Embedding, FaceModel
+from fg3d_builder.files.hashes import file_sha256, sha256
+from fg3d_builder.landmarks import open_detector
+from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.testsets.records import ProtocolConfig
+
+_LIBRARY = re.compile(rb"^\s*mtllib\s+(.+?)\s*$", re.MULTILINE)
+_IMAGE = re.compile(rb"^\s*map_Kd\s+(?:.*\s)?(\S+)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Face model and settings of an evaluation.
+
+    Attributes
+    ----------
+    model : FaceModel
+    config : ProtocolConfig
+    """
+
+    model: FaceModel
+    config: ProtocolConfig
+
+    @cached_property
+    def model_key(self) -> str:
+        """Digest of the face model."""
+        return model_digest(self.model)
+
+    @cached_property
+    def detector(self) -> LandmarkDetector:
+        """Finds landmarks in images and in rendered scans."""
+        return open_detector(self.config.landmarks)
+
+
+def mesh_digest(path: Path) -> str:
+    """Hash a mesh file together with the material files and images that an obj names."""
+    files = [path]
+    if path.suffix.lower() == ".obj":
+        for name in _LIBRARY.findall(path.read_bytes()):
+            library = path.parent / name.decode("utf-8", "replace")
+            if library.is_file():
+                files.append(library)
+                images = _IMAGE.findall(library.read_bytes())
+                files += [path.parent / image.decode("utf-8", "replace") for image in images]
+    parts = [file_sha256(file) if file.is_file() else "absent" for file in files]
+    return sha256(" ".join(parts).encode())[:16]
+
+
+def model_digest(model: FaceModel) -> str:
+    """Hash all of a face model, at the precision of its file: it and its file are the same."""
+    digester = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            stored = "<f4" if value.dtype.kind == "f" else "<i8"
+            digester.update(repr(value.shape).encode())
+            digester.update(np.ascontiguousarray(value, dtype=stored).tobytes())
+        elif isinstance(value, (FaceModel, Embedding)):
+            for field in fields(value):
+                add(getattr(value, field.name))
+        elif isinstance(value, dict):
+            for name in sorted(value):
+                add(name)
+                add(value[name])
+        elif isinstance(value, tuple):
+            for item in value:
+                add(item)
+        else:
+            digester.update(repr(value).encode())
+
+    add(model)
+    return digester.hexdigest()[:16]
