@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.timings import machine
 from fg3d_builder.config import load_preset
 from fg3d_builder.layout import BuildLayout
+from fg3d_builder.tasks.finding import layout_of
 
 PRESET = Path("tasks/demo.toml")
 FITS = ("landmark_fit", "coarse_fit", "registration")
@@ -37,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     command = ["-m", "fg3d_builder.cli", "build", str(PRESET), "--out", str(arguments.build)]
     subprocess.run([sys.executable, *command, "--workers", "2"], check=True)
-    rows = report_rows(BuildLayout(arguments.build.resolve(), load_preset(PRESET)))
+    rows = report_rows(layout_of(load_preset(PRESET), arguments.build))
     figures: dict[str, float] = {"captures": len(rows)}
     for key, name in (("truth_mm", "vertex"), ("truth_surface_mm", "surface")):
         for fit in FITS:
