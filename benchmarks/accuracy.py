@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open3d as o3d
 
 from benchmarks.annotation import annotated_ibug
 from benchmarks.reference_alignment import align_to_reference, read_reference
 from benchmarks.regions import outer_face
+from benchmarks.surfaces import Surface
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
 from fg3d_builder.config import (
@@ -97,16 +97,13 @@ def facefuns(model: FaceModel, data: Path) -> list[dict[str, Any]]:
         outcome = register_capture(model, source.load(entry), BuildConfig())
         mesh = read_scan(Path(entry.location))
         pose, _ = scan_camera(config, config.views[0], mesh)
-        scene = o3d.t.geometry.RaycastingScene()
-        scene.add_triangles(
-            pose.cam_from_obj(mesh.vertices).astype(np.float32), mesh.triangles.astype(np.uint32)
-        )
+        surface = Surface(pose.cam_from_obj(mesh.vertices), mesh.triangles)
         mask = outcome.registration.visible & model.reliable
         for what, vertices in (
             ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
             ("registered", outcome.registration.vertices_cam_mm),
         ):
-            distance = scene.compute_distance(vertices[mask].astype(np.float32)).numpy()
+            distance = surface.distance_mm(vertices[mask])
             rows.append(
                 {"capture": entry.capture_id, "region": "visible reliable", "what": what}
                 | summary(distance)

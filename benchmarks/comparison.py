@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,7 +84,8 @@ def without(*terms: str) -> RegistrationConfig:
     ----------
     terms : "edge_weight" (`E_edge`, Eq. 9) or "contour_weight" (`E_cont`, Eq. 10)
     """
-    default, nothing = RegistrationConfig(), dict.fromkeys(terms, 0.0)
+    default = RegistrationConfig()
+    nothing: dict[str, Any] = dict.fromkeys(terms, 0.0)
     levels = tuple(dataclasses.replace(level, **nothing) for level in default.levels)
     return dataclasses.replace(default, levels=levels)
 

@@ -95,7 +95,7 @@ def measured(
     shapes = (found.coarse.shape_obj_mm, found.prediction.shape_obj_mm)
     along = [100 * nme(s, truth, pairs, between_eyes).value for s in shapes]
     across = [100 * dace(s, truth, pairs, scan, between_eyes).value for s in shapes]
-    return Row(name, *along, *across, quality)
+    return Row(name, along[0], along[1], across[0], across[1], quality)
 
 
 def truth_of(

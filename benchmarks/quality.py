@@ -110,7 +110,7 @@ def report(name: str, rows: list[Row], real: list[Row], model: QualityModel) -> 
         print(f"  bad above {surface} / {vertex} mm: {other.sum()} bad, AUC {value:.3f}")
     _print_calibration(score, bad)
     _print_failures(known, score, bad, threshold)
-    result = {"registrations": len(known), "bad": int(bad.sum()), "auc": auc(score, bad)}
+    result: Row = {"registrations": len(known), "bad": int(bad.sum()), "auc": auc(score, bad)}
     result |= {"threshold": threshold, **rates(score, bad, threshold)}
     # JSON has no "not a number": nothing bad, or nothing rejected.
     result = {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in result.items()}
@@ -151,7 +151,7 @@ def _print_failures(rows: Sequence[Row], score: Array, bad: Array, threshold: fl
     for name in sorted(set(names.tolist())):
         of = names == name
         out = of & (score < threshold)
-        middle = [np.median([rows[i][k] for i in np.flatnonzero(of)]) for k in _ERRORS]
+        middle = [np.median([rows[i][k] for i in np.flatnonzero(of).tolist()]) for k in _ERRORS]
         print(
             f"  {name:28s} {of.sum():5d} {(of & bad).sum():5d} {(out & bad).sum():9d} "
             f"{(of & ~bad).sum():5d} {(out & ~bad).sum():9d}  {middle[0]:7.2f}  {middle[1]:6.2f}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import open3d as o3d
 
 from benchmarks.failures import FAILURES, Scene
+from benchmarks.surfaces import Surface
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.sensor import capture_generator
 from fg3d_builder.config import (
@@ -47,13 +47,13 @@ class Target(NamedTuple):
         In the model's own topology.
     face : (n,) bool
         Visible reliable face: where errors count.
-    scene : RaycastingScene
-        The true surface.
+    surface : Surface
+        The true one.
     """
 
     vertices_cam_mm: Array
     face: Array
-    scene: o3d.t.geometry.RaycastingScene
+    surface: Surface
 
 
 def captures_of(seed: int, subjects: int) -> Iterator[tuple[Capture, Capture]]:
@@ -97,14 +97,12 @@ def target_of(model: FaceModel, embedded: FaceModel, clean: Capture) -> Target:
     """
     truth = clean.truth
     assert truth is not None
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    surface = truth.vertices_cam_mm.astype(np.float32)
-    scene.add_triangles(surface, embedded.triangles.astype(np.uint32))
+    surface = Surface(truth.vertices_cam_mm, embedded.triangles)
     if model.topology_hash == truth.topology_hash:
         vertices = truth.vertices_cam_mm.astype(np.float64)
-        return Target(vertices, truth.visible & model.reliable, scene)
+        return Target(vertices, truth.visible & model.reliable, surface)
     best = registered(model, clean, true_landmarks(clean, embedded))
-    return Target(best.vertices_cam_mm, best.visible & model.reliable, scene)
+    return Target(best.vertices_cam_mm, best.visible & model.reliable, surface)
 
 
 def errors_of(vertices_cam_mm: Array, target: Target, align: bool) -> dict[str, float]:
@@ -114,7 +112,7 @@ def errors_of(vertices_cam_mm: Array, target: Target, align: bool) -> dict[str, 
         ones = np.ones(len(found))
         found = align_robust(found, wanted, ones, True, 1.0).pose.cam_from_obj(found)
     vertex = np.linalg.norm(found - wanted, axis=1)
-    surface = target.scene.compute_distance(found.astype(np.float32), nthreads=1).numpy()
+    surface = target.surface.distance_mm(found)
     return {
         "vertex_mm": float(vertex.mean()),
         "surface_mm": float(surface.mean()),

@@ -99,7 +99,8 @@ def differing_pixels(scenes: Scenes) -> dict[str, int]:
     """Values of the first five views that are not those of the CPU, per part of the fragments."""
     few = scenes._replace(vertices_cam_mm=scenes.vertices_cam_mm[: len(VIEWS)])
     found = rasterize_vectorised(*few, SIZE, SIZE)
-    wanted = rasterize_vectorised(*(part.cpu() for part in few), SIZE, SIZE)
+    vertices, triangles, intrinsics = (part.cpu() for part in few)
+    wanted = rasterize_vectorised(vertices, triangles, intrinsics, SIZE, SIZE)
     pairs = zip(BatchFragments._fields, found, wanted, strict=True)
     return {
         name: int((torch.nan_to_num(a.cpu()) != torch.nan_to_num(b)).sum()) for name, a, b in pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -47,7 +48,7 @@ def read_reference(path: str) -> Reference:
     """
     import open3d as o3d
 
-    cloud = o3d.io.read_point_cloud(path)
+    cloud = o3d.io.read_point_cloud(Path(path))
     points, normals = np.asarray(cloud.points) * 1000.0, np.asarray(cloud.normals)
     colours = np.rint(np.asarray(cloud.colors) * 255).astype(np.uint8)
     detector = MediaPipeDetector(0.5)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import open3d as o3d
 
 from benchmarks.accuracy import summary
 from benchmarks.annotation import annotated_ibug
 from benchmarks.comparison import ABLATIONS, METHODS, Prepared, prepare, run_apart
 from benchmarks.regions import feature_regions, narrow_face, outer_face
+from benchmarks.surfaces import Surface
 from benchmarks.timings import machine
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
@@ -78,11 +78,11 @@ def regions(model: FaceModel, prepared: Prepared) -> Regions:
     return Regions(face, face & narrow_face(model))
 
 
-def surface_of_scan(config: SourceConfig, location: str) -> o3d.t.geometry.RaycastingScene:
+def surface_of_scan(config: SourceConfig, location: str) -> Surface:
     """Return the scan's own triangles in the capture's camera frame, mm."""
     mesh = read_scan(Path(location))
     pose, _ = scan_camera(config, config.views[0], mesh)
-    return _scene(pose.cam_from_obj(mesh.vertices), mesh.triangles)
+    return Surface(pose.cam_from_obj(mesh.vertices), mesh.triangles)
 
 
 def shape_figures(vertices: Array, prepared: Prepared, face: Array) -> dict[str, float]:
@@ -115,7 +115,7 @@ def shape_figures(vertices: Array, prepared: Prepared, face: Array) -> dict[str,
 def compare(
     model: FaceModel,
     prepared: Prepared,
-    scene: o3d.t.geometry.RaycastingScene,
+    surface: Surface,
     methods: tuple[str, ...],
     peer_start: str,
     picture: Path,
@@ -138,7 +138,7 @@ def compare(
             row |= {"peak_mb": result.peak_mb}
             tiles.append((method, shaded(vertices, prepared)))
         for name, mask in zip(masks._fields, masks, strict=True):
-            distance = scene.compute_distance(vertices[mask].astype(np.float32)).numpy()
+            distance = surface.distance_mm(vertices[mask])
             row[f"surface_{name}"] = summary(distance)
             if truth is not None:
                 seen = mask & truth.visible
@@ -193,9 +193,9 @@ def scans(
     rows = []
     for entry in source.entries():
         prepared = prepare(config, model, source.load(entry))
-        scene = surface_of_scan(source_config, entry.location)
+        surface = surface_of_scan(source_config, entry.location)
         picture = out / f"registration_{config.model}_{entry.subject_id}.png"
-        rows += compare(model, prepared, scene, methods, peer_start, picture)
+        rows += compare(model, prepared, surface, methods, peer_start, picture)
     return rows
 
 
@@ -222,9 +222,9 @@ def synthetic(
         prepared = prepare(config, model, source.load(entry))
         truth = prepared.capture.truth
         assert truth is not None
-        scene = _scene(truth.vertices_cam_mm, model.triangles)
+        surface = Surface(truth.vertices_cam_mm, model.triangles)
         picture = out / f"registration_{entry.capture_id}.png"
-        rows += compare(model, prepared, scene, methods, peer_start, picture)
+        rows += compare(model, prepared, surface, methods, peer_start, picture)
     return rows
 
 
@@ -319,12 +319,6 @@ def _line(row: dict[str, Any]) -> str:
 
 def _three(figures: dict[str, float]) -> str:
     return f"{figures['mean_mm']:5.2f}{figures['median_mm']:5.2f}{figures['p95_mm']:6.2f}"
-
-
-def _scene(vertices_mm: Array, triangles: Array) -> o3d.t.geometry.RaycastingScene:
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(vertices_mm.astype(np.float32), triangles.astype(np.uint32))
-    return scene
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import open3d as o3d
 from scipy.spatial.transform import Rotation
 
 from benchmarks.comparison import ABLATIONS, prepare, run_apart
 from benchmarks.peers import aligned_mean
 from benchmarks.regions import feature_regions, narrow_face
+from benchmarks.surfaces import Spots, Surface
 from benchmarks.timings import machine
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.scan import read_scan, scan_camera
@@ -32,23 +32,6 @@ from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import visible_vertices
 
 TARGETS_MM = {"median": 0.7, "p95": 2.0, "eyes": 0.6, "brows": 1.0, "lips": 0.5, "nose": 0.7}
-
-
-class Spots(NamedTuple):
-    """Places on a topology: (n,) triangle index and (n, 3) barycentric coordinates."""
-
-    triangle: Array
-    barycentric: Array
-
-
-def nearest_spots(points_mm: Array, vertices_mm: Array, triangles: Array) -> Spots:
-    """Return the places on a mesh nearest to (n, 3) points."""
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(vertices_mm.astype(np.float32), triangles.astype(np.uint32))
-    answer = scene.compute_closest_points(points_mm.astype(np.float32))
-    u, v = answer["primitive_uvs"].numpy().astype(np.float64).T
-    barycentric = np.stack([1.0 - u - v, u, v], axis=1)
-    return Spots(answer["primitive_ids"].numpy().astype(np.int64), barycentric)
 
 
 def mean_shape(shapes_mm: Array) -> Array:
@@ -136,7 +119,7 @@ def figures(
     model: FaceModel, scans: list[Scan], vertices: list[Array], seen: Array, mean_mm: Array
 ) -> dict[str, float]:
     """Summarise the spread over the narrow face and the medians of its features."""
-    spots = [nearest_spots(v, *scan) for v, scan in zip(vertices, scans, strict=True)]
+    spots = [Surface(*scan).nearest(v) for v, scan in zip(vertices, scans, strict=True)]
     spread_mm = spread(spots, seen, mean_mm, scans[0].triangles)
     measured = np.isfinite(spread_mm)
     narrow = narrow_face(model) & measured

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -177,11 +178,21 @@ def report(
     if memory is not None:
         print(f"largest memory: {memory:.1f} GiB")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"device": name, "preset": options.preset, "batch_size": options.batch_size}
+    about: dict[str, Any] = {
+        "device": name,
+        "preset": options.preset,
+        "batch_size": options.batch_size,
+    }
     about |= {"precision": precision, "threads": threads, "torch": torch.__version__}
     about |= {"memory_gib": memory}
-    value = {**about, "flops": flops, "flops_per_s": rate, "samples_per_s": rows, "hours": hours}
-    options.out.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    result: dict[str, Any] = {
+        **about,
+        "flops": flops,
+        "flops_per_s": rate,
+        "samples_per_s": rows,
+        "hours": hours,
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from benchmarks.semantic import mean_shape, nearest_spots, spread
+from benchmarks.semantic import mean_shape, spread
+from benchmarks.surfaces import Surface
 
 
 def _grid(side: int, pitch_mm: float):  # type: ignore[no-untyped-def]
@@ -31,7 +32,7 @@ def test_spread_is_the_rms_of_known_slips_measured_on_the_mean_shape():
         # Lifted off the surface: the distance to the scan must not count as spread.
         lifted = places + slips[i] + [0.0, 0.0, 0.7]
         shapes.append(shape)
-        spots.append(nearest_spots(turn.apply(scale * lifted) + shift, shape, triangles))
+        spots.append(Surface(shape, triangles).nearest(turn.apply(scale * lifted) + shift))
     mean = mean_shape(np.stack(shapes))
     seen = np.ones((4, 200), dtype=bool)
     seen[0, :50] = False
@@ -55,7 +56,7 @@ def test_the_same_places_on_differently_bent_scans_have_no_spread():
         corners = curve[triangles]
         on_it = np.einsum("c,mcd->md", [0.2, 0.3, 0.5], corners)
         shapes.append(curve)
-        spots.append(nearest_spots(on_it, curve, triangles))
+        spots.append(Surface(curve, triangles).nearest(on_it))
     mean = mean_shape(np.stack(shapes))
     seen = np.ones((3, len(triangles)), dtype=bool)
     assert spread(spots, seen, mean, triangles).max() == pytest.approx(0.0, abs=1e-3)
