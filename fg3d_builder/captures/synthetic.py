@@ -18,7 +18,7 @@ from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import topology_hash
 from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam, scaled_intrinsics
-from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, CaptureTruth, Pose
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
@@ -356,7 +356,8 @@ def shaded(
     covered = fragments.triangle >= 0
     surface = interpolate(fragments, triangles, np.hstack([albedo, normals, vertices_cam]))[covered]
     color = np.zeros((height, width, 3))
-    color[covered] = phong(surface[:, :3], _unit(surface[:, 3:6]), _unit(-surface[:, 6:]), light)
+    normal, view = normalized(surface[:, 3:6]), normalized(-surface[:, 6:])
+    color[covered] = phong(surface[:, :3], normal, view, light)
     return averaged(color), averaged(covered)
 
 
@@ -384,7 +385,3 @@ def _with_noise(linear: Array, sigma: float, rng: np.random.Generator) -> Array:
     """Add photon noise: its variance grows with the light."""
     noise = rng.standard_normal(linear.shape)
     return np.asarray(linear + sigma * np.sqrt(np.maximum(linear, 0.0)) * noise)
-
-
-def _unit(vectors: Array) -> Array:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from fg3d_builder.geometry.meshes import undirected_edges
-from fg3d_builder.heads.subdivision import loop_step, split_triangles
+from fg3d_builder.heads.subdivision import loop_step, numbered_edges, split_triangles
 from fg3d_builder.records import Array
 
 
@@ -60,18 +59,14 @@ def refine(
 
     # A new edge that only the partial mesh has is not an edge of the uniform one: it stays.
     second, fine_edges, _ = loop_step(full, len(points))
-    current, inverse = np.unique(
-        np.sort(np.stack([partial, np.roll(partial, -1, axis=1)], axis=-1), axis=-1).reshape(-1, 2),
-        axis=0,
-        return_inverse=True,
-    )
+    current, partial_edges = numbered_edges(partial)
     fine_length = np.linalg.norm(points[current[:, 0]] - points[current[:, 1]], axis=1)
     key, fine_key = (e[:, 0] * len(points) + e[:, 1] for e in (current, fine_edges))
     place = np.minimum(np.searchsorted(fine_key, key), len(fine_key) - 1)
     known = fine_key[place] == key
     longest = np.concatenate([longest_again_mm, longest_again_mm[edges].mean(axis=1)])
     split = known & (fine_length > longest[current].mean(axis=1))
-    out = split_triangles(partial, inverse.reshape(-1, 3), split, len(points) + place, fine_length)
+    out = split_triangles(partial, partial_edges, split, len(points) + place, fine_length)
     used, numbered = np.unique(out, return_inverse=True)
     matrix = (second @ first)[used]
     return Refined(numbered.reshape(-1, 3), matrix.tocsr(), np.where(used < count, used, -1))
@@ -100,9 +95,8 @@ def cut_along(triangles: Array, field: Array, points_mm: Array, snap: float) -> 
         Its `matrix` is (n + k, n): the moved and the new vertices.
     """
     n = len(field)
-    edges = undirected_edges(triangles).astype(np.int64)
-    crossing = field[edges[:, 0]] * field[edges[:, 1]] < 0
-    edges = edges[crossing]
+    all_edges, triangle_edges = numbered_edges(triangles)
+    edges = all_edges[field[all_edges[:, 0]] * field[all_edges[:, 1]] < 0]
     share = field[edges[:, 0]] / (field[edges[:, 0]] - field[edges[:, 1]])
 
     slide_to = np.full(n, -1)
@@ -123,7 +117,6 @@ def cut_along(triangles: Array, field: Array, points_mm: Array, snap: float) -> 
     ).tocsr()
 
     value = np.where(slid, 0.0, field)
-    _, all_edges, triangle_edges = loop_step(triangles, n)
     ends = value[all_edges]
     split = ends[:, 0] * ends[:, 1] < 0
     new = all_edges[split]

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg
 
-from fg3d_builder.geometry.meshes import triangle_normals, undirected_edges
+from fg3d_builder.geometry.meshes import triangle_areas, undirected_edges
 from fg3d_builder.heads.anatomy import Anatomy
 from fg3d_builder.records import Array
 
@@ -31,7 +31,7 @@ def smooth_fields(
     (count, n) float32
     """
     n = len(vertices_mm)
-    area = np.linalg.norm(triangle_normals(vertices_mm, triangles), axis=1) / 6
+    area = triangle_areas(vertices_mm, triangles) / 3
     mass = np.zeros(n)
     for corner in range(3):
         mass += np.bincount(triangles[:, corner], weights=area, minlength=n)

@@ -8,6 +8,21 @@ import scipy.sparse as sp
 from fg3d_builder.records import Array
 
 
+def numbered_edges(triangles: Array) -> tuple[Array, Array]:
+    """Return a mesh's edges and which of them each triangle has.
+
+    Returns
+    -------
+    edges : (k, 2) int
+        Smaller index first, sorted.
+    triangle_edges : (m, 3) int64
+        Numbers of edges; edge j of a triangle joins its corners j and j + 1.
+    """
+    directed = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=-1).reshape(-1, 2)
+    edges, number = np.unique(np.sort(directed, axis=1), axis=0, return_inverse=True)
+    return edges, number.reshape(-1, 3)
+
+
 def loop_step(triangles: Array, vertex_count: int) -> tuple[sp.csr_matrix, Array, Array]:
     """Make one step of Loop's scheme (C. Loop, 1987), with Warren's vertex weights.
 
@@ -22,15 +37,12 @@ def loop_step(triangles: Array, vertex_count: int) -> tuple[sp.csr_matrix, Array
     matrix : (n + k, n) csr_matrix
         New vertices from old ones: rows 0..n-1 are the moved old vertices, rows n.. the new
         vertices of the k edges.
-    edges : (k, 2) int64
-        Edges in the order of their new vertices, smaller index first.
-    triangle_edges : (m, 3) int64
-        Numbers of edges; edge j of a triangle joins its corners j and j + 1.
+    edges, triangle_edges
+        See `numbered_edges`; edges are in the order of their new vertices.
     """
     n = vertex_count
-    directed = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=-1).reshape(-1, 2)
-    edges, inverse = np.unique(np.sort(directed, axis=1), axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
+    edges, triangle_edges = numbered_edges(triangles)
+    inverse = triangle_edges.reshape(-1)
     k = len(edges)
     uses = np.bincount(inverse, minlength=k)
     if uses.max() > 2:
@@ -58,7 +70,7 @@ def loop_step(triangles: Array, vertex_count: int) -> tuple[sp.csr_matrix, Array
     columns = [np.arange(n), both[inner_pair, 1], both[border_pair, 1]]
     values = [own, beta[both[inner_pair, 0]], np.full(int(border_pair.sum()), 1 / 8)]
     even = _coo(rows, columns, values, (n, n))
-    return sp.vstack([even, odd]).tocsr(), edges, inverse.reshape(-1, 3)
+    return sp.vstack([even, odd]).tocsr(), edges, triangle_edges
 
 
 def split_triangles(
@@ -73,7 +85,7 @@ def split_triangles(
     Parameters
     ----------
     triangles, triangle_edges : (m, 3) int
-        Triangles and the numbers of their edges, see `loop_step`.
+        Triangles and the numbers of their edges, see `numbered_edges`.
     split : (k,) bool
         Edges that receive a vertex. Neighbours see the same mark, so no crack can open.
     edge_vertex : (k,) int
