@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fg3d_builder.captures.source import CaptureSource
+from fg3d_builder.captures.source import CaptureEntry, CaptureSource
 from fg3d_builder.errors import CaptureError
 
 
@@ -17,39 +17,29 @@ class ListedCapture:
 
     Attributes
     ----------
-    capture_id, subject_id, location : str
+    entry : CaptureEntry
     width, height : int
         In pixels; 0 where the capture was rejected.
     depth_coverage : float
-        Part of the pixels that have a depth, in [0, 1].
-    code, reason : str
-        Why the capture was rejected, ``""`` where it is good.
+        Share of the pixels that have a depth, in [0, 1].
+    error : CaptureError or None
+        Why the capture was rejected.
     """
 
-    capture_id: str
-    subject_id: str
-    location: str
+    entry: CaptureEntry
     width: int = 0
     height: int = 0
     depth_coverage: float = 0.0
-    code: str = ""
-    reason: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the capture can be loaded."""
-        return not self.code
+    error: CaptureError | None = None
 
 
 def list_captures(source: CaptureSource) -> Iterator[ListedCapture]:
     """Load every capture of a source once and yield a line for it, in the source's order."""
     for entry in source.entries():
-        line = (entry.capture_id, entry.subject_id, entry.location)
         try:
             capture = source.load(entry)
         except CaptureError as error:
-            yield ListedCapture(*line, code=error.code, reason=error.message)
+            yield ListedCapture(entry, error=error)
             continue
         height, width = capture.depth_mm.shape
-        coverage = float(np.mean(np.isfinite(capture.depth_mm)))
-        yield ListedCapture(*line, width=width, height=height, depth_coverage=coverage)
+        yield ListedCapture(entry, width, height, float(np.mean(np.isfinite(capture.depth_mm))))

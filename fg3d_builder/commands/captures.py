@@ -30,11 +30,15 @@ def run(options: argparse.Namespace) -> int:
     print(f"{'capture':40} {'subject':20} {'size':>11} {'depth':>6}  reason")
     for config in sources:
         for line in list_captures(open_source(config)):
-            good, bad = good + line.ok, bad + (not line.ok)
-            size = f"{line.width} x {line.height}" if line.ok else "rejected"
-            depth = f"{line.depth_coverage:.0%}" if line.ok else ""
-            reason = f"{line.code}: {line.reason}" if line.code else ""
-            print(f"{line.capture_id:40} {line.subject_id:20} {size:>11} {depth:>6}  {reason}")
+            size, depth, reason = "rejected", "", ""
+            if line.error:
+                bad += 1
+                reason = f"{line.error.code}: {line.error.message}"
+            else:
+                good += 1
+                size, depth = f"{line.width} x {line.height}", f"{line.depth_coverage:.0%}"
+            subject = line.entry.subject_id
+            print(f"{line.entry.capture_id:40} {subject:20} {size:>11} {depth:>6}  {reason}")
     print(f"{good} good, {bad} rejected")
     return 1 if bad else 0
 

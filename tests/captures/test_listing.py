@@ -23,9 +23,13 @@ def test_listing_shows_what_is_good_and_why_the_rest_is_not(tmp_path: Path) -> N
     (tmp_path / "odd" / "capture.json").write_text('{"subject": "bert"}')
     lines = list(list_captures(open_source(SourceConfig(kind="folder", path=str(tmp_path)))))
     cut, good, odd = lines
-    assert (good.capture_id, good.subject_id, good.ok) == ("good", "anna", True)
+    assert [line.entry.capture_id for line in lines] == ["cut", "good", "odd"]
+    assert [line.entry.subject_id for line in lines] == ["anna", "anna", "bert"]
+    assert good.error is None
     assert (good.width, good.height, good.depth_coverage) == (8, 6, 0.5)
-    assert (cut.code, cut.ok, cut.subject_id) == ("unreadable_image", False, "anna")
-    assert str(file) in cut.reason
-    assert (odd.code, odd.subject_id) == ("missing_field", "bert")
-    assert "'intrinsics'" in odd.reason
+    assert cut.error is not None
+    assert cut.error.code == "unreadable_image"
+    assert str(file) in cut.error.message
+    assert odd.error is not None
+    assert odd.error.code == "missing_field"
+    assert "'intrinsics'" in odd.error.message
