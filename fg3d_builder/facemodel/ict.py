@@ -41,6 +41,8 @@ EXPRESSION_SD = 0.3
 _MM_PER_UNIT = 10.0
 _STILL_MM = 0.05
 _EYE_ROWS, _MOUTH_ROWS = 5, 3
+_IRISES = slice(2340, 3140), slice(770, 1570)
+"""Right and left iris in `IctSource.eyeballs` (each eye: 770 sclera, 800 iris)."""
 
 
 class IctSource(NamedTuple):
@@ -138,7 +140,7 @@ def model_from_source(source: IctSource) -> FaceModel:
     exp_basis = _extended(source.expression[moved], patches)
     landmarks = vertices[source.landmarks68]
     eyeballs, mouth = _patch_masks(patches)
-    iris = np.array([source.eyeballs[half].mean(axis=0) for half in _irises()])
+    iris = np.array([source.eyeballs[half].mean(axis=0) for half in _IRISES])
     count = exp_basis.shape[2]
     return from_arrays(
         name="ict-facekit",
@@ -203,11 +205,6 @@ def _patch_masks(patches: list[Patch]) -> tuple[Array, Array]:
     sizes = [p.weights.shape[0] for p in patches]
     owner = np.repeat([-1, 0, 1, 2], [FACE_VERTICES, *sizes])
     return (owner == 0) | (owner == 1), owner == 2
-
-
-def _irises() -> tuple[slice, slice]:
-    """Rows of `IctSource.eyeballs`: right and left iris (each eye: 770 sclera, 800 iris)."""
-    return slice(2340, 3140), slice(770, 1570)
 
 
 def _chart(source: IctSource, patches: list[Patch], vertices: Array, triangles: Array) -> Array:

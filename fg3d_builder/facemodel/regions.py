@@ -53,7 +53,8 @@ def part_labels(vertices: Array, landmarks: Array) -> Array:
         ("nose", (NOSE,), 0.07),
     ]
     for name, slices, margin in groups:
-        hull = convex_hull(np.concatenate([marks[s] for s in slices]))
+        points = np.concatenate([marks[s] for s in slices])
+        hull = points[ConvexHull(points).vertices]
         labels[face & (signed_distance(flat, hull) >= -margin * unit)] = PARTS.index(name)
     return labels
 
@@ -206,11 +207,6 @@ def distance_to_polyline(points: Array, line: Array) -> Array:
     share = np.einsum("kpd,pd->kp", to_point, along) / np.maximum((along**2).sum(axis=1), 1e-12)
     foot = a + np.clip(share, 0, 1)[..., None] * along
     return np.asarray(np.linalg.norm(points[:, None] - foot, axis=2).min(axis=1))
-
-
-def convex_hull(points: Array) -> Array:
-    """Return the corners of the convex hull of 2D points, counter-clockwise."""
-    return np.asarray(points[ConvexHull(points).vertices])
 
 
 def _face_polygon(landmarks: Array, inset: float) -> Array:
