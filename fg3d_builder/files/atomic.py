@@ -46,6 +46,11 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read what `write_json` wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def point_link(link: Path, target_name: str) -> None:
     """Let the symbolic link `link` point at its sibling `target_name`, in one step."""
     temporary = link.with_name(_part_name(link))

@@ -17,24 +17,15 @@ from fg3d_builder.config import load_preset
 from fg3d_builder.files.atomic import remove_abandoned
 from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.records import Failure
-from fg3d_builder.report.figures import overall
-from fg3d_builder.review.decisions import Rejection
+from fg3d_builder.report.summary import summary_lines
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.chunk_tasks import IndexCaptures
-from fg3d_builder.tasks.chunks import Chunk, read_index
+from fg3d_builder.tasks.chunks import read_index
 from fg3d_builder.tasks.dataset_tasks import all_failures
 from fg3d_builder.tasks.finding import layout_of
-from fg3d_builder.tasks.progress import code_counts
-from fg3d_builder.tasks.report_tasks import WriteReport, report_rows, split_warnings
+from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts
-
-_TRUTH_LINES = (
-    ("3DMM from landmarks (aligned)", "landmark_fit"),
-    ("3DMM from landmarks and depth", "coarse_fit"),
-    ("registration", "registration"),
-)
 
 
 class TooManyFailuresError(Exception):
@@ -58,7 +49,7 @@ class BuildFG3D(luigi.Task):
         return layout_of(load_preset(self.preset), self.out)
 
     def complete(self) -> bool:
-        """Whether this task has said its summary; what is built is checked by the others."""
+        """Whether this task has run in this process; what is built is checked by the others."""
         return self.done
 
     def requires(self) -> list[luigi.Task]:
@@ -87,8 +78,18 @@ class BuildFG3D(luigi.Task):
         complete_list(layout, names, report.decisions().qualities)
         failures = all_failures(layout, chunks)
         total = sum(len(chunk.entries) for chunk in chunks)
-        for line in summary_lines(layout, chunks, failures):
+        rows, manifest = report_rows(layout, chunks), read_manifest(layout.dataset_link)
+        for line in summary_lines(
+            layout.config.name,
+            total,
+            rows,
+            failures,
+            manifest,
+            layout.dataset_link,
+            layout.review_list,
+        ):
             log.info(line)
+        log.info("report: %s", layout.report_page)
         self.done = True
         rate, allowed = len(failures) / total, layout.config.max_failure_rate
         if rate > allowed:
@@ -96,34 +97,3 @@ class BuildFG3D(luigi.Task):
                 f"{len(failures)} of {total} captures failed ({rate:.0%}); "
                 f"the preset allows {allowed:.0%}"
             )
-
-
-def summary_lines(layout: BuildLayout, chunks: list[Chunk], failures: list[Failure]) -> list[str]:
-    """Return what a person wants to know when a build ends."""
-    rows = report_rows(layout, chunks)
-    manifest = read_manifest(layout.dataset_link)
-    total = sum(len(chunk.entries) for chunk in chunks)
-    lines = [f"{layout.config.name}: {len(rows)} of {total} captures registered"]
-    if failures:
-        lines.append(f"failed: {code_counts(failures)}")
-    rejected = [Rejection(**row) for row in manifest["rejected"]]
-    if rejected:
-        lines.append(f"left out: {code_counts(rejected)}; see {layout.review_list}")
-    rows = [row for row in rows if row["capture_id"] not in {r.capture_id for r in rejected}]
-    surface = overall(rows, "surface_mm")
-    if surface:
-        text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
-        lines.append(text.format(**surface))
-    for label, part in _TRUTH_LINES:
-        vertex, across = (overall(rows, key, part) for key in ("truth_mm", "truth_surface_mm"))
-        if vertex:
-            means = f"{vertex['mean']:.2f} mm, across the surface {across['mean']:.2f} mm"
-            lines.append(f"mean error to truth, {label}: {means}")
-    augmented = manifest["augmentation_failures"]
-    if augmented:
-        lines.append(f"not augmented: {code_counts([Failure(**row) for row in augmented])}")
-    counts = [f"{part['samples']} {split}" for split, part in manifest["splits"].items()]
-    lines.append(f"dataset: {layout.dataset_link} ({', '.join(counts)} samples)")
-    lines += split_warnings(manifest)
-    lines.append(f"report: {layout.report_page}")
-    return lines

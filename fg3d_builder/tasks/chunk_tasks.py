@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fg3d_builder.pipeline.stages import (
     load_captures,
     register_all,
 )
-from fg3d_builder.tasks.base import BuildTask, log, stage_product, with_picture
+from fg3d_builder.tasks.base import BuildTask, log, stage_product
 from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
 from fg3d_builder.tasks.progress import progress_line
 
@@ -76,8 +77,7 @@ class ChunkTask(BuildTask):
     def requires(self) -> list[luigi.Task]:
         """Name the stage before this one."""
         before = CHUNK_STAGES.index(self.stage) - 1
-        task = CHUNK_TASKS[CHUNK_STAGES[before]]
-        return [task(root=self.root, config=self.config, chunk=self.chunk)]
+        return [self.other(CHUNK_TASKS[CHUNK_STAGES[before]], chunk=self.chunk)]
 
     def result(self, layout: BuildLayout) -> StageResult[Any]:
         """Do the work."""
@@ -100,7 +100,7 @@ def write_result(layout: BuildLayout, stage: str, path: Path, result: StageResul
     for failure in result.failures:
         picture = layout.failure_picture(stage, failure.capture_id)
         write_bytes(folder / picture, encode_png(result.pictures[failure.capture_id]))
-        failures.append(with_picture(failure, picture))
+        failures.append(replace(failure, picture=picture))
         log.warning("%s: %s: %s", failure.capture_id, failure.code, failure.message)
     write_product(path, stage, layout.stage_digest(stage), result.records, failures)
 
@@ -143,7 +143,7 @@ class FitCoarse(ChunkTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need landmarks and the model."""
-        return [*super().requires(), PrepareModel(root=self.root, config=self.config)]
+        return [*super().requires(), self.other(PrepareModel)]
 
     def result(self, layout: BuildLayout) -> StageResult[Any]:
         """Fit the 3DMM to the chunk's captures."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.captures.source import fingerprint
 from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.files.atomic import read_json
 from fg3d_builder.heads.library import model_identity
 
 
@@ -65,8 +65,7 @@ def index_table(chunks: list[Chunk]) -> list[dict[str, Any]]:
 
 def read_index(path: Path) -> list[Chunk]:
     """Read what `index_table` was written to."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
     return [
         Chunk(row["name"], row["source"], tuple(CaptureEntry(**e) for e in row["entries"]))
-        for row in rows
+        for row in read_json(path)
     ]

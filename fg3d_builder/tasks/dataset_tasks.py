@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import luigi
 
-from fg3d_builder.config import digest
-from fg3d_builder.files.atomic import point_link, replacing, write_json
+from fg3d_builder.files.atomic import point_link, read_json, replacing, write_json
 from fg3d_builder.files.products import Product, is_complete, read_product, write_product
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import make_transforms
+from fg3d_builder.pipeline.dataset import (
+    DonorDraws,
+    Draws,
+    Member,
+    add_capture,
+    draw_all_donors,
+    plan_shards,
+)
 from fg3d_builder.pipeline.stages import cached_model
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Decisions, decide
@@ -25,23 +33,17 @@ from fg3d_builder.shards.manifest import (
     TOPOLOGY_NAME,
     make_manifest,
     may_be_shared,
-    shard_name,
 )
-from fg3d_builder.shards.rows import (
-    TransformedShape,
-    capture_row,
-    captured_view,
-    sample_image,
-    shape_row,
-)
-from fg3d_builder.shards.schema import FROM_DETECTED, SPLITS
-from fg3d_builder.shards.split import split_of
+from fg3d_builder.shards.rows import TransformedShape
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 from fg3d_builder.tasks.base import BuildTask, log, stage_product
 from fg3d_builder.tasks.chunk_tasks import MakeViews, Register, chunk_input, write_result
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.review import read_decisions, read_verdicts, write_decisions
-from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, DonorFace, draw_donors
+from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
+
+SAMPLED = ("captures", "fitting", "registration", "views")
+"""Stages whose records samples are made of, beside the new shapes."""
 
 
 class WholeTask(BuildTask):
@@ -50,7 +52,7 @@ class WholeTask(BuildTask):
     verdicts = luigi.Parameter(description="digest of the frozen verdicts of the review list")
 
     def decisions_file(self) -> Path:
-        """Where it stands what is left out."""
+        """Where what is left out is written down."""
         return self.layout.decisions([chunk.name for chunk in self.chunks()], self.verdicts)
 
     def decided(self) -> bool:
@@ -69,7 +71,36 @@ class WholeTask(BuildTask):
 
     def whole(self, task: type[WholeTask], **more: Any) -> WholeTask:
         """Return another task about the same dataset."""
-        return task(root=self.root, config=self.config, verdicts=self.verdicts, **more)
+        return self.other(task, verdicts=self.verdicts, **more)
+
+    def members(self) -> list[Member]:
+        """Return the captures of the dataset; `DecideReview` must have run."""
+        left_out = self.decisions().rejected_ids
+        found = registered_members(self.layout, self.chunks())
+        return [member for member in found if member.capture_id not in left_out]
+
+    def chunk_draws(self, chunk: str) -> tuple[Draws, str]:
+        """Return the draws of a chunk and their identity; `DrawDonors` must have run."""
+        (entries,) = (known.entries for known in self.chunks() if known.name == chunk)
+        draws = read_draws(self.layout.draws(self.digest()))
+        return draws.of_captures([entry.capture_id for entry in entries])
+
+    def transformed_path(self, chunk: str) -> Path:
+        """Return where the new shapes of a chunk go; `DrawDonors` must have run."""
+        return self.layout.transformed(chunk, self.chunk_draws(chunk)[1])
+
+    def transformed(self, chunk: str) -> Product[TransformedShape]:
+        """Read the new shapes of a chunk."""
+        kind = self.layout.stage_digest("transform")
+        return read_product(self.transformed_path(chunk), "transform", kind, TransformedShape)
+
+    def augmentation_failures(self) -> list[Failure]:
+        """Collect what could not be turned or transformed; the captures themselves are fine."""
+        found: list[Failure] = []
+        for chunk in self.chunks():
+            found += stage_product(self.layout, "views", chunk.name).failures
+            found += self.transformed(chunk.name).failures
+        return sorted(found, key=lambda failure: failure.capture_id)
 
 
 class DecideReview(WholeTask):
@@ -77,8 +108,7 @@ class DecideReview(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need every chunk's registration."""
-        names = [chunk.name for chunk in self.chunks()]
-        return [Register(root=self.root, config=self.config, chunk=name) for name in names]
+        return [*self.for_chunks(Register)]
 
     def complete(self) -> bool:
         """Whether it is decided."""
@@ -87,15 +117,14 @@ class DecideReview(WholeTask):
     def run(self) -> None:
         """Compare every quality with the threshold, unless a person gave a verdict."""
         layout = self.layout
-        subjects, qualities = {}, {}
-        for chunk in self.chunks():
-            captures = stage_product(layout, "captures", chunk.name).records
-            for name, record in stage_product(layout, "registration", chunk.name).records.items():
-                subjects[name] = captures[name].subject_id
-                qualities[name] = record.quality
-        verdicts = read_verdicts(layout.verdicts(self.verdicts))
-        limit = layout.config.review.min_quality
-        write_decisions(self.decisions_file(), decide(subjects, qualities, verdicts, limit))
+        members = registered_members(layout, self.chunks())
+        decisions = decide(
+            {member.capture_id: member.subject_id for member in members},
+            {member.capture_id: member.quality for member in members},
+            read_verdicts(layout.verdicts(self.verdicts)),
+            layout.config.review.min_quality,
+        )
+        write_decisions(self.decisions_file(), decisions)
 
 
 class PlanShards(WholeTask):
@@ -110,25 +139,9 @@ class PlanShards(WholeTask):
         return self.decided() and self.layout.plan(self.digest()).is_file()
 
     def run(self) -> None:
-        """Sort the captures of each split by id and fill shard after shard."""
-        layout, settings = self.layout, self.layout.config.shards
-        left_out = self.decisions().rejected_ids
-        members: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
-        for chunk in self.chunks():
-            captures = stage_product(layout, "captures", chunk.name).records
-            for name in stage_product(layout, "registration", chunk.name).records:
-                if name in left_out:
-                    continue
-                subject = captures[name].subject_id
-                split = split_of(subject, settings.test_fraction, settings.split_salt)
-                members[split].append((name, chunk.name))
-        plan = {}
-        for split in SPLITS:
-            ordered = sorted(members[split])
-            for number, start in enumerate(range(0, len(ordered), settings.samples_per_shard)):
-                part = ordered[start : start + settings.samples_per_shard]
-                plan[shard_name(split, number)] = part
-        write_json(layout.plan(self.digest()), plan)
+        """Plan, and write the plan."""
+        plan = plan_shards(self.members(), self.layout.config.shards)
+        write_json(self.layout.plan(self.digest()), plan)
 
 
 class DrawDonors(WholeTask):
@@ -143,49 +156,19 @@ class DrawDonors(WholeTask):
         return self.decided() and self.layout.draws(self.digest()).is_file()
 
     def run(self) -> None:
-        """Choose each training subject's face, then draw; the draws mark the whole as done."""
-        layout, settings = self.layout, self.layout.config.transform
-        members = self._training_captures()
-        best = {subject: ranked[0][2:] for subject, ranked in members.items()}
-        enough = len(best) > len(DONATED_PARTS)
-        if settings.shapes_per_capture and not enough:
+        """Draw, and collect the donors' faces; the draws mark the whole as done."""
+        layout, config = self.layout, self.layout.config
+        drawn = draw_all_donors(self.members(), config.shards, config.transform)
+        if config.transform.shapes_per_capture and not drawn.draws:
+            wanted, there = len(DONATED_PARTS) + 1, len(drawn.faces)
             log.warning(
-                "no new shapes: they need %d training subjects, there are %d",
-                len(DONATED_PARTS) + 1,
-                len(best),
+                "no new shapes: they need %d training subjects, there are %d", wanted, there
             )
-        count = settings.shapes_per_capture if enough else 0
-        draws = {
-            name: [
-                [
-                    draw_donors(subject, f"{settings.salt}|{name}|{shape}", best, attempt)
-                    for attempt in range(ATTEMPTS)
-                ]
-                for shape in range(count)
-            ]
-            for subject, ranked in members.items()
-            for _, _, name, _ in ranked
-        }
-        faces = {subject: _donor_face(layout, *place) for subject, place in best.items()}
+        needed = drawn.faces if drawn.draws else {}
+        faces = {subject: _donor_face(layout, *place) for subject, place in needed.items()}
         path = layout.donors(self.digest())
-        write_product(path, "donors", layout.stage_digest("donors"), faces if count else {})
-        table = {"faces": best, "draws": draws if count else {}}
-        write_json(layout.draws(self.digest()), table)
-
-    def _training_captures(self) -> dict[str, list[tuple[bool, float, str, str]]]:
-        """By subject: (shows an expression, minus quality, capture id, chunk)."""
-        layout, settings = self.layout, self.layout.config.shards
-        left_out = self.decisions().rejected_ids
-        found: dict[str, list[tuple[bool, float, str, str]]] = {}
-        for chunk in self.chunks():
-            captures = stage_product(layout, "captures", chunk.name).records
-            for name, record in stage_product(layout, "registration", chunk.name).records.items():
-                subject = captures[name].subject_id
-                split = split_of(subject, settings.test_fraction, settings.split_salt)
-                if split == "train" and name not in left_out:
-                    moved = captures[name].expression != "neutral"
-                    found.setdefault(subject, []).append((moved, -record.quality, name, chunk.name))
-        return {subject: sorted(found[subject]) for subject in sorted(found)}
+        write_product(path, "donors", layout.stage_digest("donors"), faces)
+        write_json(layout.draws(self.digest()), asdict(drawn))
 
 
 class TransformShapes(WholeTask):
@@ -205,7 +188,7 @@ class TransformShapes(WholeTask):
 
     def product(self) -> Path:
         """Where the shapes go; `DrawDonors` must have run."""
-        return transformed_path(self.layout, self.digest(), self.chunk)
+        return self.transformed_path(self.chunk)
 
     def run(self) -> None:
         """Fuse, transform and turn, unless another dataset's draws were the same for this chunk.
@@ -214,9 +197,9 @@ class TransformShapes(WholeTask):
         """
         if is_complete(self.product()):
             return
-        layout, dataset = self.layout, self.digest()
-        draws, _ = chunk_draws(layout, dataset, self.chunk)
-        path, kind = layout.donors(dataset), layout.stage_digest("donors")
+        layout = self.layout
+        draws, _ = self.chunk_draws(self.chunk)
+        path, kind = layout.donors(self.digest()), layout.stage_digest("donors")
         result = make_transforms(
             cached_model(layout.facemodel),
             chunk_input(layout, self.chunk),
@@ -238,12 +221,12 @@ class WriteShard(WholeTask):
         if not plan.complete():
             return [plan]
         chunks = sorted({chunk for _, chunk in self.planned()})
-        views = [MakeViews(root=self.root, config=self.config, chunk=c) for c in chunks]
-        return [plan, *views, *(self.whole(TransformShapes, chunk=c) for c in chunks)]
+        views = [self.other(MakeViews, chunk=chunk) for chunk in chunks]
+        return [plan, *views, *(self.whole(TransformShapes, chunk=chunk) for chunk in chunks)]
 
     def planned(self) -> list[tuple[str, str]]:
         """Captures of this shard and their chunks; `PlanShards` must have run."""
-        plan = json.loads(self.layout.plan(self.digest()).read_text(encoding="utf-8"))
+        plan = read_json(self.layout.plan(self.digest()))
         return [(name, chunk) for name, chunk in plan[self.name]]
 
     def complete(self) -> bool:
@@ -252,35 +235,27 @@ class WriteShard(WholeTask):
 
     def run(self) -> None:
         """Write the samples of the captures that the plan names."""
-        layout, dataset, settings = self.layout, self.digest(), self.layout.config.shards
+        layout, settings = self.layout, self.layout.config.shards
         model = cached_model(layout.facemodel)
         writer = ShardWriter(self.name.split("-")[0], settings.image_format, model)
-        for name, chunk in self.planned():
-            records = _chunk_records(layout, dataset, chunk)
-            taken, registration = records["captures"][name], records["registration"][name]
-            initial = records["fitting"][name].initial
-            view = captured_view(model, taken, initial, registration, settings)
-            images = [sample_image(view, initial, FROM_DETECTED, settings.image_format)]
-            if name in records["views"]:
-                images += records["views"][name].views
-            capture = writer.add_capture(capture_row(taken, registration))
-            writer.add_shape(shape_row(registration), capture, images)
-            for made in records["transform"].values():
-                if made.capture_id == name:
-                    writer.add_shape(made.shape, capture, made.views)
-        path = layout.dataset(dataset) / self.name
+        # Captures of one chunk are neighbours in the plan: its products are read once.
+        for chunk, planned in itertools.groupby(self.planned(), key=lambda pair: pair[1]):
+            records = {stage: stage_product(layout, stage, chunk).records for stage in SAMPLED}
+            records["transform"] = self.transformed(chunk).records
+            for name, _ in planned:
+                add_capture(writer, model, name, records, settings)
+        path = layout.dataset(self.digest()) / self.name
         writer.write(path)
-        log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, _megabytes(path))
+        megabytes = path.stat().st_size / 1e6
+        log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, megabytes)
 
 
 class WriteManifest(WholeTask):
     """Describes the complete dataset and lets ``dataset`` point at it."""
 
     def requires(self) -> list[luigi.Task]:
-        """Need the plan, and every chunk's views: what failed among them is told."""
-        names = [chunk.name for chunk in self.chunks()]
-        views = [MakeViews(root=self.root, config=self.config, chunk=name) for name in names]
-        return [self.whole(PlanShards), self.whole(DrawDonors), *views]
+        """Need the plan, and every chunk's views: the manifest names what failed among them."""
+        return [self.whole(PlanShards), self.whole(DrawDonors), *self.for_chunks(MakeViews)]
 
     def complete(self) -> bool:
         """Whether the manifest is there and the link points at it."""
@@ -292,10 +267,9 @@ class WriteManifest(WholeTask):
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""
         layout, dataset = self.layout, self.digest()
-        plan = json.loads(layout.plan(dataset).read_text(encoding="utf-8"))
         yield [
-            *(self.whole(TransformShapes, chunk=chunk.name) for chunk in self.chunks()),
-            *(self.whole(WriteShard, name=name) for name in plan),
+            *self.for_chunks(TransformShapes, verdicts=self.verdicts),
+            *(self.whole(WriteShard, name=name) for name in read_json(layout.plan(dataset))),
         ]
         folder, model = layout.dataset(dataset), cached_model(layout.facemodel)
         folder.mkdir(parents=True, exist_ok=True)
@@ -303,42 +277,30 @@ class WriteManifest(WholeTask):
         if may_be_shared(model.licence):
             with replacing(folder / MODEL_NAME) as temporary:
                 shutil.copyfile(layout.facemodel, temporary)
-        failures = all_failures(layout, self.chunks())
         manifest = make_manifest(
-            *(folder, layout.config, model, layout.facemodel, failures),
-            *(self.decisions().rejected, self.decisions().accepted),
-            augmentation_failures(layout, dataset, self.chunks()),
+            folder,
+            layout.config,
+            model,
+            layout.facemodel,
+            all_failures(layout, self.chunks()),
+            self.decisions().rejected,
+            self.decisions().accepted,
+            self.augmentation_failures(),
         )
         write_json(folder / MANIFEST_NAME, manifest)
         point_link(layout.dataset_link, folder.name)
 
 
-def chunk_draws(
-    layout: BuildLayout, dataset_digest: str, chunk: str
-) -> tuple[dict[str, list[list[dict[str, str]]]], str]:
-    """Return the draws of a chunk's captures, and their identity.
-
-    The identity covers who was drawn and which capture stands for whom, so that a verdict
-    about one capture costs only the shapes that it takes part in.
-    """
-    table = _draw_table(layout.draws(dataset_digest))
-    captures = stage_product(layout, "captures", chunk).records
-    mine = {name: table["draws"][name] for name in captures if name in table["draws"]}
-    drawn = {s for shapes in mine.values() for tries in shapes for d in tries for s in d.values()}
-    return mine, digest(mine, {subject: table["faces"][subject] for subject in sorted(drawn)})
-
-
-def transformed_path(layout: BuildLayout, dataset_digest: str, chunk: str) -> Path:
-    """Return where the new shapes of a chunk lie; `DrawDonors` must have run."""
-    return layout.transformed(chunk, chunk_draws(layout, dataset_digest, chunk)[1])
-
-
-def transformed_product(
-    layout: BuildLayout, dataset_digest: str, chunk: str
-) -> Product[TransformedShape]:
-    """Read the new shapes of a chunk."""
-    path = transformed_path(layout, dataset_digest, chunk)
-    return read_product(path, "transform", layout.stage_digest("transform"), TransformedShape)
+def registered_members(layout: BuildLayout, chunks: list[Chunk]) -> list[Member]:
+    """List all registered captures; every chunk must be registered."""
+    found = []
+    for chunk in chunks:
+        captures = stage_product(layout, "captures", chunk.name).records
+        for name, record in stage_product(layout, "registration", chunk.name).records.items():
+            neutral = captures[name].expression == "neutral"
+            subject = captures[name].subject_id
+            found.append(Member(name, subject, chunk.name, neutral, record.quality))
+    return found
 
 
 def all_failures(layout: BuildLayout, chunks: list[Chunk]) -> list[Failure]:
@@ -352,36 +314,12 @@ def all_failures(layout: BuildLayout, chunks: list[Chunk]) -> list[Failure]:
     return sorted(found, key=lambda failure: failure.capture_id)
 
 
-def augmentation_failures(
-    layout: BuildLayout, dataset_digest: str, chunks: list[Chunk]
-) -> list[Failure]:
-    """Collect what could not be turned or transformed; the captures themselves are fine."""
-    found: list[Failure] = []
-    for chunk in chunks:
-        found += stage_product(layout, "views", chunk.name).failures
-        found += transformed_product(layout, dataset_digest, chunk.name).failures
-    return sorted(found, key=lambda failure: failure.capture_id)
-
-
 @lru_cache(maxsize=2)
-def _draw_table(path: Path) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return table
-
-
-@lru_cache(maxsize=1)
-def _chunk_records(layout: BuildLayout, dataset_digest: str, chunk: str) -> dict[str, Any]:
-    """Everything that the samples of a chunk are made of; captures of one chunk are neighbours."""
-    stages = ("captures", "fitting", "registration", "views")
-    records = {stage: stage_product(layout, stage, chunk).records for stage in stages}
-    made = transformed_product(layout, dataset_digest, chunk).records
-    return {**records, "transform": made}
+def read_draws(path: Path) -> DonorDraws:
+    """Read what `DrawDonors` wrote, once per process: the name covers the content."""
+    return DonorDraws(**read_json(path))
 
 
 def _donor_face(layout: BuildLayout, capture_id: str, chunk: str) -> DonorFace:
     record = stage_product(layout, "registration", chunk).records[capture_id]
     return DonorFace(capture_id, record.shape_obj_mm, record.alpha_exp, record.confidence)
-
-
-def _megabytes(path: Path) -> float:
-    return path.stat().st_size / 1e6

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Sequence
 
+from fg3d_builder.files.atomic import read_json
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.records import Failure
-from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.tasks.chunks import Chunk
 
 _VERBS = {
@@ -50,16 +47,10 @@ def progress_line(layout: BuildLayout, chunks: Sequence[Chunk], workers: int) ->
 def read_seconds(layout: BuildLayout, stage: str, chunk: str) -> dict[str, float]:
     """Return the seconds that each capture of a chunk took; empty where nothing is recorded."""
     try:
-        table = json.loads(layout.seconds(stage, chunk).read_text(encoding="utf-8"))
+        table = read_json(layout.seconds(stage, chunk))
     except (OSError, ValueError):
         return {}
     return {str(name): float(value) for name, value in table.items()}
-
-
-def code_counts(found: Sequence[Failure] | Sequence[Rejection]) -> str:
-    """Return ``"2 no_face, 1 no_depth"``, most frequent first."""
-    codes = Counter(item.code for item in found).most_common()
-    return ", ".join(f"{count} {code}" for code, count in codes)
 
 
 def _duration(seconds: float) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import luigi
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.atomic import read_json, write_bytes, write_json
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.layout import STAGES, BuildLayout
@@ -24,8 +24,9 @@ from fg3d_builder.records import Array, Failure
 from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
+from fg3d_builder.report.summary import split_warnings
 from fg3d_builder.shards.reader import read_manifest
-from fg3d_builder.tasks.base import stage_product, with_picture
+from fg3d_builder.tasks.base import stage_product
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.dataset_tasks import (
@@ -34,9 +35,6 @@ from fg3d_builder.tasks.dataset_tasks import (
     WholeTask,
     WriteManifest,
     all_failures,
-    augmentation_failures,
-    chunk_draws,
-    transformed_product,
 )
 from fg3d_builder.tasks.progress import read_seconds
 
@@ -49,14 +47,14 @@ class DrawSheets(ChunkTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the registrations."""
-        return [Register(root=self.root, config=self.config, chunk=self.chunk)]
+        return [self.other(Register, chunk=self.chunk)]
 
     def complete(self) -> bool:
         """Whether the figures and every picture are there."""
         rows = self.layout.report_rows(self.chunk)
         if not rows.is_file():
             return False
-        pictures = [row["picture"] for row in _read(rows)]
+        pictures = [row["picture"] for row in read_json(rows)]
         return all((self.layout.report / picture).is_file() for picture in pictures)
 
     def run(self) -> None:
@@ -85,7 +83,7 @@ class DrawAugmentation(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the views and the new shapes."""
-        views = MakeViews(root=self.root, config=self.config, chunk=self.chunk)
+        views = self.other(MakeViews, chunk=self.chunk)
         return [self.whole(DrawDonors), views, self.whole(TransformShapes, chunk=self.chunk)]
 
     def complete(self) -> bool:
@@ -93,14 +91,14 @@ class DrawAugmentation(WholeTask):
         drawn = self.layout.draws(self.digest()) if self.decided() else None
         if drawn is None or not drawn.is_file() or not self.rows_file().is_file():
             return False
-        sheets = _read(self.rows_file())["sheets"]
+        sheets = read_json(self.rows_file())["sheets"]
         files = [(self.layout.report / sheet["picture"], sheet["sha256"]) for sheet in sheets]
         return all(file.is_file() and file_sha256(file) == sha for file, sha in files)
 
     def rows_file(self) -> Path:
         """Where the counts go; `DrawDonors` must have run."""
         chunks = self.chunks()
-        draws = chunk_draws(self.layout, self.digest(), self.chunk)[1]
+        draws = self.chunk_draws(self.chunk)[1]
         captures = next(chunk.entries for chunk in chunks if chunk.name == self.chunk)
         left_out = self.decisions().rejected_ids & {entry.capture_id for entry in captures}
         drawn = self.chunk in drawn_chunks([chunk.name for chunk in chunks])
@@ -115,7 +113,7 @@ class DrawAugmentation(WholeTask):
             return
         layout, left_out = self.layout, self.decisions().rejected_ids
         views = stage_product(layout, "views", self.chunk).records
-        made = transformed_product(layout, self.digest(), self.chunk).records
+        made = self.transformed(self.chunk).records
         counts = augmentation_counts(views, made, left_out)
         sheets = []
         if self.chunk in drawn_chunks([chunk.name for chunk in self.chunks()]):
@@ -143,13 +141,14 @@ class WriteReport(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the dataset and all contact sheets."""
-        names = [chunk.name for chunk in self.chunks()]
-        sheets = [DrawSheets(root=self.root, config=self.config, chunk=name) for name in names]
-        return [self.whole(WriteManifest), *sheets, *self._augmentation()]
+        return [
+            self.whole(WriteManifest),
+            *self.for_chunks(DrawSheets),
+            *self._augmentation(),
+        ]
 
     def _augmentation(self) -> list[DrawAugmentation]:
-        same = {"root": self.root, "config": self.config, "verdicts": self.verdicts}
-        return [DrawAugmentation(chunk=chunk.name, **same) for chunk in self.chunks()]
+        return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
 
     def complete(self) -> bool:
         """Whether the page belongs to this dataset and this version of the report."""
@@ -169,14 +168,13 @@ class WriteReport(WholeTask):
         """Copy the failures' pictures, then write the page."""
         layout = self.layout
         manifest = read_manifest(layout.dataset(self.digest()))
-        not_made = augmentation_failures(layout, self.digest(), self.chunks())
         page = render_page(
             *(layout.config.name, self.page_digest(), manifest),
             report_rows(layout, self.chunks()),
             _shown_failures(layout, all_failures(layout, self.chunks())),
             split_warnings(manifest),
-            [_read(task.rows_file()) for task in self._augmentation()],
-            _shown_failures(layout, not_made),
+            [read_json(task.rows_file()) for task in self._augmentation()],
+            _shown_failures(layout, self.augmentation_failures()),
         )
         write_bytes(layout.report_page, page.encode())
 
@@ -188,23 +186,10 @@ def _shown_failures(layout: BuildLayout, failures: list[Failure]) -> list[Failur
         picture = f"pictures/failed-{failure.stage}-{failure.capture_id}.png"
         source = layout.stage_folder(failure.stage) / failure.picture
         write_bytes(layout.report / picture, source.read_bytes())
-        shown.append(with_picture(failure, picture))
+        shown.append(replace(failure, picture=picture))
     return shown
 
 
 def report_rows(layout: BuildLayout, chunks: list[Chunk]) -> list[dict[str, Any]]:
     """Collect the report's figures of all chunks."""
-    return [row for chunk in chunks for row in _read(layout.report_rows(chunk.name))]
-
-
-def split_warnings(manifest: dict[str, Any]) -> list[str]:
-    """Say which split is empty."""
-    return [
-        f"the {split} split is empty: no subject falls into it with this fraction and salt"
-        for split, content in manifest["splits"].items()
-        if not content["samples"]
-    ]
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
+    return [row for chunk in chunks for row in read_json(layout.report_rows(chunk.name))]

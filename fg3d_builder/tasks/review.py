@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import read_json, write_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.review.decisions import Decisions, Rejection, Verdict, verdicts_of
 from fg3d_builder.review.review_list import read_review_list, update_review_list
@@ -50,14 +49,15 @@ def complete_list(
         more = ", ..." if len(unknown) > _NAMED else ""
         log.warning(
             "%s: verdicts about captures that this build does not have: %s%s",
-            *(layout.review_list, ", ".join(unknown[:_NAMED]), more),
+            layout.review_list,
+            ", ".join(unknown[:_NAMED]),
+            more,
         )
 
 
 def read_verdicts(path: Path) -> dict[str, Verdict]:
     """Read what `freeze_verdicts` wrote."""
-    table = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Verdict(**row) for name, row in table.items()}
+    return {name: Verdict(**row) for name, row in read_json(path).items()}
 
 
 def write_decisions(path: Path, decisions: Decisions) -> None:
@@ -68,7 +68,7 @@ def write_decisions(path: Path, decisions: Decisions) -> None:
 @lru_cache(maxsize=2)
 def read_decisions(path: Path) -> Decisions:
     """Read what `write_decisions` wrote, once per process: the name covers the content."""
-    table = json.loads(path.read_text(encoding="utf-8"))
+    table = read_json(path)
     return Decisions(
         table["qualities"],
         tuple(Rejection(**row) for row in table["rejected"]),

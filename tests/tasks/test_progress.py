@@ -9,9 +9,8 @@ from fg3d_builder.config import BuildConfig
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.products import write_product
 from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.records import Failure
 from fg3d_builder.tasks.chunks import Chunk
-from fg3d_builder.tasks.progress import code_counts, progress_line
+from fg3d_builder.tasks.progress import progress_line
 
 CHUNKS = [
     Chunk("chunk-00000-a", 0, (CaptureEntry("a", "s", ""), CaptureEntry("b", "s", ""))),
@@ -29,8 +28,3 @@ def test_counts_and_estimate(tmp_path: Path) -> None:
     # One capture is left in each of four stages, 3 s each, on two workers.
     line = "loaded 2/3, landmarks 2/3, fitted 2/3, registered 2/3, about 6 s left"
     assert progress_line(layout, CHUNKS, 2) == line
-
-
-def test_failures_are_counted_by_reason() -> None:
-    failures = [Failure(n, "", "captures", c, "") for n, c in ("ax", "by", "cx")]
-    assert code_counts(failures) == "2 x, 1 y"

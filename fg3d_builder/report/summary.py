@@ -1,0 +1,83 @@
+"""What a person wants to know when a build ends, in a few lines of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fg3d_builder.records import Failure
+from fg3d_builder.report.figures import overall
+from fg3d_builder.review.decisions import Rejection
+
+_TRUTH_LINES = (
+    ("3DMM from landmarks (aligned)", "landmark_fit"),
+    ("3DMM from landmarks and depth", "coarse_fit"),
+    ("registration", "registration"),
+)
+
+
+def summary_lines(
+    name: str,
+    captures: int,
+    rows: Sequence[dict[str, Any]],
+    failures: Sequence[Failure],
+    manifest: dict[str, Any],
+    dataset: Path,
+    review_list: Path,
+) -> list[str]:
+    """Return what became of the captures, how accurate the kept ones are, and the samples.
+
+    Parameters
+    ----------
+    name : str
+        Name of the build.
+    captures : int
+        Number of captures that went in.
+    rows : sequence of `report.figures.capture_figures`
+        One for every registered capture.
+    failures : sequence of Failure
+    manifest : dict
+        The manifest of the dataset.
+    dataset, review_list : Path
+        Where they are.
+    """
+    lines = [f"{name}: {len(rows)} of {captures} captures registered"]
+    if failures:
+        lines.append(f"failed: {code_counts(failures)}")
+    rejected = [Rejection(**row) for row in manifest["rejected"]]
+    if rejected:
+        lines.append(f"left out: {code_counts(rejected)}; see {review_list}")
+    left_out = {rejection.capture_id for rejection in rejected}
+    kept = [row for row in rows if row["capture_id"] not in left_out]
+    surface = overall(kept, "surface_mm")
+    if surface:
+        text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
+        lines.append(text.format(**surface))
+    for label, part in _TRUTH_LINES:
+        vertex, across = (overall(kept, key, part) for key in ("truth_mm", "truth_surface_mm"))
+        if vertex:
+            means = f"{vertex['mean']:.2f} mm, across the surface {across['mean']:.2f} mm"
+            lines.append(f"mean error to truth, {label}: {means}")
+    augmented = manifest["augmentation_failures"]
+    if augmented:
+        lines.append(f"not augmented: {code_counts([Failure(**row) for row in augmented])}")
+    counts = [f"{part['samples']} {split}" for split, part in manifest["splits"].items()]
+    lines.append(f"dataset: {dataset} ({', '.join(counts)} samples)")
+    return [*lines, *split_warnings(manifest)]
+
+
+def code_counts(found: Sequence[Failure] | Sequence[Rejection]) -> str:
+    """Return ``"2 no_face, 1 no_depth"``, most frequent first."""
+    codes = Counter(item.code for item in found).most_common()
+    return ", ".join(f"{count} {code}" for code, count in codes)
+
+
+def split_warnings(manifest: dict[str, Any]) -> list[str]:
+    """Say which split is empty."""
+    return [
+        f"the {split} split is empty: no subject falls into it with this fraction and salt"
+        for split, content in manifest["splits"].items()
+        if not content["samples"]
+    ]

@@ -1,0 +1,40 @@
+"""The lines that a build ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fg3d_builder.records import Failure
+from fg3d_builder.report.summary import code_counts, summary_lines
+
+
+def test_failures_are_counted_by_reason() -> None:
+    failures = [Failure(n, "", "captures", c, "") for n, c in ("ax", "by", "cx")]
+    assert code_counts(failures) == "2 x, 1 y"
+
+
+def test_the_summary_is_about_what_the_dataset_holds() -> None:
+    spread = {"mean": 1.0, "median": 0.5, "p95": 2.0}
+    row = {"surface_mm": spread, "truth_mm": {}, "truth_surface_mm": {}}
+    rows = [{**row, "capture_id": "a"}, {**row, "capture_id": "b", "surface_mm": {"mean": 90.0}}]
+    rejected = {
+        "capture_id": "b",
+        "subject_id": "s",
+        "quality": 0.01,
+        "code": "low_quality",
+        "message": "",
+    }
+    manifest = {
+        "rejected": [rejected],
+        "augmentation_failures": [],
+        "splits": {"train": {"samples": 2}, "test": {"samples": 0}},
+    }
+    failures = [Failure("c", "s", "landmarks", "no_face", "")]
+    assert summary_lines("x", 3, rows, failures, manifest, Path("data"), Path("list.csv")) == [
+        "x: 2 of 3 captures registered",
+        "failed: 1 no_face",
+        "left out: 1 low_quality; see list.csv",
+        "distance to depth: mean 1.00, median 0.50, 95 % 2.00 mm",
+        "dataset: data (2 train, 0 test samples)",
+        "the test split is empty: no subject falls into it with this fraction and salt",
+    ]
