@@ -160,12 +160,7 @@ class BuildLayout(BuildFolder):
     @property
     def facemodel(self) -> Path:
         """The build's own copy of the face model file."""
-        return self.work / f"facemodel-{self.facemodel_digest}.h5"
-
-    @property
-    def facemodel_digest(self) -> str:
-        """Identity of the face model and of the version of its file."""
-        return digest(STAGE_VERSIONS["facemodel"], self.facemodel_identity)
+        return self.work / f"facemodel-{self.stage_digest('facemodel')}.h5"
 
     def stage_digest(self, stage: str) -> str:
         """Identity of a stage's products; see the module's docstring."""
@@ -175,24 +170,24 @@ class BuildLayout(BuildFolder):
     def _stage_digests(self) -> dict[str, str]:
         config, crops = self.config, self.config.shards
         image = (crops.image_size, crops.crop_margin, crops.image_format)
-        looks = (config.texture, config.fullview, config.landmarks, config.fit)
+        looks = (config.texture, config.fullview, config.landmarks, config.fit, image)
         split = (crops.test_fraction, crops.split_salt)
-        # By stage: the stage before it, and what else it depends on. What is captured is in the
-        # digests of the chunks.
-        dependencies: dict[str, tuple[str | None, tuple[Any, ...]]] = {
-            "captures": (None, (STAGE_VERSIONS["facemodel"],)),
-            "landmarks": ("captures", (config.landmarks,)),
-            "fitting": ("landmarks", (self.facemodel_digest, config.fit)),
-            "registration": ("fitting", (config.registration, quality_calibration())),
-            "views": ("registration", (*looks, image)),
-            "transform": ("views", (config.transform, split)),
-            "donors": ("views", (config.transform, split)),
-            "shards": ("transform", (config.shards,)),
-        }
         found: dict[str, str] = {}
-        for stage, (before, rest) in dependencies.items():
-            version = STAGE_VERSIONS["transform" if stage == "donors" else stage]
-            found[stage] = digest(stage, version, *([found[before]] if before else []), *rest)
+
+        def add(stage: str, *parts: Any, version_of: str = "") -> str:
+            found[stage] = digest(stage, STAGE_VERSIONS[version_of or stage], *parts)
+            return found[stage]
+
+        model = add("facemodel", self.facemodel_identity)
+        # What is captured is in the digests of the chunks.
+        before = add("captures", STAGE_VERSIONS["facemodel"])
+        before = add("landmarks", before, config.landmarks)
+        before = add("fitting", before, model, config.fit)
+        before = add("registration", before, config.registration, quality_calibration())
+        before = add("views", before, *looks)
+        add("donors", before, config.transform, split, version_of="transform")
+        before = add("transform", before, config.transform, split)
+        add("shards", before, config.shards)
         return found
 
     def stage_folder(self, stage: str) -> Path:

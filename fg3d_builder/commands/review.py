@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("reset", "let the threshold decide again"),
     ):
         command.add_argument(f"--{name}", nargs="+", default=[], metavar="ID", help=what)
-    command.add_argument("--note", help="why; stands in the list beside the verdict")
+    command.add_argument("--note", help="why; written beside the verdict")
     command.add_argument(
         "--list", choices=("worst", "rejected", "all"), default="worst", help="default: worst"
     )

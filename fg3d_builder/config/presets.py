@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import sys
 import typing
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,22 +44,21 @@ def load_preset(path: str | Path) -> BuildConfig:
     file = Path(path)
     config = from_table(BuildConfig, read_toml(file), str(file))
     base = file.resolve().parent
-    sources = tuple(
-        dataclasses.replace(s, path=str((base / s.path).resolve()) if s.path else "")
-        for s in config.sources
-    )
+
+    def absolute(path: str) -> str:
+        return str((base / path).resolve()) if path else ""
+
     model = config.facemodel
-    model_path = str((base / model.path).resolve()) if model.path else ""
-    if model.model.endswith((".h5", ".hdf5")):
-        model = dataclasses.replace(model, model=str((base / model.model).resolve()))
-    review = config.review
-    if review.list:
-        review = dataclasses.replace(review, list=str((base / review.list).resolve()))
-    return dataclasses.replace(
+    is_file = model.model.endswith((".h5", ".hdf5"))
+    return replace(
         config,
-        sources=sources,
-        facemodel=dataclasses.replace(model, path=model_path),
-        review=review,
+        sources=tuple(replace(source, path=absolute(source.path)) for source in config.sources),
+        facemodel=replace(
+            model,
+            model=absolute(model.model) if is_file else model.model,
+            path=absolute(model.path),
+        ),
+        review=replace(config.review, list=absolute(config.review.list)),
     )
 
 

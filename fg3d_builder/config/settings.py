@@ -16,7 +16,7 @@ class SensorConfig:
     """Depth sensor to imitate on rendered captures.
 
     kind: "none", "structured_light" or "time_of_flight".
-    seed: of the noise; every capture derives its own generator from it.
+    seed: seed of the noise; every capture derives its own generator from it.
     strength: multiplies the random part; 1 is the typical sensor of its kind.
     """
 
@@ -33,11 +33,11 @@ class SourceConfig:
     path: folder of captures or scans, relative to the preset's file; unused by "synthetic".
     include: only captures or scans whose folder name matches one of these patterns.
     licence: tag of rendered scans; captures in folders carry their own.
-    image_size, focal_px, distance_mm: of rendered sources ("scan", "synthetic"); the size
-        is (height, width).
+    image_size, focal_px, distance_mm: camera of rendered sources ("scan", "synthetic"); the
+        size is (height, width).
     views: (pitch, yaw) in degrees of each rendering of a scan.
     unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
-    subjects, captures_per_subject, seed: of the synthetic population.
+    subjects, captures_per_subject, seed: size and seed of the synthetic population.
     max_yaw_deg, max_pitch_deg: range of head poses in synthetic captures.
     expressions: whether synthetic captures after a subject's first show expressions.
     """
@@ -91,9 +91,9 @@ class FitConfig:
     """Coarse 3DMM fit.
 
     landmark_sigma_px: standard deviation of a landmark, for the weight of the prior.
-    contour_sigma_px: of the jaw contour, across it; detectors place it less surely.
+    contour_sigma_px: the same for the jaw contour, across it: detectors place it less surely.
     depth_sigma_mm: standard deviation of the depth against the coarse model.
-    iterations: at most, for each of the two parts of the fit.
+    iterations: largest number, for each of the two parts of the fit.
     use_depth: also fit to the depth, not to the landmarks alone.
     use_appearance: with the depth, also fit to the colours of the image, as far as the
         model's albedo explains them; without effect for a model that has no albedo basis.
@@ -116,10 +116,10 @@ class StiffnessLevel:
     """One level of the annealing schedule of nonrigid ICP.
 
     stiffness: weight of the difference of neighbouring transforms or displacements.
-    edge_weight: of the edge term E_edge (Eq. 9), against 1 for a closest-point pair.
-    iterations: at most, within the level.
-    contour_weight: of a point of the contour term E_cont (Eq. 10), likewise; without effect
-        where the detector's jaw points do not follow the visible outline.
+    edge_weight: weight of a point of the edge term E_edge (Eq. 9); a closest-point pair has 1.
+    iterations: largest number within the level.
+    contour_weight: weight of a point of the contour term E_cont (Eq. 10); without effect where
+        the detector's jaw points do not follow the visible outline.
     """
 
     stiffness: float
@@ -185,17 +185,17 @@ class ReviewConfig:
 class TextureConfig:
     """Texture and light of a registered face (Eq. 13-15).
 
-    vertices: that the fit looks at, spread evenly over the skin in sight.
-    min_vertices: below it the capture shows too little of the face.
+    vertices: how many the fit looks at, spread evenly over the skin in sight.
+    min_vertices: with fewer the capture shows too little of the face.
     effective_samples: how many independent observations all vertices together are worth
         against the priors; neighbours see the same light and much the same skin.
     color_sigma: misfit of the model's colours, relative to the face's median colour.
     exposure_sigma: spread of the light's brightness between pictures, in natural logarithms.
-    white_balance_sigma: of the light's colour, likewise.
-    light_color_sigma: of the difference in colour between ambient and directional light.
-    tint_sigma: of the gain that brings the model's albedo to a skin beyond its reach; a model
-        without an albedo basis wants more of it.
-    iterations: at most, in each of the two stages of sharpening robust weights.
+    white_balance_sigma: spread of the light's colour between pictures, in natural logarithms.
+    light_color_sigma: spread of the difference in colour between ambient and directional light.
+    tint_sigma: spread of the gain that brings the model's albedo to a skin beyond its reach; a
+        model without an albedo basis wants more of it.
+    iterations: largest number, in each of the two stages of sharpening robust weights.
     tolerance: a stage ends when a step gains less than this part of the energy.
     max_depth_gap_mm: where depth and registered surface differ by more, the image shows
         something else.
@@ -225,14 +225,15 @@ class FullViewConfig:
     max_yaw_deg: yaw that turning stops at.
     pitch_steps_deg: how far the head is tilted from its captured pitch.
     jitter_deg: standard deviation of a random part of every turn, from the sample's seed.
-    anchor_spacing: of the anchors next to the face, as a part of its larger side.
+    anchor_spacing: distance between the anchors next to the face.
     anchor_bands: distances from the face from which every second, fourth and eighth line of
-        anchors is enough, likewise.
-    margin: how far the anchors reach beyond the picture, likewise.
+        anchors is enough.
+    margin: how far the anchors reach beyond the picture. These three are parts of the larger
+        side of the face.
     smoothness: weight of the differences between connected anchors in Eq. 12.
     data_knee_mm, smooth_knee_mm: where the norms of Eq. 12 turn from quadratic to linear.
-    depth_iterations, depth_tolerance_mm: of Eq. 12's iterated least squares.
-    step_mm, max_slope, reach_mm: bounds of how far the background lies behind the face's
+    depth_iterations, depth_tolerance_mm: where Eq. 12's iterated least squares ends.
+    step_mm, max_slope, reach_mm: bounds of how far the background is behind the face's
         outline: at once, per distance from it, and in all.
     max_stretch: a face pixel that is drawn out further than by this factor, against the
         picture as captured, counts as unseen.
@@ -282,7 +283,7 @@ class ShardConfig:
     """Layout of the dataset.
 
     samples_per_shard: base images per shard file.
-    image_size: of the square crop in pixels.
+    image_size: side of the square crop in pixels.
     crop_margin: face box is enlarged by this factor.
     image_format: "jpeg" (quality 95, no chroma subsampling) or "png" (lossless, six times
         the size on camera images).
@@ -302,7 +303,7 @@ class ShardConfig:
 class BuildConfig:
     """Everything that decides the content of a dataset.
 
-    name: of the build; its products lie in a folder of that name.
+    name: name of the build and of the folder with its products.
     chunk_size: captures per task.
     max_failure_rate: a build with more failures than this ends with a non-zero status.
     """

@@ -14,7 +14,8 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.augment import full_view, view_mesh
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
-from fg3d_builder.pipeline.stages import CaptureFits, StageResult, run_each, shared_detector
+from fg3d_builder.pipeline.each_capture import StageResult, run_each
+from fg3d_builder.pipeline.stages import CaptureFits, shared_detector
 from fg3d_builder.pipeline.view_samples import InitialFitter, sample_images
 from fg3d_builder.records import (
     Array,

@@ -62,6 +62,38 @@ def augmentation_counts(
     }
 
 
+def draw_augmentation(
+    model: FaceModel,
+    chunk: ChunkInput,
+    turned: Sequence[str],
+    transforms: Iterable[TransformedShape],
+    config: BuildConfig,
+) -> list[tuple[str, str, Array]]:
+    """Draw the first turned and the first transformed capture of a chunk.
+
+    Parameters
+    ----------
+    model : FaceModel
+    chunk : ChunkInput
+    turned : sequence of str
+        Ids of the captures with turned views.
+    transforms : iterable of TransformedShape
+    config : BuildConfig
+
+    Returns
+    -------
+    list of (str, str, (H, W, 3) uint8)
+        ``"turned"`` or ``"transformed"``, capture id and sheet.
+    """
+    sheets = [("turned", name, draw_views(model, chunk, name, config)) for name in turned[:1]]
+    made = list(transforms)
+    for name in [record.capture_id for record in made[:1]]:
+        records = [record for record in made if record.capture_id == name]
+        sheet = draw_transforms(model, chunk, name, records, config)
+        sheets.append(("transformed", name, sheet))
+    return sheets
+
+
 def draw_views(model: FaceModel, chunk: ChunkInput, name: str, config: BuildConfig) -> Array:
     """Draw the turned views of one capture, by both methods."""
     capture, registration = chunk.captures[name], chunk.registrations[name]

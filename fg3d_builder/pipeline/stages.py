@@ -1,38 +1,26 @@
-"""The stages as functions over a chunk of captures: records in, records and failures out.
-
-One capture that cannot be used never stops the others: what goes wrong with it becomes a
-`Failure` with a picture. What would go wrong with every capture, such as a missing package
-or a wrong setting, is raised.
-"""
+"""Stages 1 to 5 over a chunk of captures: records in, records and failures out."""
 
 from __future__ import annotations
 
-import logging
-import time
-import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig, SourceConfig
-from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
+from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.checks import check_depth_on_face
 from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.pipeline.each_capture import StageResult, run_each
 from fg3d_builder.pipeline.register import fit_face, register_face
-from fg3d_builder.records import Array, Capture, CoarseFit, Failure, Landmarks, Registration
+from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.report.paper import message_card
 from fg3d_builder.report.sheets import failure_sheet
-
-T = TypeVar("T")
-
-log = logging.getLogger("fg3d")
 
 
 @dataclass(frozen=True)
@@ -49,28 +37,6 @@ class CaptureFits:
 
     initial: CoarseFit
     coarse: CoarseFit
-
-
-@dataclass
-class StageResult(Generic[T]):
-    """Outcome of a stage for one chunk.
-
-    Attributes
-    ----------
-    records : dict of str to T
-        By capture id, in the chunk's order.
-    failures : list of Failure
-        With `Failure.picture` empty; the pictures are beside them.
-    pictures : dict of str to (H, W, 3) uint8
-        By capture id, of the failures.
-    seconds : dict of str to float
-        By capture id.
-    """
-
-    records: dict[str, T] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-    pictures: dict[str, Array] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def load_captures(source: SourceConfig, entries: Iterable[CaptureEntry]) -> StageResult[Capture]:
@@ -158,40 +124,3 @@ def shared_detector(config: LandmarkConfig) -> LandmarkDetector:
 
 def _subjects(captures: Mapping[str, Capture]) -> dict[str, str]:
     return {name: capture.subject_id for name, capture in captures.items()}
-
-
-def run_each(
-    stage: str,
-    subjects: Mapping[str, str],
-    work: Callable[[str], T],
-    picture: Callable[[str, CaptureError], Array],
-) -> StageResult[T]:
-    """Do `work` for every capture id in `subjects`; errors become failures."""
-    result: StageResult[T] = StageResult()
-    for name, subject in subjects.items():
-        start = time.perf_counter()
-        try:
-            result.records[name] = work(name)
-        except CaptureError as error:
-            _add_failure(result, name, subject, stage, error, picture)
-        except (ConfigError, MissingDependencyError, MemoryError):
-            raise
-        except Exception as error:  # a bug that one capture meets must not cost the others
-            log.error("%s: %s failed\n%s", name, stage, traceback.format_exc().rstrip())
-            text = f"{type(error).__name__}: {error}"
-            wrapped = CaptureError("internal_error", text)
-            _add_failure(result, name, subject, stage, wrapped, picture)
-        result.seconds[name] = time.perf_counter() - start
-    return result
-
-
-def _add_failure(
-    result: StageResult[T],
-    name: str,
-    subject: str,
-    stage: str,
-    error: CaptureError,
-    picture: Callable[[str, CaptureError], Array],
-) -> None:
-    result.failures.append(Failure(name, subject, stage, error.code, error.message))
-    result.pictures[name] = picture(name, error)

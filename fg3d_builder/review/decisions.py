@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fg3d_builder.review.review_list import AUTO, REJECT, ReviewList, is_kept
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A person's decision about a capture.
-
-    Attributes
-    ----------
-    verdict : str
-        ``"accept"`` or ``"reject"``.
-    note : str
-    """
+class Verdict(NamedTuple):
+    """A person's decision about a capture: ``"accept"`` or ``"reject"``, and why."""
 
     verdict: str
     note: str
@@ -52,9 +45,9 @@ class Decisions:
     Attributes
     ----------
     qualities : dict of str to float
-        Of every registration, by capture id.
+        Quality of every registration, by capture id.
     rejected : tuple of Rejection
-        In the order of the ids.
+        What is left out, in the order of the ids.
     accepted : tuple of str
         Ids that only a person's verdict keeps in the dataset, in order.
     """
@@ -84,7 +77,7 @@ def decide(
     verdicts: Mapping[str, Verdict],
     min_quality: float,
 ) -> Decisions:
-    """Decide about every registration; a person's verdict stands above the threshold.
+    """Decide about every registration; a person's verdict overrules the threshold.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def parse_review_list(text: str, where: str) -> ReviewList:
             entry = _entry(line, index)
             if entry.capture_id in entries:
                 first = entries[entry.capture_id].line + 1
-                raise ValueError(f"capture '{entry.capture_id}' stands in line {first} already")
+                raise ValueError(f"capture '{entry.capture_id}' is in line {first} already")
             entries[entry.capture_id] = entry
         except (ValueError, csv.Error) as error:
             problems.append(f"{where}:{index + 1}: {error}")
@@ -209,7 +209,7 @@ def _check_header(line: str) -> bool:
 def _entry(line: str, index: int) -> ReviewEntry:
     cells = [cell.strip() for cell in _cells(line)]
     if len(cells) > len(COLUMNS):
-        raise ValueError("more than four fields; a note with a comma stands in double quotes")
+        raise ValueError("more than four fields; a note with a comma needs double quotes")
     name, verdict, quality, note = cells + [""] * (len(COLUMNS) - len(cells))
     if not _CAPTURE_ID.fullmatch(name):
         raise ValueError(f"'{name}' is no capture id")

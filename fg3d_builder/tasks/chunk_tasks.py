@@ -16,8 +16,8 @@ from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
+from fg3d_builder.pipeline.each_capture import StageResult
 from fg3d_builder.pipeline.stages import (
-    StageResult,
     cached_model,
     detect_landmarks,
     fit_coarse,
@@ -79,14 +79,18 @@ class ChunkTask(BuildTask):
         before = CHUNK_STAGES.index(self.stage) - 1
         return [self.other(CHUNK_TASKS[CHUNK_STAGES[before]], chunk=self.chunk)]
 
-    def result(self, layout: BuildLayout) -> StageResult[Any]:
+    def records(self, stage: str) -> dict[str, Any]:
+        """Return what another stage has made of this chunk, by capture id."""
+        return stage_product(self.layout, stage, self.chunk).records
+
+    def result(self) -> StageResult[Any]:
         """Do the work."""
         raise NotImplementedError
 
     def run(self) -> None:
-        """Do the work, write the product, say how far the build is once per chunk."""
+        """Do the work, write the product; log once per chunk how far the build is."""
         layout = self.layout
-        result = self.result(layout)
+        result = self.result()
         write_json(layout.seconds(self.stage, self.chunk), result.seconds)
         write_result(layout, self.stage, layout.product(self.stage, self.chunk), result)
         if self.stage == STAGES[-1]:
@@ -115,12 +119,12 @@ class LoadCaptures(ChunkTask):
         """Need nothing: the index is complete before a chunk has a name."""
         return []
 
-    def result(self, layout: BuildLayout) -> StageResult[Any]:
+    def result(self) -> StageResult[Any]:
         """Load the chunk's captures."""
         chunk = next((c for c in self.chunks() if c.name == self.chunk), None)
         if chunk is None:
             raise RuntimeError(f"{self.chunk}: the sources changed meanwhile; run the build again")
-        return load_captures(layout.config.sources[chunk.source], chunk.entries)
+        return load_captures(self.layout.config.sources[chunk.source], chunk.entries)
 
 
 class DetectLandmarks(ChunkTask):
@@ -129,10 +133,9 @@ class DetectLandmarks(ChunkTask):
     stage = "landmarks"
     priority = 1
 
-    def result(self, layout: BuildLayout) -> StageResult[Any]:
+    def result(self) -> StageResult[Any]:
         """Detect the landmarks of the chunk's captures."""
-        captures = stage_product(layout, "captures", self.chunk).records
-        return detect_landmarks(captures, layout.config.landmarks)
+        return detect_landmarks(self.records("captures"), self.layout.config.landmarks)
 
 
 class FitCoarse(ChunkTask):
@@ -145,11 +148,11 @@ class FitCoarse(ChunkTask):
         """Need landmarks and the model."""
         return [*super().requires(), self.other(PrepareModel)]
 
-    def result(self, layout: BuildLayout) -> StageResult[Any]:
+    def result(self) -> StageResult[Any]:
         """Fit the 3DMM to the chunk's captures."""
-        captures = stage_product(layout, "captures", self.chunk).records
-        landmarks = stage_product(layout, "landmarks", self.chunk).records
-        return fit_coarse(cached_model(layout.facemodel), captures, landmarks, layout.config.fit)
+        captures, landmarks = self.records("captures"), self.records("landmarks")
+        model = cached_model(self.layout.facemodel)
+        return fit_coarse(model, captures, landmarks, self.layout.config.fit)
 
 
 class Register(ChunkTask):
@@ -158,14 +161,11 @@ class Register(ChunkTask):
     stage = "registration"
     priority = 3
 
-    def result(self, layout: BuildLayout) -> StageResult[Any]:
+    def result(self) -> StageResult[Any]:
         """Register the template to the chunk's captures."""
-        captures, landmarks, fits = (
-            stage_product(layout, stage, self.chunk).records
-            for stage in ("captures", "landmarks", "fitting")
-        )
-        model = cached_model(layout.facemodel)
-        return register_all(model, captures, landmarks, fits, layout.config.registration)
+        captures, landmarks, fits = map(self.records, ("captures", "landmarks", "fitting"))
+        model = cached_model(self.layout.facemodel)
+        return register_all(model, captures, landmarks, fits, self.layout.config.registration)
 
 
 class MakeViews(ChunkTask):
@@ -174,11 +174,11 @@ class MakeViews(ChunkTask):
     stage = "views"
     priority = 4
 
-    def result(self, layout: BuildLayout) -> StageResult[Any]:
+    def result(self) -> StageResult[Any]:
         """Turn the chunk's registered captures to other poses."""
-        return make_views(
-            cached_model(layout.facemodel), chunk_input(layout, self.chunk), layout.config
-        )
+        layout = self.layout
+        model = cached_model(layout.facemodel)
+        return make_views(model, chunk_input(layout, self.chunk), layout.config)
 
 
 CHUNK_TASKS: dict[str, type[ChunkTask]] = {

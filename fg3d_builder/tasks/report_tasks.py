@@ -15,8 +15,7 @@ from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
-    draw_transforms,
-    draw_views,
+    draw_augmentation,
     drawn_chunks,
 )
 from fg3d_builder.pipeline.stages import cached_model
@@ -61,7 +60,7 @@ class DrawSheets(ChunkTask):
         """Draw, then write the figures: they mark the chunk as complete."""
         layout = self.layout
         model = cached_model(layout.facemodel)
-        records = {s: stage_product(layout, s, self.chunk).records for s in STAGES}
+        records = {stage: self.records(stage) for stage in STAGES}
         seconds = {s: read_seconds(layout, s, self.chunk) for s in STAGES}
         rows = []
         for name, registration in records["registration"].items():
@@ -118,15 +117,9 @@ class DrawAugmentation(WholeTask):
         sheets = []
         if self.chunk in drawn_chunks([chunk.name for chunk in self.chunks()]):
             model, chunk = cached_model(layout.facemodel), chunk_input(layout, self.chunk)
-            turned = [name for name in views if name not in left_out]
-            for name in turned[:1]:
-                sheet = draw_views(model, chunk, name, layout.config)
-                sheets.append(self._stored("turned", name, sheet))
-            changed = [record.capture_id for record in made.values()]
-            for name in changed[:1]:
-                shapes = [record for record in made.values() if record.capture_id == name]
-                sheet = draw_transforms(model, chunk, name, shapes, layout.config)
-                sheets.append(self._stored("transformed", name, sheet))
+            kept = [name for name in views if name not in left_out]
+            drawn = draw_augmentation(model, chunk, kept, made.values(), layout.config)
+            sheets = [self._stored(*sheet) for sheet in drawn]
         write_json(self.rows_file(), {"counts": counts, "sheets": sheets})
 
     def _stored(self, kind: str, name: str, sheet: Array) -> dict[str, str]:
@@ -141,11 +134,8 @@ class WriteReport(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the dataset and all contact sheets."""
-        return [
-            self.whole(WriteManifest),
-            *self.for_chunks(DrawSheets),
-            *self._augmentation(),
-        ]
+        sheets = self.for_chunks(DrawSheets)
+        return [self.whole(WriteManifest), *sheets, *self._augmentation()]
 
     def _augmentation(self) -> list[DrawAugmentation]:
         return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
@@ -169,7 +159,9 @@ class WriteReport(WholeTask):
         layout = self.layout
         manifest = read_manifest(layout.dataset(self.digest()))
         page = render_page(
-            *(layout.config.name, self.page_digest(), manifest),
+            layout.config.name,
+            self.page_digest(),
+            manifest,
             report_rows(layout, self.chunks()),
             _shown_failures(layout, all_failures(layout, self.chunks())),
             split_warnings(manifest),

@@ -31,7 +31,7 @@ def freeze_verdicts(layout: BuildLayout, capture_ids: Iterable[str]) -> str:
         The list cannot be read.
     """
     given, known = verdicts_of(read_review_list(layout.review_list)), set(capture_ids)
-    table = {name: asdict(verdict) for name, verdict in given.items() if name in known}
+    table = {name: verdict._asdict() for name, verdict in given.items() if name in known}
     key = digest(table)
     if not layout.verdicts(key).is_file():
         write_json(layout.verdicts(key), table)

@@ -20,8 +20,8 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.pipeline.each_capture import StageResult
 from fg3d_builder.pipeline.stages import (
-    StageResult,
     detect_landmarks,
     fit_coarse,
     load_captures,
