@@ -32,14 +32,13 @@ current one, and what did not change is not built again.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fg3d_builder.config import BuildConfig, ReviewConfig, digest, from_table, to_table
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import read_json, write_json
 from fg3d_builder.files.hashes import file_sha256
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
@@ -126,7 +125,7 @@ class BuildLayout(BuildFolder):
     def frozen(root: Path, key: str) -> BuildLayout:
         """Read what a build has frozen into its folder under its `config_digest`."""
         file = BuildFolder(root).frozen_file(key)
-        table = json.loads(file.read_text(encoding="utf-8"))
+        table = read_json(file)
         config = from_table(BuildConfig, table["config"], str(file))
         return BuildLayout(root, config, table["facemodel_identity"])
 

@@ -217,9 +217,13 @@ def test_a_bad_photo_is_one_error_and_the_others_go_on(
     names = ("broken.jpg", "good.png", "bare.png", "absent.png")
     status = main(
         [
-            *("predict", *(str(tmp_path / n) for n in names), "--out", str(tmp_path / "out")),
-            *("--checkpoint", str(training / "checkpoint.pt"), "--device", "cpu"),
-            *("--landmarks", "annotation", "--focal", str(camera(SIZE)[0, 0])),
+            "predict",
+            *(str(tmp_path / name) for name in names),
+            f"--out={tmp_path / 'out'}",
+            f"--checkpoint={training / 'checkpoint.pt'}",
+            "--device=cpu",
+            "--landmarks=annotation",
+            f"--focal={camera(SIZE)[0, 0]}",
         ]
     )
     assert status == 1
@@ -229,9 +233,8 @@ def test_a_bad_photo_is_one_error_and_the_others_go_on(
     assert "broken.jpg: unreadable_image" in errors[0]
     assert "1 of 4 photos" in shown.out
     summary = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert [row.get("code", "") for row in summary] == [
-        *("unreadable_image", "", "missing_file", "missing_file")
-    ]
+    codes = [row.get("code", "") for row in summary]
+    assert codes == ["unreadable_image", "", "missing_file", "missing_file"]
     assert summary[1]["folder"] == "good"
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["good", "predictions.json"]
 
