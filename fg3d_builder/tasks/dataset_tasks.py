@@ -51,6 +51,10 @@ class WholeTask(BuildTask):
 
     verdicts = luigi.Parameter(description="digest of the frozen verdicts of the review list")
 
+    def requires(self) -> list[luigi.Task]:
+        """Need to know what is left out."""
+        return [self.whole(DecideReview)]
+
     def decisions_file(self) -> Path:
         """Where what is left out is written down."""
         return self.layout.decisions([chunk.name for chunk in self.chunks()], self.verdicts)
@@ -130,10 +134,6 @@ class DecideReview(WholeTask):
 class PlanShards(WholeTask):
     """Decides which capture goes into which shard, once it is known which captures there are."""
 
-    def requires(self) -> list[luigi.Task]:
-        """Need to know what is left out."""
-        return [self.whole(DecideReview)]
-
     def complete(self) -> bool:
         """Whether the plan is there."""
         return self.decided() and self.layout.plan(self.digest()).is_file()
@@ -146,10 +146,6 @@ class PlanShards(WholeTask):
 
 class DrawDonors(WholeTask):
     """Decides whose parts make the new shapes of each training capture (Sec. 6.3)."""
-
-    def requires(self) -> list[luigi.Task]:
-        """Need to know what is left out."""
-        return [self.whole(DecideReview)]
 
     def complete(self) -> bool:
         """Whether draws and faces are there."""
