@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,9 +14,9 @@ from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_vi
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
 from fg3d_builder.fullview.texture_fit import TextureFit
-from fg3d_builder.fullview.views import CAPTURED, schedule, view_camera
+from fg3d_builder.fullview.views import CAPTURED, ViewCamera, schedule, view_camera
 from fg3d_builder.geometry.meshes import undirected_edges
-from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
+from fg3d_builder.records import Array, Capture, CoarseFit, Registration
 from fg3d_builder.report.paper import contact_sheet, joined
 from fg3d_builder.report.pictures import depth_picture, image_picture, whole_view
 
@@ -50,40 +51,29 @@ def fullview_sheet(
         view_camera(model, registration, initial, capture.intrinsics, turn, crop_margin, size)
         for turn in turns
     ]
-    meshes: dict[str, ImageMesh] = {}
-    rendered: dict[str, list[RenderedView]] = {}
-    made: dict[str, list[View]] = {}
-    for method in (FULL_VIEW, FACE_PROFILING):
-        chosen = dataclasses.replace(config, method=method)
-        meshes[method] = view_mesh(model, capture, registration, chosen)
-        source = Source.of(capture, meshes[method], chosen)
-        rendered[method] = [render_view(source, camera, chosen) for camera in cameras]
-        made[method] = [
-            finished_view(source, camera, view, texture, chosen)
-            for camera, view in zip(cameras, rendered[method], strict=True)
-        ]
-    depth = meshes[FULL_VIEW].completed_depth()
-    near = float(depth.min())
-    around = (near, near + _DEPTH_RANGE_MM)
+    mesh, rendered, finished = _turned(
+        model, capture, registration, cameras, texture, replace(config, method=FULL_VIEW)
+    )
+    flat_mesh, _, profiled = _turned(
+        model, capture, registration, cameras, texture, replace(config, method=FACE_PROFILING)
+    )
+    depth, profile = mesh.completed_depth(), flat_mesh.completed_depth()
+    around = (float(depth.min()), float(depth.min()) + _DEPTH_RANGE_MM)
     whole = whole_view(capture)
     tiles = [
         ("picture", image_picture(capture, whole)),
         ("depth as measured", depth_picture(capture.depth_mm, whole, around)),
         ("depth completed (Eq. 12)", depth_picture(depth, whole, around)),
-        (
-            "depth of face profiling",
-            depth_picture(meshes[FACE_PROFILING].completed_depth(), whole, around),
-        ),
-        ("anchors", wire_picture(capture, meshes[FULL_VIEW])),
+        ("depth of face profiling", depth_picture(profile, whole, around)),
+        ("anchors", wire_picture(capture, mesh)),
     ]
-    top = contact_sheet(
-        tiles, title=f"{capture.capture_id}: full-view augmentation", columns=5, height=360
-    )
+    title = f"{capture.capture_id}: full-view augmentation"
+    top = contact_sheet(tiles, title=title, columns=len(tiles), height=360)
     rows = (
-        ("", [view.rgb for view in made[FULL_VIEW]]),
-        ("before painting ", [view.rgb for view in rendered[FULL_VIEW]]),
-        ("masks ", [mask_picture(view) for view in rendered[FULL_VIEW]]),
-        ("profiling ", [view.rgb for view in made[FACE_PROFILING]]),
+        ("", finished),
+        ("before painting ", [view.rgb for view in rendered]),
+        ("masks ", [mask_picture(view) for view in rendered]),
+        ("profiling ", profiled),
     )
     named = [
         (f"{label}{turn.name}", picture)
@@ -92,6 +82,25 @@ def fullview_sheet(
     ]
     bottom = contact_sheet(named, columns=len(turns), height=_TILE)
     return joined([top, bottom], axis=0)
+
+
+def _turned(
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    cameras: Sequence[ViewCamera],
+    texture: TextureFit,
+    config: FullViewConfig,
+) -> tuple[ImageMesh, list[RenderedView], list[Array]]:
+    """Return a capture's mesh, its views before painting, and the finished pictures."""
+    mesh = view_mesh(model, capture, registration, config)
+    source = Source.of(capture, mesh, config)
+    rendered = [render_view(source, camera, config) for camera in cameras]
+    finished = [
+        finished_view(source, camera, view, texture, config).rgb
+        for camera, view in zip(cameras, rendered, strict=True)
+    ]
+    return mesh, rendered, finished
 
 
 def mask_picture(rendered: RenderedView) -> Array:

@@ -27,7 +27,12 @@ from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
-from fg3d_builder.transform.shading_change import changed, shading_change, shape_shading
+from fg3d_builder.transform.shading_change import (
+    ShadingChange,
+    changed,
+    shading_change,
+    shape_shading,
+)
 from fg3d_builder.transform.target_shape import TargetShape
 
 UNSEEN = 0.5
@@ -72,7 +77,6 @@ def transform_capture(
     texture: TextureFit,
     target: TargetShape,
     solver: str,
-    adjust_shading: bool = True,
 ) -> Transformed | None:
     """Put a target shape under a captured picture.
 
@@ -88,8 +92,6 @@ def transform_capture(
         In the capture's object frame.
     solver : str
         Sparse backend, see `warp_background`.
-    adjust_shading : bool
-        Eq. 17; without it pixels are only moved.
 
     Returns
     -------
@@ -102,15 +104,13 @@ def transform_capture(
         return None
     still, moved_to = moved
     fetched = _fetch(still, moved_to, capture)
-    weight = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
-    rgb = fetched.rgb
     before, after = (
         shape_shading(vertices, model.triangles, texture.light)
         for vertices in (registration.vertices_cam_mm, target_cam)
     )
-    if adjust_shading:
-        change = shading_change(before, after, weight)
-        rgb = _reshaded(rgb, fetched.face, model.triangles, change.gain, change.offset)
+    skin = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
+    change = shading_change(before, after, skin)
+    rgb = _reshaded(fetched.rgb, fetched.face, model.triangles, change)
     lit = replace(
         texture,
         normals_cam=after.normals,
@@ -118,10 +118,7 @@ def transform_capture(
         completed_linear=texture.delit_albedo * after.shade + after.gloss,
     )
     hidden = _hidden(fetched.face, model.triangles, registration.visible)
-    if hidden.any():
-        guide = interpolate(fetched.face, model.triangles, lit.completed_linear)
-        soft = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), SOFT_SIGMA_PX)
-        rgb = inpaint_view(rgb, guide, hidden, soft, fetched.face.triangle >= 0)
+    rgb = _hidden_painted(rgb, fetched.face, model.triangles, hidden, lit)
     normals = vertex_normals(target_cam, model.triangles)
     height, width = mesh.image_size
     visible = visible_vertices(
@@ -241,20 +238,31 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     return _Fetched(rgb, (depth + surface[..., 3] - surface[..., 2]).astype(np.float32), face)
 
 
-def _reshaded(rgb: Array, face: Fragments, triangles: Array, gain: Array, offset: Array) -> Array:
-    """Apply a change per vertex to the face's pixels (H, W, 3) uint8."""
+def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChange) -> Array:
+    """Apply a change of shading to the face's pixels (H, W, 3) uint8."""
     # What stays as it is must not be rounded to it, so pixels without a change are left out.
-    both = np.concatenate([gain - 1.0, offset], axis=1).astype(np.float32)
+    vertex = np.concatenate([change.gain - 1.0, change.offset], axis=1).astype(np.float32)
     is_face = face.triangle >= 0
-    change = interpolate(face, triangles, both, dtype=np.float32)[is_face]
-    touched = np.abs(change) @ np.ones(6, np.float32) > 1e-4
+    both = interpolate(face, triangles, vertex, dtype=np.float32)[is_face]
+    touched = np.abs(both) @ np.ones(6, np.float32) > 1e-4
     pixel = np.flatnonzero(is_face)[touched]
-    change = change[touched]
+    both = both[touched]
     out = rgb.copy()
     flat = out.reshape(-1, 3)
     color = linear_from_srgb(flat[pixel])
-    flat[pixel] = srgb_from_linear(changed(color, 1.0 + change[:, :3], change[:, 3:]))
+    flat[pixel] = srgb_from_linear(changed(color, 1.0 + both[:, :3], both[:, 3:]))
     return out
+
+
+def _hidden_painted(
+    rgb: Array, face: Fragments, triangles: Array, hidden: Array, lit: TextureFit
+) -> Array:
+    """Paint the hidden pixels (H, W) of the face with its own texture."""
+    if not hidden.any():
+        return rgb
+    guide = interpolate(face, triangles, lit.completed_linear)
+    soft = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), SOFT_SIGMA_PX)
+    return inpaint_view(rgb, guide, hidden, soft, face.triangle >= 0)
 
 
 def _hidden(face: Fragments, triangles: Array, visible: Array) -> Array:
