@@ -106,9 +106,9 @@ def test_both_solvers_give_the_same_shape_and_background(model: FaceModel) -> No
 
 def test_the_transforms_identity_covers_the_solver(tmp_path: Path) -> None:
     first, second = (
-        BuildLayout(tmp_path, config_with(solver)).stage_digest("transform")
+        BuildLayout(tmp_path, config_with(solver), "model").stage_digest("transform")
         for solver in ("cholmod", "superlu")
     )
     assert first != second
     same = dataclasses.replace(config_with("cholmod"), name="other")
-    assert BuildLayout(tmp_path, same).stage_digest("transform") == first
+    assert BuildLayout(tmp_path, same, "model").stage_digest("transform") == first
