@@ -14,6 +14,7 @@ import numpy as np
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import SurfaceRows, vertex_rows
 from fg3d_builder.geometry.meshes import undirected_edges, vertex_areas
+from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array
 
@@ -197,7 +198,7 @@ def fit_look(colour: Array, sample: AppearanceSample, basis: Array, usable: Arra
         look = look._replace(beta=_ridge(scaled, target, weight * robust))
         apart = ((colour - shading * sample.albedo(look.beta)) / unit).mean(axis=1)
         width = 3.0 * max(_MIN_MISFIT, _deviation(apart))
-        robust = 1.0 / (1.0 + (apart / width) ** 2) ** 2
+        robust = GemanMcClure(width).weight(apart**2)
     return look
 
 

@@ -28,6 +28,7 @@ from fg3d_builder.numerics.levenberg_marquardt import (
     descend,
     solved_or_nan,
 )
+from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import Light
 
@@ -345,5 +346,5 @@ def robust_weights(residual: Array, weight: Array, cutoff: float) -> tuple[Array
     """
     total = np.maximum(weight.mean(axis=1), 1e-300)
     mean_square = (weight * residual**2).mean(axis=1) / total
-    factor = 1.0 / (1.0 + mean_square / cutoff**2)
-    return 3.0 * total * mean_square * factor, factor**2
+    kernel = GemanMcClure(cutoff)
+    return 3.0 * total * kernel.loss(mean_square), kernel.weight(mean_square)

@@ -19,9 +19,10 @@ from scipy.spatial.transform import Rotation
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.facemodel.surface_rows import coefficient_bounds, vertex_rows
+from fg3d_builder.facemodel.surface_rows import coefficient_bounds, split_coefficients, vertex_rows
 from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.numerics.box_bounded import minimum_in_box
+from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import Array, CoarseFit, Pose
 
 SIGMA_MM = 0.5
@@ -117,17 +118,17 @@ def disentangle(
     rigid = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
     first = rigid.joint(vertices_cam_mm, start.pose, start_z, fix_scale)
     misfit = first.pose.obj_from_cam(vertices_cam_mm) - model.shape(
-        *model_coefficients(model, first.z)
+        *split_coefficients(model, first.z)
     )
-    trust = 1.0 / (1.0 + (misfit**2).sum(axis=1) / MISFIT_MM**2) ** 2
+    trust = GemanMcClure(MISFIT_MM).weight((misfit**2).sum(axis=1))
     fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(trust, NONRIGID_WEIGHT)))
     pose, z, converged, iterations = fit.joint(vertices_cam_mm, first.pose, first.z, fix_scale)
     shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
     whole = fit.reweighted(weights)
     z = whole.coefficients(shape_obj_mm, z)
-    alpha_id, alpha_exp = model_coefficients(model, z)
+    alpha_id, alpha_exp = split_coefficients(model, z)
     everywhere = whole.joint(vertices_cam_mm, pose, z, fix_scale, POSTERIOR_STEPS)
-    posterior = model.shape(*model_coefficients(model, everywhere.z))
+    posterior = model.shape(*split_coefficients(model, everywhere.z))
     return Disentangled(
         pose=pose,
         shape_obj_mm=shape_obj_mm,
@@ -138,12 +139,6 @@ def disentangle(
         converged=converged,
         iterations=first.iterations + iterations,
     )
-
-
-def model_coefficients(model: FaceModel, z: Array) -> tuple[Array, Array]:
-    """Return ``alpha_id, alpha_exp`` of standardised coefficients."""
-    k = len(model.id_sd)
-    return z[:k] * model.id_sd, z[k:] * model.exp_sd
 
 
 class Joint(NamedTuple):

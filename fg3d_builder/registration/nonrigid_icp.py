@@ -27,6 +27,7 @@ from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
+from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.weighted import weighted_rms
 from fg3d_builder.records import Array, IterationRecord
 from fg3d_builder.registration.affine_maps import AffineMaps
@@ -272,9 +273,9 @@ class NonrigidIcp:
         now = embedding.points(vertices_cam_mm, triangles)[:, :2]
         start = embedding.points(self.start_cam_mm, triangles)[:, :2]
         lifted = self.edges.lifted_mm(vertices_cam_mm, triangles)
-        squared = ((lifted - now) ** 2).sum(axis=1) / self.config.edge_sigma_mm**2
-        weights = level.edge_weight * self.edges.confidence / (1.0 + squared) ** 2
-        weights *= self._edge_trust
+        kernel = GemanMcClure(self.config.edge_sigma_mm)
+        weights = level.edge_weight * kernel.weight(((lifted - now) ** 2).sum(axis=1))
+        weights *= self.edges.confidence * self._edge_trust
         return weights * self._edges_seen(vertices_cam_mm), lifted - start
 
     def edge_support(self, vertices_cam_mm: Array) -> Array:
@@ -291,7 +292,7 @@ class NonrigidIcp:
         """Return the pairs of Eq. 10 for the current vertices, and their weights (c,)."""
         pull = self.contour.pull(vertices_cam_mm)
         residual = pull.residual_mm(vertices_cam_mm[pull.vertex, :2])
-        robust = 1.0 / (1.0 + (residual / self.config.edge_sigma_mm) ** 2) ** 2
+        robust = GemanMcClure(self.config.edge_sigma_mm).weight(residual**2)
         return pull, level.contour_weight * pull.confidence * robust
 
     def _solve_on_contour(
@@ -382,4 +383,4 @@ def robust_weights(pairs: Correspondences, reliable: Array, sigma_mm: float) -> 
     """
     trusted = pairs.accepted & reliable
     sigma = max(sigma_mm, 2.0 * float(np.median(pairs.distance_mm[trusted])))
-    return np.asarray(1.0 / (1.0 + (pairs.distance_mm / sigma) ** 2) ** 2)
+    return GemanMcClure(sigma).weight(pairs.distance_mm**2)

@@ -21,6 +21,7 @@ from scipy.spatial import KDTree
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import turned_triangles, undirected_edges, vertex_areas
+from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.weighted import weighted_quantile, weighted_rms
 from fg3d_builder.records import Array, QualityFigures
 from fg3d_builder.registration.correspondence import Correspondences
@@ -219,7 +220,7 @@ def landmark_residual(
         system = np.einsum("pia,pib->ab", weighted, rows) + 1e-6 * np.eye(4)
         motion = np.linalg.solve(system, np.einsum("pia,pi->a", weighted, residual))
         left = np.linalg.norm(residual - rows @ motion, axis=1)
-        robust = weights / (1.0 + (left / OUTLIER_SHARE) ** 2) ** 2
+        robust = weights * GemanMcClure(OUTLIER_SHARE).weight(left**2)
     common = np.linalg.norm(rows @ motion, axis=1)
     return weighted_quantile(length, weights, 0.5), weighted_rms(common, weights)
 
@@ -262,7 +263,7 @@ def rigid_pull_mm(coarse_cam_mm: Array, pairs: Correspondences, weights: Array) 
     reach = weighted_rms(np.linalg.norm(centred, axis=1), share)
     distance = np.einsum("nd,nd->n", normals, pairs.targets_cam_mm[used] - points)
     rows = np.hstack([np.cross(centred / reach, normals), normals])
-    robust = share / (1.0 + (distance / PULL_SIGMA_MM) ** 2) ** 2
+    robust = share * GemanMcClure(PULL_SIGMA_MM).weight(distance**2)
     independent = weights.sum() / PATCH_MM2
     system = independent * (rows * robust[:, None]).T @ rows
     system += np.eye(6) / PULL_PRIOR_MM**2

@@ -7,6 +7,7 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -118,8 +119,7 @@ def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
     The product of the cosine between template and surface normal, of a robust weight of the
     distance that allows for the sensor's noise, and of the region's trust.
     """
-    width = 1.0 + 3.0 * pairs.noise_mm
-    near = 1.0 / (1.0 + (pairs.distance_mm / width) ** 2) ** 2
+    near = GemanMcClure(1.0 + 3.0 * pairs.noise_mm).weight(pairs.distance_mm**2)
     region = np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE)
     return np.where(pairs.accepted, pairs.cosine * near * region, 0.0)
 
