@@ -110,7 +110,7 @@ def errors_of(vertices_cam_mm: Array, target: Target, align: bool) -> dict[str, 
     found, wanted = vertices_cam_mm[target.face], target.vertices_cam_mm[target.face]
     if align:
         ones = np.ones(len(found))
-        found = align_robust(found, wanted, ones, True, 1.0).pose.cam_from_obj(found)
+        found = align_robust(found, wanted, ones, True, 1.0).cam_from_obj(found)
     vertex = np.linalg.norm(found - wanted, axis=1)
     surface = target.surface.distance_mm(found)
     return {

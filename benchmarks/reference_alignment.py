@@ -103,7 +103,7 @@ def align_to_reference(
     )
     if len(common) < 6:
         raise ValueError("fewer than six landmarks in common with the reference")
-    start = align_robust(landmarks_mm[here], reference.landmarks_mm[there], fix_scale=True).pose
+    start = align_robust(landmarks_mm[here], reference.landmarks_mm[there], fix_scale=True)
     rotation, translation = start.rotation, start.translation_mm
     for _ in range(40):
         moved = points_mm @ rotation.T + translation

@@ -190,7 +190,7 @@ def fit_capture(
     lifted = _lift(problem, surface, config)
     pose = align_robust(
         lifted.rows.mean, lifted.target_cam_mm, lifted.weight, config.fix_scale, 1.0
-    ).pose
+    )
     part_one = minimise_robust(
         FaceState(pose, np.zeros(len(lower))),
         lambda state, kernel: [*problem.terms(state, kernel), lifted._replace(kernel=kernel)],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from fg3d_builder.geometry.alignment import align_similarity, checked_pairs
@@ -17,26 +15,6 @@ _SIGMA_FROM_MEDIAN_3D = 1.0 / 1.538
 _KERNEL_WIDTH = 3.0
 
 
-class RobustAlignment(NamedTuple):
-    """Result of `align_robust`.
-
-    Attributes
-    ----------
-    pose : Pose
-        ``target = f R source + t``.
-    weights : (n,) float64
-        Final weights in [0, 1], without the caller's; outliers are near 0.
-    sigma_mm : float
-        Robust estimate of one coordinate's standard deviation after alignment.
-    converged : bool
-    """
-
-    pose: Pose
-    weights: Array
-    sigma_mm: float
-    converged: bool
-
-
 def align_robust(
     source: Array,
     target: Array,
@@ -44,7 +22,7 @@ def align_robust(
     fix_scale: bool = False,
     min_sigma_mm: float = 0.05,
     iterations: int = 50,
-) -> RobustAlignment:
+) -> Pose:
     """Align like `align_similarity`, but let wrong correspondences lose their weight.
 
     Iteratively reweighted least squares: first with weights ``1 / residual`` (least absolute
@@ -62,7 +40,8 @@ def align_robust(
 
     Returns
     -------
-    RobustAlignment
+    Pose
+        ``target = f R source + t``.
     """
     source, target, w = checked_pairs(source, target, weights)
     pose = align_similarity(source, target, w, fix_scale)
@@ -77,7 +56,6 @@ def align_robust(
             previous = pose.cam_from_obj(source)
             pose = align_similarity(source, target, w * kernel, fix_scale)
             step = np.abs(pose.cam_from_obj(source) - previous).max()
-            converged = bool(step < 1e-3 * min_sigma_mm)
-            if converged:
+            if step < 1e-3 * min_sigma_mm:
                 break
-    return RobustAlignment(pose, kernel, sigma, converged)
+    return pose

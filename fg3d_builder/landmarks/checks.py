@@ -14,21 +14,14 @@ MIN_DEPTH_SHARE = 0.5
 _MIN_USED = 0.1
 
 
-def face_box(landmarks: Landmarks) -> tuple[float, float, float, float]:
-    """Return (left, top, right, bottom) in pixels of the usable landmarks.
+def face_hull(landmarks: Landmarks, height: int, width: int) -> Array:
+    """Return the (H, W) bool mask of the convex hull of the usable landmarks.
 
     Raises
     ------
     CaptureError
-        ``"no_face"`` where no landmark has any confidence.
+        ``"no_face"`` where fewer than three landmarks have any confidence.
     """
-    points = _used(landmarks)
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    return float(left), float(top), float(right), float(bottom)
-
-
-def face_hull(landmarks: Landmarks, height: int, width: int) -> Array:
-    """Return the (H, W) bool mask of the convex hull of the usable landmarks."""
     hull = cv2.convexHull(_used(landmarks).astype(np.float32))
     mask = np.zeros((height, width), dtype=np.uint8)
     cv2.fillConvexPoly(mask, np.rint(hull).astype(np.int32), 1)

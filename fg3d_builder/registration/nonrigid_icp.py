@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,20 +66,10 @@ MIN_COVERAGE = 0.1
 """Share of the reliable region's area; with less, a registration would be guesswork."""
 
 
-@dataclass(frozen=True)
-class NonrigidState:
-    """The template after one iteration.
-
-    Attributes
-    ----------
-    vertices_cam_mm : (n, 3) float64
-    unknowns : (u, 3) float64
-        Unknowns of the deformation that `RegistrationConfig.method` names.
-    record : IterationRecord
-    """
+class NonrigidState(NamedTuple):
+    """The template (n, 3) after one iteration, and diagnostics of that iteration."""
 
     vertices_cam_mm: Array
-    unknowns: Array
     record: IterationRecord
 
 
@@ -180,7 +171,7 @@ class NonrigidIcp:
         """Renew the closest points and solve once at the level of this number."""
         level = self.config.levels[number]
         data = self.data_term(vertices_cam_mm)
-        unknowns, moved = self.solve(level, vertices_cam_mm, data)
+        _, moved = self.solve(level, vertices_cam_mm, data)
         record = IterationRecord(
             level=number,
             stiffness=level.stiffness,
@@ -189,7 +180,7 @@ class NonrigidIcp:
             edge_rms_px=self.edges.rms_px(moved, self.model.triangles),
             step_mm=float(np.linalg.norm(moved - vertices_cam_mm, axis=1).mean()),
         )
-        return NonrigidState(moved, unknowns, record)
+        return NonrigidState(moved, record)
 
     def folds(self, vertices_cam_mm: Array) -> Array:
         """Return the (m,) mask of the reliable region's triangles that were turned over."""

@@ -17,11 +17,7 @@ def test_robust_alignment_ignores_a_third_of_wrong_points(fix_scale: bool) -> No
     target = truth.cam_from_obj(source) + rng.normal(size=(90, 3)) * 0.3
     target[:30] += rng.uniform(30, 100, (30, 3))  # All to one side: a biased third.
     found = align_robust(source, target, fix_scale=fix_scale)
-    assert found.converged
-    turned = Rotation.from_matrix(found.pose.rotation.T @ truth.rotation)
+    turned = Rotation.from_matrix(found.rotation.T @ truth.rotation)
     assert np.degrees(turned.magnitude()) < 0.15
-    np.testing.assert_allclose(found.pose.translation_mm, truth.translation_mm, atol=0.2)
-    assert found.pose.scale == pytest.approx(truth.scale, rel=2e-3)
-    assert found.weights[:30].max() < 0.01
-    assert np.median(found.weights[30:]) > 0.7
-    assert 0.2 < found.sigma_mm < 0.7
+    np.testing.assert_allclose(found.translation_mm, truth.translation_mm, atol=0.2)
+    assert found.scale == pytest.approx(truth.scale, rel=2e-3)

@@ -1,4 +1,4 @@
-"""Depth on the face, and the box around it."""
+"""Depth on the face, and the hull of its landmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.landmarks.checks import check_depth_on_face, face_box, face_hull
+from fg3d_builder.landmarks.checks import check_depth_on_face, face_hull
 from fg3d_builder.records import Capture, Landmarks
 
 CORNERS = np.array([[20.0, 10.0], [60.0, 10.0], [60.0, 70.0], [20.0, 70.0]])
@@ -21,12 +21,10 @@ def scene() -> tuple[Capture, Landmarks]:
     return capture, Landmarks("ibug68", CORNERS, np.ones(4), "test")
 
 
-def test_box_and_hull_ignore_points_without_confidence() -> None:
-    _, landmarks = scene()
+def test_hull_ignores_points_without_confidence() -> None:
     more = Landmarks(
         "ibug68", np.vstack([CORNERS, [300.0, 300.0]]), np.array([1, 1, 1, 1, 0.0]), "test"
     )
-    assert face_box(more) == face_box(landmarks) == (20.0, 10.0, 60.0, 70.0)
     hull = face_hull(more, 90, 80)
     assert hull.sum() == 41 * 61
     assert hull[10, 20]
