@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from fg3d_builder.geometry.meshes import directed_edges
 from fg3d_builder.records import Array
 
 
@@ -51,8 +52,7 @@ def border_loops(triangles: Array) -> list[Array]:
     ValueError
         Two borders meet in one vertex.
     """
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    directed = {(int(a), int(b)) for a, b in edges}
+    directed = {(a, b) for a, b in directed_edges(triangles).tolist()}
     border = sorted((a, b) for a, b in directed if (b, a) not in directed)
     following = dict(border)
     if len(following) != len(border):

@@ -13,7 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
 
-from fg3d_builder.geometry.meshes import signed_areas
+from fg3d_builder.geometry.meshes import directed_edges, signed_areas
 from fg3d_builder.records import Array
 
 Fan = dict[int, int]
@@ -66,7 +66,7 @@ def split_by_edges(triangles: Array, edges: Array) -> Array:
     `edges` (e, 2).
     """
     count = int(triangles.max()) + 1
-    sides = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64), axis=1)
+    sides = np.sort(directed_edges(triangles), axis=1)
     key = sides[:, 0] * count + sides[:, 1]
     walls = np.sort(np.asarray(edges, dtype=np.int64), axis=1)
     order = np.argsort(key, kind="stable")
@@ -86,7 +86,7 @@ def _oriented(points: Array, triangles: Array) -> Array:
 
 
 def _missing(triangles: Array, edges: Array, count: int) -> Array:
-    sides = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64), axis=1)
+    sides = np.sort(directed_edges(triangles), axis=1)
     wanted = np.sort(np.asarray(edges, dtype=np.int64).reshape(-1, 2), axis=1)
     there = np.isin(wanted[:, 0] * count + wanted[:, 1], sides[:, 0] * count + sides[:, 1])
     return wanted[~there]

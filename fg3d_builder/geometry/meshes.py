@@ -63,10 +63,15 @@ def normalized(vectors: Array) -> Array:
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
 
 
+def directed_edges(triangles: Array) -> Array:
+    """Return the (3 m, 2) int64 edges of the triangles, each in its triangle's direction."""
+    return triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+
+
 def undirected_edges(triangles: Array) -> Array:
     """Return the (k, 2) int32 edges of a mesh, each once, smaller index first, sorted."""
-    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    low, high = pairs.min(axis=1).astype(np.int64), pairs.max(axis=1).astype(np.int64)
+    pairs = directed_edges(triangles)
+    low, high = pairs.min(axis=1), pairs.max(axis=1)
     # One number per edge sorts many times faster than rows do.
     count = int(high.max(initial=0)) + 1
     key = np.unique(low * count + high)
@@ -75,7 +80,7 @@ def undirected_edges(triangles: Array) -> Array:
 
 def border_edges(triangles: Array) -> Array:
     """Return the (k, 2) int64 edges of exactly one triangle, each in that triangle's direction."""
-    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    edges = directed_edges(triangles)
     key = edges.min(axis=1) * (int(edges.max(initial=0)) + 1) + edges.max(axis=1)
     order = np.argsort(key)
     same = np.diff(key[order]) == 0

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from fg3d_builder.facemodel.patches import stitched
+from fg3d_builder.geometry.meshes import directed_edges
 from fg3d_builder.heads.makehuman import BaseMesh
 from fg3d_builder.records import Array
 
@@ -349,6 +350,6 @@ def _triangulated(polygon: list[int], points: Array) -> list[list[int]]:
 
 def _check_orientation(triangles: Array) -> None:
     """Check that every edge is used at most once in each direction."""
-    directed = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    directed = directed_edges(triangles)
     if len(np.unique(directed, axis=0)) != len(directed):
         raise ValueError("the control mesh is not consistently oriented")
