@@ -257,7 +257,7 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
         raise ValueError(f"{index_file}: no field 'idx_to_landmark_verts' ({error})") from None
     modes = {}
     for file in mode_files:
-        shape = _read_obj(file, polygons=False).vertices
+        shape = _read_obj(file, vertices_only=True).vertices
         if len(shape) != len(positions):
             raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(positions)}")
         modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:FACE_VERTICES]
@@ -306,8 +306,8 @@ def _triangulated(quads: Array) -> Array:
     return both[np.all(both >= 0, axis=1)].astype(np.int32)
 
 
-def _read_obj(file: Path, polygons: bool = True) -> ObjMesh:
+def _read_obj(file: Path, vertices_only: bool = False) -> ObjMesh:
     try:
-        return parse_obj(file.read_bytes(), polygons)
+        return parse_obj(file.read_bytes(), vertices_only)
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: no readable OBJ file ({error})") from None

@@ -69,14 +69,14 @@ class Material(NamedTuple):
     image: str
 
 
-def parse_obj(data: bytes, polygons: bool = True) -> ObjMesh:
+def parse_obj(data: bytes, vertices_only: bool = False) -> ObjMesh:
     """Parse the text of an OBJ file.
 
     Parameters
     ----------
     data : bytes
-    polygons : bool
-        False leaves out all polygons, which take most of the time.
+    vertices_only : bool
+        Skip all other lines, which take most of the time.
 
     Raises
     ------
@@ -93,6 +93,8 @@ def parse_obj(data: bytes, polygons: bool = True) -> ObjMesh:
     libraries: list[str] = []
     material = group = -1
     for number, line in enumerate(data.splitlines(), start=1):
+        if vertices_only and line[:2] not in (b"v ", b"v\t"):
+            continue
         words = line.split()
         if not words:
             continue
@@ -101,7 +103,7 @@ def parse_obj(data: bytes, polygons: bool = True) -> ObjMesh:
             vertex_lines.append(words[1:])
         elif key == b"vt":
             uv_lines.append(words[1:3])
-        elif key == b"f" and polygons:
+        elif key == b"f":
             try:
                 corners += [_corner(w, len(vertex_lines), len(uv_lines)) for w in words[1:]]
             except ValueError:

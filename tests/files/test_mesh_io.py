@@ -58,7 +58,9 @@ def test_obj_keeps_numbers_order_and_duplicates() -> None:
     none = [-1, -1, -1]
     assert uv_triangles.tolist() == [[0, 1, 0], none, none, none, [1, 0, 0]]
     assert polygon.tolist() == [0, 1, 2, 2, 3]
-    assert parse_obj("\n".join(lines).encode(), polygons=False).sizes.tolist() == []
+    bare = parse_obj("\n".join(lines).encode(), vertices_only=True)
+    assert bare.vertices.tolist() == expected
+    assert (bare.sizes.size, bare.uv.size, bare.materials) == (0, 0, ())
 
 
 def test_obj_numbers_are_those_of_python() -> None:
