@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
+_MAKERS = ("facemodel/", "files/obj_reader", "heads/", "landmarks/")
+"""Where the modules are whose code decides what is cached."""
+
 
 def cache_folder(cache: Path | None = None) -> Path:
     """Folder for built models: `cache`, else FG3D_CACHE, else the user's cache folder."""
@@ -41,8 +44,8 @@ def identity(
     files : iterable of Path
         Their content counts, not their names or times.
     modules : iterable of str
-        Modules of this package that make the file, such as ``"heads/head"``; see
-        `code_digest`.
+        Modules of this package that make the file, such as ``"heads/default"``. What they
+        import counts as well, see `modules_behind`; for what counts, see `code_digest`.
 
     Raises
     ------
@@ -52,8 +55,34 @@ def identity(
     for file in files:
         status = file.stat()
         parts.append(_content(file, status.st_size, status.st_mtime_ns))
-    parts += [code_digest(_PACKAGE / f"{module}.py") for module in modules]
+    parts += [code_digest(_PACKAGE / f"{module}.py") for module in modules_behind(modules)]
     return sha256(" ".join(parts).encode())[:12]
+
+
+def modules_behind(modules: Iterable[str]) -> list[str]:
+    """Return modules and all that they import, also inside functions, sorted.
+
+    Only the folders of face models, heads and landmarks and the OBJ reader are followed: what
+    a rasteriser or a vector sum does is not part of a model's identity.
+    """
+    found: set[str] = set()
+    front = list(modules)
+    while front:
+        module = front.pop()
+        if module not in found:
+            found.add(module)
+            front += _imported(_PACKAGE / f"{module}.py")
+    return sorted(found)
+
+
+@functools.cache
+def _imported(module: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            path = node.module.removeprefix("fg3d_builder.").replace(".", "/")
+            names += [path, *(f"{path}/{alias.name}" for alias in node.names)]
+    return [n for n in names if n.startswith(_MAKERS) and (_PACKAGE / f"{n}.py").is_file()]
 
 
 @functools.cache

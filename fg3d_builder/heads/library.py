@@ -18,42 +18,11 @@ from fg3d_builder.heads.population import HeadPopulation
 from fg3d_builder.heads.recipe import load_recipe
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 
-# What is cached depends on these modules: changing one makes older files invisible.
-_EMBEDDING_CODE = (
-    "facemodel/embedding",
-    "landmarks/edges",
-    "landmarks/mediapipe_detector",
-)
-_ICT_CODE = (
-    "facemodel/arrays",
-    "facemodel/chart",
-    "facemodel/ict",
-    "facemodel/patches",
-    "facemodel/regions",
-    "files/obj_reader",
-    *_EMBEDDING_CODE,
-)
-_HEAD_CODE = (
-    "files/obj_reader",
-    "heads/anatomy",
-    "heads/control",
-    "heads/head",
-    "heads/identity",
-    "heads/makehuman",
-    "heads/population",
-    "heads/refinement",
-    "heads/relief",
-    "heads/subdivision",
-)
-_DEFAULT_CODE = (
-    *_HEAD_CODE,
-    "facemodel/chart",
-    "facemodel/patches",
-    "facemodel/regions",
-    "heads/default",
-    "heads/skin",
-    *_EMBEDDING_CODE,
-)
+# The modules that make what is cached; what they import takes part as well.
+_EMBEDDING_CODE = ("facemodel/embedding",)
+_ICT_CODE = ("facemodel/embedding", "facemodel/ict")
+_HEAD_CODE = ("heads/population",)
+_DEFAULT_CODE = ("heads/default",)
 
 
 def get_model(config: FaceModelConfig) -> FaceModel:

@@ -20,7 +20,12 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES, MEDIAPIPE_OF_IBUG
+from fg3d_builder.landmarks.edges import (
+    MEDIAPIPE,
+    MEDIAPIPE_CURVES,
+    MEDIAPIPE_OF_IBUG,
+    mediapipe_mirror,
+)
 from fg3d_builder.landmarks.mediapipe_detector import MediaPipeDetector
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
@@ -144,7 +149,7 @@ def test_embedding_covers_the_edges_and_is_symmetric(embedded: FaceModel) -> Non
     assert len(embedded.edge_points[MEDIAPIPE]) > 95
     assert len(ours.point_index) > 350
     points = ours.points(embedded.mean, embedded.triangles)
-    mirror = MediaPipeDetector()._mirror
+    mirror = mediapipe_mirror()
     at = {int(p): i for i, p in enumerate(ours.point_index)}
     pairs = [(at[p], at[int(mirror[p])]) for p in at if int(mirror[p]) in at]
     left, right = np.array(pairs).T

@@ -15,7 +15,12 @@ from fg3d_builder.facemodel import embedding
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.heads import library
-from fg3d_builder.heads.cache import build_once, code_digest, read_or_build
+from fg3d_builder.heads.cache import (
+    build_once,
+    code_digest,
+    modules_behind,
+    read_or_build,
+)
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 
 
@@ -144,6 +149,18 @@ def test_identity_of_the_default_model_follows_recipe_data_and_detector(
     use_version(monkeypatch, "99")
     found.append(library.model_identity(FaceModelConfig()))
     assert len(set(found)) == 4
+
+
+def test_all_modules_that_take_part_are_found() -> None:
+    heads = set(modules_behind(["heads/population"]))
+    assert {"heads/control", "facemodel/patches", "files/obj_reader"} <= heads
+    assert "heads/default" not in heads
+    default = set(modules_behind(["heads/default"]))
+    # The detector is imported inside a function.
+    assert heads | {"facemodel/chart", "landmarks/mediapipe_detector"} <= default
+    # A module that is imported by its name from its folder.
+    assert "facemodel/regions" in modules_behind(["facemodel/arrays"])
+    assert not {"heads/library", "heads/cache", "rendering/rasterizer"} & default
 
 
 def test_code_counts_but_not_its_texts(tmp_path: Path) -> None:
