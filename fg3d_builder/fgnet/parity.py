@@ -22,7 +22,7 @@ from fg3d_builder.fgnet.training.settings import TrainConfig
 
 SAMPLES = 4
 ALIKE = 1e-3
-"""Inputs that differ by more count as different; colours are in [-1, 1], places likewise."""
+"""Inputs that differ by more count as different; colours and places are in [-1, 1]."""
 
 
 class Parity(NamedTuple):
@@ -40,7 +40,7 @@ class Parity(NamedTuple):
         Root mean square and largest distance of vertices, both sides in float32, each with the
         inputs that it simulated.
     precision : str
-        That training uses on the device.
+        Precision that training uses on the device.
     precision_mm, precision_max_mm : float
         The same with the device in that precision.
     """

@@ -32,7 +32,7 @@ class FittedPhoto(NamedTuple):
     shape_obj_mm : (n, 3) float
         Coarse shape of the fit to landmarks (Eq. 1).
     pose : Pose
-        Of that fit (Eq. 2).
+        Pose of that fit (Eq. 2).
     """
 
     rgb: Array
@@ -86,7 +86,7 @@ def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]
     Raises
     ------
     CaptureError
-        ``"no_crop"``: a fit that lies behind the camera or is a speck in its photo.
+        ``"no_crop"``: a fit that is behind the camera or a speck in its photo.
     """
     if not photos:
         return []
@@ -126,7 +126,7 @@ def rendered_face(
     vertices_cam_mm : (n, 3) float
     intrinsics : (3, 3) float
     height, width : int
-        Of the photo.
+        Size of the photo.
     """
     vertices = torch.from_numpy(np.asarray(vertices_cam_mm, dtype=np.float32))[None]
     triangles = torch.from_numpy(np.asarray(model.triangles, dtype=np.int64))

@@ -20,9 +20,9 @@ def summary(folder: Path, epochs: int, seconds: float, gpus: int) -> str:
     folder : Path
         With ``throughput.json``, ``parity.json``, ``parity-trained.json`` and ``training/``.
     epochs : int
-        That this run has trained; 0 where it found a finished training.
+        Epochs that this run has trained; 0 where it found a finished one.
     seconds : float
-        That it took for them, by the wall, with start and assessment.
+        Wall time that it took for them, with start and assessment.
     gpus : int
         Processes that trained together.
     """

@@ -1,6 +1,6 @@
-"""What a trained network needs beside its weights: the face model, and how photos are cropped.
+"""What a trained network needs besides its weights: the face model, and how photos are cropped.
 
-Both are those of the dataset that it was trained on. A training leaves them beside its
+Both are those of the dataset that it was trained on. A training run leaves them next to its
 checkpoint, so that its folder can be taken anywhere and used there. A face model whose licence
 keeps it out of the dataset stays out of this folder, too, and is named by path.
 """
@@ -63,14 +63,14 @@ class Trained(NamedTuple):
 
 
 def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
-    """Put the dataset's face model and crop settings beside the checkpoint of a training.
+    """Put the dataset's face model and crop settings next to the checkpoint of a run.
 
     Parameters
     ----------
     dataset : Path
         Folder with ``manifest.json``.
     training : Path
-        Folder of the training; gets ``trained-on.json`` and, where the dataset holds it,
+        Folder of the run; gets ``trained-on.json`` and, where the dataset holds it,
         ``facemodel.h5``.
     """
     manifest = read_manifest(dataset)
@@ -95,15 +95,15 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
     Parameters
     ----------
     checkpoint : Path
-        In the folder of its training.
+        In the folder of its run.
     device : torch.device
     facemodel : Path, optional
-        Model file, where its licence keeps it from lying beside the checkpoint.
+        Model file, where its licence keeps it away from the checkpoint.
 
     Raises
     ------
     FileNotFoundError
-        No checkpoint, or nothing beside it that says what it was trained on.
+        No checkpoint, or nothing next to it that tells what it was trained on.
     ConfigError
         The face model is not there and not named.
     ValueError
@@ -115,8 +115,8 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
     path = folder / DESCRIPTION_NAME
     if not path.is_file():
         raise FileNotFoundError(
-            f"{checkpoint} has no {DESCRIPTION_NAME} beside it, which says how photos are cropped; "
-            "copy the whole folder of the training"
+            f"{checkpoint} has no {DESCRIPTION_NAME} next to it, which tells how photos are "
+            "cropped; copy the whole folder of the run"
         )
     value = json.loads(path.read_text(encoding="utf-8"))
     if value.get("schema") != SCHEMA:

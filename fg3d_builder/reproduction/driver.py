@@ -32,13 +32,7 @@ from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
 
 class Plan(NamedTuple):
-    """What is to be run.
-
-    Attributes
-    ----------
-    datasets : dict of variant to Dataset
-    runs : dict of experiment's name to dict of row's name to list of EvaluateFGNet
-    """
+    """Datasets by variant, and runs by the names of experiment and row."""
 
     datasets: dict[str, Dataset]
     runs: dict[str, dict[str, list[EvaluateFGNet]]]

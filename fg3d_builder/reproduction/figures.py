@@ -34,14 +34,9 @@ _HEADROOM = 0.3
 
 
 class Mark(NamedTuple):
-    """The error of one row in one column, in per cent of the reference row's.
+    """By how much a row's error differs from the reference row's, in per cent of that.
 
-    Attributes
-    ----------
-    change : float
-        Negative where the row is better.
-    sd : float
-        Over runs; 0 where it is not known.
+    `change` is negative where the row is better; `sd` is over runs, 0 where it is not known.
     """
 
     change: float

@@ -1,8 +1,8 @@
-"""What the paper publishes: its Tables 1 to 4, and of its figures what the text says in numbers.
+"""What the paper publishes: its Tables 1 to 4, and the numbers that its text gives for figures.
 
 NME and DACE in per cent of the outer interocular distance. Figures 13, 14 and 17 are curves and
-bars without numbers in the text, so that only their order stands here; where another table states
-a figure's mean, the figure takes it from there and says so. Table 5 stands in
+bars without numbers in the text, so that only their order is known; where another table states a
+figure's mean, the figure takes it from there and says so. Table 5 is in
 `fg3d_builder.testsets.paper`.
 """
 

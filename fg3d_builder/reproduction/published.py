@@ -65,20 +65,19 @@ def planned_evaluations(runs: Sequence[EvaluateFGNet], setting: Setting) -> list
     else:
         there = [run for run in runs if options.dry_run or run.complete()]
         networks = {f"FGNet seed {run.seed}": run.folder / CHECKPOINT_NAME for run in there}
-    named = [run.facemodel for run in runs if run.facemodel]
-    return [
-        Evaluation(
-            protocol=name,
-            folder=getattr(options, name),
-            out=setting.out / "published" / name,
-            networks=networks,
-            others=other_methods(options.method),
-            facemodel=options.facemodel or (Path(named[0]) if named else None),
-            device=setting.device,
-        )
-        for name in SET_NAMES
-        if getattr(options, name)
-    ]
+    others = other_methods(options.method)
+    facemodel = options.facemodel or next((run.facemodel for run in runs if run.facemodel), None)
+    named = [f"--checkpoint={name}={path}" for name, path in networks.items()]
+    named += [f"--method={name}={path}" for name, path in others.items()]
+    named += ["--facemodel", str(facemodel)] if facemodel else []
+    evaluations = []
+    for name in SET_NAMES:
+        if folder := getattr(options, name):
+            out = setting.out / "published" / name
+            words = ["evaluate", name, str(folder), "--out", str(out), *named]
+            words += ["--device", setting.device]
+            evaluations.append(Evaluation(name, out, tuple(networks), tuple(others), words))
+    return evaluations
 
 
 def other_methods(named: Sequence[str]) -> dict[str, Path]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,43 +21,28 @@ from fg3d_builder.testsets.results import FIT, RESULTS_NAME
 COLUMNS = tuple(Column(column.title, DACE, column.yaw_deg) for column in YAW)
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Our networks and other methods on one set.
 
     Attributes
     ----------
     protocol : str
         ``"florence"``, ``"now"`` or ``"stirling"``.
-    folder : Path
-        The set, as it was published.
     out : Path
-    networks : mapping of name to checkpoint
-        One per training run.
-    others : mapping of name to folder of meshes
-    facemodel : Path, optional
-        Model file, where its licence keeps it away from the checkpoints.
-    device : str
+        Folder of the results.
+    networks : tuple of str
+        Names of our networks, one per training run.
+    others : tuple of str
+        Names of other methods.
+    words : list of str
+        Words of the command after ``fg3d``.
     """
 
     protocol: str
-    folder: Path
     out: Path
-    networks: Mapping[str, Path]
-    others: Mapping[str, Path]
-    facemodel: Path | None
-    device: str
-
-    @property
-    def words(self) -> list[str]:
-        """Words of the command after ``fg3d``."""
-        words = ["evaluate", self.protocol, str(self.folder), "--out", str(self.out)]
-        for name, path in self.networks.items():
-            words += ["--checkpoint", f"{name}={path}"]
-        for name, path in self.others.items():
-            words += ["--method", f"{name}={path}"]
-        words += [] if self.facemodel is None else ["--facemodel", str(self.facemodel)]
-        return [*words, "--device", self.device]
+    networks: tuple[str, ...]
+    others: tuple[str, ...]
+    words: list[str]
 
     @property
     def command(self) -> str:
@@ -67,15 +51,7 @@ class Evaluation:
 
 
 class SetResult(NamedTuple):
-    """What is known of one test set.
-
-    Attributes
-    ----------
-    evaluation : Evaluation
-    results : ProtocolResults, optional
-    error : str
-        Why there are no results; empty where there are.
-    """
+    """What is known of one test set; `error` is why there are no results."""
 
     evaluation: Evaluation
     results: ProtocolResults | None
@@ -129,7 +105,7 @@ def method_rows(found: SetResult) -> list[MethodRow]:
     """Return the 3DMM fit, our network over its runs, and the other methods."""
     if found.results is None:
         return []
-    named = {FIT: [FIT], OURS: list(found.evaluation.networks)}
+    named = {FIT: [FIT], OURS: [*found.evaluation.networks]}
     named |= {method: [method] for method in found.evaluation.others}
     return [_row(name, methods, found.results) for name, methods in named.items() if methods]
 
@@ -139,7 +115,7 @@ def verdicts(found: SetResult) -> list[Verdict]:
 
     Two methods are compared on the images that all of both have an error for.
     """
-    results, networks = found.results, list(found.evaluation.networks)
+    results, networks = found.results, found.evaluation.networks
     if results is None or not networks:
         return []
     judged = []

@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.config import digest, toml_text
+from fg3d_builder.config import digest, to_table, toml_text
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.reproduction.setting import Setting, show
 from fg3d_builder.reproduction.tables import FULL_VIEW, Experiment, Recipe
@@ -54,12 +54,12 @@ def make_run(
 ) -> EvaluateFGNet:
     """Return one run, with its assessment on the test split that all rows share."""
     # torch is slow to import, and command lines are parsed without it.
-    from fg3d_builder.fgnet.training.settings import config_table, preset_with_changes
+    from fg3d_builder.fgnet.training.settings import preset_with_changes
 
     trained_on, tested_on = datasets[recipe.variant], datasets[FULL_VIEW]
     file, table = settings_of(recipe, setting)
     config = dataclasses.replace(preset_with_changes(table, str(file)), seed=seed)
-    identity = digest(trained_on.content_sha256, config_table(config))
+    identity = digest(trained_on.content_sha256, to_table(config))
     return EvaluateFGNet(
         dataset=str(trained_on.folder),
         other_dataset="" if trained_on == tested_on else str(tested_on.folder),

@@ -22,13 +22,10 @@ class Setting:
     Attributes
     ----------
     options : argparse.Namespace
-    scale : Scale
     preset : Path
-    config : BuildConfig
-        The preset's.
+        Build preset, `config` what is in it.
     out : Path
-    variants : Variants
-    device : str
+        Folder of the results.
     workers : int
         Runs side by side.
     threads : int

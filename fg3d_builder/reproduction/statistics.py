@@ -1,4 +1,4 @@
-"""From errors by row and seed to what can be said: means, spreads, and which order holds."""
+"""From errors by row and seed to conclusions: means, spreads, and which order holds."""
 
 from __future__ import annotations
 

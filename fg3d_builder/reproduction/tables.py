@@ -32,15 +32,9 @@ ROW_FIT = "3DMM fit"
 
 @dataclass(frozen=True)
 class Column:
-    """One column of figures.
+    """One column of figures, in the measure `NME` or `DACE`.
 
-    Attributes
-    ----------
-    title : str
-    measure : str
-        `NME` or `DACE`.
-    yaw_deg : tuple of float, optional
-        Interval of absolute yaw; None is all samples.
+    `yaw_deg` is the interval of absolute yaw of its samples; None is all samples.
     """
 
     title: str
@@ -68,10 +62,8 @@ class Recipe:
         Variant of the dataset.
     shapes : int
         Transformed shapes under each photo, `ALL_SHAPES` for what the dataset holds.
-    network, view_set, fusion : str
-        See `NetworkConfig`.
-    mse, psd, vgd : float
-        Weights of the loss.
+    network, view_set, fusion, mse, psd, vgd
+        See `NetworkConfig` and `LossConfig`.
     bounded : bool
         Whether transformed shapes replace samples rather than add some, where the scale bounds
         the samples. Rows of one experiment are equal in this unless it asks for the number.
@@ -130,17 +122,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: what it trains, or the 3DMM fit that every network begins with.
+    """One row: what it trains, or the 3DMM fit that every network begins with (None).
 
-    Attributes
-    ----------
-    name : str
-    recipe : Recipe, optional
-        None is the fit.
-    paper : mapping of column title to float
-        What the paper states, in per cent.
-    paper_samples : int
-        Training samples that the paper states; 0 where it does not.
+    `paper` is what the paper states by column title, in per cent; `paper_samples` how many training
+    samples, 0 where it does not state it.
     """
 
     name: str
@@ -151,14 +136,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """An order that the paper finds: one row has a lower error than another.
-
-    Attributes
-    ----------
-    better, worse : str
-        Names of rows.
-    column : Column
-    """
+    """An order that the paper finds: the row `better` has a lower error than the row `worse`."""
 
     better: str
     worse: str
@@ -169,18 +147,8 @@ class Claim:
 class Experiment:
     """A table or a figure.
 
-    Attributes
-    ----------
-    name : str
-        As the command line calls it.
-    title : str
-    about : str
-        What is compared and how, in a sentence or two.
-    rows : tuple of Row
-    columns : tuple of Column
-    claims : tuple of Claim
-    paper_note : str
-        What is to be known about the paper's numbers; may be empty.
+    `name` is its name on the command line, `about` what is compared and how, and `paper_note` what
+    is to be known about the paper's numbers.
     """
 
     name: str

@@ -156,7 +156,7 @@ class Variants:
         return ["build", preset, "--out", root, "--workers", str(workers)]
 
     def _freeze(self, variant: str) -> None:
-        """Write the variant's preset beside the results."""
+        """Write the variant's preset next to the results."""
         text = toml_text(variant_config(self.plain, variant), _ABOUT[variant])
         write_bytes(self.preset(variant), text.encode())
 

@@ -268,7 +268,7 @@ def last_failure(run: Path) -> str:
 def run_command(
     words: Sequence[str], record: Path, environment: Mapping[str, str], quiet: bool
 ) -> int:
-    """Run a ``fg3d`` command to its end, or until this process is told to end.
+    """Run a ``fg3d`` command to its end, or until this process is interrupted.
 
     Parameters
     ----------
@@ -313,9 +313,9 @@ def run_command(
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise an exception where this process is interrupted or told to end.
+    """Raise an exception where this process gets ``SIGINT`` or ``SIGTERM``.
 
-    Without it, a process that is told to end by ``SIGTERM`` leaves its children behind.
+    Otherwise a process that ``SIGTERM`` ends leaves its children behind.
     """
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.training.checkpoint import SCHEMA, read_checkpoint
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, CHECKPOINT_NAME, assessment_folder
-from fg3d_builder.fgnet.training.settings import config_table, read_settings
+from fg3d_builder.fgnet.training.settings import read_settings
 from fg3d_builder.shards.reader import read_manifest
 
 SUBJECTS, VIEWS = 6, 4
@@ -36,7 +37,7 @@ def run_command(
             with record.open("a") as file:
                 file.write("begun\nRuntimeError: this one breaks\n")
             return 1
-        state = {"config": config_table(config), "identity": {"content_sha256": content}}
+        state = {"config": to_table(config), "identity": {"content_sha256": content}}
         state |= {"schema": SCHEMA, "progress": {"epoch": config.epochs}}
         torch.save(state, run / CHECKPOINT_NAME)
     state = read_checkpoint(run / CHECKPOINT_NAME)
@@ -82,8 +83,8 @@ def evaluate(program: Sequence[str], check: bool) -> subprocess.CompletedProcess
     protocol, folder, given = words[0], Path(words[1]), dict(pairwise(words))
     if (folder / "broken").exists():
         return subprocess.CompletedProcess(program, 2)
-    named = [b.partition("=")[0] for a, b in pairwise(words) if a == "--checkpoint"]
-    others = [b.partition("=")[0] for a, b in pairwise(words) if a == "--method"]
+    named = [w.split("=")[1] for w in words if w.startswith("--checkpoint=")]
+    others = [w.split("=")[1] for w in words if w.startswith("--method=")]
     levels = {FIT: 0.03, **{n: 0.02 + 0.001 * i for i, n in enumerate(named)}}
     levels |= dict.fromkeys(others, 0.025)
     rows = []

@@ -78,7 +78,7 @@ def test_a_dry_run_names_the_commands(
     assert main(["experiments", "fig17", *given[:-4], "--seeds", "2", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert shown.count("fg3d train") == 2
-    assert shown.count("'FGNet seed 1=") == 2
+    assert shown.count("=FGNet seed 1=") == 2
 
 
 @pytest.mark.parametrize(

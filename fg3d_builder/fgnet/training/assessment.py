@@ -108,9 +108,9 @@ def assess(
     Parameters
     ----------
     predict : callable
-        From a batch to its shapes (B, n, 3).
+        Returns the shapes (B, n, 3) of a batch.
     dataset : FaceDataset
-        Of which `feeder` gives batches.
+        `feeder` gives batches of it.
     feeder : Feeder
     batch_size : int
     with_dace : bool

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fg3d_builder.fgnet.training.settings import TrainConfig, config_table, train_config
+from fg3d_builder.config import to_table
+from fg3d_builder.fgnet.training.settings import TrainConfig, train_config
 from fg3d_builder.files.atomic import replacing
 
 SCHEMA = "fg3d-checkpoint-1"
@@ -58,7 +59,7 @@ def save_checkpoint(
     """
     state = {
         "schema": SCHEMA,
-        "config": config_table(config),
+        "config": to_table(config),
         "identity": identity,
         "progress": vars(progress),
         "parts": {name: part.state_dict() for name, part in parts.items()},

@@ -1,4 +1,4 @@
-"""Training: SGD over the shards, with checkpoints that it goes on from as if nothing happened."""
+"""Training: steps over the shards, with checkpoints that it goes on from as if nothing happened."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.data.dataset import EpochBatches, FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
@@ -33,7 +34,7 @@ from fg3d_builder.fgnet.training.log import TrainingLog
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
-from fg3d_builder.fgnet.training.settings import TrainConfig, config_table
+from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import write_json
 
 log = logging.getLogger(__name__)
@@ -44,24 +45,8 @@ PICTURES = 4
 TERMS = LossTerms._fields
 
 
-class Outcome(NamedTuple):
-    """What a training left behind.
-
-    Attributes
-    ----------
-    finished : bool
-        False where it was told to stop before the last epoch.
-    progress : Progress
-    checkpoint : Path
-    """
-
-    finished: bool
-    progress: Progress
-    checkpoint: Path
-
-
 class Trainer:
-    """One training in one folder, begun or gone on with.
+    """One training run in one folder, begun or gone on with.
 
     Parameters
     ----------
@@ -80,7 +65,7 @@ class Trainer:
     Raises
     ------
     ValueError
-        `out` holds a training of another configuration or on another dataset.
+        `out` holds a run of another configuration or on another dataset.
     """
 
     def __init__(
@@ -102,13 +87,7 @@ class Trainer:
         self.loss = ReconstructionLoss(config.loss, self.model.mean, self.model.triangles)
         self.loss.to(at.device)
         self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
-        self.feeder = Feeder(
-            *(dataset, self.simulator, self.network.needs, at.device),
-            workers=config.workers,
-            keep_mib=config.keep_inputs_mib,
-        )
-        if inputs is not None:
-            self.feeder.share(inputs)
+        self.feeder = self._feeder(dataset, config.keep_inputs_mib)
         self.optimiser = optimiser(config, self.network)
         self.rate_factor = rate_factor(config, len(self.batches))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self.rate_factor)
@@ -126,50 +105,63 @@ class Trainer:
         """Path of the checkpoint."""
         return self.out / CHECKPOINT_NAME
 
-    def run(self, stop_after_steps: int | None = None) -> Outcome:
-        """Train to the end, or until so many steps have been done in all.
+    def run(self, stop_after_steps: int | None = None) -> bool:
+        """Train to the end, or until so many steps have been done in all; return which.
 
-        A stop writes no checkpoint: it stands for a kill.
+        A stop writes no checkpoint, as if the process were killed.
+
+        Returns
+        -------
+        bool
+            True at the end of the last epoch.
         """
         began, first = time.monotonic(), self.progress.epoch
         with TrainingLog(self.out, self.progress.step, self.at.leads) as record:
             while self.progress.epoch < self.config.epochs:
                 if not self._epoch(record, stop_after_steps):
-                    return Outcome(False, self.progress, self.checkpoint)
+                    return False
                 record.curves()
                 if self.at.leads:
                     log.info(progress_line(record.rows[-1], self.config.epochs, first, began))
-        return Outcome(True, self.progress, self.checkpoint)
+        return True
 
     def assess(self, dataset: FaceDataset, with_dace: bool = False) -> Assessment:
         """Compare the network with the 3DMM fit on a split (Eq. 18-20)."""
-        feeder = Feeder(
-            *(dataset, self.simulator, self.network.needs, self.at.device),
-            workers=self.config.workers,
-        )
-        if self.inputs is not None:
-            feeder.share(self.inputs)
+        feeder = self._feeder(dataset)
         return assess(self.predict, dataset, feeder, self.config.batch_size, with_dace)
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
         return self.reconstructor.predict(fed.given, fed.shape_mm)
 
+    def _feeder(self, dataset: FaceDataset, keep_mib: int = 0) -> Feeder:
+        feeder = Feeder(
+            dataset,
+            self.simulator,
+            self.network.needs,
+            self.at.device,
+            workers=self.config.workers,
+            keep_mib=keep_mib,
+        )
+        if self.inputs is not None:
+            feeder.share(self.inputs)
+        return feeder
+
     def _begun(self) -> Progress:
         if not self.checkpoint.is_file():
             if self.at.leads:
-                write_json(self.out / CONFIG_NAME, config_table(self.config))
+                write_json(self.out / CONFIG_NAME, to_table(self.config))
             return Progress()
         state = read_checkpoint(self.checkpoint)
         if checkpoint_config(state, self.checkpoint) != self.config:
             raise ValueError(
-                f"{self.out} holds a training of another configuration; train in another folder, "
+                f"{self.out} holds a run of another configuration; train in another folder, "
                 "or remove that one"
             )
         for what, value in self.identity.items():
             if state["identity"].get(what) != value:
                 raise ValueError(
-                    f"{self.out} holds a training on another dataset (its {what} is not {value}); "
+                    f"{self.out} holds a run on another dataset (its {what} is not {value}); "
                     "train in another folder, or remove that one"
                 )
         progress = restore(state, self._parts())
@@ -185,7 +177,7 @@ class Trainer:
         }
 
     def _epoch(self, record: TrainingLog, stop_after_steps: int | None) -> bool:
-        """Train to the end of the epoch; False where it was told to stop within."""
+        """Train to the end of the epoch; return False where it stopped before that."""
         progress = self.progress
         wanted = self.batches.epoch(progress.epoch, progress.batch)
         for fed in self.feeder.batches(wanted):
@@ -210,6 +202,13 @@ class Trainer:
         return True
 
     def step(self, fed: Fed) -> None:
+        """Do one step on a batch.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss is not finite; names the samples.
+        """
         """Update the weights by one batch."""
         config, progress = self.config, self.progress
         self.network.train()
@@ -236,10 +235,8 @@ class Trainer:
 
     def _save(self) -> None:
         if self.at.leads:
-            save_checkpoint(
-                *(self.checkpoint, self.config, self.identity),
-                *(self.progress, self._parts()),
-            )
+            parts = self._parts()
+            save_checkpoint(self.checkpoint, self.config, self.identity, self.progress, parts)
 
     def _looked_at(self) -> float:
         """Draw some samples of the test split (or of the other one), and return its mean NME."""

@@ -61,7 +61,7 @@ def save_grid(path: Path, model: FaceModel, photos: Tensor, fed: Fed, predicted_
 
 def plaster_pictures(model: FaceModel, shapes_mm: Tensor) -> list[Array]:
     """Draw shapes (B, n, 3) white, lit from the camera; (CELL, CELL, 3) uint8 each."""
-    seen = _portraits(model, shapes_mm)
+    seen = _Portraits(model, shapes_mm)
     shade = interpolate_batch(seen.triangle, seen.barycentric, seen.triangles, seen.shade)
     pictures = (0.12 + 0.88 * shade.clamp(0, 1)) * 255.0
     pictures = pictures.where((seen.triangle >= 0)[..., None], 255.0)
@@ -72,7 +72,7 @@ def error_pictures(
     model: FaceModel, shapes_mm: Tensor, values: Tensor, limit: float
 ) -> list[Array]:
     """Draw values (B, n) on shapes (B, n, 3), blue for 0 to red for `limit`, NaN grey."""
-    seen = _portraits(model, shapes_mm)
+    seen = _Portraits(model, shapes_mm)
     known = torch.isfinite(values)
     both = torch.stack([values.where(known, 0.0), known.to(values.dtype)], dim=-1)
     drawn = interpolate_batch(seen.triangle, seen.barycentric, seen.triangles, both)
@@ -114,10 +114,6 @@ class _Portraits:
         seen = rasterize_batch(points, self.triangles, camera, size, size)
         self.triangle, self.barycentric = seen.triangle, seen.barycentric
         self.shade = -vertex_normals_batch(points, self.triangles)[..., 2:]
-
-
-def _portraits(model: FaceModel, shapes_mm: Tensor) -> _Portraits:
-    return _Portraits(model, shapes_mm)
 
 
 def _heads(names: list[str]) -> Array:

@@ -33,7 +33,7 @@ class Reconstructor:
     simulator : MultiviewSimulator
         On the device.
     precision : str
-        Of the computation on CUDA, see `TrainConfig`; elsewhere it is float32.
+        Precision of the computation on CUDA, see `TrainConfig`; elsewhere it is float32.
     """
 
     def __init__(

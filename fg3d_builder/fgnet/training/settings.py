@@ -91,40 +91,31 @@ class TrainConfig:
         return SimulationConfig(view_set=self.network.view_set, size=self.network.size)
 
 
-TRAIN_PRESETS: dict[str, TrainConfig] = {
-    "tiny": TrainConfig(
-        network=PRESETS["tiny"],
-        loss=LossConfig(mse=1.0, vgd=0.0, plaster_size_px=64),
-        perturbation=1.0,
-        optimiser="adamw",
-        schedule="cosine",
-        epochs=15,
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        warmup_steps=50,
-        batch_size=16,
-        precision="float32",
-        workers=0,
-        keep_inputs_mib=4096,
-        picture_epochs=(1, 5, 10),
-    ),
-    "small": TrainConfig(
-        network=PRESETS["small"],
-        loss=LossConfig(mse=1.0, vgd=0.0, plaster_size_px=64),
-        perturbation=1.0,
-        optimiser="adamw",
-        schedule="cosine",
-        epochs=12,
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        warmup_steps=100,
-        batch_size=16,
-        precision="float32",
-        workers=2,
-        keep_inputs_mib=8192,
-    ),
-    "paper": TrainConfig(),
-}
+_SMALL = TrainConfig(
+    network=PRESETS["small"],
+    loss=LossConfig(mse=1.0, vgd=0.0, plaster_size_px=64),
+    perturbation=1.0,
+    optimiser="adamw",
+    schedule="cosine",
+    epochs=12,
+    learning_rate=1e-3,
+    weight_decay=1e-2,
+    warmup_steps=100,
+    batch_size=16,
+    precision="float32",
+    workers=2,
+    keep_inputs_mib=8192,
+)
+_TINY = dataclasses.replace(
+    _SMALL,
+    network=PRESETS["tiny"],
+    epochs=15,
+    warmup_steps=50,
+    workers=0,
+    keep_inputs_mib=4096,
+    picture_epochs=(1, 5, 10),
+)
+TRAIN_PRESETS = {"tiny": _TINY, "small": _SMALL, "paper": TrainConfig()}
 """``"tiny"`` is for minutes on two cores, ``"small"`` for hours there, ``"paper"`` for a GPU."""
 
 
@@ -135,8 +126,8 @@ def read_settings(file: Path) -> TrainConfig:
     ----------
     file : Path
         TOML: ``preset`` names one of `TRAIN_PRESETS` (`TrainConfig`'s defaults where it is left
-        out), every other field changes it, see `changed`. JSON, as the folder of a run holds its
-        settings, is read likewise.
+        out), every other field changes it, see `changed`. JSON, in which the folder of a run holds
+        its settings, is read as well.
 
     Raises
     ------
@@ -166,7 +157,7 @@ def changed(config: TrainConfig, table: dict[str, Any], where: str) -> TrainConf
     ----------
     config : TrainConfig
     table : dict
-        As read from TOML.
+        Table as it is read from TOML.
     where : str
         Begins messages.
 
@@ -175,7 +166,7 @@ def changed(config: TrainConfig, table: dict[str, Any], where: str) -> TrainConf
     ConfigError
         Unknown field or wrong value.
     """
-    whole = config_table(config)
+    whole = to_table(config)
     for name, value in table.items():
         inner = whole.get(name)
         if isinstance(inner, dict) and isinstance(value, dict):
@@ -190,7 +181,7 @@ def changed(config: TrainConfig, table: dict[str, Any], where: str) -> TrainConf
 
 
 def train_config(table: dict[str, Any], where: str) -> TrainConfig:
-    """Read a whole configuration from the table that `config_table` makes.
+    """Read a whole configuration from the table that `to_table` makes.
 
     Raises
     ------
@@ -201,8 +192,3 @@ def train_config(table: dict[str, Any], where: str) -> TrainConfig:
         return from_table(TrainConfig, table, where)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def config_table(config: TrainConfig) -> dict[str, Any]:
-    """Return a configuration as JSON values."""
-    return to_table(config)

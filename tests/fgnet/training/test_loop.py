@@ -63,18 +63,18 @@ def assert_equal_weights(one: Trainer, other: Trainer) -> None:
         assert torch.equal(a, b)
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
     data = FaceDataset(folder, "train")
     whole = Trainer(CONFIG, data, tmp_path / "whole", ALONE)
-    assert whole.run().finished
+    assert whole.run()
     # 2 steps an epoch; cut off after 5 steps, of which the checkpoint has 4, and again after 6.
     cut = tmp_path / "cut"
-    assert not Trainer(CONFIG, data, cut, ALONE).run(stop_after_steps=5).finished
+    assert not Trainer(CONFIG, data, cut, ALONE).run(stop_after_steps=5)
     assert read_checkpoint(cut / "checkpoint.pt")["progress"]["step"] == 4
     torch.manual_seed(99)  # another process has drawn other numbers meanwhile
     resumed = Trainer(CONFIG, data, cut, ALONE)
     assert resumed.progress.step == 4
-    assert resumed.run().finished
+    assert resumed.run()
     assert_equal_weights(whole, resumed)
     assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
 
@@ -93,12 +93,13 @@ def test_a_checkpoint_within_an_epoch_is_gone_on_with(folder: Path, tmp_path: Pa
     assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
 
 
-def test_a_finished_training_is_not_trained_again(folder: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_trained_again(folder: Path, tmp_path: Path) -> None:
     data = FaceDataset(folder, "train")
     first = Trainer(CONFIG, data, tmp_path, ALONE)
     first.run()
     again = Trainer(CONFIG, data, tmp_path, ALONE)
-    assert again.run().progress.step == first.progress.step
+    assert again.run()
+    assert again.progress.step == first.progress.step
     with pytest.raises(ValueError, match="another configuration"):
         Trainer(dataclasses.replace(CONFIG, seed=4), data, tmp_path, ALONE)
 
@@ -120,7 +121,7 @@ def test_a_trained_network_is_read_back(folder: Path, tmp_path: Path) -> None:
         Reconstructor.load(trainer.checkpoint, other, ALONE.device)
 
 
-def test_a_training_is_not_gone_on_with_on_other_data(folder: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_gone_on_with_on_other_data(folder: Path, tmp_path: Path) -> None:
     Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path / "run", ALONE).run()
     write_toy_shards(tmp_path / "data", train=4)
     with pytest.raises(ValueError, match="another dataset"):
@@ -236,7 +237,7 @@ def test_files_that_were_not_finished_are_made_again(folder: Path, tmp_path: Pat
     assert not again.missing(range(len(data)))
 
 
-def test_a_perturbed_training_resumes_exactly(folder: Path, tmp_path: Path) -> None:
+def test_a_perturbed_run_resumes_exactly(folder: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(
         CONFIG, perturbation=1.0, optimiser="adamw", schedule="cosine", learning_rate=2e-3
     )

@@ -11,13 +11,13 @@ import pytest
 from fg3d_builder.cli import main
 from fg3d_builder.commands import train
 from fg3d_builder.commands.training_options import settings
+from fg3d_builder.config import to_table
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.training.names import PRESETS
 from fg3d_builder.fgnet.training.settings import (
     TRAIN_PRESETS,
     TrainConfig,
     changed,
-    config_table,
     read_settings,
     train_config,
 )
@@ -40,7 +40,7 @@ def write(folder: Path, text: str) -> Path:
 def test_presets_survive_their_table() -> None:
     assert tuple(TRAIN_PRESETS) == PRESETS
     for config in TRAIN_PRESETS.values():
-        assert train_config(config_table(config), "here") == config
+        assert train_config(to_table(config), "here") == config
     assert TRAIN_PRESETS["paper"].drop_epochs == (30, 35, 40)
     assert TRAIN_PRESETS["paper"].learning_rate == 0.1
 
@@ -77,7 +77,7 @@ def test_a_file_and_options_mean_the_same(tmp_path: Path) -> None:
 def test_the_settings_that_a_run_keeps_are_read_back(tmp_path: Path) -> None:
     config = changed(TRAIN_PRESETS["tiny"], {"network": {"network": "mvn"}, "epochs": 2}, "here")
     file = tmp_path / "config.json"
-    file.write_text(json.dumps(config_table(config)))
+    file.write_text(json.dumps(to_table(config)))
     assert read_settings(file) == config
 
 
