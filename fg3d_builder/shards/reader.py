@@ -169,11 +169,11 @@ class ShardReader:
 
     def _sample(self, file: h5py.File, row: int) -> Sample:
         samples = file["samples"]
-        rows = {"samples": row}
-        rows["shapes"], rows["captures"] = (
-            samples["shape_index"][row],
-            samples["capture_index"][row],
-        )
+        rows = {
+            "samples": row,
+            "shapes": samples["shape_index"][row],
+            "captures": samples["capture_index"][row],
+        }
         found = {
             name: _value(file[path][rows[path.split("/")[0]]]) for name, path in _COLUMNS.items()
         }

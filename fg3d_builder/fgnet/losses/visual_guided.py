@@ -11,7 +11,7 @@ from fg3d_builder.fgnet.losses.vertex_error import SMALLEST
 
 @torch.no_grad()
 def visual_weights(errors: PlasterErrors, triangles: Tensor, confidence: Tensor) -> Tensor:
-    """Per-vertex weights of Eq. 8, (B, n) float64, without gradients.
+    """Return the per-vertex weights of Eq. 8, (B, n) float64, for confidence (B, n) in [0, 1].
 
     The size of every pixel's difference, times its confidence, goes to the vertices of the
     triangle that the prediction shows there and to those that the target shows there, by their
@@ -20,12 +20,6 @@ def visual_weights(errors: PlasterErrors, triangles: Tensor, confidence: Tensor)
     The paper leaves the weights' scale open. Here their mean, weighted by `confidence`, is 1:
     the loss stays comparable with Eq. 6 (which it equals if all vertices look equally wrong) and
     does not fade faster than the error does. Where the pictures agree everywhere, all are 0.
-
-    Parameters
-    ----------
-    errors : PlasterErrors
-    triangles : (m, 3) int
-    confidence : (B, n) float
     """
     size = errors.difference.abs() * errors.weight
     traced = sum(

@@ -15,12 +15,8 @@ class CompiledWherePossible(nn.Module):
     """Runs a network compiled, or as it is where the compiler fails at the first call.
 
     Compilers are missing, too old or give up in ways that only a call shows. Whatever they raise
-    is logged; an error of the network itself is raised again when it runs as it is.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Keeps its parameters and its own `state_dict`.
+    is logged; an error of the network itself is raised again when it runs as it is. The network
+    keeps its parameters and its own `state_dict`.
     """
 
     def __init__(self, network: nn.Module) -> None:
