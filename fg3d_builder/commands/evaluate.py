@@ -42,7 +42,7 @@ pitch+00_yaw+15.obj), and landmarks.json, which names the vertices at iBUG's lan
 that is missing is a failure of that method.
 
 DIR gets report.md (Table 5 with the paper's rows, comparisons, failures), results.csv,
-results.json, ced.png (Fig. 17). A run that was stopped goes on where it was when started again.
+results.json, ced.png (Fig. 17). A run that was stopped continues when it is started again.
 Exit status 1 where a method failed on an image or an image could not be used.
 """
 
@@ -57,13 +57,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument("protocol", metavar="{florence,now,stirling}", help="which data set")
     command.add_argument("folder", type=Path, metavar="FOLDER", help="the data set, as published")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the results")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
+    )
     command.add_argument(
         "--checkpoint",
         action="append",
         default=[],
         metavar="[NAME=]FILE",
-        help=f"of a trained network; may be given several times; its name is else '{NETWORK}'",
+        help=f"trained network, named '{NETWORK}' by default; may be given several times",
     )
     command.add_argument(
         "--facemodel", type=Path, metavar="FILE", help="face model, where a checkpoint has none"
@@ -145,7 +147,7 @@ def _named_paths(values: list[str], option: str, otherwise: str = "") -> dict[st
                 raise ConfigError(f"{option} {value}: wanted NAME=FOLDER")
             name, path = otherwise, value
         if not name or not path:
-            raise ConfigError(f"{option} {value}: a name and a path, please")
+            raise ConfigError(f"{option} {value}: wanted NAME=PATH with both given")
         if name in found:
             raise ConfigError(f"{option}: the name '{name}' is given twice")
         found[name] = Path(path)

@@ -91,7 +91,7 @@ class MeshMethod:
             setup.model.embedded("ibug68", self._landmarks.ibug)
         except ValueError as error:
             raise ConfigError(f"{folder / LANDMARKS_NAME}: vertex_index: {error}") from None
-        first = next((i for i in images if self.file(i) is not None), None)
+        first = next((i for i in images if self._find(i) is not None), None)
         if first is None:
             raise ConfigError(
                 f"method '{name}': {folder} has no mesh for any image; wanted "
@@ -101,13 +101,9 @@ class MeshMethod:
         self._first_sha256 = file_sha256(self._existing(first))
         self._topologies: dict[str, Correspondence] = {}
 
-    def file(self, image_id: str) -> Path | None:
-        """Return the mesh of an image, or None."""
-        for suffix in MESH_SUFFIXES:
-            path = self._folder / f"{image_id}{suffix}"
-            if path.is_file():
-                return path
-        return None
+    def _find(self, image_id: str) -> Path | None:
+        paths = (self._folder / f"{image_id}{suffix}" for suffix in MESH_SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)
 
     def key(self, image_id: str) -> str:
         """Return a digest of all that an error on this image depends on but the truth.
@@ -150,7 +146,7 @@ class MeshMethod:
             raise CaptureError("bad_mesh", f"{self.name}: {image_id}: {problem}") from None
 
     def _existing(self, image_id: str) -> Path:
-        path = self.file(image_id)
+        path = self._find(image_id)
         if path is None:
             kinds = ", ".join(MESH_SUFFIXES)
             raise CaptureError(

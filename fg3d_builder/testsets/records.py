@@ -120,9 +120,9 @@ class ProtocolConfig:
     """How images are rendered, registered, fitted and measured.
 
     landmarks: detector for images and for scans.
-    fit: of the images (no depth) and of the scans.
-    registration: of the template to a scan.
-    image_size, focal_px, distance_mm: of rendered images; the size is (height, width).
+    fit: 3DMM fit to images (without depth) and to scans.
+    registration: registration of the template to a scan.
+    image_size, focal_px, distance_mm: camera of rendered images; the size is (height, width).
     max_distance_mm, max_normal_deg: thresholds of the set C.
     max_landmark_mm: a registration whose embedded points are further than this from the data
         set's own landmarks, on average, is no ground truth.

@@ -98,7 +98,7 @@ class ProtocolResults:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """(s,) whose image it is, in the order of `errors`."""
+        """(s,) subject of each image, in the order of `errors`."""
         return tuple(row.subject for row in self.of(self.methods[0]))
 
 

@@ -40,7 +40,7 @@ class UprightSurface(NamedTuple):
     scan : ScanSurface
         Without seams: vertices at one place count as one.
     triangles : (t, 3) int64
-        Of `scan`.
+        Triangles of `scan`.
     file_vertex : (w,) int64
         A vertex of the file for each vertex of `scan`.
     """

@@ -223,7 +223,7 @@ def test_images_alone(
     ("options", "message"),
     [
         (["--method", "PRNet"], "wanted NAME=FOLDER"),
-        (["--method", "=x"], "a name and a path"),
+        (["--method", "=x"], "wanted NAME=PATH"),
         (["--method", "a=x", "--method", "a=y"], "given twice"),
         (["--method", "3DMM fit=x"], "is taken"),
         (["--checkpoint", "nothing.pt"], "no checkpoint at nothing.pt"),
