@@ -35,7 +35,7 @@ OWN_FOLDERS = (
     "fg3d_builder/registration",
     "tests/fitting",
     "tests/registration",
-    "tests/pipeline/test_register.py",
+    "tests/pipeline/test_register_capture.py",
 )
 """Where these functions are defined and tested by themselves."""
 
