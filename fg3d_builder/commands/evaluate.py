@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.devices import add_device_option, torch_device
 from fg3d_builder.config import FaceModelConfig, LandmarkConfig
-from fg3d_builder.errors import ConfigError
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
@@ -108,6 +107,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Evaluate; exit status 1 where a method failed on an image."""
     from fg3d_builder.testsets import ProtocolConfig, evaluate_protocol, open_protocol, write_report
+    from fg3d_builder.testsets.setup import named_paths
 
     config = ProtocolConfig(landmarks=LandmarkConfig(detector=options.landmarks))
     protocol = open_protocol(
@@ -116,8 +116,8 @@ def run(options: argparse.Namespace) -> int:
         subjects=options.subject or ("*",),
         unit_mm=options.unit_mm,
     )
-    checkpoints = _named_paths(options.checkpoint, "--checkpoint", NETWORK)
-    methods = _named_paths(options.method, "--method")
+    checkpoints = named_paths(options.checkpoint, "--checkpoint", NETWORK)
+    methods = named_paths(options.method, "--method")
     model, networks = _model_and_networks(checkpoints, options.facemodel, options.device)
     if options.images_only:
         return _write_images(protocol, options.out / "images", model, config)
@@ -135,23 +135,6 @@ def run(options: argparse.Namespace) -> int:
     _print_summary(results)
     print(f"report: {report}")
     return 1 if results.unusable or any(row.code for row in results.rows) else 0
-
-
-def _named_paths(values: list[str], option: str, otherwise: str = "") -> dict[str, Path]:
-    """Split ``NAME=PATH``; a path alone takes the name `otherwise`, where there is one."""
-    found: dict[str, Path] = {}
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not equals:
-            if not otherwise:
-                raise ConfigError(f"{option} {value}: wanted NAME=FOLDER")
-            name, path = otherwise, value
-        if not name or not path:
-            raise ConfigError(f"{option} {value}: wanted NAME=PATH with both given")
-        if name in found:
-            raise ConfigError(f"{option}: the name '{name}' is given twice")
-        found[name] = Path(path)
-    return found
 
 
 def _model_and_networks(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME
 from fg3d_builder.reproduction.published_sets import Evaluation, evaluate, kept, verdicts
-from fg3d_builder.reproduction.published_writing import TITLES, write_published
+from fg3d_builder.reproduction.published_writing import write_published
 from fg3d_builder.reproduction.runs import printed
 from fg3d_builder.reproduction.setting import Setting, show
-from fg3d_builder.reproduction.tables import SET_NAMES
 from fg3d_builder.reproduction.writing import verdict_line
 from fg3d_builder.tasks.training import EvaluateFGNet
+from fg3d_builder.testsets.paper import TITLES
+from fg3d_builder.testsets.setup import named_paths
 
 
 def published_pages(
@@ -65,27 +64,16 @@ def planned_evaluations(runs: Sequence[EvaluateFGNet], setting: Setting) -> list
     else:
         there = [run for run in runs if options.dry_run or run.complete()]
         networks = {f"FGNet seed {run.seed}": run.folder / CHECKPOINT_NAME for run in there}
-    others = other_methods(options.method)
+    others = named_paths(options.method, "--method")
     facemodel = options.facemodel or next((run.facemodel for run in runs if run.facemodel), None)
     named = [f"--checkpoint={name}={path}" for name, path in networks.items()]
     named += [f"--method={name}={path}" for name, path in others.items()]
     named += ["--facemodel", str(facemodel)] if facemodel else []
     evaluations = []
-    for name in SET_NAMES:
+    for name in TITLES:
         if folder := getattr(options, name):
             out = setting.out / "published" / name
             words = ["evaluate", name, str(folder), "--out", str(out), *named]
             words += ["--device", setting.device]
             evaluations.append(Evaluation(name, out, tuple(networks), tuple(others), words))
     return evaluations
-
-
-def other_methods(named: Sequence[str]) -> dict[str, Path]:
-    """Split ``NAME=FOLDER``."""
-    found: dict[str, Path] = {}
-    for text in named:
-        name, equals, folder = text.partition("=")
-        if not (name and equals and folder) or name in found:
-            raise ConfigError(f"--method {text}: wanted NAME=FOLDER, each name once")
-        found[name] = Path(folder)
-    return found

@@ -9,6 +9,7 @@ import numpy as np
 
 from fg3d_builder.evaluation.pictures import ced_picture
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.markdown import code, page, table
 from fg3d_builder.reproduction import paper
@@ -22,14 +23,11 @@ from fg3d_builder.reproduction.published_sets import (
 from fg3d_builder.reproduction.tables import PUBLISHED
 from fg3d_builder.reproduction.writing import (
     NONE,
-    csv_text,
     figure_text,
     percentages,
     verdict_paragraphs,
 )
-from fg3d_builder.testsets.paper import TABLE5, PaperRow
-
-TITLES = {"florence": "Florence", "now": "NoW, neutral, validation", "stirling": "Stirling/ESRC"}
+from fg3d_builder.testsets.paper import TABLE5, TITLES, PaperRow
 
 
 def write_published(

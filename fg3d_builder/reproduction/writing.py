@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.markdown import code, page, table
 from fg3d_builder.reproduction.results import ExperimentResult, RowResult
 from fg3d_builder.reproduction.runs import printed
@@ -230,10 +229,3 @@ def percentages(spread: SeedSpread) -> list[str]:
 
 def _cell(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else ""
-
-
-def csv_text(lines: list[list[object]]) -> str:
-    """Return rows of cells as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
-    return buffer.getvalue()

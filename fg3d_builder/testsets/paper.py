@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 OURS = "FGNet (Ours)"
 
+TITLES = {"florence": "Florence", "now": "NoW (neutral, validation)", "stirling": "Stirling/ESRC"}
+"""Names of the test sets, in the table's order."""
+
 
 class PaperRow(NamedTuple):
     """A method's mean errors, in per cent; None where the paper reports the mean alone.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +11,15 @@ import numpy as np
 from fg3d_builder.evaluation import YAW_INTERVALS_DEG, compare_paired, yaw_table
 from fg3d_builder.files import markdown
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.encoding import encode_png
-from fg3d_builder.testsets.paper import TABLE5
+from fg3d_builder.testsets.paper import TABLE5, TITLES
 from fg3d_builder.testsets.results import FIT, ImageResult, ProtocolResults
 
 REPORT_NAME = "report.md"
 TABLE_NAME = "results.csv"
 FIGURE_NAME = "ced.png"
 
-_TITLES = {"florence": "Florence", "now": "NoW (neutral, validation)", "stirling": "Stirling/ESRC"}
 _MANY = 10
 
 
@@ -29,8 +27,8 @@ def write_report(results: ProtocolResults, out: Path) -> Path:
     """Write ``report.md``, ``results.csv`` and ``ced.png`` into a folder; return the first."""
     from fg3d_builder.evaluation.pictures import ced_picture
 
-    write_bytes(out / TABLE_NAME, csv_text(results).encode())
-    lines = [f"# {_TITLES.get(results.protocol, results.protocol)}", ""]
+    write_bytes(out / TABLE_NAME, results_csv(results).encode())
+    lines = [f"# {TITLES[results.protocol]}", ""]
     if results.rows:
         errors = {method: results.errors(method) for method in results.methods}
         picture = ced_picture(errors, error_name="DACE")
@@ -57,17 +55,16 @@ def write_report(results: ProtocolResults, out: Path) -> Path:
     return out / REPORT_NAME
 
 
-def csv_text(results: ProtocolResults) -> str:
+def results_csv(results: ProtocolResults) -> str:
     """Return all rows as a table; errors in per cent, empty for failures."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*ImageResult._fields[:6], "dace_percent", *ImageResult._fields[7:]])
+    lines: list[Sequence[object]] = []
+    lines.append([*ImageResult._fields[:6], "dace_percent", *ImageResult._fields[7:]])
     for row in results.rows:
         pitch, yaw = ("" if angle is None else f"{angle:.3f}" for angle in row[3:5])
         percent = "" if row.dace is None else f"{100 * row.dace:.6f}"
         coverage = "" if row.coverage is None else f"{row.coverage:.4f}"
-        writer.writerow([*row[:3], pitch, yaw, row.yaw_source, percent, coverage, *row[8:]])
-    return text.getvalue()
+        lines.append([*row[:3], pitch, yaw, row.yaw_source, percent, coverage, *row[8:]])
+    return csv_text(lines)
 
 
 def error_table(results: ProtocolResults) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.landmarks import open_detector
@@ -83,3 +85,20 @@ def model_digest(model: FaceModel) -> str:
 
     add(model)
     return digester.hexdigest()[:16]
+
+
+def named_paths(values: Sequence[str], option: str, otherwise: str = "") -> dict[str, Path]:
+    """Split ``NAME=PATH``; a path alone takes the name `otherwise`, where there is one."""
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals:
+            if not otherwise:
+                raise ConfigError(f"{option} {value}: wanted NAME=FOLDER")
+            name, path = otherwise, value
+        if not name or not path:
+            raise ConfigError(f"{option} {value}: wanted NAME=PATH with both given")
+        if name in found:
+            raise ConfigError(f"{option}: the name '{name}' is given twice")
+        found[name] = Path(path)
+    return found
