@@ -16,10 +16,11 @@ def test_tables_are_filled_from_the_figures_file(page: str) -> None:
     assert page_text(text, read_figures()) == text, "run `python -m benchmarks.figures`"
 
 
-def test_every_table_has_its_place() -> None:
+def test_every_table_has_its_place_and_every_figure_is_measured() -> None:
     pages = "".join((PROJECT / page).read_text(encoding="utf-8") for page in PAGES)
     for name in read_tables():
         assert f"<!-- figures: {name} -->" in pages
+        assert "not measured" not in table_text(name, read_figures())
 
 
 def test_figures_come_rounded_and_their_commit_is_named() -> None:
