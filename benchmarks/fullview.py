@@ -26,7 +26,7 @@ from benchmarks.transform import psnr, sit
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.mesh_view import view_mesh as view_scan
 from fg3d_builder.captures.scan import read_scan, scan_camera, scan_unit_mm
-from fg3d_builder.captures.synthetic import shaded, smooth_normals, whole_head
+from fg3d_builder.captures.synthetic import seamless_normals, shaded, whole_head
 from fg3d_builder.config import (
     BuildConfig,
     FaceModelConfig,
@@ -85,7 +85,7 @@ def synthetic(model: FaceModel, subjects: int, seed: int) -> Iterator[Frontal]:
         shape = subject.head.shape(np.zeros(len(subject.action_names)))
         vertices, triangles, albedo = whole_head(subject, shape)
         cam = scene.pose.cam_from_obj(vertices)
-        normals = smooth_normals(vertices, triangles) @ scene.pose.rotation.T
+        normals = seamless_normals(vertices, triangles) @ scene.pose.rotation.T
         known = sitter.capture.truth
         assert known is not None
         seen = np.concatenate([known.visible, np.ones(len(vertices) - len(shape), bool)])

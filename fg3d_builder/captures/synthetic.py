@@ -220,7 +220,7 @@ def render_capture(
     vertices, triangles, albedo = whole_head(subject, shape)
     vertices_cam = scene.pose.cam_from_obj(vertices)
     depth = rasterize(vertices_cam, triangles, intrinsics, height, width).depth_mm
-    normals = smooth_normals(vertices, triangles) @ scene.pose.rotation.T
+    normals = seamless_normals(vertices, triangles) @ scene.pose.rotation.T
     color, coverage = shaded(
         vertices_cam, triangles, albedo, normals, intrinsics, scene.light, config.image_size
     )
@@ -307,7 +307,7 @@ def whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
     return vertices, triangles, np.concatenate([head.albedo, head.context_albedo])
 
 
-def smooth_normals(vertices: Array, triangles: Array) -> Array:
+def seamless_normals(vertices: Array, triangles: Array) -> Array:
     """Return (n, 3) vertex normals that are equal for vertices in one place.
 
     So the seam where face and context meet cannot be seen.

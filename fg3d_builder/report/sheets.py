@@ -8,6 +8,7 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
+from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.report.figures import vertex_error_mm
 from fg3d_builder.report.paper import contact_sheet, message_card
 from fg3d_builder.report.pictures import (
@@ -103,14 +104,14 @@ def edge_overlay(
     Without points where the model has no embedding of the landmarks' scheme; targets that may
     not be used are left out.
     """
-    points = targets = None
-    embedding = model.embeddings.get(landmarks.scheme)
-    if embedding is not None:
-        edges = embedding.subset(model.edge_points.get(landmarks.scheme, np.zeros(0, int)))
-        used = landmarks.confidence[edges.point_index] > 0
-        edges_cam_mm = edges.points(vertices_cam_mm, model.triangles)
-        points = px_from_cam(edges_cam_mm, capture.intrinsics)[used]
-        targets = landmarks.points_px[edges.point_index][used]
+    edges = EdgePoints.of(model, landmarks, capture.intrinsics)
+    used = edges.confidence > 0
+    edges_cam_mm = edges.embedding.points(vertices_cam_mm, model.triangles)
     return overlay_picture(
-        capture, vertices_cam_mm, model.triangles, view=view, points_px=points, targets_px=targets
+        capture,
+        vertices_cam_mm,
+        model.triangles,
+        view=view,
+        points_px=px_from_cam(edges_cam_mm, capture.intrinsics)[used],
+        targets_px=edges.points_px[used],
     )

@@ -19,7 +19,7 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.shards.manifest import MODEL_NAME, TOPOLOGY_NAME, shard_names
+from fg3d_builder.shards.manifest import MANIFEST_NAME, MODEL_NAME, TOPOLOGY_NAME, shard_names
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.shards.rows import rms_length
 from fg3d_builder.shards.schema import (
@@ -32,7 +32,6 @@ from fg3d_builder.shards.schema import (
 )
 from fg3d_builder.shards.split import split_of
 
-_MANIFEST = "manifest.json"
 _COARSE_TOLERANCE_MM = 2e-3
 """Single precision of shapes, coefficients and a stored root mean square."""
 
@@ -100,7 +99,7 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
         _check_split(manifest, problems)
     except (OSError, ValueError, KeyError, TypeError) as error:
         text = str(error) if isinstance(error, (OSError, ValueError)) else f"broken: {error!r}"
-        return VerifyReport((*problems.found, f"{_MANIFEST}: {text}"), 0, 0, 0, "")
+        return VerifyReport((*problems.found, f"{MANIFEST_NAME}: {text}"), 0, 0, 0, "")
     shards = manifest["shards"]
     damaged = {line.split(":")[0] for line in problems.found}
     sound = [entry for entry in shards if entry["file"] not in damaged]
@@ -126,8 +125,8 @@ def _check_files(folder: Path, manifest: dict[str, Any], problems: _Problems) ->
             problems.check(same, entry["file"], "SHA-256 differs from the manifest's")
     for name in shard_names(folder):
         problems.check(name in listed, name, "is not in the manifest")
-    problems.check(listed, _MANIFEST, "there are no shards: no capture was registered")
-    problems.check(manifest["shard_schema"] == SCHEMA, _MANIFEST, "unknown shard schema")
+    problems.check(listed, MANIFEST_NAME, "there are no shards: no capture was registered")
+    problems.check(manifest["shard_schema"] == SCHEMA, MANIFEST_NAME, "unknown shard schema")
     for name, count in Counter(listed).items():
         problems.check(count == 1, name, "is listed twice in the manifest")
 
@@ -170,7 +169,7 @@ def _check_split(manifest: dict[str, Any], problems: _Problems) -> None:
         for name in ("samples", "captures"):
             total = sum(s[name] for s in manifest["shards"] if s["split"] == split)
             sentence = f"{split} says {content[name]} {name}, {total} are"
-            problems.check(total == content[name], _MANIFEST, sentence)
+            problems.check(total == content[name], MANIFEST_NAME, sentence)
     for shard in manifest["shards"]:
         for subject in shard["subjects"]:
             right = split_of(subject, settings["test_fraction"], settings["split_salt"])

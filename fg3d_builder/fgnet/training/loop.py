@@ -202,14 +202,13 @@ class Trainer:
         return True
 
     def step(self, fed: Fed) -> None:
-        """Do one step on a batch.
+        """Update the weights by one batch.
 
         Raises
         ------
         FloatingPointError
             The loss is not finite; names the samples.
         """
-        """Update the weights by one batch."""
         config, progress = self.config, self.progress
         self.network.train()
         generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
