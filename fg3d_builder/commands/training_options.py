@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fg3d_builder.commands.devices import add_device_option
 from fg3d_builder.fgnet.training.names import PRESETS
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _CHANGES = (
 
 def add_device(command: argparse.ArgumentParser) -> None:
     """Add ``--device`` and ``--facemodel``."""
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device_option(command)
     command.add_argument(
         "--facemodel", type=Path, help="model file, where its licence keeps it out of the dataset"
     )

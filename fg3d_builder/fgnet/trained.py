@@ -7,7 +7,6 @@ keeps it out of the dataset stays out of this folder, too, and is named by path.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TrainConfig
-from fg3d_builder.files.atomic import replacing, write_json
+from fg3d_builder.files.atomic import read_json, replacing, write_json
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.shards.manifest import MODEL_NAME
 from fg3d_builder.shards.reader import read_manifest
@@ -118,7 +117,7 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
             f"{checkpoint} has no {DESCRIPTION_NAME} next to it, which tells how photos are "
             "cropped; copy the whole folder of the run"
         )
-    value = json.loads(path.read_text(encoding="utf-8"))
+    value = read_json(path)
     if value.get("schema") != SCHEMA:
         raise ValueError(f"{path}: schema is '{value.get('schema')}', wanted '{SCHEMA}'")
     wanted = value["facemodel"]

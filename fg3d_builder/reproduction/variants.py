@@ -7,7 +7,6 @@ is made again.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from fg3d_builder.config import BuildConfig, digest, toml_text
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.atomic import read_json, write_bytes, write_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.shards.manifest import MANIFEST_NAME
@@ -162,7 +161,7 @@ class Variants:
 
     def _records(self) -> dict[str, dict[str, str]]:
         file = self._record_file
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return read_json(file) if file.is_file() else {}
 
     def _recorded(self, variant: str) -> Dataset | None:
         record = self._records().get(variant)

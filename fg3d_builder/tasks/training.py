@@ -6,7 +6,6 @@ torch stays out of the processes that build.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shlex
@@ -29,7 +28,7 @@ from fg3d_builder.fgnet.training.names import (
     PRESETS,
     assessment_folder,
 )
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import read_json, write_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.shards.reader import read_manifest
@@ -237,7 +236,7 @@ class EvaluateFGNet(NetworkTask):
         file = self.result()
         if not file.is_file():
             return False
-        about = json.loads(file.read_text(encoding="utf-8"))["about"]
+        about = read_json(file)["about"]
         return bool(about["content_sha256"] == read_manifest(self.assessed())["content_sha256"])
 
     def run(self) -> None:
@@ -262,7 +261,7 @@ def last_failure(run: Path) -> str:
     file = run / FAILED_NAME
     if not file.is_file():
         return ""
-    return str(json.loads(file.read_text(encoding="utf-8"))["last_lines"][-1])
+    return str(read_json(file)["last_lines"][-1])
 
 
 def run_command(

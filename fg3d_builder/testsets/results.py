@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import read_json, write_json
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.records import Unusable
 
@@ -132,7 +131,7 @@ def read_results(path: Path) -> ProtocolResults:
     if not file.is_file():
         raise FileNotFoundError(f"no results at {file}; `fg3d evaluate` writes them")
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = read_json(file)
         if value["schema"] != SCHEMA:
             raise ValueError(f"schema is '{value['schema']}', wanted '{SCHEMA}'")
         return ProtocolResults(
@@ -154,7 +153,7 @@ def write_row(path: Path, key: str, row: ImageResult) -> None:
 def read_row(path: Path, key: str) -> ImageResult | None:
     """Return a row that was measured before from the same input, or None."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         if value["schema"] != ROW_SCHEMA or value["key"] != key:
             return None
         row = ImageResult(**value["row"])

@@ -15,7 +15,6 @@ file, so that training runs of the same seed end alike.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from torch import Tensor
 
 from fg3d_builder.config import digest
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
-from fg3d_builder.files.atomic import remove_abandoned, replacing, write_json
+from fg3d_builder.files.atomic import read_json, remove_abandoned, replacing, write_json
 from fg3d_builder.files.locks import exclusive
 from fg3d_builder.records import Array
 
@@ -142,7 +141,7 @@ class SharedInputs(KeptInputs):
             if not (self.folder / DESCRIPTION_NAME).is_file():
                 remove_abandoned(self.folder)
                 self._make(batches())
-        names = json.loads((self.folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))["arrays"]
+        names = read_json(self.folder / DESCRIPTION_NAME)["arrays"]
         self._arrays = {n: np.load(self.folder / f"{n}.npy", mmap_mode="r") for n in names}
         self._there[:] = True
 
