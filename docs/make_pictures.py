@@ -38,22 +38,28 @@ POSES = {
 AXES = {"x": (210, 60, 50), "y": (40, 150, 60), "z": (50, 90, 220)}
 
 
-def posed_head(head: SyntheticHead, angles: tuple[float, float, float], size: int = 420) -> Array:
-    """Render a head at the given (pitch, yaw, roll) with the axes of its object frame."""
-    model = get_model(FaceModelConfig())
-    vertices = np.concatenate([head.shape(None), head.context_vertices_obj_mm])
-    offset = model.vertex_count
-    triangles = np.concatenate([model.triangles, head.context_triangles + offset])
+def rendered_head(head: SyntheticHead, pose: Pose, intrinsics: Array, size: int) -> Array:
+    """Render a head on white."""
+    triangles = np.concatenate(
+        [head_population().head.sheet_triangles, head.context_triangles + len(head.albedo)]
+    )
     albedo = np.concatenate([head.albedo, head.context_albedo])
-    intrinsics = intrinsics_matrix(2.1 * size, 2.1 * size, size / 2, size / 2)
-    pose = Pose(1.0, rotation_from_angles(*angles), np.array([0.0, 0.0, 800.0]))
-    points = pose.cam_from_obj(vertices)
+    points = pose.cam_from_obj(np.concatenate([head.shape(None), head.context_vertices_obj_mm]))
     normals = vertex_normals(points, triangles)
     light = np.clip(normals @ [0.25, -0.35, -0.9], 0, 1)[:, None] * 0.9 + 0.25
     fragments = rasterize(points, triangles, intrinsics, size, size)
     colour = interpolate(fragments, triangles, albedo * light)
     picture = (np.clip(colour, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
     picture[fragments.triangle < 0] = 255
+    return picture
+
+
+def posed_head(head: SyntheticHead, angles: tuple[float, float, float], size: int = 420) -> Array:
+    """Render a head at the given (pitch, yaw, roll) with the axes of its object frame."""
+    model = get_model(FaceModelConfig())
+    intrinsics = intrinsics_matrix(2.1 * size, 2.1 * size, size / 2, size / 2)
+    pose = Pose(1.0, rotation_from_angles(*angles), np.array([0.0, 0.0, 800.0]))
+    picture = rendered_head(head, pose, intrinsics, size)
     start = model.mean[np.argmax(model.mean[:, 2])]
     for axis, (name, paint) in enumerate(AXES.items()):
         tip = start + 70.0 * np.eye(3)[axis]
@@ -79,6 +85,19 @@ def conventions() -> Array:
     pictures = [(label, posed_head(head, angles)) for label, angles in POSES.items()]
     title = "Object frame (x red, y green, z blue) and pose angles (pitch, yaw, roll) in degrees"
     return contact_sheet(pictures, title=title, columns=3, height=330)
+
+
+def population() -> Array:
+    """Synthetic people, in order of their seeds: nobody was chosen."""
+    size = 300
+    intrinsics = intrinsics_matrix(2.3 * size, 2.3 * size, size / 2, size / 2)
+    rows = []
+    for first in range(0, 24, 8):
+        heads = [head_population().subject(50_000 + first + i) for i in range(8)]
+        for yaw in (0, 55):
+            pose = Pose(1.0, rotation_from_angles(0, yaw, 0), np.array([0.0, -10.0, 760.0]))
+            rows.append(np.hstack([rendered_head(h, pose, intrinsics, size) for h in heads]))
+    return cv2.resize(np.vstack(rows), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
 
 
 def readme() -> Array:
@@ -151,7 +170,12 @@ image_format = "png"
 
 def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
-    makers = {"conventions": conventions, "readme": readme, "augmentation": augmentation}
+    makers = {
+        "conventions": conventions,
+        "readme": readme,
+        "augmentation": augmentation,
+        "population": population,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
     names = parser.parse_args().names or list(makers)
@@ -164,7 +188,7 @@ def main() -> None:
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         # Photographs as JPEG: the repository keeps every version of them.
-        if name == "augmentation":
+        if name in ("augmentation", "population"):
             file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
         else:
             file, data = PICTURES / f"{name}.png", encode_png(picture)

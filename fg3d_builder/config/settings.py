@@ -90,8 +90,9 @@ class LandmarkConfig:
 class FitConfig:
     """Coarse 3DMM fit.
 
-    landmark_sigma_px: standard deviation of a landmark, for the weight of the prior.
-    contour_sigma_px: the same for the jaw contour, across it: detectors place it less surely.
+    landmark_sigma_mm: standard deviation of a landmark at the face, for the weight of the
+        prior; in the image it is as many pixels as that is there, whatever the face's size.
+    contour_sigma_mm: the same for the jaw contour, across it: detectors place it less surely.
     depth_sigma_mm: standard deviation of the depth against the coarse model.
     iterations: largest number, for each of the two parts of the fit.
     use_depth: also fit to the depth, not to the landmarks alone.
@@ -101,8 +102,8 @@ class FitConfig:
     fix_scale: keep f = 1; right for metric captures of a metric model.
     """
 
-    landmark_sigma_px: float = 3.0
-    contour_sigma_px: float = 6.0
+    landmark_sigma_mm: float = 1.8
+    contour_sigma_mm: float = 3.6
     depth_sigma_mm: float = 2.0
     iterations: int = 15
     use_depth: bool = True

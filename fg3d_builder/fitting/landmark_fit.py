@@ -41,6 +41,21 @@ MAX_RELATIVE_ERROR = 0.1
 """A fit whose median landmark error is more than this part of the face's extent is no fit."""
 
 
+class WeakView(NamedTuple):
+    """Weak-perspective camera of a face.
+
+    Attributes
+    ----------
+    pose : Pose
+        Of the mean face in the true camera.
+    pixels_per_mm : float
+        Size of the face in the image.
+    """
+
+    pose: Pose
+    pixels_per_mm: float
+
+
 class LandmarkProblem(NamedTuple):
     """The landmarks of one capture with the model points that they belong to.
 
@@ -55,7 +70,10 @@ class LandmarkProblem(NamedTuple):
         Confidences, scaled down where there are more than `INDEPENDENT_POINTS`.
     contour : DetectedContour
     intrinsics : (3, 3) float64
+    view : WeakView
+        How the mean face appears in the image.
     sigma_px, contour_sigma_px : float
+        Standard deviations of landmarks, in the pixels of a face of this size.
     """
 
     rows: SurfaceRows
@@ -64,6 +82,7 @@ class LandmarkProblem(NamedTuple):
     weight: Array
     contour: DetectedContour
     intrinsics: Array
+    view: WeakView
     sigma_px: float
     contour_sigma_px: float
 
@@ -120,7 +139,7 @@ def fit_landmarks(
     landmarks : Landmarks
     intrinsics : (3, 3) float
     config : FitConfig
-        `landmark_sigma_px`, `contour_sigma_px` and `iterations` matter here.
+        `landmark_sigma_mm`, `contour_sigma_mm` and `iterations` matter here.
 
     Returns
     -------
@@ -168,36 +187,57 @@ def landmark_problem(
         )
     camera = np.asarray(intrinsics, dtype=np.float64)
     weight = landmarks.confidence[fixed.point_index].astype(np.float64)
+    weight *= min(1.0, INDEPENDENT_POINTS / weight.sum())
+    rows = embedded_rows(model, fixed)
+    points_px = landmarks.points_px[fixed.point_index].astype(np.float64)
+    view = weak_view(rows.mean, points_px, weight, camera)
     return LandmarkProblem(
-        rows=embedded_rows(model, fixed),
+        rows=rows,
         point_index=fixed.point_index,
-        points_px=landmarks.points_px[fixed.point_index].astype(np.float64),
-        weight=weight * min(1.0, INDEPENDENT_POINTS / weight.sum()),
+        points_px=points_px,
+        weight=weight,
         contour=DetectedContour.of(model, landmarks, camera),
         intrinsics=camera,
-        sigma_px=config.landmark_sigma_px,
-        contour_sigma_px=config.contour_sigma_px,
+        view=view,
+        sigma_px=config.landmark_sigma_mm * view.pixels_per_mm,
+        contour_sigma_px=config.contour_sigma_mm * view.pixels_per_mm,
     )
 
 
 def initial_pose(problem: LandmarkProblem) -> Pose:
-    """Pose of the mean face: robust weak perspective, then perspective.
+    """Pose of the mean face: that of the weak-perspective view, made perspective."""
+    rigid = SurfaceRows(problem.rows.mean, problem.rows.basis[:, :, :0])
+    # The mean face is off by its statistics on top of the landmarks' error: a wide kernel.
+    sigma = max(problem.sigma_px, 0.02 * float(np.ptp(problem.points_px, axis=0).max()))
+    term = PixelTerm(rigid, problem.points_px, problem.intrinsics, sigma, problem.weight, WAY_IN)
+    nothing = np.zeros(0)
+    freedom = Freedom(False, nothing, nothing)
+    start = FaceState(problem.view.pose, nothing)
+    return minimise(start, lambda _: [term], freedom, 15).state.pose
 
-    The weak-perspective camera of POS (DeMenthon and Davis, IJCV 1995) is linear, has no
-    second solution and needs no random samples; least absolute deviations keep bad
-    landmarks from deciding it.
+
+def weak_view(mean_mm: Array, points_px: Array, weight: Array, intrinsics: Array) -> WeakView:
+    """Find the weak-perspective camera that shows points of the mean face at their landmarks.
+
+    That of POS (DeMenthon and Davis, IJCV 1995): linear, without a second solution or random
+    samples; least absolute deviations keep bad landmarks from deciding it.
+
+    Parameters
+    ----------
+    mean_mm : (m, 3) float64
+    points_px : (m, 2) float64
+    weight : (m,) float64
+    intrinsics : (3, 3) float64
     """
-    intrinsics = problem.intrinsics
-    rays = np.ones((len(problem.points_px), 3))
-    rays[:, :2] = (problem.points_px - intrinsics[:2, 2]) / np.diag(intrinsics)[:2]
+    rays = np.ones((len(points_px), 3))
+    rays[:, :2] = (points_px - intrinsics[:2, 2]) / np.diag(intrinsics)[:2]
     middle = np.median(rays, axis=0)
     # Turn the camera towards the face, where weak perspective holds.
     cam_from_view = _rotation_onto(middle / np.linalg.norm(middle))
     turned = rays @ cam_from_view
     plane = turned[:, :2] / turned[:, 2:]
-    centre = problem.rows.mean.mean(axis=0)
-    points = problem.rows.mean - centre
-    affine = _affine_least_deviations(points, plane, problem.weight)
+    centre = mean_mm.mean(axis=0)
+    affine = _affine_least_deviations(mean_mm - centre, plane, weight)
     # The nearest scaled rotation to the affine camera.
     left, singular, right = np.linalg.svd(affine[:, :3], full_matrices=False)
     two_rows = left @ right
@@ -206,13 +246,7 @@ def initial_pose(problem: LandmarkProblem) -> Pose:
     rotation = cam_from_view @ view_from_obj
     in_view = np.array([*affine[:, 3], 1.0]) / scale
     pose = Pose(1.0, rotation, cam_from_view @ in_view - rotation @ centre)
-    rigid = SurfaceRows(problem.rows.mean, problem.rows.basis[:, :, :0])
-    # The mean face is off by its statistics on top of the landmarks' error: a wide kernel.
-    sigma = max(problem.sigma_px, 0.02 * float(np.ptp(problem.points_px, axis=0).max()))
-    term = PixelTerm(rigid, problem.points_px, intrinsics, sigma, problem.weight, WAY_IN)
-    nothing = np.zeros(0)
-    freedom = Freedom(False, nothing, nothing)
-    return minimise(FaceState(pose, nothing), lambda _: [term], freedom, 15).state.pose
+    return WeakView(pose, scale * float(np.sqrt(intrinsics[0, 0] * intrinsics[1, 1])))
 
 
 def _affine_least_deviations(points: Array, plane: Array, weight: Array) -> Array:

@@ -1,11 +1,17 @@
-"""Draws heads from MakeHuman's shape space: phenotype, local changes, asymmetry."""
+"""Draws heads from MakeHuman's shape space: phenotype, local changes, asymmetry.
+
+How the local changes are distributed was fitted to real faces (``templates/real-faces.toml``):
+for what is the same on both sides, and for what differs between them, a mean, a few common
+factors, and what every axis does on its own. Axes that a face does not show, those of the ears,
+have a hand-set spread instead.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +28,11 @@ _OPPOSITES = (
     ("-l", "-r"),
 )
 
+_AVERAGE = Macro(0.5, 0.0, 0.5, 0.5, 0.5, 1 / 3, 1 / 3, 1 / 3)
+
+_SIDEWAYS = ("asym/", "nose/nose-trans-in", "mouth/mouth-trans-in")
+"""Names of changes in the middle that move something sideways."""
+
 
 @dataclass(frozen=True)
 class LocalAxis:
@@ -36,12 +47,18 @@ class LocalAxis:
         sides together, two (left, right) for a change that each side makes on its own.
         `minus` is empty where the change has no opposite; its values are then non-negative.
     sd : float
+        Hand-set standard deviation.
     """
 
     name: str
     plus: tuple[str, ...]
     minus: tuple[str, ...]
     sd: float
+
+    @property
+    def turns_over(self) -> bool:
+        """Whether mirroring a head changes the sign of this change, made in the middle."""
+        return len(self.plus) == 1 and self.name.startswith(_SIDEWAYS)
 
 
 def local_axes(
@@ -70,6 +87,49 @@ def _opposite(name: str, names: Sequence[str]) -> str:
     return ""
 
 
+class Spread(NamedTuple):
+    """Normal distribution of one quantity of every axis: ``mean + loadings z + own e``.
+
+    Attributes
+    ----------
+    mean, own : (a,) float64
+    loadings : (a, k) float64
+    """
+
+    mean: Array
+    own: Array
+    loadings: Array
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Return (a,) values."""
+        common = self.loadings @ rng.standard_normal(self.loadings.shape[1])
+        return np.asarray(self.mean + common + self.own * rng.standard_normal(len(self.own)))
+
+    @staticmethod
+    def read(table: Mapping[str, Sequence[float]], axes: Sequence[LocalAxis], own: Array) -> Spread:
+        """Read a table of rows ``[mean, own, loadings...]`` by axis.
+
+        Axes that are not in it have the mean 0 and the standard deviation in `own` (a,).
+
+        Raises
+        ------
+        ValueError
+            Rows of different lengths, or a row of an axis that does not exist.
+        """
+        unknown = set(table) - {axis.name for axis in axes}
+        if unknown:
+            raise ValueError(f"the recipe spreads shape axes that do not exist: {sorted(unknown)}")
+        lengths = {len(row) for row in table.values()} or {2}
+        if len(lengths) > 1 or min(lengths) < 2:
+            raise ValueError("the rows of a spread must be equally long: mean, own, loadings")
+        rows = np.zeros((len(axes), lengths.pop()))
+        rows[:, 1] = own
+        for number, axis in enumerate(axes):
+            if axis.name in table:
+                rows[number] = table[axis.name]
+        return Spread(rows[:, 0], rows[:, 1], rows[:, 2:])
+
+
 class IdentitySampler:
     """Draws weights of shape targets.
 
@@ -79,54 +139,76 @@ class IdentitySampler:
         The table ``population`` of the recipe.
     local_names : sequence of str
         All local targets of the data.
+
+    Attributes
+    ----------
+    axes : list of LocalAxis
+    target_names : list of str
+    phenotype_share : float
+        How far a phenotype moves the shape, against MakeHuman's own reach.
     """
 
     def __init__(self, recipe: Mapping[str, Any], local_names: Sequence[str]) -> None:
         self._macro = recipe["macro"]
-        self._limit = float(recipe["local"]["limit"])
-        self._asymmetry = float(recipe["local"]["asymmetry"])
         sd = {k: float(v) for k, v in recipe["local"].items()}
         self.axes = local_axes(local_names, sd, recipe["skip"]["patterns"])
-        self._centre = {k: float(v) for k, v in recipe["centre"].items()}
         self._macro_names = macro_target_names()
         used = sorted({t for axis in self.axes for t in (*axis.plus, *axis.minus)})
         self.target_names = [*self._macro_names, *used]
         self._index = {name: i for i, name in enumerate(self.target_names)}
+        faces = recipe["faces"]
+        self.phenotype_share = float(faces["phenotype_share"])
+        self._limit = float(faces["limit"])
+        hand_set = np.array([axis.sd for axis in self.axes])
+        unevenness = np.where([axis.turns_over for axis in self.axes], 1.0, sd["asymmetry"])
+        self._both = Spread.read(faces["both_sides"], self.axes, hand_set)
+        self._apart = Spread.read(faces["sides_apart"], self.axes, unevenness * hand_set)
 
     def average(self) -> Array:
         """Return the weights of the average young adult: the centre of every axis."""
-        weights = np.zeros(len(self.target_names))
-        centre = Macro(0.5, 0.0, 0.5, 0.5, 0.5, 1 / 3, 1 / 3, 1 / 3)
-        weights[: len(self._macro_names)] = macro_weights(centre)
-        for axis in self.axes:
-            for side in range(len(axis.plus)):
-                self._set(weights, axis, side, self._middle(axis))
-        return weights
+        return self.weights(self.phenotype_weights(None), self._both.mean, self._apart.mean)
 
     def draw(self, rng: np.random.Generator) -> tuple[Macro, Array]:
         """Draw one adult: the phenotype and the (t,) weights of `target_names`."""
         macro = self.draw_macro(rng)
-        weights = np.zeros(len(self.target_names))
-        weights[: len(self._macro_names)] = macro_weights(macro)
-        for axis in self.axes:
-            common = rng.standard_normal()
-            for side in range(len(axis.plus)):
-                own = rng.standard_normal() if len(axis.plus) > 1 else 0.0
-                value = axis.sd * (common + self._asymmetry * own)
-                value = float(np.clip(value, -self._limit, self._limit))
-                self._set(weights, axis, side, self._middle(axis) + value)
-        return macro, weights
+        both, apart = self._both.draw(rng), self._apart.draw(rng)
+        return macro, self.weights(self.phenotype_weights(macro), both, apart)
 
-    def _middle(self, axis: LocalAxis) -> float:
-        return self._centre.get(axis.plus[0], 0.0) - self._centre.get((*axis.minus, "")[0], 0.0)
+    def weights(self, phenotype: Array, both_sides: Array, sides_apart: Array) -> Array:
+        """Return the (t,) weights of targets.
+
+        Parameters
+        ----------
+        phenotype : (m,) float64
+            Weights of the phenotype's targets.
+        both_sides, sides_apart : (a,) float64
+            Of every axis: what its sides have in common, and half of left less right. Where a
+            change in the middle is the same on both sides the second does not count; where it
+            `turns_over`, the first does not.
+        """
+        weights = np.zeros(len(self.target_names))
+        weights[: len(self._macro_names)] = phenotype
+        for axis, both, apart in zip(self.axes, both_sides, sides_apart, strict=True):
+            if len(axis.plus) > 1:
+                values = (both + apart, both - apart)
+            else:
+                values = (apart if axis.turns_over else both,)
+            for side, value in enumerate(values):
+                self._set(weights, axis, side, float(np.clip(value, -self._limit, self._limit)))
+        return weights
+
+    def phenotype_weights(self, macro: Macro | None) -> Array:
+        """Return the (m,) weights of a phenotype's targets; those of the average for None."""
+        middle = macro_weights(_AVERAGE)
+        if macro is None:
+            return middle
+        return np.asarray(middle + self.phenotype_share * (macro_weights(macro) - middle))
 
     def _set(self, weights: Array, axis: LocalAxis, side: int, value: float) -> None:
         """Set the weight of the target that the value's sign chooses."""
-        if not axis.minus:
-            weights[self._index[axis.plus[side]]] = abs(value)
-        elif value >= 0:
+        if value >= 0:
             weights[self._index[axis.plus[side]]] = value
-        else:
+        elif axis.minus:
             weights[self._index[axis.minus[side]]] = -value
 
     def draw_macro(self, rng: np.random.Generator) -> Macro:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toy_captures import (
     INTRINSICS,
+    PX_PER_MM,
     angle_deg,
     capture_of,
     seen_landmarks,
@@ -26,7 +27,7 @@ def test_exact_depth_gives_back_pose_and_shape(toy_model: FaceModel, seed: int) 
     alpha_id, alpha_exp, pose = subject(toy_model, seed)
     shape = toy_model.shape(alpha_id, alpha_exp)
     vertices = pose.cam_from_obj(shape)
-    config = FitConfig(landmark_sigma_px=0.01, depth_sigma_mm=0.01, iterations=30)
+    config = FitConfig(landmark_sigma_mm=0.01 / PX_PER_MM, depth_sigma_mm=0.01, iterations=30)
     landmarks = seen_landmarks(toy_model, vertices)
     fit = fit_capture(toy_model, capture_of(toy_model, vertices), landmarks, config)
     assert fit.converged
@@ -45,7 +46,7 @@ def test_depth_adds_what_landmarks_cannot_tell(toy_model: FaceModel) -> None:
         shape = toy_model.shape(alpha_id, alpha_exp)
         vertices = pose.cam_from_obj(shape)
         landmarks = seen_landmarks(toy_model, vertices, 1.5, seed)
-        config = FitConfig(landmark_sigma_px=1.5, depth_sigma_mm=1.0)
+        config = FitConfig(landmark_sigma_mm=1.5 / PX_PER_MM, depth_sigma_mm=1.0)
         with_depth = fit_capture(
             toy_model, capture_of(toy_model, vertices, 1.0, seed), landmarks, config
         )
@@ -71,7 +72,7 @@ def test_occluder_and_wrong_landmarks_do_not_pull(toy_model: FaceModel, seed: in
     vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
     landmarks = seen_landmarks(toy_model, vertices, 1.0, seed)
     capture = capture_of(toy_model, vertices, 0.5, seed)
-    config = FitConfig(landmark_sigma_px=1.0, depth_sigma_mm=1.0)
+    config = FitConfig(landmark_sigma_mm=1.0 / PX_PER_MM, depth_sigma_mm=1.0)
     clean = fit_capture(toy_model, capture, landmarks, config)
     # A bar 40 mm in front of the forehead, a hole in a cheek, eight landmarks off.
     depth = capture.depth_mm.copy()
@@ -95,7 +96,9 @@ def test_free_scale_finds_the_unit_of_a_capture(toy_model: FaceModel) -> None:
     vertices = larger.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
     capture = capture_of(toy_model, vertices)
     landmarks = seen_landmarks(toy_model, vertices)
-    config = FitConfig(landmark_sigma_px=0.3, depth_sigma_mm=0.3, fix_scale=False, iterations=30)
+    config = FitConfig(
+        landmark_sigma_mm=0.3 / PX_PER_MM, depth_sigma_mm=0.3, fix_scale=False, iterations=30
+    )
     free = fit_capture(toy_model, capture, landmarks, config)
     assert free.pose.scale == pytest.approx(1.25, rel=0.02)
     fixed = fit_capture(toy_model, capture, landmarks, replace(config, fix_scale=True))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
-from toy_captures import INTRINSICS, angle_deg, seen_landmarks, shape_error_mm, subject
+from toy_captures import INTRINSICS, PX_PER_MM, angle_deg, seen_landmarks, shape_error_mm, subject
 
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
@@ -20,7 +20,7 @@ from fg3d_builder.records import Landmarks, Pose
 def test_exact_landmarks_give_back_pose_and_coefficients(toy_model: FaceModel, seed: int) -> None:
     alpha_id, alpha_exp, pose = subject(toy_model, seed)
     vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
-    config = FitConfig(landmark_sigma_px=0.01, iterations=30)
+    config = FitConfig(landmark_sigma_mm=0.01 / PX_PER_MM, iterations=30)
     fit = fit_landmarks(toy_model, seen_landmarks(toy_model, vertices), INTRINSICS, config)
     assert fit.converged
     assert angle_deg(fit.pose, pose) < 0.05
@@ -45,7 +45,7 @@ def test_with_noise_the_prior_beats_the_mean_face_and_the_unregularised_fit(
         shape = toy_model.shape(alpha_id, alpha_exp)
         landmarks = seen_landmarks(toy_model, pose.cam_from_obj(shape), 1.5, seed)
         for name, sigma in (("map", 1.5), ("overfit", 0.01)):
-            config = FitConfig(landmark_sigma_px=sigma)
+            config = FitConfig(landmark_sigma_mm=sigma / PX_PER_MM)
             fit = fit_landmarks(toy_model, landmarks, INTRINSICS, config)
             errors[name].append(shape_error_mm(toy_model, fit, shape))
             if name == "map":
@@ -57,6 +57,20 @@ def test_with_noise_the_prior_beats_the_mean_face_and_the_unregularised_fit(
     assert mean["map"] < 0.85 * mean["overfit"]
 
 
+@pytest.mark.parametrize("size", [0.25, 4.0])
+def test_the_picture_size_does_not_matter(toy_model: FaceModel, size: float) -> None:
+    """Landmarks of the same face in a smaller or larger picture give the same fit."""
+    alpha_id, alpha_exp, pose = subject(toy_model, 1)
+    vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
+    landmarks = seen_landmarks(toy_model, vertices, 2.0, 1)
+    scaled = Landmarks("ibug68", size * landmarks.points_px, landmarks.confidence, "test")
+    camera = np.diag([size, size, 1.0]) @ INTRINSICS
+    one = fit_landmarks(toy_model, landmarks, INTRINSICS, FitConfig())
+    other = fit_landmarks(toy_model, scaled, camera, FitConfig())
+    np.testing.assert_allclose(other.shape_obj_mm, one.shape_obj_mm, atol=1e-3)
+    np.testing.assert_allclose(other.pose.translation_mm, one.pose.translation_mm, atol=1e-2)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_one_landmark_in_six_may_be_wrong(toy_model: FaceModel, seed: int) -> None:
     alpha_id, alpha_exp, pose = subject(toy_model, seed)
@@ -65,7 +79,7 @@ def test_one_landmark_in_six_may_be_wrong(toy_model: FaceModel, seed: int) -> No
     rng = np.random.default_rng(seed)
     px = clean.points_px.copy()
     px[rng.choice(np.arange(17, 68), 8, replace=False)] += rng.uniform(20, 90, (8, 2))
-    config = FitConfig(landmark_sigma_px=1.0)
+    config = FitConfig(landmark_sigma_mm=1.0 / PX_PER_MM)
     good = fit_landmarks(toy_model, clean, INTRINSICS, config)
     bad = fit_landmarks(
         toy_model, Landmarks("ibug68", px, clean.confidence, "test"), INTRINSICS, config
@@ -95,7 +109,7 @@ def test_marching_contour_corrects_the_width_of_a_turned_face(toy_model: FaceMod
         )
         with_jaw.points_px[:10] = _far_outline(vertices)
         with_jaw.confidence[:10] = 1.0
-        config = FitConfig(landmark_sigma_px=1.0, contour_sigma_px=1.0)
+        config = FitConfig(landmark_sigma_mm=1.0 / PX_PER_MM, contour_sigma_mm=1.0 / PX_PER_MM)
         errors = []
         for points in (landmarks, with_jaw):
             fit = fit_landmarks(toy_model, points, INTRINSICS, config)

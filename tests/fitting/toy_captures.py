@@ -13,6 +13,9 @@ from fg3d_builder.rendering.rasterizer import rasterize
 
 HEIGHT, WIDTH = 480, 640
 INTRINSICS = intrinsics_matrix(900.0, 900.0, 319.5, 239.5)
+DISTANCE_MM = 600.0
+PX_PER_MM = 900.0 / DISTANCE_MM
+"""Size of a subject in the image, roughly: its face is some centimetres nearer."""
 
 
 def subject(model: FaceModel, seed: int) -> tuple[np.ndarray, np.ndarray, Pose]:
@@ -20,7 +23,7 @@ def subject(model: FaceModel, seed: int) -> tuple[np.ndarray, np.ndarray, Pose]:
     alpha_id = model.id_sd * rng.normal(size=len(model.id_sd))
     alpha_exp = rng.uniform(0, 1, len(model.exp_sd))
     angles = rng.uniform([-15, -35, -20], [15, 35, 20])
-    shift = np.array([*rng.uniform(-60, 60, 2), 600.0])
+    shift = np.array([*rng.uniform(-60, 60, 2), DISTANCE_MM])
     return alpha_id, alpha_exp, Pose(1.0, rotation_from_angles(*angles), shift)
 
 

@@ -56,6 +56,18 @@ def test_people_differ_like_people(population):
     assert 2 < np.std(eyes) < 8
 
 
+def test_people_are_built_about_the_mean_of_real_faces(population, default):
+    """Phenotypes and local axes together have the models' mean, and no side is larger."""
+    faces = np.array([population.neutral(70_000 + seed)[1] for seed in range(120)])
+    apart = np.linalg.norm(faces.mean(axis=0) - default.mean, axis=1)
+    own = np.sqrt(((faces - faces.mean(axis=0)) ** 2).sum(axis=2).mean(axis=0))
+    # The mean of 120 people is off by their deviation over the root of 120.
+    assert np.median(apart / own) < 2.5 / np.sqrt(120)
+    left = default.mean[:, 0] > 20
+    right = default.mean[:, 0] < -20
+    assert np.median(own[left]) == pytest.approx(np.median(own[right]), rel=0.1)
+
+
 def test_relief_is_real_but_small_and_keeps_the_border(population):
     border = border_loops(population.head.sheet_triangles)[0]
     for seed in (3, 4):
