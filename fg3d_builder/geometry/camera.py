@@ -35,9 +35,15 @@ def cam_from_px(points_px: Array, depth_mm: Array, intrinsics: Array) -> Array:
 
 def cam_from_depth(depth_mm: Array, intrinsics: Array) -> Array:
     """Lift a depth image (H, W) to camera-frame points (H, W, 3); NaN stays NaN."""
+    # As `cam_from_px`, in place: a grid of pixels would take as much memory as the points.
     height, width = depth_mm.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-    return cam_from_px(np.stack([x, y], axis=-1), depth_mm, intrinsics)
+    points = np.empty((height, width, 3))
+    x, y, points[..., 2] = points[..., 0], points[..., 1], depth_mm
+    np.multiply(np.arange(width) - intrinsics[0, 2], depth_mm, out=x)
+    np.multiply((np.arange(height) - intrinsics[1, 2])[:, None], depth_mm, out=y)
+    x /= intrinsics[0, 0]
+    y /= intrinsics[1, 1]
+    return points
 
 
 def scaled_intrinsics(intrinsics: Array, factor: float) -> Array:

@@ -1,0 +1,275 @@
+"""At which resolution a depth image was measured, if it was enlarged since.
+
+Phones measure depth with a fraction of their photos' pixels and hand it out enlarged. Enlarged
+depth has more pixels than information: its noise looks smooth, and steps between repeated
+samples look like relief. Both kinds of enlargement leave a trace that repeats with the factor:
+
+* *Repeated* samples (nearest neighbour): depth changes between blocks of columns, and never
+  within one. Coarse steps of a sensor alone look different: on a curved face they change in
+  every column somewhere.
+* *Interpolated* samples: between two samples depth is smooth, and at the samples it bends. So
+  differences are largest there (Gallagher 2005), and a line in the spectrum of their mean by
+  column tells the factor. Below a factor of two such depth is left as it is: sampling it again
+  would lose more than it gains.
+
+A factor counts when both axes show one. A wall that is tilted about one axis has evenly spaced
+steps of rounding along the other alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.records import Array
+
+MIN_REPEATED = 1.2
+"""Smaller factors are not worth another grid: nine of ten pixels are samples of their own."""
+
+MIN_SAMPLES = 12
+"""An axis with fewer samples shows no regularity."""
+
+_LINES = 256
+"""So many rows tell enough about the columns."""
+
+_WITHIN = 0.05
+"""Columns in which depth changes so much less often than at the liveliest are within a block."""
+
+_LINE = 12.0
+"""Height of a spectral line over the median of the spectrum: twice what was found on depth as
+measured, and half of what the weakest enlargement (cubic, of a smooth sensor's depth) leaves."""
+
+_GROWTH = 3.0
+"""Growth of second differences from a quarter to half of the factor. Interpolation makes it
+four, noise one; a smoothing sensor's stays below three."""
+
+_CONTRAST = 0.3
+"""Smallest over largest mean difference within a period that tells a factor of two."""
+
+_MAX_PERIOD_PX = 40.0
+_PADDING = 8
+
+
+class AxisSampling(NamedTuple):
+    """Samples along one axis of an image: sample j is at pixel ``first + j * factor``.
+
+    Attributes
+    ----------
+    kind : str
+        ``"repeated"`` or ``"interpolated"``.
+    factor : float
+        Pixels per sample.
+    first : float
+        Pixel of a sample, in [0, factor).
+    """
+
+    kind: str
+    factor: float
+    first: float
+
+    def pixels(self, length: int) -> Array:
+        """Return the (s,) pixels of all samples on an axis of this length."""
+        return self.first + self.factor * np.arange(int((length - 1 - self.first) // self.factor) + 1)
+
+
+def enlargement(depth_mm: Array) -> tuple[AxisSampling, AxisSampling] | None:
+    """Recognise depth that was enlarged, by its own values.
+
+    Parameters
+    ----------
+    depth_mm : (H, W) float
+        NaN where there is none. Neither bridged nor smoothed; a part of an image serves as
+        well as the whole.
+
+    Returns
+    -------
+    along_x, along_y : AxisSampling
+        None where the depth is as it was measured.
+    """
+    depth = np.asarray(depth_mm, dtype=np.float32)
+    height, width = depth.shape
+    by_column = depth[:: 1 + height // _LINES]
+    by_row = np.ascontiguousarray(depth[:, :: 1 + width // _LINES].T)
+    for recognise in (_repeated, _interpolated):
+        along_x = recognise(by_column)
+        along_y = recognise(by_row) if along_x is not None else None
+        if along_x is not None and along_y is not None:
+            return along_x, along_y
+    return None
+
+
+def samples_of(depth_mm: Array, along_x: AxisSampling, along_y: AxisSampling) -> Array:
+    """Return the samples (h, w) float64 that an image (H, W) was enlarged from."""
+    depth = np.asarray(depth_mm, dtype=np.float64)
+    by_row = _samples(depth.T, along_y).T
+    return _samples(by_row, along_x)
+
+
+def _samples(depth: Array, axis: AxisSampling) -> Array:
+    """Take the samples along x."""
+    width = depth.shape[1]
+    px = axis.pixels(width)
+    if axis.kind == "repeated":
+        return np.ascontiguousarray(depth[:, np.rint(px).astype(int)])
+    left = np.clip(np.floor(px).astype(int), 0, width - 2)
+    beyond = px - left
+    if axis.factor < 4.0:
+        return np.asarray(depth[:, left] * (1 - beyond) + depth[:, left + 1] * beyond)
+    # Both sides of a sample are lines that meet in it; beyond it each is another one.
+    before, after = np.maximum(left - 1, 0), np.minimum(left + 2, width - 1)
+    from_left = depth[:, left] + beyond * (depth[:, left] - depth[:, before])
+    right = depth[:, left + 1]
+    from_right = right - (1 - beyond) * (depth[:, after] - right)
+    both = 0.5 * (from_left + from_right)
+    return np.asarray(np.where(np.isfinite(both), both, np.fmax(from_left, from_right)))
+
+
+def _repeated(depth: Array) -> AxisSampling | None:
+    """Blocks of columns with one value, of a length that repeats."""
+    with np.errstate(invalid="ignore"):
+        step = np.diff(depth, axis=1)
+    known = np.isfinite(step)
+    pairs = known.sum(axis=0)
+    rate = np.count_nonzero(known & (step != 0), axis=0) / np.maximum(pairs, 1)
+    rate[pairs < MIN_SAMPLES] = 0.0
+    lively = np.sort(rate)[-MIN_SAMPLES:]
+    edge = np.flatnonzero(rate > _WITHIN * lively[0]) + 0.5
+    if lively[0] == 0 or len(edge) < MIN_SAMPLES:
+        return None
+    gap = np.diff(edge)
+    one = max(2.0, 1.5 * float(np.median(gap)))
+    factor = float(gap[gap <= one].mean())
+    # Where nothing changes, as before a wall, several blocks look like one.
+    number = np.concatenate([[0], np.cumsum(np.where(gap <= one, 1, np.rint(gap / factor)))])
+    factor, first = (float(value) for value in np.polyfit(number, edge, 1))
+    # Blocks of 7 and 8 pixels in turn are within half a pixel of 7.5.
+    off = np.abs(first + factor * number - edge)
+    if factor < MIN_REPEATED or np.quantile(off, 0.9) > 0.6:
+        return None
+    # Where columns are missing, as after forward projection, nothing is known to be repeated.
+    span = slice(int(edge[0]), int(edge[-1]))
+    if np.mean(pairs[span] >= MIN_SAMPLES) < 0.5 * (1 + 1 / factor):
+        return None
+    return AxisSampling("repeated", factor, (first + factor / 2) % factor)
+
+
+class _Wave(NamedTuple):
+    """How the differences of some order vary along x.
+
+    values : (k,) mean absolute difference by place over its running mean, less one.
+    first : column at which the first value is centred.
+    """
+
+    values: Array
+    first: float
+
+
+def _interpolated(depth: Array) -> AxisSampling | None:
+    """Columns with large differences, at a distance that repeats."""
+    wave = _wave(depth, 2)
+    frequency = None if wave is None else _fundamental(wave.values)
+    if wave is not None and frequency is not None:
+        if _growth(depth, 1 / frequency) < _GROWTH:
+            return None
+        return _at_peaks(wave, frequency, 0.0)
+    # At a factor of two every pixel is as far from a sample, and bends alike. The third
+    # difference is zero at each sample and large between two.
+    wave = _wave(depth, 3)
+    if wave is None:
+        return None
+    fold = [float(np.mean(1.0 + wave.values[phase::2])) for phase in (0, 1)]
+    if min(fold) > _CONTRAST * max(fold) or _fundamental(wave.values, nyquist=True) != 0.5:
+        return None
+    return _at_peaks(wave, 0.5, 1.0)
+
+
+def _at_peaks(wave: _Wave, frequency: float, shift: float) -> AxisSampling:
+    """Samples where the wave is highest, or `shift` pixels beside."""
+    places = np.arange(len(wave.values))
+    phase = np.angle(np.exp(-2j * np.pi * frequency * places) @ wave.values)
+    peak = wave.first + shift - phase / (2 * np.pi * frequency)
+    return AxisSampling("interpolated", 1 / frequency, float(peak % (1 / frequency)))
+
+
+def _wave(depth: Array, order: int) -> _Wave | None:
+    with np.errstate(invalid="ignore"):
+        bend = np.abs(np.diff(depth, n=order, axis=1))
+    known = np.isfinite(bend)
+    if not known.any():
+        return None
+    # Steps from surface to surface tell nothing.
+    used = known & (bend <= 8.0 * _typical(bend[known]))
+    count = used.sum(axis=0)
+    columns = np.flatnonzero(count >= MIN_SAMPLES)
+    if len(columns) < 2 * MIN_SAMPLES:
+        return None
+    inside = slice(columns[0], columns[-1] + 1)
+    mean = np.where(used, bend, 0.0).sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    sure = (count >= MIN_SAMPLES)[inside]
+    ones = np.ones(int(2 * _MAX_PERIOD_PX) + 1)
+    near = np.convolve(sure.astype(np.float64), ones, mode="same")
+    trend = np.convolve(mean[inside] * sure, ones, mode="same") / np.maximum(near, 1.0)
+    values = np.where(sure & (trend > 0), mean[inside] / np.maximum(trend, 1e-12) - 1.0, 0.0)
+    return _Wave(values, columns[0] + order / 2)
+
+
+def _typical(differences: Array) -> float:
+    return float(np.mean(np.minimum(differences, np.quantile(differences, 0.9))))
+
+
+def _growth(depth: Array, factor: float) -> float:
+    """How much larger second differences are at half of the factor than at a quarter."""
+    near = max(1, round(factor / 4))
+    size = []
+    for spacing in (near, 2 * near):
+        with np.errstate(invalid="ignore"):
+            bend = depth[:, 2 * spacing :] + depth[:, : -2 * spacing]
+            bend = np.abs(bend - 2 * depth[:, spacing:-spacing])
+        finite = bend[np.isfinite(bend)]
+        size.append(_typical(finite) if len(finite) else 0.0)
+    return size[1] / max(size[0], 1e-12)
+
+
+def _fundamental(values: Array, nyquist: bool = False) -> float | None:
+    """Frequency of the periodic signal in values (k,), per place; None where there is none.
+
+    Of the lines in the spectrum, the highest frequency whose multiples are nearly all that the
+    best candidate's are. Multiples beyond 1/2 show up mirrored below it.
+    """
+    size = _PADDING * len(values)
+    height = np.abs(np.fft.rfft(values * np.hanning(len(values)), n=size))
+    frequency = np.arange(len(height)) / size
+    inside = frequency > max(1 / _MAX_PERIOD_PX, MIN_SAMPLES / len(values))
+    if not inside.any():
+        return None
+    floor = float(np.median(height[frequency > 1 / _MAX_PERIOD_PX]))
+    peak = inside & (height > _LINE * floor) & (floor > 0)
+    peak[1:-1] &= (height[1:-1] >= height[:-2]) & (height[1:-1] >= height[2:])
+    peak[0] = False
+    peak[-1] &= nyquist
+    places = np.flatnonzero(peak)
+    # Beside a line are those of the window; only the strongest are lines of their own.
+    places = np.sort(places[np.argsort(height[places])[::-1][:20]])
+    if len(places) == 0:
+        return None
+    exact = np.array([_refined(height, place) for place in places])
+    scores = np.array([_harmonic_sum(height, place, size) for place in exact])
+    return float(exact[scores >= 0.85 * scores.max()].max() / size)
+
+
+def _refined(height: Array, place: int) -> float:
+    """Where the parabola through the logarithms about a peak is highest."""
+    if place == len(height) - 1:
+        return float(place)
+    a, b, c = np.log(np.maximum(height[place - 1 : place + 2], 1e-300))
+    return float(place + 0.5 * (a - c) / min(a - 2 * b + c, -1e-12))
+
+
+def _harmonic_sum(height: Array, place: float, size: int) -> float:
+    """Sum of squared heights at all multiples of a place, each counted once, less the mean's."""
+    multiples = place * np.arange(1, int(np.ceil(size / place)) + 1) % size
+    mirrored = np.unique(np.rint(np.minimum(multiples, size - multiples)).astype(int))
+    mirrored = mirrored[mirrored > 2 * _PADDING]
+    near = np.clip(mirrored[:, None] + np.arange(-2, 3), 0, len(height) - 1)
+    return float((height[near].max(axis=1) ** 2).sum())
