@@ -57,6 +57,16 @@ def scaled_intrinsics(intrinsics: Array, factor: float) -> Array:
     return scaled
 
 
+def px_of_other_grid(points_px: Array, intrinsics: Array, other: Array) -> Array:
+    """Map (..., 2) pixels of an image to those of another image (`other`) that one camera took.
+
+    Crops, enlarged and reduced images have intrinsics of their own: the same ray meets them in
+    other pixels.
+    """
+    rays = (np.asarray(points_px, dtype=np.float64) - intrinsics[:2, 2]) / np.diag(intrinsics)[:2]
+    return np.asarray(rays * np.diag(other)[:2] + other[:2, 2])
+
+
 def at_nearest_pixel(image: Array, points_px: Array, outside: float | bool) -> Array:
     """Look an image (H, W) up at the pixels nearest to (k, 2) points.
 

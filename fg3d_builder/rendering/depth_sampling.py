@@ -47,6 +47,9 @@ four, noise one; a smoothing sensor's stays below three."""
 _CONTRAST = 0.3
 """Smallest over largest mean difference within a period that tells a factor of two."""
 
+_SHORT = 4.0
+"""Over larger factors, a curve between two samples is straight within a pixel of them."""
+
 _MAX_PERIOD_PX = 40.0
 _PADDING = 8
 
@@ -70,7 +73,8 @@ class AxisSampling(NamedTuple):
 
     def pixels(self, length: int) -> Array:
         """Return the (s,) pixels of all samples on an axis of this length."""
-        return self.first + self.factor * np.arange(int((length - 1 - self.first) // self.factor) + 1)
+        count = int((length - 1 - self.first) // self.factor) + 1
+        return self.first + self.factor * np.arange(count)
 
 
 def enlargement(depth_mm: Array) -> tuple[AxisSampling, AxisSampling] | None:
@@ -100,10 +104,32 @@ def enlargement(depth_mm: Array) -> tuple[AxisSampling, AxisSampling] | None:
 
 
 def samples_of(depth_mm: Array, along_x: AxisSampling, along_y: AxisSampling) -> Array:
-    """Return the samples (h, w) float64 that an image (H, W) was enlarged from."""
-    depth = np.asarray(depth_mm, dtype=np.float64)
-    by_row = _samples(depth.T, along_y).T
-    return _samples(by_row, along_x)
+    """Return the samples (h, w) that an image (H, W) was enlarged from."""
+    return _samples(_samples(depth_mm.T, along_y).T, along_x)
+
+
+def block_means(depth_mm: Array, side: int, max_step_mm: Array) -> Array:
+    """Average inverse depth over square blocks of pixels that show one surface.
+
+    Parameters
+    ----------
+    depth_mm : (H, W) float
+        NaN where there is none.
+    side : int
+        Pixels; what is left over on the right and below is cut off.
+    max_step_mm : (H // side, W // side) float, or one for all
+        Blocks with a larger range of depths have a step in them, and get no depth; nor do
+        those that are less than half known.
+    """
+    height, width = (n // side for n in depth_mm.shape)
+    cut = depth_mm[: height * side, : width * side].reshape(height, side, width, side)
+    known = np.isfinite(cut)
+    count = known.sum(axis=(1, 3))
+    inverse = np.where(known, 1.0 / np.where(known, cut, 1.0), 0.0).sum(axis=(1, 3))
+    low = np.where(known, cut, np.inf).min(axis=(1, 3))
+    high = np.where(known, cut, -np.inf).max(axis=(1, 3))
+    good = (2 * count >= side**2) & (high - low <= max_step_mm)
+    return np.where(good, count / np.where(good, inverse, 1.0), np.nan)
 
 
 def _samples(depth: Array, axis: AxisSampling) -> Array:
@@ -113,16 +139,24 @@ def _samples(depth: Array, axis: AxisSampling) -> Array:
     if axis.kind == "repeated":
         return np.ascontiguousarray(depth[:, np.rint(px).astype(int)])
     left = np.clip(np.floor(px).astype(int), 0, width - 2)
-    beyond = px - left
-    if axis.factor < 4.0:
-        return np.asarray(depth[:, left] * (1 - beyond) + depth[:, left + 1] * beyond)
-    # Both sides of a sample are lines that meet in it; beyond it each is another one.
-    before, after = np.maximum(left - 1, 0), np.minimum(left + 2, width - 1)
-    from_left = depth[:, left] + beyond * (depth[:, left] - depth[:, before])
-    right = depth[:, left + 1]
-    from_right = right - (1 - beyond) * (depth[:, after] - right)
-    both = 0.5 * (from_left + from_right)
-    return np.asarray(np.where(np.isfinite(both), both, np.fmax(from_left, from_right)))
+    beyond = (px - left).astype(depth.dtype)
+    here, there = depth[:, left], depth[:, left + 1]
+    between = here + beyond * (there - here)
+    # Both sides of a sample are lines that meet in it, of two pixels or more each.
+    from_left = here + beyond * (here - depth[:, np.maximum(left - 1, 0)])
+    from_right = there - (1 - beyond) * (depth[:, np.minimum(left + 2, width - 1)] - there)
+    corner = 0.5 * (from_left + from_right)
+    off, gain = _median(np.abs(from_left - from_right)), _median(np.abs(corner - between))
+    if axis.factor < _SHORT and off > gain:
+        # Curves, as cubic interpolation draws them, do not.
+        return between
+    one = np.where(np.isfinite(from_left), from_left, from_right)
+    return np.asarray(np.where(np.isfinite(corner), corner, one))
+
+
+def _median(values: Array) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else 0.0
 
 
 def _repeated(depth: Array) -> AxisSampling | None:
@@ -270,6 +304,7 @@ def _harmonic_sum(height: Array, place: float, size: int) -> float:
     """Sum of squared heights at all multiples of a place, each counted once, less the mean's."""
     multiples = place * np.arange(1, int(np.ceil(size / place)) + 1) % size
     mirrored = np.unique(np.rint(np.minimum(multiples, size - multiples)).astype(int))
-    mirrored = mirrored[mirrored > 2 * _PADDING]
+    # A line is several places wide: what is nearer than that is one, or the mean.
+    mirrored = mirrored[np.diff(mirrored, prepend=0) > _PADDING]
     near = np.clip(mirrored[:, None] + np.arange(-2, 3), 0, len(height) - 1)
     return float((height[near].max(axis=1) ** 2).sum())

@@ -8,9 +8,9 @@ import cv2
 import numba
 import numpy as np
 
-from fg3d_builder.geometry.camera import cam_from_depth, cam_from_px
+from fg3d_builder.geometry.camera import cam_from_depth, cam_from_px, px_of_other_grid
 from fg3d_builder.geometry.meshes import compact_triangles
-from fg3d_builder.records import Array
+from fg3d_builder.records import Array, DepthSampling
 from fg3d_builder.rendering.depth_gaps import bridged_depth
 from fg3d_builder.rendering.depth_noise import estimate_noise
 from fg3d_builder.rendering.plane_fit import fitted_planes
@@ -54,6 +54,8 @@ class DepthSurface:
     intrinsics : (3, 3) float64
     connected_right, connected_down : (H, W) bool
         The pixel and its right (lower) neighbour are on one surface.
+    sampling : DepthSampling
+        What the depth image turned out to be.
     """
 
     points_cam_mm: Array
@@ -68,6 +70,7 @@ class DepthSurface:
     intrinsics: Array
     connected_right: Array
     connected_down: Array
+    sampling: DepthSampling
 
     @staticmethod
     def from_depth(
@@ -88,8 +91,8 @@ class DepthSurface:
             the time; what is there still counts as depth behind or before a step.
         """
         matrix = np.asarray(intrinsics, dtype=np.float64)
-        measured = believable_depth(depth_mm, matrix)
-        depth, noise = bridged_depth(measured, estimate_noise(measured), matrix, MAX_SLOPE)
+        measured = believable_depth(np.asarray(depth_mm, dtype=np.float64), matrix)
+        depth, noise = _filled(measured, matrix)
         right = _connected_right(depth, noise, matrix[0, 0])
         down = np.ascontiguousarray(_connected_right(depth.T, noise.T, matrix[1, 1]).T)
         known = np.isfinite(depth)
@@ -114,7 +117,21 @@ class DepthSurface:
             intrinsics=matrix,
             connected_right=right,
             connected_down=down,
+            sampling=DepthSampling("measured", 1.0, 1.0, _bridged_share(measured, depth)),
         )
+
+    def px_from(self, points_px: Array, intrinsics: Array) -> Array:
+        """Map (k, 2) pixels of the camera's colour image to pixels of this surface.
+
+        Parameters
+        ----------
+        points_px : (k, 2) float
+        intrinsics : (3, 3) float
+            The colour image's.
+        """
+        if np.array_equal(intrinsics, self.intrinsics):
+            return points_px
+        return px_of_other_grid(points_px, intrinsics, self.intrinsics)
 
     def lookup(self, points_px: Array) -> tuple[Array, Array, Array]:
         """Interpolate the surface at pixel positions.
@@ -161,16 +178,31 @@ class DepthSurface:
 
 
 def believable_depth(depth_mm: Array, intrinsics: Array) -> Array:
-    """Return the depth (H, W) float64 with NaN where a number is no depth.
+    """Return a copy of the depth (H, W) with NaN where a number is no depth.
 
     Neither is what is not finite or not positive, nor what is so far away that a pixel would
     be as wide as a head (`HEAD_MM`): sensors fill pixels that saw nothing with huge numbers.
     """
-    depth = np.array(depth_mm, dtype=np.float64)
+    depth = np.array(depth_mm, dtype=np.result_type(depth_mm, np.float32))
     farthest = HEAD_MM * float(min(intrinsics[0, 0], intrinsics[1, 1]))
     with np.errstate(invalid="ignore"):
         depth[~((depth > 0) & (depth < farthest))] = np.nan
     return depth
+
+
+def filled_depth(depth_mm: Array, intrinsics: Array) -> Array:
+    """Return the depth (H, W) float64 of the surface's pixels, gaps bridged, NaN where none is."""
+    depth = np.asarray(depth_mm, dtype=np.float64)
+    return _filled(believable_depth(depth, intrinsics), intrinsics)[0]
+
+
+def _filled(measured: Array, intrinsics: Array) -> tuple[Array, Array]:
+    return bridged_depth(measured, estimate_noise(measured), intrinsics, MAX_SLOPE)
+
+
+def _bridged_share(measured: Array, bridged: Array) -> float:
+    count = np.count_nonzero(np.isfinite(bridged))
+    return float(count - np.count_nonzero(np.isfinite(measured))) / max(count, 1)
 
 
 def _connected_right(depth: Array, noise: Array, focal_px: float) -> Array:
