@@ -9,8 +9,10 @@ samples look like relief. Both kinds of enlargement leave a trace that repeats w
   every column somewhere.
 * *Interpolated* samples: between two samples depth is smooth, and at the samples it bends. So
   differences are largest there (Gallagher 2005), and a line in the spectrum of their mean by
-  column tells the factor. Below a factor of two such depth is left as it is: sampling it again
-  would lose more than it gains.
+  column tells the factor. Neighbours have hardly any noise of their own, which depth as measured
+  always has. Below a factor of two such depth is left as it is: sampling it again would lose
+  more than it gains. So is cubic interpolation by less than six, where a sensor's noise is white:
+  its lines are those of smaller factors.
 
 A factor counts when both axes show one. A wall that is tilted about one axis has evenly spaced
 steps of rounding along the other alone.
@@ -18,6 +20,7 @@ steps of rounding along the other alone.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +33,7 @@ MIN_REPEATED = 1.2
 MIN_SAMPLES = 12
 """An axis with fewer samples shows no regularity."""
 
-_LINES = 256
+_LINES = 512
 """So many rows tell enough about the columns."""
 
 _WITHIN = 0.05
@@ -40,17 +43,22 @@ _LINE = 12.0
 """Height of a spectral line over the median of the spectrum: twice what was found on depth as
 measured, and half of what the weakest enlargement (cubic, of a smooth sensor's depth) leaves."""
 
-_GROWTH = 3.0
-"""Growth of second differences from a quarter to half of the factor. Interpolation makes it
-four, noise one; a smoothing sensor's stays below three."""
+_MIDDLE_PX = 512
+_MIN_REBUILT = 20
+"""Samples along each axis of that; of fewer, outlines are the most of it."""
 
-_CONTRAST = 0.3
-"""Smallest over largest mean difference within a period that tells a factor of two."""
+
+_AUDIBLE, _ROUNDED, _CURVED = 0.3, 0.6, 0.3
+"""Limits of `_rebuilding_error`: noise of the samples in steps of rounding; median difference, half of
+a step for two roundings, and a share of the noise for curves between samples that are no lines."""
+
+_PRECISION = 2e-6
+"""Relative differences that single precision leaves, several times over."""
 
 _SHORT = 4.0
 """Over larger factors, a curve between two samples is straight within a pixel of them."""
 
-_MAX_PERIOD_PX = 40.0
+_MAX_PERIOD_PX = 24.0
 _PADDING = 8
 
 
@@ -92,15 +100,20 @@ def enlargement(depth_mm: Array) -> tuple[AxisSampling, AxisSampling] | None:
         None where the depth is as it was measured.
     """
     depth = np.asarray(depth_mm, dtype=np.float32)
+    if min(depth.shape) < 2 * MIN_SAMPLES:
+        return None
     height, width = depth.shape
     by_column = depth[:: 1 + height // _LINES]
     by_row = np.ascontiguousarray(depth[:, :: 1 + width // _LINES].T)
-    for recognise in (_repeated, _interpolated):
-        along_x = recognise(by_column)
-        along_y = recognise(by_row) if along_x is not None else None
-        if along_x is not None and along_y is not None:
-            return along_x, along_y
-    return None
+    along_x, along_y = _repeated(by_column), _repeated(by_row)
+    if along_x is not None and along_y is not None:
+        return along_x, along_y
+    pairs = list(itertools.product(_interpolated(by_column), _interpolated(by_row)))
+    off = [_rebuilding_error(depth, *pair) for pair in pairs]
+    # Lines at 1/5 and 2/5 are those of factors 5 and 5/2 alike: the largest that holds is taken.
+    good = [pair for pair, error in zip(pairs, off, strict=True) if error <= 1.2 * min(off)]
+    good = [] if min(off, default=np.inf) == np.inf else good
+    return max(good, key=lambda pair: pair[0].factor * pair[1].factor, default=None)
 
 
 def samples_of(depth_mm: Array, along_x: AxisSampling, along_y: AxisSampling) -> Array:
@@ -199,23 +212,65 @@ class _Wave(NamedTuple):
     first: float
 
 
-def _interpolated(depth: Array) -> AxisSampling | None:
-    """Columns with large differences, at a distance that repeats."""
-    wave = _wave(depth, 2)
-    frequency = None if wave is None else _fundamental(wave.values)
-    if wave is not None and frequency is not None:
-        if _growth(depth, 1 / frequency) < _GROWTH:
-            return None
-        return _at_peaks(wave, frequency, 0.0)
+def _rebuilding_error(depth: Array, along_x: AxisSampling, along_y: AxisSampling) -> float:
+    """Median distance of the samples, interpolated again, from the image; infinite if too far.
+
+    In the middle of the image. More than its rounding, and what curves differ from lines, is too
+    far. Where the samples' own noise is below the rounding, nothing can be told, nor does it
+    matter.
+    """
+    step = _rounding_step(depth)
+    rows, columns = (
+        slice(start, start + _MIDDLE_PX) for start in (max(0, (n - _MIDDLE_PX) // 2) for n in depth.shape)
+    )
+    middle = depth[rows, columns]
+    axes = [
+        axis._replace(first=(axis.first - part.start) % axis.factor)
+        for axis, part in ((along_x, columns), (along_y, rows))
+    ]
+    samples = samples_of(middle, *axes)
+    if min(samples.shape) < _MIN_REBUILT:
+        return np.inf
+    mixed = _differences(_differences(samples, 2, 1, absolute=False).T, 2, 1)
+    noise = _median(mixed) / (0.6745 * 6.0)
+    x, y = (
+        (np.arange(n) - axis.first) / axis.factor
+        for n, axis in zip(middle.shape[::-1], axes, strict=True)
+    )
+    rebuilt = _interpolate(_interpolate(samples, x).T, y).T
+    # Where depth is the same all around, any samples give it.
+    with np.errstate(invalid="ignore"):
+        varied = np.zeros(middle.shape, dtype=bool)
+        varied[:, 1:-1] = _differences(middle, 2, 1) > 0
+        off = _median(np.abs(rebuilt - middle)[varied])
+    holds = noise > _AUDIBLE * step and off < _ROUNDED * step + _CURVED * noise
+    return off if holds else np.inf
+
+
+def _interpolate(samples: Array, places: Array) -> Array:
+    """Interpolate samples (h, w) linearly at (k,) places along x; NaN beyond them."""
+    left = np.clip(np.floor(places).astype(int), 0, samples.shape[1] - 2)
+    beyond = (places - left).astype(samples.dtype)
+    beyond[(places < 0) | (places > samples.shape[1] - 1)] = np.nan
+    return samples[:, left] + beyond * (samples[:, left + 1] - samples[:, left])
+
+
+def _interpolated(depth: Array) -> list[AxisSampling]:
+    """Distances at which columns with large differences repeat."""
+    found: list[AxisSampling] = []
+    # The wider apart, the more a bend stands out from the rounding.
+    for spacing in (1, 2, 4):
+        wave = _wave(depth, 2, spacing)
+        for frequency in [] if wave is None else _fundamentals(wave.values):
+            known = any(abs(axis.factor * frequency - 1) < 0.01 for axis in found)
+            if wave is not None and frequency < 0.5 / spacing and not known:
+                found.append(_at_peaks(wave, frequency, 0.0))
     # At a factor of two every pixel is as far from a sample, and bends alike. The third
     # difference is zero at each sample and large between two.
     wave = _wave(depth, 3)
-    if wave is None:
-        return None
-    fold = [float(np.mean(1.0 + wave.values[phase::2])) for phase in (0, 1)]
-    if min(fold) > _CONTRAST * max(fold) or _fundamental(wave.values, nyquist=True) != 0.5:
-        return None
-    return _at_peaks(wave, 0.5, 1.0)
+    if wave is not None and 0.5 in _fundamentals(wave.values, nyquist=True):
+        found.append(_at_peaks(wave, 0.5, 1.0))
+    return found
 
 
 def _at_peaks(wave: _Wave, frequency: float, shift: float) -> AxisSampling:
@@ -226,11 +281,11 @@ def _at_peaks(wave: _Wave, frequency: float, shift: float) -> AxisSampling:
     return AxisSampling("interpolated", 1 / frequency, float(peak % (1 / frequency)))
 
 
-def _wave(depth: Array, order: int) -> _Wave | None:
-    with np.errstate(invalid="ignore"):
-        bend = np.abs(np.diff(depth, n=order, axis=1))
+def _wave(depth: Array, order: int, spacing: int = 1) -> _Wave | None:
+    bend = _differences(depth, order, spacing)
     known = np.isfinite(bend)
-    if not known.any():
+    # What the numbers cannot hold is no measurement: exact planes have such differences.
+    if not known.any() or _typical(bend[known]) < _PRECISION * float(np.nanmedian(depth)):
         return None
     # Steps from surface to surface tell nothing.
     used = known & (bend <= 8.0 * _typical(bend[known]))
@@ -245,38 +300,41 @@ def _wave(depth: Array, order: int) -> _Wave | None:
     near = np.convolve(sure.astype(np.float64), ones, mode="same")
     trend = np.convolve(mean[inside] * sure, ones, mode="same") / np.maximum(near, 1.0)
     values = np.where(sure & (trend > 0), mean[inside] / np.maximum(trend, 1e-12) - 1.0, 0.0)
-    return _Wave(values, columns[0] + order / 2)
+    return _Wave(values, columns[0] + order * spacing / 2)
+
+
+def _differences(depth: Array, order: int, spacing: int, absolute: bool = True) -> Array:
+    """Return differences (H, W - order * spacing) between pixels that far apart along x."""
+    found = depth
+    with np.errstate(invalid="ignore"):
+        for _ in range(order):
+            found = found[:, spacing:] - found[:, :-spacing]
+    return np.abs(found) if absolute else found
+
+
+def _rounding_step(depth: Array) -> float:
+    """Distance of neighbouring values that occur, 0 where there are too many to tell."""
+    some = depth[:: 1 + len(depth) // 32]
+    values = np.unique(some[np.isfinite(some)])
+    return float(np.quantile(np.diff(values), 0.2)) if len(values) > 2 else 0.0
 
 
 def _typical(differences: Array) -> float:
     return float(np.mean(np.minimum(differences, np.quantile(differences, 0.9))))
 
 
-def _growth(depth: Array, factor: float) -> float:
-    """How much larger second differences are at half of the factor than at a quarter."""
-    near = max(1, round(factor / 4))
-    size = []
-    for spacing in (near, 2 * near):
-        with np.errstate(invalid="ignore"):
-            bend = depth[:, 2 * spacing :] + depth[:, : -2 * spacing]
-            bend = np.abs(bend - 2 * depth[:, spacing:-spacing])
-        finite = bend[np.isfinite(bend)]
-        size.append(_typical(finite) if len(finite) else 0.0)
-    return size[1] / max(size[0], 1e-12)
+def _fundamentals(values: Array, nyquist: bool = False) -> list[float]:
+    """Frequencies of which the signal in values (k,) may be made, per place; often one.
 
-
-def _fundamental(values: Array, nyquist: bool = False) -> float | None:
-    """Frequency of the periodic signal in values (k,), per place; None where there is none.
-
-    Of the lines in the spectrum, the highest frequency whose multiples are nearly all that the
-    best candidate's are. Multiples beyond 1/2 show up mirrored below it.
+    Of the lines in the spectrum, those whose multiples have nearly all of the best one's energy.
+    Multiples beyond 1/2 show up mirrored below it.
     """
     size = _PADDING * len(values)
     height = np.abs(np.fft.rfft(values * np.hanning(len(values)), n=size))
     frequency = np.arange(len(height)) / size
     inside = frequency > max(1 / _MAX_PERIOD_PX, MIN_SAMPLES / len(values))
     if not inside.any():
-        return None
+        return []
     floor = float(np.median(height[frequency > 1 / _MAX_PERIOD_PX]))
     peak = inside & (height > _LINE * floor) & (floor > 0)
     peak[1:-1] &= (height[1:-1] >= height[:-2]) & (height[1:-1] >= height[2:])
@@ -286,10 +344,10 @@ def _fundamental(values: Array, nyquist: bool = False) -> float | None:
     # Beside a line are those of the window; only the strongest are lines of their own.
     places = np.sort(places[np.argsort(height[places])[::-1][:20]])
     if len(places) == 0:
-        return None
+        return []
     exact = np.array([_refined(height, place) for place in places])
     scores = np.array([_harmonic_sum(height, place, size) for place in exact])
-    return float(exact[scores >= 0.85 * scores.max()].max() / size)
+    return [float(place) / size for place in exact[scores >= 0.85 * scores.max()]]
 
 
 def _refined(height: Array, place: int) -> float:
