@@ -105,7 +105,8 @@ def working_capture(
     if rgb.shape == capture.rgb.shape and scale == 1.0:
         return WorkingCapture(capture, landmarks, surface, 1.0)
     rgb, camera = _reduced(rgb, camera, scale)
-    points = px_of_other_grid(landmarks.points_px, capture.intrinsics, camera)
+    px = px_of_other_grid(landmarks.points_px, capture.intrinsics, camera)
+    points = dataclasses.replace(landmarks, points_px=px)
     reduced = dataclasses.replace(
         capture,
         rgb=rgb,
@@ -114,7 +115,6 @@ def working_capture(
         landmarks=None,
         truth=None,
     )
-    points = dataclasses.replace(landmarks, points_px=points)
     return WorkingCapture(reduced, points, surface, float(camera[0, 0] / capture.intrinsics[0, 0]))
 
 

@@ -201,8 +201,8 @@ def _filled(measured: Array, intrinsics: Array) -> tuple[Array, Array]:
 
 
 def _bridged_share(measured: Array, bridged: Array) -> float:
-    count = np.count_nonzero(np.isfinite(bridged))
-    return float(count - np.count_nonzero(np.isfinite(measured))) / max(count, 1)
+    count = int(np.count_nonzero(np.isfinite(bridged)))
+    return (count - int(np.count_nonzero(np.isfinite(measured)))) / max(count, 1)
 
 
 def _connected_right(depth: Array, noise: Array, focal_px: float) -> Array:
