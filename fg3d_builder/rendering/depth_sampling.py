@@ -9,10 +9,8 @@ samples look like relief. Both kinds of enlargement leave a trace that repeats w
   every column somewhere.
 * *Interpolated* samples: between two samples depth is smooth, and at the samples it bends. So
   differences are largest there (Gallagher 2005), and a line in the spectrum of their mean by
-  column tells the factor. Neighbours have hardly any noise of their own, which depth as measured
-  always has. Below a factor of two such depth is left as it is: sampling it again would lose
-  more than it gains. So is cubic interpolation by less than six, where a sensor's noise is white:
-  its lines are those of smaller factors.
+  column tells the factor. It is believed if the samples, interpolated again, are the image. Below
+  a factor of two such depth is left as it is: sampling it again would lose more than it gains.
 
 A factor counts when both axes show one. A wall that is tilted about one axis has evenly spaced
 steps of rounding along the other alone.
@@ -49,8 +47,8 @@ _MIN_REBUILT = 20
 
 
 _AUDIBLE, _ROUNDED, _CURVED = 0.3, 0.6, 0.3
-"""Limits of `_rebuilding_error`: noise of the samples in steps of rounding; median difference, half of
-a step for two roundings, and a share of the noise for curves between samples that are no lines."""
+"""Limits of `_rebuilding_error`: noise of the samples in steps of rounding; median difference,
+half of a step for two roundings, and a share of the noise for curves between samples."""
 
 _OWN = 3.0
 """Noise of pixels two apart over that of neighbours: below two where depth was measured, also by
