@@ -246,8 +246,9 @@ class DepthSampling:
     ----------
     kind : str
         ``"measured"``: every pixel on its own. ``"repeated"`` or ``"interpolated"``: enlarged
-        from fewer samples, which were recovered and used alone. ``"reduced"``: measured more
-        finely than a face needs, and averaged.
+        from fewer samples, which were recovered and used alone. ``"scattered"``: projected into
+        an image with more gaps than depth, and gathered. ``"reduced"``: measured more finely
+        than a face needs, and averaged.
     factor_x, factor_y : float
         Pixels of the capture per sample used.
     bridged : float

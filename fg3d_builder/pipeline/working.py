@@ -23,7 +23,12 @@ from fg3d_builder.records import (
     Landmarks,
     Registration,
 )
-from fg3d_builder.rendering.depth_sampling import block_means, enlargement, samples_of
+from fg3d_builder.rendering.depth_sampling import (
+    block_means,
+    enlargement,
+    samples_of,
+    scattering,
+)
 from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface, believable_depth
 
 FACE_PX = 600
@@ -137,15 +142,19 @@ def measured_surface(
     """
     depth = believable_depth(depth_mm, intrinsics)
     kind, along_x, along_y = "measured", (1.0, 0.0), (1.0, 0.0)
-    found = enlargement(depth)
+    found = scattering(depth)
     if found is not None:
-        depth = samples_of(depth, *found)
+        side = int(found[0].factor)
+        depth = block_means(depth, side, _block_step_mm(depth, side, intrinsics), 0.0)
+    else:
+        found = enlargement(depth)
+        depth = depth if found is None else samples_of(depth, *found)
+    if found is not None:
         kind = found[0].kind
         along_x, along_y = ((axis.factor, axis.first) for axis in found)
     side = int(np.ceil(face_px / max(along_x[0], along_y[0]) / FACE_PX))
     if side > 1:
-        limit_mm = MAX_SLOPE * float(np.nanmedian(depth)) * side * along_x[0] / intrinsics[0, 0]
-        depth = block_means(depth, side, limit_mm)
+        depth = block_means(depth, side, _block_step_mm(depth, side * along_x[0], intrinsics))
         kind = "reduced" if found is None else kind
         along_x, along_y = (
             (factor * side, first + factor * (side - 1) / 2) for factor, first in (along_x, along_y)
@@ -158,6 +167,11 @@ def measured_surface(
     surface = DepthSurface.from_depth(depth, camera, near_mm)
     sampling = DepthSampling(kind, along_x[0], along_y[0], surface.sampling.bridged)
     return dataclasses.replace(surface, sampling=sampling)
+
+
+def _block_step_mm(depth_mm: Array, side_px: float, intrinsics: Array) -> float:
+    """Depth step across a block of pixels that no slope of a surface explains."""
+    return float(MAX_SLOPE * np.nanmedian(depth_mm) * side_px / intrinsics[0, 0])
 
 
 def _window(landmarks: Landmarks, height: int, width: int) -> tuple[tuple[slice, slice], float]:

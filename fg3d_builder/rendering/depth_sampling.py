@@ -21,6 +21,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from fg3d_builder.records import Array
@@ -70,7 +71,7 @@ class AxisSampling(NamedTuple):
     Attributes
     ----------
     kind : str
-        ``"repeated"`` or ``"interpolated"``.
+        ``"repeated"``, ``"interpolated"`` or ``"scattered"``.
     factor : float
         Pixels per sample.
     first : float
@@ -126,7 +127,31 @@ def samples_of(depth_mm: Array, along_x: AxisSampling, along_y: AxisSampling) ->
     return _samples(_samples(depth_mm.T, along_y).T, along_x)
 
 
-def block_means(depth_mm: Array, side: int, max_step_mm: Array) -> Array:
+def scattering(depth_mm: Array) -> tuple[AxisSampling, AxisSampling] | None:
+    """Recognise depth that forward projection scattered over a finer grid: more gaps than depth.
+
+    Returns
+    -------
+    along_x, along_y : AxisSampling
+        Square blocks that hold about one measurement each, at the mean place that these have in
+        them; None where most pixels of the surface are known.
+    """
+    known = np.isfinite(depth_mm).astype(np.uint8)
+    surface = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    share = np.count_nonzero(known) / max(np.count_nonzero(surface), 1)
+    side = int(1 / np.sqrt(share) + 0.25) if share > 0 else 1
+    if side < 2:
+        return None
+    along_x, along_y = (
+        AxisSampling(
+            "scattered", float(side), float(np.average(np.arange(len(n)) % side, weights=n))
+        )
+        for n in (known.sum(axis=0), known.sum(axis=1))
+    )
+    return along_x, along_y
+
+
+def block_means(depth_mm: Array, side: int, max_step_mm: float, least_known: float = 0.5) -> Array:
     """Average inverse depth over square blocks of pixels that show one surface.
 
     Parameters
@@ -135,9 +160,10 @@ def block_means(depth_mm: Array, side: int, max_step_mm: Array) -> Array:
         NaN where there is none.
     side : int
         Pixels; what is left over on the right and below is cut off.
-    max_step_mm : (H // side, W // side) float, or one for all
-        Blocks with a larger range of depths have a step in them, and get no depth; nor do
-        those that are less than half known.
+    max_step_mm : float
+        Blocks with a larger range of depths have a step in them, and get no depth.
+    least_known : float
+        Nor do blocks of which a smaller share is known.
     """
     height, width = (n // side for n in depth_mm.shape)
     cut = depth_mm[: height * side, : width * side].reshape(height, side, width, side)
@@ -146,7 +172,9 @@ def block_means(depth_mm: Array, side: int, max_step_mm: Array) -> Array:
     inverse = np.where(known, 1.0 / np.where(known, cut, 1.0), 0.0).sum(axis=(1, 3))
     low = np.where(known, cut, np.inf).min(axis=(1, 3))
     high = np.where(known, cut, -np.inf).max(axis=(1, 3))
-    good = (2 * count >= side**2) & (high - low <= max_step_mm)
+    enough = count >= max(1.0, least_known * side**2)
+    with np.errstate(invalid="ignore"):
+        good = enough & (high - low <= max_step_mm)
     return np.where(good, count / np.where(good, inverse, 1.0), np.nan)
 
 

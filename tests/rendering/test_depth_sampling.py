@@ -9,7 +9,12 @@ from test_depth_gaps import sphere
 
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.depth_sampling import block_means, enlargement, samples_of
+from fg3d_builder.rendering.depth_sampling import (
+    block_means,
+    enlargement,
+    samples_of,
+    scattering,
+)
 
 HEIGHT, WIDTH = 160, 120
 INTRINSICS = intrinsics_matrix(220.0, 220.0, 59.5, 79.5)
@@ -116,6 +121,19 @@ def test_forward_projection_is_none(factor: float) -> None:
     row, column = np.indices(depth.shape)
     large[(row * factor).astype(int), (column * factor).astype(int)] = depth
     assert enlargement(large) is None
+
+
+def test_scattered_depth_is_gathered_where_it_was() -> None:
+    depth = measured()
+    large = np.full((HEIGHT * 2, WIDTH * 2), np.nan)
+    large[1::2, ::2] = depth
+    found = scattering(large)
+    assert found is not None
+    assert [(axis.factor, axis.first) for axis in found] == [(2.0, 0.0), (2.0, 1.0)]
+    np.testing.assert_allclose(block_means(large, 2, 50.0, 0.0), depth, rtol=1e-12)
+    assert scattering(depth) is None
+    depth[::3] = depth[:, ::3] = np.nan
+    assert scattering(depth) is None
 
 
 def test_blocks_average_one_surface_and_leave_steps_out() -> None:
