@@ -138,7 +138,7 @@ def scattering(depth_mm: Array) -> tuple[AxisSampling, AxisSampling] | None:
     """
     known = np.isfinite(depth_mm).astype(np.uint8)
     surface = cv2.morphologyEx(known, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    share = np.count_nonzero(known) / max(np.count_nonzero(surface), 1)
+    share = int(np.count_nonzero(known)) / max(int(np.count_nonzero(surface)), 1)
     side = int(1 / np.sqrt(share) + 0.25) if share > 0 else 1
     if side < 2:
         return None
