@@ -239,6 +239,29 @@ class QualityFigures:
 
 
 @dataclass(frozen=True)
+class DepthSampling:
+    """What a depth image turned out to be, apart from its numbers.
+
+    Attributes
+    ----------
+    kind : str
+        ``"measured"``: every pixel on its own. ``"repeated"`` or ``"interpolated"``: enlarged
+        from fewer samples, which were recovered and used alone. ``"scattered"``: projected into
+        an image with more gaps than depth, and gathered. ``"reduced"``: measured more finely
+        than a face needs, and averaged.
+    factor_x, factor_y : float
+        Pixels of the capture per sample used.
+    bridged : float
+        Share of the samples that filled gaps of one or two between others.
+    """
+
+    kind: str
+    factor_x: float
+    factor_y: float
+    bridged: float
+
+
+@dataclass(frozen=True)
 class Registration:
     """A template registered to one capture, split into rigid and non-rigid parts.
 
@@ -269,6 +292,8 @@ class Registration:
     history : tuple of IterationRecord
     quality_figures : QualityFigures, optional
         What `quality` was computed from.
+    depth_sampling : DepthSampling, optional
+        What the depth image turned out to be.
     """
 
     topology_hash: str
@@ -286,6 +311,7 @@ class Registration:
     converged: bool
     history: tuple[IterationRecord, ...] = field(default_factory=tuple)
     quality_figures: QualityFigures | None = None
+    depth_sampling: DepthSampling | None = None
 
     @property
     def delta_obj_mm(self) -> Array:

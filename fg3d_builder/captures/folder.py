@@ -214,10 +214,13 @@ def _read_depth(path: Path, unit_mm: float) -> Array:
         raw = read_uint16(path)
     else:
         raw = _read_npy(path)
-    depth = raw.astype(np.float64) * unit_mm
-    with np.errstate(invalid="ignore"):
+    depth = np.empty(raw.shape, dtype=np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        # Row by row: twelve million doubles would be 100 MB.
+        for row, out in zip(raw, depth, strict=True):
+            out[:] = row.astype(np.float64) * unit_mm
         depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
-    return depth.astype(np.float32)
+    return depth
 
 
 def _read_npy(path: Path) -> Array:

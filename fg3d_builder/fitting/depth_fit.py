@@ -164,7 +164,8 @@ def fit_capture(
         Without `use_depth` this is `fit_landmarks`. `iterations` holds for each of the two
         parts; with `fix_scale` f stays 1.
     surface : DepthSurface, optional
-        Surface of the capture's depth, if the caller has it already.
+        Surface of the capture's depth, if the caller has it already; its pixels may be others
+        than the colour image's.
 
     Returns
     -------
@@ -231,7 +232,8 @@ def sample_vertices(model: FaceModel, allowed: Array, count: int) -> Array:
 
 def _lift(problem: LandmarkProblem, surface: DepthSurface, config: FitConfig) -> PlaneTerm:
     """Landmarks on the depth surface, and the term that holds them at their depth."""
-    target, _, ok = _surface_at(surface, problem.points_px)
+    px = surface.px_from(problem.points_px, problem.intrinsics)
+    target, _, ok = _surface_at(surface, px)
     if ok.sum() < max(MIN_LIFTED, 0.25 * len(ok)):
         raise _no_depth(f"{ok.sum()} of {len(ok)} landmarks have depth")
     index = np.flatnonzero(ok)
@@ -302,7 +304,7 @@ def _fit_appearance(
             model,
             plan,
             image,
-            surface.intrinsics,
+            problem.intrinsics,
             solution.state,
             visible,
             sight.normals_obj,

@@ -35,9 +35,15 @@ def cam_from_px(points_px: Array, depth_mm: Array, intrinsics: Array) -> Array:
 
 def cam_from_depth(depth_mm: Array, intrinsics: Array) -> Array:
     """Lift a depth image (H, W) to camera-frame points (H, W, 3); NaN stays NaN."""
+    # As `cam_from_px`, in place: a grid of pixels would take as much memory as the points.
     height, width = depth_mm.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-    return cam_from_px(np.stack([x, y], axis=-1), depth_mm, intrinsics)
+    points = np.empty((height, width, 3))
+    x, y, points[..., 2] = points[..., 0], points[..., 1], depth_mm
+    np.multiply(np.arange(width) - intrinsics[0, 2], depth_mm, out=x)
+    np.multiply((np.arange(height) - intrinsics[1, 2])[:, None], depth_mm, out=y)
+    x /= intrinsics[0, 0]
+    y /= intrinsics[1, 1]
+    return points
 
 
 def scaled_intrinsics(intrinsics: Array, factor: float) -> Array:
@@ -49,6 +55,16 @@ def scaled_intrinsics(intrinsics: Array, factor: float) -> Array:
     scaled[:2] *= factor
     scaled[:2, 2] += (factor - 1.0) / 2.0
     return scaled
+
+
+def px_of_other_grid(points_px: Array, intrinsics: Array, other: Array) -> Array:
+    """Map (..., 2) pixels of an image to those of another image (`other`) that one camera took.
+
+    Crops, enlarged and reduced images have intrinsics of their own: the same ray meets them in
+    other pixels.
+    """
+    rays = (np.asarray(points_px, dtype=np.float64) - intrinsics[:2, 2]) / np.diag(intrinsics)[:2]
+    return np.asarray(rays * np.diag(other)[:2] + other[:2, 2])
 
 
 def at_nearest_pixel(image: Array, points_px: Array, outside: float | bool) -> Array:

@@ -1,7 +1,8 @@
 """One capture on its way to a registration: landmarks, coarse fit, settled landmarks, nonrigid ICP.
 
 `register_capture` is the whole way; `fit_face` and `register_face` are its steps, for callers that
-keep the coarse fit between them.
+keep the coarse fit between them. All work on the capture at a bounded size (see `working`) and
+return what they find in the capture's own frame and pixels.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.pipeline.working import WorkingCapture, working_capture
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
@@ -91,13 +93,13 @@ def register_capture(
         landmarks = (detector or open_detector(config.landmarks)).detect(capture)
         lap("landmarks")
     check_depth_on_face(capture, landmarks)
+    working = working_capture(capture, landmarks, surface)
     if surface is None:
-        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
         lap("surface")
     if coarse is None:
-        coarse = fit_face(model, capture, landmarks, config.fit, surface)
+        coarse = _fit(model, working, config.fit)
         lap("fitting")
-    registration = register_face(model, capture, landmarks, coarse, config.registration, surface)
+    registration = _register(model, working, coarse, config.registration)
     lap("registration")
     return RegisteredCapture(landmarks, coarse, registration, seconds)
 
@@ -116,7 +118,7 @@ def fit_face(
     CaptureError
         See `fg3d_builder.fitting.depth_fit.fit_capture`.
     """
-    return fit_capture(model, capture, landmarks, config, surface)
+    return _fit(model, working_capture(capture, landmarks, surface), config)
 
 
 def register_face(
@@ -144,5 +146,18 @@ def register_face(
     CaptureError
         See `fg3d_builder.registration.register.register`.
     """
-    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    return register(model, capture, settled, coarse, config, surface)
+    return _register(model, working_capture(capture, landmarks, surface), coarse, config)
+
+
+def _fit(model: FaceModel, working: WorkingCapture, config: FitConfig) -> CoarseFit:
+    coarse = fit_capture(model, working.capture, working.landmarks, config, working.surface)
+    return working.coarse_in_original(coarse)
+
+
+def _register(
+    model: FaceModel, working: WorkingCapture, coarse: CoarseFit, config: RegistrationConfig
+) -> Registration:
+    capture = working.capture
+    settled = settled_landmarks(model, working.landmarks, coarse, capture.intrinsics)
+    registration = register(model, capture, settled, coarse, config, working.surface)
+    return working.registration_in_original(registration)

@@ -107,9 +107,9 @@ class CorrespondenceFinder:
         """
         self._foreign_px = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
 
-    def foreign_at(self, points_px: Array) -> Array:
-        """Return the (k,) bool mask of image points (k, 2) on an occluder."""
-        return at_nearest_pixel(self._foreign_px, points_px, False)
+    def foreign_at(self, points_px: Array, intrinsics: Array) -> Array:
+        """Return which (k,) points (k, 2) of an image with these intrinsics are on an occluder."""
+        return at_nearest_pixel(self._foreign_px, self._depth.px_from(points_px, intrinsics), False)
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""

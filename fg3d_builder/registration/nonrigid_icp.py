@@ -326,7 +326,8 @@ class NonrigidIcp:
         the detected point is not on an occluder.
         """
         facing = self.edges.facing(vertices_cam_mm, self.model.triangles)
-        return np.asarray(facing & ~self.finder.foreign_at(self.edges.points_px))
+        foreign = self.finder.foreign_at(self.edges.points_px, self.edges.intrinsics)
+        return np.asarray(facing & ~foreign)
 
     def _check_coverage(self, pairs: Correspondences) -> None:
         reliable = self.model.reliable

@@ -232,7 +232,7 @@ def landmark_gap_mm(
 
     Over points that have depth; 0 without any, since coverage accounts for that.
     """
-    measured, _, known = surface.lookup(edges.points_px)
+    measured, _, known = surface.lookup(surface.px_from(edges.points_px, edges.intrinsics))
     used = known & (edges.confidence > 0)
     if not used.any():
         return 0.0

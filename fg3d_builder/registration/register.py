@@ -52,7 +52,8 @@ def register(
         Where the deformation starts.
     config : RegistrationConfig
     surface : DepthSurface, optional
-        Surface of the capture's depth, if the caller has it already.
+        Surface of the capture's depth, if the caller has it already; its pixels may be others
+        than the colour image's.
 
     Returns
     -------
@@ -110,6 +111,7 @@ def register(
         converged=converged,
         history=tuple(history),
         quality_figures=figures,
+        depth_sampling=surface.sampling,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,12 +71,13 @@ def capture_figures(
     """Return the report's figures of one capture, as JSON values.
 
     ``doubts``: names of the figures that lower its quality most.
+    ``depth``: what the depth image turned out to be, the fields of `DepthSampling`.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
     ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
     landmarks alone (after rigid alignment), of the fit with depth and of the registration;
     empty where there is no truth of this topology.
     """
-    figures = registration.quality_figures
+    figures, sampling = registration.quality_figures, registration.depth_sampling
     region = registration.visible & model.reliable
     surface = np.where(region, registration.surface_error_mm, np.nan)
     truth_mm: dict[str, dict[str, float]] = {}
@@ -97,6 +99,7 @@ def capture_figures(
         "expression": capture.expression,
         "quality": registration.quality,
         "doubts": [] if figures is None else quality_doubts(figures),
+        "depth": None if sampling is None else dataclasses.asdict(sampling),
         "converged": registration.converged,
         "iterations": len(registration.history),
         "landmark_error_px": registration.landmark_error_px,

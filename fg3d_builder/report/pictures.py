@@ -124,6 +124,11 @@ def depth_picture(
     """
     rows, columns = depth_mm.shape
     view = view or Window(-0.5, -0.5, 1.0, rows, columns)
+    stride = max(1, int(1 / view.factor))
+    if stride > 1:  # Pixels that the picture has no room for are not worth their colours.
+        depth_mm = depth_mm[::stride, ::stride]
+        left, top = view.left / stride, view.top / stride
+        view = Window(left, top, view.factor * stride, view.height, view.width)
     known = np.isfinite(depth_mm)
     if not known.any():
         return labelled(np.full((view.height, view.width, 3), 60, np.uint8), "no depth at all")

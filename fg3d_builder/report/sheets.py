@@ -67,6 +67,9 @@ def capture_sheet(
     title = f"{capture.capture_id}   subject {capture.subject_id}   {capture.source}"
     title += f"   quality {registration.quality:.2f}"
     title += "" if registration.converged else "   NOT CONVERGED"
+    sampling = registration.depth_sampling
+    if sampling is not None and sampling.kind != "measured":
+        title += f"   depth {sampling.kind} by {sampling.factor_x:.3g} x {sampling.factor_y:.3g}"
     return contact_sheet(tiles, title=title, columns=6, height=300)
 
 

@@ -20,6 +20,7 @@ PREDICTED_TRUST = (0.3, 0.6)
 """The same where no depth does: a surface that is a little too wide shows the background."""
 
 _AGREEMENT_MM = 8.0
+_AGREEMENT_PX = 1280
 """Where depth and registered surface differ by more, the image shows something else."""
 
 
@@ -65,7 +66,8 @@ def texture_of_surface(
     )
     x, y = np.moveaxis(pixels.astype(np.float32), -1, 0)
     seen = cv2.remap(capture.rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    agree = cv2.remap(_agreement(model, capture, vertices), x, y, cv2.INTER_LINEAR)
+    agreement, stride = _agreement(model, capture, vertices)
+    agree = cv2.remap(agreement, x / stride, y / stride, cv2.INTER_LINEAR)
     weight, base = chart[..., 3:4] * agree[..., None], chart[..., 4:]
     sure = weight[..., 0] > 0.99
     if sure.any():
@@ -74,20 +76,26 @@ def texture_of_surface(
     return np.clip(np.rint(texture), 0, 255).astype(np.uint8)
 
 
-def _agreement(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> Array:
+def _agreement(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> tuple[Array, int]:
     """Return (H, W) float32 weights: 1 where depth is that of the surface, soft borders.
 
-    A pixel without depth takes its nearest neighbour's.
+    A pixel without depth takes its nearest neighbour's. Of an image larger than
+    `_AGREEMENT_PX` twice or more, every second pixel or fewer are looked at; their distance is
+    the other number.
     """
-    height, width = capture.depth_mm.shape
-    surface = rasterize(vertices_cam_mm, model.triangles, capture.intrinsics, height, width)
-    known = np.isfinite(capture.depth_mm)
-    depth = capture.depth_mm.ravel()[_nearest(known)].reshape(height, width)
+    stride = max(1, max(capture.depth_mm.shape) // _AGREEMENT_PX)
+    measured = capture.depth_mm[::stride, ::stride]
+    intrinsics = capture.intrinsics.copy()
+    intrinsics[:2] /= stride
+    height, width = measured.shape
+    surface = rasterize(vertices_cam_mm, model.triangles, intrinsics, height, width)
+    known = np.isfinite(measured)
+    depth = measured.ravel()[_nearest(known)].reshape(height, width)
     with np.errstate(invalid="ignore"):
         same = np.abs(surface.depth_mm - depth) < _AGREEMENT_MM
     radius = max(1, round(height / 160))
     inner = cv2.erode(same.astype(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8))
-    return cv2.GaussianBlur(inner.astype(np.float32), (0, 0), radius)
+    return cv2.GaussianBlur(inner.astype(np.float32), (0, 0), radius), stride
 
 
 def _nearest(known: Array) -> Array:

@@ -127,15 +127,15 @@ def test_mesh_is_cut_at_the_step_and_the_hole() -> None:
 
 def test_corner_squares_keep_their_triangle() -> None:
     depth = np.full((HEIGHT, WIDTH), 400.0)
-    depth[50, 50] = np.nan
+    depth[50:53, 50:53] = np.nan
     surface = DepthSurface.from_depth(depth, INTRINSICS)
-    # Four squares touch the missing pixel; each keeps the triangle of its other corners.
-    assert len(surface.triangles) == 2 * (95 * 127 - 4) + 4
+    # 16 squares touch the missing pixels; those at the corners keep the triangle of theirs.
+    assert len(surface.triangles) == 2 * (95 * 127 - 16) + 4
 
 
 def test_lookup_refuses_holes_steps_and_the_outside() -> None:
     depth = np.where(GRID[..., 0] < 50, 300.0, 330.0)
-    depth[40, 80] = np.nan
+    depth[40:43, 80:83] = np.nan
     surface = DepthSurface.from_depth(depth, INTRINSICS)
     px = np.array([[49.5, 60], [80.4, 40.2], [-1, 5], [127.5, 5], [np.nan, 3], [20.5, 20.5]])
     points, normals, ok = surface.lookup(px)
