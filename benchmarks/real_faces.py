@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import open3d as o3d
 
 from benchmarks.semantic import mean_shape
+from benchmarks.surfaces import Surface
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.arrays import from_arrays
@@ -206,15 +206,11 @@ class _Target:
         self._normals = vertex_normals(vertices_mm, triangles)
         self._border = np.zeros(len(vertices_mm), dtype=bool)
         self._border[border_edges(triangles)] = True
-        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-        self._scene.add_triangles(vertices_mm.astype(np.float32), triangles.astype(np.uint32))
+        self._surface = Surface(vertices_mm, triangles)
 
     def nearest(self, points_mm: Array, normals: Array) -> _Found:
         """Return closest points; accepted where normals agree and the mesh does not end."""
-        answer = self._scene.compute_closest_points(points_mm.astype(np.float32), nthreads=1)
-        u, v = answer["primitive_uvs"].numpy().astype(np.float64).T
-        barycentric = np.stack([1 - u - v, u, v], axis=1)
-        triangle = answer["primitive_ids"].numpy().astype(np.int64)
+        triangle, barycentric = self._surface.nearest(points_mm)
         corners = self._triangles[triangle]
         place = np.einsum("nk,nkd->nd", barycentric, self._vertices[corners])
         normal = np.einsum("nk,nkd->nd", barycentric, self._normals[corners])

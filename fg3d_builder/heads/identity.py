@@ -190,9 +190,9 @@ class IdentitySampler:
         weights[: len(self._macro_names)] = phenotype
         for axis, both, apart in zip(self.axes, both_sides, sides_apart, strict=True):
             if len(axis.plus) > 1:
-                values = (both + apart, both - apart)
+                values = [both + apart, both - apart]
             else:
-                values = (apart if axis.turns_over else both,)
+                values = [apart if axis.turns_over else both]
             for side, value in enumerate(values):
                 self._set(weights, axis, side, float(np.clip(value, -self._limit, self._limit)))
         return weights

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from toy_build import build_model, toy_capture
 
-from fg3d_builder.config import BuildConfig, FitConfig, RegistrationConfig, StiffnessLevel
+from fg3d_builder.config import BuildConfig, RegistrationConfig, StiffnessLevel
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_of_other_grid
 from fg3d_builder.pipeline.register import fit_face, register_capture, register_face
@@ -32,10 +32,8 @@ def capture(model: FaceModel) -> Capture:
     return toy_capture(model, 0, 0)
 
 
-def settings(sigma: float = 1.0) -> BuildConfig:
-    """Landmarks are as far off in millimetres, however many pixels that is."""
-    fit = FitConfig(landmark_sigma_px=3.0 * sigma, contour_sigma_px=6.0 * sigma)
-    return BuildConfig(fit=fit, registration=RegistrationConfig(levels=LEVELS))
+def settings() -> BuildConfig:
+    return BuildConfig(registration=RegistrationConfig(levels=LEVELS))
 
 
 def landmarks_of(capture: Capture) -> Landmarks:
@@ -65,9 +63,9 @@ def enlarged(capture: Capture, factor_x: float, factor_y: float, how: int) -> Ca
     )
 
 
-def registered(model: FaceModel, capture: Capture, sigma: float = 1.0) -> Registration:
+def registered(model: FaceModel, capture: Capture) -> Registration:
     landmarks = landmarks_of(capture)
-    found = register_capture(model, capture, settings(sigma), landmarks=landmarks)
+    found = register_capture(model, capture, settings(), landmarks=landmarks)
     return found.registration
 
 
@@ -106,8 +104,7 @@ def test_enlarged_depth_registers_as_it_was_measured(
     model: FaceModel, capture: Capture, kind: str, how: int, factors: tuple[float, float]
 ) -> None:
     large = enlarged(capture, *factors, how)
-    scale = min(1.0, FACE_PX / extent_px(large))
-    before, after = registered(model, capture), registered(model, large, factors[0] * scale)
+    before, after = registered(model, capture), registered(model, large)
     sampling = after.depth_sampling
     assert sampling is not None
     assert sampling.kind == kind
