@@ -56,6 +56,8 @@ class LandmarkProblem(NamedTuple):
     contour : DetectedContour
     intrinsics : (3, 3) float64
     sigma_px, contour_sigma_px : float
+    more : tuple of Term
+        What else is known of the face, whatever its state.
     """
 
     rows: SurfaceRows
@@ -66,6 +68,7 @@ class LandmarkProblem(NamedTuple):
     intrinsics: Array
     sigma_px: float
     contour_sigma_px: float
+    more: tuple[Term, ...] = ()
 
     def terms(self, state: FaceState, kernel: Kernel) -> list[Term]:
         """Return the landmark and contour terms; contour points are those of this state."""
@@ -88,7 +91,7 @@ class LandmarkProblem(NamedTuple):
                     pair.normal_px,
                 )
             )
-        return terms
+        return [*terms, *self.more]
 
     def loosened(self, factor: float) -> LandmarkProblem:
         """Return the same landmarks with larger standard deviations."""

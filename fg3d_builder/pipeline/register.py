@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from fg3d_builder.config import BuildConfig, FitConfig, RegistrationConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.appearance import settled_landmarks
+from fg3d_builder.fitting.closed_lids import blinking
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.landmarks.eyelids import look_at_eyelids
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
@@ -116,7 +118,8 @@ def fit_face(
     CaptureError
         See `fg3d_builder.fitting.depth_fit.fit_capture`.
     """
-    return fit_capture(model, capture, landmarks, config, surface)
+    eyes = look_at_eyelids(capture, landmarks)
+    return fit_capture(model, capture, landmarks, config, surface, eyes)
 
 
 def register_face(
@@ -144,5 +147,14 @@ def register_face(
     CaptureError
         See `fg3d_builder.registration.register.register`.
     """
+    eyes = look_at_eyelids(capture, landmarks)
     settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    return register(model, capture, settled, coarse, config, surface)
+    return register(
+        blinking(model, landmarks.scheme, eyes),
+        capture,
+        settled,
+        coarse,
+        config,
+        surface,
+        eyes,
+    )
