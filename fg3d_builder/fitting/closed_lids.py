@@ -23,6 +23,9 @@ from fg3d_builder.records import Array
 SIGMA_MM = 0.5
 """Standard deviation of the distance of lids that meet."""
 
+WIDE = Huber(100.0)
+"""Least squares, in effect: no eye is open by 50 mm."""
+
 MIN_CLOSING = 0.6
 """An action closes an eye when, at its bound, it takes away at least this part of its opening."""
 
@@ -56,14 +59,14 @@ class LidTerm(NamedTuple):
 def lid_terms(model: FaceModel, scheme: str, eyes: tuple[Eyelids, ...]) -> tuple[LidTerm, ...]:
     """Return what holds the lids of each closed eye together."""
     openings = [_openings(model, scheme, eye) for eye in eyes if eye.is_closed]
-    return tuple(LidTerm(rows, np.ones(len(rows.mean)), Huber(np.inf)) for rows in openings)
+    return tuple(LidTerm(rows, np.ones(len(rows.mean)), WIDE) for rows in openings)
 
 
 def blinking(model: FaceModel, scheme: str, eyes: tuple[Eyelids, ...]) -> FaceModel:
     """Return the model with the actions that close the closed eyes free within their bounds."""
     sd = model.exp_sd.copy()
     for eye in eyes:
-        if eye.is_closed:
+        if eye.is_closed and scheme in model.embeddings:
             closing = closing_actions(model, scheme, eye)
             sd[closing] = np.maximum(sd, model.exp_upper)[closing]
     return model if np.array_equal(sd, model.exp_sd) else dataclasses.replace(model, exp_sd=sd)
@@ -72,16 +75,20 @@ def blinking(model: FaceModel, scheme: str, eyes: tuple[Eyelids, ...]) -> FaceMo
 def closing_actions(model: FaceModel, scheme: str, eye: Eyelids) -> Array:
     """Return the (e,) mask of the bounded actions that close an eye of the mean face."""
     rows = _openings(model, scheme, eye)
-    k = len(model.id_sd)
+    if not len(rows.mean):
+        return np.zeros(len(model.exp_sd), dtype=bool)
     opening = float(rows.mean[:, 1].mean())
-    per_unit = rows.basis[:, 1, k:].mean(axis=0) / model.exp_sd
+    per_unit = rows.basis[:, 1, len(model.id_sd) :].mean(axis=0) / model.exp_sd
     reach = np.where(np.isfinite(model.exp_upper), model.exp_upper, 0.0)
     return np.asarray(-per_unit * reach >= MIN_CLOSING * opening)
 
 
 def _openings(model: FaceModel, scheme: str, eye: Eyelids) -> SurfaceRows:
+    """Return upper minus lower lid for the pairs of points that the model embeds, maybe none."""
+    known = model.embeddings[scheme].point_index
+    both = np.isin(eye.pairs.upper, known) & np.isin(eye.pairs.lower, known)
     upper, lower = (
-        embedded_rows(model, model.embedded(scheme, lid))
+        embedded_rows(model, model.embedded(scheme, lid[both]))
         for lid in (eye.pairs.upper, eye.pairs.lower)
     )
     return SurfaceRows(upper.mean - lower.mean, upper.basis - lower.basis)

@@ -1,7 +1,8 @@
 """The image around one eye in coordinates of the eye itself, whatever its size and turn.
 
-Lengths are in widths of the eye, corner to corner: x runs along the line through both corners, to
-the right in the image, y across it, downwards; the origin is halfway between the corners.
+The origin is halfway between the corners. x runs along the line through both, to the right in the
+image, in widths of this eye; y across it, downwards, in widths of the wider one of both eyes: a
+turned head narrows its eyes in the image, and does not open them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ HALF_WIDTH, HALF_HEIGHT = 0.6, 0.45
 
 COLUMNS, ROWS = 96, 72
 """80 samples to the width of an eye: an image of half a metre's distance has 50 pixels."""
+
+MIN_WIDTH_PX, MIN_SHARE = 4.0, 0.4
+"""An eye that is narrower in the image, or against the wider one, shows too little of itself."""
 
 
 class LidPairs(NamedTuple):
@@ -49,7 +53,9 @@ def lid_pairs(scheme: str) -> tuple[LidPairs, LidPairs]:
     if curves is None:
         raise ValueError(f"unknown landmark scheme '{scheme}'; known are {MEDIAPIPE}, {IBUG}")
     # MediaPipe's rings go on along the lower lid, those of 300-W along the upper one.
-    right, left = (_pairs(curves[name].points, scheme == IBUG) for name in ("right_eye", "left_eye"))
+    right, left = (
+        _pairs(curves[name].points, scheme == IBUG) for name in ("right_eye", "left_eye")
+    )
     return right, left
 
 
@@ -75,7 +81,7 @@ class EyeStrip(NamedTuple):
     middle_px : (2,) float64
         The origin.
     axes_px : (2, 2) float64
-        Rows: what one unit of x and of y is in pixels.
+        Rows: what one unit of x and one of y is in pixels.
     """
 
     colour: Array
@@ -96,6 +102,12 @@ class EyeStrip(NamedTuple):
         return np.asarray((points_px - self.middle_px) @ np.linalg.inv(self.axes_px))
 
 
+def wider_eye_px(landmarks: Landmarks) -> float:
+    """Return the distance of the corners of the wider eye."""
+    corners = [landmarks.points_px[list(lids.corners)] for lids in lid_pairs(landmarks.scheme)]
+    return float(np.nanmax([np.linalg.norm(ends[1] - ends[0]) for ends in corners]))
+
+
 def eye_strip(rgb: Array, depth_mm: Array, landmarks: Landmarks, lids: LidPairs) -> EyeStrip | None:
     """Cut an eye out of an image; None where its landmarks do not show one.
 
@@ -112,9 +124,11 @@ def eye_strip(rgb: Array, depth_mm: Array, landmarks: Landmarks, lids: LidPairs)
     ends = ends[np.argsort(ends[:, 0])]
     along = ends[1] - ends[0]
     used = [*lids.corners, *lids.upper, *lids.lower]
-    if not np.all(np.isfinite(points[used])) or np.linalg.norm(along) < 4.0:
+    width, wider = float(np.linalg.norm(along)), wider_eye_px(landmarks)
+    if not np.all(np.isfinite(points[used])) or width < max(MIN_WIDTH_PX, MIN_SHARE * wider):
         return None
-    axes, middle = np.array([along, [-along[1], along[0]]]), ends.mean(axis=0)
+    across = np.array([-along[1], along[0]]) * (wider / width)
+    axes, middle = np.array([along, across]), ends.mean(axis=0)
     x = np.linspace(-HALF_WIDTH, HALF_WIDTH, COLUMNS)
     y = np.linspace(-HALF_HEIGHT, HALF_HEIGHT, ROWS)
     where = middle + np.stack(np.meshgrid(x, y), axis=-1) @ axes
@@ -125,23 +139,12 @@ def eye_strip(rgb: Array, depth_mm: Array, landmarks: Landmarks, lids: LidPairs)
         return None
     window = slice(low[1], high[1]), slice(low[0], high[0])
     colour = linear_from_srgb(np.ascontiguousarray(rgb[window]))
-    pixels_per_sample = float(np.linalg.norm(along)) * 2 * HALF_WIDTH / COLUMNS
+    pixels_per_sample = wider * 2 * HALF_WIDTH / COLUMNS
     if pixels_per_sample > 1.0:
         colour = np.asarray(cv2.GaussianBlur(colour, (0, 0), 0.5 * pixels_per_sample))
-    at = (where - low).astype(np.float32)
-    border = cv2.BORDER_REPLICATE
     empty = EyeStrip(
-        np.asarray(cv2.remap(colour, at, None, cv2.INTER_LINEAR, borderMode=border)),
-        np.asarray(
-            cv2.remap(
-                depth_mm[window].astype(np.float32),
-                at,
-                None,
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=float("nan"),
-            )
-        ),
+        _resampled(colour, where - low, cv2.BORDER_REPLICATE),
+        _resampled(depth_mm[window].astype(np.float32), where - low, cv2.BORDER_CONSTANT),
         x,
         y,
         np.zeros(COLUMNS),
@@ -153,6 +156,15 @@ def eye_strip(rgb: Array, depth_mm: Array, landmarks: Landmarks, lids: LidPairs)
         _curve(empty.of_px(np.vstack([ends, points[lid]])), x) for lid in (lids.upper, lids.lower)
     )
     return empty._replace(upper=upper, lower=lower)
+
+
+def _resampled(image: Array, at_px: Array, border: int) -> Array:
+    """Interpolate an image at (h, w, 2) pixels; a constant border is NaN."""
+    column, row = np.moveaxis(at_px, -1, 0).astype(np.float32)
+    nothing = (float("nan"),) * 4
+    return np.asarray(
+        cv2.remap(image, column, row, cv2.INTER_LINEAR, borderMode=border, borderValue=nothing)
+    )
 
 
 def _curve(points: Array, x: Array) -> Array:

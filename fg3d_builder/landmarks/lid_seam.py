@@ -39,19 +39,19 @@ class Seam(NamedTuple):
     Attributes
     ----------
     y : (COLUMNS,) float64
-    evidence : float
-        Mean evidence along the line between the corners, in standard deviations of what the strip
-        shows elsewhere.
+    shadow : float
+        How much darker the line is than the skin beside it, on average, in standard deviations of
+        such differences elsewhere in the strip.
     """
 
     y: Array
-    evidence: float
+    shadow: float
 
 
 def find_seam(strip: EyeStrip) -> Seam:
     """Return the seam of an eye that is closed."""
-    shadow = -np.log(strip.colour.mean(axis=2) + 0.01)
-    evidence = _standardised(ridge(shadow, strip))
+    darkness = -np.log(strip.colour.mean(axis=2) + 0.01)
+    evidence = shadow = _standardised(ridge(darkness, strip))
     known = np.isfinite(strip.depth_mm)
     if known.mean() > 0.5:
         depth = np.where(known, strip.depth_mm, np.nanmedian(strip.depth_mm))
@@ -63,11 +63,11 @@ def find_seam(strip: EyeStrip) -> Seam:
     path = _best_path(score[:, between], expected[between], strip)
     y = np.interp(strip.x, strip.x[between], strip.y[path])
     y = _smooth(y, 0.05 / (strip.x[1] - strip.x[0]))
-    return Seam(y, float(evidence[path, np.flatnonzero(between)].mean()))
+    return Seam(y, float(shadow[path, np.flatnonzero(between)].mean()))
 
 
 def ridge(values: Array, strip: EyeStrip) -> Array:
-    """Return by how much each sample exceeds the higher one of those above and below it."""
+    """Return by how much each sample exceeds the mean of those `REACH` above and below it."""
     across, along = (
         s / step
         for s, step in zip(
