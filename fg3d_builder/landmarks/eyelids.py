@@ -68,20 +68,24 @@ class Eyelids(NamedTuple):
     closed : float
         Probability; 0 where the image does not show the eye or something covers it.
     seam_px : (k, 2) float64 or None
-        Where each pair of lid points meets, for a closed eye.
-    corners_px : (2, 2) float64 or None
-        The ends of that line, below or above the detected corners.
+        The line on which the lids of a closed eye meet, and a little of its continuation.
     """
 
     pairs: LidPairs
     closed: float
     seam_px: Array | None = None
-    corners_px: Array | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether the eye counts as closed."""
         return self.seam_px is not None
+
+    def on_seam(self, points_px: Array) -> Array:
+        """Return the points of a closed eye's seam that are nearest to (m, 2) points."""
+        if self.seam_px is None:
+            raise ValueError("an open eye has no seam")
+        distance = np.linalg.norm(points_px[:, None] - self.seam_px, axis=2)
+        return np.asarray(self.seam_px[distance.argmin(axis=1)])
 
 
 def look_at_eyelids(capture: Capture, landmarks: Landmarks) -> tuple[Eyelids, ...]:
@@ -102,10 +106,11 @@ def with_lids_closed(landmarks: Landmarks, eyes: tuple[Eyelids, ...]) -> Landmar
     points, confidence = landmarks.points_px.astype(np.float64), landmarks.confidence.copy()
     for eye in eyes:
         if eye.seam_px is not None:
-            points[list(eye.pairs.corners)] = eye.corners_px
-            points[eye.pairs.upper] = points[eye.pairs.lower] = eye.seam_px
-            both = np.concatenate([eye.pairs.upper, eye.pairs.lower])
+            upper, lower, corners = eye.pairs.upper, eye.pairs.lower, list(eye.pairs.corners)
+            points[upper] = points[lower] = eye.on_seam(0.5 * (points[upper] + points[lower]))
+            points[corners] = eye.on_seam(points[corners])
             # The detector was not sure of a lid edge that is not there; the image shows the seam.
+            both = np.concatenate([upper, lower])
             confidence[both] = np.where(confidence[both] > 0, 1.0, 0.0)
     return dataclasses.replace(landmarks, points_px=points, confidence=confidence)
 
@@ -147,10 +152,4 @@ def _look(capture: Capture, landmarks: Landmarks, pairs: LidPairs) -> Eyelids:
     seam = find_seam(strip)
     if evidence.opening > NARROW and seam.shadow < MIN_SHADOW:
         return Eyelids(pairs, 0.0)
-    along = strip.of_px(landmarks.points_px)[:, 0]
-
-    def on_seam(x: Array) -> Array:
-        return strip.px(x, np.interp(x, strip.x, seam.y))
-
-    between = on_seam(0.5 * (along[pairs.upper] + along[pairs.lower]))
-    return Eyelids(pairs, closed, between, on_seam(along[list(pairs.corners)]))
+    return Eyelids(pairs, closed, strip.px(strip.x, seam.y))

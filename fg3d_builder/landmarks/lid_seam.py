@@ -27,8 +27,11 @@ DETECTOR_SIGMA = 0.1
 BEND = 30.0
 """Cost of a squared difference between the path's slope and the detected lids'."""
 
+LEAST_SHADOW, LEAST_GROOVE_MM = 0.003, 0.01
+"""Differences of brightness (logarithm) and depth that are nothing, however smooth the skin."""
+
 STRONGEST = 6.0
-"""Evidence in standard deviations beyond which more counts no more."""
+"""Evidence of the clearest line, in standard deviations; one that is clearer counts no more."""
 
 _STEPS = 3
 
@@ -51,12 +54,12 @@ class Seam(NamedTuple):
 def find_seam(strip: EyeStrip) -> Seam:
     """Return the seam of an eye that is closed."""
     darkness = -np.log(strip.colour.mean(axis=2) + 0.01)
-    evidence = shadow = _standardised(ridge(darkness, strip))
+    evidence = shadow = _standardised(ridge(darkness, strip), LEAST_SHADOW)
     known = np.isfinite(strip.depth_mm)
     if known.mean() > 0.5:
         depth = np.where(known, strip.depth_mm, np.nanmedian(strip.depth_mm))
         groove = np.where(_eroded(known), ridge(depth, strip), 0.0)
-        evidence = evidence + _standardised(groove)
+        evidence = evidence + _standardised(groove, LEAST_GROOVE_MM)
     expected = 0.5 * (strip.upper + strip.lower)
     score = evidence - 0.5 * ((strip.y[:, None] - expected) / DETECTOR_SIGMA) ** 2
     between = np.abs(strip.x) <= 0.5
@@ -90,10 +93,14 @@ def ridge(values: Array, strip: EyeStrip) -> Array:
     return np.asarray(smooth - 0.5 * (above + below))
 
 
-def _standardised(response: Array) -> Array:
-    """Divide by the robust standard deviation of the response, and limit what one place counts."""
+def _standardised(response: Array, least: float) -> Array:
+    """Divide by the robust standard deviation of the response, or by what makes the best moderate.
+
+    Cutting the best off instead would make a plateau, whose edge is as good as its ridge.
+    """
     deviation = 1.4826 * float(np.median(np.abs(response)))
-    return np.asarray(np.clip(response / max(deviation, 1e-9), -STRONGEST, STRONGEST))
+    best = float(np.quantile(response, 0.995)) / STRONGEST
+    return np.asarray(np.maximum(response / max(deviation, best, least), -STRONGEST))
 
 
 def _best_path(score: Array, expected: Array, strip: EyeStrip) -> Array:
