@@ -352,9 +352,12 @@ class NonrigidIcp:
         the detected point is not on an occluder.
         """
         facing = self.edges.facing(vertices_cam_mm, self.model.triangles)
-        # Lids that are pressed together may turn any way.
-        facing |= self.edges.meets
-        return np.asarray(facing & ~self.finder.foreign_at(self.edges.points_px))
+        foreign = self.finder.foreign_at(self.edges.points_px)
+        for closed in self.edges.lids:
+            # Lids that are pressed together may turn any way, and are hidden as one or not at all.
+            facing[closed.rows] = True
+            foreign[closed.rows] = foreign[closed.rows].mean() > 0.5
+        return np.asarray(facing & ~foreign)
 
     def _check_coverage(self, pairs: Correspondences) -> None:
         reliable = self.model.reliable
