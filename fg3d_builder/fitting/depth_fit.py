@@ -22,6 +22,7 @@ from fg3d_builder.facemodel.surface_rows import (
     vertex_rows,
 )
 from fg3d_builder.fitting.appearance import FaceImage, appearance_term
+from fg3d_builder.fitting.closed_lids import blinking, lid_terms
 from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
     coarse_fit,
@@ -41,6 +42,7 @@ from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.fitting.terms import FaceState, PlaneTerm, Term
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.landmarks.eyelids import Eyelids, with_lids_closed
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
@@ -151,6 +153,7 @@ def fit_capture(
     landmarks: Landmarks,
     config: FitConfig,
     surface: DepthSurface | None = None,
+    eyes: tuple[Eyelids, ...] = (),
 ) -> CoarseFit:
     """Fit coefficients and pose to a capture's landmarks and depth (Eq. 1 and 2).
 
@@ -166,6 +169,8 @@ def fit_capture(
     surface : DepthSurface, optional
         Surface of the capture's depth, if the caller has it already; its pixels may be others
         than the colour image's.
+    eyes : tuple of Eyelids
+        What the image shows of the lids: those of closed eyes are made to meet on their seam.
 
     Returns
     -------
@@ -184,7 +189,10 @@ def fit_capture(
         return fit_landmarks(model, landmarks, capture.intrinsics, config)
     if surface is None:
         surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    problem = landmark_problem(model, landmarks, capture.intrinsics, config)
+    model = blinking(model, landmarks.scheme, eyes)
+    problem = landmark_problem(
+        model, with_lids_closed(landmarks, eyes), capture.intrinsics, config
+    )._replace(more=lid_terms(model, landmarks.scheme, eyes))
     lower, upper = coefficient_bounds(model)
     freedom = Freedom(not config.fix_scale, lower, upper)
 

@@ -74,6 +74,8 @@ class LandmarkProblem(NamedTuple):
         How the mean face appears in the image.
     sigma_px, contour_sigma_px : float
         Standard deviations of landmarks, in the pixels of a face of this size.
+    more : tuple of Term
+        What else is known of the face, whatever its state.
     """
 
     rows: SurfaceRows
@@ -85,6 +87,7 @@ class LandmarkProblem(NamedTuple):
     view: WeakView
     sigma_px: float
     contour_sigma_px: float
+    more: tuple[Term, ...] = ()
 
     def terms(self, state: FaceState, kernel: Kernel) -> list[Term]:
         """Return the landmark and contour terms; contour points are those of this state."""
@@ -107,7 +110,7 @@ class LandmarkProblem(NamedTuple):
                     pair.normal_px,
                 )
             )
-        return terms
+        return [*terms, *self.more]
 
     def loosened(self, factor: float) -> LandmarkProblem:
         """Return the same landmarks with larger standard deviations."""

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from fg3d_builder.config import BuildConfig, FitConfig, RegistrationConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.appearance import settled_landmarks
+from fg3d_builder.fitting.closed_lids import blinking
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
+from fg3d_builder.landmarks.eyelids import look_at_eyelids
 from fg3d_builder.pipeline.working import WorkingCapture, working_capture
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.register import register
@@ -150,14 +152,18 @@ def register_face(
 
 
 def _fit(model: FaceModel, working: WorkingCapture, config: FitConfig) -> CoarseFit:
-    coarse = fit_capture(model, working.capture, working.landmarks, config, working.surface)
+    capture, landmarks = working.capture, working.landmarks
+    eyes = look_at_eyelids(capture, landmarks)
+    coarse = fit_capture(model, capture, landmarks, config, working.surface, eyes)
     return working.coarse_in_original(coarse)
 
 
 def _register(
     model: FaceModel, working: WorkingCapture, coarse: CoarseFit, config: RegistrationConfig
 ) -> Registration:
-    capture = working.capture
-    settled = settled_landmarks(model, working.landmarks, coarse, capture.intrinsics)
-    registration = register(model, capture, settled, coarse, config, working.surface)
+    capture, landmarks = working.capture, working.landmarks
+    eyes = look_at_eyelids(capture, landmarks)
+    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+    able = blinking(model, landmarks.scheme, eyes)
+    registration = register(able, capture, settled, coarse, config, working.surface, eyes)
     return working.registration_in_original(registration)

@@ -53,6 +53,10 @@ FULL_NOISE_MM = 0.1
 """Noise of a depth pixel from which on all of `noise_stiffness` is added. More noise does not
 ask for more: the planes fitted to the depth average it over windows that grow with it."""
 
+MEETING_WEIGHT = 10.0
+"""Weight of the edge points on the lids of closed eyes against that of others: that they meet is
+certain."""
+
 REFINED_LEVELS = 2
 """Levels, the softest, before which occluders are looked for anew."""
 
@@ -135,6 +139,7 @@ class NonrigidIcp:
         self._local_stiffness = np.ones(len(self.system.edges))
         self._edge_trust = np.ones(len(edges.points_px))
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
+        self._between_lids = edges.between_lids(model)
 
     def run(self) -> Iterator[NonrigidState]:
         """Yield the template after every iteration of every level.
@@ -197,7 +202,8 @@ class NonrigidIcp:
             near[low[reached]] = near[high[reached]] = True
         self._local_stiffness[near[low] & near[high]] *= REPAIR_FACTOR
         corners = self.model.triangles[self.edges.embedding.triangle]
-        self._edge_trust[near[corners].any(axis=1)] /= REPAIR_FACTOR**2
+        doubted = near[corners].any(axis=1) & ~self.edges.meets
+        self._edge_trust[doubted] /= REPAIR_FACTOR**2
 
     def data_term(self, vertices_cam_mm: Array) -> DataTerm:
         """Find closest points and weigh them by area, region, angle and residual."""
@@ -221,7 +227,11 @@ class NonrigidIcp:
         offsets = data.targets_mm - self.start_cam_mm
         point_weights, point_offsets = self.edge_term(level, vertices_cam_mm)
         # The prior's target is the start, where every offset is zero: it adds to the matrix only.
-        along_z = Targets(data.weights + prior, data.weights[:, None] * offsets[:, 2:])
+        along_z = Targets(
+            data.weights + prior,
+            data.weights[:, None] * offsets[:, 2:],
+            *self.meeting_term(point_weights, vertices_cam_mm),
+        )
         along_xy = Targets(
             data.weights_xy + prior,
             data.weights_xy[:, None] * offsets[:, :2],
@@ -250,7 +260,8 @@ class NonrigidIcp:
         Noisy depth adds to it (squares add: the stiffness enters the energy squared), so that
         a clean scan keeps its relief and noise does not become relief.
         """
-        seen = data.weights > 0
+        # Between closed lids nothing is seen because nothing is there: it has to give way.
+        seen = (data.weights > 0) | self._between_lids
         low, high = self.system.edges.T
         noisy = min(1.0, data.noise_mm / FULL_NOISE_MM)
         level = float(np.hypot(level, self.config.noise_stiffness * noisy))
@@ -267,7 +278,22 @@ class NonrigidIcp:
         kernel = GemanMcClure(self.config.edge_sigma_mm)
         weights = level.edge_weight * kernel.weight(((lifted - now) ** 2).sum(axis=1))
         weights *= self.edges.confidence * self._edge_trust
+        weights[self.edges.meets] *= MEETING_WEIGHT
         return weights * self._edges_seen(vertices_cam_mm), lifted - start
+
+    def meeting_term(
+        self, weights: Array, vertices_cam_mm: Array
+    ) -> tuple[Array | None, Array | None]:
+        """Return weights (p,) and depth offsets (p, 1) that bring lids that meet to one depth.
+
+        `weights` are those of Eq. 9, which cannot tell depths apart.
+        """
+        if not self.edges.meets.any():
+            return None, None
+        triangles = self.model.triangles
+        start = self.edges.embedding.points(self.start_cam_mm, triangles)[:, 2]
+        depth = self.edges.depth_mm(vertices_cam_mm, triangles)
+        return weights * self.edges.meets, (depth - start)[:, None]
 
     def edge_support(self, vertices_cam_mm: Array) -> Array:
         """Return (n,) in [0, 1]: how well Eq. 9 holds each vertex in the end."""
@@ -327,6 +353,10 @@ class NonrigidIcp:
         """
         facing = self.edges.facing(vertices_cam_mm, self.model.triangles)
         foreign = self.finder.foreign_at(self.edges.points_px, self.edges.intrinsics)
+        for closed in self.edges.lids:
+            # Lids that are pressed together may turn any way, and are hidden as one or not at all.
+            facing[closed.rows] = True
+            foreign[closed.rows] = foreign[closed.rows].mean() > 0.5
         return np.asarray(facing & ~foreign)
 
     def _check_coverage(self, pairs: Correspondences) -> None:

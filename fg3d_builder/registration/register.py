@@ -7,6 +7,7 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.landmarks.eyelids import Eyelids
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import (
     Array,
@@ -39,6 +40,7 @@ def register(
     coarse: CoarseFit,
     config: RegistrationConfig,
     surface: DepthSurface | None = None,
+    eyes: tuple[Eyelids, ...] = (),
 ) -> Registration:
     """Register a face model to one RGB-D capture.
 
@@ -54,6 +56,8 @@ def register(
     surface : DepthSurface, optional
         Surface of the capture's depth, if the caller has it already; its pixels may be others
         than the colour image's.
+    eyes : tuple of Eyelids
+        What the image shows of the lids: those of closed eyes are made to meet on their seam.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def register(
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     reach = config.max_distance_mm
     finder = CorrespondenceFinder(surface, start, model.triangles, reach)
-    edges = EdgePoints.of(model, landmarks, capture.intrinsics)
+    edges = EdgePoints.of(model, landmarks, capture.intrinsics, eyes)
     contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
     icp = NonrigidIcp(model, start, finder, edges, contour, config)
     history: list[IterationRecord] = []
