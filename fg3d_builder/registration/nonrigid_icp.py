@@ -202,8 +202,10 @@ class NonrigidIcp:
             near[low[reached]] = near[high[reached]] = True
         self._local_stiffness[near[low] & near[high]] *= REPAIR_FACTOR
         corners = self.model.triangles[self.edges.embedding.triangle]
-        doubted = near[corners].any(axis=1) & ~self.edges.meets
-        self._edge_trust[doubted] /= REPAIR_FACTOR**2
+        doubted = near[corners].any(axis=1)
+        self._edge_trust[doubted & ~self.edges.meets] /= REPAIR_FACTOR**2
+        # Closed lids stay together however stiff their surroundings .
+        self._edge_trust[doubted & self.edges.meets] *= REPAIR_FACTOR
 
     def data_term(self, vertices_cam_mm: Array) -> DataTerm:
         """Find closest points and weigh them by area, region, angle and residual."""
