@@ -17,6 +17,7 @@ import numpy as np
 
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.anatomy import build_anatomy
+from fg3d_builder.heads.blink import closing_blinks
 from fg3d_builder.heads.head import HeadSource, build_head, read_head, write_head
 from fg3d_builder.heads.identity import IdentitySampler
 from fg3d_builder.heads.makehuman import Macro, MakeHumanData
@@ -89,7 +90,7 @@ class HeadPopulation:
         base = head.base(self.sampler.average())
         self.average_mm = head.face(base)
         self.anatomy = build_anatomy(head, base, recipe["anchors"], recipe["paint"])
-        self.actions_mm = head.actions()
+        self.actions_mm = self._closing(self.average_mm, head.actions())
         self.align = steady_region(self.average_mm, self.actions_mm, head)
 
     @staticmethod
@@ -130,23 +131,31 @@ class HeadPopulation:
         )
         normals = vertex_normals(face, self.head.sheet_triangles)
         albedo, context_albedo = self.albedo(seed)
+        neutral = face + relief[:, None] * normals
         return SyntheticHead(
-            neutral_obj_mm=face + relief[:, None] * normals,
-            expression_offsets=self._personal_actions(np.random.default_rng([seed, _MOTION])),
+            neutral_obj_mm=neutral,
+            expression_offsets=self._personal_actions(
+                neutral, np.random.default_rng([seed, _MOTION])
+            ),
             albedo=albedo,
             context_vertices_obj_mm=context,
             context_triangles=self.head.context_triangles,
             context_albedo=context_albedo,
         )
 
-    def _personal_actions(self, rng: np.random.Generator) -> Array:
-        """Facial actions with a person's own strength, uneven over the face."""
+    def _personal_actions(self, face_mm: Array, rng: np.random.Generator) -> Array:
+        """Facial actions with a person's own strength, uneven over the face; blinks that close."""
         spread = self.recipe["expression"]["personal"]
         gain = np.exp(rng.normal(0.0, spread, len(self.action_names)))
         coarse = self.banks[-1]
         uneven = 1 + spread * np.clip(coarse[int(rng.integers(len(coarse)))], -2, 2)
         factor = (uneven[:, None] * gain).astype(np.float32)
-        return np.asarray(self.actions_mm * factor[:, None, :])
+        return self._closing(face_mm, self.actions_mm * factor[:, None, :])
+
+    def _closing(self, face_mm: Array, actions_mm: Array) -> Array:
+        return closing_blinks(
+            face_mm, actions_mm, self.action_names, self.head.sheet_triangles, self.head.eye
+        )
 
 
 def rigid_between(source: Array, target: Array) -> tuple[Array, Array]:

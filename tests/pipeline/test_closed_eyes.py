@@ -64,7 +64,7 @@ def gaps_mm(model: FaceModel, shape_obj_mm: Array) -> Array:
 def test_lids_meet_where_the_eye_is_closed_and_there_alone(
     default: FaceModel, closed: tuple[bool, bool]
 ) -> None:
-    capture = wink(*(0.75 * shut for shut in closed))
+    capture = wink(*(1.0 * shut for shut in closed))
     assert capture.truth is not None
     found = register_capture(
         default, capture, BuildConfig(), landmarks=detected(default, capture)
