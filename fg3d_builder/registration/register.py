@@ -7,6 +7,7 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import (
     Array,
@@ -22,7 +23,9 @@ from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.registration.quality import observe, quality_score
+from fg3d_builder.registration.relief import resolved
 from fg3d_builder.registration.unseen import completed
+from fg3d_builder.rendering.depth_noise import noise_density_mm4
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 UNRELIABLE_CONFIDENCE = 0.25
@@ -90,6 +93,10 @@ def register(
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
     support = np.maximum(confidence, icp.edge_support(vertices))
+    noise_mm4 = face_noise_mm4(surface, pairs.targets_cam_mm[pairs.accepted & model.reliable])
+    vertices = resolved(
+        model, vertices, split.posterior_cam_mm, confidence, noise_mm4, config.solver
+    )
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
@@ -111,6 +118,17 @@ def register(
         history=tuple(history),
         quality_figures=figures,
     )
+
+
+def face_noise_mm4(surface: DepthSurface, points_cam_mm: Array) -> float:
+    """Return the density of the depth's noise at points (k, 3) on the face.
+
+    See `fg3d_builder.rendering.depth_noise`.
+    """
+    focal_px = float(np.sqrt(surface.intrinsics[0, 0] * surface.intrinsics[1, 1]))
+    pitch_mm = float(np.median(points_cam_mm[:, 2])) / focal_px
+    points_px = px_from_cam(points_cam_mm, surface.intrinsics)
+    return noise_density_mm4(surface.points_cam_mm[..., 2], points_px, pitch_mm)
 
 
 def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
