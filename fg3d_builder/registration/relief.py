@@ -1,7 +1,6 @@
 """Relief that the depth resolves, and no other: a Wiener filter of what the 3DMM does not explain.
 
-What sets a registered face off the 3DMM's, along its normals, is relief of its own plus the
-depth's noise. The relief's power spectral density falls with the wave number k as
+What sets a registered face off the 3DMM's is relief of its own plus the depth's noise. The relief's power spectral density falls with the wave number k as
 ``RELIEF / k^4``, the noise's is ``N`` (see `fg3d_builder.rendering.depth_noise`). The filter that
 leaves the least error keeps of each wavelength the share that is signal (Wiener 1949) ::
 
@@ -23,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.records import Array
 from fg3d_builder.registration.membrane import Pattern, shared_pattern
 
@@ -38,6 +37,9 @@ LEAST_WEIGHT = 1e-6
 STEPS = 20
 TOLERANCE = 1e-2
 """Conjugate gradients end there, relative to the first residual: within 0.003 mm."""
+
+TINY = 1e-300
+"""Stands for zero in a column that has nothing left to do."""
 
 
 def resolved(
@@ -69,10 +71,9 @@ def resolved(
         return vertices_cam_mm
     pattern = shared_pattern(model.triangles, model.vertex_count, solver)
     areas = vertex_areas(posterior_cam_mm, model.triangles)
-    normals = vertex_normals(posterior_cam_mm, model.triangles)
-    residual = np.einsum("nd,nd->n", vertices_cam_mm - posterior_cam_mm, normals)
+    residual = vertices_cam_mm - posterior_cam_mm
     kept = smoothing_spline(pattern, areas, confidence, residual, density_mm4 / RELIEF)
-    return np.asarray(vertices_cam_mm + (kept - residual)[:, None] * normals)
+    return np.asarray(posterior_cam_mm + kept)
 
 
 def smoothing_spline(
@@ -88,45 +89,42 @@ def smoothing_spline(
         Of the vertices.
     weights : (n,) float64
         In [0, 1].
-    values : (n,) float64
+    values : (n, c) float64
     bending_mm4 : float
 
     Returns
     -------
-    (n,) float64
+    (n, c) float64
     """
-    held = areas_mm2 * np.maximum(weights, LEAST_WEIGHT)
-    low, high = pattern.edges.T
+    held = (areas_mm2 * np.maximum(weights, LEAST_WEIGHT))[:, None]
+    areas = areas_mm2[:, None]
     # The sum over the edges of a regular triangulation is sqrt(3) times the integral of the
     # squared gradient, whatever the edges' length.
-    scale = np.sqrt(bending_mm4 / 3.0)
-
-    def membrane(x: Array) -> Array:
-        difference = scale * (x[low] - x[high])
-        size = len(x)
-        return np.bincount(low, difference, size) - np.bincount(high, difference, size)
+    stiffness = np.full(len(pattern.edges), (bending_mm4 / 3.0) ** 0.25)
+    membrane = pattern.laplacian(stiffness)
 
     def energy(x: Array) -> Array:
-        return held * x + membrane(membrane(x) / areas_mm2)
+        return np.asarray(held * x + membrane @ (membrane @ x / areas))
 
-    stiffness = np.full(len(low), np.sqrt(scale))
-    factor = pattern.analysis.factor(pattern.values(stiffness, np.sqrt(held * areas_mm2)))
+    diagonal = np.sqrt(held * areas)[:, 0]
+    factor = pattern.analysis.factor(pattern.values(stiffness, diagonal))
 
     def preconditioned(x: Array) -> Array:
-        return np.asarray(factor.solve(areas_mm2 * factor.solve(x)))
+        return factor.solve(areas * factor.solve(x))
 
-    x = np.zeros(len(values))
+    # Each column has its own step lengths: c systems with one matrix.
+    x = np.zeros(values.shape)
     rest = held * values
     direction = step = preconditioned(rest)
-    size = first = float(rest @ step)
+    size = first = (rest * step).sum(axis=0)
     for _ in range(STEPS):
-        if size <= TOLERANCE**2 * first:
+        if (size <= TOLERANCE**2 * first).all():
             break
         pushed = energy(direction)
-        length = size / float(direction @ pushed)
+        length = size / np.maximum((direction * pushed).sum(axis=0), TINY)
         x += length * direction
-        rest -= length * pushed
+        rest = rest - length * pushed
         step = preconditioned(rest)
-        size, before = float(rest @ step), size
-        direction = step + (size / before) * direction
+        size, before = (rest * step).sum(axis=0), size
+        direction = step + size / np.maximum(before, TINY) * direction
     return x
