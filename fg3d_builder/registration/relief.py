@@ -1,8 +1,9 @@
 """Relief that the depth resolves, and no other: a Wiener filter of what the 3DMM does not explain.
 
-What sets a registered face off the 3DMM's is relief of its own plus the depth's noise. The relief's power spectral density falls with the wave number k as
-``RELIEF / k^4``, the noise's is ``N`` (see `fg3d_builder.rendering.depth_noise`). The filter that
-leaves the least error keeps of each wavelength the share that is signal (Wiener 1949) ::
+What sets a registered face off the 3DMM's is relief of its own plus the depth's noise. The
+relief's power spectral density falls with the wave number k as ``RELIEF / k^4``, the noise's is
+``N`` (see `fg3d_builder.rendering.depth_noise`). The filter that leaves the least error keeps of
+each wavelength the share that is signal (Wiener 1949) ::
 
     gain(k) = S / (S + N) = 1 / (1 + (N / RELIEF) k^4)
 
@@ -11,10 +12,9 @@ the minimum of the smoothing spline's energy, with weights where the depth says 
     integral  w |x - e|^2 + (N / RELIEF) |laplacian x|^2
 
 ``e`` is the registered residual, ``x`` the one that stays: a clean scan has no N and keeps all,
-noise takes first what is fine and last what is wide. The mesh is a sparse graph: its matrix
-is the square of the membrane's, and so nearly the product of two membranes ``w^(1/2) + k^2``,
-between half of it and all of it, that conjugate gradients with these as preconditioner need few
-steps, each with two solutions of a system whose analysis nonrigid ICP has already made.
+noise takes first what is fine and last what is wide. The spline's ``w + k^4`` is between half of
+and all of ``(w^(1/2) + k^2)^2``, two membranes: conjugate gradients with these as preconditioner
+need few steps, each of two solutions of a system that nonrigid ICP has already analysed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 White noise averages out; the noise of depth sensors does less so, because they smooth their
 output over several pixels. What is left looks like dimples, and their strength is the noise's
-power spectral density at long wavelengths, ``N`` in mm^4: averaged over an area ``A`` the noise
+power spectral density at their wavelengths, ``N`` in mm^4: averaged over a wide area ``A`` noise
 has the variance ``N / A``. It is found from second differences along x of those along y, which
 planes and quadrics do not excite (Immerkaer, "Fast noise variance estimation", CVIU 1996), at
 several spacings h. To noise of standard deviation sigma whose neighbours are correlated like
@@ -12,8 +12,8 @@ white noise blurred by a Gaussian of s they respond with the variance ::
 
 and sigma and s are fitted to it. Faces have a relief of their own, `FACE_MM`: what a capture
 shows beyond it is noise, so a clean scan has none. The fitted spectrum is one of white noise
-blurred; a sensor's may hold less power where the fit extrapolates, at long wavelengths. The
-power that the depth does have there, `LONG_MM`, is therefore the upper bound.
+blurred; a sensor's may hold less power where the fit extrapolates, at long wavelengths. What
+the depth does have at 7 to 12 mm, as means over `LONG_MM` show it, is therefore the upper bound.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LARGEST_SPACING_MM = 4.0
 FACE_MM = 0.02
 """Response, as a standard deviation, of a face without noise at a spacing of 1 mm; it grows with
 the spacing to the power of 3/2. An upper bound over clean renderings of synthetic and of
-modelled heads, whose responses reach 0.016 at 1.2 mm and 0.11 at 3.7 mm where skin is seen at less than 60
-degrees."""
+modelled heads, whose responses reach 0.016 mm at 1.2 mm and 0.11 mm at 3.7 mm where skin is seen at less
+than 60 degrees."""
 
 LONG_MM = 5.0
 """Edge of the square blocks whose means tell the power at wavelengths of 7 to 12 mm."""
@@ -46,7 +46,7 @@ MIN_SAMPLES = 100
 
 
 def noise_density_mm4(depth_mm: Array, points_px: Array, pitch_mm: float) -> float:
-    """Estimate the noise's power spectral density at wavelengths of about 10 mm.
+    """Estimate the noise's power spectral density at wavelengths of 7 to 12 mm.
 
     Parameters
     ----------
