@@ -118,3 +118,13 @@ def test_registered_noise_is_not_drawn(model: FaceModel) -> None:
     assert np.sqrt((drawn**2).mean()) < 0.2
     off = (found.vertices_cam_mm - scene.truth_cam_mm)[seen]
     assert np.linalg.norm(off, axis=1).mean() < 0.4
+
+
+def test_white_noise_is_averaged(model: FaceModel) -> None:
+    shape = model.mean.copy()
+    shape[:, 2] += 2.0 * np.exp(-((model.mean[:, :2] - [20.0, 0.0]) ** 2).sum(axis=1) / 800.0)
+    scene = make_scene(model, shape, noise_mm=1.0)
+    found = register(model, scene.capture, scene.landmarks, scene.coarse, RegistrationConfig())
+    seen = model.reliable & (found.confidence > 0.3)
+    error = np.linalg.norm(found.vertices_cam_mm - scene.truth_cam_mm, axis=1)[seen]
+    assert np.sqrt((error**2).mean()) < 0.5
