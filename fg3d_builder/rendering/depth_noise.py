@@ -30,8 +30,8 @@ LARGEST_SPACING_MM = 4.0
 FACE_MM = 0.02
 """Response, as a standard deviation, of a face without noise at a spacing of 1 mm; it grows with
 the spacing to the power of 3/2. An upper bound over clean renderings of synthetic and of
-modelled heads: where skin is seen at less than 60 degrees they reach 0.016 mm at 1.2 mm and 0.11 mm at
-3.7 mm."""
+modelled heads: where skin is seen at less than 60 degrees they reach 0.016 mm at 1.2 mm and
+0.11 mm at 3.7 mm."""
 
 LONG_MM = 5.0
 """Edge of the square blocks whose means tell the power at wavelengths of 7 to 12 mm."""
