@@ -23,6 +23,7 @@ SYNTHETIC_ALONE = ("accuracy", "registration")
 
 BENCHMARKS = (
     "accuracy",
+    "relief",
     "demo",
     "registration",
     "semantic",

@@ -143,6 +143,45 @@ def augmentation() -> Array:
     return contact_sheet(tiles, columns=len(names) + 1, height=200)
 
 
+def relief() -> Array:
+    """Depth, registered face and truth under raking light, without noise and with a sensor's."""
+    from fg3d_builder.pipeline.register import register_capture
+    from fg3d_builder.rendering.depth_surface import DepthSurface
+
+    model, tiles = get_model(FaceModelConfig()), []
+    for kind in ("none", "structured_light"):
+        sensor = SensorConfig(kind=kind, seed=7)
+        source = open_source(
+            SourceConfig(subjects=2, captures_per_subject=1, seed=7_000, sensor=sensor)
+        )
+        capture = source.load(source.entries()[1])
+        depth = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+        found = register_capture(model, capture, BuildConfig(), surface=depth).registration
+        assert capture.truth is not None
+        centre = found.vertices_cam_mm[model.reliable].mean(axis=0)
+        noise = "no noise" if kind == "none" else "a sensor's noise"
+        tiles += [
+            (f"depth, {noise}", raked(depth.vertices_cam_mm, depth.triangles, centre)),
+            ("registered", raked(found.vertices_cam_mm, model.triangles, centre)),
+            ("truth", raked(capture.truth.vertices_cam_mm, model.triangles, centre)),
+        ]
+    return contact_sheet(tiles, columns=3, height=400)
+
+
+def raked(points_cam_mm: Array, triangles: Array, centre_cam_mm: Array, size: int = 400) -> Array:
+    """Render a surface in grey, 190 mm wide about a centre, lit from the side."""
+    focal = size / 190.0 * centre_cam_mm[2]
+    middle = size / 2 - focal * centre_cam_mm[:2] / centre_cam_mm[2]
+    intrinsics = intrinsics_matrix(focal, focal, middle[0], middle[1])
+    fragments = rasterize(points_cam_mm, triangles, intrinsics, size, size)
+    normals = interpolate(fragments, triangles, vertex_normals(points_cam_mm, triangles))
+    light = np.array([-0.85, -0.25, -0.46])
+    shade = 0.12 + 0.88 * np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
+    shade[fragments.triangle < 0] = 1.0
+    grey = (np.clip(shade, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
 def _augmented_build(folder: Path) -> Path:
     """Build six subjects with two new shapes under each photo; return the dataset's folder."""
     preset = folder / "pictures.toml"
@@ -175,6 +214,7 @@ def main() -> None:
         "readme": readme,
         "augmentation": augmentation,
         "population": population,
+        "relief": relief,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
@@ -188,7 +228,7 @@ def main() -> None:
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         # Photographs as JPEG: the repository keeps every version of them.
-        if name in ("augmentation", "population"):
+        if name in ("augmentation", "population", "relief"):
             file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
         else:
             file, data = PICTURES / f"{name}.png", encode_png(picture)

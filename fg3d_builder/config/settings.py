@@ -143,7 +143,6 @@ class RegistrationConfig:
         against 1 across it.
     edge_sigma_mm: residuals of edge points well beyond it lose their weight.
     unseen_stiffness: floor of the stiffness where the camera sees nothing.
-    noise_stiffness: added, in squares, to the stiffness where the depth is noisy.
     solver: "cholmod", or "superlu" where scikit-sparse cannot be installed; for new shapes and
         the backgrounds around them as well.
     fix_scale: keep f = 1 in Eq. 11; right for metric captures of a metric model.
@@ -164,7 +163,6 @@ class RegistrationConfig:
     tangential_weight: float = 0.05
     edge_sigma_mm: float = 4.0
     unseen_stiffness: float = 4.0
-    noise_stiffness: float = 0.7
     solver: str = "cholmod"
     fix_scale: bool = True
 

@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.linalg import cho_factor, cho_solve
 
 from fg3d_builder.facemodel.model import Embedding, topology_hash
@@ -132,6 +133,14 @@ class Pattern(NamedTuple):
         values[self.at_edges] = -squared
         values[self.at_diagonal] = degree + diagonal
         return values
+
+    def laplacian(self, stiffness: Array) -> sp.csr_matrix:
+        """Return the whole graph Laplacian with weights ``s^2``."""
+        n, squared = len(self.at_diagonal), stiffness**2
+        low, high = self.edges.T
+        across = sp.csr_matrix((squared, (low, high)), shape=(n, n))
+        across = across + across.T
+        return (sp.diags(np.asarray(across.sum(axis=1)).ravel()) - across).tocsr()
 
     def positions(self, corners: Array) -> Array:
         """Return the (p, 3, 3) positions of triangles' 3 x 3 blocks; -1 above the diagonal."""

@@ -49,10 +49,6 @@ measured wrongly, but where they fit they should not contradict the depth."""
 PRIOR_WEIGHT = 1e-3
 """Pull of every vertex towards the coarse fit, which alone holds parts without any data."""
 
-FULL_NOISE_MM = 0.1
-"""Noise of a depth pixel from which on all of `noise_stiffness` is added. More noise does not
-ask for more: the planes fitted to the depth average it over windows that grow with it."""
-
 MEETING_WEIGHT = 10.0
 """Weight of the edge points on the lids of closed eyes against that of others: that they meet is
 certain."""
@@ -92,8 +88,6 @@ class DataTerm:
         Weighted root mean square distance.
     count : int
         Vertices with weight.
-    noise_mm : float
-        Noise of a depth pixel, median over the accepted reliable vertices.
     """
 
     targets_mm: Array
@@ -101,7 +95,6 @@ class DataTerm:
     weights_xy: Array
     rms_mm: float
     count: int
-    noise_mm: float
 
 
 class NonrigidIcp:
@@ -217,8 +210,7 @@ class NonrigidIcp:
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
-        noise = float(np.median(pairs.noise_mm[pairs.accepted & self.model.reliable]))
-        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, rms, count, noise)
+        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, rms, count)
 
     def solve(
         self, level: StiffnessLevel, vertices_cam_mm: Array, data: DataTerm
@@ -257,16 +249,10 @@ class NonrigidIcp:
             self.finder.exclude_foreign(vertices_cam_mm, REFINED)
 
     def edge_stiffness(self, level: float, data: DataTerm) -> Array:
-        """Return the stiffness of each mesh edge: the level's, not below a floor if unseen.
-
-        Noisy depth adds to it (squares add: the stiffness enters the energy squared), so that
-        a clean scan keeps its relief and noise does not become relief.
-        """
+        """Return the stiffness of each mesh edge: the level's, not below a floor if unseen."""
         # Between closed lids nothing is seen because nothing is there: it has to give way.
         seen = (data.weights > 0) | self._between_lids
         low, high = self.system.edges.T
-        noisy = min(1.0, data.noise_mm / FULL_NOISE_MM)
-        level = float(np.hypot(level, self.config.noise_stiffness * noisy))
         floor = max(level, self.config.unseen_stiffness)
         return self._local_stiffness * np.where(seen[low] | seen[high], level, floor)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks.eyelids import Eyelids
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import (
@@ -23,14 +27,23 @@ from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.registration.quality import observe, quality_score
+from fg3d_builder.registration.relief import resolved
 from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.noise_density import LONG_MM, noise_density_mm4
 
 UNRELIABLE_CONFIDENCE = 0.25
 """Confidence outside the model's reliable region, at best: hair may pass for a surface."""
 
 STATIONARY = 0.05
 """Relative change of the data residual below which the last level counts as converged."""
+
+FACING = 0.5
+"""Least cosine between normal and line of sight of skin whose depth tells the noise: seen more
+obliquely, a smooth surface looks rough."""
+
+NOISE_STEP = 0.25
+"""A step is lost in the noise below this part of what noise leaves in means of the depth."""
 
 
 def register(
@@ -75,6 +88,9 @@ def register(
     if surface is None:
         surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
+    noise_mm4 = face_noise_mm4(model, surface, start)
+    lost_mm = NOISE_STEP * float(np.sqrt(noise_mm4)) / LONG_MM
+    config = replace(config, tolerance_mm=max(config.tolerance_mm, lost_mm))
     reach = config.max_distance_mm
     finder = CorrespondenceFinder(surface, start, model.triangles, reach)
     edges = EdgePoints.of(model, landmarks, capture.intrinsics, eyes)
@@ -95,6 +111,9 @@ def register(
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
     support = np.maximum(confidence, icp.edge_support(vertices))
+    vertices = resolved(
+        model, vertices, split.posterior_cam_mm, confidence, noise_mm4, config.solver
+    )
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
@@ -117,6 +136,21 @@ def register(
         quality_figures=figures,
         depth_sampling=surface.sampling,
     )
+
+
+def face_noise_mm4(model: FaceModel, surface: DepthSurface, start_cam_mm: Array) -> float:
+    """Return the density of the depth's noise on the face, where the coarse fit (n, 3) has it.
+
+    See `fg3d_builder.rendering.noise_density`.
+    """
+    normals = vertex_normals(start_cam_mm, model.triangles)
+    towards = -np.einsum("nd,nd->n", normals, start_cam_mm)
+    facing = towards > FACING * np.linalg.norm(start_cam_mm, axis=1)
+    on_face = start_cam_mm[model.reliable & facing]
+    focal_px = float(np.sqrt(surface.intrinsics[0, 0] * surface.intrinsics[1, 1]))
+    pitch_mm = float(np.median(on_face[:, 2])) / focal_px
+    points_px = px_from_cam(on_face, surface.intrinsics)
+    return noise_density_mm4(surface.points_cam_mm[..., 2], points_px, pitch_mm)
 
 
 def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
