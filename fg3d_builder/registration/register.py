@@ -35,6 +35,9 @@ from fg3d_builder.rendering.noise_density import LONG_MM, noise_density_mm4
 UNRELIABLE_CONFIDENCE = 0.25
 """Confidence outside the model's reliable region, at best: hair may pass for a surface."""
 
+LIDS_HELD = 1000.0
+"""Weight of closed lids against that of well seen skin, where relief is smoothed."""
+
 STATIONARY = 0.05
 """Relative change of the data residual below which the last level counts as converged."""
 
@@ -111,9 +114,9 @@ def register(
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
     support = np.maximum(confidence, icp.edge_support(vertices))
-    vertices = resolved(
-        model, vertices, split.posterior_cam_mm, confidence, noise_mm4, config.solver
-    )
+    # That closed lids meet is no relief that noise could have made.
+    held = np.where(edges.between_lids(model), LIDS_HELD, confidence)
+    vertices = resolved(model, vertices, split.posterior_cam_mm, held, noise_mm4, config.solver)
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)

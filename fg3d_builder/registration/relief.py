@@ -61,7 +61,7 @@ def resolved(
         The 3DMM's face given the registered one; see `disentangle`.
     confidence : (n,) float64
         In [0, 1]: how well the depth supports each vertex. Where it does not, the residual
-        continues smoothly that of the vertices around.
+        continues smoothly that of the vertices around. More than 1 holds a vertex in place.
     density_mm4 : float
         ``N``; with 0 the vertices come back as they are.
     solver : str
@@ -88,7 +88,6 @@ def smoothing_spline(
     areas_mm2 : (n,) float64
         Of the vertices.
     weights : (n,) float64
-        In [0, 1].
     values : (n, c) float64
     bending_mm4 : float
 
