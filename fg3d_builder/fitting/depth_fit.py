@@ -43,6 +43,7 @@ from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
+from fg3d_builder.occlusion.foreign import AT_LANDMARKS, AT_START, ForeignFinder
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -108,6 +109,8 @@ class SurfaceTerms(NamedTuple):
     icp : IcpRound
     sigma_mm : float
         Standard deviation of the depth about the model.
+    foreign : (H, W) bool
+        Depth that is not the face's.
     more : tuple of Term
     """
 
@@ -117,6 +120,7 @@ class SurfaceTerms(NamedTuple):
     normals_obj: Array
     icp: IcpRound
     sigma_mm: float
+    foreign: Array
     more: tuple[Term, ...] = ()
 
     def at(self, state: FaceState) -> list[Term]:
@@ -127,6 +131,8 @@ class SurfaceTerms(NamedTuple):
         """Pair model vertices with the depth surface at their pixel, where the tests agree."""
         points = state.points_cam_mm(self.rows)
         target, normal, ok = _surface_at(self.surface, points)
+        px = px_from_cam(points, self.surface.intrinsics)
+        ok &= ~at_nearest_pixel(self.foreign, px, False)
         agree = np.einsum("md,md->m", self.normals_obj @ state.pose.rotation.T, normal)
         distance = np.einsum("md,md->m", points - target, normal)
         with np.errstate(invalid="ignore"):
@@ -197,11 +203,12 @@ def fit_capture(
         freedom,
         config.iterations,
     )
-    solution = _fit_surface(model, surface, problem, part_one, freedom, config)
+    finder = ForeignFinder(model, surface, capture.rgb)
+    solution = _fit_surface(model, surface, problem, finder, part_one, freedom, config)
     trust = 0.0
     if config.use_appearance and len(model.albedo_sd):
         solution, trust = _fit_appearance(
-            model, capture.rgb, surface, problem, solution, freedom, config
+            model, capture.rgb, surface, problem, finder, solution, freedom, config
         )
     error = depth_error_mm(model, surface, solution.state)
     return coarse_fit(model, problem, solution, float(np.median(error)), trust)
@@ -249,23 +256,29 @@ def _fit_surface(
     model: FaceModel,
     surface: DepthSurface,
     problem: LandmarkProblem,
+    finder: ForeignFinder,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
 ) -> Solution:
-    """Point-to-plane ICP in rounds, jointly with the landmarks and the prior."""
+    """Point-to-plane ICP in rounds, jointly with the landmarks and the prior.
+
+    Neither depth nor landmarks count where something else is before the face.
+    """
     sample = sample_vertices(model, model.reliable, SAMPLES)
     solution, left = start, config.iterations
     for i, icp in enumerate(ROUNDS):
         sight = _sight(model, surface, solution.state)
+        foreign = finder.find(sight.points_cam_mm, AT_LANDMARKS if i == 0 else AT_START)
         seen = sample[sight.visible[sample]]
         terms = SurfaceTerms(
-            problem,
+            problem.uncovered(foreign),
             surface,
             vertex_rows(model, seen),
             sight.normals_obj[seen],
             icp,
             config.depth_sigma_mm,
+            foreign,
         )
         last = i == len(ROUNDS) - 1
         allowed = left if last else max(1, config.iterations // len(ROUNDS))
@@ -280,6 +293,7 @@ def _fit_appearance(
     rgb: Array,
     surface: DepthSurface,
     problem: LandmarkProblem,
+    finder: ForeignFinder,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
@@ -292,9 +306,14 @@ def _fit_appearance(
     """
     image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
     solution, trust = start, 0.0
+    sight = _sight(model, surface, solution.state)
+    foreign = finder.find(sight.points_cam_mm, AT_START)
+    problem = problem.uncovered(foreign)
     for iterations in APPEARANCE_ROUNDS:
         sight = _sight(model, surface, solution.state)
-        visible = sight.visible & ~_covered(surface, sight.points_cam_mm)
+        px = px_from_cam(sight.points_cam_mm, surface.intrinsics)
+        covered = _covered(surface, sight.points_cam_mm) | at_nearest_pixel(foreign, px, False)
+        visible = sight.visible & ~covered
         in_sight = int((sight.visible & model.reliable).sum())
         if int((visible & model.reliable).sum()) < MIN_UNCOVERED * in_sight:
             break
@@ -322,6 +341,7 @@ def _fit_appearance(
             sight.normals_obj[seen],
             ROUNDS[-1],
             config.depth_sigma_mm / (1.0 + trust),
+            foreign,
             (colours,),
         )
         solution = minimise(state, terms.at, freedom, iterations).after(solution)

@@ -10,8 +10,9 @@ from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.geometry.camera import at_nearest_pixel
 from fg3d_builder.geometry.meshes import compact_triangles, vertex_normals
+from fg3d_builder.occlusion.foreign import ForeignFinder
+from fg3d_builder.occlusion.patches import OcclusionTest
 from fg3d_builder.records import Array
-from fg3d_builder.registration.occlusion import OcclusionTest, foreign_pixels
 from fg3d_builder.registration.surface_search import SurfaceSearch
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -62,6 +63,8 @@ class CorrespondenceFinder:
     triangles : (m, 3) int
         Triangles of the template.
     reach_mm : float
+    foreign : ForeignFinder, optional
+        Tells what is not the face; without it `exclude_foreign` excludes nothing.
 
     Raises
     ------
@@ -70,10 +73,15 @@ class CorrespondenceFinder:
     """
 
     def __init__(
-        self, surface: DepthSurface, template_cam_mm: Array, triangles: Array, reach_mm: float
+        self,
+        surface: DepthSurface,
+        template_cam_mm: Array,
+        triangles: Array,
+        reach_mm: float,
+        foreign: ForeignFinder | None = None,
     ) -> None:
         self._triangles = triangles
-        self._depth = surface
+        self._foreign = foreign
         self._intrinsics = surface.intrinsics
         self._height, self._width = surface.valid.shape
         column, row = surface.vertex_px.T
@@ -105,7 +113,13 @@ class CorrespondenceFinder:
 
         Forgets what an earlier call, with a worse template, has found.
         """
-        self._foreign_px = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
+        if self._foreign is not None:
+            self._foreign_px = self._foreign.find(vertices_cam_mm, test)
+
+    @property
+    def foreign_px(self) -> Array:
+        """(H, W) bool: pixels that are excluded."""
+        return self._foreign_px
 
     def foreign_at(self, points_px: Array) -> Array:
         """Return the (k,) bool mask of image points (k, 2) on an occluder."""

@@ -30,6 +30,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.weighted import weighted_rms
+from fg3d_builder.occlusion.foreign import AT_START, REFINED
 from fg3d_builder.records import Array, IterationRecord
 from fg3d_builder.registration.affine_maps import AffineMaps
 from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
@@ -37,7 +38,6 @@ from fg3d_builder.registration.correspondence import CorrespondenceFinder, Corre
 from fg3d_builder.registration.deformation import Deformation, Targets
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.membrane import Membrane
-from fg3d_builder.registration.occlusion import AT_START, REFINED
 
 AREA_MM2 = 4.0
 """Surface area whose closest-point pair has weight 1."""
@@ -281,7 +281,7 @@ class NonrigidIcp:
         self, level: StiffnessLevel, vertices_cam_mm: Array
     ) -> tuple[ContourPull, Array]:
         """Return the pairs of Eq. 10 for the current vertices, and their weights (c,)."""
-        pull = self.contour.pull(vertices_cam_mm)
+        pull = self.contour.uncovered(self.finder.foreign_px).pull(vertices_cam_mm)
         residual = pull.residual_mm(vertices_cam_mm[pull.vertex, :2])
         robust = GemanMcClure(self.config.edge_sigma_mm).weight(residual**2)
         return pull, level.contour_weight * pull.confidence * robust

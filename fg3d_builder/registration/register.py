@@ -7,7 +7,7 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.numerics.robust import GemanMcClure
+from fg3d_builder.occlusion.foreign import ForeignFinder
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -16,17 +16,15 @@ from fg3d_builder.records import (
     Landmarks,
     Registration,
 )
+from fg3d_builder.registration.confidence import vertex_confidence
 from fg3d_builder.registration.contour_points import ContourPoints
-from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
+from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.registration.quality import observe, quality_score
 from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
-
-UNRELIABLE_CONFIDENCE = 0.25
-"""Confidence outside the model's reliable region, at best: hair may pass for a surface."""
 
 STATIONARY = 0.05
 """Relative change of the data residual below which the last level counts as converged."""
@@ -71,7 +69,8 @@ def register(
         surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     reach = config.max_distance_mm
-    finder = CorrespondenceFinder(surface, start, model.triangles, reach)
+    foreign = ForeignFinder(model, surface, capture.rgb)
+    finder = CorrespondenceFinder(surface, start, model.triangles, reach, foreign)
     edges = EdgePoints.of(model, landmarks, capture.intrinsics)
     contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
     icp = NonrigidIcp(model, start, finder, edges, contour, config)
@@ -86,7 +85,7 @@ def register(
     if not np.all(np.isfinite(vertices)):
         raise CaptureError("registration_failed", "the registration diverged")
     pairs = finder.find(vertices, config)
-    confidence = vertex_confidence(pairs, model)
+    confidence = vertex_confidence(model, surface, finder.foreign_px, vertices, pairs)
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
     support = np.maximum(confidence, icp.edge_support(vertices))
@@ -111,17 +110,6 @@ def register(
         history=tuple(history),
         quality_figures=figures,
     )
-
-
-def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
-    """Return (n,) confidences in [0, 1].
-
-    The product of the cosine between template and surface normal, of a robust weight of the
-    distance that allows for the sensor's noise, and of the region's trust.
-    """
-    near = GemanMcClure(1.0 + 3.0 * pairs.noise_mm).weight(pairs.distance_mm**2)
-    region = np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE)
-    return np.where(pairs.accepted, pairs.cosine * near * region, 0.0)
 
 
 def has_converged(history: list[IterationRecord], config: RegistrationConfig) -> bool:

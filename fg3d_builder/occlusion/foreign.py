@@ -1,0 +1,111 @@
+"""The pixels of a capture that do not belong to the face, as far as a template tells.
+
+Two kinds of evidence, either of which suffices: depth that is torn from the face around it
+(`patches`), and hair that stands off the skin (`hair`).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.occlusion.hair import (
+    BLUR_MM,
+    RING_MM,
+    hair_ratio,
+    log_colours,
+    standing_off,
+)
+from fg3d_builder.occlusion.patches import OcclusionTest, torn_patches
+from fg3d_builder.occlusion.view import TemplateView, distance_from_face
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.depth_surface import DepthSurface
+
+AT_LANDMARKS = OcclusionTest(4.0, 7.0)
+"""Against a face that landmarks alone have placed."""
+
+AT_START = OcclusionTest(2.5, 4.5)
+"""Against the coarse fit."""
+
+REFINED = OcclusionTest(1.5, 2.5)
+"""Against a template that the stiff levels have brought near the surface."""
+
+MARGIN_PX = 2
+"""Pixels around a foreign patch that may be mixed with it."""
+
+HAIR_PITCH_MM = 1.2
+"""Hair is looked for on a grid that is about so wide."""
+
+
+class ForeignFinder:
+    """Finds what is not the face in one capture.
+
+    Parameters
+    ----------
+    model : FaceModel
+    surface : DepthSurface
+    rgb : (H, W, 3) uint8, optional
+        Without it hair is told by its depth alone.
+    """
+
+    def __init__(self, model: FaceModel, surface: DepthSurface, rgb: Array | None = None) -> None:
+        self._model = model
+        self._surface = surface
+        self._rgb = rgb
+        self._hair: Array | None = None
+
+    def find(self, vertices_cam_mm: Array, test: OcclusionTest) -> Array:
+        """Return the (H, W) bool mask of depth pixels that do not belong to the face.
+
+        Parameters
+        ----------
+        vertices_cam_mm : (n, 3) float64
+            Template, near the surface.
+        test : OcclusionTest
+            How near it is.
+        """
+        surface, triangles = self._surface, self._model.triangles
+        foreign = np.zeros(surface.valid.shape, dtype=bool)
+        margin = 0.0 if self._rgb is None else RING_MM
+        view = TemplateView.of(surface, vertices_cam_mm, triangles, margin)
+        if view is None:
+            return foreign
+        distance = distance_from_face(
+            surface, view, vertices_cam_mm, triangles, test.outline_mm
+        )
+        found = torn_patches(view, distance, test)
+        if self._rgb is not None:
+            found |= self._loose_hair(view, distance)
+        size = 2 * MARGIN_PX + 1
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        foreign[view.box] = cv2.dilate(found.astype(np.uint8), disc) > 0
+        return foreign
+
+    def _loose_hair(self, view: TemplateView, distance: Array) -> Array:
+        """(h, w) mask of hair before the skin, found on a coarser grid."""
+        step = view.pixels(HAIR_PITCH_MM)
+        coarse = view.every(step)
+        if self._hair is None:
+            self._hair = self._hair_of_picture(view, coarse, step)
+        # Colours do not change with the template: the ratio is looked up, not made again.
+        ratio = self._hair[view.box][::step, ::step]
+        found = standing_off(coarse, ratio > 0.0, distance[::step, ::step])
+        height, width = view.triangle.shape
+        whole = cv2.resize(
+            found.astype(np.uint8), None, fx=step, fy=step, interpolation=cv2.INTER_NEAREST
+        )
+        return np.asarray(whole[:height, :width] > 0)
+
+    def _hair_of_picture(self, view: TemplateView, coarse: TemplateView, step: int) -> Array:
+        """(H, W) log likelihood ratio of hair to skin; negative away from the face."""
+        assert self._rgb is not None
+        whole = np.full(self._surface.valid.shape, -1.0, dtype=np.float32)
+        colour = log_colours(self._rgb[view.box], BLUR_MM / view.pitch_mm)[::step, ::step]
+        normals = self._surface.normals_cam[view.box][::step, ::step]
+        ratio = hair_ratio(self._model, coarse, colour, normals)
+        if ratio is not None:
+            height, width = view.triangle.shape
+            fine = cv2.resize(ratio.astype(np.float32), None, fx=step, fy=step)
+            whole[view.box] = fine[:height, :width]
+        return whole
