@@ -44,6 +44,7 @@ from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.occlusion.foreign import AT_LANDMARKS, AT_START, ForeignFinder
+from fg3d_builder.occlusion.patches import OcclusionTest
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -269,7 +270,7 @@ def _fit_surface(
     solution, left = start, config.iterations
     for i, icp in enumerate(ROUNDS):
         sight = _sight(model, surface, solution.state)
-        foreign = finder.find(sight.points_cam_mm, AT_LANDMARKS if i == 0 else AT_START)
+        foreign = _foreign(finder, sight.points_cam_mm, AT_LANDMARKS if i == 0 else AT_START)
         seen = sample[sight.visible[sample]]
         terms = SurfaceTerms(
             problem.uncovered(foreign),
@@ -307,7 +308,7 @@ def _fit_appearance(
     image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
     solution, trust = start, 0.0
     sight = _sight(model, surface, solution.state)
-    foreign = finder.find(sight.points_cam_mm, AT_START)
+    foreign = _foreign(finder, sight.points_cam_mm, AT_START)
     problem = problem.uncovered(foreign)
     for iterations in APPEARANCE_ROUNDS:
         sight = _sight(model, surface, solution.state)
@@ -346,6 +347,11 @@ def _fit_appearance(
         )
         solution = minimise(state, terms.at, freedom, iterations).after(solution)
     return solution, trust
+
+
+def _foreign(finder: ForeignFinder, points_cam_mm: Array, test: OcclusionTest) -> Array:
+    """(H, W) bool: depth that is not the face's, or may be mixed with such."""
+    return finder.widened(finder.find(points_cam_mm, test), points_cam_mm)
 
 
 def _covered(surface: DepthSurface, points_cam_mm: Array) -> Array:

@@ -17,7 +17,7 @@ from fg3d_builder.occlusion.hair import (
     log_colours,
     standing_off,
 )
-from fg3d_builder.occlusion.patches import OcclusionTest, torn_patches
+from fg3d_builder.occlusion.patches import OcclusionTest, patches_before, patches_behind
 from fg3d_builder.occlusion.view import TemplateView, distance_from_face
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.depth_surface import DepthSurface
@@ -31,8 +31,8 @@ AT_START = OcclusionTest(2.5, 4.5)
 REFINED = OcclusionTest(1.5, 2.5)
 """Against a template that the stiff levels have brought near the surface."""
 
-MARGIN_PX = 2
-"""Pixels around a foreign patch that may be mixed with it."""
+MARGIN_PX, MARGIN_MM = 2, 1.8
+"""Pixels so near something foreign may be mixed with it: single hairs, smoothed depth."""
 
 HAIR_PITCH_MM = 1.2
 """Hair is looked for on a grid that is about so wide."""
@@ -74,13 +74,19 @@ class ForeignFinder:
         distance = distance_from_face(
             surface, view, vertices_cam_mm, triangles, test.outline_mm
         )
-        found = torn_patches(view, distance, test)
+        before = np.zeros(distance.shape, dtype=bool)
         if self._rgb is not None:
-            found |= self._loose_hair(view, distance)
-        size = 2 * MARGIN_PX + 1
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-        foreign[view.box] = cv2.dilate(found.astype(np.uint8), disc) > 0
+            before = self._loose_hair(view, distance)
+        before |= patches_before(view, distance, test, before)
+        foreign[view.box] = before | patches_behind(view, distance, test, before)
         return foreign
+
+    def widened(self, foreign: Array, vertices_cam_mm: Array) -> Array:
+        """Return a mask (H, W) with the pixels around it that may be mixed with it."""
+        pitch = float(np.median(vertices_cam_mm[:, 2])) / float(self._surface.intrinsics[0, 0])
+        size = 2 * max(MARGIN_PX, round(MARGIN_MM / pitch)) + 1
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        return np.asarray(cv2.dilate(foreign.astype(np.uint8), disc) > 0)
 
     def _loose_hair(self, view: TemplateView, distance: Array) -> Array:
         """(h, w) mask of hair before the skin, found on a coarser grid."""

@@ -33,7 +33,7 @@ STEP_SHARE = 0.5
 """Share of a patch's outline that must be a step."""
 
 JUDGED_SHARE = 0.25
-"""Share of its outline that must be away from steep anatomy for a patch to be judged by it."""
+"""Share of a patch's outline that must be fit to judge it by."""
 
 BEYOND_MM = 10.0
 """No face differs so much from its fit: a patch before the template of which half is further
@@ -59,8 +59,10 @@ class OcclusionTest(NamedTuple):
         return OcclusionTest(*(limit + 4.0 * noise_mm for limit in self))
 
 
-def torn_patches(view: TemplateView, distance_mm: Array, test: OcclusionTest) -> Array:
-    """Return the (h, w) mask of patches before or behind the template that are torn from it.
+def patches_before(
+    view: TemplateView, distance_mm: Array, test: OcclusionTest, known: Array
+) -> Array:
+    """Return the (h, w) mask of patches before the template that are torn from the face.
 
     Parameters
     ----------
@@ -69,21 +71,38 @@ def torn_patches(view: TemplateView, distance_mm: Array, test: OcclusionTest) ->
         See `distance_from_face`.
     test : OcclusionTest
         Widened by the noise of the view.
+    known : (h, w) bool
+        Pixels that are foreign anyway and no part of a patch.
     """
-    wider = test.allowing_for(view.noise_mm)
     template = np.where(np.isfinite(view.template_mm), view.template_mm, 1e6)
-    anatomy = cv2.dilate(
-        view.steep(template, ANATOMY_SLOPE).astype(np.uint8), view.window(ANATOMY_MM)
+    anatomy = view.steep(template, ANATOMY_SLOPE).astype(np.uint8)
+    plain = cv2.dilate(anatomy, view.window(ANATOMY_MM)) == 0
+    near, far = view.steps(view.measured_mm, STEP_SLOPE)
+    distance = np.where(known, np.nan, distance_mm)
+    before = _Patches.of(distance, test.allowing_for(view.noise_mm), ~far)
+    told = before.stepped(near, plain)
+    told |= before.beyond(BEYOND_MM) & before.stepped(near, np.ones_like(plain))
+    return before.mask(told)
+
+
+def patches_behind(
+    view: TemplateView, distance_mm: Array, test: OcclusionTest, before: Array
+) -> Array:
+    """Return the (h, w) mask of patches behind the template that are torn from the face.
+
+    Parameters
+    ----------
+    view, distance_mm, test
+        See `patches_before`.
+    before : (h, w) bool
+        What is before the face: skin beside it is torn from it, too.
+    """
+    near, far = view.steps(view.measured_mm, TEAR_SLOPE)
+    apart = cv2.dilate(before.astype(np.uint8), view.window(ANATOMY_MM)) == 0
+    behind = _Patches.of(
+        np.where(before, np.nan, -distance_mm), test.allowing_for(view.noise_mm), ~near
     )
-    before = _Patches.of(distance_mm, wider)
-    behind = _Patches.of(-distance_mm, wider)
-    step = _beside(view.steep(view.measured_mm, STEP_SLOPE))
-    away = anatomy == 0
-    everywhere = np.ones_like(away)
-    told = before.stepped(step, away)
-    told |= before.beyond(BEYOND_MM) & before.stepped(step, everywhere)
-    torn = _beside(view.steep(view.measured_mm, TEAR_SLOPE))
-    return before.mask(told) | behind.mask(behind.stepped(torn, everywhere))
+    return behind.mask(behind.stepped(far, apart))
 
 
 class _Patches(NamedTuple):
@@ -95,10 +114,10 @@ class _Patches(NamedTuple):
     outline: Array
 
     @staticmethod
-    def of(distance: Array, test: OcclusionTest) -> _Patches:
-        """Cut the patches out; those without a peak have size 0."""
+    def of(distance: Array, test: OcclusionTest, whole: Array) -> _Patches:
+        """Cut patches out of the pixels that are `whole`; those without a peak have size 0."""
         known = np.isfinite(distance)
-        far = known & (np.nan_to_num(distance) > test.outline_mm)
+        far = known & whole & (np.nan_to_num(distance) > test.outline_mm)
         count, label = cv2.connectedComponents(far.astype(np.uint8), connectivity=4)
         kernel = np.ones((3, 3), np.uint8)
         # Next to missing depth, or at the template's end, there may or may not be a step.
@@ -129,7 +148,3 @@ class _Patches(NamedTuple):
         chosen = told & (self.size > 0)
         chosen[0] = False
         return np.asarray(chosen[self.label])
-
-
-def _beside(mask: Array) -> Array:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)

@@ -101,17 +101,24 @@ class TemplateView(NamedTuple):
         size = 2 * self.pixels(reach_mm) + 1
         return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
-    def steep(self, depth_mm: Array, slope: float) -> Array:
-        """(h, w) bool: pixels between whose neighbours depth falls by more than this slope.
+    def steps(self, depth_mm: Array, slope: float) -> tuple[Array, Array]:
+        """Return the (h, w) pixels on the near and on the far side of steps.
 
-        Pixels beside missing depth do not count; noise does not reach the limit.
+        A step is where depth changes by more than this slope to one of the eight neighbours, and
+        more than noise does. There is none to missing depth.
         """
         kernel = np.ones((3, 3), np.uint8)
         known = np.isfinite(depth_mm)
         far = cv2.dilate(np.where(known, depth_mm, 0.0), kernel)
         near = cv2.erode(np.where(known, depth_mm, 1e9), kernel)
-        limit = 2.0 * slope * self.pitch_mm + 4.0 * self.noise_mm
-        return np.asarray((far - near > limit) & (near < 1e9))
+        limit = slope * self.pitch_mm + 4.0 * self.noise_mm
+        with np.errstate(invalid="ignore"):
+            return known & (far - depth_mm > limit), known & (depth_mm - near > limit)
+
+    def steep(self, depth_mm: Array, slope: float) -> Array:
+        """Return the (h, w) pixels on either side of a step, see `steps`."""
+        near, far = self.steps(depth_mm, slope)
+        return np.asarray(near | far)
 
 
 def distance_from_face(

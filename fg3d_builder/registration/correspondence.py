@@ -96,6 +96,7 @@ class CorrespondenceFinder:
         used, self._surface_triangles = compact_triangles(kept, len(fitted))
         self._vertex_px = surface.vertex_px[used]
         self._foreign_px = np.zeros(surface.valid.shape, dtype=bool)
+        self._excluded_px = self._foreign_px
         self._normals = surface.normals_cam[row[used], column[used]]
         self._border = surface.border[row[used], column[used]]
         self._noise = surface.noise_mm[row[used], column[used]]
@@ -115,15 +116,21 @@ class CorrespondenceFinder:
         """
         if self._foreign is not None:
             self._foreign_px = self._foreign.find(vertices_cam_mm, test)
+            self._excluded_px = self._foreign.widened(self._foreign_px, vertices_cam_mm)
 
     @property
     def foreign_px(self) -> Array:
-        """(H, W) bool: pixels that are excluded."""
+        """(H, W) bool: pixels of what is not the face, without their margin."""
         return self._foreign_px
 
+    @property
+    def excluded_px(self) -> Array:
+        """(H, W) bool: the same with a margin; no closest point is accepted there."""
+        return self._excluded_px
+
     def foreign_at(self, points_px: Array) -> Array:
-        """Return the (k,) bool mask of image points (k, 2) on an occluder."""
-        return at_nearest_pixel(self._foreign_px, points_px, False)
+        """Return the (k,) bool mask of image points (k, 2) on an occluder or beside it."""
+        return at_nearest_pixel(self._excluded_px, points_px, False)
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""
@@ -146,7 +153,7 @@ class CorrespondenceFinder:
         passed = near <= config.max_distance_mm
         passed &= agree >= np.cos(np.radians(config.max_normal_deg))
         column, row = self._vertex_px.T
-        passed &= ~(self._border | self._foreign_px[row, column])[corners].any(axis=1)
+        passed &= ~(self._border | self._excluded_px[row, column])[corners].any(axis=1)
         targets = vertices_cam_mm.copy()
         targets[seen] = found
         normals_cam = np.zeros_like(targets)

@@ -281,7 +281,7 @@ class NonrigidIcp:
         self, level: StiffnessLevel, vertices_cam_mm: Array
     ) -> tuple[ContourPull, Array]:
         """Return the pairs of Eq. 10 for the current vertices, and their weights (c,)."""
-        pull = self.contour.uncovered(self.finder.foreign_px).pull(vertices_cam_mm)
+        pull = self.contour.uncovered(self.finder.excluded_px).pull(vertices_cam_mm)
         residual = pull.residual_mm(vertices_cam_mm[pull.vertex, :2])
         robust = GemanMcClure(self.config.edge_sigma_mm).weight(residual**2)
         return pull, level.contour_weight * pull.confidence * robust
