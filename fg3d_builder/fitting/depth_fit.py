@@ -59,9 +59,8 @@ together."""
 COVERED_MM = 12.0
 """Depth so much nearer than the fitted face belongs to a hand, hair or glasses."""
 
-MIN_UNCOVERED = 0.9
-"""With less of the face free, colours are left out: on faces behind a hand they placed the face
-worse than landmarks and depth alone."""
+MIN_UNCOVERED = 0.5
+"""With less of the face free, colours are left out."""
 
 MIN_LIFTED = 6
 MIN_COVERAGE = 0.1
@@ -89,6 +88,9 @@ ROUNDS = (
     IcpRound(8.0, 45.0, AT_HOME),
 )
 
+
+FOREIGN_TESTS = {0: AT_LANDMARKS, len(ROUNDS) - 1: AT_START}
+"""Rounds before which what hides the face is looked for, and how near the face is by then."""
 
 APPEARANCE_ROUNDS = (4, 4, 4)
 """Iterations between which visibility, light and misfit are renewed."""
@@ -205,11 +207,18 @@ def fit_capture(
         config.iterations,
     )
     finder = ForeignFinder(model, surface, capture.rgb)
-    solution = _fit_surface(model, surface, problem, finder, part_one, freedom, config)
+    solution, foreign = _fit_surface(model, surface, problem, finder, part_one, freedom, config)
     trust = 0.0
     if config.use_appearance and len(model.albedo_sd):
         solution, trust = _fit_appearance(
-            model, capture.rgb, surface, problem, finder, solution, freedom, config
+            model,
+            capture.rgb,
+            surface,
+            problem.uncovered(foreign),
+            foreign,
+            solution,
+            freedom,
+            config,
         )
     error = depth_error_mm(model, surface, solution.state)
     return coarse_fit(model, problem, solution, float(np.median(error)), trust)
@@ -261,16 +270,18 @@ def _fit_surface(
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
-) -> Solution:
+) -> tuple[Solution, Array]:
     """Point-to-plane ICP in rounds, jointly with the landmarks and the prior.
 
-    Neither depth nor landmarks count where something else is before the face.
+    Neither depth nor landmarks count where something else is before the face; returns that mask
+    (H, W), too.
     """
     sample = sample_vertices(model, model.reliable, SAMPLES)
     solution, left = start, config.iterations
     for i, icp in enumerate(ROUNDS):
         sight = _sight(model, surface, solution.state)
-        foreign = _foreign(finder, sight.points_cam_mm, AT_LANDMARKS if i == 0 else AT_START)
+        if i in FOREIGN_TESTS:
+            foreign = _foreign(finder, sight.points_cam_mm, FOREIGN_TESTS[i])
         seen = sample[sight.visible[sample]]
         terms = SurfaceTerms(
             problem.uncovered(foreign),
@@ -286,7 +297,7 @@ def _fit_surface(
         part = minimise(solution.state, terms.at, freedom, allowed, 0.1 if last else 1.0)
         left = max(1, left - part.iterations)
         solution = part.after(solution)
-    return solution
+    return solution, foreign
 
 
 def _fit_appearance(
@@ -294,7 +305,7 @@ def _fit_appearance(
     rgb: Array,
     surface: DepthSurface,
     problem: LandmarkProblem,
-    finder: ForeignFinder,
+    foreign: Array,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
@@ -307,9 +318,6 @@ def _fit_appearance(
     """
     image, plan = FaceImage.of(rgb), SamplingPlan.of(model)
     solution, trust = start, 0.0
-    sight = _sight(model, surface, solution.state)
-    foreign = _foreign(finder, sight.points_cam_mm, AT_START)
-    problem = problem.uncovered(foreign)
     for iterations in APPEARANCE_ROUNDS:
         sight = _sight(model, surface, solution.state)
         px = px_from_cam(sight.points_cam_mm, surface.intrinsics)

@@ -1,1 +1,1 @@
-"""What in a capture is not the face: hair, glasses, hands, stray depth, the neck behind the chin."""
+"""What is not the face: hair, glasses, hands, stray depth, the neck behind the chin."""

@@ -34,6 +34,9 @@ REFINED = OcclusionTest(1.5, 2.5)
 MARGIN_PX, MARGIN_MM = 2, 1.8
 """Pixels so near something foreign may be mixed with it: single hairs, smoothed depth."""
 
+VIEW_MARGIN_MM = 6.0
+"""Around the template, so that hair which reaches over its border hangs together."""
+
 HAIR_PITCH_MM = 1.2
 """Hair is looked for on a grid that is about so wide."""
 
@@ -67,16 +70,15 @@ class ForeignFinder:
         """
         surface, triangles = self._surface, self._model.triangles
         foreign = np.zeros(surface.valid.shape, dtype=bool)
-        margin = 0.0 if self._rgb is None else RING_MM
-        view = TemplateView.of(surface, vertices_cam_mm, triangles, margin)
+        view = TemplateView.of(surface, vertices_cam_mm, triangles, VIEW_MARGIN_MM)
         if view is None:
             return foreign
-        distance = distance_from_face(
-            surface, view, vertices_cam_mm, triangles, test.outline_mm
-        )
+        distance = distance_from_face(surface, view, vertices_cam_mm, triangles, test.outline_mm)
         before = np.zeros(distance.shape, dtype=bool)
         if self._rgb is not None:
-            before = self._loose_hair(view, distance)
+            if self._hair is None:
+                self._hair = self._hair_of_picture(self._rgb, vertices_cam_mm)
+            before = self._loose_hair(view, distance, self._hair)
         before |= patches_before(view, distance, test, before)
         foreign[view.box] = before | patches_behind(view, distance, test, before)
         return foreign
@@ -88,28 +90,31 @@ class ForeignFinder:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
         return np.asarray(cv2.dilate(foreign.astype(np.uint8), disc) > 0)
 
-    def _loose_hair(self, view: TemplateView, distance: Array) -> Array:
+    def _loose_hair(self, view: TemplateView, distance: Array, hair: Array) -> Array:
         """(h, w) mask of hair before the skin, found on a coarser grid."""
         step = view.pixels(HAIR_PITCH_MM)
-        coarse = view.every(step)
-        if self._hair is None:
-            self._hair = self._hair_of_picture(view, coarse, step)
-        # Colours do not change with the template: the ratio is looked up, not made again.
-        ratio = self._hair[view.box][::step, ::step]
-        found = standing_off(coarse, ratio > 0.0, distance[::step, ::step])
-        height, width = view.triangle.shape
-        whole = cv2.resize(
-            found.astype(np.uint8), None, fx=step, fy=step, interpolation=cv2.INTER_NEAREST
-        )
-        return np.asarray(whole[:height, :width] > 0)
+        labelled = hair[view.box][::step, ::step] > 0.0
+        if not labelled.any():
+            return np.zeros(distance.shape, dtype=bool)
+        found = standing_off(view.every(step), labelled, distance[::step, ::step])
+        height, width = distance.shape
+        whole = np.repeat(np.repeat(found, step, axis=0), step, axis=1)
+        return np.asarray(whole[:height, :width])
 
-    def _hair_of_picture(self, view: TemplateView, coarse: TemplateView, step: int) -> Array:
-        """(H, W) log likelihood ratio of hair to skin; negative away from the face."""
-        assert self._rgb is not None
-        whole = np.full(self._surface.valid.shape, -1.0, dtype=np.float32)
-        colour = log_colours(self._rgb[view.box], BLUR_MM / view.pitch_mm)[::step, ::step]
-        normals = self._surface.normals_cam[view.box][::step, ::step]
-        ratio = hair_ratio(self._model, coarse, colour, normals)
+    def _hair_of_picture(self, rgb: Array, vertices_cam_mm: Array) -> Array:
+        """(H, W) log likelihood ratio of hair to skin; negative away from the face.
+
+        Colours do not change with the template: this is looked up later, not made again.
+        """
+        surface = self._surface
+        whole = np.full(surface.valid.shape, -1.0, dtype=np.float32)
+        view = TemplateView.of(surface, vertices_cam_mm, self._model.triangles, RING_MM)
+        if view is None:
+            return whole
+        step = view.pixels(HAIR_PITCH_MM)
+        colour = log_colours(rgb[view.box], BLUR_MM / view.pitch_mm)[::step, ::step]
+        normals = surface.normals_cam[view.box][::step, ::step]
+        ratio = hair_ratio(self._model, view.every(step), colour, normals)
         if ratio is not None:
             height, width = view.triangle.shape
             fine = cv2.resize(ratio.astype(np.float32), None, fx=step, fy=step)

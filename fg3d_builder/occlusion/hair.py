@@ -53,7 +53,9 @@ MAX_RATIO = 8.0
 STEP_MM = 1.0
 """A border along which hair stands this much before the skin is that of loose hair."""
 
-STEP_REACH_MM = 3.0
+MIXED_MM, STEP_REACH_MM = 2.0, 6.0
+"""The border is compared with the hair from here to there inside it: nearer, colours are mixed."""
+
 LOOSE_MM = 2.0
 """Hair so far before the template is loose wherever its border is."""
 
@@ -179,14 +181,16 @@ def standing_off(view: TemplateView, hair: Array, distance_mm: Array) -> Array:
     # How far before the template the skin is that is next to a region.
     skin = np.where(covered & ~hair & ~step, distance_mm, np.nan)
     gap = distance_mm - _local_mean(skin, view.window(STEP_REACH_MM))
+    pure = cv2.erode(hair.astype(np.uint8), view.window(MIXED_MM)) > 0
     slack = 3.0 * view.noise_mm
     loose, flush = np.zeros(hair.shape, dtype=bool), np.zeros(hair.shape, dtype=bool)
     for here, own in regions:
         beside, over = own & np.isfinite(gap[here]), own & covered[here]
+        inside = beside & pure[here]
+        beside = inside if 2 * inside.sum() > beside.sum() else beside
         is_beside = beside.sum() * view.pitch_mm > STEP_REACH_MM
-        if is_beside and np.median(gap[here][beside]) > STEP_MM + slack:
-            loose[here] |= own
-        elif over.any() and np.median(distance_mm[here][over]) > LOOSE_MM + slack:
+        stands = is_beside and np.median(gap[here][beside]) > STEP_MM + slack
+        if stands or (over.any() and np.median(distance_mm[here][over]) > LOOSE_MM + slack):
             loose[here] |= own
         elif is_beside:
             flush[here] |= own

@@ -139,9 +139,7 @@ class _Patches(NamedTuple):
 
     def beyond(self, limit_mm: float) -> Array:
         """Patches of which half is further away."""
-        return np.asarray(
-            2 * self.counted(np.nan_to_num(self.distance_mm) > limit_mm) >= self.size
-        )
+        return np.asarray(2 * self.counted(np.nan_to_num(self.distance_mm) > limit_mm) >= self.size)
 
     def mask(self, told: Array) -> Array:
         """Pixels of the patches that are told, and that have a peak."""

@@ -122,7 +122,11 @@ class TemplateView(NamedTuple):
 
 
 def distance_from_face(
-    surface: DepthSurface, view: TemplateView, vertices_cam_mm: Array, triangles: Array, least: float
+    surface: DepthSurface,
+    view: TemplateView,
+    vertices_cam_mm: Array,
+    triangles: Array,
+    least: float,
 ) -> Array:
     """Return the (h, w) signed distance of measured points to the template, mm.
 
@@ -138,7 +142,9 @@ def distance_from_face(
         return distance
     points = surface.points_cam_mm[view.box][rows, columns]
     normals = vertex_normals(vertices_cam_mm, triangles)
-    near, index = cKDTree(vertices_cam_mm).query(points)
+    facing = np.flatnonzero(np.einsum("nd,nd->n", normals, vertices_cam_mm) < 0.0)
+    near, index = cKDTree(vertices_cam_mm[facing]).query(points)
+    index = facing[index]
     offset = points - vertices_cam_mm[index]
     along = np.abs(np.einsum("kd,kd->k", offset, normals[index]))
     across = np.sqrt(np.maximum(near**2 - along**2, 0.0))

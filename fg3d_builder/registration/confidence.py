@@ -57,17 +57,20 @@ def vertex_confidence(
     pairs : Correspondences
         Closest points of these vertices.
     """
+    # A vertex belongs to its pixel's neighbours as well.
+    foreign = _beside(foreign_px)
+    found = _agreement(model, vertices_cam_mm, pairs) * _nearness(pairs)
+    found *= _from_border(surface, foreign, vertices_cam_mm, pairs)
+    covered = _at(foreign, surface, vertices_cam_mm)
+    seen = _at(_beside(surface.valid), surface, vertices_cam_mm) & (found > 0.0)
     adjacency = vertex_adjacency(model.triangles, model.vertex_count)
-    region = np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE)
-    found = region * _agreement(model, vertices_cam_mm, pairs) * _nearness(pairs)
-    found *= _from_border(surface, foreign_px, vertices_cam_mm, pairs)
-    seen = _seen(surface, foreign_px, vertices_cam_mm, pairs) & (found > 0.0)
-    seen = _closed(adjacency, seen) & ~_at(foreign_px, surface, vertices_cam_mm)
-    mean = sp.diags(1.0 / np.maximum(adjacency.sum(axis=1).A1, 1.0)) @ adjacency
+    seen = _closed(adjacency, seen & pairs.visible & ~covered) & pairs.visible & ~covered
+    neighbours = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1.0)
     confidence = np.where(seen, found, 0.0)
     for _ in range(ROUNDS):
-        confidence = np.where(seen, 0.5 * (confidence + mean @ confidence), 0.0)
-    return np.asarray(confidence)
+        around = (adjacency @ confidence) / neighbours
+        confidence = np.where(seen, 0.5 * (confidence + around), 0.0)
+    return np.asarray(confidence * np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE))
 
 
 def _agreement(model: FaceModel, vertices_cam_mm: Array, pairs: Correspondences) -> Array:
@@ -85,10 +88,10 @@ def _nearness(pairs: Correspondences) -> Array:
 
 
 def _from_border(
-    surface: DepthSurface, foreign_px: Array, vertices_cam_mm: Array, pairs: Correspondences
+    surface: DepthSurface, foreign: Array, vertices_cam_mm: Array, pairs: Correspondences
 ) -> Array:
     """(n,) share that rises with the distance to where depth or the face ends."""
-    inside = surface.valid & ~surface.border & ~foreign_px
+    inside = surface.valid & ~surface.border & ~foreign
     away_px = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
     px = px_from_cam(pairs.targets_cam_mm, surface.intrinsics)
     pitch = vertices_cam_mm[:, 2] / surface.intrinsics[0, 0]
@@ -96,16 +99,13 @@ def _from_border(
     return np.asarray(1.0 - (1.0 - AT_BORDER) * np.exp(-away_mm / BORDER_MM))
 
 
-def _seen(
-    surface: DepthSurface, foreign_px: Array, vertices_cam_mm: Array, pairs: Correspondences
-) -> Array:
-    """(n,) bool: in sight, on a pixel that shows the face or beside one."""
-    face = (surface.valid & ~foreign_px).astype(np.uint8)
-    beside = cv2.dilate(face, np.ones((3, 3), np.uint8)) > 0
-    return np.asarray(pairs.visible & _at(beside & ~foreign_px, surface, vertices_cam_mm))
+def _beside(mask: Array) -> Array:
+    """(H, W) bool: the mask's pixels and their neighbours."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
 
 
 def _at(mask: Array, surface: DepthSurface, vertices_cam_mm: Array) -> Array:
+    """(n,) bool: vertices before pixels of a mask."""
     px = px_from_cam(vertices_cam_mm, surface.intrinsics)
     return np.asarray(at_nearest_pixel(mask, px, False))
 

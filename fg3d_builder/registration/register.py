@@ -9,7 +9,6 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.occlusion.foreign import ForeignFinder
 from fg3d_builder.records import (
-    Array,
     Capture,
     CoarseFit,
     IterationRecord,
@@ -103,7 +102,7 @@ def register(
         alpha_exp=split.alpha_exp,
         visible=pairs.visible,
         confidence=confidence,
-        surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
+        surface_error_mm=np.where(confidence > 0, pairs.distance_mm, np.nan),
         landmark_error_px=edges.rms_px(vertices, model.triangles),
         quality=quality_score(figures),
         converged=converged,
