@@ -50,14 +50,15 @@ MIN_SHARE = 0.02
 MAX_RATIO = 8.0
 """Log likelihood ratios are clipped here: one pixel must not outvote its neighbours."""
 
-STEP_MM = 1.0
-"""A border along which hair stands this much before the skin is that of loose hair."""
+STEP_MM = 2.0
+"""A border along which hair stands this much before the skin is that of loose hair. Shorter hair
+is taken for the surface: it is wrong by no more than this."""
 
 MIXED_MM, STEP_REACH_MM = 2.0, 6.0
-"""The border is compared with the hair from here to there inside it: nearer, colours are mixed."""
+"""The skin is compared with the hair from here to there inside it: nearer, colours are mixed."""
 
-LOOSE_MM = 2.0
-"""Hair so far before the template is loose wherever its border is."""
+LOOSE_MM = 3.0
+"""Hair without any skin beside it is loose where it is so far before the template."""
 
 CUT_SLOPE = 1.5
 SPECK_MM2 = 12.0
@@ -122,8 +123,12 @@ def hair_ratio(
         return None
     hair = Colours.of(around[unlike], HAIR_SPREAD)
     ratio = np.clip(skin.cost(level) - hair.cost(level), -MAX_RATIO, MAX_RATIO)
-    ratio = cv2.GaussianBlur(ratio, (0, 0), max(SMOOTH_MM / view.pitch_mm, 0.5))
-    return np.where(np.isfinite(view.measured_mm), ratio, -MAX_RATIO)
+    # Smoothed over the depth alone: the background beside hair is no skin.
+    inside = np.isfinite(view.measured_mm).astype(np.float64)
+    sigma = max(SMOOTH_MM / view.pitch_mm, 0.5)
+    total = cv2.GaussianBlur(ratio * inside, (0, 0), sigma)
+    share = cv2.GaussianBlur(inside, (0, 0), sigma)
+    return np.where(inside > 0, total / np.maximum(share, 1e-6), -MAX_RATIO)
 
 
 def _light(brightness: Array, normals_cam: Array, seeds: Array, known: Array) -> Array:
@@ -179,7 +184,8 @@ def standing_off(view: TemplateView, hair: Array, distance_mm: Array) -> Array:
     covered = np.isfinite(distance_mm)
     regions = _regions(hair & ~step, SPECK_MM2 / view.pitch_mm**2)
     # How far before the template the skin is that is next to a region.
-    skin = np.where(covered & ~hair & ~step, distance_mm, np.nan)
+    inner = cv2.erode(np.isfinite(view.measured_mm).astype(np.uint8), view.window(MIXED_MM)) > 0
+    skin = np.where(covered & inner & ~hair & ~step, distance_mm, np.nan)
     gap = distance_mm - _local_mean(skin, view.window(STEP_REACH_MM))
     pure = cv2.erode(hair.astype(np.uint8), view.window(MIXED_MM)) > 0
     slack = 3.0 * view.noise_mm
@@ -189,8 +195,9 @@ def standing_off(view: TemplateView, hair: Array, distance_mm: Array) -> Array:
         inside = beside & pure[here]
         beside = inside if 2 * inside.sum() > beside.sum() else beside
         is_beside = beside.sum() * view.pitch_mm > STEP_REACH_MM
-        stands = is_beside and np.median(gap[here][beside]) > STEP_MM + slack
-        if stands or (over.any() and np.median(distance_mm[here][over]) > LOOSE_MM + slack):
+        height = gap[here][beside] if is_beside else distance_mm[here][over]
+        limit = slack + (STEP_MM if is_beside else LOOSE_MM)
+        if height.size and np.median(height) > limit:
             loose[here] |= own
         elif is_beside:
             flush[here] |= own
