@@ -32,7 +32,7 @@ OBLIQUE = 0.2
 NOT_SEEN = 0.02
 """A mesh so far off what was measured that its weight is below this lies on something else."""
 
-ROUNDS = 2
+ROUNDS = 4
 """Times that confidence is averaged with that of the neighbours: normals and distances of single
 vertices are noisy."""
 
