@@ -61,6 +61,9 @@ REPAIRS, REPAIR_RINGS, REPAIR_FACTOR = 6, 2, 3.0
 around them so much stiffer each time, and edge points there worth its square less: it is wrong
 landmarks that fold a face."""
 
+SETTLED_MM = 0.5
+"""Distances well beyond it, and beyond the typical one, do not count in `DataTerm.rms_mm`."""
+
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
 """Share of the reliable region's area; with less, a registration would be guesswork."""
@@ -85,7 +88,7 @@ class DataTerm:
     weights_xy : (n,) float64
         Weights of the x and y coordinates: lower where the surface faces the camera.
     rms_mm : float
-        Weighted root mean square distance.
+        Weighted root mean square distance, without outliers.
     count : int
         Vertices with weight.
     noise_mm : float
@@ -205,7 +208,10 @@ class NonrigidIcp:
         self._check_coverage(pairs)
         weights = self._base * self._region * pairs.cosine
         weights *= robust_weights(pairs, self.model.reliable, self.config.robust_sigma_mm)
-        rms = weighted_rms(pairs.distance_mm, weights)
+        # Single vertices whose closest point jumps from one side of a crease to the other do not
+        # keep the rest from coming to rest.
+        settled = robust_weights(pairs, self.model.reliable, SETTLED_MM)
+        rms = weighted_rms(pairs.distance_mm, weights * settled)
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
