@@ -85,9 +85,10 @@ def register(
         raise CaptureError("registration_failed", "the registration diverged")
     pairs = finder.find(vertices, config)
     confidence = vertex_confidence(model, surface, finder.foreign_px, vertices, pairs)
-    split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
-    # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
-    support = np.maximum(confidence, icp.edge_support(vertices))
+    # What the depth did not hold counts nothing in Eq. 11: replacing it leaves that as it is.
+    held = np.where(pairs.accepted, confidence, 0.0)
+    split = disentangle(model, vertices, held, coarse, config.fix_scale)
+    support = np.maximum(held, icp.edge_support(vertices))
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
