@@ -35,9 +35,9 @@ STEP_SHARE = 0.5
 JUDGED_SHARE = 0.25
 """Share of a patch's outline that must be fit to judge it by."""
 
-BEYOND_MM = 10.0
+BEYOND_MM, BEYOND_SHARE = 8.0, 0.3
 """No face differs so much from its fit: a patch before the template of which half is further
-away is judged by all of its outline."""
+away is judged by all of its outline, and a smaller share of it suffices."""
 
 
 class OcclusionTest(NamedTuple):
@@ -81,7 +81,7 @@ def patches_before(
     distance = np.where(known, np.nan, distance_mm)
     before = _Patches.of(distance, test.allowing_for(view.noise_mm), ~far)
     told = before.stepped(near, plain)
-    told |= before.beyond(BEYOND_MM) & before.stepped(near, np.ones_like(plain))
+    told |= before.beyond(BEYOND_MM) & before.stepped(near, np.ones_like(plain), BEYOND_SHARE)
     return before.mask(told)
 
 
@@ -131,11 +131,11 @@ class _Patches(NamedTuple):
         """Number of each patch's pixels in a mask."""
         return np.bincount(self.label[mask], minlength=len(self.size))
 
-    def stepped(self, step: Array, judged: Array) -> Array:
+    def stepped(self, step: Array, judged: Array, share: float = STEP_SHARE) -> Array:
         """Patches whose outline, as far as it is judged, is mostly a step."""
         of, at = self.counted(self.outline & judged), self.counted(self.outline & judged & step)
         enough = of >= JUDGED_SHARE * self.counted(self.outline)
-        return np.asarray((of > 0) & enough & (at >= STEP_SHARE * of))
+        return np.asarray((of > 0) & enough & (at >= share * of))
 
     def beyond(self, limit_mm: float) -> Array:
         """Patches of which half is further away."""
