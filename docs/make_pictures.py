@@ -123,6 +123,44 @@ def readme() -> Array:
     return joined(sheets, axis=0)
 
 
+def confidence() -> Array:
+    """Things before a face, what of the depth is told not to be its own, and the confidence."""
+    from benchmarks.occluders import add_occluder
+    from fg3d_builder.occlusion.foreign import REFINED, ForeignFinder
+    from fg3d_builder.pipeline.register import register_capture
+    from fg3d_builder.rendering.depth_surface import DepthSurface
+
+    sensor = SensorConfig(kind="structured_light", seed=2)
+    source = open_source(SourceConfig(subjects=3, captures_per_subject=1, seed=24, sensor=sensor))
+    model, tiles = get_model(FaceModelConfig()), []
+    for entry, kind in zip(source.entries(), ("fringe", "glasses", "hand"), strict=True):
+        capture = add_occluder(source.load(entry), kind, seed=5)
+        registration = register_capture(model, capture, BuildConfig()).registration
+        vertices = registration.vertices_cam_mm
+        surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+        foreign = ForeignFinder(model, surface, capture.rgb).find(vertices, REFINED)
+        marked = capture.rgb.copy()
+        marked[foreign] = (0.35 * marked[foreign] + [150, 20, 20]).astype(np.uint8)
+        height, width = foreign.shape
+        fragments = rasterize(vertices, model.triangles, capture.intrinsics, height, width)
+        shown = fragments.triangle >= 0
+        known = interpolate(fragments, model.triangles, registration.confidence[:, None])[..., 0]
+        colours = cv2.applyColorMap((255 * known).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+        painted = capture.rgb.copy()
+        painted[shown] = colours[shown][:, ::-1]
+        at = px_from_cam(vertices, capture.intrinsics).mean(axis=0).astype(int)
+        half = round(130 * capture.intrinsics[0, 0] / np.median(vertices[:, 2]))
+        rows = slice(max(0, at[1] - half), at[1] + half)
+        columns = slice(max(0, at[0] - half), at[0] + half)
+        for label, picture in (
+            (kind, capture.rgb),
+            ("not the face", marked),
+            ("confidence, 0 dark to 1 bright", painted),
+        ):
+            tiles.append((label, picture[rows, columns]))
+    return contact_sheet(tiles, columns=3, height=300)
+
+
 def augmentation() -> Array:
     """One capture turned, and the same photo with two new shapes, as samples store them."""
     from fg3d_builder.report.transform_sheet import plaster
@@ -215,6 +253,7 @@ def main() -> None:
         "augmentation": augmentation,
         "population": population,
         "relief": relief,
+        "confidence": confidence,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
@@ -228,7 +267,7 @@ def main() -> None:
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         # Photographs as JPEG: the repository keeps every version of them.
-        if name in ("augmentation", "population", "relief"):
+        if name in ("augmentation", "confidence", "population", "relief"):
             file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
         else:
             file, data = PICTURES / f"{name}.png", encode_png(picture)

@@ -281,9 +281,10 @@ class Registration:
     visible : (n,) bool
         Vertices that the camera sees.
     confidence : (n,) float64
-        In [0, 1]: how well the depth supports the vertex; 0 where nothing was seen.
+        In [0, 1]: how well the surface is known at the vertex, smooth over the face; 0 only where
+        nothing was seen, or something that is not the face.
     surface_error_mm : (n,) float64
-        Distance to the depth surface, NaN where there is no reliable correspondence.
+        Distance to the depth surface, NaN where there is no confidence.
     landmark_error_px : float
         Root mean square distance of embedded to detected edge points.
     quality : float

@@ -16,7 +16,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import SurfaceRows, vertex_rows
-from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array, Landmarks, Pose
 
 
@@ -215,6 +215,11 @@ class DetectedContour(NamedTuple):
         known = np.all(np.isfinite(px), axis=1)
         confidence = np.where(known, landmarks.confidence[points], 0.0)
         return DetectedContour(lines, np.nan_to_num(px), confidence, jaw.marches, intrinsics)
+
+    def uncovered(self, foreign: Array) -> DetectedContour:
+        """Return the contour without its points on a mask (H, W) of what hides the face."""
+        hidden = at_nearest_pixel(foreign, self.polyline_px, False)
+        return self._replace(confidence=np.where(hidden, 0.0, self.confidence))
 
     @property
     def exists(self) -> bool:

@@ -45,6 +45,8 @@ from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
 from fg3d_builder.landmarks.eyelids import Eyelids, with_lids_closed
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
+from fg3d_builder.occlusion.foreign import AT_LANDMARKS, AT_START, ForeignFinder
+from fg3d_builder.occlusion.patches import OcclusionTest
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -59,9 +61,8 @@ together."""
 COVERED_MM = 12.0
 """Depth so much nearer than the fitted face belongs to a hand, hair or glasses."""
 
-MIN_UNCOVERED = 0.9
-"""With less of the face free, colours are left out: on faces behind a hand they placed the face
-worse than landmarks and depth alone."""
+MIN_UNCOVERED = 0.5
+"""With less of the face free, colours are left out."""
 
 MIN_LIFTED = 6
 MIN_COVERAGE = 0.1
@@ -90,6 +91,9 @@ ROUNDS = (
 )
 
 
+FOREIGN_TESTS = {0: AT_LANDMARKS, len(ROUNDS) - 1: AT_START}
+"""Rounds before which what hides the face is looked for, and how near the face is by then."""
+
 APPEARANCE_ROUNDS = (4, 4, 4)
 """Iterations between which visibility, light and misfit are renewed."""
 
@@ -110,6 +114,8 @@ class SurfaceTerms(NamedTuple):
     icp : IcpRound
     sigma_mm : float
         Standard deviation of the depth about the model.
+    foreign : (H, W) bool
+        Depth that is not the face's.
     more : tuple of Term
     """
 
@@ -119,6 +125,7 @@ class SurfaceTerms(NamedTuple):
     normals_obj: Array
     icp: IcpRound
     sigma_mm: float
+    foreign: Array
     more: tuple[Term, ...] = ()
 
     def at(self, state: FaceState) -> list[Term]:
@@ -129,6 +136,8 @@ class SurfaceTerms(NamedTuple):
         """Pair model vertices with the depth surface at their pixel, where the tests agree."""
         points = state.points_cam_mm(self.rows)
         target, normal, ok = _surface_at(self.surface, points)
+        px = px_from_cam(points, self.surface.intrinsics)
+        ok &= ~at_nearest_pixel(self.foreign, px, False)
         agree = np.einsum("md,md->m", self.normals_obj @ state.pose.rotation.T, normal)
         distance = np.einsum("md,md->m", points - target, normal)
         with np.errstate(invalid="ignore"):
@@ -206,11 +215,19 @@ def fit_capture(
         freedom,
         config.iterations,
     )
-    solution = _fit_surface(model, surface, problem, part_one, freedom, config)
+    finder = ForeignFinder(model, surface, capture.rgb, capture.intrinsics)
+    solution, foreign = _fit_surface(model, surface, problem, finder, part_one, freedom, config)
     trust = 0.0
     if config.use_appearance and len(model.albedo_sd):
         solution, trust = _fit_appearance(
-            model, capture.rgb, surface, problem, solution, freedom, config
+            model,
+            capture.rgb,
+            surface,
+            problem.uncovered(foreign),
+            foreign,
+            solution,
+            freedom,
+            config,
         )
     error = depth_error_mm(model, surface, solution.state)
     return coarse_fit(model, problem, solution, float(np.median(error)), trust)
@@ -259,30 +276,38 @@ def _fit_surface(
     model: FaceModel,
     surface: DepthSurface,
     problem: LandmarkProblem,
+    finder: ForeignFinder,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
-) -> Solution:
-    """Point-to-plane ICP in rounds, jointly with the landmarks and the prior."""
+) -> tuple[Solution, Array]:
+    """Point-to-plane ICP in rounds, jointly with the landmarks and the prior.
+
+    Neither depth nor landmarks count where something else is before the face; returns that mask
+    (H, W), too.
+    """
     sample = sample_vertices(model, model.reliable, SAMPLES)
     solution, left = start, config.iterations
     for i, icp in enumerate(ROUNDS):
         sight = _sight(model, surface, solution.state)
+        if i in FOREIGN_TESTS:
+            foreign = _foreign(finder, sight.points_cam_mm, FOREIGN_TESTS[i])
         seen = sample[sight.visible[sample]]
         terms = SurfaceTerms(
-            problem,
+            problem.uncovered(foreign),
             surface,
             vertex_rows(model, seen),
             sight.normals_obj[seen],
             icp,
             config.depth_sigma_mm,
+            foreign,
         )
         last = i == len(ROUNDS) - 1
         allowed = left if last else max(1, config.iterations // len(ROUNDS))
         part = minimise(solution.state, terms.at, freedom, allowed, 0.1 if last else 1.0)
         left = max(1, left - part.iterations)
         solution = part.after(solution)
-    return solution
+    return solution, foreign
 
 
 def _fit_appearance(
@@ -290,6 +315,7 @@ def _fit_appearance(
     rgb: Array,
     surface: DepthSurface,
     problem: LandmarkProblem,
+    foreign: Array,
     start: Solution,
     freedom: Freedom,
     config: FitConfig,
@@ -304,7 +330,9 @@ def _fit_appearance(
     solution, trust = start, 0.0
     for iterations in APPEARANCE_ROUNDS:
         sight = _sight(model, surface, solution.state)
-        visible = sight.visible & ~_covered(surface, sight.points_cam_mm)
+        px = px_from_cam(sight.points_cam_mm, surface.intrinsics)
+        covered = _covered(surface, sight.points_cam_mm) | at_nearest_pixel(foreign, px, False)
+        visible = sight.visible & ~covered
         in_sight = int((sight.visible & model.reliable).sum())
         if int((visible & model.reliable).sum()) < MIN_UNCOVERED * in_sight:
             break
@@ -332,10 +360,16 @@ def _fit_appearance(
             sight.normals_obj[seen],
             ROUNDS[-1],
             config.depth_sigma_mm / (1.0 + trust),
+            foreign,
             (colours,),
         )
         solution = minimise(state, terms.at, freedom, iterations).after(solution)
     return solution, trust
+
+
+def _foreign(finder: ForeignFinder, points_cam_mm: Array, test: OcclusionTest) -> Array:
+    """(H, W) bool: depth that is not the face's, or may be mixed with such."""
+    return finder.widened(finder.find(points_cam_mm, test), points_cam_mm)
 
 
 def _covered(surface: DepthSurface, points_cam_mm: Array) -> Array:

@@ -29,7 +29,7 @@ from fg3d_builder.fitting.map_solver import (
     minimise_robust,
 )
 from fg3d_builder.fitting.terms import FaceState, PixelTerm, Term
-from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.records import Array, CoarseFit, Landmarks, Pose
 
@@ -116,6 +116,16 @@ class LandmarkProblem(NamedTuple):
         """Return the same landmarks with larger standard deviations."""
         return self._replace(
             sigma_px=factor * self.sigma_px, contour_sigma_px=factor * self.contour_sigma_px
+        )
+
+    def uncovered(self, foreign: Array) -> LandmarkProblem:
+        """Return the landmarks without the weight of those on a mask (H, W) of what hides the face.
+
+        What a detector says of a brow under hair is a guess.
+        """
+        hidden = at_nearest_pixel(foreign, self.points_px, False)
+        return self._replace(
+            weight=np.where(hidden, 0.0, self.weight), contour=self.contour.uncovered(foreign)
         )
 
     @property

@@ -68,6 +68,10 @@ class ContourPoints(NamedTuple):
             contour = contour._replace(polyline_px=np.zeros((0, 2)), confidence=np.zeros(0))
         return ContourPoints(contour, pose)
 
+    def uncovered(self, foreign: Array) -> ContourPoints:
+        """Leave out what was detected on a mask (H, W) of what hides the face."""
+        return self._replace(contour=self.contour.uncovered(foreign))
+
     def pull(self, vertices_cam_mm: Array) -> ContourPull:
         """March, and pair the outline's vertices with the detected contour (Eq. 10)."""
         if not self.contour.exists:

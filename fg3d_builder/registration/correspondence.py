@@ -10,8 +10,9 @@ from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.geometry.camera import at_nearest_pixel
 from fg3d_builder.geometry.meshes import compact_triangles, vertex_normals
+from fg3d_builder.occlusion.foreign import ForeignFinder
+from fg3d_builder.occlusion.patches import OcclusionTest
 from fg3d_builder.records import Array
-from fg3d_builder.registration.occlusion import OcclusionTest, foreign_pixels
 from fg3d_builder.registration.surface_search import SurfaceSearch
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -62,6 +63,8 @@ class CorrespondenceFinder:
     triangles : (m, 3) int
         Triangles of the template.
     reach_mm : float
+    foreign : ForeignFinder, optional
+        Tells what is not the face; without it `exclude_foreign` excludes nothing.
 
     Raises
     ------
@@ -70,10 +73,15 @@ class CorrespondenceFinder:
     """
 
     def __init__(
-        self, surface: DepthSurface, template_cam_mm: Array, triangles: Array, reach_mm: float
+        self,
+        surface: DepthSurface,
+        template_cam_mm: Array,
+        triangles: Array,
+        reach_mm: float,
+        foreign: ForeignFinder | None = None,
     ) -> None:
         self._triangles = triangles
-        self._depth = surface
+        self._foreign = foreign
         self._intrinsics = surface.intrinsics
         self._height, self._width = surface.valid.shape
         column, row = surface.vertex_px.T
@@ -88,6 +96,7 @@ class CorrespondenceFinder:
         used, self._surface_triangles = compact_triangles(kept, len(fitted))
         self._vertex_px = surface.vertex_px[used]
         self._foreign_px = np.zeros(surface.valid.shape, dtype=bool)
+        self._excluded_px = self._foreign_px
         self._normals = surface.normals_cam[row[used], column[used]]
         self._border = surface.border[row[used], column[used]]
         self._noise = surface.noise_mm[row[used], column[used]]
@@ -105,11 +114,26 @@ class CorrespondenceFinder:
 
         Forgets what an earlier call, with a worse template, has found.
         """
-        self._foreign_px = foreign_pixels(self._depth, vertices_cam_mm, self._triangles, test)
+        if self._foreign is not None:
+            self._foreign_px = self._foreign.find(vertices_cam_mm, test)
+            self._excluded_px = self._foreign.widened(self._foreign_px, vertices_cam_mm)
+
+    @property
+    def foreign_px(self) -> Array:
+        """(H, W) bool: pixels of what is not the face, without their margin."""
+        return self._foreign_px
+
+    @property
+    def excluded_px(self) -> Array:
+        """(H, W) bool: the same with a margin; no closest point is accepted there."""
+        return self._excluded_px
 
     def foreign_at(self, points_px: Array, intrinsics: Array) -> Array:
-        """Return which (k,) points (k, 2) of an image with these intrinsics are on an occluder."""
-        return at_nearest_pixel(self._foreign_px, self._depth.px_from(points_px, intrinsics), False)
+        """Return which (k,) points (k, 2) of an image with these intrinsics are on an occluder or
+        beside it."""
+        return at_nearest_pixel(
+            self._excluded_px, self._depth.px_from(points_px, intrinsics), False
+        )
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
         """Return closest points (k, 3), their surface triangles (k,) and weights (k, 3)."""
@@ -132,7 +156,7 @@ class CorrespondenceFinder:
         passed = near <= config.max_distance_mm
         passed &= agree >= np.cos(np.radians(config.max_normal_deg))
         column, row = self._vertex_px.T
-        passed &= ~(self._border | self._foreign_px[row, column])[corners].any(axis=1)
+        passed &= ~(self._border | self._excluded_px[row, column])[corners].any(axis=1)
         targets = vertices_cam_mm.copy()
         targets[seen] = found
         normals_cam = np.zeros_like(targets)

@@ -30,6 +30,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.weighted import weighted_rms
+from fg3d_builder.occlusion.foreign import AT_START, REFINED
 from fg3d_builder.records import Array, IterationRecord
 from fg3d_builder.registration.affine_maps import AffineMaps
 from fg3d_builder.registration.contour_points import ContourPoints, ContourPull
@@ -37,7 +38,6 @@ from fg3d_builder.registration.correspondence import CorrespondenceFinder, Corre
 from fg3d_builder.registration.deformation import Deformation, Targets
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.membrane import Membrane
-from fg3d_builder.registration.occlusion import AT_START, REFINED
 
 AREA_MM2 = 4.0
 """Surface area whose closest-point pair has weight 1."""
@@ -60,6 +60,9 @@ REPAIRS, REPAIR_RINGS, REPAIR_FACTOR = 6, 2, 3.0
 """Folds are solved again at most so often, with the mesh edges of so many rings of vertices
 around them so much stiffer each time, and edge points there worth its square less: it is wrong
 landmarks that fold a face."""
+
+SETTLED_MM = 0.5
+"""Distances well beyond it, and beyond the typical one, do not count in `DataTerm.rms_mm`."""
 
 MIN_CORRESPONDENCES = 200
 MIN_COVERAGE = 0.1
@@ -85,7 +88,7 @@ class DataTerm:
     weights_xy : (n,) float64
         Weights of the x and y coordinates: lower where the surface faces the camera.
     rms_mm : float
-        Weighted root mean square distance.
+        Weighted root mean square distance, without outliers.
     count : int
         Vertices with weight.
     """
@@ -206,7 +209,10 @@ class NonrigidIcp:
         self._check_coverage(pairs)
         weights = self._base * self._region * pairs.cosine
         weights *= robust_weights(pairs, self.model.reliable, self.config.robust_sigma_mm)
-        rms = weighted_rms(pairs.distance_mm, weights)
+        # Single vertices whose closest point jumps from one side of a crease to the other do not
+        # keep the rest from coming to rest.
+        settled = robust_weights(pairs, self.model.reliable, SETTLED_MM)
+        rms = weighted_rms(pairs.distance_mm, weights * settled)
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
@@ -295,7 +301,7 @@ class NonrigidIcp:
         self, level: StiffnessLevel, vertices_cam_mm: Array
     ) -> tuple[ContourPull, Array]:
         """Return the pairs of Eq. 10 for the current vertices, and their weights (c,)."""
-        pull = self.contour.pull(vertices_cam_mm)
+        pull = self.contour.uncovered(self.finder.excluded_px).pull(vertices_cam_mm)
         residual = pull.residual_mm(vertices_cam_mm[pull.vertex, :2])
         robust = GemanMcClure(self.config.edge_sigma_mm).weight(residual**2)
         return pull, level.contour_weight * pull.confidence * robust

@@ -12,7 +12,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks.eyelids import Eyelids
-from fg3d_builder.numerics.robust import GemanMcClure
+from fg3d_builder.occlusion.foreign import ForeignFinder
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -21,8 +21,9 @@ from fg3d_builder.records import (
     Landmarks,
     Registration,
 )
+from fg3d_builder.registration.confidence import vertex_confidence
 from fg3d_builder.registration.contour_points import ContourPoints
-from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
+from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
@@ -31,9 +32,6 @@ from fg3d_builder.registration.relief import resolved
 from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
 from fg3d_builder.rendering.noise_density import LONG_MM, noise_density_mm4
-
-UNRELIABLE_CONFIDENCE = 0.25
-"""Confidence outside the model's reliable region, at best: hair may pass for a surface."""
 
 LIDS_HELD = 1000.0
 """Weight of closed lids against that of well seen skin, where relief is smoothed."""
@@ -95,7 +93,8 @@ def register(
     lost_mm = NOISE_STEP * float(np.sqrt(noise_mm4)) / LONG_MM
     config = replace(config, tolerance_mm=max(config.tolerance_mm, lost_mm))
     reach = config.max_distance_mm
-    finder = CorrespondenceFinder(surface, start, model.triangles, reach)
+    foreign = ForeignFinder(model, surface, capture.rgb, capture.intrinsics)
+    finder = CorrespondenceFinder(surface, start, model.triangles, reach, foreign)
     edges = EdgePoints.of(model, landmarks, capture.intrinsics, eyes)
     contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
     icp = NonrigidIcp(model, start, finder, edges, contour, config)
@@ -110,13 +109,14 @@ def register(
     if not np.all(np.isfinite(vertices)):
         raise CaptureError("registration_failed", "the registration diverged")
     pairs = finder.find(vertices, config)
-    confidence = vertex_confidence(pairs, model)
-    split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
-    # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
-    support = np.maximum(confidence, icp.edge_support(vertices))
+    confidence = vertex_confidence(model, surface, finder.foreign_px, vertices, pairs)
+    # What the depth did not hold counts nothing in Eq. 11: replacing it leaves that as it is.
+    held = np.where(pairs.accepted, confidence, 0.0)
+    split = disentangle(model, vertices, held, coarse, config.fix_scale)
+    support = np.maximum(held, icp.edge_support(vertices))
     # That closed lids meet is no relief that noise could have made.
-    held = np.where(edges.between_lids(model), LIDS_HELD, confidence)
-    vertices = resolved(model, vertices, split.posterior_cam_mm, held, noise_mm4, config.solver)
+    firm = np.where(edges.between_lids(model), LIDS_HELD, held)
+    vertices = resolved(model, vertices, split.posterior_cam_mm, firm, noise_mm4, config.solver)
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
@@ -131,7 +131,7 @@ def register(
         alpha_exp=split.alpha_exp,
         visible=pairs.visible,
         confidence=confidence,
-        surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
+        surface_error_mm=np.where(confidence > 0, pairs.distance_mm, np.nan),
         landmark_error_px=edges.rms_px(vertices, model.triangles),
         quality=quality_score(figures),
         converged=converged,
@@ -154,17 +154,6 @@ def face_noise_mm4(model: FaceModel, surface: DepthSurface, start_cam_mm: Array)
     pitch_mm = float(np.median(on_face[:, 2])) / focal_px
     points_px = px_from_cam(on_face, surface.intrinsics)
     return noise_density_mm4(surface.points_cam_mm[..., 2], points_px, pitch_mm)
-
-
-def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:
-    """Return (n,) confidences in [0, 1].
-
-    The product of the cosine between template and surface normal, of a robust weight of the
-    distance that allows for the sensor's noise, and of the region's trust.
-    """
-    near = GemanMcClure(1.0 + 3.0 * pairs.noise_mm).weight(pairs.distance_mm**2)
-    region = np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE)
-    return np.where(pairs.accepted, pairs.cosine * near * region, 0.0)
 
 
 def has_converged(history: list[IterationRecord], config: RegistrationConfig) -> bool:
