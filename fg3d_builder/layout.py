@@ -50,9 +50,9 @@ CHUNK_STAGES = (*STAGES, "views")
 STAGE_VERSIONS = {
     "captures": 1,
     "facemodel": 1,
-    "landmarks": 1,
-    "fitting": 5,
-    "registration": 7,
+    "landmarks": 2,
+    "fitting": 6,
+    "registration": 8,
     "views": 3,
     "transform": 3,
     "shards": 2,

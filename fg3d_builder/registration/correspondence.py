@@ -82,6 +82,7 @@ class CorrespondenceFinder:
     ) -> None:
         self._triangles = triangles
         self._foreign = foreign
+        self._surface = surface
         self._intrinsics = surface.intrinsics
         self._height, self._width = surface.valid.shape
         column, row = surface.vertex_px.T
@@ -129,10 +130,12 @@ class CorrespondenceFinder:
         return self._excluded_px
 
     def foreign_at(self, points_px: Array, intrinsics: Array) -> Array:
-        """Return which (k,) points (k, 2) of an image with these intrinsics are on an occluder or
-        beside it."""
+        """Return which points (k, 2) are on or beside an occluder, (k,) bool.
+
+        The points are pixels of an image with these intrinsics.
+        """
         return at_nearest_pixel(
-            self._excluded_px, self._depth.px_from(points_px, intrinsics), False
+            self._excluded_px, self._surface.px_from(points_px, intrinsics), False
         )
 
     def closest(self, points_cam_mm: Array) -> tuple[Array, Array, Array]:
