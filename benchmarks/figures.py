@@ -119,6 +119,18 @@ def quality_figures(result: Mapping[str, Any]) -> Figures:
     return found
 
 
+def heads_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.heads` wrote."""
+    total = result["total"]
+    found: Figures = {"heads": float(total["heads"])}
+    for name in ("failed", "rejected", "unconverged"):
+        found[name] = float(len(total[name]))
+    for name in ("lost_all", "surface_mm", "surface_worst_mm", "hidden_mm", "hidden_worst_mm"):
+        found[name] = float(total[name])
+    found |= {f"lost_{part}": float(worst) for part, worst in total["lost_worst"].items()}
+    return found | low_high("lid_gap_mm", total["lid_gap_mm"].values())
+
+
 def demo_figures(result: Mapping[str, Any]) -> Figures:
     """Take the figures from what `benchmarks.demo` wrote."""
     return {name: float(value) for name, value in result["figures"].items()}
@@ -146,6 +158,7 @@ def timings_figures(result: Mapping[str, Any]) -> Figures:
 TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
+    "heads": heads_figures,
     "poisson": poisson_figures,
     "quality": quality_figures,
     "registration": registration_figures,
