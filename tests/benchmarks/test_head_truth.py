@@ -102,7 +102,8 @@ def test_total_takes_the_worst_part_the_mean_and_only_heads_with_much_hidden():
         lost = dict.fromkeys(PARTS, 0.01) | {"nose": nose}
         return {
             "head": head, "quality": quality, "converged": True,
-            "lost": lost, "lost_all": nose / 10, "surface_mm": 0.2, "surface95_mm": 0.5, "hidden_share": hidden_share,
+            "lost": lost, "lost_all": nose / 10,
+            "surface_mm": 0.2, "surface95_mm": 0.5, "hidden_share": hidden_share,
             "hidden_mm": hidden_mm,
         }  # fmt: skip
 
