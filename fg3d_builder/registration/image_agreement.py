@@ -3,8 +3,10 @@
 Depth says nothing along smooth skin and landmarks may be wrong together with the fit that they
 led, so the image is asked once more, by what neither of them used: around eyes, brows, lips and
 nose the albedo of the face model is correlated with the image as the mesh puts it there, and as
-it would be somewhat beside, all features together: single ones differ from person to person. Skin has one hue, whatever the light's direction: what has another
-and counts as measured face is something else.
+it would be somewhat beside, all features together: single ones differ from person to person.
+
+Skin has one hue, whatever the light's direction: what has another and counts as measured face is
+something else.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
-from fg3d_builder.fitting.appearance import sampled
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES
 from fg3d_builder.records import Array
+from fg3d_builder.rendering.image_samples import sampled
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 FEATURES = {
@@ -44,9 +46,9 @@ REACH_MM, STEP_MM = 9.0, 3.0
 SEEN_SHARE = 0.4
 """Least visible share of a feature that is looked at."""
 
-ODD_HUE = 0.25
-"""Distance in the plane of log chromaticities beyond which skin is not skin: lips and blushes
-stay within it once the model's own hues are taken off."""
+ORDINARY_HUE, ODD_HUE = 0.25, 0.75
+"""Distances in the plane of log chromaticities. Skin with its blushes and lips stays within the
+first once the model's own hues are taken off; what is beyond the second is no skin."""
 
 _DARKEST = 0.01
 _MIN_VERTICES = 30
@@ -153,14 +155,15 @@ def _correlations(images: Array, expected: Array, places: Array, weights: Array)
     return np.asarray(detail(images) @ detail(expected))
 
 
-def odd_hue_share(
+def odd_hue(
     model: FaceModel, rgb: Array, intrinsics: Array, vertices_cam_mm: Array, area: Array
 ) -> float:
     """Return the share in [0, 1] of an area whose hue is not the one of the face.
 
     The logarithms of the image's colour over the model's albedo, less their mean over the
     channels, are the same all over a face in light of one colour; their median over the area is
-    the face's own.
+    the face's own. Hues between `ORDINARY_HUE` and `ODD_HUE` count in part, and so does what is
+    darker than the face: the hue of dark hair and of shadows is mostly noise.
 
     Parameters
     ----------
@@ -174,4 +177,7 @@ def odd_hue_share(
     ratio = np.log(colour + _DARKEST) - np.log(model.albedo_mean[used] + _DARKEST)
     hue = ratio - ratio.mean(axis=1, keepdims=True)
     apart = np.linalg.norm(hue - np.median(hue, axis=0), axis=1)
-    return float(area[used] @ (apart > ODD_HUE) / area[used].sum())
+    odd = np.clip((apart - ORDINARY_HUE) / (ODD_HUE - ORDINARY_HUE), 0.0, 1.0)
+    bright = colour.mean(axis=1)
+    odd *= np.clip(bright / max(float(np.median(bright)), _DARKEST), 0.0, 1.0)
+    return float(area[used] @ odd / area[used].sum())
