@@ -49,7 +49,12 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "source": "synthetic",
         "expression": "neutral",
         "quality": quality,
-        "doubts": ["pull_mm", "relief"] if quality < 0.5 else [],
+        "predicted_error_mm": 4.25 if quality < 0.5 else None,
+        "predicted_surface_mm": 0.75,
+        "coverage": 0.625,
+        "doubts": [{"figure": "size", "error_mm": 3.0, "sentence": "Too large?"}]
+        if quality < 0.5
+        else [],
         "converged": True,
         "iterations": 9,
         "landmark_error_px": 1.5,
