@@ -130,7 +130,10 @@ def test_page_says_what_was_found(tmp_path: Path) -> None:
     assert '<td class="bad">rejected: quality 0.200 &lt; 0.3</td>' in page
     assert '<div id="b" class="frame"><p class="bad">b, rejected: quality' in page
     assert "<td>rejected</td><td" in page
-    assert "<td>pull mm, relief</td>" in page
+    assert "<td>Too large?</td>" in page
+    assert "<td>4.2</td>" in page  # predicted error of `b`; that of `a` is not known
+    assert "<td>?</td>" in page
+    assert "<td>62 %</td>" in page
     assert "<td>accepted by hand</td>" in page
     assert "vertex to truth: registration</td><td>1.00</td>" in page
     assert "landmarks and depth</td><td>3.25</td>" in page
