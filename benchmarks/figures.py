@@ -112,10 +112,12 @@ def quality_figures(result: Mapping[str, Any]) -> Figures:
     """Take the figures from what `benchmarks.quality` wrote."""
     found: Figures = {}
     for model, figures in result["models"].items():
-        for name in ("auc", "registrations", "bad", "recall", "good_rejected", "real"):
+        names = ("auc", "auc_unseen_kinds", "auc_unseen_telling", "registrations", "bad")
+        for name in (*names, "recall", "good_rejected", "error_correlation", "real", "heads"):
             if figures.get(name) is not None:
                 found[f"{model}_{name}"] = float(figures[name])
-        found[f"{model}_real_rejected"] = float(len(figures.get("real_rejected", ())))
+        for kind in ("real", "heads"):
+            found[f"{model}_{kind}_rejected"] = float(len(figures.get(f"{kind}_rejected", ())))
     return found
 
 

@@ -47,15 +47,15 @@ from fg3d_builder.registration.quality import (
 TRAINING_SEED, REPORTED_SEED = 31_400, 7_400
 MODELS = ("default", "ict")
 SENSITIVITY = ((0.75, 2.5), (SURFACE_LIMIT_MM, VERTEX_LIMIT_MM), (1.5, 5.0))
-GOOD_REJECTED = 0.02
+GOOD_REJECTED = 0.03
 """Of plainly good synthetic registrations, within the strictest limits of `SENSITIVITY`, what the
 threshold may reject; of real ones and heads: none."""
 
-MARGIN = 0.5
+MARGIN = 0.6
 """The threshold is at this part of the lowest quality of good heads and real captures: there are
 few of them."""
 
-KIND_FOLDS, SUBJECT_FOLDS = 6, 4
+KIND_FOLDS, SUBJECT_FOLDS = 6, 8
 FOLDS_FILE = Path(__file__).with_name("quality_folds.json")
 """Models that were calibrated without some kinds of failure, by these kinds."""
 
