@@ -277,11 +277,11 @@ class Registration:
         In [0, 1]; low values predict a bad registration.
     converged : bool
     history : tuple of IterationRecord
-    predicted_error_mm, predicted_surface_mm : float
+    predicted_error_mm, predicted_surface_mm : float, optional
         Mean distance of the visible reliable vertices to their true places, and to the true
-        surface, as far as it can be told without the truth; NaN where nobody asked.
-    coverage : float
-        Share in [0, 1] of the visible reliable area that was measured; NaN where nobody asked.
+        surface, as far as it can be told without the truth.
+    coverage : float, optional
+        Share in [0, 1] of the visible reliable area that was measured.
     quality_figures : QualityFigures, optional
         What the four were computed from.
     """
@@ -300,9 +300,9 @@ class Registration:
     quality: float
     converged: bool
     history: tuple[IterationRecord, ...] = field(default_factory=tuple)
-    predicted_error_mm: float = float("nan")
-    predicted_surface_mm: float = float("nan")
-    coverage: float = float("nan")
+    predicted_error_mm: float | None = None
+    predicted_surface_mm: float | None = None
+    coverage: float | None = None
     quality_figures: QualityFigures | None = None
 
     @property

@@ -112,9 +112,9 @@ def capture_figures(
     }
 
 
-def _number(value: float) -> float | None:
+def _number(value: float | None) -> float | None:
     """JSON has no "not a number"."""
-    return value if np.isfinite(value) else None
+    return value if value is not None and np.isfinite(value) else None
 
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:
