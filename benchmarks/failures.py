@@ -194,6 +194,34 @@ def misaligned(scene: Scene, rng: np.random.Generator, strength: float) -> Scene
     return _with_depth(scene, moved)
 
 
+def masked(scene: Scene, rng: np.random.Generator, strength: float) -> Scene:
+    """A cloth of one colour that follows the lower or the upper face, some 8 mm before it."""
+    points, depth = _points(scene), scene.capture.depth_mm
+    top, bottom = points[168], points[152]
+    lower = rng.uniform() < 0.6
+    low, high = (0.45, 1.1) if lower else (-0.4, 0.35)
+    ends = np.stack([top + share * (bottom - top) for share in (low, high)])
+    centre, along = ends.mean(axis=0), (ends[1] - ends[0]) / 2
+    across = np.array([along[1], -along[0]]) / np.linalg.norm(along)
+    row, column = np.indices(depth.shape)
+    away = np.stack([column - centre[0], row - centre[1]], axis=-1)
+    x = away @ across / (0.42 * _size(points))
+    y = away @ along / (along @ along)
+    on = (x**4 + y**4 < 1.0) & np.isfinite(depth)
+    width = 0.03 * _size(points)
+    known = np.isfinite(depth).astype(np.float64)
+    weight = np.maximum(cv2.GaussianBlur(known, (0, 0), width), 1e-3)
+    smooth = cv2.GaussianBlur(np.nan_to_num(depth).astype(np.float64), (0, 0), width) / weight
+    cloth = np.where(on, np.minimum(smooth, depth) - 8.0 * strength, depth)
+    rgb = scene.capture.rgb.copy()
+    colour = rng.uniform(30, 220, 3)
+    light = scene.capture.rgb.mean(axis=2)[on]
+    shade = 0.7 + 0.3 * light / max(float(np.median(light)), 1.0) if on.any() else light
+    rgb[on] = np.clip(colour * shade[:, None] + rng.normal(0, 3, (int(on.sum()), 3)), 0, 255)
+    capture = dataclasses.replace(scene.capture, rgb=rgb, depth_mm=cloth.astype(np.float32))
+    return dataclasses.replace(scene, capture=capture, landmarks=None)
+
+
 def _occluded(kind: str) -> Spoiler:
     def spoil(scene: Scene, rng: np.random.Generator, strength: float) -> Scene:
         capture = add_occluder(scene.capture, kind, int(rng.integers(2**31)), strength)
@@ -221,6 +249,7 @@ FAILURES: dict[str, Spoiler] = {
     "depth unit wrong": wrong_unit,
     "depth misaligned": misaligned,
     "focal length wrong": wrong_focal,
+    "mask": masked,
     **{f"occluder: {kind}": _occluded(kind) for kind in OCCLUDERS},
 }
 """By name; the names stand in the tables."""

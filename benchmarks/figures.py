@@ -112,11 +112,25 @@ def quality_figures(result: Mapping[str, Any]) -> Figures:
     """Take the figures from what `benchmarks.quality` wrote."""
     found: Figures = {}
     for model, figures in result["models"].items():
-        for name in ("auc", "registrations", "bad", "recall", "good_rejected", "real"):
+        names = ("auc", "auc_unseen_kinds", "auc_unseen_telling", "registrations", "bad")
+        for name in (*names, "recall", "good_rejected", "error_correlation", "real", "heads"):
             if figures.get(name) is not None:
                 found[f"{model}_{name}"] = float(figures[name])
-        found[f"{model}_real_rejected"] = float(len(figures.get("real_rejected", ())))
+        for kind in ("real", "heads"):
+            found[f"{model}_{kind}_rejected"] = float(len(figures.get(f"{kind}_rejected", ())))
     return found
+
+
+def heads_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.heads` wrote."""
+    total = result["total"]
+    found: Figures = {"heads": float(total["heads"])}
+    for name in ("failed", "rejected", "unconverged"):
+        found[name] = float(len(total[name]))
+    for name in ("lost_all", "surface_mm", "surface_worst_mm", "hidden_mm", "hidden_worst_mm"):
+        found[name] = float(total[name])
+    found |= {f"lost_{part}": float(worst) for part, worst in total["lost_worst"].items()}
+    return found | low_high("lid_gap_mm", total["lid_gap_mm"].values())
 
 
 def demo_figures(result: Mapping[str, Any]) -> Figures:
@@ -146,6 +160,7 @@ def timings_figures(result: Mapping[str, Any]) -> Figures:
 TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
+    "heads": heads_figures,
     "poisson": poisson_figures,
     "quality": quality_figures,
     "registration": registration_figures,

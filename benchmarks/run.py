@@ -17,7 +17,7 @@ from benchmarks.figures import main as fill_tables
 DATA = Path("../shared/data")
 RESULTS = Path("build/bench")
 OPTIONS = {"quality": ["--subjects", "2"]}
-NEED_DATA = ("semantic",)
+NEED_DATA = ("semantic", "heads")
 SYNTHETIC_ALONE = ("accuracy", "registration")
 """Where there is no real data, these measure synthetic faces only."""
 
@@ -27,6 +27,7 @@ BENCHMARKS = (
     "demo",
     "registration",
     "semantic",
+    "heads",
     "quality",
     "fullview",
     "transform",

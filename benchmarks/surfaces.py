@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,12 +29,33 @@ class Surface:
 
     def __init__(self, vertices_mm: Array, triangles: Array) -> None:
         self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        self._add(vertices_mm, triangles)
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[tuple[Array, Array]]) -> Surface:
+        """Make one surface of several meshes, (vertices, triangles) each."""
+        (first, *rest) = parts
+        surface = cls(*first)
+        for part in rest:
+            surface._add(*part)
+        return surface
+
+    def _add(self, vertices_mm: Array, triangles: Array) -> None:
         corners = np.ascontiguousarray(triangles, np.uint32)
         self._scene.add_triangles(_tensor(vertices_mm), o3d.core.Tensor.from_numpy(corners))
 
     def distance_mm(self, points_mm: Array) -> Array:
         """Return the (n,) float32 distances of points to the surface."""
         return np.asarray(self._scene.compute_distance(_tensor(points_mm), nthreads=1).numpy())
+
+    def first_hit_mm(self, points_mm: Array) -> Array:
+        """Return the (n,) distances at which rays from the origin to (n, 3) points hit first.
+
+        Infinite where a ray, followed beyond its point, meets nothing.
+        """
+        direction = points_mm / np.linalg.norm(points_mm, axis=1, keepdims=True)
+        rays = _tensor(np.concatenate([np.zeros_like(direction), direction], axis=1))
+        return np.asarray(self._scene.cast_rays(rays, nthreads=1)["t_hit"].numpy())
 
     def nearest(self, points_mm: Array) -> Spots:
         """Return the places on the surface nearest to (n, 3) points."""

@@ -1,6 +1,7 @@
 """Make the pictures of the documentation: `python -m docs.make_pictures [NAME ...]`.
 
-All of them come from the embedded face model, so anyone can make them again.
+They come from the embedded face model, so anyone can make them again; ``quality`` from what
+`python -m benchmarks.quality` left in build/bench, and it is not made where that did not run.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.report.paper import contact_sheet, joined
 
 PICTURES = Path(__file__).parent / "pictures"
+BENCH = Path(__file__).parents[1] / "build" / "bench"
 POSES = {
     "(0, 0, 0) faces the camera": (0, 0, 0),
     "pitch +20: looks up": (20, 0, 0),
@@ -245,6 +247,15 @@ image_format = "png"
     return folder / "out" / "dataset"
 
 
+def quality() -> Array:
+    """Predicted against true errors of registrations that nothing was calibrated on."""
+    from benchmarks.quality import MODELS, REPORTED_SEED
+    from benchmarks.quality_picture import quality_picture
+
+    files = {name: BENCH / f"quality-{name}-{REPORTED_SEED}.jsonl" for name in MODELS}
+    return quality_picture({name: file for name, file in files.items() if file.is_file()})
+
+
 def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
     makers = {
@@ -255,6 +266,8 @@ def main() -> None:
         "relief": relief,
         "confidence": confidence,
     }
+    if any(BENCH.glob("quality-*.jsonl")):
+        makers["quality"] = quality
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
     names = parser.parse_args().names or list(makers)

@@ -206,14 +206,20 @@ class QualityFigures:
     identity_peak: largest absolute ``alpha_id / sd``.
     identity_norm, expression_norm: root mean square of ``alpha / sd``, the Mahalanobis norm over
         the root of the number of coefficients.
-    size: absolute mean logarithm of the singular values of the linear map that best takes the
-        model's mean to ``S*``: how much larger or smaller than usual the face is.
-    distortion: largest deviation of one of these logarithms from their mean: how much the face is
-        stretched or flattened.
+    size: how much larger or smaller than usual the face is: absolute mean logarithm of the
+        singular values of the linear map that best takes the model's mean to ``S*``, or of the
+        distance of the outer eye corners over that of adults, whichever is less.
+    distortion: largest deviation of one of these singular values' logarithms from their mean: how
+        much the face is stretched or flattened.
     flipped: share of triangles that the deformation turned over.
     stretch: larger of ``log(99th percentile)`` and ``-log(1st percentile)`` of the edges' length
         ratios against the coarse fit.
     unconverged: 1 where the solver did not come to rest, else 0.
+    image_shift_mm: shift by which the features of the image lie beside those of the mesh.
+    image_mismatch: 1 minus the correlation of the image with the mesh's features; see
+        `fg3d_builder.registration.image_agreement`.
+    odd_hue: share in [0, 1] of the area with a closest point whose hue is not the face's.
+    pierced_mm: mean distance by which depth lies behind the mesh.
     """
 
     uncovered: float
@@ -236,6 +242,10 @@ class QualityFigures:
     flipped: float
     stretch: float
     unconverged: float
+    image_shift_mm: float
+    image_mismatch: float
+    odd_hue: float
+    pierced_mm: float
 
 
 @dataclass(frozen=True)
@@ -291,8 +301,13 @@ class Registration:
         In [0, 1]; low values predict a bad registration.
     converged : bool
     history : tuple of IterationRecord
+    predicted_error_mm, predicted_surface_mm : float, optional
+        Mean distance of the visible reliable vertices to their true places, and to the true
+        surface, as far as it can be told without the truth.
+    coverage : float, optional
+        Share in [0, 1] of the visible reliable area that was measured.
     quality_figures : QualityFigures, optional
-        What `quality` was computed from.
+        What the four were computed from.
     depth_sampling : DepthSampling, optional
         What the depth image turned out to be.
     """
@@ -311,6 +326,9 @@ class Registration:
     quality: float
     converged: bool
     history: tuple[IterationRecord, ...] = field(default_factory=tuple)
+    predicted_error_mm: float | None = None
+    predicted_surface_mm: float | None = None
+    coverage: float | None = None
     quality_figures: QualityFigures | None = None
     depth_sampling: DepthSampling | None = None
 

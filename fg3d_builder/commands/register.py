@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import BuildConfig, LandmarkConfig, SourceConfig, load_preset
@@ -60,7 +62,20 @@ def run(options: argparse.Namespace) -> int:
         print(text.format(**surface))
     state = "converged" if result["converged"] else "NOT converged"
     print(f"{state} after {result['iterations']} iterations, quality {result['quality']:.2f}")
+    _print_judgement(result)
     print(f"edge points: {result['landmark_error_px']:.2f} px")
     print(", ".join(f"{stage} {took:.2f} s" for stage, took in result["seconds"].items()))
     print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
     return 0
+
+
+def _print_judgement(result: Mapping[str, Any]) -> None:
+    """Print what is to be expected of a registration, and every doubt in a sentence."""
+    errors = [result[name] for name in ("predicted_error_mm", "predicted_surface_mm")]
+    vertex, surface = ("unknown" if e is None else f"{e:.1f} mm" for e in errors)
+    print(
+        f"predicted mean error: vertices {vertex}, surface {surface}; "
+        f"measured: {result['coverage']:.0%} of the visible face"
+    )
+    for doubt in result["doubts"]:
+        print(f"doubt: {doubt['sentence']}")

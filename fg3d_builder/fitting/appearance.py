@@ -32,6 +32,7 @@ from fg3d_builder.fitting.terms import POSE_SIZE, FaceState, chain, pixel_slopes
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.numerics.robust import GemanMcClure, Kernel
 from fg3d_builder.records import Array, CoarseFit, Landmarks
+from fg3d_builder.rendering.image_samples import sampled
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 SAMPLES = 2500
@@ -78,14 +79,6 @@ class FaceImage(NamedTuple):
         brightest = rgb.max(axis=2)
         usable = ((brightest > _DARK) & (brightest < _BRIGHT)).astype(np.float32)
         return FaceImage(np.asarray(colour), slope_x, slope_y, usable)
-
-
-def sampled(image: Array, px: Array) -> Array:
-    """Interpolate an image (H, W) or (H, W, c) at (m, 2) pixels; its border continues."""
-    # Lines of OpenCV's maps may be no longer than 32767.
-    x, y = np.nan_to_num(px, nan=-1e6).astype(np.float32).T[:, :, None]
-    found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found[:, 0], dtype=np.float64)
 
 
 class AppearanceTerm(NamedTuple):

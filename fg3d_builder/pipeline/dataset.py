@@ -32,6 +32,8 @@ class Member:
         It shows no expression.
     quality : float
         See `Registration.quality`.
+    reason : str
+        What speaks against the registration, in sentences.
     """
 
     capture_id: str
@@ -39,6 +41,7 @@ class Member:
     chunk: str
     neutral: bool
     quality: float
+    reason: str = ""
 
     def split(self, settings: ShardConfig) -> str:
         """``"train"`` or ``"test"``."""

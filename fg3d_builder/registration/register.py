@@ -27,7 +27,8 @@ from fg3d_builder.registration.correspondence import CorrespondenceFinder
 from fg3d_builder.registration.disentangle import disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
-from fg3d_builder.registration.quality import observe, quality_score
+from fg3d_builder.registration.quality import calibrated_model
+from fg3d_builder.registration.quality_figures import observe
 from fg3d_builder.registration.relief import resolved
 from fg3d_builder.registration.unseen import completed
 from fg3d_builder.rendering.depth_surface import DepthSurface
@@ -120,7 +121,8 @@ def register(
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
-    figures = observe(model, surface, start, vertices, pairs, edges, split, converged)
+    figures = observe(model, capture, surface, start, vertices, pairs, edges, split, converged)
+    judged = calibrated_model().judge(figures)
     return Registration(
         topology_hash=model.topology_hash,
         vertices_cam_mm=vertices,
@@ -133,9 +135,12 @@ def register(
         confidence=confidence,
         surface_error_mm=np.where(confidence > 0, pairs.distance_mm, np.nan),
         landmark_error_px=edges.rms_px(vertices, model.triangles),
-        quality=quality_score(figures),
+        quality=judged.quality,
         converged=converged,
         history=tuple(history),
+        predicted_error_mm=judged.vertex_mm,
+        predicted_surface_mm=judged.surface_mm,
+        coverage=1.0 - figures.uncovered,
         quality_figures=figures,
         depth_sampling=surface.sampling,
     )

@@ -12,7 +12,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
-from fg3d_builder.registration.quality import quality_doubts
+from fg3d_builder.registration.quality import Doubt, quality_doubts
 
 
 def vertex_error_mm(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceModel) -> Array:
@@ -70,7 +70,8 @@ def capture_figures(
 ) -> dict[str, Any]:
     """Return the report's figures of one capture, as JSON values.
 
-    ``doubts``: names of the figures that lower its quality most.
+    ``predicted_error_mm``, ``predicted_surface_mm``, ``coverage``: see `Registration`; null where
+    they are not known. ``doubts``: what speaks against it, the worst first, see `Doubt`.
     ``depth``: what the depth image turned out to be, the fields of `DepthSampling`.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
     ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
@@ -98,8 +99,11 @@ def capture_figures(
         "source": capture.source,
         "expression": capture.expression,
         "quality": registration.quality,
-        "doubts": [] if figures is None else quality_doubts(figures),
         "depth": None if sampling is None else dataclasses.asdict(sampling),
+        "predicted_error_mm": _number(registration.predicted_error_mm),
+        "predicted_surface_mm": _number(registration.predicted_surface_mm),
+        "coverage": _number(registration.coverage),
+        "doubts": [] if figures is None else [_doubt(d) for d in quality_doubts(figures)],
         "converged": registration.converged,
         "iterations": len(registration.history),
         "landmark_error_px": registration.landmark_error_px,
@@ -109,6 +113,15 @@ def capture_figures(
         "truth_surface_mm": truth_surface_mm,
         "seconds": dict(seconds),
     }
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no "not a number"."""
+    return value if value is not None and np.isfinite(value) else None
+
+
+def _doubt(doubt: Doubt) -> dict[str, Any]:
+    return {**doubt._asdict(), "error_mm": _number(doubt.error_mm)}
 
 
 def overall(rows: Sequence[Mapping[str, Any]], name: str, part: str = "") -> dict[str, float]:

@@ -28,7 +28,7 @@ class Rejection:
     code : str
         ``"low_quality"`` (below the threshold) or ``"by_hand"`` (in the review list).
     message : str
-        For a person: the two figures, or the note in the list.
+        For a person: the two figures and the reasons, or the note in the list.
     """
 
     capture_id: str
@@ -76,6 +76,7 @@ def decide(
     qualities: Mapping[str, float],
     verdicts: Mapping[str, Verdict],
     min_quality: float,
+    reasons: Mapping[str, str] | None = None,
 ) -> Decisions:
     """Decide about every registration; a person's verdict overrules the threshold.
 
@@ -86,7 +87,10 @@ def decide(
     verdicts : mapping
     min_quality : float
         A registration below it is left out; so is one whose quality is no number.
+    reasons : mapping, optional
+        Why a quality is low, by capture id, for people.
     """
+    reasons = reasons or {}
     rejected, accepted = [], []
     for name, quality in sorted(qualities.items()):
         verdict = verdicts.get(name, Verdict(AUTO, ""))
@@ -95,6 +99,7 @@ def decide(
                 accepted.append(name)
             continue
         code, message = "low_quality", f"quality {quality:.3f} < {min_quality:g}"
+        message += f": {reasons[name]}" if reasons.get(name) else ""
         if verdict.verdict == REJECT:
             code, message = "by_hand", verdict.note or "rejected in the review list"
         rejected.append(Rejection(name, subjects[name], quality, code, message))

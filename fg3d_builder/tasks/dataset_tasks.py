@@ -25,7 +25,8 @@ from fg3d_builder.pipeline.dataset import (
     plan_shards,
 )
 from fg3d_builder.pipeline.stages import cached_model
-from fg3d_builder.records import Failure
+from fg3d_builder.records import Failure, Registration
+from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.review.decisions import Decisions, decide
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
@@ -127,6 +128,7 @@ class DecideReview(WholeTask):
             {member.capture_id: member.quality for member in members},
             read_verdicts(layout.verdicts(self.verdicts)),
             layout.config.review.min_quality,
+            {member.capture_id: member.reason for member in members},
         )
         write_decisions(self.decisions_file(), decisions)
 
@@ -295,8 +297,16 @@ def registered_members(layout: BuildLayout, chunks: list[Chunk]) -> list[Member]
         for name, record in stage_product(layout, "registration", chunk.name).records.items():
             neutral = captures[name].expression == "neutral"
             subject = captures[name].subject_id
-            found.append(Member(name, subject, chunk.name, neutral, record.quality))
+            reason = _reason(record)
+            found.append(Member(name, subject, chunk.name, neutral, record.quality, reason))
     return found
+
+
+def _reason(registration: Registration) -> str:
+    """Say what speaks against a registration."""
+    figures = registration.quality_figures
+    doubts = [] if figures is None else quality_doubts(figures)
+    return " ".join(doubt.sentence for doubt in doubts)
 
 
 def all_failures(layout: BuildLayout, chunks: list[Chunk]) -> list[Failure]:

@@ -32,8 +32,9 @@ def scene() -> Scene:
 def harm(scene: Scene, spoilt: Scene) -> float:
     """How much landmarks, depth and camera differ from the original."""
     assert scene.landmarks is not None
-    assert spoilt.landmarks is not None
-    points = np.abs(spoilt.landmarks.points_px - scene.landmarks.points_px).mean()
+    # Where they have to be detected anew there is nothing to compare.
+    found = spoilt.landmarks or scene.landmarks
+    points = np.abs(found.points_px - scene.landmarks.points_px).mean()
     before, after = (_filled(s.capture.depth_mm) for s in (scene, spoilt))
     focal = abs(spoilt.capture.intrinsics[0, 0] - scene.capture.intrinsics[0, 0])
     return float(points + np.abs(after - before).mean() + focal)

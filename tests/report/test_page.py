@@ -49,7 +49,12 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "source": "synthetic",
         "expression": "neutral",
         "quality": quality,
-        "doubts": ["pull_mm", "relief"] if quality < 0.5 else [],
+        "predicted_error_mm": 4.25 if quality < 0.5 else None,
+        "predicted_surface_mm": 0.75,
+        "coverage": 0.625,
+        "doubts": [{"figure": "size", "error_mm": 3.0, "sentence": "Too large?"}]
+        if quality < 0.5
+        else [],
         "converged": True,
         "iterations": 9,
         "landmark_error_px": 1.5,
@@ -125,7 +130,10 @@ def test_page_says_what_was_found(tmp_path: Path) -> None:
     assert '<td class="bad">rejected: quality 0.200 &lt; 0.3</td>' in page
     assert '<div id="b" class="frame"><p class="bad">b, rejected: quality' in page
     assert "<td>rejected</td><td" in page
-    assert "<td>pull mm, relief</td>" in page
+    assert "<td>Too large?</td>" in page
+    assert "<td>4.2</td>" in page  # predicted error of `b`; that of `a` is not known
+    assert "<td>?</td>" in page
+    assert "<td>62 %</td>" in page
     assert "<td>accepted by hand</td>" in page
     assert "vertex to truth: registration</td><td>1.00</td>" in page
     assert "landmarks and depth</td><td>3.25</td>" in page

@@ -49,3 +49,9 @@ def test_every_registration_is_either_in_or_out(
     for name, (quality, verdict) in table.items():
         assert (name in found.rejected_ids) != is_kept(verdict, quality, limit)
     assert not found.rejected_ids & set(found.accepted)
+
+
+def test_a_low_quality_is_explained() -> None:
+    reasons = {"b": "The mesh is folded over.", "a": "unused"}
+    found = decide(SUBJECTS, QUALITIES, {}, 0.15, reasons)
+    assert [r.message for r in found.rejected] == ["quality 0.120 < 0.15: The mesh is folded over."]
