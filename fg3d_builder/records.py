@@ -239,6 +239,24 @@ class QualityFigures:
 
 
 @dataclass(frozen=True)
+class Fusion:
+    """How a capture's shape was found together with others of its subject and expression.
+
+    Attributes
+    ----------
+    captures : int
+        Captures that share the shape; 1 where this one was registered alone, because its face
+        disagrees with the others' or there are no others.
+    disagreement_mm : float
+        Mean distance between the face that this capture shows alone and that of the group's
+        middle, along the surface's normal after rigid alignment; 0 for the middle itself.
+    """
+
+    captures: int
+    disagreement_mm: float
+
+
+@dataclass(frozen=True)
 class Registration:
     """A template registered to one capture, split into rigid and non-rigid parts.
 
@@ -269,6 +287,8 @@ class Registration:
     history : tuple of IterationRecord
     quality_figures : QualityFigures, optional
         What `quality` was computed from.
+    fusion : Fusion, optional
+        Where captures of one subject were to be registered together.
     """
 
     topology_hash: str
@@ -286,6 +306,7 @@ class Registration:
     converged: bool
     history: tuple[IterationRecord, ...] = field(default_factory=tuple)
     quality_figures: QualityFigures | None = None
+    fusion: Fusion | None = None
 
     @property
     def delta_obj_mm(self) -> Array:

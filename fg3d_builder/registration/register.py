@@ -14,6 +14,7 @@ from fg3d_builder.records import (
     CoarseFit,
     IterationRecord,
     Landmarks,
+    Pose,
     Registration,
 )
 from fg3d_builder.registration.contour_points import ContourPoints
@@ -70,11 +71,7 @@ def register(
     if surface is None:
         surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
-    reach = config.max_distance_mm
-    finder = CorrespondenceFinder(surface, start, model.triangles, reach)
-    edges = EdgePoints.of(model, landmarks, capture.intrinsics)
-    contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
-    icp = NonrigidIcp(model, start, finder, edges, contour, config)
+    icp = nonrigid_icp(model, capture, landmarks, start, coarse.pose, config, surface)
     history: list[IterationRecord] = []
     vertices = start
     try:
@@ -85,7 +82,7 @@ def register(
         raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
     if not np.all(np.isfinite(vertices)):
         raise CaptureError("registration_failed", "the registration diverged")
-    pairs = finder.find(vertices, config)
+    pairs = icp.finder.find(vertices, config)
     confidence = vertex_confidence(pairs, model)
     split = disentangle(model, vertices, confidence, coarse, config.fix_scale)
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
@@ -93,7 +90,7 @@ def register(
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
     split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
     converged = split.converged and has_converged(history, config)
-    figures = observe(model, surface, start, vertices, pairs, edges, split, converged)
+    figures = observe(model, surface, start, vertices, pairs, icp.edges, split, converged)
     return Registration(
         topology_hash=model.topology_hash,
         vertices_cam_mm=vertices,
@@ -105,12 +102,38 @@ def register(
         visible=pairs.visible,
         confidence=confidence,
         surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
-        landmark_error_px=edges.rms_px(vertices, model.triangles),
+        landmark_error_px=icp.edges.rms_px(vertices, model.triangles),
         quality=quality_score(figures),
         converged=converged,
         history=tuple(history),
         quality_figures=figures,
     )
+
+
+def nonrigid_icp(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    start_cam_mm: Array,
+    pose: Pose,
+    config: RegistrationConfig,
+    surface: DepthSurface,
+) -> NonrigidIcp:
+    """Set up nonrigid ICP for one capture.
+
+    Parameters
+    ----------
+    model, capture, landmarks, config, surface
+        See `register`.
+    start_cam_mm : (n, 3) float64
+        Where the deformation starts.
+    pose : Pose
+        Of the head there.
+    """
+    finder = CorrespondenceFinder(surface, start_cam_mm, model.triangles, config.max_distance_mm)
+    edges = EdgePoints.of(model, landmarks, capture.intrinsics)
+    contour = ContourPoints.of(model, landmarks, pose, capture.intrinsics)
+    return NonrigidIcp(model, start_cam_mm, finder, edges, contour, config)
 
 
 def vertex_confidence(pairs: Correspondences, model: FaceModel) -> Array:

@@ -1,0 +1,309 @@
+"""Several captures of one face, in one expression, registered to one ``S*`` (Sec. 6.1).
+
+Every capture is registered alone first. Those whose faces are one and the same rigid surface are
+then registered together (`fused_icp`) from the 3DMM's face nearest to all of them: one shape,
+a pose for each. Depth noise and the detector's errors average out, and what one camera does not
+see another one may. Each capture keeps its own visibility and confidence; a capture that shows
+another face, or another expression, keeps its own registration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.config import RegistrationConfig
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.robust_alignment import align_robust
+from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.records import (
+    Array,
+    Capture,
+    CoarseFit,
+    Fusion,
+    IterationRecord,
+    Landmarks,
+    Pose,
+    Registration,
+)
+from fg3d_builder.registration.correspondence import Correspondences
+from fg3d_builder.registration.disentangle import Disentangled, disentangle
+from fg3d_builder.registration.fused_icp import FusedIcp, moved_towards
+from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
+from fg3d_builder.registration.quality import observe, quality_score
+from fg3d_builder.registration.register import has_converged, nonrigid_icp, vertex_confidence
+from fg3d_builder.registration.unseen import completed
+from fg3d_builder.rendering.depth_surface import DepthSurface
+
+AGREE_MM = 0.8
+"""Faces of one person in one expression are nearer than this to each other, along their normals;
+see `disagreement_mm`."""
+
+MIN_COMMON = 200
+"""Reliable vertices that two captures must both see to be compared."""
+
+ALIGNMENT_STEPS = 20
+"""Point-to-plane steps that bring a capture's depth to the first one's face."""
+
+ALIGNED_MM = 1e-3
+"""Motion of a step that ends them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A capture of a group, registered alone.
+
+    Attributes
+    ----------
+    capture : Capture
+    landmarks : Landmarks
+        Settled, as the registration took them.
+    surface : DepthSurface
+        Surface of the capture's depth.
+    alone : Registration
+    """
+
+    capture: Capture
+    landmarks: Landmarks
+    surface: DepthSurface
+    alone: Registration
+
+
+class _Placed(NamedTuple):
+    """A frame of the group, its pose (``cam_from_common``) and its nonrigid ICP."""
+
+    frame: Frame
+    pose: Pose
+    icp: NonrigidIcp
+
+
+def fuse(
+    model: FaceModel, frames: Sequence[Frame], config: RegistrationConfig
+) -> list[Registration]:
+    """Register captures of one face together.
+
+    Parameters
+    ----------
+    model : FaceModel
+    frames : sequence of Frame
+    config : RegistrationConfig
+
+    Returns
+    -------
+    list of Registration
+        One for each frame, in their order. Those with a `Registration.fusion` of several captures
+        have one and the same ``S*``, coefficients and history; the others are as they were.
+
+    Raises
+    ------
+    CaptureError
+        ``"registration_failed"``: the captures that agree cannot be registered together.
+    """
+    apart = disagreement_mm(model, [frame.alone for frame in frames])
+    together = [i for i, distance in enumerate(apart) if distance <= AGREE_MM]
+    if len(together) < 2:
+        together = []
+    count = len(together)
+    out = [
+        dataclasses.replace(frame.alone, fusion=Fusion(1, float(distance)))
+        for frame, distance in zip(frames, apart, strict=True)
+    ]
+    if count:
+        # The one that sees most carries the common frame.
+        first = max(together, key=lambda i: (float(frames[i].alone.confidence.sum()), -i))
+        order = [first, *(i for i in together if i != first)]
+        fused = _register_together(model, [frames[i] for i in order], config)
+        for i, registration in zip(order, fused, strict=True):
+            out[i] = dataclasses.replace(registration, fusion=Fusion(count, float(apart[i])))
+    return out
+
+
+def disagreement_mm(model: FaceModel, alone: Sequence[Registration]) -> Array:
+    """Return how far (k,) each face is from the one in the middle, mm; infinity if unknown.
+
+    The distance of two faces is the mean of that along the normals over the reliable vertices
+    which both captures saw, after rigid alignment: sliding along the surface, in which
+    registrations of one face differ most, is no disagreement. In the middle is the face that has
+    most others near it (`AGREE_MM`), and the least distance to those.
+    """
+    k = len(alone)
+    apart = np.zeros((k, k))
+    for i in range(k):
+        for j in range(i + 1, k):
+            apart[i, j] = apart[j, i] = _distance_mm(model, alone[i], alone[j])
+    near = apart <= AGREE_MM
+    spread = np.where(near, apart, 0.0).sum(axis=1)
+    middle = min(range(k), key=lambda i: (-int(near[i].sum()), float(spread[i]), i))
+    return np.asarray(apart[middle])
+
+
+def _distance_mm(model: FaceModel, a: Registration, b: Registration) -> float:
+    common = (a.confidence > 0) & (b.confidence > 0) & model.reliable
+    if common.sum() < MIN_COMMON:
+        return float("inf")
+    pose = align_robust(a.shape_obj_mm[common], b.shape_obj_mm[common], None, True, 0.1)
+    normals = vertex_normals(b.shape_obj_mm, model.triangles)[common]
+    offset = pose.cam_from_obj(a.shape_obj_mm[common]) - b.shape_obj_mm[common]
+    return float(np.abs(np.einsum("nd,nd->n", offset, normals)).mean())
+
+
+def _register_together(
+    model: FaceModel, frames: Sequence[Frame], config: RegistrationConfig
+) -> list[Registration]:
+    """Register frames whose faces agree; the first one's camera frame is the common one."""
+    poses = _aligned(model, frames, config)
+    vertices, confidence = _merged(frames, poses)
+    coarse = _as_coarse(frames[0].alone)
+    start = disentangle(model, vertices, confidence, coarse, config.fix_scale)
+    start_mm = start.posterior_cam_mm
+    placed = [
+        _Placed(frame, pose, _icp(model, frame, pose, start_mm, start.pose, config))
+        for frame, pose in zip(frames, poses, strict=True)
+    ]
+    icp = FusedIcp(model, start_mm, [p.icp for p in placed], poses, config)
+    history: list[IterationRecord] = []
+    vertices = start_mm
+    try:
+        for state in icp.run():
+            history.append(state.record)
+            vertices = state.vertices_cam_mm
+    except np.linalg.LinAlgError as error:
+        raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
+    if not np.all(np.isfinite(vertices)):
+        raise CaptureError("registration_failed", "the fused registration diverged")
+    placed = [p._replace(pose=pose) for p, pose in zip(placed, icp.poses, strict=True)]
+    pairs = [p.icp.finder.find(p.pose.cam_from_obj(vertices), config) for p in placed]
+    each = [vertex_confidence(pair, model) for pair in pairs]
+    best = np.max(each, axis=0)
+    split = disentangle(model, vertices, best, _as_coarse(start), config.fix_scale)
+    support = np.maximum(best, icp.edge_support(vertices))
+    vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
+    split = split._replace(
+        shape_obj_mm=split.pose.obj_from_cam(vertices),
+        converged=split.converged and has_converged(history, config),
+    )
+    return [
+        _registration(model, p, start_mm, split, pair, confidence, tuple(history))
+        for p, pair, confidence in zip(placed, pairs, each, strict=True)
+    ]
+
+
+def _icp(
+    model: FaceModel,
+    frame: Frame,
+    pose: Pose,
+    start_mm: Array,
+    common_from_obj: Pose,
+    config: RegistrationConfig,
+) -> NonrigidIcp:
+    """Nonrigid ICP of one frame, whose camera sees the common start from `pose`."""
+    head = composed(pose, common_from_obj)
+    start_cam_mm = pose.cam_from_obj(start_mm)
+    return nonrigid_icp(
+        model, frame.capture, frame.landmarks, start_cam_mm, head, config, frame.surface
+    )
+
+
+def _aligned(model: FaceModel, frames: Sequence[Frame], config: RegistrationConfig) -> list[Pose]:
+    """Rigid ``cam_from_common`` of each frame: the first one's face on every frame's depth.
+
+    From where the vertices seen by both say, point-to-plane ICP: vertices slide on the face with
+    the detector's errors, its relief does not.
+    """
+    first = frames[0].alone
+    poses = [Pose(1.0, np.eye(3), np.zeros(3))]
+    for frame in frames[1:]:
+        weights = first.confidence * frame.alone.confidence * model.reliable
+        pose = align_robust(first.vertices_cam_mm, frame.alone.vertices_cam_mm, weights, True, 0.1)
+        here = pose.cam_from_obj(first.vertices_cam_mm)
+        icp = nonrigid_icp(
+            model, frame.capture, frame.landmarks, here, frame.alone.pose, config, frame.surface
+        )
+        icp.exclude_foreign(len(config.levels) - 1, here)
+        for _ in range(ALIGNMENT_STEPS):
+            pose = moved_towards(pose, here, icp.data_term(here))
+            before, here = here, pose.cam_from_obj(first.vertices_cam_mm)
+            if np.abs(here - before).max() < ALIGNED_MM:
+                break
+        poses.append(pose)
+    return poses
+
+
+def _merged(frames: Sequence[Frame], poses: Sequence[Pose]) -> tuple[Array, Array]:
+    """Mean registered vertices (n, 3) in the common frame by confidence, and the best (n,)."""
+    confidence = np.stack([frame.alone.confidence for frame in frames])
+    vertices = np.stack(
+        [
+            pose.obj_from_cam(frame.alone.vertices_cam_mm)
+            for frame, pose in zip(frames, poses, strict=True)
+        ]
+    )
+    # Where no frame has confidence the mean of all is as good as any: it counts nothing.
+    weights = np.maximum(confidence, 1e-9)
+    merged = np.einsum("kn,knd->nd", weights, vertices) / weights.sum(axis=0)[:, None]
+    return merged, confidence.max(axis=0)
+
+
+def _as_coarse(found: Registration | Disentangled) -> CoarseFit:
+    """Pose and coefficients as a start for `disentangle`."""
+    nothing = float("nan")
+    return CoarseFit(
+        found.alpha_id,
+        found.alpha_exp,
+        found.pose,
+        found.coarse_obj_mm,
+        nothing,
+        nothing,
+        found.converged,
+        0,
+    )
+
+
+def _registration(
+    model: FaceModel,
+    placed: _Placed,
+    start_mm: Array,
+    split: Disentangled,
+    pairs: Correspondences,
+    confidence: Array,
+    history: tuple[IterationRecord, ...],
+) -> Registration:
+    """One frame's share of the fused registration."""
+    frame, pose, icp = placed
+    head = composed(pose, split.pose)
+    vertices = head.cam_from_obj(split.shape_obj_mm)
+    own = split._replace(pose=head, posterior_cam_mm=pose.cam_from_obj(split.posterior_cam_mm))
+    start_cam_mm = pose.cam_from_obj(start_mm)
+    figures = observe(
+        model, frame.surface, start_cam_mm, vertices, pairs, icp.edges, own, split.converged
+    )
+    return Registration(
+        topology_hash=model.topology_hash,
+        vertices_cam_mm=vertices,
+        pose=head,
+        shape_obj_mm=split.shape_obj_mm,
+        coarse_obj_mm=split.coarse_obj_mm,
+        alpha_id=split.alpha_id,
+        alpha_exp=split.alpha_exp,
+        visible=pairs.visible,
+        confidence=confidence,
+        surface_error_mm=np.where(pairs.accepted, pairs.distance_mm, np.nan),
+        landmark_error_px=icp.edges.rms_px(vertices, model.triangles),
+        quality=quality_score(figures),
+        converged=split.converged,
+        history=history,
+        quality_figures=figures,
+    )
+
+
+def composed(cam_from_common: Pose, common_from_obj: Pose) -> Pose:
+    """Return ``cam_from_obj``, one pose after the other."""
+    return Pose(
+        cam_from_common.scale * common_from_obj.scale,
+        cam_from_common.rotation @ common_from_obj.rotation,
+        cam_from_common.cam_from_obj(common_from_obj.translation_mm),
+    )
