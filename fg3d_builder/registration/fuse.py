@@ -18,8 +18,8 @@ import numpy as np
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.robust_alignment import align_robust
-from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -32,7 +32,8 @@ from fg3d_builder.records import (
 )
 from fg3d_builder.registration.correspondence import Correspondences
 from fg3d_builder.registration.disentangle import Disentangled, disentangle
-from fg3d_builder.registration.fused_icp import FusedIcp, moved_towards
+from fg3d_builder.registration.frame_alignment import AlignedFrame, FrameDetails, align_frames
+from fg3d_builder.registration.fused_icp import FusedIcp
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.registration.quality import observe, quality_score
 from fg3d_builder.registration.register import has_converged, nonrigid_icp, vertex_confidence
@@ -45,12 +46,6 @@ see `disagreement_mm`."""
 
 MIN_COMMON = 200
 """Reliable vertices that two captures must both see to be compared."""
-
-ALIGNMENT_STEPS = 20
-"""Point-to-plane steps that bring a capture's depth to the first one's face."""
-
-ALIGNED_MM = 1e-3
-"""Motion of a step that ends them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +140,7 @@ def _distance_mm(model: FaceModel, a: Registration, b: Registration) -> float:
     common = (a.confidence > 0) & (b.confidence > 0) & model.reliable
     if common.sum() < MIN_COMMON:
         return float("inf")
-    pose = align_robust(a.shape_obj_mm[common], b.shape_obj_mm[common], None, True, 0.1)
+    pose = align_similarity(a.shape_obj_mm[common], b.shape_obj_mm[common], None, True)
     normals = vertex_normals(b.shape_obj_mm, model.triangles)[common]
     offset = pose.cam_from_obj(a.shape_obj_mm[common]) - b.shape_obj_mm[common]
     return float(np.abs(np.einsum("nd,nd->n", offset, normals)).mean())
@@ -175,7 +170,6 @@ def _register_together(
         raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
     if not np.all(np.isfinite(vertices)):
         raise CaptureError("registration_failed", "the fused registration diverged")
-    placed = [p._replace(pose=pose) for p, pose in zip(placed, icp.poses, strict=True)]
     pairs = [p.icp.finder.find(p.pose.cam_from_obj(vertices), config) for p in placed]
     each = [vertex_confidence(pair, model) for pair in pairs]
     best = np.max(each, axis=0)
@@ -209,28 +203,31 @@ def _icp(
 
 
 def _aligned(model: FaceModel, frames: Sequence[Frame], config: RegistrationConfig) -> list[Pose]:
-    """Rigid ``cam_from_common`` of each frame: the first one's face on every frame's depth.
-
-    From where the vertices seen by both say, point-to-plane ICP: vertices slide on the face with
-    the detector's errors, its relief does not.
-    """
-    first = frames[0].alone
-    poses = [Pose(1.0, np.eye(3), np.zeros(3))]
-    for frame in frames[1:]:
-        weights = first.confidence * frame.alone.confidence * model.reliable
-        pose = align_robust(first.vertices_cam_mm, frame.alone.vertices_cam_mm, weights, True, 0.1)
-        here = pose.cam_from_obj(first.vertices_cam_mm)
-        icp = nonrigid_icp(
-            model, frame.capture, frame.landmarks, here, frame.alone.pose, config, frame.surface
-        )
-        icp.exclude_foreign(len(config.levels) - 1, here)
-        for _ in range(ALIGNMENT_STEPS):
-            pose = moved_towards(pose, here, icp.data_term(here))
-            before, here = here, pose.cam_from_obj(first.vertices_cam_mm)
-            if np.abs(here - before).max() < ALIGNED_MM:
-                break
-        poses.append(pose)
-    return poses
+    """Rigid ``cam_from_common`` of each frame; the first one's camera is the common frame."""
+    return align_frames(
+        [
+            AlignedFrame(
+                nonrigid_icp(
+                    model,
+                    frame.capture,
+                    frame.landmarks,
+                    frame.alone.vertices_cam_mm,
+                    frame.alone.pose,
+                    config,
+                    frame.surface,
+                ),
+                FrameDetails.of(
+                    frame.capture.rgb,
+                    frame.capture.depth_mm,
+                    float(np.median(frame.alone.vertices_cam_mm[model.reliable, 2])),
+                    float(frame.capture.intrinsics[0, 0]),
+                ),
+                frame.alone.vertices_cam_mm,
+                frame.alone.confidence,
+            )
+            for frame in frames
+        ]
+    )
 
 
 def _merged(frames: Sequence[Frame], poses: Sequence[Pose]) -> tuple[Array, Array]:

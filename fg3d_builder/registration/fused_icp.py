@@ -1,9 +1,9 @@
 """Nonrigid ICP of one template onto several captures of one face.
 
-One shape, and a rigid pose for every capture. The terms are those of `nonrigid_icp`, each set up
-by its own capture's `NonrigidIcp` in its own camera: closest points with their weights, the edge
-points of Eq. 9 that face that camera, the contour of Eq. 10. Here they are summed in one common
-frame, ::
+One shape under the rigid poses that `frame_alignment` has found. The terms are those of
+`nonrigid_icp`, each set up by its own capture's `NonrigidIcp` in its own camera: closest points
+with their weights, the edge points of Eq. 9 that face that camera, the contour of Eq. 10. Here
+they are summed in one common frame, ::
 
     sum_captures sum_vertices  (x_i - u_i)' R' W_i R (x_i - u_i)  +  Eq. 9  +  Eq. 10  +  stiffness
 
@@ -11,16 +11,15 @@ with R the rotation from the common frame into the capture's camera and W_i the 
 weights there. Noise averages out, since a vertex that several cameras see has the sum of their
 weights against one stiffness. Cameras that look from different sides couple the coordinates of a
 vertex, which a single camera does not: each coordinate is solved with the others held, in turn.
-Before every solve each pose but the first is moved towards its capture's closest points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.facemodel.model import Embedding, FaceModel
@@ -73,13 +72,8 @@ class FusedIcp:
     captures : sequence of NonrigidIcp
         Set up with the same template in the captures' cameras.
     poses : sequence of Pose
-        ``cam_from_common`` of each; the first one is kept.
+        ``cam_from_common`` of each.
     config : RegistrationConfig
-
-    Attributes
-    ----------
-    poses : list of Pose
-        As they are after the last iteration.
     """
 
     def __init__(
@@ -93,7 +87,7 @@ class FusedIcp:
         self.model = model
         self.start_mm = np.asarray(start_mm, dtype=np.float64)
         self.captures = tuple(captures)
-        self.poses = list(poses)
+        self.poses = tuple(poses)
         self.config = config
         self._points = _joined([icp.edges.embedding for icp in self.captures])
         first = self.captures[0]
@@ -138,14 +132,12 @@ class FusedIcp:
         return np.asarray(np.max(support, axis=0))
 
     def _step(self, number: int, vertices_mm: Array) -> NonrigidState:
-        """Renew closest points and poses, then solve once at the level of this number."""
+        """Renew the closest points, then solve once at the level of this number."""
         level = self.config.levels[number]
-        data = []
-        for i, icp in enumerate(self.captures):
-            seen = self.poses[i].cam_from_obj(vertices_mm)
-            data.append(icp.data_term(seen))
-            if i > 0:
-                self.poses[i] = moved_towards(self.poses[i], seen, data[-1])
+        data = [
+            icp.data_term(pose.cam_from_obj(vertices_mm))
+            for icp, pose in zip(self.captures, self.poses, strict=True)
+        ]
         moved = self._solve(level, vertices_mm, data)
         rms = weighted_rms(
             np.array([term.rms_mm for term in data]), np.array([float(d.count) for d in data])
@@ -167,8 +159,16 @@ class FusedIcp:
     def _solve(self, level: StiffnessLevel, vertices_mm: Array, data: list[DataTerm]) -> Array:
         """Minimise over one coordinate after the other; return the vertices (n, 3)."""
         each = list(zip(self.captures, self.poses, data, strict=True))
-        # What one camera does not see another one may: the floor is for what none sees.
-        stiffness = np.min([i.edge_stiffness(level.stiffness, d) for i, _, d in each], axis=0)
+        # What one camera does not see another one may: the floor is for what none sees. Noise of
+        # several frames averages out, so less of it has to be held down.
+        averaged = [replace(d, noise_mm=d.noise_mm / np.sqrt(len(data))) for d in data]
+        stiffness = np.min(
+            [
+                icp.edge_stiffness(level.stiffness, term)
+                for icp, term in zip(self.captures, averaged, strict=True)
+            ],
+            axis=0,
+        )
         vertex = self._vertex_pulls(level, vertices_mm, each)
         points = _stacked([_point_pulls(i, p, level, vertices_mm) for i, p, _ in each])
         at_vertices = vertices_mm - self.start_mm
@@ -215,32 +215,6 @@ class FusedIcp:
     def _offsets_at_points(self, offsets: Array) -> Array:
         """Displacements (p, 3) of the edge points of all captures."""
         return self._points.points(offsets, self.model.triangles)
-
-
-def moved_towards(pose: Pose, vertices_cam_mm: Array, data: DataTerm) -> Pose:
-    """Take one Gauss-Newton step of a rigid pose to the planes at the closest points.
-
-    Parameters
-    ----------
-    pose : Pose
-        ``cam_from_common``.
-    vertices_cam_mm : (n, 3) float64
-        Template at `pose`.
-    data : DataTerm
-        Closest points there.
-    """
-    used = data.weights > 0
-    points, normals, weights = vertices_cam_mm[used], data.normals_cam[used], data.weights[used]
-    middle = weights @ points / weights.sum()
-    rows = np.hstack([np.cross(points - middle, normals), normals])
-    distance = np.einsum("nd,nd->n", normals, data.targets_mm[used] - points)
-    weighted = rows * weights[:, None]
-    # A ridge far below what any face has: a plane would leave three motions open.
-    system = weighted.T @ rows + 1e-9 * weights.sum() * np.eye(6)
-    step = np.linalg.solve(system, weighted.T @ distance)
-    turn = Rotation.from_rotvec(step[:3]).as_matrix()
-    shift = turn @ (pose.translation_mm - middle) + middle + step[3:]
-    return Pose(pose.scale, turn @ pose.rotation, shift)
 
 
 def _point_pulls(icp: NonrigidIcp, pose: Pose, level: StiffnessLevel, vertices_mm: Array) -> Pulls:

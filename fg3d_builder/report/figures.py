@@ -69,7 +69,8 @@ def capture_figures(
 ) -> dict[str, Any]:
     """Return the report's figures of one capture, as JSON values.
 
-    ``doubts``: names of the figures that lower its quality most.
+    ``doubts``: names of the figures that lower its quality most. ``fusion``: with how many
+    captures it shares its shape; None where that was not asked for.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
     ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
     landmarks alone (after rigid alignment), of the fit with depth and of the registration;
@@ -97,6 +98,7 @@ def capture_figures(
         "expression": capture.expression,
         "quality": registration.quality,
         "doubts": [] if figures is None else quality_doubts(figures),
+        "fusion": _fusion(registration),
         "converged": registration.converged,
         "iterations": len(registration.history),
         "landmark_error_px": registration.landmark_error_px,
@@ -105,6 +107,18 @@ def capture_figures(
         "truth_mm": truth_mm,
         "truth_surface_mm": truth_surface_mm,
         "seconds": dict(seconds),
+    }
+
+
+def _fusion(registration: Registration) -> dict[str, Any] | None:
+    """`Registration.fusion` as JSON values; a disagreement that is not known is None."""
+    fusion = registration.fusion
+    if fusion is None:
+        return None
+    apart = fusion.disagreement_mm
+    return {
+        "captures": fusion.captures,
+        "disagreement_mm": apart if np.isfinite(apart) else None,
     }
 
 
