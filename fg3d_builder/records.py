@@ -248,8 +248,8 @@ class Fusion:
         Captures that share the shape; 1 where this one was registered alone, because its face
         disagrees with the others' or there are no others.
     disagreement_mm : float
-        Mean distance between the face that this capture shows alone and that of the group's
-        middle, along the surface's normal after rigid alignment; 0 for the middle itself.
+        Root mean square distance between the face that this capture shows alone and that of the
+        group's middle, along the normals after rigid alignment; 0 for the middle itself.
     """
 
     captures: int

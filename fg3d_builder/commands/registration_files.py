@@ -17,7 +17,7 @@ from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.pipeline.fuse import fuse_all
+from fg3d_builder.pipeline.groups import fuse_all
 from fg3d_builder.pipeline.register import RegisteredCapture, register_capture
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.report.figures import capture_figures

@@ -18,7 +18,7 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.checks import check_depth_on_face
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
-from fg3d_builder.pipeline.fuse import fuse_all
+from fg3d_builder.pipeline.groups import fuse_all
 from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.report.paper import message_card

@@ -16,7 +16,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.pipeline.fuse import groups_of
+from fg3d_builder.pipeline.groups import groups_of
 from fg3d_builder.pipeline.stages import detect_landmarks, fit_coarse, register_all
 from fg3d_builder.records import Capture, Registration
 
@@ -31,7 +31,7 @@ def model() -> FaceModel:
 @pytest.fixture(scope="module")
 def captures(model: FaceModel) -> dict[str, Capture]:
     """Two of one subject, one of another, and one of the first with another expression."""
-    made = [toy_capture(model, *which) for which in ((0, 0), (0, 1), (1, 0), (0, 2))]
+    made = [toy_capture(model, *which, still=True) for which in ((0, 0), (0, 1), (1, 0), (0, 2))]
     made[3] = dataclasses.replace(made[3], expression="smile")
     return {capture.capture_id: capture for capture in made}
 
@@ -65,7 +65,7 @@ def test_a_group_that_cannot_be_fused_keeps_its_registrations(
     def failing(*arguments: object) -> object:
         raise CaptureError("registration_failed", "made up")
 
-    monkeypatch.setattr("fg3d_builder.pipeline.fuse.fuse", failing)
+    monkeypatch.setattr("fg3d_builder.pipeline.groups.fuse", failing)
     found = registered(model, captures)
     assert [r.fusion.captures if r.fusion else 0 for r in found.values()] == [1, 1, 1, 1]
 
@@ -73,7 +73,7 @@ def test_a_group_that_cannot_be_fused_keeps_its_registrations(
 def test_a_capture_that_fails_does_not_lose_its_group(
     model: FaceModel, captures: dict[str, Capture]
 ) -> None:
-    third = toy_capture(model, 0, 3)
+    third = toy_capture(model, 0, 3, still=True)
     blind = np.full_like(third.depth_mm, np.nan)
     blind[:9] = 800.0
     broken = dataclasses.replace(third, depth_mm=blind)
