@@ -52,7 +52,7 @@ STAGE_VERSIONS = {
     "facemodel": 1,
     "landmarks": 1,
     "fitting": 5,
-    "registration": 6,
+    "registration": 7,
     "views": 3,
     "transform": 3,
     "shards": 2,

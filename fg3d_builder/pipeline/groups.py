@@ -13,10 +13,9 @@ from dataclasses import replace
 from fg3d_builder.config import RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.appearance import settled_landmarks
+from fg3d_builder.pipeline.register import frame_to_fuse
 from fg3d_builder.records import Capture, CoarseFit, Fusion, Landmarks, Registration
-from fg3d_builder.registration.fuse import Frame, fuse
-from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.registration.fuse import fuse
 
 log = logging.getLogger("fg3d")
 
@@ -52,7 +51,7 @@ def fuse_all(
             out[group[0]] = replace(alone[group[0]], fusion=Fusion(1, 0.0))
             continue
         frames = [
-            _frame(model, captures[name], landmarks[name], fits[name], alone[name])
+            frame_to_fuse(model, captures[name], landmarks[name], fits[name], alone[name])
             for name in group
         ]
         try:
@@ -82,15 +81,3 @@ def groups_of(
         capture = captures[name]
         groups.setdefault((capture.subject_id, capture.expression), []).append(name)
     return groups
-
-
-def _frame(
-    model: FaceModel,
-    capture: Capture,
-    landmarks: Landmarks,
-    fit: CoarseFit,
-    alone: Registration,
-) -> Frame:
-    settled = settled_landmarks(model, landmarks, fit, capture.intrinsics)
-    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
-    return Frame(capture, settled, surface, alone)

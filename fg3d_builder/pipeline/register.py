@@ -17,6 +17,7 @@ from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
+from fg3d_builder.registration.fuse import Frame
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
@@ -146,3 +147,26 @@ def register_face(
     """
     settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
     return register(model, capture, settled, coarse, config, surface)
+
+
+def frame_to_fuse(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    coarse: CoarseFit,
+    alone: Registration,
+) -> Frame:
+    """Return a registered capture as it is registered again together with others.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    landmarks : Landmarks
+        As they were detected or given, not settled.
+    coarse : CoarseFit
+    alone : Registration
+    """
+    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+    surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
+    return Frame(capture, settled, surface, alone)

@@ -32,7 +32,7 @@ from fg3d_builder.records import (
     Registration,
 )
 from fg3d_builder.registration.correspondence import Correspondences
-from fg3d_builder.registration.disentangle import Disentangled, disentangle
+from fg3d_builder.registration.disentangle import Disentangled, by_whole_face, disentangle
 from fg3d_builder.registration.frame_alignment import AlignedFrame, FrameDetails, align_frames
 from fg3d_builder.registration.fused_icp import FusedIcp
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
@@ -179,10 +179,8 @@ def _register_together(
     split = disentangle(model, vertices, best, _as_coarse(start), config.fix_scale)
     support = np.maximum(best, icp.edge_support(vertices))
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
-    split = split._replace(
-        shape_obj_mm=split.pose.obj_from_cam(vertices),
-        converged=split.converged and has_converged(history, config),
-    )
+    split = by_whole_face(model, vertices, best, split, config.fix_scale)
+    split = split._replace(converged=split.converged and has_converged(history, config))
     return [
         _registration(model, p, start_mm, split, pair, confidence, tuple(history))
         for p, pair, confidence in zip(placed, pairs, each, strict=True)

@@ -19,7 +19,7 @@ from fg3d_builder.records import (
 )
 from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
-from fg3d_builder.registration.disentangle import disentangle
+from fg3d_builder.registration.disentangle import by_whole_face, disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.registration.quality import observe, quality_score
@@ -88,7 +88,7 @@ def register(
     # Vertices without confidence count nothing in Eq. 11: replacing them leaves it as it is.
     support = np.maximum(confidence, icp.edge_support(vertices))
     vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
-    split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
+    split = by_whole_face(model, vertices, confidence, split, config.fix_scale)
     converged = split.converged and has_converged(history, config)
     figures = observe(model, surface, start, vertices, pairs, icp.edges, split, converged)
     return Registration(
