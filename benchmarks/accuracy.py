@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from fg3d_builder.config import (
 )
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.heads.library import get_model
+from fg3d_builder.pipeline.groups import fuse_all
 from fg3d_builder.pipeline.register import RegisteredCapture, register_capture
 from fg3d_builder.records import Array, Capture, Registration
 
@@ -53,25 +56,49 @@ def sven(model: FaceModel, data: Path) -> list[dict[str, Any]]:
     source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
     rows: list[dict[str, Any]] = []
     shapes: dict[str, Registration] = {}
-    for entry in source.entries():
-        outcome = register_capture(model, source.load(entry), BuildConfig())
-        shapes[entry.capture_id] = outcome.registration
-        for what, vertices in (
-            ("3DMM fit", outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm)),
-            ("registered", outcome.registration.vertices_cam_mm),
+    captures = {entry.capture_id: source.load(entry) for entry in source.entries()}
+    outcomes = {
+        name: register_capture(model, capture, BuildConfig()) for name, capture in captures.items()
+    }
+    start = time.perf_counter()
+    fused = fused_registrations(model, captures, outcomes)
+    fusing = (time.perf_counter() - start) / len(fused)
+    for name, outcome in outcomes.items():
+        shapes[name] = outcome.registration
+        for what, vertices, seen in (
+            (
+                "3DMM fit",
+                outcome.coarse.pose.cam_from_obj(outcome.coarse.shape_obj_mm),
+                outcome.registration.visible,
+            ),
+            ("registered", shapes[name].vertices_cam_mm, shapes[name].visible),
+            ("fused", fused[name].vertices_cam_mm, fused[name].visible),
         ):
-            seen = outcome.registration.visible
             points = embedding.points(vertices, model.triangles)
             for region, mask in (("visible", seen), ("visible reliable", seen & model.reliable)):
                 result = align_to_reference(
                     vertices[mask], embedding.point_index, points, reference
                 )
                 rows.append(
-                    {"capture": entry.capture_id, "region": region, "what": what}
+                    {"capture": name, "region": region, "what": what}
                     | summary(result.distance_mm)
-                    | {"seconds": seconds_of(outcome)}
+                    | {"seconds": seconds_of(outcome) + fusing * (what == "fused")}
                 )
     return rows + agreement(model, shapes)
+
+
+def fused_registrations(
+    model: FaceModel, captures: dict[str, Capture], outcomes: dict[str, RegisteredCapture]
+) -> dict[str, Registration]:
+    """Register captures of one subject and expression together."""
+    return fuse_all(
+        model,
+        captures,
+        {name: outcome.landmarks for name, outcome in outcomes.items()},
+        {name: outcome.coarse for name, outcome in outcomes.items()},
+        {name: outcome.registration for name, outcome in outcomes.items()},
+        BuildConfig().registration,
+    )
 
 
 def agreement(model: FaceModel, shapes: dict[str, Registration]) -> list[dict[str, Any]]:
@@ -139,6 +166,42 @@ def synthetic(model: FaceModel, subjects: int, max_yaw_deg: float) -> list[dict[
     return rows
 
 
+def several_views(model: FaceModel, subjects: int) -> list[dict[str, Any]]:
+    """Four views of each synthetic subject: errors alone and fused, and S* of any two of them."""
+    config = SourceConfig(
+        kind="synthetic",
+        subjects=subjects,
+        captures_per_subject=4,
+        expressions=False,
+        seed=7_100,
+        max_yaw_deg=45.0,
+        sensor=SensorConfig(kind="structured_light", seed=7),
+    )
+    source = open_source(config)
+    captures = {entry.capture_id: source.load(entry) for entry in source.entries()}
+    outcomes = {
+        name: register_capture(model, capture, BuildConfig()) for name, capture in captures.items()
+    }
+    fused = fused_registrations(model, captures, outcomes)
+    rows = []
+    for name, outcome in outcomes.items():
+        rows += errors(model, captures[name], outcome, "")
+        together = replace(outcome, registration=fused[name])
+        rows += [
+            row | {"what": "fused"}
+            for row in errors(model, captures[name], together, "")
+            if row["what"] == "registered"
+        ]
+    for subject in sorted({capture.subject_id for capture in captures.values()}):
+        own = {
+            name: outcome.registration
+            for name, outcome in outcomes.items()
+            if captures[name].subject_id == subject
+        }
+        rows += agreement(model, own)
+    return rows
+
+
 def errors(
     model: FaceModel, capture: Capture, outcome: RegisteredCapture, suffix: str
 ) -> list[dict[str, Any]]:
@@ -171,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/accuracy.json"))
-    parser.add_argument("--only", choices=("sven", "facefuns", "synthetic"))
+    parser.add_argument("--only", choices=("sven", "facefuns", "synthetic", "views"))
     parser.add_argument("--model", choices=("default", "ict"))
     parser.add_argument("--subjects", type=int, default=6)
     arguments = parser.parse_args()
@@ -189,6 +252,8 @@ def main() -> None:
             for yaw in (20.0, 45.0):
                 title = f"synthetic, default, yaw up to {yaw:.0f} degrees"
                 results[title] = synthetic(model, arguments.subjects, yaw)
+        if arguments.only in (None, "views") and name == "default":
+            results["synthetic, default, four views of each"] = several_views(model, 3)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=1))
     for title, rows in results.items():

@@ -52,7 +52,7 @@ STAGE_VERSIONS = {
     "facemodel": 1,
     "landmarks": 2,
     "fitting": 6,
-    "registration": 8,
+    "registration": 9,
     "views": 3,
     "transform": 3,
     "shards": 2,

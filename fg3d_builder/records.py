@@ -272,6 +272,24 @@ class DepthSampling:
 
 
 @dataclass(frozen=True)
+class Fusion:
+    """How a capture's shape was found together with others of its subject and expression.
+
+    Attributes
+    ----------
+    captures : int
+        Captures that share the shape; 1 where this one was registered alone, because its face
+        disagrees with the others' or there are no others.
+    disagreement_mm : float
+        Root mean square distance between the face that this capture shows alone and that of the
+        group's middle, along the normals after rigid alignment; 0 for the middle itself.
+    """
+
+    captures: int
+    disagreement_mm: float
+
+
+@dataclass(frozen=True)
 class Registration:
     """A template registered to one capture, split into rigid and non-rigid parts.
 
@@ -310,6 +328,8 @@ class Registration:
         What the four were computed from.
     depth_sampling : DepthSampling, optional
         What the depth image turned out to be.
+    fusion : Fusion, optional
+        Where captures of one subject were to be registered together.
     """
 
     topology_hash: str
@@ -331,6 +351,7 @@ class Registration:
     coverage: float | None = None
     quality_figures: QualityFigures | None = None
     depth_sampling: DepthSampling | None = None
+    fusion: Fusion | None = None
 
     @property
     def delta_obj_mm(self) -> Array:

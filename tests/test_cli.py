@@ -206,3 +206,24 @@ def test_a_preset_without_captures_is_named(
 def test_verify_without_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path)]) == 1
     assert "no dataset at" in capsys.readouterr().out
+
+
+def test_register_fuses_and_names_what_it_cannot_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two captures of one face get one shape; a third that cannot be read is told and left out."""
+    preset = write_toy_build(tmp_path, subjects=1, captures=3, still=True)
+    folders = [str(tmp_path / f"captures/s0-{number}") for number in range(3)]
+    (tmp_path / "captures/s0-2/color.png").unlink()
+    out = tmp_path / "out"
+    arguments = ["register", *folders, "--out", str(out), "--preset", str(preset)]
+    assert main(arguments) == 2
+    assert "--fuse" in capsys.readouterr().err
+    assert main([*arguments, "--fuse"]) == 1
+    said = capsys.readouterr()
+    assert "s0-2" in said.err
+    assert "s0-0: one shape of 2 captures" in said.out
+    shapes = [read_mesh(out / f"s0-{number}/registered.ply").vertices for number in range(2)]
+    np.testing.assert_array_equal(shapes[0], shapes[1])
+    result = json.loads((out / "s0-0/result.json").read_text())
+    assert result["fusion"]["captures"] == 2

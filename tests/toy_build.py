@@ -32,12 +32,18 @@ def build_model() -> FaceModel:
     return dataclasses.replace(model, embeddings=both)
 
 
-def toy_capture(model: FaceModel, subject: int, number: int) -> Capture:
-    """Render one subject in one pose, with landmarks of the "ibug68" scheme."""
+def toy_capture(model: FaceModel, subject: int, number: int, still: bool = False) -> Capture:
+    """Render one subject in one pose, with landmarks of the "ibug68" scheme.
+
+    `still`: with the expression of the subject's first capture.
+    """
     rng = np.random.default_rng([7, subject])
     alpha_id = model.id_sd * rng.normal(size=len(model.id_sd))
     rng = np.random.default_rng([8, subject, number])
     alpha_exp = rng.uniform(0, 0.5, len(model.exp_sd))
+    if still:
+        first = np.random.default_rng([8, subject, 0])
+        alpha_exp = first.uniform(0, 0.5, len(model.exp_sd))
     pose = Pose(1.0, rotation_from_angles(*rng.uniform(-12, 12, 3)), np.array([0.0, 0.0, 550.0]))
     vertices = pose.cam_from_obj(model.shape(alpha_id, alpha_exp))
     fragments = rasterize(vertices, model.triangles, INTRINSICS, HEIGHT, WIDTH)
@@ -67,17 +73,22 @@ def toy_capture(model: FaceModel, subject: int, number: int) -> Capture:
 
 
 def write_toy_build(
-    folder: Path, subjects: int = 3, captures: int = 2, more: str = "", shapes: int = 0
+    folder: Path,
+    subjects: int = 3,
+    captures: int = 2,
+    more: str = "",
+    shapes: int = 0,
+    still: bool = False,
 ) -> Path:
     """Write model, captures and preset into a folder; return the preset's path.
 
-    `shapes`: new shapes under each training capture.
+    `shapes`: new shapes under each training capture. `still`: subjects keep their expression.
     """
     model = build_model()
     save_model(model, folder / "model.h5")
     for subject in range(subjects):
         for number in range(captures):
-            capture = toy_capture(model, subject, number)
+            capture = toy_capture(model, subject, number, still)
             write_capture(folder / "captures" / capture.capture_id, capture)
     preset = folder / "toy.toml"
     preset.write_text(

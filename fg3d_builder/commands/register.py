@@ -1,4 +1,4 @@
-"""Registers one capture or scan."""
+"""Registers one capture or scan, or several captures of one face together."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import BuildConfig, LandmarkConfig, SourceConfig, load_preset
 from fg3d_builder.errors import CaptureError
+
+if TYPE_CHECKING:
+    from fg3d_builder.facemodel.model import FaceModel
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +23,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "register", help="register one capture or scan; meshes, pictures and figures out"
     )
     command.add_argument(
-        "capture", type=Path, help="capture folder; or a mesh file, or a folder with one"
+        "capture",
+        type=Path,
+        nargs="+",
+        help="capture folder; or a mesh file, or a folder with one; several with --fuse",
+    )
+    command.add_argument(
+        "--fuse",
+        action="store_true",
+        help="register captures of one subject and expression to one shape; a folder for each",
     )
     command.add_argument("--out", type=Path, required=True, help="folder for the results")
     add_model_options(command)
@@ -49,13 +60,56 @@ def run(options: argparse.Namespace) -> int:
         config = dataclasses.replace(config, landmarks=landmarks)
     view = (options.pitch, options.yaw)
     scan = SourceConfig(kind="scan", unit_mm=options.unit_mm, views=(view,))
+    if len(options.capture) > 1 and not options.fuse:
+        print("fg3d: several captures are registered together: add --fuse", file=sys.stderr)
+        return 2
+    if options.fuse:
+        model = get_model(model_config(options, config.facemodel))
+        return _fuse(options.out, model, options.capture, scan, config)
     try:
-        capture = load_capture(options.capture, scan)
+        capture = load_capture(options.capture[0], scan)
         model = get_model(model_config(options, config.facemodel))
         result = register_into(options.out, model, capture, config)
     except CaptureError as error:
         print(f"fg3d: {error.code}: {error.message}", file=sys.stderr)
         return 1
+    _tell(result)
+    print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
+    return 0
+
+
+def _fuse(
+    out: Path, model: FaceModel, paths: list[Path], scan: SourceConfig, config: BuildConfig
+) -> int:
+    """Register captures together and say of each how; 1 if one of them could not be used."""
+    from fg3d_builder.captures import load_capture
+    from fg3d_builder.commands.registration_files import register_fused_into
+
+    captures, failures = {}, {}
+    for path in paths:
+        try:
+            capture = load_capture(path, scan)
+        except CaptureError as error:
+            failures[str(path)] = error
+            continue
+        if capture.capture_id in captures:
+            print(f"fg3d: two captures are called {capture.capture_id}", file=sys.stderr)
+            return 2
+        captures[capture.capture_id] = capture
+    results, unusable = register_fused_into(out, model, list(captures.values()), config)
+    failures |= unusable
+    for name, result in results.items():
+        shared = result["fusion"]["captures"]
+        print(f"{name}: {f'one shape of {shared} captures' if shared > 1 else 'registered alone'}")
+        _tell(result)
+    for name, failure in failures.items():
+        print(f"fg3d: {name}: {failure.code}: {failure.message}", file=sys.stderr)
+    print(f"written to {out}")
+    return 1 if failures else 0
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """Print the figures of a registration."""
     surface = result["surface_mm"]
     if surface:
         text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
@@ -65,8 +119,6 @@ def run(options: argparse.Namespace) -> int:
     _print_judgement(result)
     print(f"edge points: {result['landmark_error_px']:.2f} px")
     print(", ".join(f"{stage} {took:.2f} s" for stage, took in result["seconds"].items()))
-    print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
-    return 0
 
 
 def _print_judgement(result: Mapping[str, Any]) -> None:

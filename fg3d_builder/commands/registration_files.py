@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.landmarks import open_detector
+from fg3d_builder.pipeline.groups import fuse_all
 from fg3d_builder.pipeline.register import RegisteredCapture, register_capture
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.report.figures import capture_figures
@@ -41,6 +44,18 @@ def register_into(
     CaptureError
         The capture cannot be used; ``failure.png`` in `out` shows why.
     """
+    return write_registration(out, model, capture, registered_or_shown(out, model, capture, config))
+
+
+def registered_or_shown(
+    out: Path, model: FaceModel, capture: Capture, config: BuildConfig
+) -> RegisteredCapture:
+    """Register one capture; where that fails leave ``failure.png`` in a folder, and raise.
+
+    Raises
+    ------
+    CaptureError
+    """
     landmarks, start = None, time.perf_counter()
     try:
         # Apart from the rest: the picture of a failure shows the landmarks that were found.
@@ -50,15 +65,67 @@ def register_into(
     except CaptureError as error:
         _save(out / "failure.png", failure_sheet(capture, error, landmarks))
         raise
+    return dataclasses.replace(found, seconds={"landmarks": took, **found.seconds})
+
+
+def write_registration(
+    out: Path, model: FaceModel, capture: Capture, found: RegisteredCapture
+) -> dict[str, Any]:
+    """Write a registration's meshes, pictures and figures; see `register_into`."""
     registration = found.registration
     texture = texture_from_image(model, capture, registration)
     mesh = mesh_with_texture(registration.shape_obj_mm, model.triangles, model.uv, texture)
     for suffix in (".ply", ".glb"):
         write_mesh(out / f"registered{suffix}", mesh)
     _write_pictures(out, model, capture, found)
-    result = _figures(model, capture, found, {"landmarks": took, **found.seconds})
+    result = _figures(model, capture, found)
     write_json(out / "result.json", result)
     return result
+
+
+def register_fused_into(
+    out: Path, model: FaceModel, captures: Sequence[Capture], config: BuildConfig
+) -> tuple[dict[str, dict[str, Any]], dict[str, CaptureError]]:
+    """Register captures, those of one subject and expression together; a folder for each.
+
+    Parameters
+    ----------
+    out : Path
+        Gets a folder named after each capture, with what `register_into` writes.
+    model : FaceModel
+    captures : sequence of Capture
+    config : BuildConfig
+
+    Returns
+    -------
+    results : dict of str to dict
+        The content of each ``result.json`` by capture id.
+    failures : dict of str to CaptureError
+        Captures that cannot be used; they do not keep the others from being fused.
+    """
+    found: dict[str, RegisteredCapture] = {}
+    failures: dict[str, CaptureError] = {}
+    by_id = {capture.capture_id: capture for capture in captures}
+    for name, capture in by_id.items():
+        try:
+            found[name] = registered_or_shown(out / name, model, capture, config)
+        except CaptureError as error:
+            failures[name] = error
+    fused = fuse_all(
+        model,
+        by_id,
+        {name: one.landmarks for name, one in found.items()},
+        {name: one.coarse for name, one in found.items()},
+        {name: one.registration for name, one in found.items()},
+        config.registration,
+    )
+    results = {
+        name: write_registration(
+            out / name, model, by_id[name], dataclasses.replace(found[name], registration=one)
+        )
+        for name, one in fused.items()
+    }
+    return results, failures
 
 
 def _write_pictures(
@@ -73,12 +140,10 @@ def _write_pictures(
     _save(out / "sheet.png", capture_sheet(model, capture, landmarks, found.coarse, registration))
 
 
-def _figures(
-    model: FaceModel, capture: Capture, found: RegisteredCapture, seconds: dict[str, float]
-) -> dict[str, Any]:
+def _figures(model: FaceModel, capture: Capture, found: RegisteredCapture) -> dict[str, Any]:
     # There is no fit from landmarks alone: its figures, which would repeat the other's, go.
     figures = capture_figures(
-        model, capture, found.coarse, found.coarse, found.registration, seconds
+        model, capture, found.coarse, found.coarse, found.registration, found.seconds
     )
     for name in ("truth_mm", "truth_surface_mm"):
         figures[name].pop("landmark_fit", None)

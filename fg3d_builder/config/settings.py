@@ -40,6 +40,7 @@ class SourceConfig:
     subjects, captures_per_subject, seed: size and seed of the synthetic population.
     max_yaw_deg, max_pitch_deg: range of head poses in synthetic captures.
     expressions: whether synthetic captures after a subject's first show expressions.
+    fuse: register captures of one subject and expression to one shape, each in its own pose.
     """
 
     kind: str = "synthetic"
@@ -58,6 +59,7 @@ class SourceConfig:
     max_yaw_deg: float = 20.0
     max_pitch_deg: float = 10.0
     expressions: bool = True
+    fuse: bool = False
 
 
 @dataclass(frozen=True)

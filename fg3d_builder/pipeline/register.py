@@ -21,6 +21,7 @@ from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.landmarks.eyelids import look_at_eyelids
 from fg3d_builder.pipeline.working import WorkingCapture, working_capture
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
+from fg3d_builder.registration.fuse import Frame
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
@@ -167,3 +168,22 @@ def _register(
     able = blinking(model, landmarks.scheme, eyes)
     registration = register(able, capture, settled, coarse, config, working.surface, eyes)
     return working.registration_in_original(registration)
+
+
+def frame_to_fuse(
+    model: FaceModel, working: WorkingCapture, coarse: CoarseFit, alone: Registration
+) -> Frame:
+    """Return a registered capture as it is registered again together with others.
+
+    Parameters
+    ----------
+    model : FaceModel
+    working : WorkingCapture
+        Of the capture and its landmarks as they were detected or given, not settled.
+    coarse : CoarseFit
+    alone : Registration
+    """
+    capture, landmarks = working.capture, working.landmarks
+    settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
+    eyes = look_at_eyelids(capture, landmarks)
+    return Frame(capture, settled, working.surface, alone, eyes)

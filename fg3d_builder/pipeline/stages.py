@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.checks import check_depth_on_face
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
+from fg3d_builder.pipeline.groups import fuse_all
 from fg3d_builder.pipeline.register import fit_face, register_face
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.report.paper import message_card
@@ -95,8 +97,12 @@ def register_all(
     landmarks: Mapping[str, Landmarks],
     fits: Mapping[str, CaptureFits],
     config: RegistrationConfig,
+    fused: bool = False,
 ) -> StageResult[Registration]:
-    """Register the template to each capture that has a coarse fit."""
+    """Register the template to each capture that has a coarse fit.
+
+    `fused`: then also to all captures of one subject and expression together, see `fuse_all`.
+    """
 
     def one(name: str) -> Registration:
         return register_face(model, captures[name], landmarks[name], fits[name].coarse, config)
@@ -107,7 +113,14 @@ def register_all(
         return failure_sheet(captures[name], error, landmarks[name], vertices, model.triangles)
 
     chosen = {name: captures[name] for name in fits}
-    return run_each("registration", _subjects(chosen), one, picture)
+    result = run_each("registration", _subjects(chosen), one, picture)
+    if fused:
+        start = time.perf_counter()
+        coarse = {name: fits[name].coarse for name in result.records}
+        result.records = fuse_all(model, captures, landmarks, coarse, result.records, config)
+        for name in result.records:
+            result.seconds[name] += (time.perf_counter() - start) / len(result.records)
+    return result
 
 
 @lru_cache(maxsize=2)

@@ -5,7 +5,9 @@ a rule that chooses one. The rule here: pose and 3DMM coefficients are fitted to
 identity and expression are explained and not mistaken for pose. First the rigid region counts
 fully and the rest little, so that neither a wide jaw nor an open mouth, as far as the 3DMM misses
 them, tilts the head; then the rest joins in where the 3DMM does explain it. The coefficients of
-the coarse shape are then refitted to all of ``S*``.
+the coarse shape are then refitted to all of ``S*``. That is done with what was seen, and once the
+unseen rest is completed again with all of the face (`by_whole_face`), so that the pose does not
+depend on the view.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from fg3d_builder.facemodel.surface_rows import coefficient_bounds, split_coeffi
 from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.numerics.box_bounded import minimum_in_box
 from fg3d_builder.numerics.robust import GemanMcClure
+from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array, CoarseFit, Pose
 
 SIGMA_MM = 0.5
@@ -42,6 +45,10 @@ MISFIT_MM = 1.0
 
 POSTERIOR_STEPS = 3
 """The pose of all of the face is near that of its rigid part: more steps change nothing."""
+
+SAMPLES = 1500
+"""Vertices that decide the pose of all of the face, spread evenly over its area: the others would
+cost as much and say the same."""
 
 ITERATIONS = 30
 TOLERANCE = 1e-6
@@ -115,30 +122,91 @@ def disentangle(
             "registration_failed", "the depth shows nothing of the rigid part of the face"
         )
     start_z = np.concatenate([start.alpha_id / model.id_sd, start.alpha_exp / model.exp_sd])
-    rigid = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
-    first = rigid.joint(vertices_cam_mm, start.pose, start_z, fix_scale)
-    misfit = first.pose.obj_from_cam(vertices_cam_mm) - model.shape(
-        *split_coefficients(model, first.z)
-    )
-    trust = GemanMcClure(MISFIT_MM).weight((misfit**2).sum(axis=1))
-    fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(trust, NONRIGID_WEIGHT)))
-    pose, z, converged, iterations = fit.joint(vertices_cam_mm, first.pose, first.z, fix_scale)
-    shape_obj_mm = pose.obj_from_cam(vertices_cam_mm)
+    fit, found = _head(model, vertices_cam_mm, weights, start.pose, start_z, fix_scale)
+    shape_obj_mm = found.pose.obj_from_cam(vertices_cam_mm)
     whole = fit.reweighted(weights)
-    z = whole.coefficients(shape_obj_mm, z)
+    z = whole.coefficients(shape_obj_mm, found.z)
     alpha_id, alpha_exp = split_coefficients(model, z)
-    everywhere = whole.joint(vertices_cam_mm, pose, z, fix_scale, POSTERIOR_STEPS)
+    everywhere = whole.joint(vertices_cam_mm, found.pose, z, fix_scale, POSTERIOR_STEPS)
     posterior = model.shape(*split_coefficients(model, everywhere.z))
     return Disentangled(
-        pose=pose,
+        pose=found.pose,
         shape_obj_mm=shape_obj_mm,
         coarse_obj_mm=model.shape(alpha_id, alpha_exp),
         posterior_cam_mm=everywhere.pose.cam_from_obj(posterior),
         alpha_id=alpha_id,
         alpha_exp=alpha_exp,
-        converged=converged,
-        iterations=first.iterations + iterations,
+        converged=found.converged,
+        iterations=found.iterations,
     )
+
+
+def by_whole_face(
+    model: FaceModel,
+    vertices_cam_mm: Array,
+    confidence: Array,
+    split: Disentangled,
+    fix_scale: bool,
+) -> Disentangled:
+    """Take the pose anew from all of the face, seen or completed, both sides alike.
+
+    The pose that the seen part alone gives drifts with the view: what the 3DMM misses there turns
+    the head, and another view misses something else. So every vertex of the reliable region counts
+    by its area, whether the camera saw it or `unseen.completed` put it where it is expected.
+
+    Parameters
+    ----------
+    model : FaceModel
+    vertices_cam_mm : (n, 3) float64
+        ``V_regist``, completed.
+    confidence : (n,) float64
+        The coefficients are fitted to confident vertices alone, as by `disentangle`.
+    split : Disentangled
+        Where the search begins; its `posterior_cam_mm` is kept.
+    fix_scale : bool
+    """
+    area = np.where(model.reliable, vertex_areas(vertices_cam_mm, model.triangles), 0.0)
+    sample = np.unique(systematic_sample(area, SAMPLES))
+    # Each of the sample stands for the same area.
+    weights = np.zeros(len(area))
+    weights[sample] = area.sum() / PATCH_MM2 / len(sample)
+    z = np.concatenate([split.alpha_id / model.id_sd, split.alpha_exp / model.exp_sd])
+    fit, found = _head(model, vertices_cam_mm, weights, split.pose, z, fix_scale)
+    shape_obj_mm = found.pose.obj_from_cam(vertices_cam_mm)
+    z = fit.reweighted(confidence * weights).coefficients(shape_obj_mm, found.z)
+    alpha_id, alpha_exp = split_coefficients(model, z)
+    return split._replace(
+        pose=found.pose,
+        shape_obj_mm=shape_obj_mm,
+        coarse_obj_mm=model.shape(alpha_id, alpha_exp),
+        alpha_id=alpha_id,
+        alpha_exp=alpha_exp,
+        converged=split.converged and found.converged,
+        iterations=split.iterations + found.iterations,
+    )
+
+
+def _head(
+    model: FaceModel,
+    vertices_cam_mm: Array,
+    weights: Array,
+    pose: Pose,
+    z: Array,
+    fix_scale: bool,
+) -> tuple[CoefficientFit, Joint]:
+    """Find pose and coefficients: by the rigid region, then with what the 3DMM explains beside it.
+
+    `weights` (n,): how many independent measurements each vertex is worth.
+    """
+    rigid = CoefficientFit(model, weights * np.where(model.rigid, 1.0, NONRIGID_WEIGHT))
+    first = rigid.joint(vertices_cam_mm, pose, z, fix_scale)
+    misfit = first.pose.obj_from_cam(vertices_cam_mm) - model.shape(
+        *split_coefficients(model, first.z)
+    )
+    trust = GemanMcClure(MISFIT_MM).weight((misfit**2).sum(axis=1))
+    fit = rigid.reweighted(weights * np.where(model.rigid, 1.0, np.maximum(trust, NONRIGID_WEIGHT)))
+    found = fit.joint(vertices_cam_mm, first.pose, first.z, fix_scale)
+    return fit, found._replace(iterations=first.iterations + found.iterations)
 
 
 class Joint(NamedTuple):

@@ -26,7 +26,7 @@ import numpy as np
 
 from fg3d_builder.config import RegistrationConfig, StiffnessLevel
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.weighted import weighted_rms
@@ -83,6 +83,8 @@ class DataTerm:
     Attributes
     ----------
     targets_mm : (n, 3) float64
+    normals_cam : (n, 3) float64
+        Unit normals of the surface there.
     weights : (n,) float64
         Weights of the z coordinate; 0 for vertices without a correspondence.
     weights_xy : (n,) float64
@@ -94,6 +96,7 @@ class DataTerm:
     """
 
     targets_mm: Array
+    normals_cam: Array
     weights: Array
     weights_xy: Array
     rms_mm: float
@@ -130,8 +133,8 @@ class NonrigidIcp:
         self.contour = contour
         self.config = config
         self.vertex_area_mm2 = vertex_areas(self.start_cam_mm, model.triangles)
-        self.system = open_deformation(model, self.start_cam_mm, edges, config)
-        self._base = self.vertex_area_mm2 / AREA_MM2
+        self.system = open_deformation(model, self.start_cam_mm, edges.embedding, config)
+        self.base_weight = self.vertex_area_mm2 / AREA_MM2
         self._local_stiffness = np.ones(len(self.system.edges))
         self._edge_trust = np.ones(len(edges.points_px))
         self._region = np.where(model.reliable, 1.0, UNRELIABLE_WEIGHT)
@@ -147,7 +150,7 @@ class NonrigidIcp:
         """
         vertices = self.start_cam_mm
         for number, level in enumerate(self.config.levels):
-            self._exclude_foreign(number, vertices)
+            self.exclude_foreign(number, vertices)
             for _ in range(level.iterations):
                 state = self._step(number, vertices)
                 vertices = state.vertices_cam_mm
@@ -163,7 +166,7 @@ class NonrigidIcp:
             folded = self.folds(vertices)
             if not folded.any():
                 return
-            self._ease(folded)
+            self.ease(folded)
             state = self._step(number, vertices)
             vertices = state.vertices_cam_mm
             yield state
@@ -188,7 +191,7 @@ class NonrigidIcp:
         turned = turned_triangles(self.start_cam_mm, vertices_cam_mm, self.model.triangles)
         return np.asarray(turned & self.model.reliable[self.model.triangles].all(axis=1))
 
-    def _ease(self, folded: Array) -> None:
+    def ease(self, folded: Array) -> None:
         """Stiffen the mesh around folded triangles, and trust the edge points there less."""
         near = np.zeros(self.model.vertex_count, dtype=bool)
         near[self.model.triangles[folded]] = True
@@ -207,7 +210,7 @@ class NonrigidIcp:
         """Find closest points and weigh them by area, region, angle and residual."""
         pairs = self.finder.find(vertices_cam_mm, self.config)
         self._check_coverage(pairs)
-        weights = self._base * self._region * pairs.cosine
+        weights = self.base_weight * self._region * pairs.cosine
         weights *= robust_weights(pairs, self.model.reliable, self.config.robust_sigma_mm)
         # Single vertices whose closest point jumps from one side of a crease to the other do not
         # keep the rest from coming to rest.
@@ -216,14 +219,14 @@ class NonrigidIcp:
         oblique = (pairs.normals_cam[:, :2] ** 2).sum(axis=1)
         weights_xy = weights * np.minimum(1.0, oblique + self.config.tangential_weight)
         count = int((weights > 0).sum())
-        return DataTerm(pairs.targets_cam_mm, weights, weights_xy, rms, count)
+        return DataTerm(pairs.targets_cam_mm, pairs.normals_cam, weights, weights_xy, rms, count)
 
     def solve(
         self, level: StiffnessLevel, vertices_cam_mm: Array, data: DataTerm
     ) -> tuple[Array, Array]:
         """Minimise the quadratic energy of one iteration; return unknowns and vertices."""
         stiffness = self.edge_stiffness(level.stiffness, data)
-        prior = PRIOR_WEIGHT * self._base
+        prior = PRIOR_WEIGHT * self.base_weight
         offsets = data.targets_mm - self.start_cam_mm
         point_weights, point_offsets = self.edge_term(level, vertices_cam_mm)
         # The prior's target is the start, where every offset is zero: it adds to the matrix only.
@@ -247,7 +250,7 @@ class NonrigidIcp:
         solution = np.concatenate([xy, z], axis=1)
         return solution, self.start_cam_mm + self.system.offsets_mm(solution)
 
-    def _exclude_foreign(self, level: int, vertices_cam_mm: Array) -> None:
+    def exclude_foreign(self, level: int, vertices_cam_mm: Array) -> None:
         """Look for occluders at the start, and again with the templates of the last levels."""
         if level == 0:
             self.finder.exclude_foreign(vertices_cam_mm, AT_START)
@@ -367,9 +370,9 @@ class NonrigidIcp:
 
 
 def open_deformation(
-    model: FaceModel, start_cam_mm: Array, edges: EdgePoints, config: RegistrationConfig
+    model: FaceModel, start_cam_mm: Array, points: Embedding, config: RegistrationConfig
 ) -> Deformation:
-    """Return the deformation that ``config.method`` names.
+    """Return the deformation that ``config.method`` names, with these points of Eq. 9.
 
     Raises
     ------
@@ -377,12 +380,12 @@ def open_deformation(
         Unknown method or solver.
     """
     if config.method == "membrane":
-        return Membrane(start_cam_mm, model.triangles, edges.embedding, config.solver)
+        return Membrane(start_cam_mm, model.triangles, points, config.solver)
     if config.method == "affine":
         return AffineMaps(
             start_cam_mm,
             model.triangles,
-            edges.embedding,
+            points,
             config.rotation_weight,
             config.solver,
         )

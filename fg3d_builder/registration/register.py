@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,12 +20,13 @@ from fg3d_builder.records import (
     CoarseFit,
     IterationRecord,
     Landmarks,
+    Pose,
     Registration,
 )
 from fg3d_builder.registration.confidence import vertex_confidence
 from fg3d_builder.registration.contour_points import ContourPoints
-from fg3d_builder.registration.correspondence import CorrespondenceFinder
-from fg3d_builder.registration.disentangle import disentangle
+from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
+from fg3d_builder.registration.disentangle import Disentangled, by_whole_face, disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
 from fg3d_builder.registration.quality import calibrated_model
@@ -91,14 +93,8 @@ def register(
         surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     start = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     noise_mm4 = face_noise_mm4(model, surface, start)
-    lost_mm = NOISE_STEP * float(np.sqrt(noise_mm4)) / LONG_MM
-    config = replace(config, tolerance_mm=max(config.tolerance_mm, lost_mm))
-    reach = config.max_distance_mm
-    foreign = ForeignFinder(model, surface, capture.rgb, capture.intrinsics)
-    finder = CorrespondenceFinder(surface, start, model.triangles, reach, foreign)
-    edges = EdgePoints.of(model, landmarks, capture.intrinsics, eyes)
-    contour = ContourPoints.of(model, landmarks, coarse.pose, capture.intrinsics)
-    icp = NonrigidIcp(model, start, finder, edges, contour, config)
+    config = resting_in_noise(config, noise_mm4)
+    icp = nonrigid_icp(model, capture, landmarks, start, coarse.pose, config, surface, eyes)
     history: list[IterationRecord] = []
     vertices = start
     try:
@@ -109,19 +105,15 @@ def register(
         raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
     if not np.all(np.isfinite(vertices)):
         raise CaptureError("registration_failed", "the registration diverged")
-    pairs = finder.find(vertices, config)
-    confidence = vertex_confidence(model, surface, finder.foreign_px, vertices, pairs)
-    # What the depth did not hold counts nothing in Eq. 11: replacing it leaves that as it is.
-    held = np.where(pairs.accepted, confidence, 0.0)
-    split = disentangle(model, vertices, held, coarse, config.fix_scale)
-    support = np.maximum(held, icp.edge_support(vertices))
-    # That closed lids meet is no relief that noise could have made.
-    firm = np.where(edges.between_lids(model), LIDS_HELD, held)
-    vertices = resolved(model, vertices, split.posterior_cam_mm, firm, noise_mm4, config.solver)
-    vertices = completed(model, vertices, split.posterior_cam_mm, support, config.solver)
-    split = split._replace(shape_obj_mm=split.pose.obj_from_cam(vertices))
+    sight = sight_of(model, surface, icp, vertices)
+    split = disentangle(model, vertices, sight.held, coarse, config.fix_scale)
+    support = np.maximum(sight.held, icp.edge_support(vertices))
+    lids = icp.edges.between_lids(model)
+    split, vertices = finished(model, vertices, sight.held, support, lids, noise_mm4, split, config)
     converged = split.converged and has_converged(history, config)
-    figures = observe(model, capture, surface, start, vertices, pairs, edges, split, converged)
+    figures = observe(
+        model, capture, surface, start, vertices, sight.pairs, icp.edges, split, converged
+    )
     judged = calibrated_model().judge(figures)
     return Registration(
         topology_hash=model.topology_hash,
@@ -131,10 +123,10 @@ def register(
         coarse_obj_mm=split.coarse_obj_mm,
         alpha_id=split.alpha_id,
         alpha_exp=split.alpha_exp,
-        visible=pairs.visible,
-        confidence=confidence,
-        surface_error_mm=np.where(confidence > 0, pairs.distance_mm, np.nan),
-        landmark_error_px=edges.rms_px(vertices, model.triangles),
+        visible=sight.pairs.visible,
+        confidence=sight.confidence,
+        surface_error_mm=np.where(sight.confidence > 0, sight.pairs.distance_mm, np.nan),
+        landmark_error_px=icp.edges.rms_px(vertices, model.triangles),
         quality=judged.quality,
         converged=converged,
         history=tuple(history),
@@ -144,6 +136,112 @@ def register(
         quality_figures=figures,
         depth_sampling=surface.sampling,
     )
+
+
+def nonrigid_icp(
+    model: FaceModel,
+    capture: Capture,
+    landmarks: Landmarks,
+    start_cam_mm: Array,
+    pose: Pose,
+    config: RegistrationConfig,
+    surface: DepthSurface,
+    eyes: tuple[Eyelids, ...] = (),
+) -> NonrigidIcp:
+    """Set up nonrigid ICP for one capture.
+
+    Parameters
+    ----------
+    model, capture, landmarks, config, surface, eyes
+        See `register`.
+    start_cam_mm : (n, 3) float64
+        Where the deformation starts.
+    pose : Pose
+        Of the head there.
+    """
+    foreign = ForeignFinder(model, surface, capture.rgb, capture.intrinsics)
+    finder = CorrespondenceFinder(
+        surface, start_cam_mm, model.triangles, config.max_distance_mm, foreign
+    )
+    edges = EdgePoints.of(model, landmarks, capture.intrinsics, eyes)
+    contour = ContourPoints.of(model, landmarks, pose, capture.intrinsics)
+    return NonrigidIcp(model, start_cam_mm, finder, edges, contour, config)
+
+
+class Sight(NamedTuple):
+    """What one capture shows of a registered face.
+
+    Attributes
+    ----------
+    pairs : Correspondences
+    confidence : (n,) float64
+        See `vertex_confidence`.
+    held : (n,) float64
+        The same where the depth holds the vertex, 0 elsewhere. What the depth did not hold counts
+        nothing in Eq. 11: replacing it leaves that as it is.
+    """
+
+    pairs: Correspondences
+    confidence: Array
+    held: Array
+
+
+def sight_of(
+    model: FaceModel, surface: DepthSurface, icp: NonrigidIcp, vertices_cam_mm: Array
+) -> Sight:
+    """Look once more at what a registered face (n, 3) was registered to."""
+    pairs = icp.finder.find(vertices_cam_mm, icp.config)
+    foreign_px = icp.finder.foreign_px
+    confidence = vertex_confidence(model, surface, foreign_px, vertices_cam_mm, pairs)
+    return Sight(pairs, confidence, np.where(pairs.accepted, confidence, 0.0))
+
+
+def finished(
+    model: FaceModel,
+    vertices_mm: Array,
+    held: Array,
+    support: Array,
+    between_lids: Array,
+    noise_mm4: float,
+    split: Disentangled,
+    config: RegistrationConfig,
+) -> tuple[Disentangled, Array]:
+    """Smooth what is noise, complete what was not seen, and take the pose from all of it.
+
+    Parameters
+    ----------
+    model : FaceModel
+    vertices_mm : (n, 3) float64
+        Registered, in the frame of `split`.
+    held : (n,) float64
+        See `Sight`.
+    support : (n,) float64
+        See `unseen.completed`.
+    between_lids : (n,) bool
+        Vertices at and between lids that meet.
+    noise_mm4 : float
+        Density of the depth's noise.
+    split : Disentangled
+    config : RegistrationConfig
+
+    Returns
+    -------
+    Disentangled
+    (n, 3) float64
+        The vertices.
+    """
+    # That closed lids meet is no relief that noise could have made.
+    firm = np.where(between_lids, LIDS_HELD, held)
+    expected = split.posterior_cam_mm
+    vertices = resolved(model, vertices_mm, expected, firm, noise_mm4, config.solver)
+    vertices = completed(model, vertices, expected, support, config.solver)
+    return by_whole_face(model, vertices, held, split, config.fix_scale), vertices
+
+
+def resting_in_noise(config: RegistrationConfig, noise_mm4: float) -> RegistrationConfig:
+    """Return the configuration with a tolerance that noise of this density does not hide."""
+    lost_mm = NOISE_STEP * float(np.sqrt(noise_mm4)) / LONG_MM
+    return replace(config, tolerance_mm=max(config.tolerance_mm, lost_mm))
 
 
 def face_noise_mm4(model: FaceModel, surface: DepthSurface, start_cam_mm: Array) -> float:

@@ -73,6 +73,7 @@ def capture_figures(
     ``predicted_error_mm``, ``predicted_surface_mm``, ``coverage``: see `Registration`; null where
     they are not known. ``doubts``: what speaks against it, the worst first, see `Doubt`.
     ``depth``: what the depth image turned out to be, the fields of `DepthSampling`.
+    ``fusion``: with how many captures it shares its shape; None where that was not asked for.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
     ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
     landmarks alone (after rigid alignment), of the fit with depth and of the registration;
@@ -104,6 +105,7 @@ def capture_figures(
         "predicted_surface_mm": _number(registration.predicted_surface_mm),
         "coverage": _number(registration.coverage),
         "doubts": [] if figures is None else [_doubt(d) for d in quality_doubts(figures)],
+        "fusion": _fusion(registration),
         "converged": registration.converged,
         "iterations": len(registration.history),
         "landmark_error_px": registration.landmark_error_px,
@@ -122,6 +124,18 @@ def _number(value: float | None) -> float | None:
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:
     return {**doubt._asdict(), "error_mm": _number(doubt.error_mm)}
+
+
+def _fusion(registration: Registration) -> dict[str, Any] | None:
+    """`Registration.fusion` as JSON values; a disagreement that is not known is None."""
+    fusion = registration.fusion
+    if fusion is None:
+        return None
+    apart = fusion.disagreement_mm
+    return {
+        "captures": fusion.captures,
+        "disagreement_mm": apart if np.isfinite(apart) else None,
+    }
 
 
 def overall(rows: Sequence[Mapping[str, Any]], name: str, part: str = "") -> dict[str, float]:

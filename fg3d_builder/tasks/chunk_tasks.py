@@ -25,7 +25,7 @@ from fg3d_builder.pipeline.stages import (
     register_all,
 )
 from fg3d_builder.tasks.base import BuildTask, log, stage_product
-from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
+from fg3d_builder.tasks.chunks import Chunk, index_table, list_chunks, read_index
 from fg3d_builder.tasks.progress import progress_line
 
 
@@ -81,6 +81,13 @@ class ChunkTask(BuildTask):
         before = CHUNK_STAGES.index(self.stage) - 1
         return [self.other(CHUNK_TASKS[CHUNK_STAGES[before]], chunk=self.chunk)]
 
+    def content(self) -> Chunk:
+        """Return what is in the chunk."""
+        chunk = next((c for c in self.chunks() if c.name == self.chunk), None)
+        if chunk is None:
+            raise RuntimeError(f"{self.chunk}: the sources changed meanwhile; run the build again")
+        return chunk
+
     def records(self, stage: str) -> dict[str, Any]:
         """Return what another stage has made of this chunk, by capture id."""
         return stage_product(self.layout, stage, self.chunk).records
@@ -123,9 +130,7 @@ class LoadCaptures(ChunkTask):
 
     def result(self) -> StageResult[Any]:
         """Load the chunk's captures."""
-        chunk = next((c for c in self.chunks() if c.name == self.chunk), None)
-        if chunk is None:
-            raise RuntimeError(f"{self.chunk}: the sources changed meanwhile; run the build again")
+        chunk = self.content()
         return load_captures(self.layout.config.sources[chunk.source], chunk.entries)
 
 
@@ -166,8 +171,9 @@ class Register(ChunkTask):
     def result(self) -> StageResult[Any]:
         """Register the template to the chunk's captures."""
         captures, landmarks, fits = map(self.records, ("captures", "landmarks", "fitting"))
-        model = cached_model(self.layout.facemodel)
-        return register_all(model, captures, landmarks, fits, self.layout.config.registration)
+        model, config = cached_model(self.layout.facemodel), self.layout.config
+        fused = config.sources[self.content().source].fuse
+        return register_all(model, captures, landmarks, fits, config.registration, fused)
 
 
 class MakeViews(ChunkTask):

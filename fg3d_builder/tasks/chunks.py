@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,7 @@ def list_chunks(config: BuildConfig) -> list[Chunk]:
         entries = open_source(source).entries()
         # Synthetic captures have no files: their people come from the default model's population.
         made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
-        for start in range(0, len(entries), config.chunk_size):
-            part = tuple(entries[start : start + config.chunk_size])
+        for part in _parts(entries, config.chunk_size, source.fuse):
             files = [fingerprint(entry.location) for entry in part]
             key = digest(source, [asdict(entry) for entry in part], files + made_of)
             chunks.append(Chunk(f"chunk-{len(chunks):05d}-{key}", number, part))
@@ -56,6 +56,30 @@ def list_chunks(config: BuildConfig) -> list[Chunk]:
     if twice:
         raise ConfigError(f"sources: more than one capture is called {', '.join(twice[:5])}")
     return chunks
+
+
+def _parts(
+    entries: list[CaptureEntry], size: int, whole_subjects: bool
+) -> Iterator[tuple[CaptureEntry, ...]]:
+    """Cut captures into parts of `size`, in order.
+
+    Captures to be fused stay together: then a part holds whole subjects, in the order of their
+    first captures, and ends with the one that fills it. A capture whose subject cannot be read
+    fails anyway and is a subject of its own.
+    """
+    subjects: dict[str, list[CaptureEntry]] = {}
+    for entry in entries:
+        together = whole_subjects and entry.subject_id
+        name = f"subject {entry.subject_id}" if together else f"capture {entry.capture_id}"
+        subjects.setdefault(name, []).append(entry)
+    part: list[CaptureEntry] = []
+    for group in subjects.values():
+        part += group
+        if len(part) >= size:
+            yield tuple(part)
+            part = []
+    if part:
+        yield tuple(part)
 
 
 def index_table(chunks: list[Chunk]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose
-from fg3d_builder.registration.disentangle import disentangle
+from fg3d_builder.registration.disentangle import by_whole_face, disentangle
 
 
 def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
@@ -93,3 +93,24 @@ def test_no_rigid_vertex_is_a_failure_with_a_reason(model: FaceModel) -> None:
     with pytest.raises(CaptureError) as caught:
         disentangle(model, scene.truth_cam_mm, 1.0 * ~model.rigid, scene.coarse, True)
     assert caught.value.code == "registration_failed"
+
+
+def test_the_pose_of_the_whole_face_does_not_depend_on_the_side_seen(model: FaceModel) -> None:
+    """Cheeks that the 3DMM lacks, one up, one down: each half alone turns the head its own way."""
+    cheeks = bump(model.mean, (40, 5), 25) - bump(model.mean, (-40, 5), 25)
+    scene = make_scene(model, model.mean + 5.0 * cheeks[:, None] * [0.0, 0.0, 1.0], yaw=8.0)
+    seen, whole = [], []
+    for side in (1.0, -1.0):
+        confidence = (side * model.mean[:, 0] > -5.0).astype(float)
+        split = disentangle(model, scene.truth_cam_mm, confidence, scene.coarse, True)
+        seen.append(split.pose.rotation)
+        again = by_whole_face(model, scene.truth_cam_mm, confidence, split, True)
+        whole.append(again.pose.rotation)
+        np.testing.assert_allclose(
+            again.pose.cam_from_obj(again.shape_obj_mm), scene.truth_cam_mm, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            model.shape(again.alpha_id, again.alpha_exp), again.coarse_obj_mm, atol=1e-9
+        )
+    assert angle_deg(*seen) > 0.4
+    assert angle_deg(*whole) < 0.05

@@ -66,3 +66,18 @@ def test_the_same_id_in_two_sources_is_refused(config: BuildConfig) -> None:
     twice = dataclasses.replace(config, sources=config.sources * 2)
     with pytest.raises(ConfigError, match="more than one capture is called s0-0, s1-0, s2-0"):
         list_chunks(twice)
+
+
+def test_subjects_to_be_fused_stay_together(tmp_path: Path) -> None:
+    """Chunks of two captures would part the three of each subject."""
+    config = load_preset(write_toy_build(tmp_path, subjects=3, captures=3, more="fuse = true"))
+    chunks = [[entry.capture_id for entry in chunk.entries] for chunk in list_chunks(config)]
+    assert chunks == [[f"s{subject}-{number}" for number in range(3)] for subject in range(3)]
+
+
+def test_unreadable_captures_are_no_subject(tmp_path: Path) -> None:
+    config = load_preset(write_toy_build(tmp_path, subjects=2, captures=2, more="fuse = true"))
+    for name in ("s0-0", "s0-1", "s1-0"):
+        (tmp_path / f"captures/{name}/capture.json").unlink()
+    chunks = [[entry.capture_id for entry in chunk.entries] for chunk in list_chunks(config)]
+    assert chunks == [["s0-0", "s0-1"], ["s1-0", "s1-1"]]
