@@ -55,11 +55,11 @@ def accuracy_figures(result: Mapping[str, Any]) -> Figures:
         return [row[key] for row in rows]
 
     for model in ("default", "ict"):
-        for what, short in (("registered", ""), ("3DMM fit", "_fit")):
+        for what, short in (("registered", ""), ("fused", "_fused"), ("3DMM fit", "_fit")):
             if f"sven, {model}" in result:
                 medians = chosen(f"sven, {model}", what, "visible", "median_mm")
                 found |= low_high(f"sven_{model}{short}", medians)
-            if f"facefuns, {model}" in result:
+            if what != "fused" and f"facefuns, {model}" in result:
                 means = chosen(f"facefuns, {model}", what, "visible reliable", "mean_mm")
                 found |= low_high(f"facefuns_{model}{short}", means)
         if f"sven, {model}" in result:
@@ -133,6 +133,12 @@ def heads_figures(result: Mapping[str, Any]) -> Figures:
     return found | low_high("lid_gap_mm", total["lid_gap_mm"].values())
 
 
+def landmark_fits_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.landmark_fits` wrote."""
+    names = ("dace_percent", "nme_percent", "dace_mm", "misfit_mm", "common_mm")
+    return {f"{kind}_{n}": float(row[n]) for kind, row in result.items() for n in names}
+
+
 def demo_figures(result: Mapping[str, Any]) -> Figures:
     """Take the figures from what `benchmarks.demo` wrote."""
     return {name: float(value) for name, value in result["figures"].items()}
@@ -161,6 +167,7 @@ TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
     "heads": heads_figures,
+    "landmark_fits": landmark_fits_figures,
     "poisson": poisson_figures,
     "quality": quality_figures,
     "registration": registration_figures,

@@ -17,7 +17,7 @@ from benchmarks.figures import main as fill_tables
 DATA = Path("../shared/data")
 RESULTS = Path("build/bench")
 OPTIONS = {"quality": ["--subjects", "2"]}
-NEED_DATA = ("semantic", "heads")
+NEED_DATA = ("semantic", "heads", "landmark_fits", "population")
 SYNTHETIC_ALONE = ("accuracy", "registration")
 """Where there is no real data, these measure synthetic faces only."""
 
@@ -28,6 +28,8 @@ BENCHMARKS = (
     "registration",
     "semantic",
     "heads",
+    "landmark_fits",
+    "population",
     "quality",
     "fullview",
     "transform",

@@ -16,6 +16,7 @@ from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE
 from fg3d_builder.landmarks.eye_strip import EyeStrip, LidPairs, eye_strip, lid_pairs
 from fg3d_builder.landmarks.lid_seam import find_seam
 from fg3d_builder.records import Array, Capture, Landmarks
+from fg3d_builder.rendering.image_samples import has_colour
 
 IRIS_RADIUS = 0.15
 """Of the part that surely is iris, in eye widths: 4.5 mm of 6."""
@@ -94,9 +95,10 @@ def look_at_eyelids(capture: Capture, landmarks: Landmarks) -> tuple[Eyelids, ..
     Returns
     -------
     tuple of Eyelids
-        Right, left; nothing for a scheme of landmarks whose lids are not known.
+        Right, left; nothing for a scheme of landmarks whose lids are not known, and where the face
+        has no colours: bare geometry shows no iris, open or closed.
     """
-    if landmarks.scheme not in (MEDIAPIPE, IBUG):
+    if landmarks.scheme not in (MEDIAPIPE, IBUG) or not has_colour(_face(capture, landmarks)):
         return ()
     return tuple(_look(capture, landmarks, pairs) for pairs in lid_pairs(landmarks.scheme))
 
@@ -139,6 +141,17 @@ def eye_evidence(strip: EyeStrip) -> EyeEvidence:
     middle = np.abs(strip.x) < 0.3
     opening = float((strip.lower - strip.upper)[middle].mean())
     return EyeEvidence(best, white, opening)
+
+
+def _face(capture: Capture, landmarks: Landmarks) -> Array:
+    """Cut the face out of the image, by its landmarks."""
+    points = landmarks.points_px[landmarks.confidence > 0]
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return capture.rgb[:0]
+    low = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
+    high = np.maximum(np.ceil(points.max(axis=0)).astype(int), 0)
+    return capture.rgb[low[1] : high[1] + 1, low[0] : high[0] + 1]
 
 
 def _look(capture: Capture, landmarks: Landmarks, pairs: LidPairs) -> Eyelids:

@@ -22,7 +22,7 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.image_samples import sampled
+from fg3d_builder.rendering.image_samples import has_colour, sampled
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 FEATURES = {
@@ -51,7 +51,6 @@ ORDINARY_HUE, ODD_HUE = 0.25, 0.75
 first once the model's own hues are taken off; what is beyond the second is no skin."""
 
 _DARKEST = 0.01
-_BLACK, _ONE_HUE = 20, 0.05
 _MIN_VERTICES = 30
 
 
@@ -127,14 +126,6 @@ def image_agreement(
         image = [sampled(log_grey, px[seen] + px_per_mm * shift) for shift in shifts_mm]
         maps.append(_correlations(np.array(image), albedo[seen], px[seen], area[seen]))
     return _agreement(np.array(maps), np.linalg.norm(shifts_mm, axis=1))
-
-
-def has_colour(rgb: Array) -> bool:
-    """Whether an image (H, W, 3) uint8 is more than shading: bare geometry is drawn in one hue."""
-    values = rgb.reshape(-1, 3).astype(np.float64)
-    logs = np.log(values[values.min(axis=1) > _BLACK])
-    hue = logs - logs.mean(axis=1, keepdims=True)
-    return bool(len(hue) and np.quantile(np.abs(hue - np.median(hue, axis=0)), 0.99) > _ONE_HUE)
 
 
 def _agreement(correlations: Array, length_mm: Array) -> ImageAgreement:

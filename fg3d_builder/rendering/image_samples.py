@@ -1,4 +1,4 @@
-"""Images between their pixels."""
+"""Images between their pixels, and whether they have colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import numpy as np
 
 from fg3d_builder.records import Array
 
+_BLACK, _ONE_HUE = 20, 0.05
+"""Values up to which hue is noise, and the deviation of a hue's logarithms that is one."""
+
 
 def sampled(image: Array, px: Array) -> Array:
     """Interpolate an image (H, W) or (H, W, c) at (m, 2) pixels; its border continues."""
@@ -14,3 +17,11 @@ def sampled(image: Array, px: Array) -> Array:
     x, y = np.nan_to_num(px, nan=-1e6).astype(np.float32).T[:, :, None]
     found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found[:, 0], dtype=np.float64)
+
+
+def has_colour(rgb: Array) -> bool:
+    """Whether an image (H, W, 3) uint8 is more than shading: bare geometry is drawn in one hue."""
+    values = rgb.reshape(-1, 3).astype(np.float64)
+    logs = np.log(values[values.min(axis=1) > _BLACK])
+    hue = logs - logs.mean(axis=1, keepdims=True)
+    return bool(len(hue) and np.quantile(np.abs(hue - np.median(hue, axis=0)), 0.99) > _ONE_HUE)

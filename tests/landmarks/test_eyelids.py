@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from fg3d_builder.landmarks.lid_seam import find_seam
 from fg3d_builder.records import Array, Capture, Landmarks
 
 SKIN, WHITE, IRIS, LASHES = (196, 142, 112), (222, 218, 214), (62, 44, 34), (70, 48, 40)
+LIPS = (170, 84, 80)
 EYES_PX = np.array([[70.0, 80.0], [170.0, 80.0]])
 """Centres of the right and the left eye, which are 50 pixels wide."""
 
@@ -26,11 +29,12 @@ SEAM_BELOW_PX = 5.0
 def face(
     closed: tuple[bool, bool], seed: int = 0, scheme: str = MEDIAPIPE
 ) -> tuple[Capture, Landmarks]:
-    """Draw skin with two eyes, open or closed, and what a detector says of them."""
+    """Draw skin and lips with two eyes, open or closed, and what a detector says of them."""
     rng = np.random.default_rng(seed)
     rgb = np.full((160, 240, 3), SKIN, np.float64) + rng.normal(0, 3, (160, 240, 3))
     points = np.full((478 if scheme == MEDIAPIPE else 68, 2), np.nan)
     points[:] = (120.0, 120.0)
+    cv2.ellipse(rgb, (120, 116), (22, 7), 0, 0, 360, LIPS, -1, cv2.LINE_AA)
     for centre, shut, lids in zip(EYES_PX, closed, lid_pairs(scheme), strict=True):
         x = np.linspace(-25, 25, len(lids.upper) + 2)
         arch = 1 - (x / 25) ** 2
@@ -73,6 +77,12 @@ def test_the_light_does_not_matter(gain: float) -> None:
     dark = (capture.rgb * gain**0.45).astype(np.uint8)
     eyes = look_at_eyelids(Capture("d", "d", "test", dark, capture.depth_mm, np.eye(3)), landmarks)
     assert [eye.is_closed for eye in eyes] == [True, False]
+
+
+def test_bare_geometry_does_not_tell_open_eyes_from_closed_ones() -> None:
+    capture, landmarks = face((True, True))
+    grey = np.repeat(capture.rgb.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    assert look_at_eyelids(dataclasses.replace(capture, rgb=grey), landmarks) == ()
 
 
 def test_the_seam_is_where_it_was_drawn() -> None:

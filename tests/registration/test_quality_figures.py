@@ -10,8 +10,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 from toy_faces import HEIGHT, INTRINSICS, WIDTH, Scene, bump, make_scene
 
-from fg3d_builder.config import RegistrationConfig
+from fg3d_builder.config import FitConfig, RegistrationConfig
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.numerics.weighted import weighted_rms
@@ -92,12 +93,8 @@ def test_a_wrong_depth_unit_shows_as_size(
     model: FaceModel, scene: Scene, figures: QualityFigures
 ) -> None:
     """Everything a fifth farther away: a face of 1.2 times the size."""
-    far = scene.capture.depth_mm * 1.2
-    pose = dataclasses.replace(
-        scene.coarse.pose, translation_mm=scene.coarse.pose.translation_mm * 1.2
-    )
-    coarse = dataclasses.replace(scene.coarse, pose=pose)
-    capture = dataclasses.replace(scene.capture, depth_mm=far)
+    capture = dataclasses.replace(scene.capture, depth_mm=scene.capture.depth_mm * 1.2)
+    coarse = fit_capture(model, capture, scene.landmarks, FitConfig())
     wrong = figures_of(model, dataclasses.replace(scene, coarse=coarse), capture)
     assert wrong.size > 0.08 > 3 * figures.size
     assert wrong.identity_norm > 2 * figures.identity_norm

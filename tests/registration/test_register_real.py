@@ -20,7 +20,7 @@ from fg3d_builder.heads.library import get_model
 from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Capture
 from fg3d_builder.registration.correspondence import CorrespondenceFinder
-from fg3d_builder.registration.quality import edge_ratios
+from fg3d_builder.registration.quality_figures import edge_ratios
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
