@@ -90,7 +90,7 @@ def calibrate(rows: list[Row], command: str) -> None:
     subject = folds_of(rows, lambda row: row["capture"].rsplit("-", 1)[0], SUBJECT_FOLDS)
     held_out = held_out_scores(rows, bad, subject)
     model = fit_model(rows, bad)
-    threshold = threshold_of(rows, held_out, scores(model, rows), bad)
+    threshold = threshold_of(rows, held_out, scores(model, rows))
     table = {
         "made_by": command,
         "limits_mm": {"surface": SURFACE_LIMIT_MM, "vertex": VERTEX_LIMIT_MM},
@@ -111,12 +111,12 @@ def calibrate(rows: list[Row], command: str) -> None:
     print(f"written to {CALIBRATION_FILE.name}; the default of review.min_quality: {threshold}")
 
 
-def threshold_of(rows: Sequence[Row], held_out: Array, score: Array, bad: Array) -> float:
-    """Return the highest threshold that loses no good registrations, see `GOOD_REJECTED`."""
+def threshold_of(rows: Sequence[Row], held_out: Array, score: Array) -> float:
+    """Return the highest threshold that loses no plainly good ones, see `GOOD_REJECTED`."""
     synthetic = np.array([row["set"] == "synthetic" for row in rows])
-    doubtful = labels(rows, *SENSITIVITY[0])[synthetic]
-    threshold = threshold_for(held_out[synthetic], doubtful, GOOD_REJECTED)
-    real = score[~synthetic & ~bad] * MARGIN
+    doubtful = labels(rows, *SENSITIVITY[0])
+    threshold = threshold_for(held_out[synthetic], doubtful[synthetic], GOOD_REJECTED)
+    real = score[~synthetic & ~doubtful] * MARGIN
     if len(real):
         threshold = min(threshold, float(np.floor(100 * real.min()) / 100))
     return threshold

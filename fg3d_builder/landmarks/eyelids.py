@@ -133,6 +133,8 @@ def eye_evidence(strip: EyeStrip) -> EyeEvidence:
         disc = inside & ((x - centre) ** 2 + height**2 < IRIS_RADIUS**2)
         beside = inside & (np.abs(x - centre) > near)
         sides = [side for side in (beside & (x < centre), beside & (x > centre)) if side.sum() > 20]
+        if not (disc.any() and sides):
+            continue
         contrast = float(np.mean([brightness[side].mean() for side in sides]))
         contrast -= float(brightness[disc].mean())
         if contrast > best:

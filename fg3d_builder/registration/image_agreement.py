@@ -105,8 +105,14 @@ def image_agreement(
     vertices_cam_mm : (n, 3) float
     visible : (n,) bool
         Features that are not seen well enough are left out.
+
+    Returns
+    -------
+    ImageAgreement
+        Nothing against the mesh where the image has no colours, or the model no albedo basis.
     """
-    if not has_colour(rgb):
+    # An albedo without variation is painted, not measured: its brows and lips are a guess.
+    if not (len(model.albedo_sd) and has_colour(rgb)):
         return ImageAgreement(0.0, 0.0)
     albedo = np.log(model.albedo_mean.mean(axis=1) + _DARKEST)
     area = vertex_areas(model.mean, model.triangles)
