@@ -1,10 +1,10 @@
 """How well a face model's prior places a face by landmarks alone: DACE (Eq. 20) of the fit.
 
 `python -m benchmarks.landmark_fits --data ../shared/data` fits the model to the landmarks of real
-scans, phone frames and textured heads, and measures the fit on the surface behind them: pairs and
-set C are those of the capture's own registration, as in Sec. 7.2. It also says how much of the
-misfit is one displacement common to all faces of a set, which is what a biased mean face shows
-as. Writes build/bench/landmark_fits.json.
+scans, phone frames and textured heads, and measures the fit against the registration of the depth
+that it did not see and against the surface of that depth, over reliable vertices that the
+registration is sure of. It also says how much of the misfit is one displacement common to all
+faces of a set, which is what a biased mean face shows as. Writes build/bench/landmark_fits.json.
 """
 
 from __future__ import annotations
@@ -12,99 +12,50 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.reference_alignment import align_to_reference, read_reference
+from benchmarks.prediction import truth_of
 from fg3d_builder.captures import open_source
-from fg3d_builder.captures.scan import read_scan, scan_camera, scan_unit_mm
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SourceConfig
-from fg3d_builder.errors import CaptureError
-from fg3d_builder.evaluation import (
-    Correspondence,
-    dace,
-    interocular_mm,
-    nme,
-    reliable_correspondence,
-)
+from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme
 from fg3d_builder.evaluation.places import outer_eye_corners
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.fitting import fit_landmarks
-from fg3d_builder.geometry.closest_points import Scan, ScanSurface, ScanVertices
-from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.landmarks import open_detector
-from fg3d_builder.pipeline.register import register_capture
-from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.records import Array, Capture
 
 SETS = ("facefuns", "lee", "sven", "heads")
 
-
-class Truth(NamedTuple):
-    """The surface behind a capture and, in its frame, the registration's vertices (n, 3)."""
-
-    scan: Scan
-    vertices_mm: Array
-    normals: Array
-    registered_mm: Array
+SCANS = {
+    "facefuns": ("scans", "facefuns-*", 1.0, (0.0, 30.0)),
+    "lee": ("scans", "lee-*", 0.0, (0.0, 30.0)),
+    "heads": ("heads", "*", 1.0, (0.0,)),
+}
+"""Folder, names, unit in mm (0 is found), and yaws of the pictures, by set."""
 
 
-def captures(name: str, data: Path, model: FaceModel) -> Iterator[tuple[Capture, Truth]]:
-    """Yield the captures of a set with their surfaces.
-
-    Captures that cannot be registered are left out with a line that says so.
-    """
+def captures(name: str, data: Path) -> Iterator[Capture]:
+    """Yield the captures of a set: frames, or scans and heads as they are rendered."""
     if name == "sven":
-        reference = read_reference(str(data / "captures" / "sven-fused-reference.ply"))
-        scan = ScanVertices(reference.points_mm)
         source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
-        for entry in source.entries():
-            capture = source.load(entry)
-            found = _registered(model, capture)
-            if found is None:
-                continue
-            embedding = model.embeddings["mediapipe478"]
-            vertices = found.vertices_cam_mm
-            seen = (found.confidence > 0) & model.reliable
-            moved = align_to_reference(
-                vertices[seen],
-                embedding.point_index,
-                embedding.points(vertices, model.triangles),
-                reference,
+    else:
+        folder, pattern, unit_mm, yaws = SCANS[name]
+        views = tuple((0.0, yaw) for yaw in yaws)
+        source = open_source(
+            SourceConfig(
+                kind="scan",
+                path=str(data / folder),
+                include=(pattern,),
+                unit_mm=unit_mm,
+                views=views,
             )
-            there = vertices @ moved.rotation.T + moved.translation_mm
-            yield capture, Truth(scan, reference.points_mm, reference.normals, there)
-        return
-    folder, pattern, unit_mm = {
-        "facefuns": ("scans", "facefuns-*", 1.0),
-        "lee": ("scans", "lee-*", 0.0),
-        "heads": ("heads", "*", 1.0),
-    }[name]
-    config = SourceConfig(kind="scan", path=str(data / folder), include=(pattern,), unit_mm=unit_mm)
-    source = open_source(config)
+        )
     for entry in source.entries():
-        capture = source.load(entry)
-        found = _registered(model, capture)
-        if found is None:
-            continue
-        mesh = read_scan(Path(entry.location))
-        known = replace(config, unit_mm=unit_mm or scan_unit_mm(mesh, entry.location))
-        pose, _ = scan_camera(known, config.views[0], mesh)
-        vertices = pose.cam_from_obj(mesh.vertices)
-        normals = vertex_normals(vertices, mesh.triangles)
-        surface = ScanSurface(vertices, mesh.triangles)
-        yield capture, Truth(surface, vertices, normals, found.vertices_cam_mm)
-
-
-def _registered(model: FaceModel, capture: Capture) -> Registration | None:
-    try:
-        return register_capture(model, capture, BuildConfig()).registration
-    except CaptureError as error:
-        print(f"{capture.capture_id}: left out, {error}")
-        return None
+        yield source.load(entry)
 
 
 class Measured(NamedTuple):
@@ -114,26 +65,19 @@ class Measured(NamedTuple):
     apart_mm: Array
 
 
-def measure(model: FaceModel, capture: Capture, truth: Truth) -> Measured:
-    """Fit the model to the capture's landmarks and compare the shape with the surface."""
+def measure(model: FaceModel, capture: Capture) -> Measured:
+    """Fit the model to the capture's landmarks and compare the shape with the registered one."""
     config = BuildConfig()
     landmarks = open_detector(config.landmarks).detect(capture)
     fit = fit_landmarks(model, landmarks, capture.intrinsics, config.fit)
-    registered = truth.registered_mm
-    normals = vertex_normals(registered, model.triangles)
-    members = reliable_correspondence(
-        registered, normals, truth.scan, truth.normals, model.reliable
-    )
-    between = interocular_mm(registered, outer_eye_corners(model))
-    surface = dace(fit.shape_obj_mm, truth.vertices_mm, members, truth.scan, between)
-    index = members.source.vertex_index
-    inside = np.zeros(len(registered), dtype=bool)
-    inside[index] = True
-    own = nme(fit.shape_obj_mm, registered, Correspondence.same_topology(inside), between)
-    apart = np.full((len(registered), 3), np.nan)
+    truth = truth_of(model, capture, landmarks)
+    between = interocular_mm(truth.shape_mm, outer_eye_corners(model))
+    pairs = Correspondence.same_topology(truth.members)
+    surface = dace(fit.shape_obj_mm, truth.shape_mm, pairs, truth.scan, between)
+    own = nme(fit.shape_obj_mm, truth.shape_mm, pairs, between)
     # In the fit's own frame the displacements of different captures can be averaged.
-    pose = own.truth_from_reconstruction
-    apart[index] = (pose.obj_from_cam(registered) - fit.shape_obj_mm)[index]
+    there = own.truth_from_reconstruction.obj_from_cam(truth.shape_mm)
+    apart = np.where(truth.members[:, None], there - fit.shape_obj_mm, np.nan)
     row = {
         "capture": capture.capture_id,
         "dace_percent": 100 * surface.value,
@@ -169,7 +113,7 @@ def main() -> None:
     result: dict[str, Any] = {}
     print(f"{'capture':28s}   DACE %   NME %   DACE mm   NME mm")
     for name in arguments.only:
-        found = [measure(model, *pair) for pair in captures(name, arguments.data, model)]
+        found = [measure(model, capture) for capture in captures(name, arguments.data)]
         rows = [one.row for one in found]
         figures = [key for key in rows[0] if key != "capture"]
         mean = {key: float(np.mean([row[key] for row in rows])) for key in figures}

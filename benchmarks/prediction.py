@@ -21,13 +21,14 @@ from fg3d_builder.captures import load_capture
 from fg3d_builder.commands.prediction_files import write_prediction
 from fg3d_builder.config import BuildConfig, SourceConfig
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, outer_eye_corners
+from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.photo import Photo, predict_photo
 from fg3d_builder.pipeline.register import register_capture
-from fg3d_builder.records import Array, Capture
+from fg3d_builder.records import Array, Capture, Landmarks
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
 MIN_CONFIDENCE = 0.5
@@ -90,26 +91,44 @@ def measured(
     focal = float(capture.intrinsics[0, 0])
     found = predict_photo(trained, name, Photo(capture.rgb, None), detector, focal_px=focal)
     write_prediction(out / name, name, trained.model, found)
-    truth, pairs, scan, quality = truth_of(trained, capture, detector)
-    between_eyes = interocular_mm(truth, outer_eye_corners(trained.model))
+    truth = truth_of(trained.model, capture, found.landmarks)
+    shape, pairs = truth.shape_mm, Correspondence.same_topology(truth.members)
+    between_eyes = interocular_mm(shape, outer_eye_corners(trained.model))
     shapes = (found.coarse.shape_obj_mm, found.prediction.shape_obj_mm)
-    along = [100 * nme(s, truth, pairs, between_eyes).value for s in shapes]
-    across = [100 * dace(s, truth, pairs, scan, between_eyes).value for s in shapes]
-    return Row(name, along[0], along[1], across[0], across[1], quality)
+    along = [100 * nme(s, shape, pairs, between_eyes).value for s in shapes]
+    across = [100 * dace(s, shape, pairs, truth.scan, between_eyes).value for s in shapes]
+    return Row(name, along[0], along[1], across[0], across[1], truth.quality)
 
 
-def truth_of(
-    trained: Trained, capture: Capture, detector: LandmarkDetector
-) -> tuple[Array, Correspondence, ScanSurface, float]:
-    """Registered shape (n, 3), the set C, the measured surface in its frame, and its quality."""
-    model = trained.model
+class Truth(NamedTuple):
+    """What the depth of a picture says of the face.
+
+    Attributes
+    ----------
+    shape_mm : (n, 3) float64
+        Registered.
+    members : (n,) bool
+        The set C.
+    scan : ScanSurface
+        The measured surface, in the shape's frame.
+    quality : float
+    """
+
+    shape_mm: Array
+    members: Array
+    scan: ScanSurface
+    quality: float
+
+
+def truth_of(model: FaceModel, capture: Capture, landmarks: Landmarks) -> Truth:
+    """Register colours and depth of a picture."""
     surface = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
     found = register_capture(
-        model, capture, BuildConfig(), detector=detector, surface=surface
+        model, capture, BuildConfig(), landmarks=landmarks, surface=surface
     ).registration
-    pairs = Correspondence.same_topology(model.reliable & (found.confidence >= MIN_CONFIDENCE))
+    members = model.reliable & (found.confidence >= MIN_CONFIDENCE)
     scan = ScanSurface(found.pose.obj_from_cam(surface.vertices_cam_mm), surface.triangles)
-    return found.shape_obj_mm.astype(np.float64), pairs, scan, found.quality
+    return Truth(found.shape_obj_mm.astype(np.float64), members, scan, found.quality)
 
 
 def summary(group: str, rows: list[Row]) -> str:
