@@ -48,12 +48,12 @@ TRAINING_SEED, REPORTED_SEED = 31_400, 7_400
 MODELS = ("default", "ict")
 SENSITIVITY = ((0.75, 2.5), (SURFACE_LIMIT_MM, VERTEX_LIMIT_MM), (1.5, 5.0))
 GOOD_REJECTED = 0.03
-"""Of plainly good synthetic registrations, within the strictest limits of `SENSITIVITY`, what the
-threshold may reject; of real ones and heads: none."""
+"""Of plainly good registrations of synthetic or spoilt captures, within the strictest limits of
+`SENSITIVITY`, what the threshold may reject; of real captures and heads as they are: none."""
 
-MARGIN = 0.6
+MARGIN = 0.3
 """The threshold is at this part of the lowest quality of good heads and real captures: there are
-few of them."""
+few of them, and heads that took no part have been found at half of it."""
 
 KIND_FOLDS, SUBJECT_FOLDS = 6, 8
 FOLDS_FILE = Path(__file__).with_name("quality_folds.json")
@@ -112,11 +112,16 @@ def calibrate(rows: list[Row], command: str) -> None:
 
 
 def threshold_of(rows: Sequence[Row], held_out: Array, score: Array) -> float:
-    """Return the highest threshold that loses no plainly good ones, see `GOOD_REJECTED`."""
+    """Return the highest threshold that loses hardly any good ones, see `GOOD_REJECTED`.
+
+    Captures and heads as they are stand for what people have: none of these may be lost.
+    """
     synthetic = np.array([row["set"] == "synthetic" for row in rows])
+    as_it_is = np.array([row.get("failure", AS_IT_IS) == AS_IT_IS for row in rows])
     doubtful = labels(rows, *SENSITIVITY[0])
-    threshold = threshold_for(held_out[synthetic], doubtful[synthetic], GOOD_REJECTED)
-    real = score[~synthetic & ~doubtful] * MARGIN
+    spoilt = synthetic | ~as_it_is
+    threshold = threshold_for(held_out[spoilt], doubtful[spoilt], GOOD_REJECTED)
+    real = score[~synthetic & as_it_is & ~doubtful] * MARGIN
     if len(real):
         threshold = min(threshold, float(np.floor(100 * real.min()) / 100))
     return threshold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MIN_QUALITY = 0.04
+MIN_QUALITY = 0.11
 """Quality below which a registration is left out of a dataset, unless a preset says otherwise.
 
 It is what the calibration recommends (`benchmarks/quality.py`).
