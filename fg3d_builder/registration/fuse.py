@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.config import RegistrationConfig
-from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
@@ -40,6 +39,7 @@ from fg3d_builder.registration.quality import calibrated_model
 from fg3d_builder.registration.quality_figures import observe
 from fg3d_builder.registration.register import (
     Sight,
+    at_rest,
     face_noise_mm4,
     finished,
     has_converged,
@@ -178,16 +178,7 @@ def _register_together(
         for frame, pose in zip(frames, poses, strict=True)
     ]
     icp = FusedIcp(model, start_mm, [p.icp for p in placed], poses, config)
-    history: list[IterationRecord] = []
-    vertices = start_mm
-    try:
-        for state in icp.run():
-            history.append(state.record)
-            vertices = state.vertices_cam_mm
-    except np.linalg.LinAlgError as error:
-        raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
-    if not np.all(np.isfinite(vertices)):
-        raise CaptureError("registration_failed", "the fused registration diverged")
+    vertices, history = at_rest(icp.run(), start_mm)
     each = [sight_of(model, p.frame.surface, p.icp, p.pose.cam_from_obj(vertices)) for p in placed]
     held = np.max([sight.held for sight in each], axis=0)
     split = disentangle(model, vertices, held, _as_coarse(start), config.fix_scale)
@@ -196,7 +187,7 @@ def _register_together(
     split, _ = finished(model, vertices, held, support, lids, noise_mm4, split, config)
     split = split._replace(converged=split.converged and has_converged(history, config))
     return [
-        _registration(model, p, start_mm, split, sight, tuple(history))
+        _registration(model, p, start_mm, split, sight, history)
         for p, sight in zip(placed, each, strict=True)
     ]
 

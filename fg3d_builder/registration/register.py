@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from fg3d_builder.registration.contour_points import ContourPoints
 from fg3d_builder.registration.correspondence import CorrespondenceFinder, Correspondences
 from fg3d_builder.registration.disentangle import Disentangled, by_whole_face, disentangle
 from fg3d_builder.registration.edge_points import EdgePoints
-from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
+from fg3d_builder.registration.nonrigid_icp import NonrigidIcp, NonrigidState
 from fg3d_builder.registration.quality import calibrated_model
 from fg3d_builder.registration.quality_figures import observe
 from fg3d_builder.registration.relief import resolved
@@ -95,16 +96,7 @@ def register(
     noise_mm4 = face_noise_mm4(model, surface, start)
     config = resting_in_noise(config, noise_mm4)
     icp = nonrigid_icp(model, capture, landmarks, start, coarse.pose, config, surface, eyes)
-    history: list[IterationRecord] = []
-    vertices = start
-    try:
-        for state in icp.run():
-            history.append(state.record)
-            vertices = state.vertices_cam_mm
-    except np.linalg.LinAlgError as error:
-        raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
-    if not np.all(np.isfinite(vertices)):
-        raise CaptureError("registration_failed", "the registration diverged")
+    vertices, history = at_rest(icp.run(), start)
     sight = sight_of(model, surface, icp, vertices)
     split = disentangle(model, vertices, sight.held, coarse, config.fix_scale)
     support = np.maximum(sight.held, icp.edge_support(vertices))
@@ -129,7 +121,7 @@ def register(
         landmark_error_px=icp.edges.rms_px(vertices, model.triangles),
         quality=judged.quality,
         converged=converged,
-        history=tuple(history),
+        history=history,
         predicted_error_mm=judged.vertex_mm,
         predicted_surface_mm=judged.surface_mm,
         coverage=1.0 - figures.uncovered,
@@ -238,6 +230,29 @@ def finished(
     return by_whole_face(model, vertices, held, split, config.fix_scale), vertices
 
 
+def at_rest(
+    states: Iterable[NonrigidState], start_mm: Array
+) -> tuple[Array, tuple[IterationRecord, ...]]:
+    """Run a nonrigid ICP to its end; return the vertices (n, 3) and what every step says.
+
+    Raises
+    ------
+    CaptureError
+        ``"registration_failed"``.
+    """
+    history: list[IterationRecord] = []
+    vertices = start_mm
+    try:
+        for state in states:
+            history.append(state.record)
+            vertices = state.vertices_cam_mm
+    except np.linalg.LinAlgError as error:
+        raise CaptureError("registration_failed", f"the system has no solution: {error}") from None
+    if not np.all(np.isfinite(vertices)):
+        raise CaptureError("registration_failed", "the registration diverged")
+    return vertices, tuple(history)
+
+
 def resting_in_noise(config: RegistrationConfig, noise_mm4: float) -> RegistrationConfig:
     """Return the configuration with a tolerance that noise of this density does not hide."""
     lost_mm = NOISE_STEP * float(np.sqrt(noise_mm4)) / LONG_MM
@@ -259,7 +274,7 @@ def face_noise_mm4(model: FaceModel, surface: DepthSurface, start_cam_mm: Array)
     return noise_density_mm4(surface.points_cam_mm[..., 2], points_px, pitch_mm)
 
 
-def has_converged(history: list[IterationRecord], config: RegistrationConfig) -> bool:
+def has_converged(history: Sequence[IterationRecord], config: RegistrationConfig) -> bool:
     """Whether the last level came to rest; see `register`."""
     last = history[-1]
     if last.step_mm < config.tolerance_mm:
