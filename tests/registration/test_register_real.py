@@ -9,6 +9,7 @@ import pytest
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import (
+    MIN_QUALITY,
     BuildConfig,
     FaceModelConfig,
     RegistrationConfig,
@@ -63,4 +64,4 @@ def test_face_lies_on_the_depth_without_garbage(
     low, high = np.quantile(edge_ratios(start, result.vertices_cam_mm, edges), [0.01, 0.99])
     assert 0.8 < low < high < 1.25
     assert result.converged
-    assert result.quality > 0.5
+    assert result.quality > 2 * MIN_QUALITY
