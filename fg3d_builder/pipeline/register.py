@@ -18,7 +18,6 @@ from fg3d_builder.fitting.closed_lids import blinking
 from fg3d_builder.fitting.depth_fit import fit_capture
 from fg3d_builder.landmarks import check_depth_on_face, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.landmarks.eyelids import look_at_eyelids
 from fg3d_builder.pipeline.working import WorkingCapture, working_capture
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.fuse import Frame
@@ -154,8 +153,7 @@ def register_face(
 
 def _fit(model: FaceModel, working: WorkingCapture, config: FitConfig) -> CoarseFit:
     capture, landmarks = working.capture, working.landmarks
-    eyes = look_at_eyelids(capture, landmarks)
-    coarse = fit_capture(model, capture, landmarks, config, working.surface, eyes)
+    coarse = fit_capture(model, capture, landmarks, config, working.surface, working.eyes)
     return working.coarse_in_original(coarse)
 
 
@@ -163,10 +161,9 @@ def _register(
     model: FaceModel, working: WorkingCapture, coarse: CoarseFit, config: RegistrationConfig
 ) -> Registration:
     capture, landmarks = working.capture, working.landmarks
-    eyes = look_at_eyelids(capture, landmarks)
     settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    able = blinking(model, landmarks.scheme, eyes)
-    registration = register(able, capture, settled, coarse, config, working.surface, eyes)
+    able = blinking(model, landmarks.scheme, working.eyes)
+    registration = register(able, capture, settled, coarse, config, working.surface, working.eyes)
     return working.registration_in_original(registration)
 
 
@@ -185,5 +182,4 @@ def frame_to_fuse(
     """
     capture, landmarks = working.capture, working.landmarks
     settled = settled_landmarks(model, landmarks, coarse, capture.intrinsics)
-    eyes = look_at_eyelids(capture, landmarks)
-    return Frame(capture, settled, working.surface, alone, eyes)
+    return Frame(capture, settled, working.surface, alone, working.eyes)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_of_other_grid
+from fg3d_builder.landmarks.eyelids import Eyelids, look_at_eyelids
 from fg3d_builder.records import (
     Array,
     Capture,
@@ -66,6 +68,11 @@ class WorkingCapture:
     landmarks: Landmarks
     surface: DepthSurface
     scale: float
+
+    @cached_property
+    def eyes(self) -> tuple[Eyelids, ...]:
+        """What the image shows of the lids; fit and registration both need it."""
+        return look_at_eyelids(self.capture, self.landmarks)
 
     def coarse_in_original(self, coarse: CoarseFit) -> CoarseFit:
         """Give a fit to this capture in pixels of the original."""

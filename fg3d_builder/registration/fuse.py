@@ -35,14 +35,13 @@ from fg3d_builder.registration.disentangle import Disentangled, disentangle
 from fg3d_builder.registration.frame_alignment import AlignedFrame, FrameDetails, align_frames
 from fg3d_builder.registration.fused_icp import FusedIcp
 from fg3d_builder.registration.nonrigid_icp import NonrigidIcp
-from fg3d_builder.registration.quality import calibrated_model
-from fg3d_builder.registration.quality_figures import observe
 from fg3d_builder.registration.register import (
     Sight,
     at_rest,
     face_noise_mm4,
     finished,
     has_converged,
+    judged,
     nonrigid_icp,
     resting_in_noise,
     sight_of,
@@ -187,7 +186,7 @@ def _register_together(
     split, _ = finished(model, vertices, held, support, lids, noise_mm4, split, config)
     split = split._replace(converged=split.converged and has_converged(history, config))
     return [
-        _registration(model, p, start_mm, split, sight, history)
+        _registration(model, p, split, sight, history)
         for p, sight in zip(placed, each, strict=True)
     ]
 
@@ -276,7 +275,6 @@ def _as_coarse(found: Registration | Disentangled) -> CoarseFit:
 def _registration(
     model: FaceModel,
     placed: _Placed,
-    start_mm: Array,
     split: Disentangled,
     sight: Sight,
     history: tuple[IterationRecord, ...],
@@ -286,39 +284,8 @@ def _registration(
     head = composed(pose, split.pose)
     vertices = head.cam_from_obj(split.shape_obj_mm)
     own = split._replace(pose=head, posterior_cam_mm=pose.cam_from_obj(split.posterior_cam_mm))
-    start_cam_mm = pose.cam_from_obj(start_mm)
-    figures = observe(
-        model,
-        frame.capture,
-        frame.surface,
-        start_cam_mm,
-        vertices,
-        sight.pairs,
-        icp.edges,
-        own,
-        split.converged,
-    )
-    judged = calibrated_model().judge(figures)
-    return Registration(
-        topology_hash=model.topology_hash,
-        vertices_cam_mm=vertices,
-        pose=head,
-        shape_obj_mm=split.shape_obj_mm,
-        coarse_obj_mm=split.coarse_obj_mm,
-        alpha_id=split.alpha_id,
-        alpha_exp=split.alpha_exp,
-        visible=sight.pairs.visible,
-        confidence=sight.confidence,
-        surface_error_mm=np.where(sight.confidence > 0, sight.pairs.distance_mm, np.nan),
-        landmark_error_px=icp.edges.rms_px(vertices, model.triangles),
-        quality=judged.quality,
-        converged=split.converged,
-        history=history,
-        predicted_error_mm=judged.vertex_mm,
-        predicted_surface_mm=judged.surface_mm,
-        coverage=1.0 - figures.uncovered,
-        quality_figures=figures,
-        depth_sampling=frame.surface.sampling,
+    return judged(
+        model, frame.capture, frame.surface, icp, vertices, sight, own, own.converged, history
     )
 
 

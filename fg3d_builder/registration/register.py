@@ -103,13 +103,32 @@ def register(
     lids = icp.edges.between_lids(model)
     split, vertices = finished(model, vertices, sight.held, support, lids, noise_mm4, split, config)
     converged = split.converged and has_converged(history, config)
+    return judged(model, capture, surface, icp, vertices, sight, split, converged, history)
+
+
+def judged(
+    model: FaceModel,
+    capture: Capture,
+    surface: DepthSurface,
+    icp: NonrigidIcp,
+    vertices_cam_mm: Array,
+    sight: Sight,
+    split: Disentangled,
+    converged: bool,
+    history: tuple[IterationRecord, ...],
+) -> Registration:
+    """Judge a registered face by its capture, and put all of it into the record.
+
+    `split` and `vertices_cam_mm` (n, 3) are in the capture's camera.
+    """
+    start = icp.start_cam_mm
     figures = observe(
-        model, capture, surface, start, vertices, sight.pairs, icp.edges, split, converged
+        model, capture, surface, start, vertices_cam_mm, sight.pairs, icp.edges, split, converged
     )
-    judged = calibrated_model().judge(figures)
+    judgement = calibrated_model().judge(figures)
     return Registration(
         topology_hash=model.topology_hash,
-        vertices_cam_mm=vertices,
+        vertices_cam_mm=vertices_cam_mm,
         pose=split.pose,
         shape_obj_mm=split.shape_obj_mm,
         coarse_obj_mm=split.coarse_obj_mm,
@@ -118,12 +137,12 @@ def register(
         visible=sight.pairs.visible,
         confidence=sight.confidence,
         surface_error_mm=np.where(sight.confidence > 0, sight.pairs.distance_mm, np.nan),
-        landmark_error_px=icp.edges.rms_px(vertices, model.triangles),
-        quality=judged.quality,
+        landmark_error_px=icp.edges.rms_px(vertices_cam_mm, model.triangles),
+        quality=judgement.quality,
         converged=converged,
         history=history,
-        predicted_error_mm=judged.vertex_mm,
-        predicted_surface_mm=judged.surface_mm,
+        predicted_error_mm=judgement.vertex_mm,
+        predicted_surface_mm=judgement.surface_mm,
         coverage=1.0 - figures.uncovered,
         quality_figures=figures,
         depth_sampling=surface.sampling,
