@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -118,8 +119,22 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
     return model
 
 
-def stored_embeddings(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Names of the landmark schemes that a model file has embeddings of; reads nothing else.
+class StoredContents(NamedTuple):
+    """What a model file has.
+
+    Attributes
+    ----------
+    embedded_points : dict of str to int
+        Numbers of embedded points by landmark scheme.
+    surround : bool
+    """
+
+    embedded_points: dict[str, int]
+    surround: bool
+
+
+def stored_contents(path: str | os.PathLike[str]) -> StoredContents:
+    """Tell what a model file has without reading it all.
 
     Raises
     ------
@@ -128,7 +143,9 @@ def stored_embeddings(path: str | os.PathLike[str]) -> tuple[str, ...]:
         Not a face model file, or an unknown schema.
     """
     with _opened(path) as file:
-        return tuple(file.get("embeddings", {}))
+        schemes = file.get("embeddings", {})
+        points = {scheme: len(group["point_index"]) for scheme, group in schemes.items()}
+        return StoredContents(points, "surround" in file)
 
 
 def _write_surround(surround: Surround, group: h5py.Group) -> None:
