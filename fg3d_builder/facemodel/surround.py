@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -15,6 +16,23 @@ from scipy.spatial import cKDTree
 from fg3d_builder.geometry.meshes import normalized, surface_points
 from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array
+
+
+class Beyond(NamedTuple):
+    """What a model knows of the head beyond its sheet, in a topology of its own.
+
+    Attributes
+    ----------
+    vertices_mm : (h, 3) float64
+    triangles : (t, 3) int32
+        Over the model's n vertices and these, one after the other; counter-clockwise from
+        outside.
+    id_basis : (h, 3, k) float64
+    """
+
+    vertices_mm: Array
+    triangles: Array
+    id_basis: Array
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 The donor's head, face and surround as one mesh, is brought to the other model's landmarks and
 then, step by step less stiff, to its sheet (Amberg et al. 2007, with a bending energy in place
 of local affinities). What then lies on the sheet is dropped but for a margin, which becomes the
-skirt; the ring of vertices nearest to the sheet's border is put onto it.
+skirt; the ring of vertices nearest to the sheet's border is put onto it. Where the other model
+knows its own head beyond the sheet, the donor's is bent onto that as well.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.smooth_extension import extended, smoothness, solved
-from fg3d_builder.facemodel.surround import Surround, mirror_vertices, tucked_points
+from fg3d_builder.facemodel.surround import Beyond, Surround, mirror_vertices, tucked_points
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.meshes import (
@@ -45,11 +46,13 @@ _STRETCHING_SHARE = 0.2
 _LANDMARK_AREA_MM2 = 150.0
 _REACH_MM = 30.0
 _LEAST_COSINE = 0.4
+_ON_OWN_HEAD_MM = 4.0
+_NEAR_MM = 10.0
 _EXTENSION_MM = 60.0
 """How far beyond the sheet a displacement goes on as it was, before it becomes constant."""
 
 
-def with_surround(model: FaceModel, donor: FaceModel) -> FaceModel:
+def with_surround(model: FaceModel, donor: FaceModel, beyond: Beyond | None = None) -> FaceModel:
     """Return the model with a surround made of the donor's; unchanged where it has one.
 
     Without all 68 points on both models, or without a border around the model's sheet, there
@@ -60,6 +63,8 @@ def with_surround(model: FaceModel, donor: FaceModel) -> FaceModel:
     model : FaceModel
     donor : FaceModel
         Symmetric, with a surround.
+    beyond : Beyond, optional
+        The model's own head beyond its sheet.
     """
     if model.surround is not None:
         return model
@@ -67,7 +72,7 @@ def with_surround(model: FaceModel, donor: FaceModel) -> FaceModel:
     if problem:
         _LOG.warning("face model '%s' gets no surround: %s", model.name, problem)
         return model
-    return dataclasses.replace(model, surround=transferred_surround(model, donor))
+    return dataclasses.replace(model, surround=transferred_surround(model, donor, beyond))
 
 
 def has_all_points(embedding: Embedding | None) -> bool:
@@ -75,7 +80,9 @@ def has_all_points(embedding: Embedding | None) -> bool:
     return embedding is not None and set(range(68)) <= set(embedding.point_index.tolist())
 
 
-def transferred_surround(model: FaceModel, donor: FaceModel) -> Surround:
+def transferred_surround(
+    model: FaceModel, donor: FaceModel, beyond: Beyond | None = None
+) -> Surround:
     """Make the surround of a model from the donor's; see the module's description.
 
     Raises
@@ -84,7 +91,7 @@ def transferred_surround(model: FaceModel, donor: FaceModel) -> Surround:
         Nothing of the donor's head is left beyond the model's sheet.
     """
     head = whole_head(donor)
-    points = bent_head(head, donor, model)
+    points = bent_head(head, donor, model, beyond)
     cut = _cut(head, points, model)
     skirt_index = np.flatnonzero(cut.skirted[cut.kept])
     at = cut.kept[skirt_index]
@@ -92,18 +99,17 @@ def transferred_surround(model: FaceModel, donor: FaceModel) -> Surround:
     _, triangles = compact_triangles(cut.triangles, len(points))
     start = points[cut.kept]
     placed = tucked_points(model.mean, model.triangles, index, barycentric, depth)
-    # The rest follows what the skirt was moved by.
-    near = smoothness(start, triangles, _EXTENSION_MM, _EXTENSION_MM)
+    # What is near goes along where the skirt was put; that the ring slid along the surface to
+    # its place is of no concern to what is far.
+    near = smoothness(start, triangles, _NEAR_MM, _NEAR_MM)
+    near = near + sp.diags(vertex_areas(start, triangles))
     mean = start + extended(near, skirt_index, placed - start[skirt_index])
-    modes = model.id_basis[model.triangles[index]]
-    known = np.einsum("sc,scdk->sdk", barycentric, modes)
-    energy = smoothness(mean, triangles, _EXTENSION_MM, 1.0)
     number = np.full(len(points), -1)
     number[cut.kept] = np.arange(len(cut.kept))
     return Surround(
         mean=mean,
         triangles=triangles,
-        id_basis=extended(energy, skirt_index, known),
+        id_basis=_modes(mean, triangles, (skirt_index, index, barycentric), model, beyond),
         skirt=skirt_index.astype(np.int32),
         skirt_triangle=index.astype(np.int32),
         skirt_barycentric=barycentric,
@@ -112,6 +118,39 @@ def transferred_surround(model: FaceModel, donor: FaceModel) -> Surround:
         scalp=head.fields[cut.kept, 1],
         neck=head.fields[cut.kept, 2],
         mirror=number[head.mirror[cut.kept]].astype(np.int32),
+    )
+
+
+def _modes(
+    vertices_mm: Array,
+    triangles: Array,
+    skirt: tuple[Array, Array, Array],
+    model: FaceModel,
+    beyond: Beyond | None,
+) -> Array:
+    """Identity modes: those of the sheet on the skirt, the model's own beyond, else extended."""
+    known, index, barycentric = skirt
+    values = np.einsum("sc,scdk->sdk", barycentric, model.id_basis[model.triangles[index]])
+    if beyond is not None:
+        found = _Sheet(*_own_head(model, beyond)).below(vertices_mm, triangles)
+        own = found.inside & (found.distance_mm < _ON_OWN_HEAD_MM)
+        own[known] = False
+        corners = np.concatenate([model.triangles, beyond.triangles])[found.triangle[own]]
+        modes = np.concatenate([model.id_basis, beyond.id_basis])[corners]
+        known = np.concatenate([known, np.flatnonzero(own)])
+        more = np.einsum("sc,scdk->sdk", found.barycentric[own], modes)
+        values = np.concatenate([values, more])
+    energy = smoothness(vertices_mm, triangles, _EXTENSION_MM, _EXTENSION_MM)
+    return extended(energy, known, values)
+
+
+def _own_head(model: FaceModel, beyond: Beyond | None) -> tuple[Array, Array]:
+    """Vertices and triangles of all that is known of a model's mean."""
+    if beyond is None:
+        return model.mean, model.triangles
+    return (
+        np.concatenate([model.mean, beyond.vertices_mm]),
+        np.concatenate([model.triangles, beyond.triangles]),
     )
 
 
@@ -161,8 +200,10 @@ def whole_head(donor: FaceModel) -> WholeHead:
     return WholeHead(vertices, triangles, mirror_vertices(vertices), smooth)
 
 
-def bent_head(head: WholeHead, donor: FaceModel, model: FaceModel) -> Array:
-    """Return the (v, 3) vertices of the donor's head on the sheet of another model's mean.
+def bent_head(
+    head: WholeHead, donor: FaceModel, model: FaceModel, beyond: Beyond | None = None
+) -> Array:
+    """Return the (v, 3) vertices of the donor's head on all that is known of a model's mean.
 
     Ears look for no closest points: they follow what is around them.
     """
@@ -171,7 +212,7 @@ def bent_head(head: WholeHead, donor: FaceModel, model: FaceModel) -> Array:
     pose = align_similarity(marks.points(donor.mean, donor.triangles), wanted)
     start = pose.cam_from_obj(head.vertices_mm)
     at_marks = _interpolation(marks, donor.triangles, len(start))
-    sheet = _Sheet(model)
+    sheet = _Sheet(*_own_head(model, beyond))
     area = vertex_areas(start, head.triangles)
     searching = head.fields[:, 0] < 0.1
     points = start
@@ -200,18 +241,16 @@ class _Below(NamedTuple):
 
 
 class _Sheet:
-    """The mean of a model as a surface with a border."""
+    """A surface with a border."""
 
-    def __init__(self, model: FaceModel) -> None:
-        self._mean, self._triangles = model.mean, model.triangles
-        self._surface = ScanSurface(model.mean, model.triangles)
-        self._edges = border_edges(model.triangles)
-        self._border = ScanSurface(model.mean, self._edges[:, [0, 1, 1]])
-        self._normals = normalized(triangle_normals(model.mean, model.triangles))
-        self._index = {tuple(t): i for i, t in enumerate(model.triangles.tolist())}
+    def __init__(self, vertices_mm: Array, triangles: Array) -> None:
+        self._surface = ScanSurface(vertices_mm, triangles)
+        self._border = ScanSurface(vertices_mm, border_edges(triangles)[:, [0, 1, 1]])
+        self._normals = normalized(triangle_normals(vertices_mm, triangles))
+        self._index = {tuple(t): i for i, t in enumerate(triangles.tolist())}
         self._owner = {}
         for corner in range(3):
-            pair = model.triangles[:, [corner, (corner + 1) % 3]].tolist()
+            pair = triangles[:, [corner, (corner + 1) % 3]].tolist()
             self._owner.update({(a, b): (i, corner) for i, (a, b) in enumerate(pair)})
 
     def below(self, points_mm: Array, triangles: Array) -> _Below:
@@ -259,7 +298,7 @@ class _Cut(NamedTuple):
 
 def _cut(head: WholeHead, points_mm: Array, model: FaceModel) -> _Cut:
     """Cut the sheet's place out of a head that lies on it."""
-    sheet = _Sheet(model)
+    sheet = _Sheet(model.mean, model.triangles)
     found = sheet.below(points_mm, head.triangles)
     inside = found.inside & (found.distance_mm < _REACH_MM)
     field = np.where(inside, -found.from_border_mm, found.distance_mm)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fg3d_builder.config import FaceModelConfig
-from fg3d_builder.facemodel.ict import ict_source_files, import_ict
+from fg3d_builder.facemodel.ict import ict_source_files, import_ict_head
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model, stored_contents
+from fg3d_builder.facemodel.surround import Beyond
 from fg3d_builder.heads.building import build_apart
 from fg3d_builder.heads.cache import build_once, cache_folder, identity, read_or_build
 from fg3d_builder.heads.makehuman import MakeHumanData
@@ -49,10 +50,10 @@ def get_model(config: FaceModelConfig) -> FaceModel:
     if config.model == "default":
         return default_model()
     if config.model == "ict":
-        return _completed("ict", config, lambda: import_ict(config.path))
+        return _completed("ict", config, lambda: import_ict_head(config.path))
     lacks = _Lacks.of_file(Path(config.model))
     if lacks.embedding or lacks.surround:
-        return _completed(Path(config.model).stem, config, lambda: load_model(config.model))
+        return _completed(Path(config.model).stem, config, lambda: (load_model(config.model), None))
     model = load_model(config.model)
     if model.surround is None:
         _LOG.warning("face model '%s' has no surround and not the 68 points for one", model.name)
@@ -155,15 +156,18 @@ def _completed_identity(lacks: _Lacks, files: Iterable[Path], modules: Iterable[
     return identity(facts, files, code)
 
 
-def _completed(name: str, config: FaceModelConfig, make: Callable[[], FaceModel]) -> FaceModel:
+def _completed(
+    name: str, config: FaceModelConfig, make: Callable[[], tuple[FaceModel, Beyond | None]]
+) -> FaceModel:
     def build(part: Path) -> None:
         # Rendering and detecting is slow to import, and a cached model needs neither.
         from fg3d_builder.facemodel.embedding import with_embeddings
         from fg3d_builder.facemodel.surround_transfer import has_all_points, with_surround
 
-        model = with_embeddings(make())
+        model, beyond = make()
+        model = with_embeddings(model)
         if has_all_points(model.embeddings.get(IBUG)):
-            model = with_surround(model, default_model())
+            model = with_surround(model, default_model(), beyond)
         else:
             _LOG.warning("face model '%s' lacks the 68 points that a surround needs", model.name)
         save_model(model, part)
