@@ -46,6 +46,9 @@ def get_model(config: FaceModelConfig) -> FaceModel:
         A model that cannot be read or has no embedding and gets none; names file and field.
     FileNotFoundError
         No such model file.
+    ConfigError
+        The package ``anny`` is not installed and the default model is wanted, if only for
+        what surrounds a face.
     """
     if config.model == "default":
         return default_model()

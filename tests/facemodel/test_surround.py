@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from head_views import torn_and_hidden
 from scipy.sparse.csgraph import connected_components
 
 from fg3d_builder.facemodel.model import FaceModel, check_model
@@ -102,6 +103,14 @@ def test_skirt_is_tucked_under_the_face(default: FaceModel, surround: Surround) 
         predicted = surround.shape(alpha * default.id_sd)[surround.skirt]
         assert np.abs(predicted[ring] - face[vertex[ring]]).max() < 0.01
         assert np.linalg.norm(predicted - tucked, axis=1).max() < 0.6
+
+
+def test_renders_without_a_crack_and_hides_nothing_of_the_face(default: FaceModel) -> None:
+    random = np.random.default_rng(2)
+    for alpha in (0 * default.id_sd, *random.standard_normal((2, len(default.id_sd)))):
+        torn, hidden = torn_and_hidden(default, alpha * default.id_sd)
+        assert torn == 0
+        assert hidden < 1e-4
 
 
 def test_attached_follows_any_rigid_frame(default: FaceModel, surround: Surround) -> None:
