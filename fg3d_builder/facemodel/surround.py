@@ -14,7 +14,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fg3d_builder.geometry.meshes import normalized, surface_points
-from fg3d_builder.geometry.smoothing import smooth_normals
 from fg3d_builder.records import Array
 
 
@@ -122,6 +121,9 @@ def tucked_points(
     vertices: Array, triangles: Array, index: Array, barycentric: Array, depth_mm: Array
 ) -> Array:
     """Return (k, 3) points at `depth_mm` (k,) below places of a surface, along smooth normals."""
+    # Compiled by numba, which machines that only train do without.
+    from fg3d_builder.geometry.smoothing import smooth_normals
+
     normals = smooth_normals(vertices, triangles)
     at = surface_points(vertices, triangles, index, barycentric)
     inwards = normalized(surface_points(normals, triangles, index, barycentric))
