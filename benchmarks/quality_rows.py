@@ -347,4 +347,5 @@ def narrowed(model: FaceModel, rng: np.random.Generator) -> FaceModel:
         id_basis=np.ascontiguousarray(model.id_basis[:, :, :kept]),
         id_sd=model.id_sd[:kept] * rng.uniform(0.4, 1.0),
         exp_sd=model.exp_sd * rng.uniform(0.5, 1.0),
+        surround=None,  # belongs to the identity as it was, and no registration needs it
     )

@@ -20,6 +20,7 @@ from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.facemodel.arrays import from_arrays
 from fg3d_builder.facemodel.embedding import with_embeddings
 from fg3d_builder.facemodel.model import Embedding
+from fg3d_builder.facemodel.surround import mirror_vertices
 from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.geometry.meshes import (
     border_edges,
@@ -27,7 +28,6 @@ from fg3d_builder.geometry.meshes import (
     vertex_areas,
     vertex_normals,
 )
-from fg3d_builder.heads.default import mirror_vertices
 from fg3d_builder.heads.library import get_model, head_population
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 from fg3d_builder.numerics.robust import GemanMcClure

@@ -17,6 +17,7 @@ import numpy as np
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
@@ -100,6 +101,46 @@ def population() -> Array:
             pose = Pose(1.0, rotation_from_angles(0, yaw, 0), np.array([0.0, -10.0, 760.0]))
             rows.append(np.hstack([rendered_head(h, pose, intrinsics, size) for h in heads]))
     return cv2.resize(np.vstack(rows), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+
+
+def surround() -> Array:
+    """The head beyond the face: mean and random identities, regions of the surround tinted."""
+    model = get_model(FaceModelConfig())
+    random = np.random.default_rng(0)
+    shapes = [random.standard_normal(len(model.id_sd)) * model.id_sd for _ in range(3)]
+    rows = [whole_head(model, alpha) for alpha in (np.zeros(len(model.id_sd)), *shapes)]
+    return np.vstack(rows)
+
+
+def whole_head(model: FaceModel, alpha_id: Array, size: int = 350) -> Array:
+    """Render face and surround of an identity from front, 45 degrees, side and back."""
+    around = model.surround
+    assert around is not None
+    # The surround as expected, but tied to the face as it is on any registered one.
+    face, rest = model.shape(alpha_id), around.shape(alpha_id)
+    rest[around.skirt] = around.attached(face, model.triangles)
+    points = np.concatenate([face, rest])
+    triangles = np.concatenate([model.triangles, around.triangles + len(face)])
+    paint = np.full((len(points), 3), 0.55)
+    for weight, tint in (
+        (around.neck, (0.45, 0.5, 0.6)),
+        (around.scalp, (0.3, 0.2, 0.12)),
+        (around.ear, (0.75, 0.4, 0.35)),
+    ):
+        paint[len(face) :] += weight[:, None] * (np.array(tint) - paint[len(face) :])
+    intrinsics = intrinsics_matrix(2.4 * size, 2.4 * size, size / 2, size / 2)
+    views = []
+    for yaw in (0.0, 45.0, 90.0, 180.0):
+        pose = Pose(1.0, rotation_from_angles(0, yaw, 0), np.array([0.0, 0.0, 900.0]))
+        turned = pose.cam_from_obj(points)
+        fragments = rasterize(turned, triangles, intrinsics, size, size)
+        normals = interpolate(fragments, triangles, vertex_normals(turned, triangles))
+        light = np.clip(normals @ [0.35, -0.35, -0.87], 0, 1)[..., None] * 0.9 + 0.2
+        colour = interpolate(fragments, triangles, paint) * light
+        picture = (np.clip(colour, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+        picture[fragments.triangle < 0] = 255
+        views.append(picture)
+    return np.hstack(views)
 
 
 def readme() -> Array:
@@ -263,6 +304,7 @@ def main() -> None:
         "readme": readme,
         "augmentation": augmentation,
         "population": population,
+        "surround": surround,
         "relief": relief,
         "confidence": confidence,
     }
@@ -280,7 +322,7 @@ def main() -> None:
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         # Photographs as JPEG: the repository keeps every version of them.
-        if name in ("augmentation", "confidence", "population", "relief"):
+        if name in ("augmentation", "confidence", "population", "relief", "surround"):
             file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
         else:
             file, data = PICTURES / f"{name}.png", encode_png(picture)

@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         ("albedo basis", len(model.albedo_sd)),
         ("landmarks", schemes or "none"),
         ("contour lines", len(model.contour_lines)),
+        ("surround", f"{model.surround.vertex_count} vertices" if model.surround else "none"),
         ("reliable", f"{model.reliable.mean():.0%} of the vertices"),
     ):
         print(f"{label:18}{value}")

@@ -2,7 +2,8 @@
 
 What is imported is the model's own "face" geometry, vertices 0-9408: one sheet from the
 crown to the collar with the ears. Its eye and mouth openings are closed by patches, so the
-sheet is a disk; back of the head, eyeballs, teeth and lashes are left out.
+sheet is a disk; eyeballs, teeth and lashes are left out. Back of the head and neck, vertices
+9409-11247, are not part of the sheet but what lies beyond it.
 
 Source: https://github.com/ICT-VGL/ICT-FaceKit, folder ``FaceXModel``.
 """
@@ -25,12 +26,16 @@ from fg3d_builder.facemodel.patches import (
     heights_on_surface,
 )
 from fg3d_builder.facemodel.regions import painted_albedo, reliable_mask
+from fg3d_builder.facemodel.surround import Beyond
 from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
 from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
 
 FACE_VERTICES = 9409
 """The model's geometry 0 ("Face") is its first 9,409 vertices."""
+
+HEAD_VERTICES = 11248
+"""Geometry 1 ("Head and Neck") goes up to here and shares its inner border with the face."""
 
 EYEBALL_VERTICES = 21451, 24591
 """Left sclera and iris, right sclera and iris, one after the other."""
@@ -46,7 +51,7 @@ _IRISES = slice(2340, 3140), slice(770, 1570)
 
 
 class IctSource(NamedTuple):
-    """The parts of the model that are used: face and eyeballs, mm.
+    """The parts of the model that are used: face, rest of the head and eyeballs, mm.
 
     Attributes
     ----------
@@ -63,6 +68,11 @@ class IctSource(NamedTuple):
     eyeballs : (3140, 3) float64
     eyeball_triangles : (k, 3) int32
         Indices into `eyeballs`.
+    rest : (1839, 3) float64
+        Back of the head and neck.
+    rest_identity : (k, 1839, 3) float64
+    rest_triangles : (t, 3) int32
+        Indices into face and rest, one after the other.
     """
 
     neutral: Array
@@ -74,6 +84,9 @@ class IctSource(NamedTuple):
     landmarks68: Array
     eyeballs: Array
     eyeball_triangles: Array
+    rest: Array
+    rest_identity: Array
+    rest_triangles: Array
 
 
 def import_ict(folder: str | Path) -> FaceModel:
@@ -97,7 +110,19 @@ def import_ict(folder: str | Path) -> FaceModel:
     ValueError
         Names the missing or unusable file.
     """
-    return model_from_source(read_ict(folder))
+    return import_ict_head(folder)[0]
+
+
+def import_ict_head(folder: str | Path) -> tuple[FaceModel, Beyond]:
+    """Make the model and what it knows of the head beyond its sheet; see `import_ict`."""
+    source = read_ict(folder)
+    model = model_from_source(source)
+    behind = source.rest_triangles >= FACE_VERTICES
+    return model, Beyond(
+        vertices_mm=source.rest,
+        triangles=source.rest_triangles + np.where(behind, model.vertex_count - FACE_VERTICES, 0),
+        id_basis=np.moveaxis(source.rest_identity, 0, 2),
+    )
 
 
 def ict_source_files(folder: str | Path) -> tuple[Path, ...]:
@@ -226,14 +251,14 @@ def _read_npz(file: Path) -> IctSource:
         with np.load(file) as archive:
             data = {name: archive[name] for name in archive.files}
         place = {int(v): i for i, v in enumerate(data["source_vertex_index"])}
-        face = np.array([place[i] for i in range(FACE_VERTICES)])
+        head = np.array([place[i] for i in range(HEAD_VERTICES)])
         ball = np.array([place[i] for i in range(*EYEBALL_VERTICES)])
         original = np.where(data["faces"] >= 0, data["source_vertex_index"][data["faces"]], -1)
         return _cut(
-            _MM_PER_UNIT * data["neutral"][face].astype(np.float64),
+            _MM_PER_UNIT * data["neutral"][head].astype(np.float64),
             _MM_PER_UNIT * data["neutral"][ball].astype(np.float64),
             {
-                str(n): _MM_PER_UNIT * mode[face].astype(np.float64)
+                str(n): _MM_PER_UNIT * mode[head].astype(np.float64)
                 for kind in ("identity", "expression")
                 for n, mode in zip(data[f"{kind}_names"], data[kind], strict=True)
             },
@@ -260,9 +285,9 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
         shape = _read_obj(file, vertices_only=True).vertices
         if len(shape) != len(positions):
             raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(positions)}")
-        modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:FACE_VERTICES]
+        modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:HEAD_VERTICES]
     return _cut(
-        _MM_PER_UNIT * positions[:FACE_VERTICES],
+        _MM_PER_UNIT * positions[:HEAD_VERTICES],
         _MM_PER_UNIT * positions[slice(*EYEBALL_VERTICES)],
         modes,
         (quads[..., 0], quads[..., 1], neutral.uv),
@@ -271,25 +296,27 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
 
 
 def _cut(
-    neutral: Array,
+    head: Array,
     eyeballs: Array,
     modes: dict[str, Array],
     polygons: tuple[Array, Array, Array],
     landmarks: Array,
 ) -> IctSource:
-    """Keep face and eyeballs; `polygons` are vertex quads, chart quads and chart points."""
+    """Keep head and eyeballs; `polygons` are vertex quads, chart quads and chart points."""
     quads, quads_uv, points_uv = polygons
     of_face = np.all(quads < FACE_VERTICES, axis=1)
+    of_rest = np.all(quads < HEAD_VERTICES, axis=1) & ~of_face
     low, high = EYEBALL_VERTICES
     of_eyes = np.all((quads < 0) | ((quads >= low) & (quads < high)), axis=1)
     face, face_uv = quads[of_face], quads_uv[of_face]
     uv = np.zeros((FACE_VERTICES, 2))
     uv[face[face >= 0]] = points_uv[face_uv[face >= 0]]
     identity = [mode for name, mode in modes.items() if name.startswith("identity")]
-    expressions = {n: mode for n, mode in modes.items() if not n.startswith("identity")}
+    identities = np.array(identity).reshape(-1, HEAD_VERTICES, 3)
+    expressions = {n: m[:FACE_VERTICES] for n, m in modes.items() if not n.startswith("identity")}
     return IctSource(
-        neutral=neutral,
-        identity=np.array(identity).reshape(-1, FACE_VERTICES, 3),
+        neutral=head[:FACE_VERTICES],
+        identity=identities[:, :FACE_VERTICES],
         expression=np.array(list(expressions.values())).reshape(-1, FACE_VERTICES, 3),
         expression_names=tuple(expressions),
         triangles=_triangulated(face),
@@ -297,6 +324,9 @@ def _cut(
         landmarks68=landmarks.astype(np.int32),
         eyeballs=eyeballs,
         eyeball_triangles=_triangulated(np.where(quads >= 0, quads - low, -1)[of_eyes]),
+        rest=head[FACE_VERTICES:],
+        rest_identity=identities[:, FACE_VERTICES:],
+        rest_triangles=_triangulated(quads[of_rest]),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fg3d_builder.facemodel.surround import Surround, check_surround
 from fg3d_builder.geometry.meshes import surface_points
 from fg3d_builder.records import Array
 
@@ -85,6 +86,9 @@ class FaceModel:
     reliable : (n,) bool
         Region in which depth sensors see skin: face without hair line, ears, neck, eyes
         and mouth interior.
+    surround : Surround or None
+        Ears, scalp, neck and shoulders around the sheet, for rendering turned heads; None
+        where nothing is known beyond the sheet.
     """
 
     name: str
@@ -108,6 +112,7 @@ class FaceModel:
     parts: Array = field(default_factory=lambda: np.zeros(0, np.uint8))
     rigid: Array = field(default_factory=lambda: np.zeros(0, bool))
     reliable: Array = field(default_factory=lambda: np.zeros(0, bool))
+    surround: Surround | None = None
 
     @property
     def vertex_count(self) -> int:
@@ -203,6 +208,8 @@ def check_model(model: FaceModel) -> None:
         _expect(known, f"edge_points[{scheme}]", "a point has no embedding")
     for line in model.contour_lines:
         _expect(bool(np.all((line >= 0) & (line < n))), "contour_lines", "out of range")
+    if model.surround is not None:
+        check_surround(model.surround, m, len(model.id_sd), _expect)
 
 
 def _expect(condition: bool, name: str, problem: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
 
 SCHEMA = "fg3d-facemodel-1"
@@ -34,6 +36,19 @@ _FLOATS = (
     "uv",
 )
 _OTHERS = {"triangles": np.int32, "parts": np.uint8, "rigid": np.bool_, "reliable": np.bool_}
+_SURROUND = {
+    "mean": ("<f4", "mm, object frame"),
+    "triangles": ("<i4", ""),
+    "id_basis": ("<f4", "mm per unit of alpha_id"),
+    "skirt": ("<i4", ""),
+    "skirt_triangle": ("<i4", ""),
+    "skirt_barycentric": ("<f8", ""),
+    "skirt_depth_mm": ("<f4", "mm"),
+    "ear": ("<f4", ""),
+    "scalp": ("<f4", "probability"),
+    "neck": ("<f4", ""),
+    "mirror": ("<i4", ""),
+}
 
 
 def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
@@ -64,10 +79,12 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
             group["edge_points"] = model.edge_points.get(scheme, np.zeros(0)).astype("<i4")
         for i, line in enumerate(model.contour_lines):
             file[f"contour_lines/{i:03d}"] = np.asarray(line, dtype="<i4")
+        if model.surround is not None:
+            _write_surround(model.surround, file.create_group("surround"))
 
 
 def load_model(path: str | os.PathLike[str]) -> FaceModel:
-    """Read a model file.
+    """Read a model file; one without a surround, as files had none at first, gets None.
 
     Raises
     ------
@@ -92,6 +109,7 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
             embeddings=embeddings,
             edge_points=edge_points,
             contour_lines=tuple(lines[key][()] for key in sorted(lines)),
+            surround=_read_surround(file["surround"]) if "surround" in file else None,
             **values,
         )
         stored = str(file.attrs["topology_hash"])
@@ -101,8 +119,22 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
     return model
 
 
-def stored_embeddings(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Names of the landmark schemes that a model file has embeddings of; reads nothing else.
+class StoredContents(NamedTuple):
+    """What a model file has.
+
+    Attributes
+    ----------
+    embedded_points : dict of str to int
+        Numbers of embedded points by landmark scheme.
+    surround : bool
+    """
+
+    embedded_points: dict[str, int]
+    surround: bool
+
+
+def stored_contents(path: str | os.PathLike[str]) -> StoredContents:
+    """Tell what a model file has without reading it all.
 
     Raises
     ------
@@ -111,7 +143,23 @@ def stored_embeddings(path: str | os.PathLike[str]) -> tuple[str, ...]:
         Not a face model file, or an unknown schema.
     """
     with _opened(path) as file:
-        return tuple(file.get("embeddings", {}))
+        schemes = file.get("embeddings", {})
+        points = {scheme: len(group["point_index"]) for scheme, group in schemes.items()}
+        return StoredContents(points, "surround" in file)
+
+
+def _write_surround(surround: Surround, group: h5py.Group) -> None:
+    for name, (dtype, unit) in _SURROUND.items():
+        dataset = group.create_dataset(name, data=getattr(surround, name).astype(dtype))
+        dataset.attrs["unit"] = unit
+
+
+def _read_surround(group: h5py.Group) -> Surround:
+    values = {}
+    for name, (dtype, _) in _SURROUND.items():
+        stored = group[name][()]
+        values[name] = stored.astype(np.float64) if "f" in dtype else stored
+    return Surround(**values)
 
 
 def _opened(path: str | os.PathLike[str]) -> h5py.File:

@@ -44,8 +44,10 @@ class Anatomy:
         Height above the hair line, mm; negative on the face.
     wrinkles : dict of str to (n,) float64
         Depth profiles in [-1, 1] of folds, by name.
+    context_hair_line_mm : (c,) float64
+        Height above the hair line, ears as if they were skin of the head.
     context_hair_mm, context_cloth_mm : (c,) float64
-        Height above the hair line and below the collar.
+        Height above the hair line, far below it on the ears; height below the collar.
     """
 
     brow_across_mm: Array
@@ -64,6 +66,7 @@ class Anatomy:
     stubble: Array
     hair: Array
     wrinkles: dict[str, Array]
+    context_hair_line_mm: Array
     context_hair_mm: Array
     context_cloth_mm: Array
 
@@ -104,6 +107,7 @@ def build_anatomy(
     lash, nearest = cKDTree(face[margin]).query(face)
     nostril = _nostrils(head, face, anchors["nostril_rim"])
     unit = float(outer[0])
+    context_hair = _hair_height(context, paint["hair_line_mm"])
 
     def blob(x: float, y: float, sx: float, sy: float) -> Array:
         dx, dy = (mirrored[:, 0] - x) / sx, (mirrored[:, 1] - y) / sy
@@ -128,9 +132,8 @@ def build_anatomy(
         stubble=stubble,
         hair=_hair_height(face, paint["hair_line_mm"]),
         wrinkles=_wrinkles(mirrored, face, eye_middle, outer, alare, corner),
-        context_hair_mm=np.where(
-            head.context_ears > 0.3, -99.0, _hair_height(context, paint["hair_line_mm"])
-        ),
+        context_hair_line_mm=context_hair,
+        context_hair_mm=np.where(head.context_ears > 0.3, -99.0, context_hair),
         context_cloth_mm=float(paint["collar_y_mm"]) - context[:, 1] + 0.25 * context[:, 2],
     )
 

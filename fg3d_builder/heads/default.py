@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.chart import balanced_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
+from fg3d_builder.facemodel.surround import mirror_vertices
 from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.beyond import build_surround
 from fg3d_builder.heads.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.heads.population import HeadPopulation
 from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE, MEDIAPIPE_OF_IBUG, edge_points
@@ -23,14 +24,15 @@ _POPULATION_SEED = 10_000_000
 
 
 def build_model(population: HeadPopulation) -> FaceModel:
-    """Make the model: identity and albedo PCA, facial actions, chart, landmarks, regions."""
+    """Make the model: identity and albedo PCA, actions, surround, chart, landmarks, regions."""
     recipe = population.recipe
     size = recipe["population"]
     seeds = [_POPULATION_SEED + i for i in range(size["subjects"])]
     triangles = population.head.sheet_triangles
     mirror = mirror_vertices(population.average_mm)
+    people = [population.neutral(seed)[1:] for seed in seeds]
     mean, id_basis, id_sd = symmetric_pca(
-        (population.neutral(seed)[1] for seed in seeds), len(seeds), mirror, size["components"]
+        (face for face, _ in people), len(seeds), mirror, size["components"]
     )
     albedo_mean, albedo_basis, albedo_sd = symmetric_pca(
         (population.albedo(seed)[0] for seed in seeds),
@@ -58,21 +60,8 @@ def build_model(population: HeadPopulation) -> FaceModel:
         albedo_sd=albedo_sd,
         uv=balanced_chart(mean, triangles),
     )
+    model = dataclasses.replace(model, surround=build_surround(model, population, people))
     return _with_semantics(_with_mediapipe(model, population), population)
-
-
-def mirror_vertices(face_mm: Array) -> Array:
-    """Return the (n,) partners of all vertices on the other side of a symmetric face.
-
-    Raises
-    ------
-    ValueError
-        The mesh is not its own mirror image.
-    """
-    _, partner = cKDTree(face_mm).query(face_mm * [-1.0, 1.0, 1.0])
-    if not np.array_equal(partner[partner], np.arange(len(face_mm))):
-        raise ValueError("the face sheet is not symmetric")
-    return np.asarray(partner)
 
 
 def symmetric_pca(

@@ -14,6 +14,7 @@ import numpy as np
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
+from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
@@ -70,7 +71,7 @@ def model_digest(model: FaceModel) -> str:
             stored = "<f4" if value.dtype.kind == "f" else "<i8"
             digester.update(repr(value.shape).encode())
             digester.update(np.ascontiguousarray(value, dtype=stored).tobytes())
-        elif isinstance(value, (FaceModel, Embedding)):
+        elif isinstance(value, (FaceModel, Embedding, Surround)):
             for field in fields(value):
                 add(getattr(value, field.name))
         elif isinstance(value, dict):

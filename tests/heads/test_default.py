@@ -5,8 +5,9 @@ import pytest
 
 from fg3d_builder.facemodel.model import check_model
 from fg3d_builder.facemodel.patches import border_loops
+from fg3d_builder.facemodel.surround import mirror_vertices
 from fg3d_builder.geometry.meshes import signed_areas, triangle_normals, undirected_edges
-from fg3d_builder.heads.default import mirror_vertices, symmetric_pca
+from fg3d_builder.heads.default import symmetric_pca
 from fg3d_builder.heads.library import default_model
 
 

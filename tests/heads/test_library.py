@@ -29,16 +29,16 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_model: FaceModel)
     """Stand-ins for slow imports and detections; their calls are listed."""
     found: list[str] = []
 
-    def imported(path: str) -> FaceModel:
+    def imported(path: str) -> tuple[FaceModel, None]:
         found.append("import")
-        return toy_model
+        return toy_model, None
 
     def embedded(model: FaceModel) -> FaceModel:
         found.append("embed")
         marks = model.embeddings["ibug68"]
         return dataclasses.replace(model, embeddings={"ibug68": marks, MEDIAPIPE: marks})
 
-    monkeypatch.setattr(library, "import_ict", imported)
+    monkeypatch.setattr(library, "import_ict_head", imported)
     monkeypatch.setattr(embedding, "with_embeddings", embedded)
     monkeypatch.setenv("FG3D_CACHE", str(tmp_path / "cache"))
     return found

@@ -146,3 +146,16 @@ def test_a_model_with_another_field_is_another_model(model: FaceModel, field: st
     else:
         changed = ~value
     assert model_digest(replace(model, **{field: changed})) != model_digest(model)
+
+
+def test_what_surrounds_a_face_is_part_of_the_model(default: FaceModel) -> None:
+    around = default.surround
+    assert around is not None
+    # Far within a long array: all of it counts.
+    mean = around.mean.copy()
+    mean[len(mean) // 2, 1] += 0.01
+    known = {
+        model_digest(replace(default, surround=other))
+        for other in (around, None, replace(around, mean=mean))
+    }
+    assert len(known) == 3
