@@ -163,9 +163,47 @@ def timings_figures(result: Mapping[str, Any]) -> Figures:
     return {**names, "peak_memory_mb": float(result["peak_memory_mb"])}
 
 
+def _named(text: str) -> str:
+    """Return a kind or a turn as part of a figure's name: ``+0 -45`` is ``pitch0_yawm45``."""
+    turn = re.fullmatch(r"([+-]\d+) ([+-]\d+)", text)
+    if turn:
+        pitch, yaw = (str(int(angle)).replace("-", "m") for angle in turn.groups())
+        return f"pitch{pitch}_yaw{yaw}"
+    return text.replace(" ", "_")
+
+
+def fullview_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.fullview` wrote: means over captures."""
+    found: Figures = {}
+    for row in result["total"]:
+        place = "_".join(_named(row[name]) for name in ("kind", "turn", "region", "method"))
+        for name in ("psnr_db", "ssim", "overhang", "drawn_overhang", "ms"):
+            if row[name] is not None:
+                found[f"{place}_{name}"] = float(row[name])
+        found[f"{_named(row['kind'])}_captures"] = float(row["captures"])
+    names = {
+        "whole augmented sample, 8 views": "ms_a_view",
+        "view: render and inpaint": "ms_render",
+    }
+    found |= {short: float(result["median_ms"][stage]) for stage, short in names.items()}
+    return found
+
+
+def turned_detection_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.turned_detection` wrote."""
+    found: Figures = {}
+    for row in result["total"]:
+        place = "_".join(_named(row[name]) for name in ("kind", "turn", "method"))
+        for name in ("views", "in_truth", "in_view", "view_px", "truth_px", "between_px"):
+            if row[name] is not None:
+                found[f"{place}_{name}"] = float(row[name])
+    return found
+
+
 TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
+    "fullview": fullview_figures,
     "heads": heads_figures,
     "landmark_fits": landmark_fits_figures,
     "poisson": poisson_figures,
@@ -173,6 +211,7 @@ TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "registration": registration_figures,
     "semantic": semantic_figures,
     "timings": timings_figures,
+    "turned_detection": turned_detection_figures,
 }
 """By benchmark; the others' figures are stated nowhere but in their own output."""
 
