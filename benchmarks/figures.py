@@ -222,6 +222,18 @@ def read_tables() -> dict[str, Any]:
         return tomllib.load(file)
 
 
+def stated(benchmark: str) -> set[str]:
+    """Return the names of a benchmark's figures that stand in any table."""
+    cells = [
+        cell
+        for wanted in read_tables().values()
+        for row in wanted["rows"]
+        if row["benchmark"] == benchmark
+        for cell in row["cells"]
+    ]
+    return {name for cell in cells for name in re.findall(r"{(\w+)", cell)}
+
+
 def commit() -> str:
     """Return the short name of the commit that is checked out, with a mark if its code differs."""
 
@@ -244,9 +256,10 @@ def read_figures() -> Measured:
 
 
 def take_figures(benchmark: str, result_file: Path) -> None:
-    """Add the figures of one benchmark's result to docs/figures.json."""
+    """Add the figures of one benchmark's result that tables state to docs/figures.json."""
     result = json.loads(result_file.read_text(encoding="utf-8"))
-    figures = {name: round(value, 4) for name, value in sorted(TAKEN[benchmark](result).items())}
+    taken, wanted = TAKEN[benchmark](result), stated(benchmark)
+    figures = {name: round(taken[name], 4) for name in sorted(taken) if name in wanted}
     measured = read_figures() | {benchmark: {"commit": commit(), "figures": figures}}
     text = json.dumps(dict(sorted(measured.items())), indent=1)
     FIGURES_FILE.write_text(f"{text}\n", encoding="utf-8")

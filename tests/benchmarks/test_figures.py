@@ -13,6 +13,7 @@ from benchmarks.figures import (
     page_text,
     read_figures,
     read_tables,
+    stated,
     table_text,
 )
 
@@ -50,3 +51,10 @@ def test_turned_views_are_named_by_kind_turn_region_and_method() -> None:
     assert found["other_heads_pitchm25_yaw0_face_full_view_psnr_db"] == 31.5
     assert "other_heads_pitchm25_yaw0_face_full_view_ssim" not in found
     assert (found["other_heads_captures"], found["ms_a_view"]) == (13.0, 50.0)
+
+
+def test_only_figures_of_tables_are_kept() -> None:
+    names = stated("timings")
+    assert "landmarks_ms" in names
+    assert "peak_memory_mb" not in names
+    assert set(read_figures()["fullview"]["figures"]) <= stated("fullview")
