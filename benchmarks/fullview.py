@@ -231,6 +231,26 @@ def table(means: Sequence[Row]) -> list[str]:
     return lines
 
 
+def beside_photograph(rows: Sequence[Row]) -> list[Row]:
+    """Return by kind and region how far views at a turn of 0 are from the photograph.
+
+    ``mean_db`` and ``least_db``: PSNR of the full view less that of the photograph resampled, both
+    against the truth, over captures.
+    """
+    decibels: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in rows:
+        place = (row["kind"], row["region"], row["capture"], row["turn"])
+        decibels.setdefault(place, {})[row["method"]] = row["psnr_db"]
+    gains: dict[tuple[str, str], list[float]] = {}
+    for (kind, region, *_), mine in decibels.items():
+        if PHOTOGRAPH in mine and np.isfinite([mine[FULL_VIEW], mine[PHOTOGRAPH]]).all():
+            gains.setdefault((kind, region), []).append(mine[FULL_VIEW] - mine[PHOTOGRAPH])
+    return [
+        {"kind": kind, "region": region, "mean_db": float(np.mean(g)), "least_db": min(g)}
+        for (kind, region), g in gains.items()
+    ]
+
+
 def chosen_heads(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Return what ``--heads`` means: a number of heads, a set's name, or names.
 
@@ -294,6 +314,12 @@ def main() -> None:
         rows.extend(sven_rows(model, frontals.sven(), a.pictures))
     means = total(rows)
     print("\n".join(table(means)))
+    still = beside_photograph(rows)
+    for row in still:
+        print(
+            f"turn of 0, full view less photograph: {row['kind']}, {row['region']}: "
+            f"{row['mean_db']:+.2f} dB, least of a capture {row['least_db']:+.2f}"
+        )
     for stage, value in times.items():
         print(f"{stage:34s} {value:8.1f} ms")
     finite = [
@@ -301,7 +327,7 @@ def main() -> None:
         for row in rows
     ]
     result = {"machine": machine(), "failed": frontals.failed, "total": means, "rows": finite}
-    write_json(a.out, result | {"median_ms": times})
+    write_json(a.out, result | {"beside_photograph": still, "median_ms": times})
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.cache import code_digest
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.register import register_capture
@@ -62,6 +63,9 @@ MAKERS = (
     *("occlusion", "pipeline/register.py", "pipeline/working.py", "registration", "rendering"),
 )
 """Folders and modules whose code decides what a registration and a true picture are."""
+
+OWN_MAKERS = ("turned_heads.py", "turned_reference.py")
+"""Modules beside this one that count as well."""
 
 
 class TruePicture(NamedTuple):
@@ -238,8 +242,8 @@ class Frontals:
         self._data = data
         self._build = BuildConfig()
         settings = digest(self._build.landmarks, self._build.fit, self._build.registration)
-        facts = (model_digest(model), code_behind(MAKERS), settings)
-        self._kept = Kept(folder, *facts)
+        own = [code_digest(Path(__file__).with_name(name)) for name in OWN_MAKERS]
+        self._kept = Kept(folder, model_digest(model), code_behind(MAKERS), settings, *own)
         self.failed: dict[str, str] = {}
 
     @cached_property

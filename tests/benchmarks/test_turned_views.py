@@ -12,7 +12,7 @@ import pytest
 import trimesh
 
 from benchmarks import kept
-from benchmarks.fullview import chosen_heads, total
+from benchmarks.fullview import beside_photograph, chosen_heads, total
 from benchmarks.turned_background import background_of, on_background
 from benchmarks.turned_heads import REPORTED_HEADS, Frontals, LitHead, ScannedHead, TruePicture
 from benchmarks.turned_reference import kept_pixels
@@ -297,3 +297,18 @@ def test_total_averages_over_captures_and_skips_what_is_missing() -> None:
     (mean,) = total([row("a", 10.0), row("b", 14.0), row("c", float("nan"))])
     assert mean["psnr_db"] == pytest.approx(12.0)
     assert (mean["captures"], mean["ms"]) == (3, None)
+
+
+def test_views_at_rest_are_compared_with_the_photograph_of_the_same_capture() -> None:
+    def row(capture: str, turn: str, method: str, psnr_db: float) -> dict[str, object]:
+        place = {"kind": "heads", "region": "head", "capture": capture, "turn": turn}
+        return {**place, "method": method, "psnr_db": psnr_db}
+
+    rows = [
+        row("a", "+0 +0", "full_view", 30.0), row("a", "+0 +0", "photograph", 30.5),
+        row("b", "+0 +0", "full_view", 41.0), row("b", "+0 +0", "photograph", 40.0),
+        row("b", "+0 +45", "full_view", 12.0), row("b", "+0 +0", "face_profiling", 50.0),
+    ]  # fmt: skip
+    (found,) = beside_photograph(rows)
+    assert found["mean_db"] == pytest.approx(0.25)
+    assert found["least_db"] == pytest.approx(-0.5)
