@@ -163,9 +163,47 @@ def timings_figures(result: Mapping[str, Any]) -> Figures:
     return {**names, "peak_memory_mb": float(result["peak_memory_mb"])}
 
 
+def _named(text: str) -> str:
+    """Return a kind or a turn as part of a figure's name: ``+0 -45`` is ``pitch0_yawm45``."""
+    turn = re.fullmatch(r"([+-]\d+) ([+-]\d+)", text)
+    if turn:
+        pitch, yaw = (str(int(angle)).replace("-", "m") for angle in turn.groups())
+        return f"pitch{pitch}_yaw{yaw}"
+    return text.replace(" ", "_")
+
+
+def fullview_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.fullview` wrote: means over captures."""
+    found: Figures = {}
+    for row in result["total"]:
+        place = "_".join(_named(row[name]) for name in ("kind", "turn", "region", "method"))
+        for name in ("psnr_db", "ssim", "overhang", "drawn_overhang", "ms"):
+            if row[name] is not None:
+                found[f"{place}_{name}"] = float(row[name])
+        found[f"{_named(row['kind'])}_captures"] = float(row["captures"])
+    names = {
+        "whole augmented sample, 8 views": "ms_a_view",
+        "view: render and inpaint": "ms_render",
+    }
+    found |= {short: float(result["median_ms"][stage]) for stage, short in names.items()}
+    return found
+
+
+def turned_detection_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.turned_detection` wrote."""
+    found: Figures = {}
+    for row in result["total"]:
+        place = "_".join(_named(row[name]) for name in ("kind", "turn", "method"))
+        for name in ("views", "in_truth", "in_view", "view_px", "truth_px", "between_px"):
+            if row[name] is not None:
+                found[f"{place}_{name}"] = float(row[name])
+    return found
+
+
 TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
+    "fullview": fullview_figures,
     "heads": heads_figures,
     "landmark_fits": landmark_fits_figures,
     "poisson": poisson_figures,
@@ -173,6 +211,7 @@ TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "registration": registration_figures,
     "semantic": semantic_figures,
     "timings": timings_figures,
+    "turned_detection": turned_detection_figures,
 }
 """By benchmark; the others' figures are stated nowhere but in their own output."""
 
@@ -181,6 +220,18 @@ def read_tables() -> dict[str, Any]:
     """Read benchmarks/figures.toml: by table ``headings`` and ``rows``."""
     with Path(__file__).with_suffix(".toml").open("rb") as file:
         return tomllib.load(file)
+
+
+def stated(benchmark: str) -> set[str]:
+    """Return the names of a benchmark's figures that stand in any table."""
+    cells = [
+        cell
+        for wanted in read_tables().values()
+        for row in wanted["rows"]
+        if row["benchmark"] == benchmark
+        for cell in row["cells"]
+    ]
+    return {name for cell in cells for name in re.findall(r"{(\w+)", cell)}
 
 
 def commit() -> str:
@@ -205,9 +256,10 @@ def read_figures() -> Measured:
 
 
 def take_figures(benchmark: str, result_file: Path) -> None:
-    """Add the figures of one benchmark's result to docs/figures.json."""
+    """Add the figures of one benchmark's result that tables state to docs/figures.json."""
     result = json.loads(result_file.read_text(encoding="utf-8"))
-    figures = {name: round(value, 4) for name, value in sorted(TAKEN[benchmark](result).items())}
+    taken, wanted = TAKEN[benchmark](result), stated(benchmark)
+    figures = {name: round(taken[name], 4) for name in sorted(taken) if name in wanted}
     measured = read_figures() | {benchmark: {"commit": commit(), "figures": figures}}
     text = json.dumps(dict(sorted(measured.items())), indent=1)
     FIGURES_FILE.write_text(f"{text}\n", encoding="utf-8")

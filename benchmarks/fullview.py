@@ -1,273 +1,158 @@
-"""Full-view augmentation against true side views, beside face profiling; and its time.
+"""Turned views against truly turned heads, beside face profiling; and their time.
 
-`python -m benchmarks.fullview --data ../shared/data` turns frontal captures of synthetic heads
-and textured scans, renders the same heads truly turned, and compares the faces. A turned view
-moves camera and not head, so the light turns with the head in the truth as well. The sven frame
-056 is turned to the poses of frames 044 and 072 and compared with them. Writes
-build/bench/fullview.json and, with --pictures, sheets.
+`python -m benchmarks.fullview --data ../shared/data` turns frontal captures of textured heads, of
+scans and of synthetic heads, renders the same heads truly turned, and compares the whole head,
+the face, and what surrounds it. A turned view moves camera and not head, so the light turns with
+the head in the truth as well. The sven frame 056 is turned to the poses of frames 044 and 072 and
+compared with them. At a turn of 0 the photograph itself, resampled, stands beside the views.
+Writes build/bench/fullview.json and, with --pictures, sheets. docs/benchmarks.md says what the
+figures mean and on which heads nothing may be tuned.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from benchmarks.timings import machine
-from benchmarks.transform import psnr, sit
-from fg3d_builder.captures import open_source
-from fg3d_builder.captures.mesh_view import view_mesh as view_scan
-from fg3d_builder.captures.scan import read_scan, scan_camera, scan_unit_mm
-from fg3d_builder.captures.synthetic import seamless_normals, shaded, whole_head
-from fg3d_builder.config import (
-    BuildConfig,
-    FaceModelConfig,
-    FitConfig,
-    FullViewConfig,
-    LandmarkConfig,
-    SensorConfig,
-    SourceConfig,
-    TextureConfig,
+from benchmarks.turned_heads import (
+    OTHERS,
+    REPORTED,
+    REPORTED_HEADS,
+    SCANS,
+    SVEN,
+    SYNTHETIC,
+    Frontal,
+    Frontals,
 )
+from benchmarks.turned_regions import (
+    FIGURES,
+    compare,
+    face_pixels,
+    head_pixels,
+    overhang,
+    regions,
+    sheet_pixels,
+)
+from benchmarks.turning import turnable, turned
+from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
-from fg3d_builder.fitting.landmark_fit import fit_landmarks
-from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_view, view_mesh
-from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
-from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
+from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.fullview.views import CAPTURED, Turn, ViewCamera, view_camera
 from fg3d_builder.geometry.crop import crop_around, crop_image
-from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.landmarks import open_detector
-from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Pose, Registration
-from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
-from fg3d_builder.rendering.shading import srgb_from_linear
 
-TURNS = ((0.0, 15.0), (0.0, 30.0), (0.0, 45.0), (0.0, -45.0), (15.0, 0.0), (-25.0, 0.0))
+TURNS = ((0.0, 0.0), (0.0, 15.0), (0.0, 30.0), (0.0, 45.0), (0.0, -45.0), (15.0, 0.0), (-25.0, 0.0))
+HEAD_TURNS = ((0.0, 0.0), (0.0, 30.0), (0.0, 45.0), (0.0, -45.0), (-25.0, 0.0))
+"""(pitch, yaw) in degrees, added to the captured pose."""
+
 MARGIN, SIZE = 1.25, 256
+PHOTOGRAPH, REFERENCE = "photograph", "reference"
+METHODS = (FULL_VIEW, FACE_PROFILING, PHOTOGRAPH, REFERENCE)
+KINDS = (REPORTED, OTHERS, SCANS, SYNTHETIC, SVEN)
+
+Row = dict[str, Any]
 
 
-class Frontal(NamedTuple):
-    """A capture with its registration and a way to see the same head truly turned.
-
-    ``truth(camera)`` returns the picture (S, S, 3) uint8 and where it shows what the capture
-    does not (S, S) bool.
-    """
-
-    capture: Capture
-    registration: Registration
-    truth: Callable[[ViewCamera], tuple[Array, Array]]
+def camera_of(model: FaceModel, frontal: Frontal, pitch: float, yaw: float) -> ViewCamera:
+    """Return the camera of a capture's view, as a build places it."""
+    turn = Turn(pitch, yaw, pitch, yaw)
+    intrinsics = frontal.capture.intrinsics
+    return view_camera(model, frontal.registration, frontal.initial, intrinsics, turn, MARGIN, SIZE)
 
 
-def synthetic(model: FaceModel, subjects: int, seed: int) -> Iterator[Frontal]:
-    """Neutral captures of synthetic heads, nearly frontal."""
-    config = SourceConfig(
-        subjects=subjects,
-        captures_per_subject=1,
-        seed=seed,
-        max_yaw_deg=5.0,
-        max_pitch_deg=5.0,
-        sensor=SensorConfig(kind="structured_light", seed=7),
-    )
-    for sitter in sit(config, model):
-        subject, scene = sitter.subject, sitter.scene
-        shape = subject.head.shape(np.zeros(len(subject.action_names)))
-        vertices, triangles, albedo = whole_head(subject, shape)
-        cam = scene.pose.cam_from_obj(vertices)
-        normals = seamless_normals(vertices, triangles) @ scene.pose.rotation.T
-        known = sitter.capture.truth
-        assert known is not None
-        seen = np.concatenate([known.visible, np.ones(len(vertices) - len(shape), bool)])
-
-        def truth(
-            camera: ViewCamera,
-            cam: Array = cam,
-            triangles: Array = triangles,
-            albedo: Array = albedo,
-            normals: Array = normals,
-            seen: Array = seen,
-            light: Any = scene.light,
-        ) -> tuple[Array, Array]:
-            turned = camera.view_from_cam(cam)
-            moved = dataclasses.replace(light, direction=camera.rotation @ light.direction)
-            size = (camera.size, camera.size)
-            color, _ = shaded(
-                turned,
-                triangles,
-                albedo,
-                normals @ camera.rotation.T,
-                camera.intrinsics,
-                moved,
-                size,
-            )
-            return srgb_from_linear(color), newly_exposed(turned, triangles, seen, camera)
-
-        yield Frontal(sitter.capture, sitter.registration, truth)
-
-
-def scans(model: FaceModel, data: Path) -> Iterator[Frontal]:
-    """Frontal renderings of the textured scans."""
-    for folder in sorted((data / "scans").iterdir()):
-        if not folder.is_dir():
-            continue
-        config = SourceConfig(kind="scan", path=str(folder), unit_mm=0.0)
-        source = open_source(config)
-        capture = source.load(source.entries()[0])
-        mesh = read_scan(Path(source.entries()[0].location))
-        config = dataclasses.replace(config, unit_mm=scan_unit_mm(mesh, folder.name))
-        pose, intrinsics = scan_camera(config, (0.0, 0.0), mesh)
-        cam = pose.cam_from_obj(mesh.vertices)
-        height, width = capture.rgb.shape[:2]
-        seen = seen_by(cam, mesh.triangles, intrinsics, height, width)
-
-        def truth(
-            camera: ViewCamera, cam: Array = cam, mesh: Any = mesh, seen: Array = seen
-        ) -> tuple[Array, Array]:
-            turned = camera.view_from_cam(cam)
-            view = view_scan(mesh, turned, camera.intrinsics, camera.size, camera.size)
-            exposed = newly_exposed(turned, mesh.triangles, seen, camera)
-            return srgb_from_linear(view.rgb_linear), exposed
-
-        yield Frontal(capture, register_capture(model, capture, BuildConfig()).registration, truth)
-
-
-def seen_by(cam: Array, triangles: Array, intrinsics: Array, height: int, width: int) -> Array:
-    """(n,) bool: vertices of a mesh that lie on its first surface."""
-    normals = vertex_normals(cam, triangles)
-    return visible_vertices(cam, triangles, normals, intrinsics, height, width)
-
-
-def newly_exposed(turned: Array, triangles: Array, seen: Array, camera: ViewCamera) -> Array:
-    """(S, S) bool: surface of a turned mesh whose vertices the capture did not see."""
-    size = camera.size
-    fragments = rasterize(turned, triangles, camera.intrinsics, size, size)
-    share = interpolate(fragments, triangles, seen[:, None].astype(float))[..., 0]
-    return np.asarray((fragments.triangle >= 0) & (share < 0.5))
-
-
-def face_pixels(model: FaceModel, registration: Registration, camera: ViewCamera) -> Array:
-    """(S, S) bool: the registered face, away from the template's border."""
-    turned = camera.view_from_cam(registration.vertices_cam_mm)
-    size = camera.size
-    fragments = rasterize(turned, model.triangles, camera.intrinsics, size, size)
-    inside = interpolate(fragments, model.triangles, model.reliable[:, None].astype(float))
-    face = (fragments.triangle >= 0) & (inside[..., 0] > 0.5)
-    return cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-
-
-def compare(image: Array, truth: Array, mask: Array) -> dict[str, float]:
-    """PSNR (dB), SSIM and mean absolute error (grey levels) over a mask; NaN without pixels."""
-    if mask.sum() < 50:
-        return {"psnr_db": float("nan"), "ssim": float("nan"), "error": float("nan")}
-    difference = image[mask].astype(float) - truth[mask].astype(float)
-    _, similarity = structural_similarity(image, truth, channel_axis=2, full=True)
-    return {
-        "psnr_db": psnr(image, truth, mask),
-        "ssim": float(similarity[mask].mean()),
-        "error": float(np.abs(difference).mean()),
-    }
-
-
-def turned(
+def rows_of(
     model: FaceModel,
-    capture: Capture,
-    registration: Registration,
-    texture: TextureFit,
-    camera: ViewCamera,
-    method: str,
-) -> tuple[RenderedView, Array]:
-    """Turn a capture by one method: the view before painting, and the finished picture."""
-    config = FullViewConfig(method=method)
-    source = Source.of(capture, view_mesh(model, capture, registration, config), config)
-    rendered = render_view(source, camera, config)
-    return rendered, finished_view(source, camera, rendered, texture, config).rgb
-
-
-def against_truth(
-    model: FaceModel, frontals: Iterator[Frontal], kind: str, folder: Path | None
-) -> list[dict[str, Any]]:
-    """Turn every capture by both methods and compare with the truth."""
-    rows = []
-    for frontal in frontals:
-        capture, registration = frontal.capture, frontal.registration
-        found = open_detector(LandmarkConfig()).detect(capture)
-        initial = fit_landmarks(model, found, capture.intrinsics, FitConfig())
-        texture = fit_texture(model, capture, registration, TextureConfig())
+    frontals: Frontals,
+    chosen: Iterable[Frontal],
+    turns: Sequence[tuple[float, float]],
+    with_reference: bool,
+    folder: Path | None,
+) -> Iterator[Row]:
+    """Turn captures by every method and compare with the truth; a row per picture and region."""
+    for frontal in chosen:
         strips = []
-        for pitch, yaw in TURNS:
-            turn = Turn(pitch, yaw, pitch, yaw)
-            camera = view_camera(
-                model, registration, initial, capture.intrinsics, turn, MARGIN, SIZE
-            )
-            truth, exposed = frontal.truth(camera)
-            face = face_pixels(model, registration, camera) & (truth.sum(axis=2) > 0)
-            strip = [truth]
-            for method in (FULL_VIEW, FACE_PROFILING):
-                _, rgb = turned(model, capture, registration, texture, camera, method)
-                strip.append(rgb)
-                for region, mask in (("face", face), ("exposed", face & exposed)):
-                    rows.append(
-                        {
-                            "kind": kind,
-                            "capture": capture.capture_id,
-                            "turn": [pitch, yaw],
-                            "method": method,
-                            "region": region,
-                            "pixels": int(mask.sum()),
-                            **compare(rgb, truth, mask),
-                        }
-                    )
-            strip.append(
-                np.repeat(np.where(face, 128, 0)[..., None] + 100 * exposed[..., None], 3, 2)
-            )
-            strips.append(np.vstack([s.astype(np.uint8) for s in strip]))
+        prepared = {
+            method: turnable(model, frontal.capture, frontal.registration, method)
+            for method in (FULL_VIEW, FACE_PROFILING)
+        }
+        for pitch, yaw in turns:
+            camera = camera_of(model, frontal, pitch, yaw)
+            truth = frontals.picture(frontal, camera)
+            head = head_pixels(truth.rgb)
+            face = face_pixels(model, frontal.registration, camera)
+            masks = regions(head, face, truth.exposed)
+            sheet = overhang(sheet_pixels(model, frontal.registration, camera), head)
+            pictures: dict[str, Array] = {}
+            extra: dict[str, Row] = {}
+            for method, ready in prepared.items():
+                view = turned(ready, camera)
+                pictures[method] = view.rgb
+                extra[method] = {"ms": view.ms, "drawn_overhang": overhang(view.face, head)}
+            if pitch == yaw == 0.0:
+                photo = crop_image(frontal.capture.rgb, camera.px_crop_from_px, SIZE)
+                pictures[PHOTOGRAPH] = photo
+            if with_reference:
+                pictures[REFERENCE] = frontals.reference(frontal, camera)
+            for method, rgb in pictures.items():
+                for region, figures in compare(rgb, truth.rgb, masks).items():
+                    yield {
+                        "kind": frontal.kind,
+                        "capture": frontal.capture.capture_id,
+                        "turn": f"{pitch:+.0f} {yaw:+.0f}",
+                        "method": method,
+                        "region": region,
+                        "overhang": sheet,
+                        **extra.get(method, {}),
+                        **figures,
+                    }
+            marks = np.stack([masks[name] for name in ("head", "face", "exposed")])
+            mask = np.repeat((80 * marks.sum(axis=0))[..., None], 3, axis=2)
+            shown = [pictures[m] for m in METHODS if m in pictures and m != PHOTOGRAPH]
+            strips.append(np.vstack([truth.rgb, *shown, mask.astype(np.uint8)]))
         if folder is not None:
-            write_bytes(folder / f"{kind}-{capture.capture_id}.png", encode_png(np.hstack(strips)))
-    return rows
+            name = f"{frontal.kind}-{frontal.capture.capture_id}.png".replace(" ", "-")
+            write_bytes(folder / name, encode_png(np.hstack(strips)))
+        print(f"{frontal.kind}: {frontal.capture.capture_id}", flush=True)
 
 
-def sven(model: FaceModel, data: Path, folder: Path | None) -> list[dict[str, Any]]:
+def sven_rows(model: FaceModel, frames: Iterable[Frontal], folder: Path | None) -> Iterator[Row]:
     """Turn sven-056 to the real poses of sven-044 and sven-072."""
-    source = open_source(SourceConfig(kind="folder", path=str(data / "captures")))
-    frames = {e.capture_id: source.load(e) for e in source.entries()}
-    names = [n for n in sorted(frames) if n.startswith("sven-")]
-    done = {n: register_capture(model, frames[n], BuildConfig()).registration for n in names}
-    base = next(n for n in names if n.startswith("sven-056"))
-    capture, registration = frames[base], done[base]
-    texture = fit_texture(model, capture, registration, TextureConfig())
-    rows, strips = [], []
-    for name in (n for n in names if n.startswith(("sven-044", "sven-072"))):
-        camera = camera_of_frame(model, registration.pose, done[name], frames[name])
-        real = crop_image(frames[name].rgb, camera.px_crop_from_px, SIZE)
-        face = face_pixels(model, registration, camera) & face_pixels_of(model, done[name], camera)
+    by_name = {f.capture.capture_id: f for f in frames}
+    base = by_name["sven-056"]
+    registration = base.registration
+    strips = []
+    for name in ("sven-044", "sven-072"):
+        other = by_name[name]
+        camera = camera_of_frame(model, registration.pose, other.registration, other.capture)
+        real = crop_image(other.capture.rgb, camera.px_crop_from_px, SIZE)
+        own = dataclasses.replace(camera, rotation=np.eye(3), translation_mm=np.zeros(3))
+        face = face_pixels(model, registration, camera)
+        face &= face_pixels(model, other.registration, own)
         strip = [real]
         for method in (FULL_VIEW, FACE_PROFILING):
-            rendered, rgb = turned(model, capture, registration, texture, camera, method)
-            unseen = face & rendered.face_unseen
+            view = turned(turnable(model, base.capture, registration, method), camera)
             # The frames' exposures differ: one gain per channel, from what both frames show.
-            common = face & ~rendered.face_unseen
-            gain = real[common].mean(axis=0) / np.maximum(rgb[common].mean(axis=0), 1.0)
-            leveled = np.clip(rgb * gain, 0, 255).astype(np.uint8)
+            common = face & ~view.unseen
+            gain = real[common].mean(axis=0) / np.maximum(view.rgb[common].mean(axis=0), 1.0)
+            leveled = np.clip(view.rgb * gain, 0, 255).astype(np.uint8)
             strip.append(leveled)
-            for region, mask in (("face", face), ("exposed", unseen)):
-                figures = compare(leveled, real, mask)
-                row = {"kind": "sven", "capture": name, "turn": "real", "method": method}
-                rows.append({**row, "region": region, "pixels": int(mask.sum()), **figures})
+            masks = {"face": face, "exposed": face & view.unseen}
+            row = {"kind": SVEN, "capture": name, "turn": "real", "method": method}
+            for region, figures in compare(leveled, real, masks).items():
+                yield {**row, "region": region, "ms": view.ms, **figures}
         strips.append(np.vstack(strip))
     if folder is not None:
         write_bytes(folder / "sven.png", encode_png(np.hstack(strips)))
-    return rows
 
 
 def camera_of_frame(
@@ -282,44 +167,20 @@ def camera_of_frame(
     return ViewCamera(CAPTURED, rotation, shift, to_crop, to_crop @ frame.intrinsics, SIZE, pose)
 
 
-def face_pixels_of(model: FaceModel, registration: Registration, camera: ViewCamera) -> Array:
-    """(S, S) bool: the face of the camera's own frame."""
-    own = dataclasses.replace(camera, rotation=np.eye(3), translation_mm=np.zeros(3))
-    return face_pixels(model, registration, own)
-
-
 def timings(model: FaceModel, frontal: Frontal) -> dict[str, float]:
-    """Milliseconds of processor time per stage, median of five, one thread."""
-    capture, registration = frontal.capture, frontal.registration
-    config = FullViewConfig()
-    found = open_detector(LandmarkConfig()).detect(capture)
-    initial = fit_landmarks(model, found, capture.intrinsics, FitConfig())
+    """Milliseconds of processor time per stage, median of five rounds, one thread."""
     laps: dict[str, list[float]] = {}
-    now = time.process_time()
-
-    def lap(stage: str) -> None:
-        nonlocal now
-        laps.setdefault(stage, []).append(1e3 * (time.process_time() - now))
-        now = time.process_time()
-
+    cameras = [camera_of(model, frontal, *turn) for turn in TURNS]
     for _ in range(6):
-        now = time.process_time()
-        texture = fit_texture(model, capture, registration, TextureConfig())
-        lap("texture and light")
-        mesh = view_mesh(model, capture, registration, config)
-        lap("image mesh (Eq. 12)")
-        source = Source.of(capture, mesh, config)
-        lap("picture pyramid, shadows")
-        for pitch, yaw in TURNS:
-            turn = Turn(pitch, yaw, pitch, yaw)
-            camera = view_camera(
-                model, registration, initial, capture.intrinsics, turn, MARGIN, SIZE
-            )
-            rendered = render_view(source, camera, config)
-            view = finished_view(source, camera, rendered, texture, config)
-            lap("view: render and inpaint")
+        ready = turnable(model, frontal.capture, frontal.registration, FULL_VIEW)
+        for stage, ms in ready.once_ms.items():
+            laps.setdefault(stage, []).append(ms)
+        for camera in cameras:
+            view = turned(ready, camera)
+            laps.setdefault("view: render and inpaint", []).append(view.ms)
+            start = time.process_time()
             encode_jpeg(view.rgb)
-            lap("view: encode")
+            laps.setdefault("view: encode", []).append(1e3 * (time.process_time() - start))
     # The first of the six rounds warms up.
     median = {stage: float(np.median(ms[len(ms) // 6 :])) for stage, ms in laps.items()}
     once = sum(v for k, v in median.items() if not k.startswith("view"))
@@ -327,55 +188,146 @@ def timings(model: FaceModel, frontal: Frontal) -> dict[str, float]:
     return {**median, "whole augmented sample, 8 views": each + once / 8}
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    """One line per kind, turn, method and region."""
-    keys = sorted({(r["kind"], str(r["turn"]), r["region"]) for r in rows})
-    lines = [f"{'':46s} {'full view':>24s} {'face profiling':>24s}"]
-    lines.append(f"{'':46s} " + 2 * f"{'PSNR':>8s} {'SSIM':>7s} {'error':>7s} ")
-    for kind, turn, region in keys:
-        parts = []
-        for method in (FULL_VIEW, FACE_PROFILING):
-            mine = [
-                r
-                for r in rows
-                if (r["kind"], str(r["turn"]), r["region"], r["method"])
-                == (kind, turn, region, method)
-            ]
-            means = [np.nanmean([r[k] for r in mine]) for k in ("psnr_db", "ssim", "error")]
-            parts.append(f"{means[0]:8.2f} {means[1]:7.3f} {means[2]:7.2f}")
-        lines.append(f"{kind:10s} {turn:22s} {region:12s} " + " ".join(parts))
+def total(rows: Sequence[Row]) -> list[Row]:
+    """Return the means over captures by kind, turn, region and method; NaN counts as missing."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("kind", "turn", "region", "method"))
+        groups.setdefault(key, []).append(row)
+    found = []
+    for key, mine in groups.items():
+        means: Row = dict(zip(("kind", "turn", "region", "method"), key, strict=True))
+        for name in (*FIGURES, "overhang", "drawn_overhang", "ms"):
+            values = [row[name] for row in mine if np.isfinite(row.get(name, np.nan))]
+            means[name] = float(np.mean(values)) if values else None
+        found.append({**means, "captures": len(mine)})
+    return found
+
+
+def table(means: Sequence[Row]) -> list[str]:
+    """One line per kind, turn and region; PSNR, SSIM and ms of every method."""
+    methods = [m for m in METHODS if any(row["method"] == m for row in means)]
+    lines = [f"{'':36s}" + "".join(f"{m:>22s}" for m in methods) + "  overhang, drawn %"]
+    lines.append(f"{'':36s}" + len(methods) * f"{'PSNR':>9s}{'SSIM':>7s}{'ms':>6s}")
+    by_place: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in means:
+        place = (row["kind"], row["turn"], row["region"])
+        by_place.setdefault(place, {})[row["method"]] = row
+    for (kind, turn, region), mine in by_place.items():
+        cells = []
+        for method in methods:
+            row = mine.get(method, {})
+            figures = (("psnr_db", "9.2f"), ("ssim", "7.3f"), ("ms", "6.0f"))
+            cells.append(
+                "".join(
+                    format(row[name], spec) if row.get(name) is not None else int(spec[0]) * " "
+                    for name, spec in figures
+                )
+            )
+        ours = mine[FULL_VIEW]
+        over = [ours["overhang"], ours["drawn_overhang"]]
+        ends = "".join(f"{100 * v:8.2f}" if v is not None else 8 * " " for v in over)
+        lines.append(f"{kind:12s}{turn:>8s}  {region:14s}" + "".join(cells) + ends)
     return lines
+
+
+def beside_photograph(rows: Sequence[Row]) -> list[Row]:
+    """Return by kind and region how far views at a turn of 0 are from the photograph.
+
+    ``mean_db`` and ``least_db``: PSNR of the full view less that of the photograph resampled, both
+    against the truth, over captures.
+    """
+    decibels: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in rows:
+        place = (row["kind"], row["region"], row["capture"], row["turn"])
+        decibels.setdefault(place, {})[row["method"]] = row["psnr_db"]
+    gains: dict[tuple[str, str], list[float]] = {}
+    for (kind, region, *_), mine in decibels.items():
+        if PHOTOGRAPH in mine and np.isfinite([mine[FULL_VIEW], mine[PHOTOGRAPH]]).all():
+            gains.setdefault((kind, region), []).append(mine[FULL_VIEW] - mine[PHOTOGRAPH])
+    return [
+        {"kind": kind, "region": region, "mean_db": float(np.mean(g)), "least_db": min(g)}
+        for (kind, region), g in gains.items()
+    ]
+
+
+def chosen_heads(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return what ``--heads`` means: a number of heads, a set's name, or names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All heads, sorted.
+    wanted : sequence of str
+        Empty takes all; ``reported`` and ``others`` a set; a number so many of the first.
+
+    Raises
+    ------
+    ValueError
+        A head that is not there.
+    """
+    if not wanted or list(wanted) == ["all"]:
+        return list(names)
+    if list(wanted) == ["reported"]:
+        return [name for name in names if name in REPORTED_HEADS]
+    if list(wanted) == ["others"]:
+        return [name for name in names if name not in REPORTED_HEADS]
+    if len(wanted) == 1 and wanted[0].isdigit():
+        return list(names[: int(wanted[0])])
+    unknown = set(wanted) - set(names)
+    if unknown:
+        raise ValueError(f"no heads named {', '.join(sorted(unknown))}")
+    return list(wanted)
 
 
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--subjects", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=7_000)
-    parser.add_argument("--only", choices=["synthetic", "scans", "sven"], default=None)
+    parser.add_argument("--subjects", type=int, default=6, help="synthetic heads")
+    parser.add_argument("--seed", type=int, default=7_000, help="of the synthetic heads")
+    sets = ("heads", SCANS, SYNTHETIC, SVEN)
+    parser.add_argument("--only", nargs="+", choices=sets, default=sets)
+    parser.add_argument(
+        "--heads", nargs="*", default=[], help="names, a number, 'reported' or 'others'"
+    )
+    parser.add_argument("--reference", action="store_true", help="what turned views can reach")
     parser.add_argument("--out", type=Path, default=Path("build/bench/fullview.json"))
     parser.add_argument("--pictures", type=Path, default=None)
-    arguments = parser.parse_args()
+    a = parser.parse_args()
     model = get_model(FaceModelConfig())
-    rows: list[dict[str, Any]] = []
-    wanted = [arguments.only] if arguments.only else ["synthetic", "scans", "sven"]
+    frontals = Frontals(model, a.data)
+    rows: list[Row] = []
     times: dict[str, float] = {}
-    if "synthetic" in wanted:
-        frontals = list(synthetic(model, arguments.subjects, arguments.seed))
-        rows += against_truth(model, iter(frontals), "synthetic", arguments.pictures)
-        times = timings(model, frontals[0])
-    if arguments.data.is_dir():
-        if "scans" in wanted:
-            rows += against_truth(model, scans(model, arguments.data), "scans", arguments.pictures)
-        if "sven" in wanted:
-            rows += sven(model, arguments.data, arguments.pictures)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": machine(), "rows": rows, "median_ms": times}
-    arguments.out.write_text(json.dumps(result, indent=1))
-    print("\n".join(table(rows)))
+
+    def take(chosen: Iterable[Frontal], turns: Sequence[tuple[float, float]]) -> None:
+        rows.extend(rows_of(model, frontals, chosen, turns, a.reference, a.pictures))
+
+    if "heads" in a.only and a.data.is_dir():
+        take(frontals.heads(chosen_heads(frontals.head_names(), a.heads)), HEAD_TURNS)
+    if SCANS in a.only and a.data.is_dir():
+        take(frontals.scans(), TURNS)
+    if SYNTHETIC in a.only:
+        take(frontals.synthetic(a.subjects, a.seed), TURNS)
+        times = timings(model, next(frontals.synthetic(1, a.seed)))
+    if SVEN in a.only and a.data.is_dir():
+        rows.extend(sven_rows(model, frontals.sven(), a.pictures))
+    means = total(rows)
+    print("\n".join(table(means)))
+    still = beside_photograph(rows)
+    for row in still:
+        print(
+            f"turn of 0, full view less photograph: {row['kind']}, {row['region']}: "
+            f"{row['mean_db']:+.2f} dB, least of a capture {row['least_db']:+.2f}"
+        )
     for stage, value in times.items():
         print(f"{stage:34s} {value:8.1f} ms")
+    finite = [
+        {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()}
+        for row in rows
+    ]
+    result = {"machine": machine(), "failed": frontals.failed, "total": means, "rows": finite}
+    write_json(a.out, result | {"beside_photograph": still, "median_ms": times})
 
 
 if __name__ == "__main__":

@@ -23,24 +23,15 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from benchmarks.fullview import MARGIN, SIZE, TURNS, synthetic
+from benchmarks.fullview import TURNS, camera_of
 from benchmarks.timings import machine
-from fg3d_builder.config import (
-    FaceModelConfig,
-    FitConfig,
-    FullViewConfig,
-    LandmarkConfig,
-    TextureConfig,
-)
+from benchmarks.turned_heads import Frontals
+from benchmarks.turning import turnable, turned
+from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.fullview import poisson
-from fg3d_builder.fullview.augment import finished_view, view_mesh
-from fg3d_builder.fullview.render_view import Source, render_view
-from fg3d_builder.fullview.texture_fit import fit_texture
-from fg3d_builder.fullview.views import Turn, view_camera
+from fg3d_builder.fullview.augment import FULL_VIEW
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.landmarks import open_detector
 from fg3d_builder.numerics.sparse_solver import analyze
 from fg3d_builder.records import Array
 
@@ -64,21 +55,11 @@ def holes_of_views(model: FaceModel, subjects: int, seed: int) -> list[Hole]:
         holes.append(Hole(*equation))
         return solve(*equation)
 
-    config, detector = FullViewConfig(), open_detector(LandmarkConfig())
     with patch.object(poisson, "membrane", kept):
-        for capture, registration, _ in synthetic(model, subjects, seed):
-            found = detector.detect(capture)
-            initial = fit_landmarks(model, found, capture.intrinsics, FitConfig())
-            texture = fit_texture(model, capture, registration, TextureConfig())
-            mesh = view_mesh(model, capture, registration, config)
-            source = Source.of(capture, mesh, config)
-            for step in TURNS:
-                turn = Turn(*step, *step)
-                camera = view_camera(
-                    model, registration, initial, capture.intrinsics, turn, MARGIN, SIZE
-                )
-                rendered = render_view(source, camera, config)
-                finished_view(source, camera, rendered, texture, config)
+        for frontal in Frontals(model, Path()).synthetic(subjects, seed):
+            ready = turnable(model, frontal.capture, frontal.registration, FULL_VIEW)
+            for turn in (turn for turn in TURNS if any(turn)):
+                turned(ready, camera_of(model, frontal, *turn))
     return [hole for hole in holes if hole.unknown.any()]
 
 

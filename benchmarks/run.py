@@ -16,7 +16,7 @@ from benchmarks.figures import main as fill_tables
 
 DATA = Path("../shared/data")
 RESULTS = Path("build/bench")
-OPTIONS = {"quality": ["--subjects", "2"]}
+OPTIONS = {"fullview": ["--reference"], "quality": ["--subjects", "2"]}
 NEED_DATA = ("semantic", "heads", "landmark_fits", "population")
 SYNTHETIC_ALONE = ("accuracy", "registration")
 """Where there is no real data, these measure synthetic faces only."""
@@ -32,6 +32,7 @@ BENCHMARKS = (
     "population",
     "quality",
     "fullview",
+    "turned_detection",
     "transform",
     "rasterizer",
     "rasterizer_batch",

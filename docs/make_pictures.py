@@ -1,7 +1,8 @@
 """Make the pictures of the documentation: `python -m docs.make_pictures [NAME ...]`.
 
 They come from the embedded face model, so anyone can make them again; ``quality`` from what
-`python -m benchmarks.quality` left in build/bench, and it is not made where that did not run.
+`python -m benchmarks.quality` left in build/bench, and it is not made where that did not run;
+``turned-heads`` from heads, scans and frames of real data, and not where there are none.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from fg3d_builder.report.paper import contact_sheet, joined
 
 PICTURES = Path(__file__).parent / "pictures"
 BENCH = Path(__file__).parents[1] / "build" / "bench"
+DATA = Path(__file__).parents[2] / "shared" / "data"
 POSES = {
     "(0, 0, 0) faces the camera": (0, 0, 0),
     "pitch +20: looks up": (20, 0, 0),
@@ -297,6 +299,20 @@ def quality() -> Array:
     return quality_picture({name: file for name, file in files.items() if file.is_file()})
 
 
+def turned_heads() -> Array:
+    """The forty views of the blind look, each above the same head truly turned where known."""
+    from benchmarks.turned_sheet import REPORTED_SEED, drawn_pairs
+
+    pairs = drawn_pairs(get_model(FaceModelConfig()), DATA, [], REPORTED_SEED)
+    tiles = []
+    for _, _, pair in pairs:
+        truth = np.full_like(pair.view, 250) if pair.truth is None else pair.truth
+        tiles.append(np.vstack([pair.view, truth]))
+    columns = 8
+    rows = [joined(tiles[i : i + columns], 1, 6) for i in range(0, len(tiles), columns)]
+    return joined(rows, 0, 16)
+
+
 def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
     makers = {
@@ -310,6 +326,8 @@ def main() -> None:
     }
     if any(BENCH.glob("quality-*.jsonl")):
         makers["quality"] = quality
+    if DATA.is_dir():
+        makers["turned-heads"] = turned_heads
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
     names = parser.parse_args().names or list(makers)
@@ -322,7 +340,14 @@ def main() -> None:
         factor = min(1.0, 1400 / picture.shape[1])
         picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         # Photographs as JPEG: the repository keeps every version of them.
-        if name in ("augmentation", "confidence", "population", "relief", "surround"):
+        if name in (
+            "augmentation",
+            "confidence",
+            "population",
+            "relief",
+            "surround",
+            "turned-heads",
+        ):
             file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
         else:
             file, data = PICTURES / f"{name}.png", encode_png(picture)
