@@ -125,7 +125,7 @@ class AppearanceTerm(NamedTuple):
         by_points = (slope / self.unit[:, :, None]) @ pixel_slopes(points, self.intrinsics)
         geometry = POSE_SIZE + rows.basis.shape[2]
         modes = self.sample.albedo_basis
-        out = np.empty((len(px), 3, geometry + modes.shape[2]))
+        out = np.empty((len(px), 3, geometry + modes.shape[2]), rows.basis.dtype)
         out[:, :, :geometry] = chain(by_points, rows, state, points)
         out[:, :, geometry:] = -(self.shading / self.unit)[:, :, None] * modes
         return out

@@ -296,7 +296,7 @@ def _fit_surface(
         terms = SurfaceTerms(
             problem.uncovered(foreign),
             surface,
-            vertex_rows(model, seen),
+            vertex_rows(model, seen, np.float32),
             sight.normals_obj[seen],
             icp,
             config.depth_sigma_mm,
@@ -356,7 +356,7 @@ def _fit_appearance(
         terms = SurfaceTerms(
             problem.loosened(1.0 + 2.0 * trust),
             surface,
-            vertex_rows(model, seen),
+            vertex_rows(model, seen, np.float32),
             sight.normals_obj[seen],
             ROUNDS[-1],
             config.depth_sigma_mm / (1.0 + trust),

@@ -114,7 +114,7 @@ def appearance_sample(
     return AppearanceSample(
         vertices=vertices,
         share_mm2=times * plan.area_mm2[vertices] / expected,
-        rows=vertex_rows(model, vertices),
+        rows=vertex_rows(model, vertices, np.float32),
         albedo_mean=model.albedo_mean[vertices],
         albedo_basis=model.albedo_basis[vertices] * model.albedo_sd,
         reliable=model.reliable[vertices],
