@@ -76,7 +76,7 @@ class FaceImage(NamedTuple):
         slope_x, slope_y = (
             np.asarray(cv2.Scharr(colour, -1, 1 - axis, axis) / 32.0) for axis in (0, 1)
         )
-        brightest = rgb.max(axis=2)
+        brightest = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
         usable = ((brightest > _DARK) & (brightest < _BRIGHT)).astype(np.float32)
         return FaceImage(np.asarray(colour), slope_x, slope_y, usable)
 

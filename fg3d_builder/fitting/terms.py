@@ -174,7 +174,8 @@ def chain(slopes: Array, rows: SurfaceRows, state: FaceState, points_cam_mm: Arr
     width = POSE_SIZE + rows.basis.shape[2]
     out = np.empty((len(slopes), slopes.shape[1], width), rows.basis.dtype)
     # d (exp(w) x) / dw . s = x cross s for every row s of the slopes.
-    out[:, :, :3] = np.cross(turned[:, None, :], slopes)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        out[:, :, i] = turned[:, None, j] * slopes[:, :, k] - turned[:, None, k] * slopes[:, :, j]
     out[:, :, 3:6] = slopes
     out[:, :, 6] = np.einsum("mdc,mc->md", slopes, turned)
     in_object = state.pose.scale * slopes @ state.pose.rotation

@@ -137,8 +137,8 @@ def image_agreement(
         seen = vertices[visible[vertices]]
         if len(seen) < max(_MIN_VERTICES, SEEN_SHARE * len(vertices)):
             continue
-        image = [sampled(log_grey, px[seen] + px_per_mm * shift) for shift in shifts_mm]
-        maps.append(_correlations(np.array(image), albedo[seen], px[seen], area[seen]))
+        image = sampled(log_grey, px[seen] + px_per_mm * shifts_mm[:, None])
+        maps.append(_correlations(image, albedo[seen], px[seen], area[seen]))
     return _agreement(np.array(maps), np.linalg.norm(shifts_mm, axis=1))
 
 

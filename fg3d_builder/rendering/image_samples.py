@@ -10,15 +10,18 @@ from fg3d_builder.records import Array
 _BLACK, _ONE_HUE = 20, 0.05
 """Values up to which hue is noise, and the deviation of a hue's logarithms that is one."""
 
-_LOOKED_AT = 20_000
+_LOOKED_AT = 8_000
 
 
 def sampled(image: Array, px: Array) -> Array:
-    """Interpolate an image (H, W) or (H, W, c) at (m, 2) pixels; its border continues."""
-    # Lines of OpenCV's maps may be no longer than 32767.
-    x, y = np.nan_to_num(px, nan=-1e6).astype(np.float32).T[:, :, None]
+    """Interpolate an image (H, W) or (H, W, c) at (..., m, 2) pixels; its border continues."""
+    at = px.astype(np.float32)
+    if not np.isfinite(at).all():
+        at = np.nan_to_num(at, nan=-1e6)
+    # Neither side of OpenCV's maps may be longer than 32767.
+    x, y = (np.ascontiguousarray(at[..., i].reshape(-1, px.shape[-2]).T) for i in (0, 1))
     found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found[:, 0], dtype=np.float64)
+    return np.asarray(np.swapaxes(found, 0, 1).reshape(*px.shape[:-1], *image.shape[2:]), float)
 
 
 def has_colour(rgb: Array) -> bool:
