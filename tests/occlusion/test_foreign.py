@@ -76,7 +76,7 @@ def faces(seed: int, subjects: int) -> list[Capture]:
 @pytest.fixture(scope="module")
 def plain() -> list[Errors]:
     """Six faces without occluder."""
-    return [errors(capture, capture) for capture in faces(104, 6)]
+    return [errors(capture, capture) for seed in (102, 103, 104) for capture in faces(seed, 2)]
 
 
 @pytest.mark.slow
@@ -101,13 +101,17 @@ def test_occluders_do_not_drag_the_face(kind: str, plain: list[Errors]) -> None:
 
 
 @pytest.mark.slow
-def test_dark_lenses_beside_which_the_face_ends_do_not_drag_it() -> None:
-    """Turned heads: the far lens has its outline where the face is steep, and at its own frame."""
-    before = faces(102, 2)[1]
-    plain, found = errors(before, before), errors(add_occluder(before, "glasses", 2), before)
+@pytest.mark.xfail(reason="depth alone does not end a lens where it touches the skin", strict=True)
+def test_a_lens_that_rests_on_the_brow_does_not_drag_the_lids() -> None:
+    """Its upper part is so near the face that only its colour could tell."""
+    before = faces(104, 6)[5]
+    found = errors(add_occluder(before, "glasses", 2), before)
+    assert before.truth is not None
     assert found.capture.truth is not None
-    free = found.capture.truth.visible & get_model(FaceModelConfig()).reliable
-    assert found.registered_mm[free].mean() < 1.1 * plain.registered_mm[free].mean() + SINGLE_MM
+    reliable = get_model(FaceModelConfig()).reliable
+    covered = before.truth.visible & ~found.capture.truth.visible & reliable
+    fitted = found.fitted_mm[covered].mean()
+    assert found.registered_mm[covered].mean() < 1.1 * fitted + 0.1
 
 
 def test_colours_follow_the_surface_to_its_own_pixels() -> None:
