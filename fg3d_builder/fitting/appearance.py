@@ -76,7 +76,7 @@ class FaceImage(NamedTuple):
         slope_x, slope_y = (
             np.asarray(cv2.Scharr(colour, -1, 1 - axis, axis) / 32.0) for axis in (0, 1)
         )
-        brightest = rgb.max(axis=2)
+        brightest = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
         usable = ((brightest > _DARK) & (brightest < _BRIGHT)).astype(np.float32)
         return FaceImage(np.asarray(colour), slope_x, slope_y, usable)
 
@@ -125,7 +125,7 @@ class AppearanceTerm(NamedTuple):
         by_points = (slope / self.unit[:, :, None]) @ pixel_slopes(points, self.intrinsics)
         geometry = POSE_SIZE + rows.basis.shape[2]
         modes = self.sample.albedo_basis
-        out = np.empty((len(px), 3, geometry + modes.shape[2]))
+        out = np.empty((len(px), 3, geometry + modes.shape[2]), rows.basis.dtype)
         out[:, :, :geometry] = chain(by_points, rows, state, points)
         out[:, :, geometry:] = -(self.shading / self.unit)[:, :, None] * modes
         return out

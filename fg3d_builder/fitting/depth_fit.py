@@ -14,6 +14,7 @@ import numpy as np
 
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.mesh_facts import mean_areas_mm2
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import (
     SurfaceRows,
@@ -41,7 +42,7 @@ from fg3d_builder.fitting.map_solver import (
 from fg3d_builder.fitting.robust_alignment import align_robust
 from fg3d_builder.fitting.terms import FaceState, PlaneTerm, Term
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
-from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks.eyelids import Eyelids, with_lids_closed
 from fg3d_builder.numerics.robust import Kernel
 from fg3d_builder.numerics.sampling import systematic_sample
@@ -251,8 +252,7 @@ def sample_vertices(model: FaceModel, allowed: Array, count: int) -> Array:
     """
     if not allowed.any():
         raise ValueError(f"face model '{model.name}' has no reliable region to fit depth to")
-    area = vertex_areas(model.mean, model.triangles)
-    return np.unique(systematic_sample(area * allowed, count))
+    return np.unique(systematic_sample(mean_areas_mm2(model) * allowed, count))
 
 
 def _lift(problem: LandmarkProblem, surface: DepthSurface, config: FitConfig) -> PlaneTerm:
@@ -296,7 +296,7 @@ def _fit_surface(
         terms = SurfaceTerms(
             problem.uncovered(foreign),
             surface,
-            vertex_rows(model, seen),
+            vertex_rows(model, seen, np.float32),
             sight.normals_obj[seen],
             icp,
             config.depth_sigma_mm,
@@ -356,7 +356,7 @@ def _fit_appearance(
         terms = SurfaceTerms(
             problem.loosened(1.0 + 2.0 * trust),
             surface,
-            vertex_rows(model, seen),
+            vertex_rows(model, seen, np.float32),
             sight.normals_obj[seen],
             ROUNDS[-1],
             config.depth_sigma_mm / (1.0 + trust),

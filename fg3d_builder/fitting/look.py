@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fg3d_builder.facemodel.mesh_facts import mean_areas_mm2, mesh_edges
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import SurfaceRows, vertex_rows
-from fg3d_builder.geometry.meshes import undirected_edges, vertex_areas
+from fg3d_builder.numerics.remembered import remembered
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array
@@ -69,9 +70,19 @@ class SamplingPlan(NamedTuple):
     density: Array
 
     @staticmethod
+    @remembered(
+        lambda model: (
+            model.mean,
+            model.triangles,
+            model.albedo_mean,
+            model.albedo_basis,
+            model.albedo_sd,
+            model.reliable,
+        )
+    )
     def of(model: FaceModel) -> SamplingPlan:
         """Plan by the model's mean albedo and its modes."""
-        area = vertex_areas(model.mean, model.triangles)
+        area = mean_areas_mm2(model)
         contrast = _contrast(model)
         typical = max(float(contrast[model.reliable].mean()), 1e-12)
         return SamplingPlan(area, area * (_PLAIN_SHARE + contrast / typical))
@@ -79,7 +90,7 @@ class SamplingPlan(NamedTuple):
 
 def _contrast(model: FaceModel) -> Array:
     """(n,) greatest change of albedo per millimetre along an edge, mean and modes together."""
-    a, b = undirected_edges(model.triangles).T
+    a, b = mesh_edges(model).T
     mean = model.albedo_mean.mean(axis=1)
     modes = model.albedo_basis.mean(axis=1) * model.albedo_sd
     squared = (mean[a] - mean[b]) ** 2 + ((modes[a] - modes[b]) ** 2).sum(axis=1)
@@ -103,7 +114,7 @@ def appearance_sample(
     return AppearanceSample(
         vertices=vertices,
         share_mm2=times * plan.area_mm2[vertices] / expected,
-        rows=vertex_rows(model, vertices),
+        rows=vertex_rows(model, vertices, np.float32),
         albedo_mean=model.albedo_mean[vertices],
         albedo_basis=model.albedo_basis[vertices] * model.albedo_sd,
         reliable=model.reliable[vertices],

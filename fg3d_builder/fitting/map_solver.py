@@ -199,7 +199,9 @@ def normal_equations(state: FaceState, terms: Sequence[Term]) -> Quadratic:
         )
         jacobian = term.jacobian(state)
         width = jacobian.shape[2]
-        jacobian = (jacobian * weight[:, None, None]).reshape(-1, width)
+        weight = weight.astype(jacobian.dtype, copy=False)[:, None]
+        jacobian *= weight[:, :, None]
+        jacobian = jacobian.reshape(-1, width)
         hessian[:width, :width] += jacobian.T @ jacobian
-        gradient[:width] += jacobian.T @ (residual * weight[:, None]).ravel()
+        gradient[:width] += jacobian.T @ (residual * weight).astype(jacobian.dtype).ravel()
     return Quadratic(total_energy(state, terms, residuals), hessian, gradient)

@@ -69,7 +69,8 @@ class Term(Protocol):
     def jacobian(self, state: FaceState) -> Array:
         """Return their (m, d, 7 + k + e or more) derivatives by the step of `FaceState.moved`.
 
-        Those by the appearance may be left out where they are all 0.
+        In the precision of the points' basis. Those by the appearance may be left out where they
+        are all 0. The array is the caller's.
         """
         ...
 
@@ -170,10 +171,13 @@ def chain(slopes: Array, rows: SurfaceRows, state: FaceState, points_cam_mm: Arr
     `points_cam_mm` are those of `rows` at `state`, which every caller has.
     """
     turned = points_cam_mm - state.pose.translation_mm
-    out = np.empty((len(slopes), slopes.shape[1], POSE_SIZE + rows.basis.shape[2]))
+    width = POSE_SIZE + rows.basis.shape[2]
+    out = np.empty((len(slopes), slopes.shape[1], width), rows.basis.dtype)
     # d (exp(w) x) / dw . s = x cross s for every row s of the slopes.
-    out[:, :, :3] = np.cross(turned[:, None, :], slopes)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        out[:, :, i] = turned[:, None, j] * slopes[:, :, k] - turned[:, None, k] * slopes[:, :, j]
     out[:, :, 3:6] = slopes
     out[:, :, 6] = np.einsum("mdc,mc->md", slopes, turned)
-    out[:, :, POSE_SIZE:] = (state.pose.scale * slopes @ state.pose.rotation) @ rows.basis
+    in_object = state.pose.scale * slopes @ state.pose.rotation
+    np.matmul(in_object.astype(out.dtype, copy=False), rows.basis, out=out[:, :, POSE_SIZE:])
     return out

@@ -74,8 +74,9 @@ def at_nearest_pixel(image: Array, points_px: Array, outside: float | bool) -> A
     are not finite.
     """
     height, width = image.shape
-    column, row = np.rint(np.nan_to_num(points_px, nan=-9.0)).astype(np.int64).T
+    column, row = np.rint(points_px).T
+    # False for what is not a number, too.
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     found = np.full(len(points_px), outside)
-    found[inside] = image[row[inside], column[inside]]
+    found[inside] = image[row[inside].astype(np.int64), column[inside].astype(np.int64)]
     return found

@@ -10,8 +10,10 @@ from fg3d_builder.records import Array
 
 def triangle_normals(vertices: Array, triangles: Array) -> Array:
     """Return (m, 3) normals whose length is twice the triangle's area."""
-    a, b, c = (vertices[triangles[:, i]] for i in range(3))
-    return np.cross(b - a, c - a)
+    # Imported here: machines for training alone have no Numba, and need the rest of this module.
+    from fg3d_builder.geometry.normal_sums import normals_of_triangles
+
+    return np.asarray(normals_of_triangles(*_mesh(vertices, triangles)))
 
 
 def turned_triangles(before: Array, after: Array, triangles: Array) -> Array:
@@ -44,23 +46,27 @@ def signed_areas(corners: Array) -> Array:
 
 def vertex_areas(vertices: Array, triangles: Array) -> Array:
     """Return (n,) areas: a third of each adjacent triangle's, in the square of the unit."""
-    area = triangle_areas(vertices, triangles)
-    return np.bincount(triangles.ravel(), np.repeat(area, 3) / 3.0, len(vertices))
+    from fg3d_builder.geometry.normal_sums import summed_areas
+
+    return np.asarray(summed_areas(*_mesh(vertices, triangles)))
 
 
 def vertex_normals(vertices: Array, triangles: Array) -> Array:
     """Return (n, 3) unit vertex normals, area weighted; zero where a vertex has no triangle."""
-    # Imported here: machines for training alone have no Numba, and need the rest of this module.
     from fg3d_builder.geometry.normal_sums import summed_normals
 
-    normals = summed_normals(np.asarray(vertices, dtype=np.float64), np.asarray(triangles))
-    return normalized(normals)
+    return normalized(summed_normals(*_mesh(vertices, triangles)))
 
 
 def normalized(vectors: Array) -> Array:
     """Return vectors (..., 3) float64 at length 1; those of length 0 stay."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+
+
+def _mesh(vertices: Array, triangles: Array) -> tuple[Array, Array]:
+    """Return vertices and triangles as the kernels take them."""
+    return np.asarray(vertices, dtype=np.float64), np.asarray(triangles)
 
 
 def directed_edges(triangles: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError
 
 from fg3d_builder.numerics.levenberg_marquardt import solved_or_nan
 from fg3d_builder.records import Array
@@ -26,6 +26,8 @@ def minimum_in_box(
 
     Raises
     ------
+    numpy.linalg.LinAlgError
+        The matrix is not positive definite.
     RuntimeError
         The active set did not settle, which a positive definite matrix does not let happen.
     """
@@ -36,9 +38,8 @@ def minimum_in_box(
         rest = np.flatnonzero(held)
         target = x.copy()
         if len(free):
-            part = hessian[np.ix_(free, free)]
-            side = gradient[free] - hessian[np.ix_(free, rest)] @ x[rest]
-            target[free] = cho_solve(cho_factor(part), side)
+            side = gradient[free] - hessian[free][:, rest] @ x[rest]
+            target[free] = _solved(hessian[free][:, free], side)
         # Walk to the minimum over the free ones, but stop at the first wall.
         step = target - x
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -57,6 +58,13 @@ def minimum_in_box(
             return x
         held[int(np.argmax(np.abs(pull) * wants_in))] = False
     raise RuntimeError("the active set of a bounded least squares problem did not settle")
+
+
+def _solved(matrix: Array, right_hand_side: Array) -> Array:
+    solution = solved_or_nan(matrix, right_hand_side)
+    if len(solution) and np.isnan(solution[0]):
+        raise LinAlgError("the matrix is not positive definite")
+    return solution
 
 
 def damped_step_in_box(
@@ -91,9 +99,10 @@ def damped_step_in_box(
     for _ in range(3):
         index = np.flatnonzero(moving)
         held = np.flatnonzero(~moving & may_move)
-        part = hessian[np.ix_(index, index)]
+        rows = hessian[index]
+        part = rows[:, index]
         part[range(len(index)), range(len(index))] *= 1.0 + damping
-        side = -gradient[index] - hessian[np.ix_(index, held)] @ step[held]
+        side = -gradient[index] - rows[:, held] @ step[held]
         step[index] = solved_or_nan(part, side)
         outside = moving & ((step < lower) | (step > upper))
         if not outside.any():

@@ -23,13 +23,13 @@ from fg3d_builder.occlusion.view import TemplateView, distance_from_face
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
-AT_LANDMARKS = OcclusionTest(4.0, 7.0)
+AT_LANDMARKS = OcclusionTest(4.0, 7.0, 8.0)
 """Against a face that landmarks alone have placed."""
 
-AT_START = OcclusionTest(2.5, 4.5)
+AT_START = OcclusionTest(2.5, 4.5, 8.0)
 """Against the coarse fit."""
 
-REFINED = OcclusionTest(1.5, 2.5)
+REFINED = OcclusionTest(1.5, 2.5, 7.0)
 """Against a template that the stiff levels have brought near the surface."""
 
 MARGIN_PX, MARGIN_MM = 2, 1.8

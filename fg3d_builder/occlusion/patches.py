@@ -32,12 +32,13 @@ below a chin that is smaller than the template's, or mixed pixels. A deep eye so
 STEP_SHARE = 0.5
 """Share of a patch's outline that must be a step."""
 
-JUDGED_SHARE = 0.25
-"""Share of a patch's outline that must be fit to judge it by."""
+JUDGED_SHARE, JUDGED_MM = 0.25, 20.0
+"""Share of a patch's outline that must be fit to judge it by, or so long a piece of it: of a lens
+that ends at the side of the face, most of the outline is where the face is steep itself."""
 
-BEYOND_MM, BEYOND_SHARE = 8.0, 0.3
-"""No face differs so much from its fit: a patch before the template of which half is further
-away is judged by all of its outline, and a smaller share of it suffices."""
+BEYOND_SHARE = 0.3
+"""Share that suffices of all of the outline of a patch that is further away than faces differ from
+the template."""
 
 
 class OcclusionTest(NamedTuple):
@@ -49,10 +50,14 @@ class OcclusionTest(NamedTuple):
         Patches consist of pixels further away than this.
     peak_mm : float
         A tenth of the patch must be further away than this.
+    beyond_mm : float
+        No face differs so much from the template: a patch before it of which half is further away
+        is judged by all of its outline.
     """
 
     outline_mm: float
     peak_mm: float
+    beyond_mm: float
 
     def allowing_for(self, noise_mm: float) -> OcclusionTest:
         """Return the test with limits that noise of this standard deviation does not reach."""
@@ -78,11 +83,22 @@ def patches_before(
     anatomy = view.steep(template, ANATOMY_SLOPE).astype(np.uint8)
     plain = cv2.dilate(anatomy, view.window(ANATOMY_MM)) == 0
     near, far = view.steps(view.measured_mm, STEP_SLOPE)
-    distance = np.where(known, np.nan, distance_mm)
-    before = _Patches.of(distance, test.allowing_for(view.noise_mm), ~far)
-    told = before.stepped(near, plain)
-    told |= before.beyond(BEYOND_MM) & before.stepped(near, np.ones_like(plain), BEYOND_SHARE)
-    return before.mask(told)
+    limits, all_round = test.allowing_for(view.noise_mm), np.ones_like(plain)
+
+    def torn(patches: _Patches) -> Array:
+        far_off = patches.beyond(test.beyond_mm)
+        return patches.stepped(near, plain) | (
+            far_off & patches.stepped(near, all_round, BEYOND_SHARE)
+        )
+
+    apart = _Patches.of(np.where(known, np.nan, distance_mm), limits, ~far, view.pitch_mm)
+    found = apart.mask(torn(apart))
+    if known.any():
+        # What is known may be all of a patch's outline, as a frame is that of a dark lens; skin
+        # beside hair is the smaller part of what hangs together.
+        whole = _Patches.of(distance_mm, limits, ~far, view.pitch_mm)
+        found |= whole.mask(torn(whole) & (2 * whole.counted(known) < whole.size))
+    return found & ~known
 
 
 def patches_behind(
@@ -100,7 +116,10 @@ def patches_behind(
     near, far = view.steps(view.measured_mm, TEAR_SLOPE)
     apart = cv2.dilate(before.astype(np.uint8), view.window(ANATOMY_MM)) == 0
     behind = _Patches.of(
-        np.where(before, np.nan, -distance_mm), test.allowing_for(view.noise_mm), ~near
+        np.where(before, np.nan, -distance_mm),
+        test.allowing_for(view.noise_mm),
+        ~near,
+        view.pitch_mm,
     )
     return behind.mask(behind.stepped(far, apart))
 
@@ -112,20 +131,23 @@ class _Patches(NamedTuple):
     label: Array
     size: Array
     outline: Array
+    pitch_mm: float
 
     @staticmethod
-    def of(distance: Array, test: OcclusionTest, whole: Array) -> _Patches:
+    def of(distance: Array, test: OcclusionTest, whole: Array, pitch_mm: float) -> _Patches:
         """Cut patches out of the pixels that are `whole`; those without a peak have size 0."""
         known = np.isfinite(distance)
-        far = known & whole & (np.nan_to_num(distance) > test.outline_mm)
+        distance = np.where(known, distance, 0.0)
+        far = known & whole & (distance > test.outline_mm)
         count, label = cv2.connectedComponents(far.astype(np.uint8), connectivity=4)
         kernel = np.ones((3, 3), np.uint8)
         # Next to missing depth, or at the template's end, there may or may not be a step.
         inner = cv2.erode(known.astype(np.uint8), kernel) > 0
         outline = far & inner & (cv2.erode(far.astype(np.uint8), kernel) == 0)
         size = np.bincount(label[far], minlength=count)
-        peak = np.bincount(label[far & (np.nan_to_num(distance) > test.peak_mm)], minlength=count)
-        return _Patches(distance, label, np.where(peak >= 0.1 * size, size, 0), outline)
+        peak = np.bincount(label[far & (distance > test.peak_mm)], minlength=count)
+        large = np.where(peak >= 0.1 * size, size, 0)
+        return _Patches(distance, label, large, outline, pitch_mm)
 
     def counted(self, mask: Array) -> Array:
         """Number of each patch's pixels in a mask."""
@@ -135,11 +157,12 @@ class _Patches(NamedTuple):
         """Patches whose outline, as far as it is judged, is mostly a step."""
         of, at = self.counted(self.outline & judged), self.counted(self.outline & judged & step)
         enough = of >= JUDGED_SHARE * self.counted(self.outline)
+        enough |= of * self.pitch_mm > JUDGED_MM
         return np.asarray((of > 0) & enough & (at >= share * of))
 
     def beyond(self, limit_mm: float) -> Array:
         """Patches of which half is further away."""
-        return np.asarray(2 * self.counted(np.nan_to_num(self.distance_mm) > limit_mm) >= self.size)
+        return np.asarray(2 * self.counted(self.distance_mm > limit_mm) >= self.size)
 
     def mask(self, told: Array) -> Array:
         """Pixels of the patches that are told, and that have a peak."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -143,7 +144,9 @@ def distance_from_face(
     points = surface.points_cam_mm[view.box][rows, columns]
     normals = vertex_normals(vertices_cam_mm, triangles)
     facing = np.flatnonzero(np.einsum("nd,nd->n", normals, vertices_cam_mm) < 0.0)
-    near, index = cKDTree(vertices_cam_mm[facing]).query(points)
+    # Asked so few times, a tree is not worth balancing.
+    tree = cKDTree(vertices_cam_mm[facing], balanced_tree=False, compact_nodes=False)
+    near, index = tree.query(points)
     index = facing[index]
     offset = points - vertices_cam_mm[index]
     along = np.abs(np.einsum("kd,kd->k", offset, normals[index]))
@@ -155,14 +158,18 @@ def distance_from_face(
     return distance
 
 
-def _vertex_spacing2(vertices: Array, triangles: Array) -> Array:
+@numba.njit(cache=True)
+def _vertex_spacing2(vertices, triangles):  # type: ignore[no-untyped-def]
     """(n,) squared length of the longest edge at each vertex."""
     longest = np.zeros(len(vertices))
-    for a, b in ((0, 1), (1, 2), (2, 0)):
-        low, high = triangles[:, a], triangles[:, b]
-        length2 = ((vertices[low] - vertices[high]) ** 2).sum(axis=1)
-        np.maximum.at(longest, low, length2)
-        np.maximum.at(longest, high, length2)
+    for t in range(len(triangles)):
+        for side in range(3):
+            a, b = triangles[t, side], triangles[t, (side + 1) % 3]
+            length2 = 0.0
+            for axis in range(3):
+                length2 += (vertices[a, axis] - vertices[b, axis]) ** 2
+            longest[a] = max(longest[a], length2)
+            longest[b] = max(longest[b], length2)
     return longest
 
 

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import scipy.sparse as sp
 
+from fg3d_builder.facemodel.mesh_facts import joined_vertices
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
-from fg3d_builder.geometry.meshes import vertex_adjacency, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.numerics.robust import GemanMcClure
 from fg3d_builder.records import Array
 from fg3d_builder.registration.correspondence import Correspondences
@@ -63,12 +64,12 @@ def vertex_confidence(
     found *= _from_border(surface, foreign, vertices_cam_mm, pairs)
     covered = _at(foreign, surface, vertices_cam_mm)
     seen = _at(_beside(surface.valid), surface, vertices_cam_mm) & (found > 0.0)
-    adjacency = vertex_adjacency(model.triangles, model.vertex_count)
-    seen = _closed(adjacency, seen & pairs.visible & ~covered) & pairs.visible & ~covered
-    neighbours = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1.0)
+    joined = joined_vertices(model)
+    seen = _closed(joined, seen & pairs.visible & ~covered) & pairs.visible & ~covered
+    neighbours = np.maximum(np.asarray(joined.sum(axis=1)).ravel(), 1.0)
     confidence = np.where(seen, found, 0.0)
     for _ in range(ROUNDS):
-        around = (adjacency @ confidence) / neighbours
+        around = (joined @ confidence) / neighbours
         confidence = np.where(seen, 0.5 * (confidence + around), 0.0)
     return np.asarray(confidence * np.where(model.reliable, 1.0, UNRELIABLE_CONFIDENCE))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from fg3d_builder.config import RegistrationConfig
@@ -89,9 +90,13 @@ class CorrespondenceFinder:
         fitted = surface.fitted_cam_mm[row, column]
         low, high = template_cam_mm.min(axis=0), template_cam_mm.max(axis=0)
         with np.errstate(invalid="ignore"):
-            near = np.all((fitted >= low - reach_mm) & (fitted <= high + reach_mm), axis=1)
+            near = np.ones(len(fitted), dtype=bool)
+            for axis in range(3):
+                near &= fitted[:, axis] >= low[axis] - reach_mm
+                near &= fitted[:, axis] <= high[axis] + reach_mm
         near &= surface.valid[row, column]
-        kept = surface.triangles[near[surface.triangles].all(axis=1)]
+        first, second, third = near[surface.triangles].T
+        kept = surface.triangles[first & second & third]
         if len(kept) == 0:
             raise CaptureError("no_depth_on_face", "there is no depth where the face should be")
         used, self._surface_triangles = compact_triangles(kept, len(fitted))
@@ -151,15 +156,16 @@ class CorrespondenceFinder:
         # Half of a head is hidden, and the hidden half is the slow one to look up.
         seen = np.flatnonzero(visible)
         found, index, weights = self.closest(vertices_cam_mm[seen])
-        corners = self._surface_triangles[index]
-        normal = np.einsum("kc,kcd->kd", weights, self._normals[corners])
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        column, row = self._vertex_px.T
+        forbidden = self._border | self._excluded_px[row, column]
+        normal, single_noise, allowed = _at_targets(
+            self._surface_triangles[index], weights, self._normals, self._noise, forbidden
+        )
         near = np.linalg.norm(found - vertices_cam_mm[seen], axis=1)
         agree = np.einsum("kd,kd->k", normal, normals[seen])
         passed = near <= config.max_distance_mm
         passed &= agree >= np.cos(np.radians(config.max_normal_deg))
-        column, row = self._vertex_px.T
-        passed &= ~(self._border | self._excluded_px[row, column])[corners].any(axis=1)
+        passed &= allowed
         targets = vertices_cam_mm.copy()
         targets[seen] = found
         normals_cam = np.zeros_like(targets)
@@ -167,7 +173,30 @@ class CorrespondenceFinder:
         distance, cosine, noise = (np.zeros(len(targets)) for _ in range(3))
         distance[seen] = near
         cosine[seen] = np.where(passed, np.clip(agree, 0.0, 1.0), 0.0)
-        noise[seen] = self._noise[corners].mean(axis=1)
+        noise[seen] = single_noise
         accepted = visible.copy()
         accepted[seen] = passed
         return Correspondences(targets, normals_cam, distance, visible, accepted, cosine, noise)
+
+
+@numba.njit(cache=True)
+def _at_targets(corners, weights, normals, noise, forbidden):  # type: ignore[no-untyped-def]
+    """Unit normals (k, 3), noise (k,) and whether it is allowed (k,), of points on triangles."""
+    count = len(corners)
+    normal, mean = np.empty((count, 3)), np.empty(count)
+    allowed = np.empty(count, dtype=np.bool_)
+    for k in range(count):
+        a, b, c = corners[k, 0], corners[k, 1], corners[k, 2]
+        length2 = 0.0
+        for axis in range(3):
+            value = weights[k, 0] * normals[a, axis]
+            value += weights[k, 1] * normals[b, axis]
+            value += weights[k, 2] * normals[c, axis]
+            normal[k, axis] = value
+            length2 += value * value
+        length = max(np.sqrt(length2), 1e-12)
+        for axis in range(3):
+            normal[k, axis] /= length
+        mean[k] = (noise[a] + noise[b] + noise[c]) / 3.0
+        allowed[k] = not (forbidden[a] or forbidden[b] or forbidden[c])
+    return normal, mean, allowed

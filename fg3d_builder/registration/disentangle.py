@@ -16,7 +16,7 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import ssyrk
 from scipy.spatial.transform import Rotation
 
 from fg3d_builder.errors import CaptureError
@@ -233,16 +233,16 @@ class CoefficientFit:
     def __init__(self, model: FaceModel, weights: Array) -> None:
         # Vertices without weight would cost as much as the others.
         self._used = np.flatnonzero(weights > 0)
-        rows = vertex_rows(model, self._used)
+        rows = vertex_rows(model, self._used, np.float32)
         self._mean, self._basis = rows.mean, rows.basis.reshape(rows.mean.size, -1)
         self._lower, self._upper = coefficient_bounds(model)
         self._weigh(weights)
 
     def _weigh(self, weights: Array) -> None:
         self._row_weights = np.repeat(weights[self._used], 3) / SIGMA_MM**2
-        scaled = self._basis * np.sqrt(self._row_weights)[:, None]
+        scaled = self._basis * np.sqrt(self._row_weights).astype(np.float32)[:, None]
         # A product of a matrix with itself: half the work of a general one.
-        upper = dsyrk(1.0, scaled.T)
+        upper = ssyrk(1.0, scaled.T).astype(np.float64)
         self._hessian = upper + np.triu(upper, 1).T + np.eye(len(upper))
 
     def reweighted(self, weights: Array) -> CoefficientFit:
@@ -257,7 +257,7 @@ class CoefficientFit:
         `start` (k,) only saves time where it is near the answer.
         """
         residual = (shape_obj_mm[self._used] - self._mean).ravel()
-        gradient = (residual * self._row_weights) @ self._basis
+        gradient = ((residual * self._row_weights).astype(np.float32) @ self._basis).astype(float)
         return minimum_in_box(self._hessian, gradient, self._lower, self._upper, start)
 
     def joint(
@@ -286,7 +286,8 @@ class CoefficientFit:
             maps[:, axis, 3, axis] = 1.0
         columns = np.column_stack([maps.reshape(-1, 12), self._mean.ravel()])
         weighted = (columns * self._row_weights[:, None]).T
-        return Moments(middle, weighted[:12] @ columns, weighted @ self._basis)
+        by_basis = (weighted.astype(np.float32) @ self._basis).astype(np.float64)
+        return Moments(middle, weighted[:12] @ columns, by_basis)
 
     def _joint_step(
         self, moments: Moments, pose: Pose, z: Array, fix_scale: bool

@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 from scipy.spatial import KDTree
 
+from fg3d_builder.facemodel.mesh_facts import mean_areas_mm2
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES
+from fg3d_builder.numerics.remembered import remembered
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.image_samples import has_colour, sampled
 from fg3d_builder.rendering.shading import linear_from_srgb
@@ -70,6 +71,13 @@ class ImageAgreement(NamedTuple):
     mismatch: float
 
 
+def _features_follow_from(model: FaceModel) -> tuple[Array, ...]:
+    embedding = model.embeddings.get(MEDIAPIPE)
+    places = () if embedding is None else tuple(vars(embedding).values())
+    return (model.mean, model.triangles, model.parts, *places)
+
+
+@remembered(_features_follow_from)
 def feature_vertices(model: FaceModel) -> dict[str, Array]:
     """Return the indices of each feature's vertices; without MediaPipe's points the nose alone."""
     found = {NOSE: np.flatnonzero(model.parts == PARTS.index("nose"))}
@@ -115,7 +123,7 @@ def image_agreement(
     if not (len(model.albedo_sd) and has_colour(rgb)):
         return ImageAgreement(0.0, 0.0)
     albedo = np.log(model.albedo_mean.mean(axis=1) + _DARKEST)
-    area = vertex_areas(model.mean, model.triangles)
+    area = mean_areas_mm2(model)
     px = px_from_cam(vertices_cam_mm, intrinsics)
     steps = np.arange(-REACH_MM, REACH_MM + 0.5 * STEP_MM, STEP_MM)
     shifts_mm = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
@@ -129,8 +137,8 @@ def image_agreement(
         seen = vertices[visible[vertices]]
         if len(seen) < max(_MIN_VERTICES, SEEN_SHARE * len(vertices)):
             continue
-        image = [sampled(log_grey, px[seen] + px_per_mm * shift) for shift in shifts_mm]
-        maps.append(_correlations(np.array(image), albedo[seen], px[seen], area[seen]))
+        image = sampled(log_grey, px[seen] + px_per_mm * shifts_mm[:, None])
+        maps.append(_correlations(image, albedo[seen], px[seen], area[seen]))
     return _agreement(np.array(maps), np.linalg.norm(shifts_mm, axis=1))
 
 

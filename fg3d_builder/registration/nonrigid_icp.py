@@ -53,8 +53,9 @@ MEETING_WEIGHT = 10.0
 """Weight of the edge points on the lids of closed eyes against that of others: that they meet is
 certain."""
 
-REFINED_LEVELS = 2
-"""Levels, the softest, before which occluders are looked for anew."""
+REFINED_LEVELS = 1
+"""Levels, the softest, before which occluders are looked for anew: once costs half of twice, and
+what the last but one level moves is not enough to tell more."""
 
 REPAIRS, REPAIR_RINGS, REPAIR_FACTOR = 6, 2, 3.0
 """Folds are solved again at most so often, with the mesh edges of so many rings of vertices

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import KDTree
 
+from fg3d_builder.facemodel.mesh_facts import edges_of_triangles
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import (
     turned_triangles,
-    undirected_edges,
     vertex_areas,
     vertex_normals,
 )
@@ -73,9 +73,9 @@ def observe(
     """
     area = vertex_areas(vertices_cam_mm, model.triangles)
     seen, good = pairs.visible & model.reliable, pairs.accepted & model.reliable
-    inside = seen[model.triangles].all(axis=1)
-    mesh_edges = undirected_edges(model.triangles[inside])
-    ratios = edge_ratios(start_cam_mm, vertices_cam_mm, mesh_edges)
+    inside = np.asarray(seen[model.triangles].all(axis=1))
+    edges_inside = edges_of_triangles(model, inside)
+    ratios = edge_ratios(start_cam_mm, vertices_cam_mm, edges_inside)
     flips = turned_triangles(start_cam_mm, vertices_cam_mm, model.triangles)[inside]
     delta_mm = np.linalg.norm(split.delta_obj_mm, axis=1)
     coarse_cam_mm = split.pose.cam_from_obj(split.coarse_obj_mm)
@@ -96,7 +96,7 @@ def observe(
         landmark_gap_mm=landmark_gap_mm(model, surface, vertices_cam_mm, edges),
         deformation_mm=weighted_rms(delta_mm, weights),
         deformation_peak_mm=weighted_quantile(delta_mm[good], area[good], 0.95),
-        relief=relief(vertices_cam_mm, split.delta_obj_mm, mesh_edges),
+        relief=relief(vertices_cam_mm, split.delta_obj_mm, edges_inside),
         moved_mm=weighted_rms(moved, area * seen),
         pull_mm=rigid_pull_mm(coarse_cam_mm, pairs, weights),
         identity_peak=float(np.abs(split.alpha_id / model.id_sd).max(initial=0.0)),

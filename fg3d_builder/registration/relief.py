@@ -12,17 +12,21 @@ the minimum of the smoothing spline's energy, with weights where the depth says 
     integral  w |x - e|^2 + (N / RELIEF) |laplacian x|^2
 
 ``e`` is the registered residual, ``x`` the one that stays: a clean scan has no N and keeps all,
-noise takes first what is fine and last what is wide. The spline's ``w + k^4`` is between half of
-and all of ``(w^(1/2) + k^2)^2``, two membranes: conjugate gradients with these as preconditioner
-need few steps, each of two solutions of a system that nonrigid ICP has already analysed.
+noise takes first what is fine and last what is wide. What a 3DMM leaves over is more where what it
+knows is more, see `relief_share`: ``w`` is the depth's confidence times that share. The spline's
+``w + k^4`` is between half of and all of ``(w^(1/2) + k^2)^2``, two membranes: conjugate gradients
+with these as preconditioner need few steps, each of two solutions of a system that nonrigid ICP
+has already analysed.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from fg3d_builder.facemodel.mesh_facts import joined_vertices, mean_areas_mm2, mesh_edges
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.geometry.meshes import vertex_areas
+from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.numerics.remembered import remembered
 from fg3d_builder.records import Array
 from fg3d_builder.registration.membrane import Pattern, shared_pattern
 
@@ -30,6 +34,12 @@ RELIEF = 0.035
 """Power spectral density of faces off the 3DMM, times k^4; it has no unit. Clean scans of
 modelled heads registered: 0.04 at wavelengths of 8 to 16 mm, 0.035 at 16 to 32 mm, 0.02 at 32 to
 64 mm, the registration's own smoothing undone."""
+
+SHARE_WITHIN_MM2 = 60.0
+"""Area over which the model's own relief is averaged: a lid's breadth."""
+
+LEAST_SHARE, MOST_SHARE = 0.3, 5.5
+"""The inside of lips has a hundred times the relief of cheeks; nobody sees it."""
 
 LEAST_WEIGHT = 1e-6
 """Weight of a vertex that nothing holds, against 1 where the depth is good."""
@@ -72,8 +82,54 @@ def resolved(
     pattern = shared_pattern(model.triangles, model.vertex_count, solver)
     areas = vertex_areas(posterior_cam_mm, model.triangles)
     residual = vertices_cam_mm - posterior_cam_mm
-    kept = smoothing_spline(pattern, areas, confidence, residual, density_mm4 / RELIEF)
+    shared = np.where(confidence > 1.0, confidence, confidence * relief_share(model))
+    kept = smoothing_spline(pattern, areas, shared, residual, density_mm4 / RELIEF)
     return np.asarray(posterior_cam_mm + kept)
+
+
+@remembered(
+    lambda model: (
+        model.mean,
+        model.triangles,
+        model.id_basis,
+        model.id_sd,
+        model.exp_basis,
+        model.reliable,
+    )
+)
+def relief_share(model: FaceModel) -> Array:
+    """Return (n,) how much relief off the 3DMM is expected at a vertex, against `RELIEF`.
+
+    Eyes, the wings of a nose and lips differ from person to person in what is fine, cheeks in
+    what is wide; and what no basis holds is distributed like what it does hold. The share is the
+    root mean square, over the prior, of the Laplacian along the normal of the model's own
+    directions; its geometric mean over the reliable region is 1.
+    """
+    areas = mean_areas_mm2(model)
+    normals = vertex_normals(model.mean, model.triangles)[:, None]
+    along = np.concatenate(
+        [
+            (normals @ model.id_basis)[:, 0] * model.id_sd,
+            (normals @ model.exp_basis)[:, 0] * model.exp_sd,
+        ],
+        axis=1,
+    )
+    edges = mesh_edges(model)
+    joined = joined_vertices(model)
+    degree = np.maximum(np.asarray(joined.sum(axis=1)).ravel(), 1.0)
+    curved = (degree[:, None] * along - joined @ along) / areas[:, None]
+    power, area = (curved**2).sum(axis=1) * areas, areas.copy()
+    # Halfway to the mean of the neighbours: k rounds average over k edges' squares in area.
+    length2 = ((model.mean[edges[:, 0]] - model.mean[edges[:, 1]]) ** 2).sum(axis=1).mean()
+    for _ in range(round(SHARE_WITHIN_MM2 / length2)):
+        power = 0.5 * (power + joined @ power / degree)
+        area = 0.5 * (area + joined @ area / degree)
+    local = np.sqrt(power / area)
+    inside = model.reliable & (local > 0.0)
+    if not inside.any():
+        return np.ones(len(local))
+    typical = np.exp(np.average(np.log(local[inside]), weights=areas[inside]))
+    return np.clip(local / typical, LEAST_SHARE, MOST_SHARE)
 
 
 def smoothing_spline(

@@ -75,6 +75,7 @@ class SurfaceSearch:
             query,
             np.rint(np.clip(px, -1e6, 1e6)).astype(np.int64),
             self._starts,
+            (START_REACH_MM / 4.0) ** 2,
             self._nearest,
             self._points,
             self._triangles,
@@ -118,7 +119,7 @@ def _triangles_around(triangles, count):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _walk(  # type: ignore[no-untyped-def]
-    queries, pixels, starts, nearest, points, triangles, first, around
+    queries, pixels, starts, near2, nearest, points, triangles, first, around
 ):
     count = len(queries)
     height, width = nearest.shape
@@ -129,6 +130,9 @@ def _walk(  # type: ignore[no-untyped-def]
         x, y, z = queries[k, 0], queries[k, 1], queries[k, 2]
         vertex, least = -1, np.inf
         for s in range(len(starts)):
+            if least < near2:
+                # The other starting pixels are further from this one than the point is.
+                break
             column = min(max(pixels[k, 0] + starts[s, 0], 0), width - 1)
             row = min(max(pixels[k, 1] + starts[s, 1], 0), height - 1)
             start = nearest[row, column]

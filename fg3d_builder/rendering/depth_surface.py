@@ -149,32 +149,50 @@ class DepthSurface:
         ok : (k,) bool
             All four neighbouring pixels exist and are on one surface.
         """
-        height, width = self.valid.shape
-        px = np.nan_to_num(np.asarray(points_px, dtype=np.float64), nan=-9.0)
-        inside = np.all((px >= 0) & (px <= [width - 1, height - 1]), axis=1)
-        column = np.clip(np.floor(px[:, 0]).astype(int), 0, width - 2)
-        row = np.clip(np.floor(px[:, 1]).astype(int), 0, height - 2)
-        s, t = px[:, 0] - column, px[:, 1] - row
-        ok = inside & self.connected_right[row, column] & self.connected_right[row + 1, column]
-        ok &= self.connected_down[row, column] & self.connected_down[row, column + 1]
-        inverse = np.zeros(len(px))
-        normals = np.zeros((len(px), 3))
-        for down, right, weight in (
-            (0, 0, (1 - s) * (1 - t)),
-            (0, 1, s * (1 - t)),
-            (1, 0, (1 - s) * t),
-            (1, 1, s * t),
-        ):
-            r, c = row + down, column + right
-            ok &= self.valid[r, c]
-            # Inverse depth is affine in the pixel on a plane; depth is not.
-            inverse += weight / self.points_cam_mm[r, c, 2]
-            normals += weight[:, None] * self.normals_cam[r, c]
-        depth = np.full(len(px), np.nan)
-        depth[ok] = 1.0 / inverse[ok]
-        normals[~ok] = np.nan
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        px = np.ascontiguousarray(points_px, dtype=np.float64)
+        depth, normals, ok = _interpolated(
+            px,
+            self.points_cam_mm,
+            self.normals_cam,
+            self.valid,
+            self.connected_right,
+            self.connected_down,
+        )
         return cam_from_px(px, depth, self.intrinsics), normals, ok
+
+
+@numba.njit(cache=True)
+def _interpolated(  # type: ignore[no-untyped-def]
+    px, points, normals, valid, right, down
+):
+    """Depths (k,) and unit normals (k, 3) between four pixels, NaN where not all are joined."""
+    height, width = valid.shape
+    depth, normal = np.full(len(px), np.nan), np.full((len(px), 3), np.nan)
+    ok = np.zeros(len(px), dtype=np.bool_)
+    for k in range(len(px)):
+        x, y = px[k, 0], px[k, 1]
+        # False for what is not a number, too.
+        if not (0.0 <= x <= width - 1.0 and 0.0 <= y <= height - 1.0):
+            continue
+        c, r = min(int(x), width - 2), min(int(y), height - 2)
+        if not (right[r, c] and right[r + 1, c] and down[r, c] and down[r, c + 1]):
+            continue
+        if not (valid[r, c] and valid[r, c + 1] and valid[r + 1, c] and valid[r + 1, c + 1]):
+            continue
+        s, t = x - c, y - r
+        inverse, nx, ny, nz = 0.0, 0.0, 0.0, 0.0
+        for i in range(2):
+            for j in range(2):
+                weight = (s if j else 1.0 - s) * (t if i else 1.0 - t)
+                # Inverse depth is affine in the pixel on a plane; depth is not.
+                inverse += weight / points[r + i, c + j, 2]
+                nx += weight * normals[r + i, c + j, 0]
+                ny += weight * normals[r + i, c + j, 1]
+                nz += weight * normals[r + i, c + j, 2]
+        length = np.sqrt(nx * nx + ny * ny + nz * nz)
+        depth[k], ok[k] = 1.0 / inverse, True
+        normal[k, 0], normal[k, 1], normal[k, 2] = nx / length, ny / length, nz / length
+    return depth, normal, ok
 
 
 def believable_depth(depth_mm: Array, intrinsics: Array) -> Array:

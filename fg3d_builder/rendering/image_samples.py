@@ -10,18 +10,26 @@ from fg3d_builder.records import Array
 _BLACK, _ONE_HUE = 20, 0.05
 """Values up to which hue is noise, and the deviation of a hue's logarithms that is one."""
 
+_LOOKED_AT = 8_000
+
 
 def sampled(image: Array, px: Array) -> Array:
-    """Interpolate an image (H, W) or (H, W, c) at (m, 2) pixels; its border continues."""
-    # Lines of OpenCV's maps may be no longer than 32767.
-    x, y = np.nan_to_num(px, nan=-1e6).astype(np.float32).T[:, :, None]
+    """Interpolate an image (H, W) or (H, W, c) at (..., m, 2) pixels; its border continues."""
+    at = px.astype(np.float32)
+    if not np.isfinite(at).all():
+        at = np.nan_to_num(at, nan=-1e6)
+    # Neither side of OpenCV's maps may be longer than 32767.
+    x, y = (np.ascontiguousarray(at[..., i].reshape(-1, px.shape[-2]).T) for i in (0, 1))
     found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found[:, 0], dtype=np.float64)
+    return np.asarray(np.swapaxes(found, 0, 1).reshape(*px.shape[:-1], *image.shape[2:]), float)
 
 
 def has_colour(rgb: Array) -> bool:
     """Whether an image (H, W, 3) uint8 is more than shading: bare geometry is drawn in one hue."""
-    values = rgb.reshape(-1, 3).astype(np.float64)
+    height, width = rgb.shape[:2]
+    # Hues are a matter of regions: so many pixels, evenly spread, have those of all.
+    step = max(1, int(np.sqrt(height * width / _LOOKED_AT)))
+    values = rgb[::step, ::step].reshape(-1, 3).astype(np.float64)
     logs = np.log(values[values.min(axis=1) > _BLACK])
     hue = logs - logs.mean(axis=1, keepdims=True)
     return bool(len(hue) and np.quantile(np.abs(hue - np.median(hue, axis=0)), 0.99) > _ONE_HUE)

@@ -9,6 +9,8 @@ from toy_faces import HEIGHT, INTRINSICS, WIDTH, bump, make_scene
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.occlusion.foreign import AT_START, REFINED, ForeignFinder
+from fg3d_builder.occlusion.patches import patches_before
+from fg3d_builder.occlusion.view import TemplateView, distance_from_face
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.depth_surface import DepthSurface
 
@@ -92,3 +94,20 @@ def test_no_depth_below_the_template_is_no_fault(model: FaceModel) -> None:
     scene = make_scene(model, model.mean)
     aside = scene.truth_cam_mm + np.array([900.0, 0.0, 0.0])
     assert not finder_of(model, scene.capture.depth_mm).find(aside, AT_START).any()
+
+
+def test_a_dark_lens_in_a_frame_that_is_known_is_found_with_it(model: FaceModel) -> None:
+    """The frame, told by its colour, is all of the lens's outline."""
+    scene = make_scene(model, model.mean, noise_mm=0.1)
+    lens, frame = disc(350, 250, 22), disc(350, 250, 26)
+    frame &= ~lens
+    depth = scene.capture.depth_mm - 6.0 * lens - 6.5 * frame
+    surface = DepthSurface.from_depth(depth, INTRINSICS)
+    view = TemplateView.of(surface, scene.truth_cam_mm, model.triangles)
+    assert view is not None
+    distance = distance_from_face(
+        surface, view, scene.truth_cam_mm, model.triangles, REFINED.outline_mm
+    )
+    found = patches_before(view, distance, REFINED, frame[view.box])
+    assert found[lens[view.box]].mean() > 0.95
+    assert not found[~disc(350, 250, 27)[view.box]].any()

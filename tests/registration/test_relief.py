@@ -15,7 +15,12 @@ from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.records import Array
 from fg3d_builder.registration.membrane import Pattern, shared_pattern
 from fg3d_builder.registration.register import register
-from fg3d_builder.registration.relief import RELIEF, resolved, smoothing_spline
+from fg3d_builder.registration.relief import (
+    RELIEF,
+    relief_share,
+    resolved,
+    smoothing_spline,
+)
 
 SPACING_MM = 1.5
 SIDE = 90
@@ -128,3 +133,34 @@ def test_white_noise_is_averaged(model: FaceModel) -> None:
     seen = model.reliable & (found.confidence > 0.3)
     error = np.linalg.norm(found.vertices_cam_mm - scene.truth_cam_mm, axis=1)[seen]
     assert np.sqrt((error**2).mean()) < 0.5
+
+
+def test_more_relief_is_expected_where_the_model_has_more(model: FaceModel) -> None:
+    """Of two modes of one height, the finer one's place gets the larger share; scale is nothing."""
+    places = {"fine": (-25.0, 6.0), "wide": (25.0, 15.0)}
+    modes = np.zeros((len(model.mean), 3, 3))
+    modes[:, 2, 2] = np.cos(model.mean[:, 0] / 15.0) * np.cos(model.mean[:, 1] / 15.0)
+    near = {}
+    for k, (x, width) in enumerate(places.values()):
+        squared = ((model.mean[:, :2] - [x, 0.0]) ** 2).sum(axis=1)
+        modes[:, 2, k] = np.exp(-squared / (2 * width**2))
+    for name, (x, _) in places.items():
+        near[name] = np.linalg.norm(model.mean[:, :2] - [x, 0.0], axis=1) < 5.0
+    some = dataclasses.replace(
+        model, id_basis=modes, id_sd=np.ones(3), exp_basis=modes[..., :0], exp_sd=np.ones(0)
+    )
+    share = relief_share(some)
+    assert share[near["fine"]].mean() > 2.0 * share[near["wide"]].mean()
+    twice = dataclasses.replace(some, id_basis=2.0 * modes)
+    np.testing.assert_allclose(relief_share(twice), share)
+
+
+def test_a_model_without_directions_expects_the_same_everywhere(model: FaceModel) -> None:
+    none = dataclasses.replace(
+        model,
+        id_basis=model.id_basis[..., :0],
+        id_sd=model.id_sd[:0],
+        exp_basis=model.exp_basis[..., :0],
+        exp_sd=model.exp_sd[:0],
+    )
+    np.testing.assert_array_equal(relief_share(none), np.ones(model.vertex_count))
