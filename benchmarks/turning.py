@@ -8,7 +8,8 @@ from typing import NamedTuple
 from fg3d_builder.config import FullViewConfig, TextureConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.fullview.augment import FULL_VIEW, finished_view, view_mesh
-from fg3d_builder.fullview.render_view import Source, render_view
+from fg3d_builder.fullview.render_view import render_view
+from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.records import Array, Capture, Registration
@@ -67,7 +68,7 @@ def turnable(
     mesh = view_mesh(model, capture, registration, config)
     ms["image mesh (Eq. 12)"] = 1e3 * (time.process_time() - start)
     start = time.process_time()
-    source = Source.of(capture, mesh, config)
+    source = Source.of(model, capture, registration, mesh, texture, config)
     ms["picture pyramid, shadows"] = 1e3 * (time.process_time() - start)
     return Turnable(source, texture, config, ms)
 

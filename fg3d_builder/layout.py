@@ -53,8 +53,8 @@ STAGE_VERSIONS = {
     "landmarks": 2,
     "fitting": 7,
     "registration": 10,
-    "views": 3,
-    "transform": 3,
+    "views": 4,
+    "transform": 4,
     "shards": 2,
     "report": 4,
 }

@@ -238,8 +238,10 @@ class FullViewConfig:
         outline: at once, per distance from it, and in all.
     max_stretch: a face pixel that is drawn out further than by this factor, against the
         picture as captured, counts as unseen.
-    hidden_mm, missed_mm: a depth that is so much nearer than the face belongs to something
-        before it, so much farther to something behind it: the pixel does not show the face.
+    face_mm: a depth that differs by more, and by more than its noise, from the registered face
+        is not the face's: something before it, or beside it.
+    canvas_px: extent of the face in the images that head and background are told apart in;
+        larger depth images are averaged to that.
     """
 
     method: str = "full_view"
@@ -259,8 +261,8 @@ class FullViewConfig:
     max_slope: float = 1.2
     reach_mm: float = 120.0
     max_stretch: float = 4.0
-    hidden_mm: float = 25.0
-    missed_mm: float = 20.0
+    face_mm: float = 4.0
+    canvas_px: int = 400
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.face_profiling import profiling_mesh
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.inpaint import inpaint_view
-from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
+from fg3d_builder.fullview.layers import is_same
+from fg3d_builder.fullview.render_view import RenderedView, render_view
+from fg3d_builder.fullview.source import FACE_PROFILING, FULL_VIEW, Source
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_camera
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
-from fg3d_builder.rendering.rasterizer import interpolate, visible_vertices
-from fg3d_builder.rendering.shading import linear_from_srgb
-
-FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
+from fg3d_builder.rendering.rasterizer import interpolate
 
 DEPTH_JUMP = 0.02
 """Neighbouring pixels whose depths differ by more than this part show different surfaces."""
@@ -28,17 +28,8 @@ DEPTH_JUMP = 0.02
 EDGE_SIGMA_PX = 0.6
 """Blur of a camera's pixel across an edge."""
 
-ALIKE, FOREIGN = 0.25, 0.7
-"""Difference of a pixel's colours to the texture's, in natural logarithms, from which the pixel
-is doubted and from which it is not believed at all. Only where the picture saw the face
-obliquely: there a registration that is a pixel or two off shows the surface behind. Where it
-looked straight at the face it is believed whatever its colour: glasses and beards stay."""
-
-DRAWN_OUT = 0.5
-"""Stretch, beyond 1, at which that doubt is full: what is not drawn out does no harm."""
-
-DARK = 0.02
-"""Linear light that is added before logarithms, so that noise in the dark does not count."""
+HIDDEN_MM = 2.0
+"""A vertex that is so far behind what a view shows is hidden."""
 
 LEAST_TRUST = 0.02
 """Face pixels with less are unknown."""
@@ -58,6 +49,7 @@ def full_view(
     crop_margin: float,
     size: int,
     seed_of: Callable[[str], int],
+    solver: str,
 ) -> Iterator[View]:
     """Make the turned views of a capture, one after the other, in the schedule's order.
 
@@ -79,13 +71,15 @@ def full_view(
         Side of the crops in pixels.
     seed_of : callable
         From a view's name to the seed of its sample.
+    solver : str
+        Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
 
     Raises
     ------
     CaptureError
         ``"no_crop"``.
     """
-    source = Source.of(capture, mesh, config)
+    source = Source.of(model, capture, registration, mesh, texture, config, solver)
     for turn in schedule(registration.pose, config):
         turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
         camera = view_camera(
@@ -123,18 +117,9 @@ def finished_view(
     """Paint what a rendered view lacks, by ``"full_view"`` with a texture, and soften its edges."""
     rgb = rendered.rgb
     if texture is not None and config.method == FULL_VIEW:
-        rgb = paint_unseen(source.mesh, rendered, texture)
-    rgb = blurred_at_jumps(rgb, rendered.depth_mm)
-    mesh = source.mesh
-    vertices = camera.view_from_cam(mesh.vertices_cam_mm[: mesh.face_vertex_count])
-    visible = visible_vertices(
-        vertices,
-        mesh.face_triangles,
-        source.normals_cam @ camera.rotation.T,
-        camera.intrinsics,
-        camera.size,
-        camera.size,
-    )
+        rgb = paint_unseen(rendered, face_colors(source, rendered, texture))
+    if not is_same(camera):
+        rgb = blurred_at_jumps(rgb, rendered.depth_mm)
     return View(
         name=camera.turn.name,
         view_deg=np.array([camera.turn.pitch_deg, camera.turn.yaw_deg]),
@@ -142,35 +127,53 @@ def finished_view(
         px_crop_from_px=camera.px_crop_from_px,
         intrinsics=camera.intrinsics,
         pose=camera.pose,
-        visible=visible,
+        visible=_visible(source, camera, rendered.depth_mm),
         painted=float(rendered.face_unseen.sum()) / max(int(rendered.face.sum()), 1),
     )
 
 
-def paint_unseen(mesh: ImageMesh, rendered: RenderedView, texture: TextureFit) -> Array:
-    """Return the view with its unseen face pixels painted by Poisson editing, uint8."""
-    vertex = np.column_stack([texture.completed_linear, texture.sight])
-    values = interpolate(
-        rendered.fragments, mesh.face_triangles, vertex.astype(np.float32), dtype=np.float32
-    )
-    guide, sight = values[..., :3], np.clip(values[..., 3], 0.0, 1.0)
-    seen = rendered.trust.copy()
-    asked = rendered.face & (rendered.trust > 0) & (rendered.inner < 1) & (sight < 1)
-    seen[asked] *= 1.0 - _foreign(rendered, guide, sight, asked)
-    doubt = np.where(rendered.face, 1.0 - seen, 0.0).astype(np.float32)
+def _visible(source: Source, camera: ViewCamera, depth_mm: Array) -> Array:
+    """Tell which registered vertices (n,) a view shows: facing it, and before them nothing."""
+    mesh = source.mesh
+    vertices = camera.view_from_cam(mesh.vertices_cam_mm[: mesh.face_vertex_count])
+    normals = source.normals_cam @ camera.rotation.T
+    facing = np.einsum("nd,nd->n", normals, vertices) < 0
+    px = px_from_cam(vertices, camera.intrinsics)
+    # The farthest of the neighbours: slopes and outlines hide nothing.
+    farthest = cv2.dilate(np.nan_to_num(depth_mm, nan=np.inf), np.ones((3, 3), np.uint8))
+    surface = at_nearest_pixel(farthest, px, np.inf)
+    return np.asarray(facing & (vertices[:, 2] <= surface + HIDDEN_MM))
+
+
+def paint_unseen(rendered: RenderedView, guide_linear: Array) -> Array:
+    """Return the view with its unseen face pixels painted by Poisson editing, uint8.
+
+    Parameters
+    ----------
+    rendered : RenderedView
+    guide_linear : (S, S, 3) float
+        Colours of the face in linear light, whose gradients are painted.
+    """
+    doubt = np.where(rendered.face, 1.0 - rendered.trust, 0.0).astype(np.float32)
     soft = cv2.GaussianBlur(doubt, (0, 0), SOFT_SIGMA * doubt.shape[0])
-    unknown = rendered.face & (seen < LEAST_TRUST)
-    return inpaint_view(rendered.rgb, guide, unknown, np.maximum(soft, doubt), rendered.face)
+    unknown = rendered.face & (rendered.trust < LEAST_TRUST)
+    return inpaint_view(rendered.rgb, guide_linear, unknown, np.maximum(soft, doubt), rendered.face)
 
 
-def _foreign(rendered: RenderedView, guide: Array, sight: Array, asked: Array) -> Array:
-    """Return the doubt (k,) in [0, 1] that pixels near the outline show the face; see `FOREIGN`."""
-    image = linear_from_srgb(rendered.rgb[asked])
-    ratio = np.log((image + DARK) / (np.maximum(guide[asked], 0.0) + DARK))
-    odd = np.clip((np.abs(ratio).max(axis=1) - ALIKE) / (FOREIGN - ALIKE), 0.0, 1.0)
-    drawn_out = np.clip((rendered.stretch[asked] - 1.0) / DRAWN_OUT, 0.0, 1.0)
-    outer = np.clip(2.0 * (1.0 - rendered.inner[asked]), 0.0, 1.0)
-    return np.asarray(odd * drawn_out * outer * (1.0 - sight[asked]))
+def face_colors(source: Source, rendered: RenderedView, texture: TextureFit) -> Array:
+    """Return the colours (S, S, 3) that unseen parts of the face are painted with, linear light.
+
+    Those of the unrolled head, which continue what the picture shows; without a surround to
+    unroll, the fitted texture.
+    """
+    if source.around is not None:
+        return rendered.around_linear
+    return interpolate(
+        rendered.fragments,
+        source.mesh.face_triangles,
+        texture.completed_linear.astype(np.float32),
+        dtype=np.float32,
+    )
 
 
 def blurred_at_jumps(rgb: Array, depth_mm: Array) -> Array:

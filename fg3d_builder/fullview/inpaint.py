@@ -27,6 +27,8 @@ _DARK = 0.02
 _NEGLIGIBLE = 1.0 / 255.0
 _FADING = 48.0 / 256
 """Distance over which corrections fade, as a part of the picture's longer side."""
+_LARGEST = 0.7
+"""Largest correction, a factor of two: more is another surface and no difference of light."""
 _TOLERANCE = 1e-2
 """Tolerance of the solver: no byte is off by more than one from the exact solution."""
 
@@ -67,7 +69,7 @@ def inpaint_view(
     inside = painted[box]
     inner = cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)[box] > 0
     believed = inner & ~inside
-    filled = solve_poisson(image, guide, inside, believed, _FADING * size, _TOLERANCE)
+    filled = solve_poisson(image, guide, inside, believed, _FADING * size, _TOLERANCE, _LARGEST)
     share = weight[box][inside][:, None]
     mixed = (1.0 - share) * image[inside] + share * filled[inside]
     out = image_rgb.copy()

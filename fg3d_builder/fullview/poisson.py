@@ -32,6 +32,7 @@ def solve_poisson(
     border_ok: Array | None = None,
     decay_px: float = np.inf,
     tolerance: float = 1e-3,
+    largest: float = np.inf,
 ) -> Array:
     """Fill unknown pixels so that they join the known ones and vary as the guide does.
 
@@ -45,6 +46,8 @@ def solve_poisson(
     decay_px : float
         Distance over which the correction fades and the guide's own colour returns; infinite
         for Poisson's equation as it stands.
+    largest : float
+        Larger differences between picture and guide on the border are cut to this.
     tolerance : float
         Largest residual, relative to that of no correction. The default leaves errors of about
         a thousandth of the correction at the border.
@@ -61,7 +64,7 @@ def solve_poisson(
     if not unknown.any():
         return out
     border = ~unknown if border_ok is None else border_ok & ~unknown
-    known = np.where(border[..., None], target - guide, 0.0)
+    known = np.where(border[..., None], np.clip(target - guide, -largest, largest), 0.0)
     screen = 0.0 if np.isinf(decay_px) else 1.0 / decay_px**2
     correction = membrane(known, unknown, border, screen, tolerance)
     out[unknown] = (guide + correction)[unknown]

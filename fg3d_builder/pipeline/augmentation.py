@@ -33,6 +33,7 @@ from fg3d_builder.shards.rows import (
     shape_row,
 )
 from fg3d_builder.shards.schema import CAPTURED
+from fg3d_builder.transform.before_face import BeforeFace, before_face
 from fg3d_builder.transform.donors import ATTEMPTS, DonorFace
 from fg3d_builder.transform.target_shape import TargetShape, TargetShapes
 from fg3d_builder.transform.transformed import Transformed, transform_capture
@@ -73,6 +74,7 @@ def make_views(model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> Stag
             config.shards.crop_margin,
             config.shards.image_size,
             lambda view: sample_seed(sample_name(name, view, CAPTURED)),
+            config.registration.solver,
         )
         fitter = _fitter(model, chunk.landmarks[name], config)
         shape = registration.shape_obj_mm
@@ -115,10 +117,13 @@ def make_transforms(
     }
 
     @lru_cache(maxsize=1)
-    def mesh_and_texture(name: str) -> tuple[ImageMesh, TextureFit]:
+    def prepared(name: str) -> tuple[ImageMesh, TextureFit, BeforeFace | None]:
         capture, registration = chunk.captures[name], chunk.registrations[name]
-        mesh = image_mesh(model, capture, registration, config.fullview)
-        return mesh, fit_texture(model, capture, registration, config.texture)
+        return (
+            image_mesh(model, capture, registration, config.fullview),
+            fit_texture(model, capture, registration, config.texture),
+            before_face(model, capture, registration, config.fullview),
+        )
 
     def transformed(key: str) -> TransformedShape:
         name, attempts = wanted[key]
@@ -128,8 +133,7 @@ def make_transforms(
             target = targets.make(registration, given)
             if target is None:
                 continue
-            mesh, texture = mesh_and_texture(name)
-            made = transform_capture(model, capture, registration, mesh, texture, target, solver)
+            made = transform_capture(model, capture, registration, *prepared(name), target, solver)
             if made is not None:
                 fitter = _fitter(model, chunk.landmarks[name], config)
                 return _shape_with_views(model, key, given, target, made, fitter, config)
@@ -170,6 +174,7 @@ def _shape_with_views(
         config.shards.crop_margin,
         config.shards.image_size,
         lambda view: sample_seed(sample_name(name, view, shape_source)),
+        config.registration.solver,
     )
     captured = captured_view(model, capture, initial, registration, config.shards, made.painted)
     taken = {part: face.capture_id for part, face in donors.items()}

@@ -16,6 +16,7 @@ from fg3d_builder.report.fullview_sheet import fullview_sheet
 from fg3d_builder.report.transform_sheet import transform_sheet
 from fg3d_builder.shards.rows import TransformedShape, ViewSet
 from fg3d_builder.shards.schema import FROM_PROJECTED, SampleImage
+from fg3d_builder.transform.before_face import before_face
 from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
@@ -106,6 +107,7 @@ def draw_views(model: FaceModel, chunk: ChunkInput, name: str, config: BuildConf
         config.fullview,
         config.shards.crop_margin,
         config.shards.image_size,
+        config.registration.solver,
     )
 
 
@@ -123,6 +125,7 @@ def draw_transforms(
     capture, registration = chunk.captures[name], chunk.registrations[name]
     texture = fit_texture(model, capture, registration, config.texture)
     mesh = image_mesh(model, capture, registration, config.fullview)
+    before = before_face(model, capture, registration, config.fullview)
 
     def again(record: TransformedShape) -> Transformed:
         shape = record.shape
@@ -135,7 +138,14 @@ def draw_transforms(
             record.deviation_sd,
         )
         made = transform_capture(
-            model, capture, registration, mesh, texture, target, config.registration.solver
+            model,
+            capture,
+            registration,
+            mesh,
+            texture,
+            before,
+            target,
+            config.registration.solver,
         )
         if made is None:
             raise RuntimeError(f"{name}: the background no longer follows a stored shape")

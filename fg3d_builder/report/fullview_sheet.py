@@ -10,9 +10,10 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.augment import FACE_PROFILING, FULL_VIEW, finished_view, view_mesh
+from fg3d_builder.fullview.augment import finished_view, view_mesh
 from fg3d_builder.fullview.image_mesh import ImageMesh
-from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
+from fg3d_builder.fullview.render_view import RenderedView, render_view
+from fg3d_builder.fullview.source import FACE_PROFILING, FULL_VIEW, Source
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import CAPTURED, ViewCamera, schedule, view_camera
 from fg3d_builder.geometry.meshes import undirected_edges
@@ -21,6 +22,7 @@ from fg3d_builder.report.paper import contact_sheet, joined
 from fg3d_builder.report.pictures import depth_picture, image_picture, whole_view
 
 SEEN, UNSEEN, BACKGROUND, BEYOND = (70, 180, 90), (220, 60, 50), (110, 110, 116), (70, 80, 130)
+MEASURED, SURROUND = (90, 150, 220), (225, 165, 70)
 BACKGROUND_WIRE, LINING_WIRE, OUTLINE_WIRE = (0, 200, 255), (170, 90, 190), (255, 214, 10)
 _TILE = 230
 _DEPTH_RANGE_MM = 350.0
@@ -35,6 +37,7 @@ def fullview_sheet(
     config: FullViewConfig,
     crop_margin: float,
     size: int,
+    solver: str,
 ) -> Array:
     """Show a capture's mesh and depth, and every view by both methods with its masks.
 
@@ -52,10 +55,16 @@ def fullview_sheet(
         for turn in turns
     ]
     mesh, rendered, finished = _turned(
-        model, capture, registration, cameras, texture, replace(config, method=FULL_VIEW)
+        model, capture, registration, cameras, texture, replace(config, method=FULL_VIEW), solver
     )
     flat_mesh, _, profiled = _turned(
-        model, capture, registration, cameras, texture, replace(config, method=FACE_PROFILING)
+        model,
+        capture,
+        registration,
+        cameras,
+        texture,
+        replace(config, method=FACE_PROFILING),
+        solver,
     )
     depth, profile = mesh.completed_depth(), flat_mesh.completed_depth()
     around = (float(depth.min()), float(depth.min()) + _DEPTH_RANGE_MM)
@@ -91,10 +100,11 @@ def _turned(
     cameras: Sequence[ViewCamera],
     texture: TextureFit,
     config: FullViewConfig,
+    solver: str,
 ) -> tuple[ImageMesh, list[RenderedView], list[Array]]:
     """Return a capture's mesh, its views before painting, and the finished pictures."""
     mesh = view_mesh(model, capture, registration, config)
-    source = Source.of(capture, mesh, config)
+    source = Source.of(model, capture, registration, mesh, texture, config, solver)
     rendered = [render_view(source, camera, config) for camera in cameras]
     finished = [
         finished_view(source, camera, view, texture, config).rgb
@@ -108,6 +118,8 @@ def mask_picture(rendered: RenderedView) -> Array:
     picture = np.zeros_like(rendered.rgb)
     picture[rendered.covered] = BACKGROUND
     picture[rendered.beyond] = BEYOND
+    picture[rendered.captured] = MEASURED
+    picture[rendered.surround] = SURROUND
     trust = rendered.trust[..., None]
     mixed = trust * np.array(SEEN) + (1.0 - trust) * np.array(UNSEEN)
     picture[rendered.face] = np.rint(mixed[rendered.face])

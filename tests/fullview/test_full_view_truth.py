@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,7 +20,8 @@ from fg3d_builder.captures.synthetic import (
 from fg3d_builder.config import FullViewConfig, SensorConfig, SourceConfig, TextureConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.augment import finished_view, view_mesh
-from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
+from fg3d_builder.fullview.render_view import RenderedView, render_view
+from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.fullview.views import ViewCamera, schedule, view_camera
 from fg3d_builder.geometry.crop import crop_image
@@ -102,7 +104,8 @@ def test_full_view_is_nearer_to_the_truth_than_profiling(seed: int) -> None:
 
     def views(method: str) -> list[tuple[RenderedView, Array]]:
         config = FullViewConfig(method=method)
-        source = Source.of(capture, view_mesh(model, capture, registration, config), config)
+        mesh = view_mesh(model, capture, registration, config)
+        source = Source.of(model, capture, registration, mesh, texture, config)
         rendered = [render_view(source, camera, config) for camera in cameras]
         return [
             (seen, finished_view(source, camera, seen, texture, config).rgb)
@@ -112,11 +115,13 @@ def test_full_view_is_nearer_to_the_truth_than_profiling(seed: int) -> None:
     both = zip(views("full_view"), views("face_profiling"), strict=True)
     for camera, ((seen, full), (_, profiling)) in zip(cameras, both, strict=True):
         truth = true_view(made, camera)
-        gain = decibel(full, truth, seen.face) - decibel(profiling, truth, seen.face)
+        # A pixel at the face's outline shows two things in the truth, and either in a view.
+        inside = cv2.erode(seen.face.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        gain = decibel(full, truth, inside) - decibel(profiling, truth, inside)
         if camera.turn.yaw_deg:
             assert gain > 0.0
         if abs(camera.turn.yaw_deg) > 40:
             exposed = decibel(profiling, truth, seen.face_unseen)
             assert decibel(full, truth, seen.face_unseen) > exposed + 2.0
         # Where the picture shows the face, both are as near to the truth as resampling allows.
-        assert decibel(full, truth, seen.trust > 0.99) > 33.0
+        assert decibel(full, truth, inside & (seen.trust > 0.99)) > 33.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,8 +14,9 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.fullview.augment import blurred_at_jumps, full_view, paint_unseen, view_mesh
 from fg3d_builder.fullview.image_mesh import image_mesh
-from fg3d_builder.fullview.render_view import RenderedView, Source, render_view
+from fg3d_builder.fullview.render_view import RenderedView, render_view
 from fg3d_builder.fullview.sampling import PicturePyramid
+from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.views import CAPTURED, Turn, ViewCamera, view_camera
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import linear_from_srgb
@@ -30,7 +30,7 @@ TURNS = [(0.0, 15.0), (0.0, 30.0), (0.0, 45.0), (0.0, -45.0), (15.0, 0.0), (-25.
 def source_of(pitch: float = 0.0, yaw: float = 0.0) -> Source:
     scene = toy_scene(pitch, yaw)
     mesh = image_mesh(scene.model, scene.capture, scene.registration, CONFIG)
-    return Source.of(scene.capture, mesh, CONFIG)
+    return Source.of(scene.model, scene.capture, scene.registration, mesh, None, CONFIG)
 
 
 def camera_of(turn: Turn, pitch: float = 0.0, yaw: float = 0.0) -> ViewCamera:
@@ -136,13 +136,23 @@ def test_what_stands_before_the_face_is_not_the_face() -> None:
     depth[110:130, 60:140] = 400.0
     hidden = dataclasses.replace(scene.capture, depth_mm=depth)
     mesh = image_mesh(scene.model, scene.capture, scene.registration, CONFIG)
-    seen = render_view(Source.of(hidden, mesh, CONFIG), camera_of(CAPTURED), CONFIG)
+    source = Source.of(scene.model, hidden, scene.registration, mesh, None, CONFIG)
+    seen = render_view(source, camera_of(CAPTURED), CONFIG)
     column, row = np.rint(seen.source_px).astype(int).transpose(2, 0, 1)
-    bar = seen.face & (row >= 110) & (row < 130) & (column >= 60) & (column < 140)
+    bar = (row >= 110) & (row < 130) & (column >= 60) & (column < 140)
     clear = seen.face & ((row < 106) | (row > 134)) & (np.abs(column - 100) < 25)
     assert bar.sum() > 500
-    assert seen.face_unseen[bar].all()
+    assert seen.captured[bar].all()
+    assert not seen.face[bar].any()
     assert not seen.face_unseen[clear & (row > 80) & (row < 160)].any()
+    # Turned, the bar leaves its place, and of the face that was behind it nothing is known.
+    turned = render_view(source, camera_of(Turn(0.0, 30.0, 0.0, 30.0)), CONFIG)
+    column, row = np.rint(turned.source_px).astype(int).transpose(2, 0, 1)
+    behind = turned.face & (row >= 110) & (row < 130) & (column >= 60) & (column < 140)
+    clear = turned.face & (row > 80) & (row < 160) & ((row < 106) | (row > 134))
+    assert behind.sum() > 300
+    assert turned.face_unseen[behind].all()
+    assert not turned.face_unseen[clear & (np.abs(column - 100) < 25)].any()
 
 
 def test_footprints_average_what_they_cover() -> None:
@@ -175,10 +185,8 @@ def test_beyond_the_border_its_colours_go_on() -> None:
 def test_painting_changes_what_was_not_seen_and_nothing_else() -> None:
     scene = toy_scene()
     camera, seen = view((0.0, 45.0))
-    mesh = source_of().mesh
     truth = linear_from_srgb(np.clip(skin(scene.model.mean), 0, 255).astype(np.uint8))
-    texture = SimpleNamespace(completed_linear=truth, sight=np.ones(len(truth)))
-    made = paint_unseen(mesh, seen, texture)
+    made = paint_unseen(seen, interpolate(seen.fragments, scene.model.triangles, truth))
     vertices = camera.view_from_cam(scene.registration.vertices_cam_mm)
     _, true = photograph(scene.model, vertices, camera.intrinsics, SIZE, SIZE)
     np.testing.assert_array_equal(made[~seen.face], seen.rgb[~seen.face])
@@ -210,7 +218,10 @@ def test_views_are_reproducible_and_the_method_must_be_known() -> None:
     def views(config: FullViewConfig) -> list[np.ndarray]:
         given = (scene.model, scene.capture, scene.registration)
         mesh = view_mesh(*given, config)
-        return [v.rgb for v in full_view(*given, scene.initial, mesh, None, config, 1.25, 64, len)]
+        return [
+            v.rgb
+            for v in full_view(*given, scene.initial, mesh, None, config, 1.25, 64, len, "cholmod")
+        ]
 
     first, second = views(config), views(config)
     assert len(first) == 8

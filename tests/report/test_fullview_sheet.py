@@ -13,27 +13,33 @@ from fg3d_builder.report.fullview_sheet import (
     BACKGROUND_WIRE,
     BEYOND,
     LINING_WIRE,
+    MEASURED,
     OUTLINE_WIRE,
     SEEN,
+    SURROUND,
     UNSEEN,
     mask_picture,
     wire_picture,
 )
 
 
-def rendered(face: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> RenderedView:
+def rendered(
+    face: np.ndarray, trust: np.ndarray, beyond: np.ndarray, captured: int, surround: int
+) -> RenderedView:
     shape = face.shape
     zero = np.zeros(shape, np.float32)
     nothing = Fragments(np.full(shape, -1, np.int32), np.zeros((*shape, 3), np.float32), zero)
     return RenderedView(
         rgb=np.zeros((*shape, 3), np.uint8),
         face=face,
+        captured=np.arange(shape[1])[None] == captured,
+        surround=np.arange(shape[1])[None] == surround,
+        around_linear=np.zeros((*shape, 3), np.float32),
         face_unseen=face & (trust <= 0),
         trust=trust,
-        inner=zero,
         stretch=zero,
         beyond=beyond,
-        covered=np.array([[True, True, True, True, False]]),
+        covered=np.arange(shape[1])[None] < shape[1] - 1,
         depth_mm=zero,
         source_px=np.zeros((*shape, 2), np.float32),
         fragments=nothing,
@@ -41,11 +47,12 @@ def rendered(face: np.ndarray, trust: np.ndarray, beyond: np.ndarray) -> Rendere
 
 
 def test_masks_have_the_colours_of_the_legend() -> None:
-    face = np.array([[True, True, False, False, False]])
-    trust = np.array([[1, 0, 0, 0, 0]], np.float32)
-    beyond = np.array([[False, False, False, True, False]])
-    picture = mask_picture(rendered(face, trust, beyond))
-    np.testing.assert_array_equal(picture[0], [SEEN, UNSEEN, BACKGROUND, BEYOND, (0, 0, 0)])
+    face = np.array([[True, True, False, False, False, False, False]])
+    trust = np.array([[1, 0, 0, 0, 0, 0, 0]], np.float32)
+    beyond = np.array([[False, False, False, True, False, False, False]])
+    picture = mask_picture(rendered(face, trust, beyond, captured=4, surround=5))
+    wanted = [SEEN, UNSEEN, BACKGROUND, BEYOND, MEASURED, SURROUND, (0, 0, 0)]
+    np.testing.assert_array_equal(picture[0], wanted)
 
 
 def test_wires_lie_where_the_mesh_does() -> None:

@@ -1,0 +1,44 @@
+"""Continuing an image from where it is known to everywhere."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fg3d_builder.records import Array
+
+LEAST_SHARE = 0.01
+"""Weight below which a pixel is not known."""
+
+
+def continued(image: Array, known: Array) -> Array:
+    """Fill what is not known (H, W) of an image (H, W, c) uint8 with means around it, smoothly.
+
+    Known pixels stay to the bit; where nothing is known the image does.
+    """
+    if known.all() or not known.any():
+        return image
+    filled = spread_out(image.astype(np.float32), known.astype(np.float32))
+    out = np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+    return np.where(known[..., None], image, out)
+
+
+def spread_out(values: Array, weight: Array) -> Array:
+    """Continue values (H, W, c) float32 from where they have weight (H, W) in [0, 1].
+
+    Down a pyramid, weighted means are taken until every pixel has some weight; up again, each
+    level keeps what it knows and takes the rest from the coarser one.
+    """
+    color, known = [values], [weight]
+    while min(known[-1].shape) > 1 and known[-1].min() < LEAST_SHARE:
+        half = tuple((m + 1) // 2 for m in known[-1].shape[::-1])
+        small = cv2.resize(known[-1], half, interpolation=cv2.INTER_AREA)
+        sums = cv2.resize(color[-1] * known[-1][..., None], half, interpolation=cv2.INTER_AREA)
+        sums = sums.reshape(*small.shape, -1)
+        color.append(sums / np.maximum(small, 1e-6)[..., None])
+        known.append(np.minimum(4.0 * small, 1.0))
+    filled = color[-1]
+    for here, share in zip(color[-2::-1], known[-2::-1], strict=True):
+        up = cv2.resize(filled, here.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        filled = here * share[..., None] + up.reshape(here.shape) * (1.0 - share[..., None])
+    return np.asarray(filled)

@@ -1,0 +1,301 @@
+"""The outside of a head: registered face and surround as one surface, hair upon it.
+
+The face model knows ears, scalp, neck and shoulders of the identity that was found. They follow
+the registered face: the difference between the two at the face's border is carried on over
+the surround as smoothly as it can be. Then both follow what the camera measured (hair stands on
+a scalp, an ear is where it is seen, the sheet's temples are where the head is) along their
+normals, by one field of offsets over both meshes:
+
+    sum_i w_i (s_i - t_i)^2 + stiffness sum_ij (s_i - s_j)^2 + rest sum_i s_i^2
+
+``t`` is the offset that brings a vertex onto the measured surface where the camera sees it, and
+where the surface turns away from the camera the offset that brings its outline onto the head's
+outline in the picture. What nobody saw takes the offsets of what is seen around it. The face
+itself, where sensors see skin, stays where it was registered.
+
+An ear under hair is none: where hair stands off an ear, the surface closes over it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fullview.hull_graph import REST, HullGraph, hull_graph
+from fg3d_builder.fullview.measured_head import MeasuredHead
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam, scaled_intrinsics
+from fg3d_builder.geometry.meshes import normalized, vertex_normals
+from fg3d_builder.geometry.smoothing import diffused
+from fg3d_builder.records import Array, Registration
+from fg3d_builder.rendering.rasterizer import rasterize
+
+ROUNDS = 3
+SMOOTH_PASSES = 8
+"""Offsets go along normals averaged so often: an ear moves as one."""
+FACING = 0.25
+"""Least cosine to the line of sight at which a vertex is compared with the depth."""
+GRAZING = 0.2
+"""Largest cosine at which a vertex may lie on the outline."""
+OUTLINE = 10.0
+"""Weight of a vertex on the outline, of which there are few, against one that is measured."""
+RIM_PX = 2.0
+"""Distance from the surface's outline in the picture within which a vertex lies on it."""
+REACH_MM = 60.0
+"""Largest offset: long hair stands that far off a scalp."""
+REGISTERED_MM = 2.0
+"""Offsets of the sheet up to which it stays where it was registered: noise moves it so far."""
+COARSE = 0.5
+"""Scale of the images that visibility is told in."""
+BEHIND_MM = 3.0
+"""A vertex so far behind the first surface is hidden."""
+INSIDE_PX, DRAWN_IN_MM = 2.0, 25.0
+"""The hull stays so far inside of the head's outline in the picture, where that takes no more
+than so large a step inwards."""
+LOST_MM = 6.0
+"""Distance from the measured head within which what looks like the head is at its depth."""
+COVERED_MM = 6.0
+"""Mean offset of an ear from which hair covers it."""
+EAR = 0.05
+"""Share of an ear from which a vertex belongs to it."""
+
+
+class HeadHull(NamedTuple):
+    """The outside of a capture's head.
+
+    Attributes
+    ----------
+    face_cam_mm : (n, 3) float64
+        Vertices of the face model: the registered ones, but for the sheet's outer parts.
+    surround_cam_mm : (c, 3) float64
+    triangles : (k, 3) int32
+        The surround's.
+    offset_mm : (n + c,) float64
+        How far hair, or what else is there, stands off the skin.
+    covered : (n + c,) float64
+        1 on a side whose ear is covered by hair.
+    scalp : (n + c,) float64
+        Prior probability that hair grows there; on the sheet it grows from none on the face to
+        the surround's at its border.
+    """
+
+    face_cam_mm: Array
+    surround_cam_mm: Array
+    triangles: Array
+    offset_mm: Array
+    covered: Array
+    scalp: Array
+
+
+def head_hull(
+    model: FaceModel, registration: Registration, measured: MeasuredHead, solver: str
+) -> HeadHull | None:
+    """Fit face sheet and surround to the outside of a head; None without a surround.
+
+    Parameters
+    ----------
+    model : FaceModel
+    registration : Registration
+    measured : MeasuredHead
+        Of the same capture.
+    solver : str
+        Sparse backend, see `hull_graph`.
+    """
+    graph = hull_graph(model, solver)
+    if graph is None:
+        return None
+    surround, face = graph.surround, registration.vertices_cam_mm
+    around = registration.pose.cam_from_obj(surround.shape(registration.alpha_id))
+    at = surround.attached(face, model.triangles)
+    around = around + graph.followed(at - around[surround.skirt])
+    hull = _Hull(graph, np.concatenate([face, around]))
+    outline = _HeadOutline(measured)
+    offset = hull.fitted(measured, outline)
+    side = np.sign(np.concatenate([model.mean, surround.mean])[:, 0])
+    covered = np.zeros(len(side))
+    for sign in (1.0, -1.0):
+        ear = (surround.ear > EAR) & (side[graph.n :] == sign)
+        if not ear.any():
+            continue
+        if np.average(offset[graph.n :][ear], weights=surround.ear[ear]) > COVERED_MM:
+            around = graph.closed_over(around, ear)
+            covered[side == sign] = 1.0
+    if covered.any():
+        hull = _Hull(graph, np.concatenate([face, around]))
+        offset = hull.fitted(measured, outline)
+    moved = offset.copy()
+    moved[: graph.n] = _beyond(offset[: graph.n], REGISTERED_MM)
+    places = hull.places(moved - graph.grown(outline.steps_inside(hull, moved)))
+    return HeadHull(
+        face_cam_mm=places[: graph.n],
+        surround_cam_mm=places[graph.n :],
+        triangles=surround.triangles,
+        offset_mm=offset,
+        covered=covered,
+        scalp=graph.scalp,
+    )
+
+
+def _beyond(offset_mm: Array, least_mm: float) -> Array:
+    """What of offsets exceeds a least one, with their sign."""
+    return np.sign(offset_mm) * np.maximum(np.abs(offset_mm) - least_mm, 0.0)
+
+
+def with_lost_depth(
+    model: FaceModel, face_cam_mm: Array, hull: HeadHull | None, measured: MeasuredHead
+) -> MeasuredHead:
+    """Give pixels that show the head, but whose depth the sensor lost, the depth of its hull.
+
+    Those beside the hull take that of the nearest measured pixel of the head, if one is near.
+    """
+    lost = measured.lost
+    if not lost.any():
+        return measured
+    vertices, triangles = face_cam_mm, model.triangles
+    if hull is not None:
+        vertices = np.concatenate([hull.face_cam_mm, hull.surround_cam_mm])
+        triangles = np.concatenate([triangles, hull.triangles + len(face_cam_mm)])
+    height, width = lost.shape
+    known = np.isfinite(measured.depth_mm)
+    away, label = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.zeros(label.max() + 1)
+    nearest[label[known]] = measured.depth_mm[known]
+    near = np.where(
+        away * nearest[label] / measured.intrinsics[0, 0] < LOST_MM, nearest[label], np.nan
+    )
+    drawn = rasterize(vertices, triangles, measured.intrinsics, height, width).depth_mm
+    depth = np.where(lost, np.where(np.isfinite(drawn), drawn, near), measured.depth_mm)
+    found = lost & np.isfinite(depth)
+    return measured._replace(depth_mm=depth, lost=found, head=measured.head & (known | found))
+
+
+class _Hull:
+    """The outside of a head as offsets along its smooth normals."""
+
+    def __init__(self, graph: HullGraph, start: Array) -> None:
+        self.graph = graph
+        self._start = start
+        self.along = normalized(
+            diffused(vertex_normals(start, graph.triangles), graph.triangles, SMOOTH_PASSES)
+        )
+
+    def places(self, offset: Array) -> Array:
+        """Vertices (n + c, 3) at their offsets."""
+        return self._start + offset[:, None] * self.along
+
+    def fitted(self, measured: MeasuredHead, outline: _HeadOutline) -> Array:
+        """Offsets (n + c,) onto what was measured."""
+        offset = np.zeros(len(self._start))
+        for _ in range(ROUNDS):
+            places = self.places(offset)
+            seen = _Seen.of(places, self.graph.triangles, measured)
+            target, weight = _measured_offsets(places, seen, self.along, measured)
+            beside, share = outline.offsets(places, seen, self.along)
+            step = (weight * target + share * beside) / np.maximum(weight + share, 1e-9)
+            wanted = np.clip(offset + step, -REACH_MM, REACH_MM)
+            offset = self.graph.near(wanted, weight + share, REST)
+        return offset
+
+
+class _Seen(NamedTuple):
+    """How the camera sees vertices.
+
+    Attributes
+    ----------
+    px : (v, 2) float64
+    towards : (v,) float64
+        Cosines to the line of sight.
+    first : (v,) bool
+        Nothing hides them.
+    inside_px : (v,) float64
+        Distance from the surface's own outline; infinite beyond the image.
+    """
+
+    px: Array
+    towards: Array
+    first: Array
+    inside_px: Array
+
+    @staticmethod
+    def of(places: Array, triangles: Array, measured: MeasuredHead) -> _Seen:
+        px = px_from_cam(places, measured.intrinsics)
+        # What hides what can be told in fewer pixels.
+        coarse = scaled_intrinsics(measured.intrinsics, COARSE)
+        height, width = (int(np.ceil(COARSE * n)) for n in measured.head.shape)
+        fragments = rasterize(places, triangles, coarse, height, width)
+        coarse_px = px_from_cam(places, coarse)
+        sight = normalized(places)
+        towards = -np.einsum("nd,nd->n", vertex_normals(places, triangles), sight)
+        surface = at_nearest_pixel(fragments.depth_mm, coarse_px, -np.inf)
+        with np.errstate(invalid="ignore"):
+            first = places[:, 2] <= surface + BEHIND_MM
+        inside = _signed_distance(fragments.triangle >= 0)
+        inside_px = at_nearest_pixel(inside, coarse_px, np.inf) / COARSE
+        return _Seen(px, towards, first, inside_px)
+
+
+def _signed_distance(mask: Array) -> Array:
+    """Distance (h, w) from the outline of a mask; negative outside."""
+    image = mask.astype(np.uint8)
+    inside = cv2.distanceTransform(image, cv2.DIST_L2, 5)
+    outside = cv2.distanceTransform(1 - image, cv2.DIST_L2, 5)
+    # The outline is half way between two pixels, of which one is inside.
+    return np.asarray(inside - outside + np.where(mask, -0.5, 0.5).astype(np.float32))
+
+
+def _measured_offsets(
+    places: Array, seen: _Seen, along: Array, measured: MeasuredHead
+) -> tuple[Array, Array]:
+    """Offsets onto the measured surface and their weights (v,), 0 where the camera sees none."""
+    depth = at_nearest_pixel(measured.depth_mm, seen.px, np.nan)
+    use = (seen.towards > FACING) & seen.first & np.isfinite(depth)
+    # Along the line of sight to the surface; along the offsets' direction as far as that counts.
+    gap = np.where(use, depth / places[:, 2] - 1.0, 0.0)[:, None] * places
+    offset = np.einsum("nd,nd->n", gap, along)
+    use &= np.abs(offset) < REACH_MM
+    return np.where(use, offset, 0.0), np.where(use, seen.towards, 0.0)
+
+
+class _HeadOutline:
+    """Distances to the outline of the head in the picture."""
+
+    def __init__(self, measured: MeasuredHead) -> None:
+        self._distance = cv2.GaussianBlur(_signed_distance(measured.head), (0, 0), 1.5)
+        self._down, self._right = np.gradient(self._distance)
+        self._camera = measured.intrinsics
+
+    def steps_inside(self, hull: _Hull, offset: Array) -> Array:
+        """Least steps inwards (v,), mm, that bring vertices inside of the outline.
+
+        Vertices that no such step brings inside stay: the picture has nothing there.
+        """
+        least = np.zeros(len(offset))
+        found = np.zeros(len(offset), dtype=bool)
+        for step in np.arange(0.0, DRAWN_IN_MM + 0.5, 1.0):
+            px = px_from_cam(hull.places(offset - step), self._camera)
+            inside = at_nearest_pixel(self._distance, px, 0.0) > INSIDE_PX
+            least[inside & ~found] = step
+            found |= inside
+        return least
+
+    def offsets(self, places: Array, seen: _Seen, along: Array) -> tuple[Array, Array]:
+        """Offsets onto the outline and their weights (v,), 0 where a vertex is not on its own.
+
+        A vertex near its own outline goes as near to the head's.
+        """
+        slope = np.stack(
+            [at_nearest_pixel(g, seen.px, 0.0) for g in (self._right, self._down)], axis=1
+        )
+        distance = at_nearest_pixel(self._distance, seen.px, np.nan) - seen.inside_px
+        px_per_mm = self._camera[0, 0] / places[:, 2]
+        # How the distance falls along the offset's direction.
+        fall = -np.einsum("nd,nd->n", slope, along[:, :2])
+        use = (seen.inside_px <= RIM_PX) & (np.abs(seen.towards) < GRAZING) & (fall > 0.5)
+        use &= np.isfinite(distance)
+        offset = np.where(use, distance / np.where(use, fall * px_per_mm, 1.0), 0.0)
+        use &= np.abs(offset) < REACH_MM
+        return np.where(use, offset, 0.0), OUTLINE * use

@@ -1,0 +1,228 @@
+"""Which layer a view shows at each pixel: face, captured surface, surround or background.
+
+Each layer of the head is drawn on its own. Then the nearest counts, but for two rules. The
+captured surface counts only where it is not drawn out by much. And the surround is a guess,
+so it gives way to evidence: what it would put before something that the camera saw, be it the
+head's surface or the background, is not there (the head is within its visual hull). The
+background is drawn behind everything, whatever its depth: otherwise the sheet between face and
+background would cover the cheek that comes into sight beside a turned head.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.fullview.source import Source
+from fg3d_builder.fullview.tracing import places_on, stretches
+from fg3d_builder.fullview.views import ViewCamera
+from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.rasterizer import rasterize
+
+SPECK_PX = 12
+"""Smaller separate pieces of the captured surface are not drawn where they are drawn out."""
+
+TORN_PX, TORN_SHARE = 9, 0.6
+"""Neighbourhood, and the captured surface's least share of the head there."""
+
+SAME_DEG = 3.0
+"""Turn up to which the head still covers what it covered in the picture, so that pixels mixed
+of both are right."""
+
+DRAWN_OUT = 1.3
+"""Stretch from which a piece is drawn out."""
+
+SAME_MM = 3.0
+"""What is guessed and at most so far behind what was seen is the same surface."""
+
+
+class Layers(NamedTuple):
+    """What each pixel of a view (S, S) shows.
+
+    Attributes
+    ----------
+    triangle : int32
+        Of the source; -1 where nothing is.
+    barycentric : (S, S, 3) float32
+    face, captured, surround : bool
+        Pixels of each; all others with a triangle are background.
+    stretch : float32
+        Of the captured surface's pixels; 1 elsewhere.
+    sheet : Fragments
+        The face's pixels alone, by triangles of the model.
+    """
+
+    triangle: Array
+    barycentric: Array
+    face: Array
+    captured: Array
+    surround: Array
+    stretch: Array
+    sheet: Fragments
+
+
+def layers_of(
+    source: Source, vertices_view: Array, camera: ViewCamera, config: FullViewConfig
+) -> Layers:
+    """Draw the layers of a view.
+
+    Parameters
+    ----------
+    source : Source
+    vertices_view : (v, 3) float
+        The source's vertices in the view's frame, mm.
+    camera : ViewCamera
+    config : FullViewConfig
+    """
+    size, mesh = camera.size, source.mesh
+
+    def drawn(number: Array, cull: bool = True) -> Fragments:
+        found = rasterize(
+            vertices_view, source.triangles[number], camera.intrinsics, size, size, cull
+        )
+        triangle = np.append(number, -1)[found.triangle].astype(np.int32)
+        return Fragments(triangle, found.barycentric, np.nan_to_num(found.depth_mm, nan=np.inf))
+
+    sheet = drawn(np.arange(mesh.face_triangle_count))
+    triangle, barycentric, depth = sheet.triangle.copy(), sheet.barycentric.copy(), sheet.depth_mm
+    stretch = np.ones((size, size), np.float32)
+    captured = surround = np.zeros((size, size), dtype=bool)
+    if len(source.captured):
+        found, stretch = _captured(source, camera, config, drawn)
+        captured = (found.triangle >= 0) & (found.depth_mm < depth)
+        triangle[captured] = found.triangle[captured]
+        barycentric[captured] = found.barycentric[captured]
+        depth = np.where(captured, found.depth_mm, depth)
+    if len(source.surround):
+        found = drawn(source.surround)
+        surround, bare = _shown_surround(source, found, sheet, captured, depth, stretch)
+        triangle[bare], barycentric[bare] = sheet.triangle[bare], sheet.barycentric[bare]
+        triangle[surround] = found.triangle[surround]
+        barycentric[surround] = found.barycentric[surround]
+        captured = captured & ~surround & ~bare
+    face = (triangle >= 0) & (triangle < mesh.face_triangle_count)
+    for first, count in source.behind:
+        open_ = triangle < 0
+        if not open_.any():
+            break
+        found = drawn(np.arange(first, first + count), False)
+        here = open_ & (found.triangle >= 0)
+        triangle[here] = found.triangle[here]
+        barycentric[here] = found.barycentric[here]
+    return Layers(
+        triangle=triangle,
+        barycentric=barycentric,
+        face=face,
+        captured=captured,
+        surround=surround,
+        stretch=np.where(captured, stretch, 1.0).astype(np.float32),
+        sheet=Fragments(
+            np.where(face, sheet.triangle, -1).astype(np.int32),
+            np.where(face[..., None], sheet.barycentric, 0.0).astype(np.float32),
+            np.where(face, sheet.depth_mm, np.nan).astype(np.float32),
+        ),
+    )
+
+
+def _shown_surround(
+    source: Source,
+    found: Fragments,
+    sheet: Fragments,
+    captured: Array,
+    depth: Array,
+    stretch: Array,
+) -> tuple[Array, Array]:
+    """Pixels (S, S) at which the surround counts, and at which the sheet does after all.
+
+    Parameters
+    ----------
+    found, sheet : Fragments
+        The surround's and the face's.
+    captured, depth, stretch : (S, S)
+        Pixels of the captured surface; depth of it and the face, infinite where neither is; how
+        far it is drawn out.
+    """
+    surround = (found.triangle >= 0) & (found.depth_mm < depth)
+    seen = np.isfinite(depth)
+    refuted = np.zeros_like(surround)
+    refuted[surround] = _refuted(source, found, surround, seen)
+    surround &= ~(refuted & seen) & ~_open_to_background(refuted & ~seen, seen | surround)
+    torn = _torn(captured, surround, stretch)
+    before = found.depth_mm < sheet.depth_mm
+    bare = torn & ~before & (sheet.triangle >= 0)
+    return surround | (torn & before & (found.triangle >= 0)), bare
+
+
+def _captured(source, camera, config, drawn):  # type: ignore[no-untyped-def]
+    """Fragments of the captured surface where it may be drawn, and their stretch (S, S)."""
+    first = source.first_captured
+    of_vertex = stretches(
+        source.vertices_cam_mm[first : first + len(source.slopes_cam)],
+        source.slopes_cam,
+        camera.rotation,
+        camera.translation_mm,
+    )
+    pieces = source.triangles[source.captured] - first
+    if not is_same(camera):
+        of_vertex = np.where(source.edge, np.inf, of_vertex)
+    good = (of_vertex <= config.max_stretch)[pieces].all(axis=1)
+    found = drawn(source.captured[good])
+    here = found.triangle >= 0
+    stretch = np.ones(here.shape, np.float32)
+    corner = source.triangles[found.triangle[here]] - first
+    inverse = 1.0 / np.maximum(of_vertex[corner], 1e-6)
+    stretch[here] = 1.0 / (found.barycentric[here] * inverse).sum(axis=1)
+    _, label, stats, _ = cv2.connectedComponentsWithStats(here.astype(np.uint8), connectivity=4)
+    speck = (stats[:, cv2.CC_STAT_AREA] < SPECK_PX)[label] & (stretch > DRAWN_OUT)
+    found.triangle[speck] = -1
+    return found, stretch
+
+
+def is_same(camera: ViewCamera) -> bool:
+    """Whether a view is nearly the picture itself; see `SAME_DEG`."""
+    return bool(np.trace(camera.rotation) >= 1.0 + 2.0 * np.cos(np.radians(SAME_DEG)))
+
+
+def _open_to_background(refuted: Array, head: Array) -> Array:
+    """Of refuted pixels (S, S) those that lie at the outside of the head.
+
+    A hole within it would show the background through the head; there a guess is better.
+    """
+    _, label = cv2.connectedComponents(refuted.astype(np.uint8), connectivity=4)
+    outside = cv2.dilate((~head).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    touching = np.zeros(label.max() + 1, dtype=bool)
+    touching[label[refuted & outside]] = True
+    return np.asarray(touching[label] & refuted)
+
+
+def _torn(captured: Array, surround: Array, stretch: Array) -> Array:
+    """Pixels (S, S) of the captured surface where it is drawn out and mostly holes.
+
+    There what is beneath it is drawn alone; it has the same colours.
+    """
+    size = (TORN_PX, TORN_PX)
+    mine = cv2.blur(captured.astype(np.float32), size)
+    both = cv2.blur((captured | surround).astype(np.float32), size)
+    return np.asarray(captured & (stretch > DRAWN_OUT) & (mine < TORN_SHARE * both))
+
+
+def _refuted(source: Source, found: Fragments, where: Array, hides: Array) -> Array:
+    """Tell which of the surround's fragments the camera's own picture speaks against."""
+    points = places_on(
+        source.vertices_cam_mm, source.triangles, found.triangle[where], found.barycentric[where]
+    )
+    head = source.head
+    assert head is not None
+    px = np.rint(px_from_cam(points, head.intrinsics)).astype(int)
+    height, width = head.depth_mm.shape
+    inside = ((px >= 0) & (px < [width, height])).all(axis=1)
+    column, row = np.clip(px, 0, [width - 1, height - 1]).T
+    with np.errstate(invalid="ignore"):
+        before = head.depth_mm[row, column] > points[:, 2] - SAME_MM
+    # Before the head's own surface something may be missing; there a guess is better than a hole.
+    return np.asarray(inside & (source.off_head[row, column] | (before & hides[where])))

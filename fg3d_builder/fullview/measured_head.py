@@ -1,0 +1,305 @@
+"""Which pixels of a capture show the head, which of them the registered face, and how deep.
+
+The head is what was measured at about the face's depth and touches it: hair, ears, neck and
+shoulders with it. Where nothing was measured the colour tells: a pixel that looks like the
+background around it is background, any other near the head is hair or skin whose depth the
+sensor lost.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.fullview.continuation import continued
+from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
+from fg3d_builder.records import Array, Capture
+from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.measured_surface import measured_surface
+from fg3d_builder.rendering.rasterizer import rasterize
+
+AROUND = 0.75
+"""Extents of the face that are looked at on each side of it: what a turned crop can show."""
+
+BEYOND = 0.5
+"""Extents of the face over which a head that the picture cuts off goes on beyond it."""
+
+BEFORE_MM, BEHIND_MM = 120.0, 110.0
+"""What is measured at most so far before the face's nearest point, or behind the sheet's
+farthest, belongs to the head: hair, ears, neck and shoulders do, a wall does not."""
+
+NOISE = 3.0
+"""Standard deviations of the depth's noise within which a measurement is the face's."""
+
+LEAST_PIXELS = 30
+"""Smaller separate parts are specks in the air."""
+
+APART = 0.12
+"""Extents of the face from the head beyond which what has no depth is background."""
+
+RIM = 0.08
+"""Extents of the face along the head's end within which the colour tells where it is."""
+
+LIKELY, SURELY = 1.3, 2.0
+"""A pixel without depth is the head's where it is so many times nearer to its colour than to
+the background's; a measured one at the head's end is background where it is so many times
+nearer to that."""
+
+PLATE_PX = 100
+"""Extent of the face in the images that colours are continued over."""
+
+MIXED_PX = 1.0
+"""Pixels next to the head in which its colours are mixed with the background's."""
+
+
+class MeasuredHead(NamedTuple):
+    """Images (h, w) of what a capture shows of a head.
+
+    Attributes
+    ----------
+    depth_mm : float64
+        Smoothed by its own noise; NaN where none was measured or it is not the head's.
+    noise_mm : float64
+    normals_cam : (h, w, 3) float64
+        Towards the camera; NaN where none could be fitted.
+    head : bool
+        Shows the head: face, what is before it and what is around it.
+    face : bool
+        Shows the registered face.
+    before : bool
+        Shows something before the registered face.
+    lost : bool
+        Shows the head by its colour, without depth; a part of `head`.
+    background : bool
+        Shows what is behind the head.
+    pure : bool
+        Shows the head, and nothing of what is behind it, or before the face, in the same pixel.
+    rim : bool
+        Shows the head's end, mixed with what is behind it.
+    intrinsics : (3, 3) float64
+        Pinhole matrix of these images. They are cut from the picture or go on beyond it, and
+        are perhaps coarser.
+    """
+
+    depth_mm: Array
+    noise_mm: Array
+    normals_cam: Array
+    head: Array
+    face: Array
+    before: Array
+    lost: Array
+    background: Array
+    pure: Array
+    rim: Array
+    intrinsics: Array
+
+
+def measured_head(
+    capture: Capture, vertices_cam_mm: Array, triangles: Array, config: FullViewConfig
+) -> MeasuredHead:
+    """Tell the head from the background, and the registered face from the rest of the head.
+
+    Parameters
+    ----------
+    capture : Capture
+    vertices_cam_mm : (n, 3) float
+        The registered face.
+    triangles : (m, 3) int
+    config : FullViewConfig
+    """
+    surface, extent = _surface_around(capture, vertices_cam_mm, config)
+    depth, noise = _smoothed(surface)
+    camera = surface.intrinsics
+    height, width = depth.shape
+    sheet = rasterize(vertices_cam_mm, triangles, camera, height, width).depth_mm
+    on_sheet = np.isfinite(sheet)
+    known = np.isfinite(depth)
+    head, behind = _at_heads_depth(depth, on_sheet, vertices_cam_mm[:, 2], APART * extent)
+    reach = config.face_mm + NOISE * noise
+    with np.errstate(invalid="ignore"):
+        face = on_sheet & head & (np.abs(depth - sheet) <= reach)
+        before = head & (depth < sheet - reach)
+    color = _in_grid(capture, camera, height, width)
+    to_back, to_head = _differences(color, head | on_sheet, behind, extent)
+    lost = ~known & ((LIKELY * to_head <= to_back) | ~_open(known))
+    lost &= _touching(lost, head)
+    # Depth and colour are never aligned to the pixel: the head ends where its colour does.
+    rim = (head | lost) & (_inside_px(head | lost) <= RIM * extent)
+    rim &= SURELY * to_back < to_head
+    rim &= _touching(rim, ~(head | lost))
+    apart = float(rim.sum()) / max(int(_edge(head | lost).sum()), 1)
+    head, lost = head & ~rim, lost & ~rim
+    face = (face | (lost & on_sheet)) & ~rim
+    before &= ~rim
+    found = MeasuredHead(
+        depth_mm=np.where(head, depth, np.nan),
+        noise_mm=noise,
+        normals_cam=surface.normals_cam,
+        head=head | lost,
+        face=face,
+        before=before,
+        lost=lost,
+        background=~(head | lost),
+        pure=np.minimum(_inside_px(head | lost), _inside_px(~before)) > MIXED_PX + apart,
+        rim=(head | lost) & (_inside_px(head | lost) <= MIXED_PX + apart),
+        intrinsics=camera,
+    )
+    return _continued_beyond(found, round(BEYOND * extent), _cut_off(capture, surface))
+
+
+def _continued_beyond(
+    measured: MeasuredHead, width_px: int, sides: tuple[bool, bool, bool, bool]
+) -> MeasuredHead:
+    """Let the images go on as they end, on the sides on which the picture cuts the head off."""
+    left, top, right, bottom = (width_px * side for side in sides)
+    camera = measured.intrinsics.copy()
+    camera[:2, 2] += [left, top]
+    around = ((top, bottom), (left, right), (0, 0))
+    names = [name for name in MeasuredHead._fields if name != "intrinsics"]
+    images = {
+        name: np.pad(image, around[: image.ndim], mode="edge")
+        for name in names
+        for image in [getattr(measured, name)]
+    }
+    return measured._replace(intrinsics=camera, **images)
+
+
+def _surface_around(
+    capture: Capture, vertices_cam_mm: Array, config: FullViewConfig
+) -> tuple[DepthSurface, float]:
+    """The measured surface in a window around the face, and the face's extent in its pixels."""
+    px = px_from_cam(vertices_cam_mm, capture.intrinsics)
+    low, high = px.min(axis=0), px.max(axis=0)
+    extent = float((high - low).max())
+    height, width = capture.depth_mm.shape
+    last = np.array([width - 1, height - 1])
+    first = np.clip(np.floor(low - AROUND * extent), 0, last).astype(int)
+    end = np.clip(np.ceil(high + AROUND * extent), first, last).astype(int) + 1
+    camera = np.array(capture.intrinsics, dtype=np.float64)
+    camera[:2, 2] -= first
+    depth = capture.depth_mm[first[1] : end[1], first[0] : end[0]]
+    z = vertices_cam_mm[:, 2]
+    near = (float(z.min()) - BEFORE_MM, float(z.max()) + BEHIND_MM)
+    surface = measured_surface(depth, camera, extent, config.canvas_px, near)
+    return surface, extent * float(surface.intrinsics[0, 0] / camera[0, 0])
+
+
+def _cut_off(capture: Capture, surface: DepthSurface) -> tuple[bool, bool, bool, bool]:
+    """Whether the window ends where the picture does: left, top, right, bottom."""
+    height, width = surface.valid.shape
+    corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
+    first, last = px_of_other_grid(corners, surface.intrinsics, capture.intrinsics)
+    rows, columns = capture.depth_mm.shape
+    step = capture.intrinsics[0, 0] / surface.intrinsics[0, 0]
+    return (
+        bool(first[0] < step),
+        bool(first[1] < step),
+        bool(last[0] > columns - 1 - step),
+        bool(last[1] > rows - 1 - step),
+    )
+
+
+def _smoothed(surface: DepthSurface) -> tuple[Array, Array]:
+    """Depth with the noise averaged out, and its noise before; NaN where nothing is."""
+    raw, fitted = surface.points_cam_mm[..., 2], surface.fitted_cam_mm[..., 2]
+    noise = np.nan_to_num(surface.noise_mm)
+    # A plane fitted across a rough place may leave it; then the measurement itself is better.
+    with np.errstate(invalid="ignore"):
+        good = np.abs(fitted - raw) <= NOISE * noise + 0.5
+    return np.where(good, fitted, raw), noise
+
+
+def _at_heads_depth(
+    depth_mm: Array, on_sheet: Array, z: Array, apart_px: float
+) -> tuple[Array, Array]:
+    """Pixels at a head's depth in parts that touch the face, and pixels behind that depth.
+
+    Around ears and below chins sensors measure nothing. What is at the head's depth beyond
+    such a gap, and no farther than `apart_px`, touches the face as well.
+    """
+    last = z.max() + BEHIND_MM
+    with np.errstate(invalid="ignore"):
+        near = (depth_mm > z.min() - BEFORE_MM) & (depth_mm < last)
+        behind = depth_mm >= last
+    near = _parts(near, near, LEAST_PIXELS)
+    face = _parts(near, on_sheet, LEAST_PIXELS)
+    away = cv2.distanceTransform((~face).astype(np.uint8), cv2.DIST_L2, 5)
+    gap = np.isnan(depth_mm) & (away <= apart_px)
+    return near & _parts(near | gap, face, LEAST_PIXELS), behind
+
+
+def _parts(mask: Array, seed: Array, least: int) -> Array:
+    """Connected parts of a mask that have pixels of the seed, and at least so many."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    wanted = np.zeros(len(stats), dtype=bool)
+    wanted[np.unique(label[mask & seed])] = True
+    wanted &= stats[:, cv2.CC_STAT_AREA] >= least
+    wanted[0] = False
+    return np.asarray(wanted[label])
+
+
+def _touching(mask: Array, head: Array) -> Array:
+    """Parts of a mask that touch the head."""
+    around = cv2.dilate(head.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return _parts(mask, around, 1)
+
+
+def _edge(mask: Array) -> Array:
+    """Pixels of a mask next to others."""
+    return mask & (_inside_px(mask) < 1.5)
+
+
+def _inside_px(mask: Array) -> Array:
+    """Distance (h, w) to what is not in a mask; beyond the image everything is."""
+    framed = np.pad(mask.astype(np.uint8), 1, mode="edge")
+    return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1])
+
+
+def _open(known: Array) -> Array:
+    """Pixels without depth in parts that reach the image's border: not holes, but the end."""
+    hole = ~known
+    framed = np.pad(hole.astype(np.uint8), 1, constant_values=1)
+    label = cv2.connectedComponents(framed, connectivity=4)[1]
+    return np.asarray(hole & (label == label[0, 0])[1:-1, 1:-1])
+
+
+def _in_grid(capture: Capture, camera: Array, height: int, width: int) -> Array:
+    """The picture (h, w, 3) uint8 in the pixels of another grid of its camera."""
+    corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
+    (left, top), (right, bottom) = px_of_other_grid(corners, camera, capture.intrinsics)
+    x, y = np.meshgrid(
+        np.linspace(left, right, width, dtype=np.float32),
+        np.linspace(top, bottom, height, dtype=np.float32),
+    )
+    return np.asarray(cv2.remap(capture.rgb, x, y, cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _differences(color: Array, head: Array, behind: Array, extent: float) -> tuple[Array, Array]:
+    """Grey levels (h, w) by which pixels differ from the background, and from the head, near them.
+
+    Both are continued from where they are sure: well outside of the head or measured behind it,
+    and well inside of it.
+    """
+    shrink = max(1, int(extent / PLATE_PX))
+    size = tuple(max(1, n // shrink) for n in color.shape[1::-1])
+
+    def reduced(image: Array, method: int) -> Array:
+        return np.asarray(cv2.resize(image, size, interpolation=method))
+
+    small, extent = reduced(color, cv2.INTER_AREA), extent / shrink
+    inner = reduced(head.astype(np.uint8), cv2.INTER_NEAREST) > 0
+    away = cv2.distanceTransform((~inner).astype(np.uint8), cv2.DIST_L2, 5)
+    back = reduced(behind.astype(np.uint8), cv2.INTER_NEAREST) > 0
+    sure = (
+        (back & (away > 2.0 * MIXED_PX)) | (away > APART * extent),
+        _inside_px(inner) > RIM * extent,
+    )
+    out = []
+    for known in sure:
+        plate = cv2.resize(continued(small, known), color.shape[1::-1])
+        off = np.abs(color.astype(np.int16) - plate).max(axis=2).astype(np.float32)
+        out.append(cv2.GaussianBlur(off, (0, 0), 1.0))
+    return out[0], out[1]

@@ -1,0 +1,238 @@
+"""What all views of a capture share: its picture, and the layers that are drawn with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from fg3d_builder.config import FullViewConfig
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fullview.backdrop import without_head
+from fg3d_builder.fullview.captured_surface import captured_surface
+from fg3d_builder.fullview.head_hull import head_hull, with_lost_depth
+from fg3d_builder.fullview.head_texture import HeadTexture, head_texture
+from fg3d_builder.fullview.image_mesh import ImageMesh
+from fg3d_builder.fullview.measured_head import MeasuredHead, measured_head
+from fg3d_builder.fullview.sampling import PicturePyramid
+from fg3d_builder.fullview.texture_fit import TextureFit
+from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid, scaled_intrinsics
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.rendering.rasterizer import rasterize
+
+FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
+"""Methods: with the depth channel, layers and inpainting, or the baseline without."""
+
+SHADOW_SIZE_PX = 512
+"""Side of the face in the depth image that tells which points hide others."""
+
+OFF_PX = 3.0
+"""Pixels off the head in the picture from which there is nothing of it: outlines are no more
+exact than that."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all views of a capture share.
+
+    Attributes
+    ----------
+    mesh : ImageMesh
+    vertices_cam_mm : (v, 3) float64
+        Those of the mesh, of the captured surface and of the surround. The sheet's outer parts
+        are where the head's outside is, not where they were registered.
+    source_px : (v, 2) float64
+        Their projections into the picture.
+    triangles : (m, 3) int32
+        Those of the mesh, of the captured surface and of the surround.
+    captured, surround : (t,), (k,) int64
+        Numbers of the triangles of the captured surface and of the surround.
+    first_captured : int
+        Number of the captured surface's first vertex.
+    slopes_cam : (w, 3) float64
+        Normals of the captured surface's vertices.
+    edge : (w,) bool
+        Vertices of the captured surface where colours are mixed with what is behind.
+    head : MeasuredHead or None
+        What the camera saw of the head; None for face profiling.
+    around : HeadTexture or None
+        Colours of the head all around; None without a surround.
+    picture : PicturePyramid
+    backdrop : PicturePyramid
+        The picture without the head; what was behind it continues what is around it.
+    normals_cam : (n, 3) float64
+        Normals of the model's vertices, in the capture's frame.
+    first_mm : (h, w) float32
+        Depth of the face alone over the picture, the farthest within a pixel's neighbours;
+        infinite where the face is not.
+    shown : (h, w) float32
+        In [0, 1]: 0 where the camera saw something before the face, or what is behind the head.
+    first_intrinsics : (3, 3) float64
+        Pinhole matrix of these images: the picture's, or coarser where the face is large.
+    """
+
+    mesh: ImageMesh
+    vertices_cam_mm: Array
+    source_px: Array
+    triangles: Array
+    captured: Array
+    surround: Array
+    first_captured: int
+    slopes_cam: Array
+    edge: Array
+    head: MeasuredHead | None
+    around: HeadTexture | None
+    picture: PicturePyramid
+    backdrop: PicturePyramid
+    normals_cam: Array
+    first_mm: Array
+    shown: Array
+    first_intrinsics: Array
+
+    @cached_property
+    def off_head(self) -> Array:
+        """Pixels of `head` (h, w) bool, well off the head: nothing of it can be there."""
+        if self.head is None:
+            return np.zeros((1, 1), dtype=bool)
+        behind = self.head.background.astype(np.uint8)
+        return np.asarray(cv2.distanceTransform(behind, cv2.DIST_L2, 5) > OFF_PX)
+
+    @property
+    def behind(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """First triangle and count of what is drawn behind the head: background, lining."""
+        start, count = self.mesh.face_triangle_count, self.mesh.background_triangle_count
+        lining = start + count
+        return (start, count), (lining, len(self.mesh.triangles) - lining)
+
+    @classmethod
+    def of(
+        cls,
+        model: FaceModel,
+        capture: Capture,
+        registration: Registration,
+        mesh: ImageMesh,
+        texture: TextureFit | None,
+        config: FullViewConfig,
+        solver: str = "cholmod",
+    ) -> Source:
+        """Prepare a capture for rendering.
+
+        Parameters
+        ----------
+        model : FaceModel
+        capture : Capture
+        registration : Registration
+        mesh : ImageMesh
+            The capture's picture as a mesh; see `view_mesh`.
+        texture : TextureFit or None
+            Gives the light that colours of what is unseen are continued in.
+        config : FullViewConfig
+        solver : str
+            Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
+        """
+        face = mesh.vertices_cam_mm[: mesh.face_vertex_count]
+        height, width = mesh.image_size
+        extent = float(np.max(np.ptp(mesh.source_px[mesh.outline], axis=0)))
+        factor = min(1.0, SHADOW_SIZE_PX / extent)
+        camera = scaled_intrinsics(mesh.intrinsics, factor)
+        size = (int(np.ceil(height * factor)), int(np.ceil(width * factor)))
+        layers = _Layers(mesh)
+        picture = backdrop = PicturePyramid.of(capture.rgb)
+        shown = np.ones(size, np.float32)
+        if config.method == FULL_VIEW:
+            layers.add_head(model, capture, registration, texture, config, solver)
+            assert layers.head is not None
+            backdrop = PicturePyramid.of(without_head(capture.rgb, layers.head, mesh.intrinsics))
+            shown = _looked_up(
+                layers.head.pure & ~layers.head.before, layers.head.intrinsics, camera, size
+            )
+        vertices = np.concatenate(layers.vertices)
+        first = rasterize(vertices[: len(face)], mesh.face_triangles, camera, *size).depth_mm
+        farthest = cv2.dilate(np.nan_to_num(first, nan=np.inf), np.ones((3, 3), np.uint8))
+        return cls(
+            mesh=mesh,
+            vertices_cam_mm=vertices,
+            source_px=px_from_cam(vertices, mesh.intrinsics),
+            triangles=np.concatenate(layers.triangles),
+            captured=layers.captured,
+            surround=layers.surround,
+            first_captured=len(mesh.vertices_cam_mm),
+            slopes_cam=layers.slopes,
+            edge=layers.edge,
+            head=layers.head,
+            around=layers.around,
+            picture=picture,
+            backdrop=backdrop,
+            normals_cam=vertex_normals(vertices[: len(face)], mesh.face_triangles),
+            first_mm=farthest,
+            shown=shown,
+            first_intrinsics=camera,
+        )
+
+
+class _Layers:
+    """Meshes one after the other, and what belongs to each."""
+
+    def __init__(self, mesh: ImageMesh) -> None:
+        self.vertices = [mesh.vertices_cam_mm]
+        self.triangles = [mesh.triangles]
+        self.captured = self.surround = np.zeros(0, dtype=np.int64)
+        self.slopes, self.edge = np.zeros((0, 3)), np.zeros(0, dtype=bool)
+        self.head: MeasuredHead | None = None
+        self.around: HeadTexture | None = None
+        self._count = (len(mesh.vertices_cam_mm), len(mesh.triangles))
+
+    def add_head(
+        self,
+        model: FaceModel,
+        capture: Capture,
+        registration: Registration,
+        texture: TextureFit | None,
+        config: FullViewConfig,
+        solver: str,
+    ) -> None:
+        """Add what surrounds the face: as it was captured, and as the model has it."""
+        face = registration.vertices_cam_mm
+        head = measured_head(capture, face, model.triangles, config)
+        hull = head_hull(model, registration, head, solver)
+        head = with_lost_depth(model, face, hull, head)
+        captured = captured_surface(head)
+        self.captured = self._added(captured.vertices_cam_mm, captured.triangles)
+        self.slopes, self.edge, self.head = captured.normals_cam, captured.edge, head
+        if hull is None:
+            return
+        self.surround = self._added(hull.surround_cam_mm, hull.triangles)
+        self.vertices[0] = np.concatenate([hull.face_cam_mm, self.vertices[0][len(face) :]])
+        self.around = head_texture(
+            model, capture, registration, head, hull, None if texture is None else texture.light
+        )
+
+    def _added(self, vertices: Array, triangles: Array) -> Array:
+        """Append a mesh; return the numbers of its triangles."""
+        first, start = self._count
+        self.vertices.append(vertices)
+        self.triangles.append((triangles + first).astype(np.int32))
+        self._count = (first + len(vertices), start + len(triangles))
+        return np.arange(start, start + len(triangles))
+
+
+def _looked_up(image: Array, intrinsics: Array, camera: Array, size: tuple[int, int]) -> Array:
+    """An image of one grid of the same camera on another, float32; 1 outside."""
+    last = np.array([[0.0, 0.0], [size[1] - 1.0, size[0] - 1.0]])
+    (left, top), (right, bottom) = px_of_other_grid(last, camera, intrinsics)
+    x = np.linspace(left, right, size[1], dtype=np.float32)
+    y = np.linspace(top, bottom, size[0], dtype=np.float32)
+    grid_x, grid_y = np.meshgrid(x, y)
+    return np.asarray(
+        cv2.remap(
+            image.astype(np.float32),
+            grid_x,
+            grid_y,
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=1.0,
+        )
+    )
