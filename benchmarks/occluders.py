@@ -99,15 +99,56 @@ def add_occluder(capture: Capture, kind: str, seed: int, strength: float = 1.0) 
     ValueError
         Unknown kind, or no truth.
     """
+    if kind in _SOLIDS:
+        solids, rng = _placed(capture, kind, seed, strength)
+        return _with_solids(capture, solids, rng)
+    rng = _generator(capture, kind, seed)
+    depth = _DEPTH_FAULTS[kind](capture, rng, strength)
+    return dataclasses.replace(capture, depth_mm=depth.astype(np.float32))
+
+
+def with_occluder_of(
+    capture: Capture, other: Capture, kind: str, seed: int, strength: float = 1.0
+) -> tuple[Capture, Array]:
+    """Return a capture with the solid that `add_occluder` puts before another one's face.
+
+    Parameters
+    ----------
+    capture : Capture
+        The same scene as `other`, perhaps with another face.
+    other : Capture
+        The solid stands where it stands before this one's face.
+    kind, seed, strength
+        As in `add_occluder`; only solids.
+
+    Returns
+    -------
+    Capture
+    (H, W) bool
+        Pixels that the solid covers whole.
+    """
+    solids, rng = _placed(other, kind, seed, strength)
+    found = _with_solids(capture, solids, rng)
+    depth = _solid_depth(capture, solids)
+    before = np.isfinite(depth) & (depth < np.nan_to_num(capture.depth_mm, nan=np.inf))
+    whole = cv2.erode(before.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return found, np.asarray(whole)
+
+
+def _placed(
+    capture: Capture, kind: str, seed: int, strength: float
+) -> tuple[list[Solid], np.random.Generator]:
+    """Place a solid before a capture's true face; the generator that goes on from there, too."""
+    rng = _generator(capture, kind, seed)
+    return _SOLIDS[kind](_Face(_truth_of(capture)), rng, strength), rng
+
+
+def _generator(capture: Capture, kind: str, seed: int) -> np.random.Generator:
     if kind not in OCCLUDERS:
         raise ValueError(f"unknown occluder '{kind}'; known are {', '.join(OCCLUDERS)}")
     if capture.truth is None:
         raise ValueError(f"capture {capture.capture_id} has no truth to place an occluder by")
-    rng = capture_generator(seed, capture.capture_id, f"occluder {kind}")
-    if kind in _SOLIDS:
-        return _with_solids(capture, _SOLIDS[kind](_Face(capture.truth), rng, strength), rng)
-    depth = _DEPTH_FAULTS[kind](capture, rng, strength)
-    return dataclasses.replace(capture, depth_mm=depth.astype(np.float32))
+    return capture_generator(seed, capture.capture_id, f"occluder {kind}")
 
 
 def _glasses(face: _Face, rng: np.random.Generator, strength: float) -> list[Solid]:
@@ -252,14 +293,12 @@ def _truth_of(capture: Capture) -> CaptureTruth:
 def _with_solids(capture: Capture, solids: list[Solid], rng: np.random.Generator) -> Capture:
     """Render solids before the capture; the depth of its own surface hides what is behind."""
     truth = _truth_of(capture)
-    start = np.cumsum([0, *(len(s.vertices_obj_mm) for s in solids)])
-    vertices = np.concatenate([s.vertices_obj_mm for s in solids])
-    triangles = np.concatenate([s.triangles + a for s, a in zip(solids, start, strict=False)])
+    vertices, triangles = _joined(solids)
     albedo = np.concatenate([np.tile(s.albedo, (len(s.vertices_obj_mm), 1)) for s in solids])
     normals = vertex_normals(vertices, triangles) @ truth.pose.rotation.T
     vertices = truth.pose.cam_from_obj(vertices)
     height, width = capture.depth_mm.shape
-    own = rasterize(vertices, triangles, capture.intrinsics, height, width).depth_mm
+    own = _solid_depth(capture, solids)
     behind = np.nan_to_num(capture.depth_mm, nan=np.inf)
     before = np.isfinite(own) & (own < behind)
     noise = np.nan_to_num(estimate_noise(capture.depth_mm.astype(np.float64)))
@@ -281,6 +320,21 @@ def _with_solids(capture: Capture, solids: list[Solid], rng: np.random.Generator
         depth_mm=depth,
         truth=dataclasses.replace(truth, visible=truth.visible & ~hidden),
     )
+
+
+def _joined(solids: list[Solid]) -> tuple[Array, Array]:
+    """Vertices (v, 3), object frame, and triangles (t, 3) of all solids."""
+    start = np.cumsum([0, *(len(s.vertices_obj_mm) for s in solids)])
+    vertices = np.concatenate([s.vertices_obj_mm for s in solids])
+    triangles = np.concatenate([s.triangles + a for s, a in zip(solids, start, strict=False)])
+    return vertices, triangles
+
+
+def _solid_depth(capture: Capture, solids: list[Solid]) -> Array:
+    """Depth (H, W) of solids alone; NaN beside them."""
+    vertices, triangles = _joined(solids)
+    placed = _truth_of(capture).pose.cam_from_obj(vertices)
+    return rasterize(placed, triangles, capture.intrinsics, *capture.depth_mm.shape).depth_mm
 
 
 def _widened(mask: Array) -> Array:

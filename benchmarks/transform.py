@@ -15,8 +15,10 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
+from benchmarks.occluders import add_occluder, with_occluder_of
 from benchmarks.timings import machine
 from fg3d_builder.captures.synthetic import (
     Scene,
@@ -46,11 +48,20 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.transform.before_face import before_face
 from fg3d_builder.transform.donors import ATTEMPTS, draw_donors
 from fg3d_builder.transform.target_shape import TargetShapes
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
 OUTER_EYES = (36, 45)
+
+THINGS = ("fringe", "glasses", "hand")
+"""What is put before the faces, see `benchmarks.occluders`."""
+
+THING_SEED = 11
+
+BESIDE_MM = 5.0
+"""Surroundings of a thing that are looked at for themselves."""
 
 
 class Sitter(NamedTuple):
@@ -96,7 +107,7 @@ def exact(sitter: Sitter) -> Sitter:
     return sitter._replace(capture=capture, registration=registration)
 
 
-def true_picture(sitter: Sitter, target_cam_mm: Array) -> Array:
+def true_picture(sitter: Sitter, target_cam_mm: Array) -> Capture:
     """Render the sitter's head with another face under the same light, without noise."""
     head, scene = sitter.subject.head, sitter.scene
     active = np.array([scene.weights.get(name, 0.0) for name in sitter.subject.action_names])
@@ -107,7 +118,7 @@ def true_picture(sitter: Sitter, target_cam_mm: Array) -> Array:
     )
     config = dataclasses.replace(sitter.config, sensor=SensorConfig())
     quiet = dataclasses.replace(scene, image_noise=0.0)
-    return render_capture(config, other, quiet, "truth", "truth").rgb
+    return render_capture(config, other, quiet, "truth", "truth")
 
 
 def psnr(image: Array, truth: Array, mask: Array) -> float:
@@ -137,6 +148,57 @@ def landmark_error(
     return float(distance.mean() / np.linalg.norm(corners[0] - corners[1]))
 
 
+def behind_things(
+    model: FaceModel, sitters: list[Sitter], kind: str, shapes: int, folder: Path | None
+) -> dict[str, float]:
+    """Put a thing before every sitter's face, register and transform; the truth keeps the thing.
+
+    ``thing_db`` is over the pixels that the thing covers, ``beside_db`` over the face within
+    `BESIDE_MM` of it: what moved away beneath it has come into sight there.
+    """
+    solver = RegistrationConfig().solver
+    targets = TargetShapes(model, solver)
+    faces = {s.capture.subject_id: s.registration for s in sitters}
+    thing, beside, took = [], [], []
+    for sitter in sitters:
+        capture = add_occluder(sitter.capture, kind, THING_SEED)
+        try:
+            registration = register_capture(model, capture, BuildConfig()).registration
+        except CaptureError as error:
+            print(f"{capture.capture_id} behind {kind}: {error.code}")
+            continue
+        mesh = image_mesh(model, capture, registration, FullViewConfig())
+        texture = fit_texture(model, capture, registration, TextureConfig())
+        before = before_face(model, capture, registration, FullViewConfig())
+        for number in range(shapes):
+            draw = f"{capture.capture_id}-{number}"
+            donors = draw_donors(capture.subject_id, draw, list(faces), 0)
+            target = targets.make(registration, {p: faces[s] for p, s in donors.items()})
+            if target is None:
+                continue
+            start = time.process_time()
+            made = transform_capture(
+                model, capture, registration, mesh, texture, before, target, solver
+            )
+            took.append(1e3 * (time.process_time() - start))
+            if made is None:
+                continue
+            bare = true_picture(sitter, made.registration.vertices_cam_mm)
+            truth, whole = with_occluder_of(bare, sitter.capture, kind, THING_SEED)
+            on_face = face_mask(model, made.registration.vertices_cam_mm, capture)
+            reach = BESIDE_MM * capture.intrinsics[0, 0] / registration.vertices_cam_mm[:, 2].mean()
+            away = cv2.distanceTransform((~whole).astype(np.uint8), cv2.DIST_L2, 5)
+            thing.append(psnr(made.capture.rgb, truth.rgb, whole & on_face))
+            beside.append(psnr(made.capture.rgb, truth.rgb, on_face & (away > 0) & (away < reach)))
+            if folder is not None:
+                _save(folder / f"{kind}-{draw}.png", capture, made, truth.rgb)
+    return {
+        "thing_db": float(np.mean(thing)),
+        "beside_db": float(np.mean(beside)),
+        "ms": float(np.median(took)),
+    }
+
+
 def pairwise_mm(shapes: list[Array], region: Array) -> float:
     """Mean over pairs of the mean vertex distance over a region, mm."""
     total = [
@@ -161,6 +223,7 @@ def run(
         start = time.process_time()
         mesh = image_mesh(model, capture, registration, FullViewConfig())
         texture = fit_texture(model, capture, registration, TextureConfig())
+        before = before_face(model, capture, registration, FullViewConfig())
         once = time.process_time() - start
         base = landmark_error(model, capture, registration.vertices_cam_mm, detector)
         for number in range(shapes):
@@ -173,13 +236,13 @@ def run(
                 target = targets.make(registration, {p: faces[s] for p, s in donors.items()})
                 if target is not None:
                     made = transform_capture(
-                        model, capture, registration, mesh, texture, target, solver
+                        model, capture, registration, mesh, texture, before, target, solver
                     )
             took = time.process_time() - start
             if made is None or target is None:
                 rows.append({"capture": capture.capture_id, "failed": True})
                 continue
-            truth = true_picture(sitter, made.registration.vertices_cam_mm)
+            truth = true_picture(sitter, made.registration.vertices_cam_mm).rgb
             mask = face_mask(model, made.registration.vertices_cam_mm, capture)
             made_shapes.append(target.shape_obj_mm - model.exp_basis @ target.alpha_exp)
             rows.append(
@@ -264,13 +327,22 @@ def main() -> None:
     if arguments.exact:
         sitters = [exact(sitter) for sitter in sitters]
     result = run(model, sitters, arguments.shapes, arguments.pictures)
+    things = {
+        kind: behind_things(model, sitters, kind, arguments.shapes, arguments.pictures)
+        for kind in (() if arguments.exact else THINGS)
+    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": machine(), **result}, indent=1))
+    arguments.out.write_text(
+        json.dumps({"machine": machine(), **result, "things": things}, indent=1)
+    )
     for key, value in result.items():
         if key != "rows":
             print(
                 f"{key:26s} {value:10.3f}" if isinstance(value, float) else f"{key:26s} {value:6d}"
             )
+    for kind, row in things.items():
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in row.items())
+        print(f"behind {kind:19s} {figures}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 The picture's mesh keeps its triangles: face vertices go to the target shape, in the pose of the
 capture, the background follows the outline (Eq. 16), and every pixel is fetched from where its
-surface point was in the captured picture. Then the shading is adjusted (Eq. 17) and what the
-captured picture never showed is painted. The result is a capture with a registration like any
-other, so turned views are made of it in the same way.
+surface point was in the captured picture. Then the shading is adjusted (Eq. 17), what the
+captured picture never showed is painted, and what stood before the face is laid over it, in its
+own place and light. The result is a capture with a registration like any other, so turned views
+are made of it in the same way.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
-from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.meshes import signed_areas, vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
+from fg3d_builder.transform.before_face import BeforeFace, MovedThings, moved_things
 from fg3d_builder.transform.shading_change import (
     ShadingChange,
     changed,
@@ -38,8 +40,29 @@ from fg3d_builder.transform.target_shape import TargetShape
 UNSEEN = 0.5
 """Interpolated visibility below which a pixel's surface was hidden in the captured picture."""
 
+BEHIND_MM = 4.0
+"""Depth by which a place of the face was behind another one in the captured picture, or behind one
+beside it: there colours are mixed."""
+
+STRETCHES = (3.0, 5.0)
+"""Growth of a surface's area in the picture from which its colour is doubted, and not believed."""
+
+RIM_PX = 2
+RIM_STRETCHES = (1.0, 2.0)
+"""The same for what was so near to the outline that it is mixed with what is behind."""
+
+FAR_MM = 1e9
+"""Stands for no depth in images that OpenCV works on: it knows no infinity."""
+
 SOFT_SIGMA_PX = 1.0
 """Blur of the border between fetched and painted pixels."""
+
+OPENED = 0.25
+"""Weight of what hid a place of the face and no longer does, from which it is painted."""
+
+LEAST_GAP_MM = 6.0
+"""Things nearer to the new face than to the captured one are at least so far before it, or as far
+as they were: enough to be told from it by depth."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ def transform_capture(
     registration: Registration,
     mesh: ImageMesh,
     texture: TextureFit,
+    before: BeforeFace | None,
     target: TargetShape,
     solver: str,
 ) -> Transformed | None:
@@ -87,7 +111,8 @@ def transform_capture(
     registration : Registration
     mesh : ImageMesh
     texture : TextureFit
-        Both of the capture.
+    before : BeforeFace or None
+        All of the capture; see `fg3d_builder.transform.before_face.before_face`.
     target : TargetShape
         In the capture's object frame.
     solver : str
@@ -99,33 +124,48 @@ def transform_capture(
         None where the background cannot follow without folds.
     """
     target_cam = registration.pose.cam_from_obj(target.shape_obj_mm)
-    moved = moved_mesh(mesh, target_cam, solver)
+    moved = moved_mesh(mesh, target_cam, solver, before)
     if moved is None:
         return None
     still, moved_to = moved
     fetched = _fetch(still, moved_to, capture)
-    before, after = (
+    shaded, after = (
         shape_shading(vertices, model.triangles, texture.light)
         for vertices in (registration.vertices_cam_mm, target_cam)
     )
     skin = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
-    change = shading_change(before, after, skin)
+    change = shading_change(shaded, after, skin)
     rgb = _reshaded(fetched.rgb, fetched.face, model.triangles, change)
+    albedo = texture.delit_albedo
+    if before is not None:
+        # The picture's own albedo is that of the thing, or mixed with it.
+        under = before.hides(mesh.source_px[: mesh.face_vertex_count])
+        albedo = np.where(under[:, None], texture.albedo, albedo)
     lit = replace(
         texture,
         normals_cam=after.normals,
         colors_linear=texture.albedo * after.shade + after.gloss,
-        completed_linear=texture.delit_albedo * after.shade + after.gloss,
+        delit_albedo=albedo,
+        completed_linear=albedo * after.shade + after.gloss,
     )
-    hidden = _hidden(fetched.face, model.triangles, registration.visible)
-    rgb = _hidden_painted(rgb, fetched.face, model.triangles, hidden, lit)
+    hidden = _hidden(fetched.face, model.triangles, registration.visible, fetched.doubt)
+    things = None if before is None else moved_things(before, capture, still, moved_to)
+    warped = fetched.rgb
+    if before is not None and things is not None:
+        hidden |= _opened(before, things, fetched)
+        warped = _laid_over(before, things, warped)
+    depth = np.where(hidden, fetched.face.depth_mm, fetched.depth_mm)
+    rgb = _hidden_painted(rgb, fetched.face, model.triangles, hidden, fetched.doubt, lit)
+    if before is not None and things is not None:
+        rgb = _laid_over(before, things, rgb)
+        depth = _depth_laid_over(before, things, depth, fetched.face)
     normals = vertex_normals(target_cam, model.triangles)
     height, width = mesh.image_size
     visible = visible_vertices(
         target_cam, model.triangles, normals, capture.intrinsics, height, width
     )
     return Transformed(
-        capture=replace(capture, rgb=rgb, depth_mm=fetched.depth_mm, landmarks=None, truth=None),
+        capture=replace(capture, rgb=rgb, depth_mm=depth, landmarks=None, truth=None),
         registration=replace(
             registration,
             vertices_cam_mm=target_cam,
@@ -138,18 +178,19 @@ def transform_capture(
         ),
         mesh=moved_to,
         texture=lit,
-        warped_rgb=fetched.rgb,
+        warped_rgb=warped,
         painted=float(hidden.sum() / max(int((fetched.face.triangle >= 0).sum()), 1)),
     )
 
 
 def moved_mesh(
-    mesh: ImageMesh, target_cam_mm: Array, solver: str
+    mesh: ImageMesh, target_cam_mm: Array, solver: str, before: BeforeFace | None = None
 ) -> tuple[ImageMesh, ImageMesh] | None:
     """Give the face of a picture's mesh other vertices (n, 3); the background follows (Eq. 16).
 
     Anchors keep their depth. Where the background could not follow the outline without a fold
-    it lets go of it, and gets vertices of its own.
+    it lets go of it, and gets vertices of its own. So it does where something before the face
+    hides the outline: what the picture shows there is no outline.
 
     Returns
     -------
@@ -162,12 +203,15 @@ def moved_mesh(
     # Where two contour lines of the face crossed they will cross elsewhere, or no more: those
     # corners of the outline go with the background.
     on_face = np.arange(len(wanted)) < n
-    warp = warp_background(
-        mesh.source_px, mesh.background_triangles, on_face | mesh.border, wanted, on_face, solver
-    )
+    covered = np.zeros(len(wanted), dtype=bool)
+    if before is not None:
+        corners = mesh.outline[mesh.outline < n]
+        covered[corners] = before.hides(mesh.source_px[corners])
+    held = (on_face & ~covered) | mesh.border
+    warp = warp_background(mesh.source_px, mesh.background_triangles, held, wanted, on_face, solver)
     if warp.folded:
         return None
-    loose = np.flatnonzero(warp.yielded)
+    loose = np.flatnonzero(warp.yielded | covered)
     still = _with_copies(mesh, loose)
     points = np.concatenate([warp.points_px, warp.points_px[loose]])
     points[:n] = wanted[:n]
@@ -199,11 +243,15 @@ class _Fetched(NamedTuple):
     """The new picture before painting.
 
     rgb : (H, W, 3) uint8; depth_mm : (H, W) float32; face : Fragments of the face.
+    from_px : (H, W, 2) float32, where each pixel was in the captured picture.
+    doubt : (H, W) float32, 1 where the face's colour there was another one's.
     """
 
     rgb: Array
     depth_mm: Array
     face: Fragments
+    from_px: Array
+    doubt: Array
 
 
 def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
@@ -235,7 +283,77 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=np.nan,
     )
-    return _Fetched(rgb, (depth + surface[..., 3] - surface[..., 2]).astype(np.float32), face)
+    return _Fetched(
+        rgb=rgb,
+        depth_mm=(depth + surface[..., 3] - surface[..., 2]).astype(np.float32),
+        face=face,
+        from_px=np.stack([x, y], axis=-1),
+        doubt=_doubt(source, moved, face, surface[..., 2], x, y),
+    )
+
+
+def _doubt(
+    still: ImageMesh, moved: ImageMesh, face: Fragments, depth_mm: Array, x: Array, y: Array
+) -> Array:
+    """How little the colours that the face's pixels take were theirs, (H, W) float32 in [0, 1].
+
+    Another part of the face hid them in the captured picture, or they were beside one that did
+    and are mixed with it (though not all that is beside something nearer: so is every pixel of
+    a steep side). Or they were seen so obliquely that a few pixels of the picture, at the rim
+    mixed with what is behind, are drawn out over many.
+    """
+    was = rasterize(
+        still.vertices_cam_mm, still.face_triangles, still.intrinsics, *still.image_size
+    )
+    square = np.ones((3, 3), np.uint8)
+    known = np.nan_to_num(was.depth_mm, nan=FAR_MM)
+    farthest, nearest = (
+        cv2.remap(around(known, square), x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
+        for around in (cv2.dilate, cv2.erode)
+    )
+    certain = (depth_mm - farthest > BEHIND_MM).astype(np.uint8)
+    beside = cv2.dilate(certain, square, iterations=2) > 0
+    hidden = beside & (depth_mm - nearest > BEHIND_MM)
+    area, new_area = (-signed_areas(mesh.source_px[mesh.face_triangles]) for mesh in (still, moved))
+    stretch = (new_area / np.maximum(area, 1e-6))[face.triangle]
+    inner = cv2.erode((was.triangle >= 0).astype(np.uint8), square, iterations=RIM_PX)
+    rim = cv2.remap(inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
+    first, last = (
+        np.where(rim, at_rim, inside)
+        for at_rim, inside in zip(RIM_STRETCHES, STRETCHES, strict=True)
+    )
+    drawn_out = np.clip((stretch - first) / (last - first), 0.0, 1.0)
+    doubt = np.where(face.triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
+    return np.asarray(doubt.astype(np.float32))
+
+
+def _opened(before: BeforeFace, things: MovedThings, fetched: _Fetched) -> Array:
+    """Return the (H, W) mask of face pixels that something hid and hides no longer."""
+    x, y = np.moveaxis(fetched.from_px[before.window] - before.first_px, -1, 0).astype(np.float32)
+    was = cv2.remap(before.weight, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    opened = np.zeros(fetched.face.triangle.shape, dtype=bool)
+    opened[before.window] = was - things.weight > OPENED
+    return opened & (fetched.face.triangle >= 0)
+
+
+def _laid_over(before: BeforeFace, things: MovedThings, rgb: Array) -> Array:
+    """Lay things over a picture (H, W, 3) uint8."""
+    out = rgb.copy()
+    under, weight = rgb[before.window].astype(np.float32), things.weight[..., None]
+    out[before.window] = np.rint(under + weight * (things.rgb - under))
+    return out
+
+
+def _depth_laid_over(
+    before: BeforeFace, things: MovedThings, depth_mm: Array, face: Fragments
+) -> Array:
+    """Lay things over a picture's depth (H, W); they stay before the face where it came nearer."""
+    new = things.depth_mm
+    gap = np.minimum(things.gap_mm, LEAST_GAP_MM)
+    limit = np.nan_to_num(face.depth_mm[before.window], nan=np.inf) - gap
+    out = depth_mm.copy()
+    out[before.window] = np.where(things.weight > 0.5, np.minimum(new, limit), out[before.window])
+    return out.astype(np.float32)
 
 
 def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChange) -> Array:
@@ -255,20 +373,21 @@ def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChan
 
 
 def _hidden_painted(
-    rgb: Array, face: Fragments, triangles: Array, hidden: Array, lit: TextureFit
+    rgb: Array, face: Fragments, triangles: Array, hidden: Array, doubt: Array, lit: TextureFit
 ) -> Array:
-    """Paint the hidden pixels (H, W) of the face with its own texture."""
-    if not hidden.any():
-        return rgb
+    """Paint the hidden pixels (H, W) of the face, and doubted ones in part, in its own texture."""
     guide = interpolate(face, triangles, lit.completed_linear)
     soft = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), SOFT_SIGMA_PX)
-    return inpaint_view(rgb, guide, hidden, soft, face.triangle >= 0)
+    return inpaint_view(rgb, guide, hidden, np.maximum(soft, doubt), face.triangle >= 0)
 
 
-def _hidden(face: Fragments, triangles: Array, visible: Array) -> Array:
-    """Return the (H, W) mask of face pixels whose surface the captured picture does not show."""
+def _hidden(face: Fragments, triangles: Array, visible: Array, doubt: Array) -> Array:
+    """Return the (H, W) mask of face pixels whose surface the captured picture does not show.
+
+    That of vertices which it does not show, and what is beyond doubt (H, W) another one's colour.
+    """
     seen = interpolate(face, triangles, visible[:, None].astype(np.float64))[..., 0]
-    hidden = (face.triangle >= 0) & (seen < UNSEEN)
+    hidden = (face.triangle >= 0) & ((seen < UNSEEN) | (doubt >= 1.0))
     # Single pixels along an outline are neither hidden nor worth a colour of their own.
     opened = cv2.morphologyEx(hidden.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return np.asarray(opened > 0)

@@ -53,7 +53,9 @@ def transformed(shape: Array) -> Transformed:
     target = TargetShape(
         shape, np.zeros(len(model.id_sd)), np.zeros(len(model.exp_sd)), np.ones(len(shape)), 1, 0
     )
-    made = transform_capture(model, face.capture, face.registration, mesh, texture, target, SOLVER)
+    made = transform_capture(
+        model, face.capture, face.registration, mesh, texture, None, target, SOLVER
+    )
     assert made is not None
     return made
 
@@ -143,5 +145,7 @@ def test_a_face_that_leaves_its_picture_behind_is_refused() -> None:
     shape = model.mean * 4.0
     zero = np.zeros(len(model.id_sd)), np.zeros(len(model.exp_sd)), np.ones(len(shape))
     target = TargetShape(shape, *zero, 1.0, 0.0)
-    made = transform_capture(model, face.capture, face.registration, mesh, texture, target, SOLVER)
+    made = transform_capture(
+        model, face.capture, face.registration, mesh, texture, None, target, SOLVER
+    )
     assert made is None
