@@ -22,7 +22,8 @@ from fg3d_builder.fullview.continuation import spread_out
 from fg3d_builder.fullview.head_hull import HeadHull
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
-from fg3d_builder.geometry.meshes import normalized, vertex_normals
+from fg3d_builder.geometry.meshes import normalized, surface_points, vertex_normals
+from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Capture, Pose, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.shading import Light, linear_from_srgb, shade_and_gloss
@@ -36,6 +37,8 @@ UP_MM = 140.0
 RADIUS_MM = 88.0
 DARK = 0.02
 """Added to linear light before its logarithm."""
+NORMAL_PASSES = 2
+"""Averages over neighbours of the normals that light is told by."""
 NEAR_MM = 12.0
 """A texel is seen where the measured surface is so near."""
 COSINES = (0.1, 0.3)
@@ -172,7 +175,7 @@ def head_texture(
     fields[n:, 2] = surround.neck
     fields[:n, 3] = model.reliable
     fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in PLAIN]) & model.reliable
-    normals = vertex_normals(vertices, triangles)
+    normals = _outer_normals(model, vertices, triangles)
     texel = _texels(obj - centre, triangles, np.concatenate([vertices, normals, fields], axis=1))
     known = np.abs(texel[..., :3]).sum(axis=2) > 0
     position = texel[..., :3].reshape(-1, 3)
@@ -196,6 +199,18 @@ def head_texture(
     )
     mixed = hair[..., None] * hair_map + (1.0 - hair[..., None]) * rest_map
     return HeadTexture(own * log_color + (1.0 - own) * mixed + shade, hair, trust, pose, centre)
+
+
+def _outer_normals(model: FaceModel, vertices: Array, triangles: Array) -> Array:
+    """Normals (v, 3) of sheet and surround; the skirt, which is tucked under, has the sheet's."""
+    surround = model.surround
+    assert surround is not None
+    n = model.vertex_count
+    normals = vertex_normals(vertices, triangles)
+    normals[n + surround.skirt] = surface_points(
+        normals[:n], model.triangles, surround.skirt_triangle, surround.skirt_barycentric
+    )
+    return normalized(diffused(normals, triangles, NORMAL_PASSES))
 
 
 def _texels(points_mm: Array, triangles: Array, values: Array) -> Array:
@@ -402,7 +417,7 @@ def _mirrored_detail(log_color: Array, weight: Array) -> Array:
     detail = np.where(sure[..., None], log_color - smooth / np.maximum(share, 1e-3)[..., None], 0.0)
     top, bottom, left, right = largest_rectangle(sure)
     if min(bottom - top, right - left) < LEAST_TILE:
-        strength = float(detail[sure].mean(axis=1).std())
+        strength = DETAIL_SHARE * float(detail[sure].mean(axis=1).std())
         return np.where(sure[..., None], detail, strength * _strands()[..., None]).astype(
             np.float32
         )
