@@ -20,6 +20,9 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import border_edges, signed_areas
 from fg3d_builder.records import Array
 
+SAME_PX = 1e-6
+"""Crossings so near each other are one."""
+
 MIN_SEGMENT_PX = 0.01
 """Crossings nearer than this to the outline's last point are left out."""
 
@@ -216,16 +219,18 @@ def _depth_at(points, depth, segment, x, y):  # type: ignore[no-untyped-def]
 
 
 def _unpinched(vertex: Array, points: Array, depth: Array) -> tuple[Array, Array, Array]:
-    """Cut off the smaller part wherever the outline comes back to a vertex.
+    """Cut off the smaller part wherever the outline comes back to a corner.
 
-    Rough surfaces have triangles that hang on the rest by one vertex; a polygon that touches
-    itself there is no border for a triangulation.
+    Rough surfaces have triangles that hang on the rest by one vertex, and contour lines that
+    cross where they crossed before; a polygon that touches itself there is no border for a
+    triangulation.
     """
+    name = _names(vertex, points)
     keep = np.arange(len(vertex))
     while True:
         at: dict[int, int] = {}
-        for place, corner in enumerate(vertex[keep]):
-            if corner >= 0 and corner in at:
+        for place, corner in enumerate(name[keep]):
+            if corner in at:
                 break
             at[int(corner)] = place
         else:
@@ -234,6 +239,16 @@ def _unpinched(vertex: Array, points: Array, depth: Array) -> tuple[Array, Array
         loop = keep[first:place]
         rest = np.concatenate([keep[:first], keep[place:]])
         keep = loop if polygon_area(points[loop]) > polygon_area(points[rest]) else rest
+
+
+def _names(vertex: Array, points: Array) -> Array:
+    """Number corners (k,): by their vertex, and crossings, which have none, by their place."""
+    crossing = np.flatnonzero(vertex < 0)
+    name = vertex.copy()
+    place = np.rint(points[crossing] / SAME_PX).astype(np.int64)
+    number = np.unique(place, axis=0, return_inverse=True)[1].reshape(-1)
+    name[crossing] = int(vertex.max(initial=0)) + 1 + number
+    return name
 
 
 def _cleaned(vertex: Array, points: Array, depth: Array) -> Outline:

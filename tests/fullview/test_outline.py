@@ -77,6 +77,7 @@ def test_rough_surfaces_are_walked_around_once(noise_mm: float, seed: int) -> No
     outline = face_outline(vertices, model.triangles, camera)
     known = outline.vertex[outline.vertex >= 0]
     assert len(np.unique(known)) == len(known)
+    assert len(np.unique(np.round(outline.points_px, 5), axis=0)) == len(outline.points_px)
     seen = rasterize(vertices, model.triangles, camera, 400, 400).triangle >= 0
     # The polygon also holds what the rough surface hides at its rim.
     assert polygon_area(outline.points_px) == pytest.approx(seen.sum(), rel=0.02)
