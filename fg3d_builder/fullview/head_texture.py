@@ -57,7 +57,7 @@ SKIN_SPREAD, HAIR_SPREAD = (0.25, 0.08, 0.08), (0.5, 0.12, 0.12)
 SKIN_OFF = (3.0, 6.0)
 """Half squared distance to the skin's colour from which something may be none, and is none."""
 LEAST_TEXELS = 50
-BALD = 5.0
+BALD = 3.0
 """A crown whose colours are no farther from the skin's than this (half squared distance) is
 bald."""
 LIKE_HAIR = 6.0
