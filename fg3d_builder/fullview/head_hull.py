@@ -89,8 +89,31 @@ class HeadHull(NamedTuple):
     scalp: Array
 
 
+def expected_surround(model: FaceModel, registration: Registration, solver: str) -> Array | None:
+    """Return the model's surround (c, 3) at a registered face, camera frame; None without one.
+
+    Parameters
+    ----------
+    model : FaceModel
+    registration : Registration
+    solver : str
+        Sparse backend, see `hull_graph`.
+    """
+    graph = hull_graph(model, solver)
+    if graph is None:
+        return None
+    surround = graph.surround
+    around = registration.pose.cam_from_obj(surround.shape(registration.alpha_id))
+    at = surround.attached(registration.vertices_cam_mm, model.triangles)
+    return np.asarray(around + graph.followed(at - around[surround.skirt]))
+
+
 def head_hull(
-    model: FaceModel, registration: Registration, measured: MeasuredHead, solver: str
+    model: FaceModel,
+    registration: Registration,
+    measured: MeasuredHead,
+    solver: str,
+    expected: Array | None = None,
 ) -> HeadHull | None:
     """Fit face sheet and surround to the outside of a head; None without a surround.
 
@@ -102,14 +125,14 @@ def head_hull(
         Of the same capture.
     solver : str
         Sparse backend, see `hull_graph`.
+    expected : (c, 3) float, optional
+        What `expected_surround` returns, where the caller has it.
     """
     graph = hull_graph(model, solver)
-    if graph is None:
+    around = expected_surround(model, registration, solver) if expected is None else expected
+    if graph is None or around is None:
         return None
     surround, face = graph.surround, registration.vertices_cam_mm
-    around = registration.pose.cam_from_obj(surround.shape(registration.alpha_id))
-    at = surround.attached(face, model.triangles)
-    around = around + graph.followed(at - around[surround.skirt])
     hull = _Hull(graph, np.concatenate([face, around]))
     outline = _HeadOutline(measured)
     offset = hull.fitted(measured, outline)

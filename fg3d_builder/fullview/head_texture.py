@@ -57,6 +57,10 @@ SKIN_SPREAD, HAIR_SPREAD = (0.25, 0.08, 0.08), (0.5, 0.12, 0.12)
 SKIN_OFF = (3.0, 6.0)
 """Half squared distance to the skin's colour from which something may be none, and is none."""
 LEAST_TEXELS = 50
+GLIMPSE = 0.05
+"""Trust from which a texel tells at least what kind of thing is there."""
+CROWN = (0.3, 0.8)
+"""Prior of hair that the crown has: at least, and from which all of it counts."""
 BALD = 3.0
 """A crown whose colours are no farther from the skin's than this (half squared distance) is
 bald."""
@@ -192,7 +196,7 @@ def head_texture(
     log_color = log_color - shade
     likely, hair = _hair(log_color, trust, regions)
     own = trust[..., None]
-    sure = _sure(trust * likely)
+    sure = _sure(trust, likely)
     hair_map = _continued(log_color, sure, 1) + _mirrored_detail(log_color, sure)
     rest_map = _skin_and_clothes(
         log_color, trust * (1.0 - likely) * (regions.features < 0.1), plain
@@ -297,7 +301,7 @@ def _log_shade(
 def _hair(log_color: Array, trust: Array, regions: _Regions) -> tuple[Array, Array]:
     """How likely hair is at texels that are seen, by their colour, and at all texels."""
     skin = (regions.plain > 0.9) & (trust > 0.5)
-    crown = (regions.scalp > 0.8) & (trust > 0.5)
+    crown = _crown(regions.scalp, trust > GLIMPSE)
     none = np.zeros(trust.shape, np.float32)
     if skin.sum() < LEAST_TEXELS or crown.sum() < LEAST_TEXELS:
         return none, none
@@ -327,6 +331,13 @@ def _hair(log_color: Array, trust: Array, regions: _Regions) -> tuple[Array, Arr
     # A hair line is a line, not a mixture.
     hair = np.clip((hair - 0.5) / HAIR_LINE + 0.5, 0.0, 1.0) * (1.0 - face)
     return likely, (trust * likely + (1.0 - trust) * hair).astype(np.float32)
+
+
+def _crown(scalp: Array, seen: Array) -> Array:
+    """Where hair is surest of all that is seen (R, C): some texels at least, if any bear hair."""
+    most = np.sort(scalp[seen])[::-1][:LEAST_TEXELS]
+    least = float(most[-1]) if len(most) else 1.0
+    return seen & (scalp >= min(CROWN[1], max(CROWN[0], least)))
 
 
 def _curtain(like_hair: Array, trust: Array, regions: _Regions) -> Array:
@@ -399,12 +410,18 @@ def _continued(values: Array, weight: Array, level: int) -> Array:
     return np.asarray(out.reshape(values.shape))
 
 
-def _sure(likely: Array) -> Array:
-    """Texels well inside of what is likely hair, as weights: its edges are mixed with skin."""
-    inside = (likely > 0.5).astype(np.uint8)
+def _sure(trust: Array, likely: Array) -> Array:
+    """Texels well inside of what is likely hair, as weights: its edges are mixed with skin.
+
+    Where all hair is at the head's outline, its edges and what is seen obliquely must do.
+    """
+    inside = (trust * likely > 0.5).astype(np.uint8)
     width = min(EDGE_TEXELS, int(cv2.distanceTransform(inside, cv2.DIST_L2, 5).max() / 2))
     size = 2 * width + 1
-    return np.asarray(cv2.erode(inside, np.ones((size, size), np.uint8)), dtype=np.float32)
+    found = np.asarray(cv2.erode(inside, np.ones((size, size), np.uint8)), dtype=np.float32)
+    if found.sum() < LEAST_TEXELS:
+        found = ((trust > GLIMPSE) & (likely > 0.5)).astype(np.float32)
+    return found
 
 
 def _mirrored_detail(log_color: Array, weight: Array) -> Array:

@@ -51,6 +51,9 @@ nearer to that."""
 PLATE_PX = 100
 """Extent of the face in the images that colours are continued over."""
 
+UNLIKE_LEVELS = 30.0
+"""Grey levels from the background's from which hair is told where a head is expected."""
+
 MIXED_PX = 1.0
 """Pixels next to the head in which its colours are mixed with the background's."""
 
@@ -98,7 +101,11 @@ class MeasuredHead(NamedTuple):
 
 
 def measured_head(
-    capture: Capture, vertices_cam_mm: Array, triangles: Array, config: FullViewConfig
+    capture: Capture,
+    vertices_cam_mm: Array,
+    triangles: Array,
+    config: FullViewConfig,
+    expected: tuple[Array, Array] | None = None,
 ) -> MeasuredHead:
     """Tell the head from the background, and the registered face from the rest of the head.
 
@@ -109,6 +116,9 @@ def measured_head(
         The registered face.
     triangles : (m, 3) int
     config : FullViewConfig
+    expected : (vertices, triangles), optional
+        The head around the face as the model expects it, camera frame: where it is, what is
+        unlike the background and has no depth is hair, whatever its colour.
     """
     surface, extent = _surface_around(capture, vertices_cam_mm, config)
     depth, noise = _smoothed(surface)
@@ -125,6 +135,9 @@ def measured_head(
     color = _in_grid(capture, camera, height, width)
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
     lost = ~known & ((LIKELY * to_head <= to_back) | ~_open(known))
+    if expected is not None:
+        there = rasterize(*expected, camera, height, width).triangle >= 0
+        lost |= ~known & there & (to_back > UNLIKE_LEVELS)
     lost &= _touching(lost, head)
     # Depth and colour are never aligned to the pixel: the head ends where its colour does.
     rim = (head | lost) & (_inside_px(head | lost) <= RIM * extent)

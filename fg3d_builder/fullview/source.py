@@ -12,7 +12,7 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.backdrop import without_head
 from fg3d_builder.fullview.captured_surface import captured_surface
-from fg3d_builder.fullview.head_hull import head_hull, with_lost_depth
+from fg3d_builder.fullview.head_hull import expected_surround, head_hull, with_lost_depth
 from fg3d_builder.fullview.head_texture import HeadTexture, head_texture
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.measured_head import MeasuredHead, measured_head
@@ -196,8 +196,12 @@ class _Layers:
     ) -> None:
         """Add what surrounds the face: as it was captured, and as the model has it."""
         face = registration.vertices_cam_mm
-        head = measured_head(capture, face, model.triangles, config)
-        hull = head_hull(model, registration, head, solver)
+        expected = expected_surround(model, registration, solver)
+        outside = None
+        if expected is not None and model.surround is not None:
+            outside = (expected, model.surround.triangles)
+        head = measured_head(capture, face, model.triangles, config, outside)
+        hull = head_hull(model, registration, head, solver, expected)
         head = with_lost_depth(model, face, hull, head)
         captured = captured_surface(head)
         self.captured = self._added(captured.vertices_cam_mm, captured.triangles)
