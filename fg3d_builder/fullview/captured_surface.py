@@ -36,14 +36,16 @@ class CapturedSurface(NamedTuple):
         Counter-clockwise seen from the camera.
     normals_cam : (v, 3) float64
         Towards the camera, noise averaged out.
+    carried : (v,) bool
+        Beyond an edge: only seen from the camera's own place is something there.
     edge : (v,) bool
-        At the end of the head, or beyond one of its edges: colours there are mixed with what is
-        behind.
+        Beyond an edge, or at the end of the head: colours are mixed with what is behind.
     """
 
     vertices_cam_mm: Array
     triangles: Array
     normals_cam: Array
+    carried: Array
     edge: Array
 
 
@@ -63,7 +65,8 @@ def captured_surface(measured: MeasuredHead) -> CapturedSurface:
     vertices = np.stack([x * z, y * z, z], axis=1)
     normals = measured.normals_cam.reshape(-1, 3)[pixel]
     edge = carried | measured.rim.ravel()[pixel]
-    return CapturedSurface(vertices, triangles, _facing(normals, normalized(vertices)), edge)
+    facing = _facing(normals, normalized(vertices))
+    return CapturedSurface(vertices, triangles, facing, carried, edge)
 
 
 def _facing(normals: Array, sight: Array) -> Array:

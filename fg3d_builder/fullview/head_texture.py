@@ -201,6 +201,10 @@ def head_texture(
     rest_map = _skin_and_clothes(
         log_color, trust * (1.0 - likely) * (regions.features < 0.1), plain
     )
+    # Between lips and lids is more of the same.
+    rest_map = np.where(
+        regions.features[..., None] > 0.5, _continued(log_color, trust, 1), rest_map
+    )
     mixed = hair[..., None] * hair_map + (1.0 - hair[..., None]) * rest_map
     return HeadTexture(own * log_color + (1.0 - own) * mixed + shade, hair, trust, pose, centre)
 

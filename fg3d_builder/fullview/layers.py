@@ -169,7 +169,9 @@ def _captured(source, camera, config, drawn):  # type: ignore[no-untyped-def]
     )
     pieces = source.triangles[source.captured] - first
     if not is_same(camera):
-        of_vertex = np.where(source.edge, np.inf, of_vertex)
+        # The head ends where it did, but not in colours that are mixed with the background.
+        of_vertex = np.where(source.edge, np.maximum(of_vertex, config.max_stretch), of_vertex)
+        of_vertex = np.where(source.carried, np.inf, of_vertex)
     good = (of_vertex <= config.max_stretch)[pieces].all(axis=1)
     found = drawn(source.captured[good])
     here = found.triangle >= 0

@@ -54,8 +54,9 @@ class Source:
         Number of the captured surface's first vertex.
     slopes_cam : (w, 3) float64
         Normals of the captured surface's vertices.
-    edge : (w,) bool
-        Vertices of the captured surface where colours are mixed with what is behind.
+    carried, edge : (w,) bool
+        Vertices of the captured surface that lie beyond an edge, and those where colours are
+        mixed with what is behind.
     head : MeasuredHead or None
         What the camera saw of the head; None for face profiling.
     around : HeadTexture or None
@@ -82,6 +83,7 @@ class Source:
     surround: Array
     first_captured: int
     slopes_cam: Array
+    carried: Array
     edge: Array
     head: MeasuredHead | None
     around: HeadTexture | None
@@ -161,6 +163,7 @@ class Source:
             surround=layers.surround,
             first_captured=len(mesh.vertices_cam_mm),
             slopes_cam=layers.slopes,
+            carried=layers.carried,
             edge=layers.edge,
             head=layers.head,
             around=layers.around,
@@ -180,7 +183,8 @@ class _Layers:
         self.vertices = [mesh.vertices_cam_mm]
         self.triangles = [mesh.triangles]
         self.captured = self.surround = np.zeros(0, dtype=np.int64)
-        self.slopes, self.edge = np.zeros((0, 3)), np.zeros(0, dtype=bool)
+        self.slopes = np.zeros((0, 3))
+        self.carried = self.edge = np.zeros(0, dtype=bool)
         self.head: MeasuredHead | None = None
         self.around: HeadTexture | None = None
         self._count = (len(mesh.vertices_cam_mm), len(mesh.triangles))
@@ -205,7 +209,8 @@ class _Layers:
         head = with_lost_depth(model, face, hull, head)
         captured = captured_surface(head)
         self.captured = self._added(captured.vertices_cam_mm, captured.triangles)
-        self.slopes, self.edge, self.head = captured.normals_cam, captured.edge, head
+        self.slopes, self.head = captured.normals_cam, head
+        self.carried, self.edge = captured.carried, captured.edge
         if hull is None:
             return
         self.surround = self._added(hull.surround_cam_mm, hull.triangles)
