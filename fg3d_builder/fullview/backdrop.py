@@ -7,8 +7,8 @@ import numpy as np
 
 from fg3d_builder.fullview.continuation import continued
 from fg3d_builder.fullview.measured_head import MeasuredHead
-from fg3d_builder.geometry.camera import px_of_other_grid
 from fg3d_builder.records import Array
+from fg3d_builder.rendering.image_samples import on_other_grid
 
 PLATE_PX = 160
 """Shorter side of the image that the background is continued in."""
@@ -27,10 +27,17 @@ def without_head(rgb: Array, measured: MeasuredHead, intrinsics: Array) -> Array
     intrinsics : (3, 3) float
         The picture's.
     """
-    head = _in_picture(measured, intrinsics, rgb.shape[0], rgb.shape[1])
+    head = on_other_grid(
+        measured.head.astype(np.uint8),
+        measured.intrinsics,
+        intrinsics,
+        rgb.shape,
+        cv2.INTER_NEAREST,
+        outside=0.0,
+    )
     size = 2 * round(MIXED_PX) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    hidden = cv2.dilate(head.astype(np.uint8), disc) > 0
+    hidden = cv2.dilate(head, disc) > 0
     if not hidden.any():
         return rgb
     # Means need no more pixels; the picture itself keeps all of its own.
@@ -39,15 +46,3 @@ def without_head(rgb: Array, measured: MeasuredHead, intrinsics: Array) -> Array
     known = cv2.resize(hidden.astype(np.uint8), few, interpolation=cv2.INTER_AREA) == 0
     plate = continued(cv2.resize(rgb, few, interpolation=cv2.INTER_AREA), known)
     return np.where(hidden[..., None], cv2.resize(plate, rgb.shape[1::-1]), rgb)
-
-
-def _in_picture(measured: MeasuredHead, intrinsics: Array, height: int, width: int) -> Array:
-    """The mask of the head (H, W) in the picture's own pixels."""
-    corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
-    (left, top), (right, bottom) = px_of_other_grid(corners, intrinsics, measured.intrinsics)
-    x, y = np.meshgrid(
-        np.linspace(left, right, width, dtype=np.float32),
-        np.linspace(top, bottom, height, dtype=np.float32),
-    )
-    mask = cv2.remap(measured.head.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderValue=0)
-    return np.asarray(mask > 0)

@@ -170,15 +170,14 @@ def head_texture(
     # About between the ears.
     height, depth = obj[:n, 1][model.reliable].mean(), obj[n:, 2][surround.scalp > 0.5].mean()
     centre = np.array([0.0, height, depth])
-    fields = np.zeros((len(vertices), 6))
-    fields[:n, 5] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
+    fields = np.zeros((len(vertices), 5))
+    fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
     fields[:, 0] = hull.scalp
     aside = np.degrees(np.arctan2(np.abs(obj[:n, 0]), obj[:n, 2])) > ASIDE_DEG
     fields[:n, 1] = hull.covered[:n] * aside
     fields[n:, 1] = hull.covered[n:] * (hull.offset_mm[n:] > STANDS_OFF_MM)
-    fields[n:, 2] = surround.neck
-    fields[:n, 3] = model.reliable
-    fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in PLAIN]) & model.reliable
+    fields[:n, 2] = model.reliable
+    fields[:n, 3] = np.isin(model.parts, [PARTS.index(name) for name in PLAIN]) & model.reliable
     normals = _outer_normals(model, vertices, triangles)
     texel = _texels(obj - centre, triangles, np.concatenate([vertices, normals, fields], axis=1))
     known = np.abs(texel[..., :3]).sum(axis=2) > 0
@@ -189,8 +188,8 @@ def head_texture(
     log_color = np.log(color.reshape(*known.shape, 3) + DARK).astype(np.float32)
     behind = at_nearest_pixel(measured.before, px_from_cam(position, measured.intrinsics), False)
     hidden = behind.reshape(known.shape) & known
-    scalp, long, neck, face, smooth, features = np.moveaxis(texel[..., 6:], 2, 0)
-    regions = _Regions(scalp, long, neck, face, smooth, features, hidden)
+    scalp, long, face, plain_skin, features = np.moveaxis(texel[..., 6:], 2, 0)
+    regions = _Regions(scalp, long, face, plain_skin, features, hidden)
     plain = (regions.plain > 0.9) & (trust > 0.5)
     shade = _log_shade(light, texel[..., 3:6], texel[..., :3], log_color, plain)
     log_color = log_color - shade
@@ -267,14 +266,13 @@ def _seen(
 
 
 class _Regions(NamedTuple):
-    """Maps (R, C) in [0, 1]: prior of hair, long hair, neck, face, plain skin and features.
+    """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin and features.
 
     `behind` is where the picture shows something before the head's surface.
     """
 
     scalp: Array
     long: Array
-    neck: Array
     face: Array
     plain: Array
     features: Array

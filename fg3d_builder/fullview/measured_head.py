@@ -18,6 +18,7 @@ from fg3d_builder.fullview.continuation import continued
 from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.measured_surface import measured_surface
 from fg3d_builder.rendering.rasterizer import rasterize
 
@@ -132,7 +133,7 @@ def measured_head(
     with np.errstate(invalid="ignore"):
         face = on_sheet & head & (np.abs(depth - sheet) <= reach)
         before = head & (depth < sheet - reach)
-    color = _in_grid(capture, camera, height, width)
+    color = on_other_grid(capture.rgb, capture.intrinsics, camera, (height, width), cv2.INTER_AREA)
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
     lost = ~known & ((LIKELY * to_head <= to_back) | ~_open(known))
     if expected is not None:
@@ -277,17 +278,6 @@ def _open(known: Array) -> Array:
     framed = np.pad(hole.astype(np.uint8), 1, constant_values=1)
     label = cv2.connectedComponents(framed, connectivity=4)[1]
     return np.asarray(hole & (label == label[0, 0])[1:-1, 1:-1])
-
-
-def _in_grid(capture: Capture, camera: Array, height: int, width: int) -> Array:
-    """The picture (h, w, 3) uint8 in the pixels of another grid of its camera."""
-    corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
-    (left, top), (right, bottom) = px_of_other_grid(corners, camera, capture.intrinsics)
-    x, y = np.meshgrid(
-        np.linspace(left, right, width, dtype=np.float32),
-        np.linspace(top, bottom, height, dtype=np.float32),
-    )
-    return np.asarray(cv2.remap(capture.rgb, x, y, cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _differences(color: Array, head: Array, behind: Array, extent: float) -> tuple[Array, Array]:

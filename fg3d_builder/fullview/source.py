@@ -18,9 +18,10 @@ from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.measured_head import MeasuredHead, measured_head
 from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.texture_fit import TextureFit
-from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid, scaled_intrinsics
+from fg3d_builder.geometry.camera import scaled_intrinsics
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.rasterizer import rasterize
 
 FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
@@ -44,8 +45,6 @@ class Source:
     vertices_cam_mm : (v, 3) float64
         Those of the mesh, of the captured surface and of the surround. The sheet's outer parts
         are where the head's outside is, not where they were registered.
-    source_px : (v, 2) float64
-        Their projections into the picture.
     triangles : (m, 3) int32
         Those of the mesh, of the captured surface and of the surround.
     captured, surround : (t,), (k,) int64
@@ -77,7 +76,6 @@ class Source:
 
     mesh: ImageMesh
     vertices_cam_mm: Array
-    source_px: Array
     triangles: Array
     captured: Array
     surround: Array
@@ -148,8 +146,13 @@ class Source:
             layers.add_head(model, capture, registration, texture, config, solver)
             assert layers.head is not None
             backdrop = PicturePyramid.of(without_head(capture.rgb, layers.head, mesh.intrinsics))
-            shown = _looked_up(
-                layers.head.pure & ~layers.head.before, layers.head.intrinsics, camera, size
+            shown = on_other_grid(
+                (layers.head.pure & ~layers.head.before).astype(np.float32),
+                layers.head.intrinsics,
+                camera,
+                size,
+                cv2.INTER_NEAREST,
+                outside=1.0,
             )
         vertices = np.concatenate(layers.vertices)
         first = rasterize(vertices[: len(face)], mesh.face_triangles, camera, *size).depth_mm
@@ -157,7 +160,6 @@ class Source:
         return cls(
             mesh=mesh,
             vertices_cam_mm=vertices,
-            source_px=px_from_cam(vertices, mesh.intrinsics),
             triangles=np.concatenate(layers.triangles),
             captured=layers.captured,
             surround=layers.surround,
@@ -226,22 +228,3 @@ class _Layers:
         self.triangles.append((triangles + first).astype(np.int32))
         self._count = (first + len(vertices), start + len(triangles))
         return np.arange(start, start + len(triangles))
-
-
-def _looked_up(image: Array, intrinsics: Array, camera: Array, size: tuple[int, int]) -> Array:
-    """An image of one grid of the same camera on another, float32; 1 outside."""
-    last = np.array([[0.0, 0.0], [size[1] - 1.0, size[0] - 1.0]])
-    (left, top), (right, bottom) = px_of_other_grid(last, camera, intrinsics)
-    x = np.linspace(left, right, size[1], dtype=np.float32)
-    y = np.linspace(top, bottom, size[0], dtype=np.float32)
-    grid_x, grid_y = np.meshgrid(x, y)
-    return np.asarray(
-        cv2.remap(
-            image.astype(np.float32),
-            grid_x,
-            grid_y,
-            cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=1.0,
-        )
-    )

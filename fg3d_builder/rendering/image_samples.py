@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from fg3d_builder.geometry.camera import px_of_other_grid
 from fg3d_builder.records import Array
 
 _BLACK, _ONE_HUE = 20, 0.05
@@ -22,6 +23,40 @@ def sampled(image: Array, px: Array) -> Array:
     x, y = (np.ascontiguousarray(at[..., i].reshape(-1, px.shape[-2]).T) for i in (0, 1))
     found = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(np.swapaxes(found, 0, 1).reshape(*px.shape[:-1], *image.shape[2:]), float)
+
+
+def on_other_grid(
+    image: Array,
+    intrinsics: Array,
+    other: Array,
+    size: tuple[int, ...],
+    interpolation: int,
+    outside: float | None = None,
+) -> Array:
+    """Look an image (H, W) or (H, W, c) of one grid of a camera up on another: (h, w, ...).
+
+    Parameters
+    ----------
+    image : uint8 or float32
+    intrinsics, other : (3, 3) float
+        Pinhole matrices of the image's grid and of the wanted one.
+    size : (int, int, ...)
+        Height and width of the wanted image.
+    interpolation : int
+        OpenCV's.
+    outside : float, optional
+        Value beyond the image; its border goes on by default.
+    """
+    height, width = size[:2]
+    corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
+    (left, top), (right, bottom) = px_of_other_grid(corners, other, intrinsics)
+    x, y = np.meshgrid(
+        np.linspace(left, right, width, dtype=np.float32),
+        np.linspace(top, bottom, height, dtype=np.float32),
+    )
+    border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
+    value = 0.0 if outside is None else outside
+    return np.asarray(cv2.remap(image, x, y, interpolation, borderMode=border, borderValue=value))
 
 
 def has_colour(rgb: Array) -> bool:

@@ -21,6 +21,7 @@ from fg3d_builder.fullview.poisson import membrane
 from fg3d_builder.geometry.camera import cam_from_px, px_of_other_grid
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 
 LEAST_MM2 = 50.0
@@ -136,7 +137,10 @@ def before_face(
     camera = np.array(capture.intrinsics, dtype=np.float64)
     camera[:2, 2] -= first
     size = (int(end[1] - first[1]), int(end[0] - first[0]))
-    thing = _on_grid(found, head.intrinsics, camera, size) > 0.5
+    share = on_other_grid(
+        found.astype(np.float32), head.intrinsics, camera, size, cv2.INTER_LINEAR, outside=0.0
+    )
+    thing = share > 0.5
     sheet = rasterize(vertices, model.triangles, camera, *size).depth_mm
     depth = capture.depth_mm[first[1] : end[1], first[0] : end[0]]
     gap = np.where(thing, np.nan_to_num(sheet - depth), 0.0).astype(np.float32)
@@ -262,14 +266,3 @@ def _displacement(before: BeforeFace, still: ImageMesh, moved: ImageMesh) -> Arr
         shift[resting] = of_face[resting].mean(axis=0)
     known = (before.thing | border).astype(np.float32)
     return np.asarray(spread_out(shift, known), dtype=np.float32)
-
-
-def _on_grid(mask: Array, intrinsics: Array, camera: Array, size: tuple[int, int]) -> Array:
-    """A mask (h, w) of one grid of a camera on another of `size`, float32."""
-    last = np.array([[0.0, 0.0], [size[1] - 1.0, size[0] - 1.0]])
-    (left, top), (right, bottom) = px_of_other_grid(last, camera, intrinsics)
-    x, y = np.meshgrid(
-        np.linspace(left, right, size[1], dtype=np.float32),
-        np.linspace(top, bottom, size[0], dtype=np.float32),
-    )
-    return np.asarray(cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR))
