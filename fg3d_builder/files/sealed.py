@@ -1,0 +1,143 @@
+"""Files that carry their own seal, so that nothing damaged is ever believed.
+
+A seal is the SHA-256 of what it covers, inside the file itself. Files of bytes begin with a block
+of 512 bytes that names the SHA-256 and the length of everything behind it (HDF5 calls such a
+block the user block and leaves it alone; zip archives allow one as well). JSON files are an
+object with two members, ``sha256`` and ``content``; the hash is that of the content as
+`json.dumps` writes it with sorted keys and without spaces.
+
+A reader that finds a seal broken sets the file aside under another name and raises
+`DamagedFileError`: whoever needs the file finds it missing from then on and makes it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.hashes import sha256
+
+BLOCK = 512
+"""Bytes before the content of a sealed file of bytes; HDF5's smallest user block."""
+
+DAMAGED_SUFFIX = ".damaged"
+"""Ends the names of files that were set aside; such a file is never read."""
+
+
+class DamagedFileError(Exception):
+    """A file does not fit its seal and was set aside.
+
+    Attributes
+    ----------
+    path : Path
+        Where the file was. Nothing is there any more, unless it could not be moved.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} is damaged ({why}) and was set aside")
+        self.path = path
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file, so that it is kept for a look but never read again.
+
+    Only the last one of a name is kept. A file that another process has set aside meanwhile is
+    no error.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, path.with_name(path.name + DAMAGED_SUFFIX))
+
+
+def write_sealed(path: Path, schema: str, body: bytes) -> None:
+    """Write `body` behind its seal, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    schema : str
+        One word that says what kind of file this is.
+    body : bytes
+        For HDF5, a file made with ``userblock_size=BLOCK``, without that block.
+    """
+    text = f"{schema} sha256={sha256(body)} bytes={len(body)}\n"
+    write_bytes(path, text.encode().ljust(BLOCK, b"\0") + body)
+
+
+def read_sealed(path: Path, schema: str) -> bytes:
+    """Return a sealed file of bytes, its block included, after checking the seal.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        The file is cut short, changed, of another schema or without a seal; it was set aside.
+    """
+    data = path.read_bytes()
+    head, body = _header(data[:BLOCK], schema), memoryview(data)[BLOCK:]
+    if head is None:
+        raise _damaged(path, f"no seal of '{schema}'")
+    if head[1] != len(body):
+        raise _damaged(path, f"{len(body)} bytes, its seal says {head[1]}")
+    if head[0] != sha256(body):
+        raise _damaged(path, "its content does not fit its seal")
+    return data
+
+
+def has_full_length(path: Path, schema: str) -> bool:
+    """Tell cheaply, without reading the content, whether a sealed file is there whole."""
+    try:
+        with path.open("rb") as file:
+            head = _header(file.read(BLOCK), schema)
+        return head is not None and path.stat().st_size == BLOCK + head[1]
+    except OSError:
+        return False
+
+
+def write_sealed_json(path: Path, value: Any) -> None:
+    """Write JSON with its seal, whole or not at all; equal values give equal bytes."""
+    write_json(path, {"sha256": json_sha256(value), "content": value})
+
+
+def read_sealed_json(path: Path) -> Any:
+    """Return what `write_sealed_json` wrote, after checking the seal.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        The file is no JSON, without a seal, or changed; it was set aside.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+        if not isinstance(value, dict) or set(value) != {"sha256", "content"}:
+            raise _damaged(path, "no seal")
+        found = json_sha256(value["content"])
+    except (ValueError, RecursionError):
+        raise _damaged(path, "no JSON") from None
+    if value["sha256"] != found:
+        raise _damaged(path, "its content does not fit its seal")
+    return value["content"]
+
+
+def json_sha256(value: Any) -> str:
+    """Return the SHA-256 of a JSON value: sorted keys, no spaces, so that layout is free."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode())
+
+
+def _header(block: bytes, schema: str) -> tuple[str, int] | None:
+    """Return (SHA-256, length of the body) from a block, or None."""
+    words = block.rstrip(b"\0").decode("ascii", "replace").split()
+    if len(words) != 3 or words[0] != schema or not words[1].startswith("sha256="):
+        return None
+    length = words[2].removeprefix("bytes=")
+    return (words[1].removeprefix("sha256="), int(length)) if length.isdecimal() else None
+
+
+def _damaged(path: Path, why: str) -> DamagedFileError:
+    set_aside(path)
+    return DamagedFileError(path, why)

@@ -1,0 +1,80 @@
+"""Files with a seal: what was written comes back, and no change goes unnoticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fg3d_builder.files.sealed import (
+    BLOCK,
+    DamagedFileError,
+    has_full_length,
+    read_sealed,
+    read_sealed_json,
+    write_sealed,
+    write_sealed_json,
+)
+
+VALUE = {"b": [1, 2.5, None], "a": {"ä": "x"}}
+_NAN = '{"sha256": "", "content": NaN}'
+
+
+def test_what_was_written_comes_back(tmp_path: Path) -> None:
+    write_sealed(tmp_path / "x", "kind-1", b"content")
+    assert read_sealed(tmp_path / "x", "kind-1")[BLOCK:] == b"content"
+    assert has_full_length(tmp_path / "x", "kind-1")
+    write_sealed_json(tmp_path / "y.json", VALUE)
+    assert read_sealed_json(tmp_path / "y.json") == VALUE
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_sealed(path, "kind-1", b"content")
+    whole = path.read_bytes()
+    text_end = whole.index(b"\n")
+    for place in [*range(text_end), *range(BLOCK, len(whole))]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(DamagedFileError):
+            read_sealed(path, "kind-1")
+
+
+def test_every_changed_character_of_json_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "y.json"
+    write_sealed_json(path, VALUE)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert read_sealed_json(path) == VALUE
+        except DamagedFileError:
+            assert not path.exists()
+
+
+@pytest.mark.parametrize("length", [0, 1, BLOCK - 1, BLOCK, BLOCK + 3])
+def test_a_file_cut_short_is_set_aside(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "x"
+    write_sealed(path, "kind-1", b"content")
+    path.write_bytes(path.read_bytes()[:length])
+    assert not has_full_length(path, "kind-1")
+    with pytest.raises(DamagedFileError, match="set aside") as caught:
+        read_sealed(path, "kind-1")
+    assert caught.value.path == path
+    assert not path.exists()
+    assert path.with_name("x.damaged").exists()
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    write_sealed(tmp_path / "x", "kind-1", b"content")
+    assert not has_full_length(tmp_path / "x", "kind-2")
+    with pytest.raises(DamagedFileError, match="no seal of 'kind-2'"):
+        read_sealed(tmp_path / "x", "kind-2")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", json.dumps(VALUE), "[" * 100_000, _NAN])
+def test_json_without_a_seal_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "y.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DamagedFileError):
+        read_sealed_json(tmp_path / "y.json")
+    assert not (tmp_path / "y.json").exists()
