@@ -38,8 +38,8 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.config import BuildConfig, ReviewConfig, digest, from_table, to_table
-from fg3d_builder.files.atomic import read_json, write_json
 from fg3d_builder.files.hashes import file_sha256
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
 """The stages that every capture of a dataset passes, chunk by chunk, in order."""
@@ -125,7 +125,7 @@ class BuildLayout(BuildFolder):
     def frozen(root: Path, key: str) -> BuildLayout:
         """Read what a build has frozen into its folder under its `config_digest`."""
         file = BuildFolder(root).frozen_file(key)
-        table = read_json(file)
+        table = read_sealed_json(file)
         config = from_table(BuildConfig, table["config"], str(file))
         return BuildLayout(root, config, table["facemodel_identity"])
 
@@ -134,7 +134,7 @@ class BuildLayout(BuildFolder):
         if not self.config_file.is_file():
             identity = self.facemodel_identity
             table = {"config": to_table(self.config), "facemodel_identity": identity}
-            write_json(self.config_file, table)
+            write_sealed_json(self.config_file, table)
 
     @property
     def config_digest(self) -> str:

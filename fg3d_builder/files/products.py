@@ -1,9 +1,8 @@
 """Stage products on disk: the records and failures of one chunk of captures in one file.
 
-A product is an HDF5 file whose user block (the first 512 bytes, which HDF5 leaves alone)
-holds the SHA-256 and the length of everything behind it. So a file is known to be whole
-before anything in it is believed, and any HDF5 tool can still open it. Nothing in a product
-depends on when, where or by which process it was written: equal records give equal bytes.
+A product is a sealed HDF5 file, see `fg3d_builder.files.sealed`: it is known to be whole before
+libhdf5 sees any of it, and any HDF5 tool can still open it. Nothing in a product depends on when,
+where or by which process it was written: equal records give equal bytes.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from typing import Any, Generic, TypeVar
 import h5py
 import numpy as np
 
-from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import decode_image, encode_png
-from fg3d_builder.files.hashes import sha256
+from fg3d_builder.files.sealed import (
+    BLOCK,
+    damaged,
+    has_full_length,
+    read_sealed,
+    write_sealed,
+)
 from fg3d_builder.records import Array, Failure
 
 SCHEMA = "fg3d-product-1"
-_USER_BLOCK = 512
 _SINGLE_AT_REST = frozenset({"vertices_cam_mm", "shape_obj_mm", "coarse_obj_mm"})
 """Per-vertex fields of double precision in solvers that are stored in single precision."""
 
 _PACK_FROM_BYTES = 100_000
 
 T = TypeVar("T")
-
-
-class ProductError(Exception):
-    """A product is damaged or belongs to something else; the message names the file."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,12 @@ def write_product(
     ----------
     path : Path
     stage, digest : str
-        Stored; `read_product` refuses a file that has others.
+        Stored; for `read_product` a file that has others is damaged.
     records : mapping of capture id to a dataclass of `fg3d_builder.records`
     failures : sequence of Failure
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=_USER_BLOCK) as file:
+    with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["stage"] = stage
         file.attrs["digest"] = digest
@@ -82,8 +81,7 @@ def write_product(
         file["failures"] = np.frombuffer(table.encode(), np.uint8)
         for capture_id, record in records.items():
             _write_record(file.create_group(f"records/{capture_id}"), record)
-    body = buffer.getvalue()[_USER_BLOCK:]
-    write_bytes(path, _seal(body) + body)
+    write_sealed(path, SCHEMA, buffer.getvalue()[BLOCK:])
 
 
 def read_product(path: Path, stage: str, digest: str, kind: type[T]) -> Product[T]:
@@ -92,51 +90,27 @@ def read_product(path: Path, stage: str, digest: str, kind: type[T]) -> Product[
     Raises
     ------
     FileNotFoundError
-    ProductError
-        Damaged (the file is then removed, so that another run makes it again), or written by
-        another stage or configuration.
+    DamagedFileError
+        Damaged, or written by another stage or configuration: nothing at this path is of use
+        to anybody. The file was set aside.
     """
-    data = path.read_bytes()
-    if not _is_whole(data):
-        path.unlink()
-        raise ProductError(f"{path} was damaged and has been removed; run the build again")
+    data = read_sealed(path, SCHEMA)
     with h5py.File(io.BytesIO(data), "r") as file:
         for name, wanted in (("schema", SCHEMA), ("stage", stage), ("digest", digest)):
             if file.attrs.get(name) != wanted:
-                found = file.attrs.get(name)
-                raise ProductError(f"{path}: {name} is '{found}', wanted '{wanted}'")
+                raise damaged(path, f"its {name} is '{file.attrs.get(name)}', not '{wanted}'")
         order = json.loads(file.attrs["order"])
-        records = {i: _read_record(file[f"records/{i}"], kind) for i in order}
+        try:
+            records = {i: _read_record(file[f"records/{i}"], kind) for i in order}
+        except (KeyError, ValueError) as error:  # a field of another version of the record
+            raise damaged(path, f"a record cannot be read: {error}") from None
         table = json.loads(file["failures"][()].tobytes().decode())
     return Product(records, tuple(Failure(**row) for row in table))
 
 
 def is_complete(path: Path) -> bool:
     """Tell cheaply whether a product is there in its full length."""
-    try:
-        with path.open("rb") as file:
-            head = _header(file.read(_USER_BLOCK))
-        return head is not None and path.stat().st_size == _USER_BLOCK + head[1]
-    except OSError:
-        return False
-
-
-def _seal(body: bytes) -> bytes:
-    text = f"{SCHEMA} sha256={sha256(body)} bytes={len(body)}\n"
-    return text.encode().ljust(_USER_BLOCK, b"\0")
-
-
-def _header(block: bytes) -> tuple[str, int] | None:
-    """Return (SHA-256, length of the body) from a user block, or None."""
-    words = block.rstrip(b"\0").decode("ascii", "replace").split()
-    if len(words) != 3 or words[0] != SCHEMA or not words[2].startswith("bytes="):
-        return None
-    return words[1].removeprefix("sha256="), int(words[2].removeprefix("bytes="))
-
-
-def _is_whole(data: bytes) -> bool:
-    head, body = _header(data[:_USER_BLOCK]), memoryview(data)[_USER_BLOCK:]
-    return head == (sha256(body), len(body))
+    return has_full_length(path, SCHEMA)
 
 
 def _write_record(group: h5py.Group, record: Any) -> None:
@@ -203,10 +177,7 @@ def _read_field(group: h5py.Group, name: str, hint: Any) -> Any:
     if hint in (str, int, float, bool):
         return hint(group.attrs[name])
     if name == "rgb":
-        try:
-            return decode_image(group[name][()])
-        except ValueError as error:
-            raise ProductError(f"{group.file.filename}: {group.name}/rgb: {error}") from None
+        return decode_image(group[name][()])
     return _read_array(group[name])
 
 

@@ -40,6 +40,16 @@ class DamagedFileError(Exception):
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path} is damaged ({why}) and was set aside")
         self.path = path
+        self._why = why
+
+    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str]]:
+        return (type(self), (self.path, self._why))
+
+
+def damaged(path: Path, why: str) -> DamagedFileError:
+    """Set a file aside and return the error to raise."""
+    set_aside(path)
+    return DamagedFileError(path, why)
 
 
 def set_aside(path: Path) -> None:
@@ -79,11 +89,11 @@ def read_sealed(path: Path, schema: str) -> bytes:
     data = path.read_bytes()
     head, body = _header(data[:BLOCK], schema), memoryview(data)[BLOCK:]
     if head is None:
-        raise _damaged(path, f"no seal of '{schema}'")
+        raise damaged(path, f"no seal of '{schema}'")
     if head[1] != len(body):
-        raise _damaged(path, f"{len(body)} bytes, its seal says {head[1]}")
+        raise damaged(path, f"{len(body)} bytes, its seal says {head[1]}")
     if head[0] != sha256(body):
-        raise _damaged(path, "its content does not fit its seal")
+        raise damaged(path, "its content does not fit its seal")
     return data
 
 
@@ -114,12 +124,12 @@ def read_sealed_json(path: Path) -> Any:
     try:
         value = json.loads(path.read_bytes())
         if not isinstance(value, dict) or set(value) != {"sha256", "content"}:
-            raise _damaged(path, "no seal")
+            raise damaged(path, "no seal")
         found = json_sha256(value["content"])
     except (ValueError, RecursionError):
-        raise _damaged(path, "no JSON") from None
+        raise damaged(path, "no JSON") from None
     if value["sha256"] != found:
-        raise _damaged(path, "its content does not fit its seal")
+        raise damaged(path, "its content does not fit its seal")
     return value["content"]
 
 
@@ -136,8 +146,3 @@ def _header(block: bytes, schema: str) -> tuple[str, int] | None:
         return None
     length = words[2].removeprefix("bytes=")
     return (words[1].removeprefix("sha256="), int(length)) if length.isdecimal() else None
-
-
-def _damaged(path: Path, why: str) -> DamagedFileError:
-    set_aside(path)
-    return DamagedFileError(path, why)

@@ -10,9 +10,10 @@ from typing import Any
 import luigi
 
 from fg3d_builder.facemodel.storage import save_model
-from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import is_complete, write_product
+from fg3d_builder.files.sealed import write_sealed_json
 from fg3d_builder.heads.library import get_model, model_identity
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
@@ -40,7 +41,7 @@ class IndexCaptures(BuildTask):
     def run(self) -> None:
         """Write the index."""
         chunks = list_chunks(self.layout.config)
-        write_json(self.layout.index, index_table(chunks))
+        write_sealed_json(self.layout.index, index_table(chunks))
         total = sum(len(chunk.entries) for chunk in chunks)
         log.info("%d captures in %d chunks", total, len(chunks))
 
@@ -100,7 +101,7 @@ class ChunkTask(BuildTask):
         """Do the work, write the product; log once per chunk how far the build is."""
         layout = self.layout
         result = self.result()
-        write_json(layout.seconds(self.stage, self.chunk), result.seconds)
+        write_sealed_json(layout.seconds(self.stage, self.chunk), result.seconds)
         write_result(layout, self.stage, layout.product(self.stage, self.chunk), result)
         if self.stage == STAGES[-1]:
             log.info(progress_line(layout, self.chunks(), luigi.interface.core().workers))

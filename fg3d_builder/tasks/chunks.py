@@ -12,7 +12,7 @@ from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.captures.source import fingerprint
 from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.atomic import read_json
+from fg3d_builder.files.sealed import read_sealed_json
 from fg3d_builder.heads.library import model_identity
 
 
@@ -91,5 +91,5 @@ def read_index(path: Path) -> list[Chunk]:
     """Read what `index_table` was written to."""
     return [
         Chunk(row["name"], row["source"], tuple(CaptureEntry(**e) for e in row["entries"]))
-        for row in read_json(path)
+        for row in read_sealed_json(path)
     ]

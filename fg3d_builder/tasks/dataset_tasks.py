@@ -12,8 +12,9 @@ from typing import Any
 
 import luigi
 
-from fg3d_builder.files.atomic import point_link, read_json, replacing, write_json
+from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import Product, is_complete, read_product, write_product
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import make_transforms
 from fg3d_builder.pipeline.dataset import (
@@ -143,7 +144,7 @@ class PlanShards(WholeTask):
     def run(self) -> None:
         """Plan, and write the plan."""
         plan = plan_shards(self.members(), self.layout.config.shards)
-        write_json(self.layout.plan(self.digest()), plan)
+        write_sealed_json(self.layout.plan(self.digest()), plan)
 
 
 class DrawDonors(WholeTask):
@@ -166,7 +167,7 @@ class DrawDonors(WholeTask):
         faces = {subject: _donor_face(layout, *place) for subject, place in needed.items()}
         path = layout.donors(self.digest())
         write_product(path, "donors", layout.stage_digest("donors"), faces)
-        write_json(layout.draws(self.digest()), asdict(drawn))
+        write_sealed_json(layout.draws(self.digest()), asdict(drawn))
 
 
 class TransformShapes(WholeTask):
@@ -224,7 +225,7 @@ class WriteShard(WholeTask):
 
     def planned(self) -> list[tuple[str, str]]:
         """Captures of this shard and their chunks; `PlanShards` must have run."""
-        plan = read_json(self.layout.plan(self.digest()))
+        plan = read_sealed_json(self.layout.plan(self.digest()))
         return [(name, chunk) for name, chunk in plan[self.name]]
 
     def complete(self) -> bool:
@@ -267,7 +268,7 @@ class WriteManifest(WholeTask):
         layout, dataset = self.layout, self.digest()
         yield [
             *self.for_chunks(TransformShapes, verdicts=self.verdicts),
-            *(self.whole(WriteShard, name=name) for name in read_json(layout.plan(dataset))),
+            *(self.whole(WriteShard, name=name) for name in read_sealed_json(layout.plan(dataset))),
         ]
         folder, model = layout.dataset(dataset), cached_model(layout.facemodel)
         folder.mkdir(parents=True, exist_ok=True)
@@ -323,7 +324,7 @@ def all_failures(layout: BuildLayout, chunks: list[Chunk]) -> list[Failure]:
 @lru_cache(maxsize=2)
 def read_draws(path: Path) -> DonorDraws:
     """Read what `DrawDonors` wrote, once per process: the name covers the content."""
-    return DonorDraws(**read_json(path))
+    return DonorDraws(**read_sealed_json(path))
 
 
 def _donor_face(layout: BuildLayout, capture_id: str, chunk: str) -> DonorFace:

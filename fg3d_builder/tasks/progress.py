@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fg3d_builder.files.atomic import read_json
+from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.tasks.chunks import Chunk
 
@@ -47,8 +47,8 @@ def progress_line(layout: BuildLayout, chunks: Sequence[Chunk], workers: int) ->
 def read_seconds(layout: BuildLayout, stage: str, chunk: str) -> dict[str, float]:
     """Return the seconds that each capture of a chunk took; empty where nothing is recorded."""
     try:
-        table = read_json(layout.seconds(stage, chunk))
-    except (OSError, ValueError):
+        table = read_sealed_json(layout.seconds(stage, chunk))
+    except (OSError, DamagedFileError):
         return {}
     return {str(name): float(value) for name, value in table.items()}
 

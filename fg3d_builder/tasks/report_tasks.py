@@ -9,9 +9,10 @@ from typing import Any
 import luigi
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.atomic import read_json, write_bytes, write_json
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
@@ -53,7 +54,7 @@ class DrawSheets(ChunkTask):
         rows = self.layout.report_rows(self.chunk)
         if not rows.is_file():
             return False
-        pictures = [row["picture"] for row in read_json(rows)]
+        pictures = [row["picture"] for row in read_sealed_json(rows)]
         return all((self.layout.report / picture).is_file() for picture in pictures)
 
     def run(self) -> None:
@@ -72,7 +73,7 @@ class DrawSheets(ChunkTask):
             took = {s: seconds[s].get(name, 0.0) for s in STAGES}
             row = capture_figures(model, capture, fits.initial, fits.coarse, registration, took)
             rows.append({**row, "picture": picture})
-        write_json(layout.report_rows(self.chunk), rows)
+        write_sealed_json(layout.report_rows(self.chunk), rows)
 
 
 class DrawAugmentation(WholeTask):
@@ -90,7 +91,7 @@ class DrawAugmentation(WholeTask):
         drawn = self.layout.draws(self.digest()) if self.decided() else None
         if drawn is None or not drawn.is_file() or not self.rows_file().is_file():
             return False
-        sheets = read_json(self.rows_file())["sheets"]
+        sheets = read_sealed_json(self.rows_file())["sheets"]
         files = [(self.layout.report / sheet["picture"], sheet["sha256"]) for sheet in sheets]
         return all(file.is_file() and file_sha256(file) == sha for file, sha in files)
 
@@ -120,7 +121,7 @@ class DrawAugmentation(WholeTask):
             kept = [name for name in views if name not in left_out]
             drawn = draw_augmentation(model, chunk, kept, made.values(), layout.config)
             sheets = [self._stored(*sheet) for sheet in drawn]
-        write_json(self.rows_file(), {"counts": counts, "sheets": sheets})
+        write_sealed_json(self.rows_file(), {"counts": counts, "sheets": sheets})
 
     def _stored(self, kind: str, name: str, sheet: Array) -> dict[str, str]:
         picture = self.layout.augmentation_picture(kind, name)
@@ -165,7 +166,7 @@ class WriteReport(WholeTask):
             report_rows(layout, self.chunks()),
             _shown_failures(layout, all_failures(layout, self.chunks())),
             split_warnings(manifest),
-            [read_json(task.rows_file()) for task in self._augmentation()],
+            [read_sealed_json(task.rows_file()) for task in self._augmentation()],
             _shown_failures(layout, self.augmentation_failures()),
         )
         write_bytes(layout.report_page, page.encode())
@@ -184,4 +185,4 @@ def _shown_failures(layout: BuildLayout, failures: list[Failure]) -> list[Failur
 
 def report_rows(layout: BuildLayout, chunks: list[Chunk]) -> list[dict[str, Any]]:
     """Collect the report's figures of all chunks."""
-    return [row for chunk in chunks for row in read_json(layout.report_rows(chunk.name))]
+    return [row for chunk in chunks for row in read_sealed_json(layout.report_rows(chunk.name))]

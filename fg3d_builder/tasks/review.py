@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.atomic import read_json, write_json
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.review.decisions import Decisions, Rejection, Verdict, verdicts_of
 from fg3d_builder.review.review_list import read_review_list, update_review_list
@@ -34,7 +34,7 @@ def freeze_verdicts(layout: BuildLayout, capture_ids: Iterable[str]) -> str:
     table = {name: verdict._asdict() for name, verdict in given.items() if name in known}
     key = digest(table)
     if not layout.verdicts(key).is_file():
-        write_json(layout.verdicts(key), table)
+        write_sealed_json(layout.verdicts(key), table)
     return key
 
 
@@ -57,18 +57,18 @@ def complete_list(
 
 def read_verdicts(path: Path) -> dict[str, Verdict]:
     """Read what `freeze_verdicts` wrote."""
-    return {name: Verdict(**row) for name, row in read_json(path).items()}
+    return {name: Verdict(**row) for name, row in read_sealed_json(path).items()}
 
 
 def write_decisions(path: Path, decisions: Decisions) -> None:
     """Write the decisions of a build."""
-    write_json(path, asdict(decisions))
+    write_sealed_json(path, asdict(decisions))
 
 
 @lru_cache(maxsize=2)
 def read_decisions(path: Path) -> Decisions:
     """Read what `write_decisions` wrote, once per process: the name covers the content."""
-    table = read_json(path)
+    table = read_sealed_json(path)
     return Decisions(
         table["qualities"],
         tuple(Rejection(**row) for row in table["rejected"]),

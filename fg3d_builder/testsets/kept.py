@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.products import ProductError, read_product, write_product
+from fg3d_builder.files.products import read_product, write_product
+from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.records import Failure
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def kept(path: Path, stage: str, key: str, kind: type[T], make: Callable[[], T])
     """
     try:
         product = read_product(path, stage, key, kind)
-    except (FileNotFoundError, ProductError):
+    except (FileNotFoundError, DamagedFileError):
         try:
             record = make()
         except CaptureError as error:

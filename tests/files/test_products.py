@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import toy_views
 
-from fg3d_builder.files.products import ProductError, is_complete, read_product, write_product
+from fg3d_builder.files.products import is_complete, read_product, write_product
+from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import (
     Capture,
@@ -147,7 +148,7 @@ def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
 
 
-def test_truncated_file_is_not_complete_and_is_removed(tmp_path: Path) -> None:
+def test_truncated_file_is_not_complete_and_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "c.h5"
     write_product(path, "captures", "d1", {"a": make_capture()})
     assert is_complete(path)
@@ -155,7 +156,7 @@ def test_truncated_file_is_not_complete_and_is_removed(tmp_path: Path) -> None:
     for length in (0, 10, 512, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         assert not is_complete(path)
-        with pytest.raises(ProductError, match=r"c\.h5 was damaged"):
+        with pytest.raises(DamagedFileError, match=r"c\.h5 is damaged"):
             read_product(path, "captures", "d1", Capture)
         assert not path.exists()
 
@@ -166,18 +167,20 @@ def test_flipped_byte_is_noticed(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(ProductError, match="damaged"):
+    with pytest.raises(DamagedFileError, match="damaged"):
         read_product(path, "captures", "d1", Capture)
 
 
 def test_product_of_another_configuration_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.h5"
     write_product(path, "captures", "d1", {"a": make_capture()})
-    with pytest.raises(ProductError, match="digest is 'd1', wanted 'd2'"):
+    with pytest.raises(DamagedFileError, match="digest is 'd1', not 'd2'"):
         read_product(path, "captures", "d2", Capture)
-    with pytest.raises(ProductError, match="stage"):
+    assert not path.exists()
+    write_product(path, "captures", "d1", {"a": make_capture()})
+    with pytest.raises(DamagedFileError, match="stage"):
         read_product(path, "landmarks", "d1", Capture)
-    assert path.exists()
+    assert not path.exists()
 
 
 def test_missing_product_is_not_complete(tmp_path: Path) -> None:

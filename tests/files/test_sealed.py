@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,9 @@ def test_json_without_a_seal_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(DamagedFileError):
         read_sealed_json(tmp_path / "y.json")
     assert not (tmp_path / "y.json").exists()
+
+
+def test_the_error_survives_a_process_boundary(tmp_path: Path) -> None:
+    error = pickle.loads(pickle.dumps(DamagedFileError(tmp_path / "x", "cut short")))
+    assert error.path == tmp_path / "x"
+    assert "cut short" in str(error)

@@ -11,7 +11,7 @@ from toy_build import write_toy_build
 
 from fg3d_builder.config import BuildConfig, SourceConfig, load_preset
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.sealed import write_sealed_json
 from fg3d_builder.tasks.chunks import index_table, list_chunks, read_index
 
 
@@ -29,7 +29,7 @@ def test_all_captures_in_order(config: BuildConfig) -> None:
 
 def test_index_round_trip(config: BuildConfig, tmp_path: Path) -> None:
     chunks = list_chunks(config)
-    write_json(tmp_path / "index.json", index_table(chunks))
+    write_sealed_json(tmp_path / "index.json", index_table(chunks))
     assert read_index(tmp_path / "index.json") == chunks
 
 

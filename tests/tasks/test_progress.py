@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.config import BuildConfig
-from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.products import write_product
+from fg3d_builder.files.sealed import write_sealed_json
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.tasks.chunks import Chunk
 from fg3d_builder.tasks.progress import progress_line
@@ -24,7 +24,7 @@ def test_counts_and_estimate(tmp_path: Path) -> None:
     assert progress_line(layout, CHUNKS, 1) == line
     for stage in STAGES:
         write_product(layout.product(stage, "chunk-00000-a"), stage, "d", {})
-        write_json(layout.seconds(stage, "chunk-00000-a"), {"a": 2.0, "b": 4.0})
+        write_sealed_json(layout.seconds(stage, "chunk-00000-a"), {"a": 2.0, "b": 4.0})
     # One capture is left in each of four stages, 3 s each, on two workers.
     line = "loaded 2/3, landmarks 2/3, fitted 2/3, registered 2/3, about 6 s left"
     assert progress_line(layout, CHUNKS, 2) == line

@@ -12,6 +12,7 @@ import pytest
 from test_build import PROJECT, build, check_it_shows_its_shape, command, content
 from toy_build import write_toy_build
 
+from fg3d_builder.files.sealed import read_sealed_json
 from fg3d_builder.shards.reader import Sample, ShardReader, read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.transform.donors import DONATED_PARTS
@@ -113,7 +114,7 @@ def test_a_rejected_capture_gives_no_parts_any_more(toy: Path, tmp_path: Path) -
     # Old products stay; new ones are those of chunks whose captures drew it, also in vain.
     again = transformed_files(out)
     assert {name: again[name] for name in files} == files
-    draws = json.loads(next(iter((toy / "undisturbed").glob("work/draws-*.json"))).read_text())
+    draws = read_sealed_json(next(iter((toy / "undisturbed").glob("work/draws-*.json"))))
     touched = {
         name
         for name, shapes in draws["draws"].items()
