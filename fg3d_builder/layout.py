@@ -53,8 +53,8 @@ STAGE_VERSIONS = {
     "landmarks": 2,
     "fitting": 7,
     "registration": 10,
-    "views": 4,
-    "transform": 4,
+    "views": 5,
+    "transform": 5,
     "shards": 2,
     "report": 4,
 }

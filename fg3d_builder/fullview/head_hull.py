@@ -13,7 +13,8 @@ where the surface turns away from the camera the offset that brings its outline 
 outline in the picture. What nobody saw takes the offsets of what is seen around it. The face
 itself, where sensors see skin, stays where it was registered.
 
-An ear under hair is none: where hair stands off an ear, the surface closes over it.
+An ear under hair is none: where hair stands off an ear, the surface closes over it. Ears that
+were seen are brought to their places first, each as a whole, and stay there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import cv2
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.hull_graph import REST, HullGraph, hull_graph
+from fg3d_builder.fullview.ears import CORE, EAR, fitted_ears
+from fg3d_builder.fullview.hull_graph import FIRM, REST, HullGraph, hull_graph
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam, scaled_intrinsics
 from fg3d_builder.geometry.meshes import normalized, vertex_normals
@@ -58,8 +60,6 @@ LOST_MM = 6.0
 """Distance from the measured head within which what looks like the head is at its depth."""
 COVERED_MM = 6.0
 """Mean offset of an ear from which hair covers it."""
-EAR = 0.05
-"""Share of an ear from which a vertex belongs to it."""
 
 
 class HeadHull(NamedTuple):
@@ -79,6 +79,8 @@ class HeadHull(NamedTuple):
     scalp : (n + c,) float64
         Prior probability that hair grows there; on the sheet it grows from none on the face to
         the surround's at its border.
+    ears : tuple of (e,) int64
+        Vertices of the surround that belong to each ear that no hair covers.
     """
 
     face_cam_mm: Array
@@ -87,6 +89,7 @@ class HeadHull(NamedTuple):
     offset_mm: Array
     covered: Array
     scalp: Array
+    ears: tuple[Array, ...]
 
 
 def expected_surround(model: FaceModel, registration: Registration, solver: str) -> Array | None:
@@ -135,19 +138,26 @@ def head_hull(
     surround, face = graph.surround, registration.vertices_cam_mm
     hull = _Hull(graph, np.concatenate([face, around]))
     outline = _HeadOutline(measured)
-    offset = hull.fitted(measured, outline)
+    # Once is enough to tell whether hair covers an ear.
+    offset = hull.fitted(measured, outline, rounds=1)[graph.n :]
     side = np.sign(np.concatenate([model.mean, surround.mean])[:, 0])
-    covered = np.zeros(len(side))
+    covered, bare = np.zeros(len(side)), []
     for sign in (1.0, -1.0):
         ear = (surround.ear > EAR) & (side[graph.n :] == sign)
         if not ear.any():
             continue
-        if np.average(offset[graph.n :][ear], weights=surround.ear[ear]) > COVERED_MM:
+        if np.average(offset[ear], weights=surround.ear[ear]) > COVERED_MM:
             around = graph.closed_over(around, ear)
             covered[side == sign] = 1.0
-    if covered.any():
-        hull = _Hull(graph, np.concatenate([face, around]))
-        offset = hull.fitted(measured, outline)
+        else:
+            bare.append(np.flatnonzero(ear & (surround.ear > CORE)))
+    ears = fitted_ears(graph, face, around, measured, bare)
+    around = ears.vertices_cam_mm
+    held = np.zeros(len(side), dtype=bool)
+    for ear in ears.fitted:
+        held[graph.n + ear] = True
+    hull = _Hull(graph, np.concatenate([face, around]))
+    offset = hull.fitted(measured, outline, held)
     moved = offset.copy()
     moved[: graph.n] = _beyond(offset[: graph.n], REGISTERED_MM)
     places = hull.places(moved - graph.grown(outline.steps_inside(hull, moved)))
@@ -157,7 +167,8 @@ def head_hull(
         triangles=surround.triangles,
         offset_mm=offset,
         covered=covered,
-        scalp=graph.scalp,
+        scalp=np.where(held, 0.0, graph.scalp),
+        ears=tuple(bare),
     )
 
 
@@ -210,17 +221,26 @@ class _Hull:
         """Vertices (n + c, 3) at their offsets."""
         return self._start + offset[:, None] * self.along
 
-    def fitted(self, measured: MeasuredHead, outline: _HeadOutline) -> Array:
-        """Offsets (n + c,) onto what was measured."""
+    def fitted(
+        self,
+        measured: MeasuredHead,
+        outline: _HeadOutline,
+        held: Array | None = None,
+        rounds: int = ROUNDS,
+    ) -> Array:
+        """Offsets (n + c,) onto what was measured; none where vertices are held."""
         offset = np.zeros(len(self._start))
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             places = self.places(offset)
             seen = _Seen.of(places, self.graph.triangles, measured)
             target, weight = _measured_offsets(places, seen, self.along, measured)
             beside, share = outline.offsets(places, seen, self.along)
             step = (weight * target + share * beside) / np.maximum(weight + share, 1e-9)
             wanted = np.clip(offset + step, -REACH_MM, REACH_MM)
-            offset = self.graph.near(wanted, weight + share, REST)
+            total = weight + share
+            if held is not None:
+                wanted, total = np.where(held, 0.0, wanted), np.where(held, FIRM, total)
+            offset = self.graph.near(wanted, total, REST)
         return offset
 
 

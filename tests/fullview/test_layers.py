@@ -211,3 +211,23 @@ def test_hair_at_the_side_is_hair(look: Look) -> None:
         hair = inner & (off(rgb, HAIR) < 10)
         assert hair.sum() > 300
         assert (off(seen.rgb, HAIR) < 40)[hair].mean() > 0.85
+
+
+@pytest.mark.parametrize("turn", [(0.0, 30.0), (0.0, 45.0), (0.0, -45.0)])
+@pytest.mark.parametrize("look", [BALD, HAIRY, LONG])
+def test_nothing_measured_reaches_in_specks_through_face_or_surround(
+    look: Look, turn: tuple[float, float]
+) -> None:
+    _, drawn = layers(look, turn)
+    _, label, stats, _ = cv2.connectedComponentsWithStats(
+        drawn.captured.astype(np.uint8), connectivity=4
+    )
+    around = drawn.face | drawn.surround
+    specks = 0
+    for piece in range(1, len(stats)):
+        mine = label == piece
+        ring = grown(mine, 1) & ~mine & ~drawn.captured
+        specks += stats[piece, cv2.CC_STAT_AREA] < 4 and around[ring].all()
+    print(look.person, turn, len(stats) - 1, "pieces,", specks, "specks")
+    assert specks == 0
+    assert drawn.captured.any()

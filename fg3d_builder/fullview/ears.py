@@ -1,0 +1,311 @@
+"""Ears of a head's surround, brought as a whole to the ears in the picture.
+
+Ears differ in size, in height on the head and in how far they stand off more than identities of
+a face model can tell, and offsets along normals would flatten their folds. So each ear that the
+camera saw is moved as one: by the similarity, with a stretch along its length, that brings the
+model's ear and the measured points of the ear together,
+
+    sum_i rho(n_i . (T(v_i) - q_i)) + sum_j rho(|T(v_j) - p_j|) + sum_k rho(|T(v_k) - p_k|)
+        + |prior (T)|^2
+
+where ``q`` is what the camera measured in front of the model's vertex ``v_i``. ``p`` are measured
+points that stand out from the head at the ear: each with the ear's nearest vertex, and for
+vertices at which the picture shows no head the nearest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from fg3d_builder.fullview.hull_graph import FIRM, HullGraph
+from fg3d_builder.fullview.measured_head import MeasuredHead
+from fg3d_builder.geometry.camera import (
+    at_nearest_pixel,
+    cam_from_px,
+    px_from_cam,
+    scaled_intrinsics,
+)
+from fg3d_builder.geometry.meshes import normalized, vertex_normals
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.rasterizer import rasterize
+from fg3d_builder.rendering.shading import linear_from_srgb
+
+EAR = 0.05
+"""Share of an ear from which a vertex belongs to it."""
+
+CORE = 0.5
+"""Share of an ear from which a vertex moves with all of it."""
+
+ROUNDS = 16
+
+SEEN_AGAIN = 8
+"""Rounds after which it is told anew what of an ear is seen."""
+
+COARSE = 0.5
+"""Scale of the images that visibility is told in."""
+
+ROTATION_SD_DEG, SIZE_SD, LENGTH_SD = 8.0, 0.12, 0.1
+SHIFT_SD_MM = 5.0
+"""Spread of ears against what identity tells: turned, larger, longer, elsewhere."""
+
+POINT_MM = 1.5
+"""Misfit of a rightly placed ear, which is another ear."""
+
+REACH_MM = (12.0, 4.0)
+"""Distances well beyond which a point is another thing: in the first round, and the last."""
+
+OUT_MM = 4.0
+"""A point so far before a head without ears stands out."""
+
+EFFECTIVE = 100.0
+"""Independent measurements that all points of an ear together are worth."""
+
+AROUND_MM = 12.0
+"""Margin around the model's ear in the picture within which the true one is."""
+
+DEEP_MM = 22.0
+"""Distance along the line of sight from the model's ear within which the true one is."""
+
+SKIN_SD, SKIN_REACH = (0.35, 0.12, 0.12), 3.0
+"""Least deviations of skin's brightness, red over green and green over blue, in logarithms; so
+many of them from the face's an ear's may be: it lies in shadow, and is redder."""
+
+DARK = 0.02
+"""Added to linear light before its logarithm."""
+
+MOST_POINTS = 400
+
+LEAST_POINTS = 40
+"""An ear of which less was measured stays where the model has it."""
+
+FACING = 0.15
+"""Least cosine to the line of sight of an ear's vertex that was seen."""
+
+BEHIND_MM = 3.0
+"""A vertex so far behind the first surface is hidden."""
+
+LOOSE = 1.0
+"""Weight of the surround's own place, around an ear that moves."""
+
+
+class Ears(NamedTuple):
+    """A surround whose ears were moved.
+
+    Attributes
+    ----------
+    vertices_cam_mm : (c, 3) float64
+    fitted : tuple of (e,) int64
+        Vertices of each ear of which enough was measured.
+    """
+
+    vertices_cam_mm: Array
+    fitted: tuple[Array, ...]
+
+
+def fitted_ears(
+    graph: HullGraph,
+    face_cam_mm: Array,
+    around_cam_mm: Array,
+    measured: MeasuredHead,
+    ears: Sequence[Array],
+) -> Ears:
+    """Bring the ears of a surround (c, 3) to those that were measured.
+
+    Parameters
+    ----------
+    graph : HullGraph
+    face_cam_mm : (n, 3) float
+    around_cam_mm : (c, 3) float
+    measured : MeasuredHead
+    ears : sequence of (e,) int
+        Vertices of each ear that is to be moved.
+    """
+    surround = graph.surround
+    moved, fitted = around_cam_mm.copy(), []
+    bald = graph.closed_over(around_cam_mm, surround.ear > EAR)
+    without = _first_mm(np.concatenate([face_cam_mm, bald]), graph.triangles, measured)
+    for ear in ears:
+        target = _ear_points(around_cam_mm[ear], measured, without)
+        if len(target) < LEAST_POINTS:
+            continue
+        moved[ear] = _placed(graph, face_cam_mm, around_cam_mm, ear, target, measured)
+        fitted.append(ear)
+    if not fitted:
+        return Ears(around_cam_mm, ())
+    weight = np.full(len(moved), LOOSE)
+    weight[np.concatenate([*fitted, surround.skirt])] = FIRM
+    step = graph.smooth_around(moved - around_cam_mm, weight)
+    return Ears(around_cam_mm + step, tuple(fitted))
+
+
+def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Array:
+    """Measured points (k, 3) that stand out from a head without ears, where an ear is expected."""
+    px = px_from_cam(ear_cam_mm, measured.intrinsics)
+    margin = AROUND_MM * measured.intrinsics[0, 0] / np.median(ear_cam_mm[:, 2])
+    shape = np.array(measured.head.shape)
+    low = np.clip(np.floor(px.min(axis=0) - margin), 0, shape[::-1] - 1).astype(int)
+    end = np.clip(np.ceil(px.max(axis=0) + margin) + 1, low + 1, shape[::-1]).astype(int)
+    box = (slice(low[1], end[1]), slice(low[0], end[0]))
+    depth = measured.depth_mm[box]
+    behind = cv2.resize(without, shape[::-1].tolist(), interpolation=cv2.INTER_NEAREST)[box]
+    z = ear_cam_mm[:, 2]
+    with np.errstate(invalid="ignore"):
+        out = ~np.isfinite(behind) | (depth < behind - OUT_MM)
+        there = measured.head[box] & ~measured.before[box] & out
+        there &= (depth > z.min() - DEEP_MM) & (depth < z.max() + DEEP_MM)
+    there &= _like_skin(measured.rgb[box], measured.rgb[measured.face & measured.pure])
+    row, column = np.nonzero(there)
+    if len(row) > MOST_POINTS:
+        chosen = np.linspace(0, len(row) - 1, MOST_POINTS).astype(int)
+        row, column = row[chosen], column[chosen]
+    at = np.stack([column, row], axis=1) + low
+    return cam_from_px(at, measured.depth_mm[at[:, 1], at[:, 0]], measured.intrinsics)
+
+
+def _like_skin(rgb: Array, skin_rgb: Array) -> Array:
+    """Tell which pixels (h, w) may be skin, by that of the face (k, 3): hair is none."""
+    if not len(skin_rgb):
+        return np.ones(rgb.shape[:2], dtype=bool)
+    skin = _tone(skin_rgb)
+    middle = np.median(skin, axis=0)
+    deviation = np.maximum(1.48 * np.median(np.abs(skin - middle), axis=0), SKIN_SD)
+    return np.asarray((np.abs(_tone(rgb) - middle) < SKIN_REACH * deviation).all(axis=-1))
+
+
+def _tone(rgb: Array) -> Array:
+    """Logarithms (..., 3) of brightness, red over green and green over blue."""
+    r, g, b = np.moveaxis(np.log(linear_from_srgb(rgb) + DARK), -1, 0)
+    return np.stack([(r + g + b) / 3, r - g, g - b], axis=-1)
+
+
+def _placed(
+    graph: HullGraph,
+    face: Array,
+    around: Array,
+    ear: Array,
+    target: Array,
+    measured: MeasuredHead,
+) -> Array:
+    """Places (e, 3) of an ear's vertices after the fit."""
+    start = around[ear]
+    centre = start.mean(axis=0)
+    # Its length is the direction in which it extends most.
+    length = np.linalg.svd(start - centre, full_matrices=False)[2][0]
+    motion = _Motion(np.eye(3), centre, 0.0, 0.0, centre, length)
+    nothing = cv2.dilate(measured.head.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    whole = np.concatenate([face, around])
+    for count, reach_mm in enumerate(np.geomspace(*REACH_MM, ROUNDS)):
+        places = whole[graph.n + ear] = motion.of(start)
+        if count % SEEN_AGAIN == 0:
+            normals, seen = _seen_ear(graph, whole, graph.n + ear, measured)
+        px = px_from_cam(places, measured.intrinsics)
+        depth = at_nearest_pixel(measured.depth_mm, px, np.nan)
+        use = seen & (np.abs(depth - places[:, 2]) < DEEP_MM)
+        rows = []
+        if use.any():
+            ahead = (depth[use] / places[use, 2] - 1.0)[:, None] * places[use]
+            # To the measured surface along the normal.
+            gap = np.einsum("nd,nd->n", ahead, normals[use])[:, None] * normals[use]
+            rows.append(_rows(motion, places[use], gap, normals[use], reach_mm))
+        outer = np.flatnonzero(np.einsum("nd,nd->n", normals, normalized(places)) < 0.0)
+        _, nearest = cKDTree(places[outer]).query(target)
+        pairs = [(outer[nearest], target)]
+        # The picture has nothing there, as far as an outline can tell.
+        off = np.flatnonzero(at_nearest_pixel(nothing, px, False))
+        if len(off):
+            pairs.append((off, target[cKDTree(target).query(places[off])[1]]))
+        for vertex, wanted in pairs:
+            gap = wanted - places[vertex]
+            for axis in np.eye(3):
+                rows.append(
+                    _rows(motion, places[vertex], gap, np.tile(axis, (len(gap), 1)), reach_mm)
+                )
+        motion = motion.step(rows)
+    return motion.of(start)
+
+
+class _Motion(NamedTuple):
+    """Similarity about the ear's centre, with a stretch along its length."""
+
+    rotation: Array
+    place: Array
+    size: float
+    stretch: float
+    centre: Array
+    length: Array
+
+    def _grown(self, points: Array) -> Array:
+        off = points - self.centre
+        along = off @ self.length
+        return np.exp(self.size) * (
+            off + ((np.exp(self.stretch) - 1.0) * along)[:, None] * self.length
+        )
+
+    def of(self, points: Array) -> Array:
+        return self._grown(points) @ self.rotation.T + self.place
+
+    def step(self, rows: list[tuple[Array, Array, Array]]) -> _Motion:
+        """One Gauss-Newton step against rows of (derivatives, misfits, weights)."""
+        jacobian = np.concatenate([r[0] for r in rows])
+        misfit = np.concatenate([r[1] for r in rows])
+        weight = np.concatenate([r[2] for r in rows])
+        weight *= EFFECTIVE / max(weight.sum(), 1e-9) / POINT_MM**2
+        turn = Rotation.from_matrix(self.rotation).as_rotvec()
+        state = np.concatenate([turn, self.place - self.centre, [self.size, self.stretch]])
+        sd = np.array([np.radians(ROTATION_SD_DEG)] * 3 + [SHIFT_SD_MM] * 3 + [SIZE_SD, LENGTH_SD])
+        normal = (jacobian * weight[:, None]).T @ jacobian + np.diag(sd**-2)
+        right = (jacobian * weight[:, None]).T @ misfit - state / sd**2
+        by = np.linalg.solve(normal, right)
+        rotation = Rotation.from_rotvec(by[:3]).as_matrix() @ self.rotation
+        return self._replace(
+            rotation=rotation,
+            place=self.place + by[3:6],
+            size=self.size + by[6],
+            stretch=self.stretch + by[7],
+        )
+
+
+def _rows(
+    motion: _Motion, places: Array, gap: Array, along: Array, reach_mm: float
+) -> tuple[Array, Array, Array]:
+    """Derivatives (k, 8), misfits and robust weights (k,) of gaps (k, 3) along directions."""
+    off = places - motion.place
+    length = motion.rotation @ motion.length
+    stretched = (off @ length)[:, None] * length
+    jacobian = np.concatenate(
+        [
+            np.cross(off, along),
+            along,
+            np.einsum("nd,nd->n", off, along)[:, None],
+            np.einsum("nd,nd->n", stretched, along)[:, None],
+        ],
+        axis=1,
+    )
+    misfit = np.einsum("nd,nd->n", gap, along)
+    return jacobian, misfit, (1.0 + (gap**2).sum(axis=1) / reach_mm**2) ** -2
+
+
+def _seen_ear(
+    graph: HullGraph, whole: Array, number: Array, measured: MeasuredHead
+) -> tuple[Array, Array]:
+    """Normals (e, 3) and visibility (e,) of an ear's vertices."""
+    normals = vertex_normals(whole, graph.triangles)[number]
+    places = whole[number]
+    px = px_from_cam(places, scaled_intrinsics(measured.intrinsics, COARSE))
+    surface = at_nearest_pixel(_first_mm(whole, graph.triangles, measured), px, -np.inf)
+    facing = -np.einsum("nd,nd->n", normals, normalized(places)) > FACING
+    with np.errstate(invalid="ignore"):
+        return normals, facing & (places[:, 2] <= surface + BEHIND_MM)
+
+
+def _first_mm(vertices: Array, triangles: Array, measured: MeasuredHead) -> Array:
+    """Depth of the first surface, in coarser images than the measured ones; NaN where none is."""
+    camera = scaled_intrinsics(measured.intrinsics, COARSE)
+    height, width = (int(np.ceil(COARSE * n)) for n in measured.head.shape)
+    return rasterize(vertices, triangles, camera, height, width).depth_mm
