@@ -23,8 +23,7 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.shards.manifest import MANIFEST_NAME, MODEL_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import MANIFEST_NAME, MODEL_NAME, read_manifest
 
 ROOT = "fg3d-pack"
 RESULTS = "out"

@@ -20,8 +20,7 @@ from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.atomic import read_json, replacing, write_json
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.shards.manifest import MODEL_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import MODEL_NAME, read_manifest
 
 DESCRIPTION_NAME = "trained-on.json"
 SCHEMA = "fg3d-trained-on-1"

@@ -20,8 +20,7 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.atomic import read_json, write_bytes, write_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
-from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import MANIFEST_NAME, read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks.finding import complete_dataset
 

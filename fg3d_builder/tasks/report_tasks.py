@@ -25,7 +25,7 @@ from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.report.summary import split_warnings
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import stage_product
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
 from fg3d_builder.tasks.chunks import Chunk

@@ -30,8 +30,7 @@ from fg3d_builder.fgnet.training.names import (
 )
 from fg3d_builder.files.atomic import read_json, write_json
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import MANIFEST_NAME, read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.build import BuildFG3D
 from fg3d_builder.tasks.finding import complete_dataset, layout_of

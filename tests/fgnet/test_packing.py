@@ -17,7 +17,7 @@ from fg3d_builder.cli import main
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.packing import code_files, pack, unpack
 from fg3d_builder.fgnet.trained import load_trained
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 
 ABSENT = (
     *("numba", "open3d", "luigi", "anny", "mediapipe", "trimesh", "PIL", "matplotlib", "jinja2"),

@@ -16,7 +16,7 @@ from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.training.checkpoint import SCHEMA, read_checkpoint
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, CHECKPOINT_NAME, assessment_folder
 from fg3d_builder.fgnet.training.settings import read_settings
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 
 SUBJECTS, VIEWS = 6, 4
 

@@ -19,7 +19,7 @@ from fg3d_builder.files.atomic import write_json
 from fg3d_builder.reproduction.scales import SCALES
 from fg3d_builder.reproduction.tables import EXPERIMENTS
 from fg3d_builder.reproduction.variants import variant_config
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks import training
 
 

@@ -14,7 +14,7 @@ from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
 from fg3d_builder.reproduction.scales import SCALES
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 
 
 @pytest.mark.slow
