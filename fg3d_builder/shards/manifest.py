@@ -1,6 +1,6 @@
 """The manifest: what a dataset consists of, how it was made, and what is not in it, and why.
 
-It is plain JSON with a seal among its members: `manifest_sha256` covers all others. Shards and
+It is plain JSON with a seal among its members (`fg3d_builder.files.sealed_object`). Shards and
 the face model are sealed files (`fg3d_builder.files.sealed`); the manifest says how long every
 file is, so that what is missing or cut short is seen without reading, and its SHA-256.
 """
@@ -21,14 +21,13 @@ from fg3d_builder.config import BuildConfig, digest, to_table
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.files.hashes import file_sha256, sha256
-from fg3d_builder.files.sealed import check_sealed, json_sha256, stated_sha256
+from fg3d_builder.files.sealed import check_sealed, stated_sha256
+from fg3d_builder.files.sealed_object import read_sealed_object, with_seal
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
 
 MANIFEST_SCHEMA = "fg3d-manifest-3"
-SEAL = "manifest_sha256"
-"""Member that seals the others."""
 MANIFEST_NAME = "manifest.json"
 TOPOLOGY_NAME = "topology.h5"
 MODEL_NAME = "facemodel.h5"
@@ -109,12 +108,6 @@ def make_manifest(
     return with_seal(manifest)
 
 
-def with_seal(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest with the seal that fits its other members."""
-    others = {name: value for name, value in manifest.items() if name != SEAL}
-    return {**others, SEAL: json_sha256(others)}
-
-
 def read_manifest(dataset: Path) -> dict[str, Any]:
     """Read a dataset's manifest.
 
@@ -127,17 +120,7 @@ def read_manifest(dataset: Path) -> dict[str, Any]:
     path = dataset / MANIFEST_NAME
     if not path.is_file():
         raise FileNotFoundError(f"no dataset at {dataset}: it has no {MANIFEST_NAME}")
-    try:
-        manifest = json.loads(path.read_bytes())
-        schema = manifest.get("schema") if isinstance(manifest, dict) else None
-        found = with_seal(manifest)[SEAL] if schema == MANIFEST_SCHEMA else ""
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no valid JSON: {error}") from None
-    if schema != MANIFEST_SCHEMA:
-        raise ValueError(f"{path}: schema is '{schema}', this version reads '{MANIFEST_SCHEMA}'")
-    if manifest.get(SEAL) != found:
-        raise ValueError(f"{path}: its content does not fit its seal, '{SEAL}'")
-    return dict(manifest)
+    return read_sealed_object(path, MANIFEST_SCHEMA)
 
 
 def missing_files(dataset: Path) -> list[str]:

@@ -138,6 +138,11 @@ class ShardReader:
         return {**self.__dict__, "_files": {}}
 
     @property
+    def shards(self) -> tuple[str, ...]:
+        """File names of the split's shards."""
+        return tuple(self._names)
+
+    @property
     def model(self) -> FaceModel:
         """The face model that shapes and coefficients belong to."""
         return self._model

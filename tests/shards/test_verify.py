@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from toy_dataset import write_toy_dataset
 
-from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.sealed import BLOCK, write_sealed
-from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest, with_seal
+from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest
 from fg3d_builder.shards.schema import SCHEMA
 from fg3d_builder.shards.verify import verify_dataset
 
@@ -56,7 +56,7 @@ def change(dataset: Path, edit: Callable[[h5py.File], None], shard: str = SHARD)
 
 def rewrite(dataset: Path, manifest: dict[str, Any]) -> None:
     """Write a manifest with a seal that fits."""
-    write_json(dataset / "manifest.json", with_seal(manifest))
+    write_sealed_object(dataset / "manifest.json", manifest)
 
 
 def test_a_good_dataset(good: Path) -> None:
