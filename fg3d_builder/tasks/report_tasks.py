@@ -142,9 +142,9 @@ class WriteReport(WholeTask):
         return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
 
     def complete(self) -> bool:
-        """Whether the page belongs to this dataset and this version of the report."""
+        """Whether dataset and page are there, the page of this dataset and version."""
         layout = self.layout
-        if not self.decided():
+        if not self.decided() or not self.whole(WriteManifest).complete():
             return False
         present = all(layout.report_rows(chunk.name).is_file() for chunk in self.chunks())
         present = present and all(task.complete() for task in self._augmentation())

@@ -145,12 +145,16 @@ def newest_checkpoint(path: Path) -> tuple[dict[str, Any] | None, list[Path]]:
     damaged: list[Path] = []
     for file in (path, path.with_name(BEFORE_NAME)):
         try:
-            return read_checkpoint(file), damaged
+            state = read_checkpoint(file)
         except DamagedCheckpointError as error:
             log.warning("%s", error)
             damaged.append(file)
         except FileNotFoundError:
             continue
+        else:
+            if file != path:
+                log.warning("going on from %s, the checkpoint before", file)
+            return state, damaged
     return None, damaged
 
 
