@@ -161,6 +161,7 @@ def newest_checkpoint(path: Path) -> tuple[dict[str, Any] | None, list[Path]]:
 def _keep_before(path: Path) -> None:
     """Give the newest checkpoint its second name, so that at every moment one is there."""
     with replacing(path.with_name(BEFORE_NAME)) as temporary:
+        temporary.unlink(missing_ok=True)  # of a process that died; it may be the newest itself
         try:
             os.link(path, temporary)
         except OSError:  # a file system without hard links
