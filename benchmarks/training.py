@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from fg3d_builder.fgnet.training.checkpoint import Progress
 from fg3d_builder.fgnet.training.distributed import Processes
 from fg3d_builder.fgnet.training.loop import Trainer
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
+from fg3d_builder.files.sealed_object import write_sealed_object
 
 
 def main() -> None:
@@ -177,7 +177,6 @@ def report(
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     if memory is not None:
         print(f"largest memory: {memory:.1f} GiB")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     about: dict[str, Any] = {
         "device": name,
         "preset": options.preset,
@@ -192,7 +191,7 @@ def report(
         "samples_per_s": rows,
         "hours": hours,
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_sealed_object(options.out, result)
 
 
 if __name__ == "__main__":

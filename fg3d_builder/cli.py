@@ -26,6 +26,7 @@ from fg3d_builder.commands import (
     verify,
 )
 from fg3d_builder.errors import ConfigError, MissingDependencyError
+from fg3d_builder.files.sealed import DamagedFileError
 
 COMMANDS = (
     build,
@@ -84,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except (ConfigError, MissingDependencyError, FileNotFoundError, ValueError) as error:
         print(f"fg3d: {error}", file=sys.stderr)
+        return 2
+    except DamagedFileError as error:
+        print(f"fg3d: {error}; the same command makes it again", file=sys.stderr)
         return 2
     except BrokenPipeError:  # e.g. `fg3d captures ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

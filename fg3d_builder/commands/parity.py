@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.fgnet.parity import answering_network, compare, parity_text, read_network
     from fg3d_builder.fgnet.training.distributed import processes
     from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
-    from fg3d_builder.files.atomic import write_json
+    from fg3d_builder.files.sealed_object import write_sealed_object
 
     model = load_model(options.facemodel) if options.facemodel else None
     if options.checkpoint:
@@ -41,6 +41,6 @@ def run(options: argparse.Namespace) -> int:
     data = FaceDataset(options.dataset, "train", config.confidence_floor, model)
     with processes(options.device) as at:
         found = compare(data, config, network, at.device.type)
-    write_json(options.out, found._asdict())
+    write_sealed_object(options.out, found._asdict())
     print(parity_text(found), end="")
     return 0

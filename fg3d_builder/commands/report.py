@@ -16,7 +16,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Say where a build's report is and what it says in short."""
     from fg3d_builder.layout import BuildFolder
-    from fg3d_builder.shards.reader import read_manifest
+    from fg3d_builder.shards.manifest import read_manifest
 
     folder = BuildFolder(options.build)
     page = folder.report_page

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Change verdicts in a build's review list, or list its registrations."""
     from fg3d_builder.layout import BuildFolder
     from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT, update_review_list
-    from fg3d_builder.shards.reader import read_manifest
+    from fg3d_builder.shards.manifest import read_manifest
 
     folder = BuildFolder(options.build.resolve())
     manifest = read_manifest(folder.dataset_link)

@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     report = verify_dataset(options.dataset, model)
     for problem in report.problems:
         print(problem)
+    for sentence in report.repair:
+        print(sentence)
     if not report.ok:
         print(f"{options.dataset}: {len(report.problems)} problems", file=sys.stderr)
         return 1

@@ -1,8 +1,11 @@
-"""One HDF5 file per face model."""
+"""One HDF5 file per face model, behind a seal (`fg3d_builder.files.sealed`)."""
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +15,8 @@ import numpy as np
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.foreign_hdf5 import refuse_links
+from fg3d_builder.files.sealed import data_problem, seal
 
 SCHEMA = "fg3d-facemodel-1"
 _UNITS = {
@@ -50,6 +55,12 @@ _SURROUND = {
     "mirror": ("<i4", ""),
 }
 
+_HOW_TO_MAKE_ONE = (
+    "make it again from its source, with `fg3d models build --out FILE.h5` or "
+    "`fg3d_builder.facemodel.save_model`"
+)
+"""For a person whose file is damaged, or written before model files carried a seal."""
+
 
 def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
     """Write a model, under a temporary name until it is complete.
@@ -60,27 +71,33 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
         The model contradicts itself; names the field.
     """
     check_model(model)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["schema"] = SCHEMA
-        file.attrs["name"] = model.name
-        file.attrs["licence"] = model.licence
-        file.attrs["topology_hash"] = model.topology_hash
-        file.attrs["exp_names"] = list(model.exp_names) or [""]
-        for name in _FLOATS:
-            dataset = file.create_dataset(name, data=getattr(model, name).astype("<f4"))
-            dataset.attrs["unit"] = _UNITS.get(name, "")
-        for name, dtype in _OTHERS.items():
-            file.create_dataset(name, data=getattr(model, name).astype(dtype))
-        for scheme, embedding in model.embeddings.items():
-            group = file.create_group(f"embeddings/{scheme}")
-            group["point_index"] = embedding.point_index.astype("<i4")
-            group["triangle"] = embedding.triangle.astype("<i4")
-            group["barycentric"] = embedding.barycentric.astype("<f8")
-            group["edge_points"] = model.edge_points.get(scheme, np.zeros(0)).astype("<i4")
-        for i, line in enumerate(model.contour_lines):
-            file[f"contour_lines/{i:03d}"] = np.asarray(line, dtype="<i4")
-        if model.surround is not None:
-            _write_surround(model.surround, file.create_group("surround"))
+    with replacing(path) as temporary:
+        with h5py.File(temporary, "w") as file:
+            _write_fields(model, file)
+        seal(temporary, SCHEMA)
+
+
+def _write_fields(model: FaceModel, file: h5py.File) -> None:
+    file.attrs["schema"] = SCHEMA
+    file.attrs["name"] = model.name
+    file.attrs["licence"] = model.licence
+    file.attrs["topology_hash"] = model.topology_hash
+    file.attrs["exp_names"] = list(model.exp_names) or [""]
+    for name in _FLOATS:
+        dataset = file.create_dataset(name, data=getattr(model, name).astype("<f4"))
+        dataset.attrs["unit"] = _UNITS.get(name, "")
+    for name, dtype in _OTHERS.items():
+        file.create_dataset(name, data=getattr(model, name).astype(dtype))
+    for scheme, embedding in model.embeddings.items():
+        group = file.create_group(f"embeddings/{scheme}")
+        group["point_index"] = embedding.point_index.astype("<i4")
+        group["triangle"] = embedding.triangle.astype("<i4")
+        group["barycentric"] = embedding.barycentric.astype("<f8")
+        group["edge_points"] = model.edge_points.get(scheme, np.zeros(0)).astype("<i4")
+    for i, line in enumerate(model.contour_lines):
+        file[f"contour_lines/{i:03d}"] = np.asarray(line, dtype="<i4")
+    if model.surround is not None:
+        _write_surround(model.surround, file.create_group("surround"))
 
 
 def load_model(path: str | os.PathLike[str]) -> FaceModel:
@@ -90,7 +107,8 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
     ------
     FileNotFoundError
     ValueError
-        Not a face model file, an unknown schema, or a topology hash that does not fit.
+        Not a face model file, one that does not fit its seal, an unknown schema, or a topology
+        hash that does not fit. The file stays where it is.
     """
     with _opened(path) as file:
         values = {name: file[name][()].astype(np.float64) for name in _FLOATS}
@@ -134,13 +152,13 @@ class StoredContents(NamedTuple):
 
 
 def stored_contents(path: str | os.PathLike[str]) -> StoredContents:
-    """Tell what a model file has without reading it all.
+    """Tell what a model file has.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        Not a face model file, or an unknown schema.
+        Not a face model file, one that does not fit its seal, or an unknown schema.
     """
     with _opened(path) as file:
         schemes = file.get("embeddings", {})
@@ -162,15 +180,21 @@ def _read_surround(group: h5py.Group) -> Surround:
     return Surround(**values)
 
 
-def _opened(path: str | os.PathLike[str]) -> h5py.File:
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Give the content of a file, read at once, so that what was checked is what is read."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no face model at {path}")
+    data = Path(path).read_bytes()
+    why = data_problem(data, SCHEMA)
+    if why:
+        raise ValueError(f"{path} is no sound face model file: {why}; {_HOW_TO_MAKE_ONE}")
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is no HDF5 file: {error}") from None
-    schema = file.attrs.get("schema", "")
-    if schema != SCHEMA:
-        file.close()
-        raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
-    return file
+        with h5py.File(io.BytesIO(data), "r") as file:
+            refuse_links(file, os.fspath(path))
+            schema = file.attrs.get("schema", "")
+            if schema != SCHEMA:
+                raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
+            yield file
+    except (OSError, KeyError, TypeError) as error:  # under a seal, but of other content
+        raise ValueError(f"{path} cannot be read as a face model: {error}") from None

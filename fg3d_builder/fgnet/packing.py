@@ -23,8 +23,13 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.shards.manifest import MANIFEST_NAME, MODEL_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import (
+    MANIFEST_NAME,
+    MODEL_NAME,
+    altered_files,
+    described_files,
+    read_manifest,
+)
 
 ROOT = "fg3d-pack"
 RESULTS = "out"
@@ -114,7 +119,7 @@ def pack(
     FileNotFoundError
         No dataset, or a file that its manifest names is not there.
     ValueError
-        Another face model than that of the dataset.
+        Another face model than that of the dataset, or files that its manifest does not describe.
     """
     manifest = read_manifest(dataset)
     wanted = manifest["facemodel"]
@@ -125,6 +130,13 @@ def pack(
         )
     if facemodel is not None and file_sha256(facemodel) != wanted["sha256"]:
         raise ValueError(f"{facemodel} is not the face model file that {dataset} was built with")
+    files = dataset_files(dataset)
+    altered = altered_files(dataset, [entry["file"] for entry in described_files(manifest)])
+    if altered:
+        raise ValueError(
+            f"{dataset}: {', '.join(altered)}: SHA-256 differs from the manifest's; "
+            f"`fg3d verify {dataset}` says how to repair the dataset"
+        )
     config = TRAIN_PRESETS[preset]
     script = RUN_SH.format(
         preset=preset,
@@ -138,7 +150,7 @@ def pack(
         _add_text(tar, f"{ROOT}/run.sh", script, mode=0o755)
         for path in code_files():
             tar.add(path, f"{ROOT}/code/{path.relative_to(_PACKAGE.parent).as_posix()}")
-        for path in dataset_files(dataset):
+        for path in files:
             # A dataset is a link to the folder of its latest build: what it points to travels.
             tar.add(path.resolve(), f"{ROOT}/dataset/{path.name}")
         if facemodel is not None:
@@ -175,16 +187,19 @@ def code_files() -> Iterator[Path]:
     yield _PACKAGE.parent / "benchmarks" / "training.py"
 
 
-def dataset_files(dataset: Path) -> Iterator[Path]:
-    """The manifest of a dataset and all files that it names."""
-    manifest = read_manifest(dataset)
-    yield dataset / MANIFEST_NAME
-    names = {entry["file"] for entry in (*manifest["shards"], *manifest["files"])}
-    for name in sorted(names):
-        path = dataset / name
+def dataset_files(dataset: Path) -> list[Path]:
+    """Return the manifest of a dataset and all files that it names.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    names = {entry["file"] for entry in described_files(read_manifest(dataset))}
+    files = [dataset / name for name in (MANIFEST_NAME, *sorted(names))]
+    for path in files:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; the manifest names it")
-        yield path
+    return files
 
 
 def _add_text(tar: tarfile.TarFile, name: str, text: str, mode: int) -> None:

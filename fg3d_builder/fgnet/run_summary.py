@@ -7,7 +7,7 @@ from typing import Any
 
 from fg3d_builder.fgnet.parity import Parity, parity_text
 from fg3d_builder.fgnet.training.names import ASSESSMENT_PAGE_NAME, assessment_folder
-from fg3d_builder.files.atomic import read_json
+from fg3d_builder.files.sealed_object import SEAL, read_sealed_object
 
 PAPER_SAMPLES, PAPER_EPOCHS = 474_000, 45
 
@@ -26,12 +26,13 @@ def summary(folder: Path, epochs: int, seconds: float, gpus: int) -> str:
     gpus : int
         Processes that trained together.
     """
-    speed = read_json(folder / "throughput.json")
+    speed = read_sealed_object(folder / "throughput.json")
     lines = ["# Training on this machine", "", *_speed_lines(speed, gpus)]
     if epochs:
         lines.append(f"* {epochs} epochs took {seconds:.0f} s: {seconds / epochs:.1f} s each")
     for name, title in (("parity", "fresh weights"), ("parity-trained", "trained weights")):
-        value = read_json(folder / f"{name}.json")
+        value = read_sealed_object(folder / f"{name}.json")
+        value.pop(SEAL)
         lines += ["", f"## Against the CPU, {title}", "", parity_text(Parity(**value)).rstrip()]
     assessed = assessment_folder(folder / "training") / ASSESSMENT_PAGE_NAME
     if assessed.is_file():

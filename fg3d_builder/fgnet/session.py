@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,12 +26,13 @@ from fg3d_builder.fgnet.training.assessment import (
     save_assessment,
 )
 from fg3d_builder.fgnet.training.checkpoint import read_checkpoint
-from fg3d_builder.fgnet.training.distributed import processes
+from fg3d_builder.fgnet.training.distributed import Processes, one_first, processes
 from fg3d_builder.fgnet.training.loop import Trainer
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, assessment_folder
 from fg3d_builder.fgnet.training.pictures import save_error_maps
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TrainConfig
+from fg3d_builder.shards.manifest import altered_files
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +69,15 @@ def train(
     FileNotFoundError
         No dataset.
     ValueError
-        `run` holds a run with other settings or on another dataset.
+        `run` holds a run with other settings or on another dataset, or shards are not those that
+        the dataset's manifest describes.
     """
     model = load_model(facemodel) if facemodel else None
     with processes(device) as at:
         floor, selection = config.confidence_floor, config.selection
         data = FaceDataset(dataset, "train", floor, model, selection=selection)
         test = FaceDataset(dataset, "test", floor, model)
+        check_shards((data, test), at)
         trainer = Trainer(config, data, run, at, test, inputs)
         if at.leads:
             log.info("%d training samples, %d test samples, %s", len(data), len(test), at.device)
@@ -117,6 +121,7 @@ def assess_run(
     model = load_model(facemodel) if facemodel else None
     with processes(device) as at:
         data = FaceDataset(dataset, split, model=model)
+        check_shards((data,), at)
         reconstructor, config = Reconstructor.load(run / CHECKPOINT_NAME, data.model, at.device)
         simulator, needs = reconstructor.simulator, reconstructor.network.needs
         found = assess(
@@ -130,6 +135,31 @@ def assess_run(
         content = data.identity["content_sha256"]
         other = "" if content == trained_on else content
         report(found, out or assessment_folder(run, split, other), config, data)
+
+
+def check_shards(parts: Sequence[FaceDataset], at: Processes) -> None:
+    """Compare the shards of splits with the hashes in the manifest, once on every machine.
+
+    Raises
+    ------
+    ValueError
+        Names the shards that differ.
+    """
+    with one_first(at):
+        if not at.leads_here:
+            return
+        began = time.monotonic()
+        for part in parts:
+            folder, names = part.reader.folder, part.reader.shards
+            altered = altered_files(folder, names)
+            if altered:
+                raise ValueError(
+                    f"{folder}: {', '.join(altered)}: SHA-256 differs from the manifest's; "
+                    f"`fg3d verify {folder}` says how to repair the dataset"
+                )
+        count = sum(len(part.reader.shards) for part in parts)
+        if at.leads:
+            log.info("%d shards checked in %.1f s", count, time.monotonic() - began)
 
 
 def report(

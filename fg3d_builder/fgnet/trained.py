@@ -18,10 +18,10 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TrainConfig
-from fg3d_builder.files.atomic import read_json, replacing, write_json
+from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.shards.manifest import MODEL_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
+from fg3d_builder.shards.manifest import MODEL_NAME, read_manifest
 
 DESCRIPTION_NAME = "trained-on.json"
 SCHEMA = "fg3d-trained-on-1"
@@ -71,6 +71,11 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
     training : Path
         Folder of the run; gets ``trained-on.json`` and, where the dataset holds it,
         ``facemodel.h5``.
+
+    Raises
+    ------
+    ValueError
+        The dataset's copy of the face model is not the one that its manifest names.
     """
     manifest = read_manifest(dataset)
     model, shards = manifest["facemodel"], manifest["config"]["shards"]
@@ -78,6 +83,11 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
     if model["file"] and not (kept.is_file() and file_sha256(kept) == model["sha256"]):
         with replacing(kept) as temporary:
             shutil.copyfile(dataset / model["file"], temporary)
+            if file_sha256(temporary) != model["sha256"]:
+                raise ValueError(
+                    f"{dataset / model['file']}: SHA-256 differs from the manifest's; "
+                    f"`fg3d verify {dataset}` says how to repair it"
+                )
     value = {
         "schema": SCHEMA,
         "content_sha256": manifest["content_sha256"],
@@ -85,7 +95,7 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
         "crop_margin": shards["crop_margin"],
         "image_size": shards["image_size"],
     }
-    write_json(training / DESCRIPTION_NAME, value)
+    write_sealed_object(training / DESCRIPTION_NAME, value)
 
 
 def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None = None) -> Trained:
@@ -106,7 +116,8 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
     ConfigError
         The face model is not there and not named.
     ValueError
-        No checkpoint, or another face model than the one that it was trained with.
+        No checkpoint, one that does not fit its seal, a description that does not, or another
+        face model than the one that it was trained with.
     """
     if not checkpoint.is_file():
         raise FileNotFoundError(f"no checkpoint at {checkpoint}; `make train` makes one")
@@ -117,9 +128,7 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
             f"{checkpoint} has no {DESCRIPTION_NAME} next to it, which tells how photos are "
             "cropped; copy the whole folder of the run"
         )
-    value = read_json(path)
-    if value.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: schema is '{value.get('schema')}', wanted '{SCHEMA}'")
+    value = read_sealed_object(path, SCHEMA)
     wanted = value["facemodel"]
     file = facemodel or folder / MODEL_NAME
     if not file.is_file():

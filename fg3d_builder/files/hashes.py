@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-_BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
+"""Read at a time from files of any size."""
 
 
 def sha256(data: bytes | memoryview) -> str:
@@ -17,6 +18,6 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, hexadecimal; reads it block by block."""
     digester = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
+        while block := file.read(BLOCK_BYTES):
             digester.update(block)
     return digester.hexdigest()

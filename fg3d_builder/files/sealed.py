@@ -8,18 +8,20 @@ object with two members, ``sha256`` and ``content``; the hash is that of the con
 
 A reader that finds a seal broken sets the file aside under another name and raises
 `DamagedFileError`: whoever needs the file finds it missing from then on and makes it again.
+`seal_problem` looks without moving anything: for files that belong to a person or to a dataset.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from fg3d_builder.files.atomic import write_bytes, write_json
-from fg3d_builder.files.hashes import sha256
+from fg3d_builder.files.atomic import replacing, write_bytes, write_json
+from fg3d_builder.files.hashes import BLOCK_BYTES, sha256
 
 BLOCK = 512
 """Bytes before the content of a sealed file of bytes; HDF5's smallest user block."""
@@ -73,8 +75,28 @@ def write_sealed(path: Path, schema: str, body: bytes) -> None:
     body : bytes
         For HDF5, a file made with ``userblock_size=BLOCK``, without that block.
     """
-    text = f"{schema} sha256={sha256(body)} bytes={len(body)}\n"
-    write_bytes(path, text.encode().ljust(BLOCK, b"\0") + body)
+    write_bytes(path, _block(schema, sha256(body), len(body)) + body)
+
+
+def seal(path: Path, schema: str) -> None:
+    """Put a seal before the content of a finished file, of any size.
+
+    libhdf5 reads a file that it wrote without a user block behind one as well: it takes the
+    addresses in it from where the block ends.
+    """
+    with (
+        replacing(path) as temporary,
+        path.open("rb") as content,
+        temporary.open("wb") as sealed,
+    ):
+        sealed.write(bytes(BLOCK))
+        digester, length = hashlib.sha256(), 0
+        while part := content.read(BLOCK_BYTES):
+            digester.update(part)
+            sealed.write(part)
+            length += len(part)
+        sealed.seek(0)
+        sealed.write(_block(schema, digester.hexdigest(), length))
 
 
 def read_sealed(path: Path, schema: str) -> bytes:
@@ -87,14 +109,64 @@ def read_sealed(path: Path, schema: str) -> bytes:
         The file is cut short, changed, of another schema or without a seal; it was set aside.
     """
     data = path.read_bytes()
-    head, body = _header(data[:BLOCK], schema), memoryview(data)[BLOCK:]
+    why = data_problem(data, schema)
+    if why:
+        raise damaged(path, why)
+    return data
+
+
+def check_sealed(path: Path, schema: str) -> None:
+    """Check the seal of a file of any size, block by block.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        As `read_sealed`.
+    """
+    why = seal_problem(path, schema)
+    if why:
+        raise damaged(path, why)
+
+
+def seal_problem(path: Path, schema: str) -> str:
+    """Say what is wrong with a sealed file of bytes, of any size; empty where nothing is.
+
+    The file stays where it is.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    with path.open("rb") as file:
+        head = _header(file.read(BLOCK), schema)
+        digester, length = hashlib.sha256(), 0
+        while head and (part := file.read(BLOCK_BYTES)):
+            digester.update(part)
+            length += len(part)
+    return _problem(head, schema, length, digester.hexdigest())
+
+
+def data_problem(data: bytes, schema: str) -> str:
+    """Say what is wrong with the bytes of a sealed file; empty where nothing is."""
+    body = memoryview(data)[BLOCK:]
+    return _problem(_header(data[:BLOCK], schema), schema, len(body), sha256(body))
+
+
+def stated_sha256(path: Path, schema: str) -> str:
+    """Return the SHA-256 of the content as a file's seal states it, without checking it.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        There is no seal of this kind.
+    """
+    with path.open("rb") as file:
+        head = _header(file.read(BLOCK), schema)
     if head is None:
         raise damaged(path, f"no seal of '{schema}'")
-    if head[1] != len(body):
-        raise damaged(path, f"{len(body)} bytes, its seal says {head[1]}")
-    if head[0] != sha256(body):
-        raise damaged(path, "its content does not fit its seal")
-    return data
+    return head[0]
 
 
 def has_full_length(path: Path, schema: str) -> bool:
@@ -137,6 +209,19 @@ def json_sha256(value: Any) -> str:
     """Return the SHA-256 of a JSON value: sorted keys, no spaces, so that layout is free."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode())
+
+
+def _block(schema: str, content_sha256: str, length: int) -> bytes:
+    text = f"{schema} sha256={content_sha256} bytes={length}\n"
+    return text.encode().ljust(BLOCK, b"\0")
+
+
+def _problem(head: tuple[str, int] | None, schema: str, length: int, content_sha256: str) -> str:
+    if head is None:
+        return f"no seal of '{schema}'"
+    if head[1] != length:
+        return f"{length} bytes, its seal says {head[1]}"
+    return "" if head[0] == content_sha256 else "its content does not fit its seal"
 
 
 def _header(block: bytes, schema: str) -> tuple[str, int] | None:

@@ -14,8 +14,12 @@ from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.files.sealed import seal
 from fg3d_builder.heads.default import build_model
 from fg3d_builder.heads.population import HeadPopulation, build_heads
+
+HEADS_SCHEMA = "fg3d-heads-1"
+"""Of the seal on the population's heads."""
 
 _ONE_THREAD = {
     name: "1"
@@ -51,6 +55,7 @@ def main(file: str, heads: str = "") -> None:
     """Build one product in this process."""
     if not heads:
         build_heads(Path(file))
+        seal(Path(file), HEADS_SCHEMA)
         return
     save_model(build_model(HeadPopulation.read(Path(heads))), file)
 

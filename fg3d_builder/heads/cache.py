@@ -13,6 +13,7 @@ from typing import TypeVar
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.files.locks import exclusive
+from fg3d_builder.files.sealed import DamagedFileError, set_aside
 
 T = TypeVar("T")
 
@@ -99,15 +100,16 @@ def read_or_build(file: Path, read: Callable[[Path], T], build: Callable[[Path],
     ----------
     file : Path
     read : callable
-        Takes the file; an OSError, ValueError or KeyError means that it is damaged.
+        Takes the file; an OSError, ValueError, KeyError or DamagedFileError means that it is
+        damaged. Such a file is set aside.
     build : callable
         Takes a path to write to. The file gets its name only when complete, and what is
         returned is read from it, so that the first run gets the same bits as later ones.
     """
     if file.is_file():
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, DamagedFileError):
             return read(file)
-        file.unlink(missing_ok=True)
+        set_aside(file)
     return read(build_once(file, build))
 
 

@@ -14,8 +14,9 @@ from fg3d_builder.facemodel.ict import ict_source_files, import_ict_head
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model, stored_contents
 from fg3d_builder.facemodel.surround import Beyond
-from fg3d_builder.heads.building import build_apart
-from fg3d_builder.heads.cache import build_once, cache_folder, identity, read_or_build
+from fg3d_builder.files.sealed import check_sealed
+from fg3d_builder.heads.building import HEADS_SCHEMA, build_apart
+from fg3d_builder.heads.cache import cache_folder, identity, read_or_build
 from fg3d_builder.heads.makehuman import MakeHumanData
 from fg3d_builder.heads.population import HeadPopulation
 from fg3d_builder.heads.recipe import load_recipe
@@ -113,14 +114,22 @@ def head_population(cache: Path | None = None) -> HeadPopulation:
 @functools.lru_cache(maxsize=2)
 def _default_model(folder: Path) -> FaceModel:
     def build(part: Path) -> None:
-        build_apart(part, build_once(_heads_file(folder), build_apart))
+        build_apart(part, read_or_build(_heads_file(folder), _sound_heads, build_apart))
 
     return read_or_build(folder / f"anny-default-{_default_identity()}.h5", load_model, build)
 
 
 @functools.lru_cache(maxsize=2)
 def _head_population(folder: Path) -> HeadPopulation:
-    return read_or_build(_heads_file(folder), HeadPopulation.read, build_apart)
+    def read(file: Path) -> HeadPopulation:
+        return HeadPopulation.read(_sound_heads(file))
+
+    return read_or_build(_heads_file(folder), read, build_apart)
+
+
+def _sound_heads(file: Path) -> Path:
+    check_sealed(file, HEADS_SCHEMA)
+    return file
 
 
 def _heads_file(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig, S
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.files.sealed import damaged
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.landmarks import open_detector
 from fg3d_builder.landmarks.checks import check_depth_on_face
@@ -125,8 +126,17 @@ def register_all(
 
 @lru_cache(maxsize=2)
 def cached_model(path: Path) -> FaceModel:
-    """Load a face model once per process."""
-    return load_model(path)
+    """Load a build's copy of the face model, once per process.
+
+    Raises
+    ------
+    DamagedFileError
+        It was set aside: the build makes it again.
+    """
+    try:
+        return load_model(path)
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
 
 
 @lru_cache(maxsize=1)

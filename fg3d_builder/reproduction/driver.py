@@ -26,8 +26,7 @@ from fg3d_builder.reproduction.tables import (
 )
 from fg3d_builder.reproduction.variants import BuildFailedError, Dataset
 from fg3d_builder.reproduction.writing import setting_lines, verdict_line, write_experiment
-from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import MANIFEST_NAME, read_manifest
 from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
 

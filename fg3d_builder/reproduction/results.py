@@ -10,7 +10,7 @@ import numpy as np
 
 from fg3d_builder.evaluation.comparison import SeedSpread
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, assessment_folder
-from fg3d_builder.files.atomic import read_json
+from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
 from fg3d_builder.reproduction.tables import DACE, NME, Column, Experiment, Row
@@ -132,7 +132,7 @@ def read_assessment(file: Path) -> dict[str, Array]:
     ValueError
         It lacks a key; names it.
     """
-    rows = read_json(file)["samples"]
+    rows = read_sealed_object(file)["samples"]
     keys = ("sample_id", "subject_id", "yaw_deg", *FIT.values(), *PREDICTED.values())
     try:
         return {key: np.array([row[key] for row in rows]) for key in keys}
@@ -145,7 +145,7 @@ def read_assessment(file: Path) -> dict[str, Array]:
 def read_training_samples(run: Path) -> int:
     """Return how many samples a network was trained on, given the folder of its run."""
     file = assessment_folder(run) / ASSESSMENT_NAME
-    return int(read_json(file)["about"]["training_samples"])
+    return int(read_sealed_object(file)["about"]["training_samples"])
 
 
 def _row_result(

@@ -17,11 +17,11 @@ from pathlib import Path
 from fg3d_builder.config import BuildConfig, digest, toml_text
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.files.atomic import read_json, write_bytes, write_json
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
-from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import missing_files, read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks.finding import complete_dataset
 
@@ -160,8 +160,11 @@ class Variants:
         write_bytes(self.preset(variant), text.encode())
 
     def _records(self) -> dict[str, dict[str, str]]:
-        file = self._record_file
-        return read_json(file) if file.is_file() else {}
+        try:
+            found: dict[str, dict[str, str]] = read_sealed_json(self._record_file)
+        except (FileNotFoundError, DamagedFileError):  # the datasets are found and checked again
+            return {}
+        return found
 
     def _recorded(self, variant: str) -> Dataset | None:
         record = self._records().get(variant)
@@ -173,12 +176,10 @@ class Variants:
                 "folder with --out"
             )
         folder = Path(record["folder"])
-        if not (folder / MANIFEST_NAME).is_file():
+        if missing_files(folder):
             return None
         dataset = self._dataset(variant, folder)
-        shards = [folder / shard["file"] for shard in read_manifest(folder)["shards"]]
-        same = dataset.content_sha256 == record["content_sha256"]
-        return dataset if same and all(shard.is_file() for shard in shards) else None
+        return dataset if dataset.content_sha256 == record["content_sha256"] else None
 
     def _checked(self, variant: str, show: Callable[[str], None]) -> Dataset:
         """Check a dataset once, shard by shard, and note which one it is."""
@@ -194,14 +195,16 @@ class Variants:
         model = None if dataset.facemodel is None else load_model(dataset.facemodel)
         found = verify_dataset(dataset.folder, model)
         if not found.ok:
-            raise BuildFailedError(f"{dataset.folder}: {found.problems[0]}")
+            raise BuildFailedError(
+                " ".join([f"{dataset.folder}: {found.problems[0]}.", *found.repair])
+            )
         self._freeze(variant)
         record = {
             "folder": str(dataset.folder),
             "content_sha256": dataset.content_sha256,
             "config": digest(variant_config(self.plain, variant)),
         }
-        write_json(self._record_file, {**self._records(), variant: record})
+        write_sealed_json(self._record_file, {**self._records(), variant: record})
         return dataset
 
     def _dataset(self, variant: str, folder: Path) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from bisect import bisect_right
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
+from fg3d_builder.files.foreign_hdf5 import refuse_links
 from fg3d_builder.records import Array
-from fg3d_builder.shards.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, MODEL_NAME
+from fg3d_builder.shards.manifest import MODEL_NAME, missing_files, read_manifest
 from fg3d_builder.shards.schema import FIELDS
 
 
@@ -88,7 +88,8 @@ class ShardReader:
     FileNotFoundError
         No manifest there.
     ValueError
-        Another schema, no such split, or a model of another topology.
+        A manifest that does not fit its seal or has another schema, files that are missing or
+        cut short, no such split, or a model of another topology.
     """
 
     def __init__(
@@ -96,6 +97,12 @@ class ShardReader:
     ) -> None:
         self.folder = Path(dataset)
         self.manifest = read_manifest(self.folder)
+        missing = missing_files(self.folder)
+        if missing:
+            raise ValueError(
+                f"{self.folder}: {', '.join(missing[:5])}: missing or not as long as the manifest "
+                f"says; `fg3d verify {self.folder}` says how to repair the dataset"
+            )
         if split not in self.manifest["splits"]:
             known = ", ".join(self.manifest["splits"])
             raise ValueError(f"{dataset}: no split '{split}'; there are {known}")
@@ -129,6 +136,11 @@ class ShardReader:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """File names of the split's shards."""
+        return tuple(self._names)
 
     @property
     def model(self) -> FaceModel:
@@ -165,6 +177,7 @@ class ShardReader:
             self._files, self._process = {}, os.getpid()
         if name not in self._files:
             self._files[name] = h5py.File(self.folder / name, "r")
+            refuse_links(self._files[name], str(self.folder / name))
         return self._files[name]
 
     def _sample(self, file: h5py.File, row: int) -> Sample:
@@ -201,28 +214,6 @@ def _value(stored: Any) -> Any:
 def _fraction(stored: Array) -> Array:
     """Confidence in [0, 1] from the 8 bits of `FIELDS`."""
     return stored.astype(np.float32) / 255
-
-
-def read_manifest(dataset: Path) -> dict[str, Any]:
-    """Read a dataset's manifest.
-
-    Raises
-    ------
-    FileNotFoundError
-    ValueError
-        No valid JSON, or another schema.
-    """
-    path = dataset / MANIFEST_NAME
-    if not path.is_file():
-        raise FileNotFoundError(f"no dataset at {dataset}: it has no {MANIFEST_NAME}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no valid JSON: {error}") from None
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema != MANIFEST_SCHEMA:
-        raise ValueError(f"{path}: schema is '{schema}', this version reads '{MANIFEST_SCHEMA}'")
-    return dict(manifest)
 
 
 def _checked_model(folder: Path, manifest: dict[str, Any], model: FaceModel | None) -> FaceModel:

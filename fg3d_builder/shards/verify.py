@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,16 @@ import numpy as np
 from fg3d_builder.facemodel.model import PARTS, FaceModel, topology_hash
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
-from fg3d_builder.files.hashes import file_sha256
+from fg3d_builder.files.foreign_hdf5 import refuse_links
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.shards.manifest import MANIFEST_NAME, MODEL_NAME, TOPOLOGY_NAME, shard_names
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import (
+    MANIFEST_NAME,
+    MODEL_NAME,
+    TOPOLOGY_NAME,
+    read_manifest,
+    shard_counts,
+)
+from fg3d_builder.shards.problems import Problems, Remedy, repair_sentences
 from fg3d_builder.shards.rows import rms_length
 from fg3d_builder.shards.schema import (
     CAPTURED,
@@ -30,7 +35,12 @@ from fg3d_builder.shards.schema import (
     SCHEMA,
     Field,
 )
-from fg3d_builder.shards.split import split_of
+from fg3d_builder.shards.verify_manifest import (
+    check_fields,
+    check_files,
+    check_model_named,
+    check_split,
+)
 
 _COARSE_TOLERANCE_MM = 2e-3
 """Single precision of shapes, coefficients and a stored root mean square."""
@@ -48,6 +58,8 @@ class VerifyReport:
         How many were checked.
     content_sha256 : str
         The manifest's; equal for datasets of equal content.
+    repair : tuple of str
+        What to run about the problems, a sentence for each kind; empty for a good dataset.
     """
 
     problems: tuple[str, ...]
@@ -55,6 +67,7 @@ class VerifyReport:
     samples: int
     shapes: int
     content_sha256: str
+    repair: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,27 +75,15 @@ class VerifyReport:
         return not self.problems
 
 
-class _Problems:
-    """Collects sentences, with the file's name in front of each."""
-
-    def __init__(self) -> None:
-        self.found: list[str] = []
-
-    def check(self, condition: Any, name: str, sentence: str) -> bool:
-        if not condition:
-            self.found.append(f"{name}: {sentence}")
-        return bool(condition)
-
-
 def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = None) -> VerifyReport:
     """Check a dataset.
 
-    Files against their SHA-256; presence, counts, shapes, dtypes and units of every field;
-    finite values; indices; images; rotations; crop against camera; visible vertices against
-    the picture; the coarse shape against the stored size of ``delta_S`` (where the face
-    model is in the dataset or given); subjects against the split;
-    rejected captures are in no shard; new shapes are in the training split alone, with parts
-    of other subjects of that split.
+    The manifest against its seal and itself; files against their SHA-256; presence, counts,
+    shapes, dtypes and units of every field; finite values; indices; images; rotations; crop
+    against camera; visible vertices against the picture; the coarse shape against the stored
+    size of ``delta_S`` (where the face model is in the dataset or given); subjects against the
+    split; rejected captures are in no shard; new shapes are in the training split alone, with
+    parts of other subjects of that split. What does not fit its SHA-256 is not opened.
 
     Parameters
     ----------
@@ -91,44 +92,43 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     model : FaceModel, optional
         For a dataset without a copy of its face model.
     """
-    folder, problems = Path(dataset), _Problems()
+    folder, problems = Path(dataset), Problems()
     try:
         manifest = read_manifest(folder)
-        _check_files(folder, manifest, problems)
+    except (OSError, ValueError) as error:
+        problems.check(False, MANIFEST_NAME, str(error), Remedy.BUILD)
+        return _report(folder, problems)
+    try:
+        check_files(folder, manifest, problems)
+        check_fields(manifest, problems)
         model = _model(folder, manifest, model, problems)
-        _check_split(manifest, problems)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        check_split(manifest, problems)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         text = str(error) if isinstance(error, (OSError, ValueError)) else f"broken: {error!r}"
-        return VerifyReport((*problems.found, f"{MANIFEST_NAME}: {text}"), 0, 0, 0, "")
+        problems.check(False, MANIFEST_NAME, text, Remedy.REMOVE_AND_BUILD)
+        return _report(folder, problems)
     shards = manifest["shards"]
-    damaged = {line.split(":")[0] for line in problems.found}
+    damaged = problems.files()
     sound = [entry for entry in shards if entry["file"] not in damaged]
     # Where shards are missing nobody knows who is in a split.
     members = _members(folder, sound) if len(sound) == len(shards) else {}
     for entry in sound:
         try:
             with h5py.File(folder / entry["file"], "r") as file:
+                refuse_links(file, entry["file"])
                 _ShardCheck(file, entry, manifest, problems).run(model, members)
         except (OSError, ValueError, KeyError, IndexError) as error:
             problems.check(False, entry["file"], f"cannot be read: {error}")
     samples, shapes = (sum(entry[name] for entry in sound) for name in ("samples", "shapes"))
     content = manifest["content_sha256"]
-    return VerifyReport(tuple(problems.found), len(shards), samples, shapes, content)
+    return _report(folder, problems, len(shards), samples, shapes, content)
 
 
-def _check_files(folder: Path, manifest: dict[str, Any], problems: _Problems) -> None:
-    listed = [entry["file"] for entry in manifest["shards"]]
-    for entry in (*manifest["shards"], *manifest["files"]):
-        path = folder / entry["file"]
-        if problems.check(path.is_file(), entry["file"], "is missing"):
-            same = file_sha256(path) == entry["sha256"]
-            problems.check(same, entry["file"], "SHA-256 differs from the manifest's")
-    for name in shard_names(folder):
-        problems.check(name in listed, name, "is not in the manifest")
-    problems.check(listed, MANIFEST_NAME, "there are no shards: no capture was registered")
-    problems.check(manifest["shard_schema"] == SCHEMA, MANIFEST_NAME, "unknown shard schema")
-    for name, count in Counter(listed).items():
-        problems.check(count == 1, name, "is listed twice in the manifest")
+def _report(folder: Path, problems: Problems, *counts_and_content: Any) -> VerifyReport:
+    shards, samples, shapes, content = counts_and_content or (0, 0, 0, "")
+    sentences = tuple(f"{problem.file}: {problem.sentence}" for problem in problems.found)
+    repair = repair_sentences(folder, problems.found)
+    return VerifyReport(sentences, shards, samples, shapes, content, repair)
 
 
 def _members(folder: Path, shards: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
@@ -145,16 +145,14 @@ def _members(folder: Path, shards: list[dict[str, Any]]) -> dict[str, dict[str, 
 
 
 def _model(
-    folder: Path, manifest: dict[str, Any], model: FaceModel | None, problems: _Problems
+    folder: Path, manifest: dict[str, Any], model: FaceModel | None, problems: Problems
 ) -> FaceModel | None:
+    """Check template and face model; return the model, None where there is no sound one."""
     wanted = manifest["facemodel"]["topology_hash"]
-    with h5py.File(folder / TOPOLOGY_NAME, "r") as file:
-        count, triangles = int(file.attrs["vertex_count"]), file["triangles"][()]
-    inside = len(triangles) and triangles.min() >= 0 and triangles.max() < count
-    problems.check(inside, TOPOLOGY_NAME, "a triangle names a vertex that does not exist")
-    same = topology_hash(count, triangles) == wanted
-    problems.check(same, TOPOLOGY_NAME, "topology hash differs from the manifest's")
-    if model is None and (folder / MODEL_NAME).is_file():
+    damaged = problems.files()
+    if TOPOLOGY_NAME not in damaged:
+        _check_topology(folder, manifest, problems)
+    if model is None and (folder / MODEL_NAME).is_file() and MODEL_NAME not in damaged:
         model = load_model(folder / MODEL_NAME)
     if model is None:
         return None
@@ -163,18 +161,16 @@ def _model(
     return model if fits else None
 
 
-def _check_split(manifest: dict[str, Any], problems: _Problems) -> None:
-    settings = manifest["config"]["shards"]
-    for split, content in manifest["splits"].items():
-        for name in ("samples", "captures"):
-            total = sum(s[name] for s in manifest["shards"] if s["split"] == split)
-            sentence = f"{split} says {content[name]} {name}, {total} are"
-            problems.check(total == content[name], MANIFEST_NAME, sentence)
-    for shard in manifest["shards"]:
-        for subject in shard["subjects"]:
-            right = split_of(subject, settings["test_fraction"], settings["split_salt"])
-            sentence = f"subject '{subject}' belongs to the {right} split"
-            problems.check(right == shard["split"], shard["file"], sentence)
+def _check_topology(folder: Path, manifest: dict[str, Any], problems: Problems) -> None:
+    wanted = manifest["facemodel"]["topology_hash"]
+    with h5py.File(folder / TOPOLOGY_NAME, "r") as file:
+        refuse_links(file, TOPOLOGY_NAME)
+        count, triangles = int(file.attrs["vertex_count"]), file["triangles"][()]
+        check_model_named(file, manifest, problems)
+    inside = len(triangles) and triangles.min() >= 0 and triangles.max() < count
+    problems.check(inside, TOPOLOGY_NAME, "a triangle names a vertex that does not exist")
+    same = topology_hash(count, triangles) == wanted
+    problems.check(same, TOPOLOGY_NAME, "topology hash differs from the manifest's")
 
 
 @dataclass(frozen=True)
@@ -184,7 +180,7 @@ class _ShardCheck:
     file: h5py.File
     entry: dict[str, Any]
     manifest: dict[str, Any]
-    problems: _Problems
+    problems: Problems
 
     def check(self, condition: Any, sentence: str) -> bool:
         return self.problems.check(condition, self.entry["file"], sentence)
@@ -244,9 +240,8 @@ class _ShardCheck:
             self.check(inside, f"{path} names a row that does not exist")
 
     def members(self) -> None:
-        subjects = set(self.file["captures/subject_id"].asstr()[()])
-        same = subjects == set(self.entry["subjects"])
-        self.check(same, "its subjects differ from the manifest's")
+        for name, found in shard_counts(self.file).items():
+            self.check(found == self.entry[name], f"its {name} differ from the manifest's")
         captures = set(self.file["captures/capture_id"].asstr()[()])
         for rejection in self.manifest["rejected"]:
             name = rejection["capture_id"]

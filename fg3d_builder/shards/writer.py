@@ -12,6 +12,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.sealed import seal
 from fg3d_builder.shards.rows import sample_name, sample_seed
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, SampleImage, ShapeRow
 
@@ -62,7 +63,7 @@ class ShardWriter:
         return shape
 
     def write(self, path: Path) -> None:
-        """Write the file; equal rows give equal bytes."""
+        """Write the file, sealed; equal rows give equal bytes."""
         images = self._columns["samples/image"]
         if not images:
             raise ValueError(f"{path}: a shard without samples")
@@ -70,11 +71,13 @@ class ShardWriter:
             "samples/image_bytes": np.frombuffer(b"".join(images), np.uint8),
             "samples/image_offset": np.cumsum([0, *map(len, images)]),
         }
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs.update(self._attributes)
-            for field in FIELDS:
-                _write_field(file, field, joined.get(field.path, self._columns[field.path]))
-            file["samples/image_bytes"].attrs["format"] = self._format
+        with replacing(path) as temporary:
+            with h5py.File(temporary, "w") as file:
+                file.attrs.update(self._attributes)
+                for field in FIELDS:
+                    _write_field(file, field, joined.get(field.path, self._columns[field.path]))
+                file["samples/image_bytes"].attrs["format"] = self._format
+            seal(temporary, SCHEMA)
 
     def _append(self, table: str, values: dict[str, Any]) -> int:
         """Append a row's values to the columns of a table; return the row's number."""

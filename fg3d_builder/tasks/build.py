@@ -18,7 +18,7 @@ from fg3d_builder.files.atomic import remove_abandoned
 from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.report.summary import summary_lines
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.chunk_tasks import IndexCaptures
 from fg3d_builder.tasks.chunks import read_index

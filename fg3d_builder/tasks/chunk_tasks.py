@@ -9,11 +9,12 @@ from typing import Any
 
 import luigi
 
+from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import is_complete, write_product
-from fg3d_builder.files.sealed import write_sealed_json
+from fg3d_builder.files.sealed import has_full_length, write_sealed_json
 from fg3d_builder.heads.library import get_model, model_identity
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
@@ -50,8 +51,8 @@ class PrepareModel(BuildTask):
     """Gives the build its own copy of the face model."""
 
     def complete(self) -> bool:
-        """Whether the copy is there."""
-        return self.layout.facemodel.is_file()
+        """Whether the copy is there in full length."""
+        return has_full_length(self.layout.facemodel, MODEL_SCHEMA)
 
     def run(self) -> None:
         """Build, import or load the model, whichever the configuration says."""

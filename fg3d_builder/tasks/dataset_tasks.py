@@ -14,7 +14,7 @@ import luigi
 
 from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import Product, is_complete, read_product, write_product
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import has_full_length, read_sealed_json, write_sealed_json
 from fg3d_builder.layout import STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation import make_transforms
 from fg3d_builder.pipeline.dataset import (
@@ -35,8 +35,10 @@ from fg3d_builder.shards.manifest import (
     TOPOLOGY_NAME,
     make_manifest,
     may_be_shared,
+    missing_files,
 )
 from fg3d_builder.shards.rows import TransformedShape
+from fg3d_builder.shards.schema import SCHEMA as SHARD_SCHEMA
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 from fg3d_builder.tasks.base import BuildTask, log, stage_product
 from fg3d_builder.tasks.chunk_tasks import MakeViews, Register, chunk_input, write_result
@@ -229,8 +231,10 @@ class WriteShard(WholeTask):
         return [(name, chunk) for name, chunk in plan[self.name]]
 
     def complete(self) -> bool:
-        """Whether the shard is there; it is moved there whole."""
-        return self.decided() and (self.layout.dataset(self.digest()) / self.name).is_file()
+        """Whether the shard is there in full length."""
+        if not self.decided():
+            return False
+        return has_full_length(self.layout.dataset(self.digest()) / self.name, SHARD_SCHEMA)
 
     def run(self) -> None:
         """Write the samples of the captures that the plan names."""
@@ -257,11 +261,11 @@ class WriteManifest(WholeTask):
         return [self.whole(PlanShards), self.whole(DrawDonors), *self.for_chunks(MakeViews)]
 
     def complete(self) -> bool:
-        """Whether the manifest is there and the link points at it."""
+        """Whether the manifest and all that it describes are there, and the link points at it."""
         if not self.decided():
             return False
         folder, link = self.layout.dataset(self.digest()), self.layout.dataset_link
-        return (folder / MANIFEST_NAME).is_file() and link.resolve() == folder.resolve()
+        return link.resolve() == folder.resolve() and not missing_files(folder)
 
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""

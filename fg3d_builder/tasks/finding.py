@@ -7,8 +7,7 @@ from pathlib import Path
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.heads.library import model_identity
 from fg3d_builder.layout import BuildLayout, default_root
-from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import missing_files, read_manifest
 from fg3d_builder.tasks.chunks import list_chunks, read_index
 from fg3d_builder.tasks.review import freeze_verdicts, read_decisions
 
@@ -40,7 +39,7 @@ def complete_dataset(layout: BuildLayout) -> Path | None:
         return None
     decisions = read_decisions(decided)
     folder = layout.dataset(layout.dataset_digest(names, [decisions.rejected, decisions.accepted]))
-    if not (folder / MANIFEST_NAME).is_file():
+    if missing_files(folder):
         return None
     failed = len(read_manifest(folder)["failures"])
     return folder if failed <= layout.config.max_failure_rate * len(captures) else None

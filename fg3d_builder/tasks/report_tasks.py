@@ -25,7 +25,7 @@ from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.report.summary import split_warnings
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import stage_product
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
 from fg3d_builder.tasks.chunks import Chunk
@@ -142,9 +142,9 @@ class WriteReport(WholeTask):
         return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
 
     def complete(self) -> bool:
-        """Whether the page belongs to this dataset and this version of the report."""
+        """Whether dataset and page are there, the page of this dataset and version."""
         layout = self.layout
-        if not self.decided():
+        if not self.decided() or not self.whole(WriteManifest).complete():
             return False
         present = all(layout.report_rows(chunk.name).is_file() for chunk in self.chunks())
         present = present and all(task.complete() for task in self._augmentation())

@@ -28,10 +28,9 @@ from fg3d_builder.fgnet.training.names import (
     PRESETS,
     assessment_folder,
 )
-from fg3d_builder.files.atomic import read_json, write_json
+from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import MANIFEST_NAME, read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.build import BuildFG3D
 from fg3d_builder.tasks.finding import complete_dataset, layout_of
@@ -142,7 +141,7 @@ class NetworkTask(luigi.Task):
             lines = record.read_text(encoding="utf-8", errors="replace").splitlines()
             last = [line for line in lines if line.strip()][-LAST_LINES:]
             value = {"command": command, "status": status, "last_lines": last}
-            write_json(self.folder / FAILED_NAME, value)
+            write_sealed_object(self.folder / FAILED_NAME, value)
             raise RuntimeError(f"exit status {status} of: {command}")
 
 
@@ -164,12 +163,19 @@ class TrainFGNet(NetworkTask):
 
     def complete(self) -> bool:
         """Whether the run has come to its end."""
-        from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, read_checkpoint
+        from fg3d_builder.fgnet.training.checkpoint import (
+            DamagedCheckpointError,
+            checkpoint_config,
+            read_checkpoint,
+        )
 
         dataset, checkpoint = self.find_dataset(), self.folder / CHECKPOINT_NAME
         if dataset is None or not checkpoint.is_file():
             return False
-        state, wanted = read_checkpoint(checkpoint, mapped=True), self.config()
+        try:
+            state, wanted = read_checkpoint(checkpoint), self.config()
+        except DamagedCheckpointError:  # the run goes on from the one before
+            return False
         same = checkpoint_config(state, checkpoint) == wanted
         content = read_manifest(dataset)["content_sha256"]
         on_it = state["identity"].get("content_sha256") == content
@@ -236,7 +242,10 @@ class EvaluateFGNet(NetworkTask):
         file = self.result()
         if not file.is_file():
             return False
-        about = read_json(file)["about"]
+        try:
+            about = read_sealed_object(file)["about"]
+        except ValueError:  # damaged: assessed again
+            return False
         return bool(about["content_sha256"] == read_manifest(self.assessed())["content_sha256"])
 
     def run(self) -> None:
@@ -261,7 +270,10 @@ def last_failure(run: Path) -> str:
     file = run / FAILED_NAME
     if not file.is_file():
         return ""
-    return str(read_json(file)["last_lines"][-1])
+    try:
+        return str(read_sealed_object(file)["last_lines"][-1])
+    except ValueError as error:
+        return str(error)
 
 
 def run_command(

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fg3d_builder.files.atomic import read_json, write_json
+from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.records import Unusable
 
@@ -109,7 +110,7 @@ def write_results(results: ProtocolResults, folder: Path) -> Path:
         "rows": [row._asdict() for row in results.rows],
         "unusable": [image._asdict() for image in results.unusable],
     }
-    write_json(folder / RESULTS_NAME, value)
+    write_sealed_object(folder / RESULTS_NAME, value)
     return folder / RESULTS_NAME
 
 
@@ -131,9 +132,7 @@ def read_results(path: Path) -> ProtocolResults:
     if not file.is_file():
         raise FileNotFoundError(f"no results at {file}; `fg3d evaluate` writes them")
     try:
-        value = read_json(file)
-        if value["schema"] != SCHEMA:
-            raise ValueError(f"schema is '{value['schema']}', wanted '{SCHEMA}'")
+        value = read_sealed_object(file, SCHEMA)
         return ProtocolResults(
             value["protocol"],
             tuple(value["methods"]),
@@ -147,16 +146,16 @@ def read_results(path: Path) -> ProtocolResults:
 
 def write_row(path: Path, key: str, row: ImageResult) -> None:
     """Keep a row in a file, with the digest of all that it depends on."""
-    write_json(path, {"schema": ROW_SCHEMA, "key": key, "row": row._asdict()})
+    write_sealed_json(path, {"schema": ROW_SCHEMA, "key": key, "row": row._asdict()})
 
 
 def read_row(path: Path, key: str) -> ImageResult | None:
     """Return a row that was measured before from the same input, or None."""
     try:
-        value = read_json(path)
+        value = read_sealed_json(path)
         if value["schema"] != ROW_SCHEMA or value["key"] != key:
             return None
         row = ImageResult(**value["row"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError):  # not one of ours: measured anew
+    except (FileNotFoundError, DamagedFileError, KeyError, TypeError):  # it is measured anew
         return None
     return row if row.dace is None or np.isfinite(row.dace) else None

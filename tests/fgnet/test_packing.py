@@ -17,7 +17,8 @@ from fg3d_builder.cli import main
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.packing import code_files, pack, unpack
 from fg3d_builder.fgnet.trained import load_trained
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.shards.manifest import read_manifest
 
 ABSENT = (
     *("numba", "open3d", "luigi", "anny", "mediapipe", "trimesh", "PIL", "matplotlib", "jinja2"),
@@ -57,7 +58,7 @@ def test_a_model_that_may_not_be_copied_is_named_by_path(dataset: Path, tmp_path
     manifest = read_manifest(own)
     manifest["facemodel"]["file"] = ""
     manifest["files"] = [f for f in manifest["files"] if f["file"] != "facemodel.h5"]
-    (own / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed_object(own / "manifest.json", manifest)
     model = (own / "facemodel.h5").rename(tmp_path / "mine.h5")
     arguments = ["pack", str(own), "--out", str(tmp_path / "pack.tar")]
     assert main(arguments) == 2

@@ -35,7 +35,7 @@ from fg3d_builder.landmarks import open_detector
 from fg3d_builder.pipeline.photo import Photo, focal_of, read_photo
 from fg3d_builder.records import Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import visible_vertices
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 
 SIZE = 160
 CONFIG = TrainConfig(

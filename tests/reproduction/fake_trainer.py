@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import io
 import subprocess
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -16,7 +16,9 @@ from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.training.checkpoint import SCHEMA, read_checkpoint
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, CHECKPOINT_NAME, assessment_folder
 from fg3d_builder.fgnet.training.settings import read_settings
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.files.sealed import write_sealed
+from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.shards.manifest import read_manifest
 
 SUBJECTS, VIEWS = 6, 4
 
@@ -39,7 +41,9 @@ def run_command(
             return 1
         state = {"config": to_table(config), "identity": {"content_sha256": content}}
         state |= {"schema": SCHEMA, "progress": {"epoch": config.epochs}}
-        torch.save(state, run / CHECKPOINT_NAME)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_sealed(run / CHECKPOINT_NAME, SCHEMA, buffer.getvalue())
     state = read_checkpoint(run / CHECKPOINT_NAME)
     network, seed = state["config"]["network"]["network"], state["config"]["seed"]
     other = "" if content == state["identity"]["content_sha256"] else content
@@ -47,7 +51,7 @@ def run_command(
     folder.mkdir(exist_ok=True)
     level = {"cvn": 0.9, "mvn": 0.8, "vmn": 0.7}[network] + 0.01 * seed
     table = assessment(level, content, kind == "train")
-    (folder / ASSESSMENT_NAME).write_text(json.dumps(table))
+    write_sealed_object(folder / ASSESSMENT_NAME, table)
     return 0
 
 

@@ -15,11 +15,12 @@ from toy_shards import write_toy_shards
 from fg3d_builder.cli import main
 from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.sealed import write_sealed_json
+from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.reproduction.scales import SCALES
 from fg3d_builder.reproduction.tables import EXPERIMENTS
 from fg3d_builder.reproduction.variants import variant_config
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks import training
 
 
@@ -38,7 +39,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         variant: {**record, "config": digest(variant_config(config, variant))}
         for variant in ("full_view", "face_profiling")
     }
-    write_json(out / "datasets.json", rows)
+    write_sealed_json(out / "datasets.json", rows)
     where = ["--preset", str(preset), "--build", str(tmp_path / "build"), "--out", str(out)]
     return ["--scale", "tiny", *where, "--device", "cpu", "--workers", "2"]
 
@@ -165,5 +166,5 @@ def test_an_older_assessment_is_named(given: list[str], tmp_path: Path) -> None:
     table = json.loads(file.read_text())
     for row in table["samples"]:
         del row["predicted_dace"]
-    file.write_text(json.dumps(table))
+    write_sealed_object(file, table)
     assert main(["experiments", "table1", *given, "--seeds", "1"]) == 2

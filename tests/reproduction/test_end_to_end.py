@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import subprocess
 import sys
@@ -13,8 +12,9 @@ import pytest
 from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
+from fg3d_builder.files.sealed import read_sealed_json
 from fg3d_builder.reproduction.scales import SCALES
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 
 
 @pytest.mark.slow
@@ -27,7 +27,7 @@ def test_table3_of_a_toy_population(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     command += ["--build", str(build), "--out", str(out), "--workers", "2"]
     assert main(command) == 0
 
-    record = json.loads((out / "datasets.json").read_text())
+    record = read_sealed_json(out / "datasets.json")
     folders = {variant: Path(row["folder"]) for variant, row in record.items()}
     manifests = {variant: read_manifest(folder) for variant, folder in folders.items()}
     methods = {v: m["config"]["fullview"]["method"] for v, m in manifests.items()}

@@ -13,8 +13,7 @@ from toy_dataset import FAILURE, base_image, toy_records, write_toy_dataset
 
 from fg3d_builder.config import ShardConfig
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.shards.manifest import may_be_shared
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import may_be_shared, read_manifest
 from fg3d_builder.shards.rows import (
     capture_row,
     encode_image,

@@ -6,15 +6,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from toy_dataset import write_toy_dataset
 
-from fg3d_builder.files.atomic import write_json
-from fg3d_builder.shards.manifest import describe_shard
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.files.hashes import file_sha256
+from fg3d_builder.files.sealed import BLOCK, write_sealed
+from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest
+from fg3d_builder.shards.schema import SCHEMA
 from fg3d_builder.shards.verify import verify_dataset
 
 SHARD = "train-00001.h5"
@@ -43,10 +46,17 @@ def change(dataset: Path, edit: Callable[[h5py.File], None], shard: str = SHARD)
     """Change a shard and its entry in the manifest, as somebody with a tool would."""
     with h5py.File(dataset / shard, "r+") as file:
         edit(file)
+    write_sealed(dataset / shard, SCHEMA, (dataset / shard).read_bytes()[BLOCK:])
     manifest = read_manifest(dataset)
     shards = [s for s in manifest["shards"] if s["file"] != shard]
     manifest["shards"] = [*shards, describe_shard(dataset / shard)]
-    write_json(dataset / "manifest.json", manifest)
+    manifest["content_sha256"] = content_sha256(manifest["shards"], manifest["files"])
+    rewrite(dataset, manifest)
+
+
+def rewrite(dataset: Path, manifest: dict[str, Any]) -> None:
+    """Write a manifest with a seal that fits."""
+    write_sealed_object(dataset / "manifest.json", manifest)
 
 
 def test_a_good_dataset(good: Path) -> None:
@@ -86,7 +96,7 @@ def test_no_usable_manifest(dataset: Path, text: str) -> None:
 def test_manifest_without_a_part(dataset: Path) -> None:
     manifest = read_manifest(dataset)
     del manifest["facemodel"]
-    write_json(dataset / "manifest.json", manifest)
+    rewrite(dataset, manifest)
     assert "manifest.json: broken: KeyError('facemodel')" in problems(dataset)
 
 
@@ -173,7 +183,7 @@ def test_wrong_content(dataset: Path, edit: Callable[[h5py.File], None], message
 def test_a_subject_on_the_wrong_side(dataset: Path) -> None:
     manifest = read_manifest(dataset)
     manifest["config"]["shards"]["split_salt"] = "other"
-    write_json(dataset / "manifest.json", manifest)
+    rewrite(dataset, manifest)
     assert "split" in problems(dataset)
 
 
@@ -181,8 +191,9 @@ def test_a_rejected_capture_in_a_shard(dataset: Path) -> None:
     manifest = read_manifest(dataset)
     with h5py.File(dataset / manifest["shards"][0]["file"], "r") as file:
         name = file["captures/capture_id"][0].decode()
-    manifest["rejected"] = [{"capture_id": name}, {"capture_id": "elsewhere"}]
-    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    left_out = {"subject_id": "s", "quality": 0.1, "code": "by_hand", "message": ""}
+    manifest["rejected"] = [{"capture_id": i, **left_out} for i in (name, "elsewhere")]
+    rewrite(dataset, manifest)
     found = verify_dataset(dataset).problems
     assert len(found) == 1
     assert found[0].endswith(f"holds the rejected capture '{name}'")
@@ -191,16 +202,19 @@ def test_a_rejected_capture_in_a_shard(dataset: Path) -> None:
 def test_triangles_out_of_range(dataset: Path) -> None:
     with h5py.File(dataset / "topology.h5", "r+") as file:
         file["triangles"][0, 0] = 10**6
+    manifest = read_manifest(dataset)
+    (entry,) = (entry for entry in manifest["files"] if entry["file"] == "topology.h5")
+    entry["sha256"] = file_sha256(dataset / "topology.h5")
+    rewrite(dataset, manifest)
     found = problems(dataset)
     assert "topology.h5: a triangle names a vertex that does not exist" in found
     assert "topology.h5: topology hash differs" in found
 
 
 def test_manifest_counts(dataset: Path) -> None:
-    text = (dataset / "manifest.json").read_text()
-    manifest = json.loads(text)
+    manifest = read_manifest(dataset)
     manifest["splits"]["train"]["samples"] += 1
-    write_json(dataset / "manifest.json", manifest)
+    rewrite(dataset, manifest)
     assert "manifest.json: train says" in problems(dataset)
 
 

@@ -22,7 +22,8 @@ from toy_build import write_toy_build
 
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.review.review_list import read_review_list
-from fg3d_builder.shards.reader import Sample, ShardReader, read_manifest
+from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.shards.reader import Sample, ShardReader
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks import BuildFG3D
 

@@ -14,7 +14,7 @@ import pytest
 
 from fg3d_builder.config import load_preset
 from fg3d_builder.report.figures import overall
-from fg3d_builder.shards.reader import read_manifest
+from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks import BuildFG3D
 from fg3d_builder.tasks.chunks import read_index

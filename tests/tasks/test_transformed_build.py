@@ -13,7 +13,8 @@ from test_build import PROJECT, build, check_it_shows_its_shape, command, conten
 from toy_build import write_toy_build
 
 from fg3d_builder.files.sealed import read_sealed_json
-from fg3d_builder.shards.reader import Sample, ShardReader, read_manifest
+from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.shards.reader import Sample, ShardReader
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.transform.donors import DONATED_PARTS
 

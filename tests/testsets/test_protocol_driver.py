@@ -26,6 +26,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.files.images import read_rgb
 from fg3d_builder.files.mesh_io import mesh_with_colors, write_mesh
+from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.testsets import (
     ImageResult,
     Protocol,
@@ -282,7 +283,7 @@ def test_views_beyond_the_intervals_and_unknown_ones_count_in_the_mean(tmp_path:
 def spoiled(change: Callable[[dict], object], path: Path) -> None:
     value = json.loads(path.read_text())
     change(value)
-    path.write_text(json.dumps(value))
+    write_sealed_object(path, value)
 
 
 def test_results_survive_their_file_and_others_are_refused(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from fg3d_builder.fgnet.parity import answering_network
 from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, SCHEMA
 from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
 from fg3d_builder.fgnet.training.settings import TrainConfig
-from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.mesh_io import mesh_with_texture
 from fg3d_builder.files.obj_writer import write_textured_obj
+from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
@@ -149,7 +150,7 @@ def write_training(folder: Path, model: FaceModel, answers: bool) -> Path:
     save_checkpoint(folder / "checkpoint.pt", NETWORK, identity, Progress(), {"network": network})
     about = {"name": model.name, "topology_hash": model.topology_hash, "sha256": file_sha256(file)}
     value = {"schema": SCHEMA, "content_sha256": "", "facemodel": about}
-    write_json(folder / DESCRIPTION_NAME, {**value, "crop_margin": 1.25, "image_size": 64})
+    write_sealed_object(folder / DESCRIPTION_NAME, {**value, "crop_margin": 1.25, "image_size": 64})
     return folder / "checkpoint.pt"
 
 

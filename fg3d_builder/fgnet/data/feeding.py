@@ -53,8 +53,16 @@ class Feeder:
         self._is_undecided = keep_mib > 0
         self._keep_bytes = keep_mib * MIB
 
-    def share(self, folder: Path) -> None:
-        """Take all inputs from files in `folder`; make those that are not there."""
+    def share(self, folder: Path, checks: bool = True) -> None:
+        """Take all inputs from files in `folder`; make those that are not there, or damaged.
+
+        Parameters
+        ----------
+        folder : Path
+        checks : bool
+            Read the files once to compare them with their hashes; another process of this
+            machine has done so where it is False.
+        """
         about = {
             **self._dataset.identity,
             "split": self._dataset.reader.split,
@@ -64,7 +72,7 @@ class Feeder:
             "needs": sorted(self._needs),
         }
         shared = SharedInputs(folder, len(self._dataset), about)
-        shared.open_or_make(self._all)
+        shared.open_or_make(self._all, checks)
         self._kept, self._is_undecided = shared, False
 
     def _all(self) -> Iterator[Fed]:

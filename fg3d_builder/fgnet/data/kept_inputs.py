@@ -15,7 +15,10 @@ file, so that training runs of the same seed end alike.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,17 +30,26 @@ from torch import Tensor
 
 from fg3d_builder.config import digest
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
-from fg3d_builder.files.atomic import read_json, remove_abandoned, replacing, write_json
+from fg3d_builder.files.atomic import remove_abandoned, replacing
+from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.locks import exclusive
+from fg3d_builder.files.sealed import (
+    DamagedFileError,
+    damaged,
+    read_sealed_json,
+    write_sealed_json,
+)
 from fg3d_builder.records import Array
 
-SCHEMA = "fg3d-inputs-2"
+SCHEMA = "fg3d-inputs-3"
 """Raise it when the simulation shows other views: nothing else tells files of old code apart."""
 DESCRIPTION_NAME = "inputs.json"
 _PLACES = 8192.0
 """Steps per unit of `grid_sample`'s coordinates."""
 _COLOURS = ("image", "pncc", "views")
 _GRIDS = ("uv_from_image", "uv_from_view")
+
+log = logging.getLogger(__name__)
 
 
 class Fed(NamedTuple):
@@ -126,7 +138,7 @@ class SharedInputs(KeptInputs):
     """The same in one file per array, which any number of training runs read at once.
 
     The files of a selection are below `folder`, named by the digest of `about`: everything that
-    the inputs depend on.
+    the inputs depend on. Their description is sealed and holds length and hash of each.
     """
 
     def __init__(self, folder: Path, count: int, about: dict[str, Any]) -> None:
@@ -135,15 +147,39 @@ class SharedInputs(KeptInputs):
         self.folder = folder / f"inputs-{digest(self._about)}"
         self._writing = ExitStack()
 
-    def open_or_make(self, batches: Callable[[], Iterator[Fed]]) -> None:
-        """Read the files; where there are none, make them of all `batches`, while others wait."""
+    def open_or_make(self, batches: Callable[[], Iterator[Fed]], checks: bool = True) -> None:
+        """Open the files; make them of all `batches` where there are none, while others wait.
+
+        Damaged files are set aside and made again. With `checks` every byte is read for that
+        once per process, else lengths alone are compared.
+        """
         with exclusive(self.folder / "lock"):
-            if not (self.folder / DESCRIPTION_NAME).is_file():
+            try:
+                self._open(checks)
+            except (FileNotFoundError, DamagedFileError) as error:
+                if isinstance(error, DamagedFileError):
+                    log.warning("%s; it is made again", error)
                 remove_abandoned(self.folder)
                 self._make(batches())
-        names = read_json(self.folder / DESCRIPTION_NAME)["arrays"]
-        self._arrays = {n: np.load(self.folder / f"{n}.npy", mmap_mode="r") for n in names}
+                self._open(checks=False)
         self._there[:] = True
+
+    def _open(self, checks: bool) -> None:
+        """Open the files that the description names, after comparing them with it."""
+        began = time.monotonic()
+        files = read_sealed_json(self.folder / DESCRIPTION_NAME)["files"]
+        for name, known in files.items():
+            path = self.folder / name
+            there = path.stat()
+            if there.st_size != known["bytes"]:
+                raise damaged(path, f"{there.st_size} bytes instead of {known['bytes']}")
+            if checks and _hash(path, there.st_size, there.st_mtime_ns) != known["sha256"]:
+                raise damaged(path, "its content does not fit its hash")
+        if checks:
+            log.info("%s: checked in %.1f s", self.folder, time.monotonic() - began)
+        self._arrays = {
+            name.removesuffix(".npy"): np.load(self.folder / name, mmap_mode="r") for name in files
+        }
 
     def _make(self, batches: Iterator[Fed]) -> None:
         with self._writing:
@@ -151,14 +187,24 @@ class SharedInputs(KeptInputs):
                 self.put(fed)
             for array in self._arrays.values():
                 array.flush()  # type: ignore[attr-defined]  # memory maps, see `_room`
+        files = {}
+        for name in sorted(self._arrays):
+            path = self.folder / f"{name}.npy"
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         # Last: without it the files are nobody's.
-        write_json(self.folder / DESCRIPTION_NAME, {**self._about, "arrays": sorted(self._arrays)})
+        write_sealed_json(self.folder / DESCRIPTION_NAME, {**self._about, "files": files})
 
     def _room(self, name: str, like: Array) -> Array:
         path = self._writing.enter_context(replacing(self.folder / f"{name}.npy"))
         return np.lib.format.open_memmap(
             os.fspath(path), mode="w+", dtype=like.dtype, shape=(len(self._there), *like.shape[1:])
         )
+
+
+@functools.cache
+def _hash(path: Path, size: int, changed_ns: int) -> str:
+    """SHA-256 of a file, computed anew where its size or time has changed."""
+    return file_sha256(path)
 
 
 def _packed_input(name: str, value: Tensor) -> Array:

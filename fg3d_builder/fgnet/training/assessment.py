@@ -31,8 +31,9 @@ from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, in_order, p
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME
-from fg3d_builder.files.atomic import write_bytes, write_json
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
+from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.records import Array
 
 MIN_CONFIDENCE = 0.5
@@ -224,7 +225,7 @@ def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any])
         ],
     }
     page, data = folder / ASSESSMENT_PAGE_NAME, folder / ASSESSMENT_NAME
-    write_json(data, value)
+    write_sealed_object(data, value)
     write_bytes(page, assessment_text(assessment).encode())
     return [page, data]
 

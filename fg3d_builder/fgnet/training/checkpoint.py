@@ -1,8 +1,16 @@
-"""Checkpoints from which a training run goes on as if it had never stopped."""
+"""Checkpoints from which a training run goes on as if it had never stopped.
+
+A checkpoint is what `torch.save` writes, behind a seal (`fg3d_builder.files.sealed`): the first
+`BLOCK` bytes. The one before the newest is kept beside it, for the day that the newest is damaged.
+"""
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import random
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +20,20 @@ import torch
 from torch import nn
 
 from fg3d_builder.config import to_table
+from fg3d_builder.fgnet.training.names import BEFORE_NAME
 from fg3d_builder.fgnet.training.settings import TrainConfig, train_config
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.sealed import BLOCK, data_problem, write_sealed
 
 SCHEMA = "fg3d-checkpoint-1"
+_UNSEALED = b"PK"
+"""Begins what `torch.save` writes."""
+
+log = logging.getLogger(__name__)
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint does not fit its seal; the message names it."""
 
 
 @dataclass
@@ -45,7 +63,7 @@ def save_checkpoint(
     progress: Progress,
     parts: dict[str, Any],
 ) -> None:
-    """Write everything that the next step depends on, or nothing.
+    """Write everything that the next step depends on, or nothing; keep the one before.
 
     Parameters
     ----------
@@ -65,34 +83,89 @@ def save_checkpoint(
         "parts": {name: part.state_dict() for name, part in parts.items()},
         "random": random_state(),
     }
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    content = io.BytesIO()
+    torch.save(state, content)
+    if path.is_file():
+        _keep_before(path)
+    write_sealed(path, SCHEMA, content.getvalue())
 
 
-def read_checkpoint(path: Path, mapped: bool = False) -> dict[str, Any]:
-    """Read a checkpoint into main memory.
-
-    Parameters
-    ----------
-    path : Path
-    mapped : bool
-        Leave weights in the file until they are used: for looking at settings and progress.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint into main memory, after checking its seal.
 
     Raises
     ------
     FileNotFoundError
+    DamagedCheckpointError
+        It does not fit its seal. The file stays where it is.
     ValueError
         Another kind of file.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    data = path.read_bytes()
+    if data.startswith(_UNSEALED):
+        raise ValueError(f"{path} has no seal: an earlier version wrote it, and only that reads it")
+    why = data_problem(data, SCHEMA)
+    if why:
+        before = path.with_name(BEFORE_NAME)
+        hint = f"; {before} is the one before it" if path != before and before.is_file() else ""
+        raise DamagedCheckpointError(f"{path} is no sound checkpoint: {why}{hint}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        state = torch.load(
+            io.BytesIO(memoryview(data)[BLOCK:]), map_location="cpu", weights_only=True
+        )
     except Exception as error:  # torch raises whatever its readers meet
         raise ValueError(f"{path} is no checkpoint: {error}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise ValueError(f"{path} is no checkpoint of schema '{SCHEMA}'")
     return state
+
+
+def newest_checkpoint(path: Path) -> tuple[dict[str, Any] | None, list[Path]]:
+    """Read the newest checkpoint of a run that fits its seal.
+
+    Parameters
+    ----------
+    path : Path
+        Of the newest one.
+
+    Returns
+    -------
+    state : dict or None
+        None where there is no sound one.
+    damaged : list of Path
+        Checkpoints newer than it that do not fit their seals. They stay where they are.
+
+    Raises
+    ------
+    ValueError
+        Another kind of file.
+    """
+    damaged: list[Path] = []
+    for file in (path, path.with_name(BEFORE_NAME)):
+        try:
+            state = read_checkpoint(file)
+        except DamagedCheckpointError as error:
+            log.warning("%s", error)
+            damaged.append(file)
+        except FileNotFoundError:
+            continue
+        else:
+            if file != path:
+                log.warning("going on from %s, the checkpoint before", file)
+            return state, damaged
+    return None, damaged
+
+
+def _keep_before(path: Path) -> None:
+    """Give the newest checkpoint its second name, so that at every moment one is there."""
+    with replacing(path.with_name(BEFORE_NAME)) as temporary:
+        temporary.unlink(missing_ok=True)  # of a process that died; it may be the newest itself
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, temporary)
 
 
 def checkpoint_config(state: dict[str, Any], path: Path) -> TrainConfig:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
+
+_PATIENCE = timedelta(days=1)
+"""For what one process of a machine reads or makes while the others wait."""
 
 
 class Processes(NamedTuple):
@@ -19,16 +23,24 @@ class Processes(NamedTuple):
     rank, world : int
         Number of this one, and how many there are.
     device : torch.device
+    local_rank : int
+        Number of this one among those of this machine.
     """
 
     rank: int
     world: int
     device: torch.device
+    local_rank: int = 0
 
     @property
     def leads(self) -> bool:
         """Whether this process writes files."""
         return self.rank == 0
+
+    @property
+    def leads_here(self) -> bool:
+        """Whether this process does what is done once on each machine."""
+        return self.local_rank == 0
 
 
 @contextmanager
@@ -55,9 +67,24 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         return
     distributed.init_process_group("nccl" if on_cuda else "gloo")
     try:
-        yield Processes(rank, world, chosen)
+        yield Processes(rank, world, chosen, local)
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def one_first(at: Processes) -> Iterator[None]:
+    """Run the block in one process of each machine, and after that in the others."""
+    if at.world == 1:
+        yield
+        return
+    # A group of its own: the others wait longer for files than for a step of training.
+    group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+    if not at.leads_here:
+        distributed.barrier(group)
+    yield
+    if at.leads_here:
+        distributed.barrier(group)
 
 
 def shared(network: nn.Module, at: Processes) -> nn.Module:

@@ -25,17 +25,24 @@ from fg3d_builder.fgnet.training.assessment import Assessment, assess
 from fg3d_builder.fgnet.training.checkpoint import (
     Progress,
     checkpoint_config,
-    read_checkpoint,
+    newest_checkpoint,
     restore,
     save_checkpoint,
 )
-from fg3d_builder.fgnet.training.distributed import Processes, mean_over, shared, wait_for_all
+from fg3d_builder.fgnet.training.distributed import (
+    Processes,
+    mean_over,
+    one_first,
+    shared,
+    wait_for_all,
+)
 from fg3d_builder.fgnet.training.log import TrainingLog
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.training.settings import TrainConfig
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.sealed import set_aside
+from fg3d_builder.files.sealed_object import write_sealed_object
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +62,8 @@ class Trainer:
         Training split.
     out : Path
         Gets ``checkpoint.pt``, ``config.json``, ``log.csv``, ``curves.png``, ``pictures/``. If
-        it holds a checkpoint of the same configuration, training goes on from there.
+        it holds a checkpoint of the same configuration, training goes on from there; from the
+        one before where the newest is damaged, which is then set aside.
     at : Processes
     test : FaceDataset, optional
         Looked at after the epochs that are pictured; has no influence on the training.
@@ -65,7 +73,8 @@ class Trainer:
     Raises
     ------
     ValueError
-        `out` holds a run of another configuration or on another dataset.
+        `out` holds a run of another configuration or on another dataset, or damaged checkpoints
+        alone.
     """
 
     def __init__(
@@ -87,7 +96,8 @@ class Trainer:
         self.loss = ReconstructionLoss(config.loss, self.model.mean, self.model.triangles)
         self.loss.to(at.device)
         self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
-        self.feeder = self._feeder(dataset, config.keep_inputs_mib)
+        with one_first(at):  # it checks the files, the others take them
+            self.feeder = self._feeder(dataset, config.keep_inputs_mib)
         self.optimiser = optimiser(config, self.network)
         self.rate_factor = rate_factor(config, len(self.batches))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self.rate_factor)
@@ -144,15 +154,15 @@ class Trainer:
             keep_mib=keep_mib,
         )
         if self.inputs is not None:
-            feeder.share(self.inputs)
+            feeder.share(self.inputs, self.at.leads_here)
         return feeder
 
     def _begun(self) -> Progress:
-        if not self.checkpoint.is_file():
+        state = self._newest()
+        if state is None:
             if self.at.leads:
-                write_json(self.out / CONFIG_NAME, to_table(self.config))
+                write_sealed_object(self.out / CONFIG_NAME, to_table(self.config))
             return Progress()
-        state = read_checkpoint(self.checkpoint)
         if checkpoint_config(state, self.checkpoint) != self.config:
             raise ValueError(
                 f"{self.out} holds a run of another configuration; train in another folder, "
@@ -167,6 +177,21 @@ class Trainer:
         progress = restore(state, self._parts())
         log.info("going on after step %d of epoch %d", progress.step, progress.epoch)
         return progress
+
+    def _newest(self) -> dict[str, Any] | None:
+        """Return the newest sound checkpoint; set those aside that are damaged."""
+        state, damaged = newest_checkpoint(self.checkpoint)
+        wait_for_all(self.at)  # all have looked at the same files
+        if self.at.leads:
+            for file in damaged:
+                set_aside(file)
+                log.warning("%s was set aside", file)
+        if damaged and state is None:
+            raise ValueError(
+                f"{self.out}: no checkpoint is sound; they were set aside, and the same command "
+                "begins the run anew"
+            )
+        return state
 
     def _parts(self) -> dict[str, Any]:
         return {

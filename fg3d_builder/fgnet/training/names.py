@@ -7,7 +7,8 @@ from pathlib import Path
 PRESETS = ("tiny", "small", "paper")
 """Keys of `TRAIN_PRESETS`."""
 
-CHECKPOINT_NAME = "checkpoint.pt"
+CHECKPOINT_NAME, BEFORE_NAME = "checkpoint.pt", "checkpoint-before.pt"
+"""The newest checkpoint, and the one that was the newest before."""
 CONFIG_NAME = "config.json"
 """Settings of the run in full; `read_settings` reads them back."""
 ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"

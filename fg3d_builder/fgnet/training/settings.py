@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from fg3d_builder.fgnet.data.selection import SelectionConfig
 from fg3d_builder.fgnet.data.simulation import SimulationConfig
 from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks.architectures import PRESETS, NetworkConfig
+from fg3d_builder.files.sealed_object import SEAL, read_object
 
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "cosine")
@@ -127,14 +127,21 @@ def read_settings(file: Path) -> TrainConfig:
     file : Path
         TOML: ``preset`` names one of `TRAIN_PRESETS` (`TrainConfig`'s defaults where it is left
         out), every other field changes it, see `changed`. JSON, in which the folder of a run holds
-        its settings, is read as well.
+        its settings, is read as well, and its seal checked where it has one.
 
     Raises
     ------
     ConfigError
-        Missing file, broken TOML, unknown field or wrong value; names the file and the field.
+        Missing file, broken TOML or JSON, unknown field or wrong value; names file and field.
     """
-    table = json.loads(file.read_text()) if file.suffix == ".json" else read_toml(file)
+    if file.suffix != ".json":
+        return preset_with_changes(read_toml(file), str(file))
+    try:
+        table = read_object(file)
+    except ValueError as error:
+        hint = f"take '{SEAL}' out of a file that you have edited"
+        raise ConfigError(f"{error} ({hint})" if SEAL in str(error) else str(error)) from None
+    table.pop(SEAL, None)
     return preset_with_changes(table, str(file))
 
 

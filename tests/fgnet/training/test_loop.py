@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,8 +24,15 @@ from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks.architectures import NetworkConfig, NetworkInput
 from fg3d_builder.fgnet.networks.compiling import CompiledWherePossible
+from fg3d_builder.fgnet.session import train
 from fg3d_builder.fgnet.training.assessment import FIT, PREDICTED, assess, assessment_table
-from fg3d_builder.fgnet.training.checkpoint import random_state, read_checkpoint, set_random_state
+from fg3d_builder.fgnet.training.checkpoint import (
+    DamagedCheckpointError,
+    newest_checkpoint,
+    random_state,
+    read_checkpoint,
+    set_random_state,
+)
 from fg3d_builder.fgnet.training.distributed import Processes
 from fg3d_builder.fgnet.training.log import read_log
 from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor, spread_out
@@ -91,6 +99,61 @@ def test_a_checkpoint_within_an_epoch_is_gone_on_with(folder: Path, tmp_path: Pa
     resumed.run()
     assert_equal_weights(whole, resumed)
     assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_taken(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = dataclasses.replace(CONFIG, checkpoint_steps=1)
+    data = FaceDataset(folder, "train")
+    whole = Trainer(config, data, tmp_path / "whole", ALONE)
+    whole.run()
+    cut = tmp_path / "cut"
+    Trainer(config, data, cut, ALONE).run(stop_after_steps=4)
+    content = bytearray((cut / "checkpoint.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (cut / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(DamagedCheckpointError, match=r"before\.pt is the one before"):
+        read_checkpoint(cut / "checkpoint.pt")
+    resumed = Trainer(config, data, cut, ALONE)
+    assert resumed.progress.step == 3
+    assert (cut / "checkpoint.pt.damaged").read_bytes() == content
+    assert not (cut / "checkpoint.pt").exists()
+    assert "checkpoint.pt was set aside" in caplog.text
+    resumed.run()
+    assert_equal_weights(whole, resumed)
+    assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
+
+
+def test_without_a_sound_checkpoint_a_run_says_so_and_then_begins_anew(
+    folder: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(CONFIG, checkpoint_steps=1)
+    data = FaceDataset(folder, "train")
+    Trainer(config, data, tmp_path, ALONE).run(stop_after_steps=4)
+    for name in ("checkpoint.pt", "checkpoint-before.pt"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1])
+    with pytest.raises(ValueError, match="no checkpoint is sound"):
+        Trainer(config, data, tmp_path, ALONE)
+    assert Trainer(config, data, tmp_path, ALONE).progress.step == 0
+
+
+def test_a_checkpoint_of_an_earlier_version_is_named_and_stays(tmp_path: Path) -> None:
+    torch.save({"schema": "fg3d-checkpoint-1"}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="no seal: an earlier version wrote it"):
+        newest_checkpoint(tmp_path / "checkpoint.pt")
+    assert (tmp_path / "checkpoint.pt").is_file()
+
+
+def test_altered_shards_stop_a_training_before_it_begins(folder: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    shutil.copytree(folder, dataset)
+    content = bytearray((dataset / "train-00000.h5").read_bytes())
+    content[len(content) // 2] ^= 1
+    (dataset / "train-00000.h5").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-00000\.h5: SHA-256 differs.*fg3d verify"):
+        train(dataset, tmp_path / "run", CONFIG, "cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_not_trained_again(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""A build whose files are damaged is repaired by running it again, to the same bytes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_build import write_toy_build
+
+from fg3d_builder.cli import main
+from fg3d_builder.files.sealed import DAMAGED_SUFFIX
+from fg3d_builder.shards.manifest import missing_files
+from fg3d_builder.shards.verify import verify_dataset
+
+RUNS = 3
+"""So often a person may have to type the command."""
+
+KINDS = (
+    *("config-*.json", "index-*.json", "verdicts-*.json", "decisions-*.json", "plan-*.json"),
+    *("draws-*.json", "donors-*.h5", "facemodel-*.h5", "captures-*/*.h5", "landmarks-*/*.h5"),
+    *("fitting-*/*.h5", "registration-*/*.h5", "views-*/*.h5", "transform-*/*.h5"),
+    *("report-*/*.json", "augmentation-report-*/*.json"),
+)
+"""Files of the work folder, one of each."""
+
+
+LACKING = (
+    ("train-00000.h5", "gone"),
+    *((name, how) for name in ("topology.h5", "facemodel.h5") for how in ("cut", "gone")),
+    *(("manifest.json", how) for how in ("cut", "gone")),
+)
+
+
+def build(preset: Path, out: Path) -> bool:
+    """Build in a process of its own, which remembers nothing; return whether all is there."""
+    child = multiprocessing.get_context("fork").Process(target=_build, args=(preset, out))
+    child.start()
+    child.join()
+    return child.exitcode == 0 and not missing_files(out / "dataset")
+
+
+def _build(preset: Path, out: Path) -> None:
+    sys.exit(main(["build", str(preset), "--out", str(out)]))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a preset, and an undisturbed build of it in ``undisturbed``."""
+    folder = tmp_path_factory.mktemp("toy")
+    preset = write_toy_build(folder, subjects=2)
+    assert build(preset, folder / "undisturbed")
+    return folder
+
+
+@pytest.fixture
+def out(toy: Path, tmp_path: Path) -> Path:
+    """A copy of that build."""
+    without = shutil.ignore_patterns("build.lock")  # it names this process
+    shutil.copytree(toy / "undisturbed", tmp_path / "out", symlinks=True, ignore=without)
+    return tmp_path / "out"
+
+
+def products(out: Path) -> dict[str, bytes]:
+    """All files that do not tell how long something took."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        name = str(path.relative_to(out))
+        timed = name.startswith("work/") and path.with_suffix(".h5").is_file()
+        left_out = timed or name.startswith(("work/report-", "report/index", "build.lock"))
+        if path.is_file() and not left_out and not name.endswith(DAMAGED_SUFFIX):
+            found[name] = path.read_bytes()
+    return found
+
+
+def repaired(toy: Path, out: Path) -> None:
+    """Run the build until it is complete; everything is then as it was."""
+    assert any(build(toy / "toy.toml", out) for _ in range(RUNS))
+    assert verify_dataset(out / "dataset").problems == ()
+    assert products(out) == products(toy / "undisturbed")
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+        return
+    if how == "flip":
+        data[int(np.random.default_rng(len(data)).integers(len(data) // 3, len(data)))] ^= 8
+    path.write_bytes(data if how == "flip" else data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("train-00000.h5", "cut"),
+        *(pytest.param(*which, marks=pytest.mark.slow) for which in LACKING),
+    ],
+)
+def test_a_build_sees_what_a_dataset_lacks(toy: Path, out: Path, name: str, how: str) -> None:
+    damage((out / "dataset" / name), how)
+    assert missing_files(out / "dataset") == [name]
+    repaired(toy, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train-00000.h5", "topology.h5", "facemodel.h5"])
+def test_what_verify_says_repairs_the_dataset(toy: Path, out: Path, name: str) -> None:
+    path = (out / "dataset" / name).resolve()
+    damage(path, "flip")
+    report = verify_dataset(out / "dataset")
+    assert [line.split(":")[0] for line in report.problems] == [name]
+    (sentence,) = report.repair
+    assert f"`rm {path}`, then run `fg3d build" in sentence
+    path.unlink()
+    repaired(toy, out)
+
+
+def test_a_shard_damaged_before_the_manifest_was_written_is_not_believed(
+    toy: Path, out: Path
+) -> None:
+    (out / "dataset/manifest.json").unlink()
+    path = (out / "dataset/train-00000.h5").resolve()
+    damage(path, "flip")
+    repaired(toy, out)
+    assert path.with_name(path.name + DAMAGED_SUFFIX).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["flip", "cut"])
+@pytest.mark.parametrize("pattern", KINDS)
+def test_every_file_of_the_work_folder(toy: Path, out: Path, pattern: str, how: str) -> None:
+    path = min((out / "work").glob(pattern))
+    damage(path, how)
+    # The dataset is not complete, and one shard has to be made again: all of this is read.
+    (out / "dataset/manifest.json").unlink()
+    (out / "dataset/train-00000.h5").unlink()
+    repaired(toy, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["flip", "cut"])
+def test_all_of_the_work_folder_at_once(toy: Path, out: Path, how: str) -> None:
+    for path in (out / "work").rglob("*"):
+        if path.is_file():
+            damage(path, how)
+    (out / "dataset/manifest.json").unlink()
+    assert any(build(toy / "toy.toml", out) for _ in range(12))
+    repaired(toy, out)
