@@ -12,6 +12,7 @@ from fg3d_builder.commands import (
     assess,
     build,
     captures,
+    clean,
     evaluate,
     experiments,
     models,
@@ -44,6 +45,7 @@ COMMANDS = (
     experiments,
     evaluate,
     report,
+    clean,
 )
 """In the order in which the help lists them."""
 
