@@ -26,12 +26,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.files.hashes import sha256
 from fg3d_builder.files.locks import release
 from fg3d_builder.files.products import SCHEMA as PRODUCT_SCHEMA
 from fg3d_builder.files.sealed import json_sha256
+from fg3d_builder.files.sealed_object import with_seal
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
-from fg3d_builder.shards.manifest import MANIFEST_SCHEMA, with_seal
+from fg3d_builder.shards.manifest import MANIFEST_SCHEMA
 from fg3d_builder.shards.schema import SCHEMA as SHARD_SCHEMA
 from fg3d_builder.tasks import BuildFG3D
 from fg3d_builder.tasks.chunks import Index
@@ -115,10 +117,8 @@ def describe(capture: Path, subject: str) -> None:
 def pretend(report: WriteReport, index: Index) -> None:
     """Write what a complete build of the captures has written."""
     layout = report.layout
-    put(layout.facemodel, b"model")
-    body = b"no records"
-    head = f"{PRODUCT_SCHEMA} sha256={sha256(body)} bytes={len(body)}\n"
-    product = head.encode().ljust(512, b"\0") + body
+    put(layout.facemodel, sealed(MODEL_SCHEMA))
+    product = sealed(PRODUCT_SCHEMA)
     nothing: dict[str, Any] = {"failures": [], "seconds": {}, "members": []}
     for chunk in index.chunks:
         members = [
@@ -163,9 +163,7 @@ def drawn(layout: BuildLayout, member: dict[str, Any]) -> dict[str, Any]:
 
 def pretend_shard(path: Path) -> dict[str, Any]:
     """Write a shard without samples; return its entry in the manifest."""
-    body = b"no samples"
-    head = f"{SHARD_SCHEMA} sha256={sha256(body)} bytes={len(body)}\n"
-    data = head.encode().ljust(512, b"\0") + body
+    data = sealed(SHARD_SCHEMA)
     put(path, data)
     return {"file": path.name, "sha256": sha256(data), "bytes": len(data)}
 
@@ -183,6 +181,12 @@ def manifest(shards: list[dict[str, Any]]) -> dict[str, Any]:
             "splits": {split: {"samples": 1} for split in ("train", "test")},
         }
     )
+
+
+def sealed(schema: str) -> bytes:
+    """Return a sealed file with nothing in it."""
+    body = b"nothing"
+    return f"{schema} sha256={sha256(body)} bytes={len(body)}\n".encode().ljust(512, b"\0") + body
 
 
 def put_json(path: Path, value: Any) -> None:
