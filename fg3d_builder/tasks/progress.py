@@ -212,7 +212,7 @@ def progress_line(
     left = seconds_left(work, times, chunk_size, workers)
     until = time.strftime("%H:%M", time.localtime(time.time() + left))
     about = f"about {duration(left)} left (until {until})" if left > 0 else "about to end"
-    return f"{', '.join(parts)}: {about}" if parts else about
+    return f"{about}: {', '.join(parts)}" if parts else about
 
 
 def share_done(work: Mapping[str, Work], times: Mapping[str, float]) -> float:
@@ -296,7 +296,7 @@ def _show(work: Mapping[str, Work], times: Mapping[str, float], size: int, worke
     line = progress_line(work, times, size, workers)
     share = share_done(work, times)
     if not Display.on_terminal:
-        log.info("%.0f %%: %s", 100 * share, line)
+        log.info("%.0f %%, %s", 100 * share, line)
         return
     columns = shutil.get_terminal_size().columns - 1
     meter = tqdm.format_meter(
@@ -304,7 +304,7 @@ def _show(work: Mapping[str, Work], times: Mapping[str, float], size: int, worke
         1000,
         0.0,
         ncols=columns,
-        bar_format=f"{{percentage:3.0f}} %|{{bar:20}}| {line}",
+        bar_format=f"{{percentage:3.0f}} %|{{bar:12}}| {line}",
     )
     sys.stderr.write(f"\r\x1b[K{meter[:columns]}")
     sys.stderr.flush()

@@ -98,8 +98,9 @@ def test_a_line_names_what_is_under_way() -> None:
     work = all_work(0, 8) | {"captures": Work(8, 8), "registration": Work(4, 8)}
     times = dict.fromkeys(KINDS, 0.0) | {"registration": 30.0}
     line = progress_line(work, times, 4, 1)
-    assert line.startswith("registered 4/8: about 2 min left (until ")
-    assert progress_line(all_work(8, 8), times, 4, 1) == "registered 8/8: about to end"
+    assert line.startswith("about 2 min left (until ")
+    assert line.endswith("): registered 4/8")
+    assert progress_line(all_work(8, 8), times, 4, 1) == "about to end: registered 8/8"
 
 
 def test_durations_in_words() -> None:
