@@ -12,6 +12,7 @@ from fg3d_builder.commands import (
     assess,
     build,
     captures,
+    clean,
     evaluate,
     experiments,
     models,
@@ -44,6 +45,7 @@ COMMANDS = (
     experiments,
     evaluate,
     report,
+    clean,
 )
 """In the order in which the help lists them."""
 
@@ -71,7 +73,10 @@ With the network (`make train` trains a small one on the demo's dataset):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status: 0, 1 (result is bad) or 2 (cannot run)."""
+    """Run the command line; return its exit status.
+
+    0, 1 (the result is bad), 2 (it cannot run) or 130 (a person stopped it).
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if not getattr(options, "all_cores", False):
@@ -89,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DamagedFileError as error:
         print(f"fg3d: {error}; the same command makes it again", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("fg3d: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # e.g. `fg3d captures ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

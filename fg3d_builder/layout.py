@@ -9,8 +9,8 @@
         index-<digest>.json              which captures there are, cut into chunks
         facemodel-<digest>.h5
         <stage>-<digest>/
-          chunk-00003-<digest>.h5        records and failures of one chunk of captures
-          chunk-00003-<digest>.json      seconds per capture; decides nothing
+          chunk-0110-<digest>.h5         records and failures of one chunk of captures
+          chunk-0110-<digest>.json       facts of them, for who does not need the records
           failures/<capture id>.png
         verdicts-<digest>.json           what a person decided, frozen when the build starts
         decisions-<digest>.json          what is left out of the dataset, and every quality
@@ -18,7 +18,9 @@
         donors-<digest>.h5               a face of every training subject
         draws-<digest>.json              who gives which part to which capture's new shapes
         transform-<digest>/
-          chunk-00003-<digest>-<digest>.h5   new shapes of one chunk, for its draws
+          chunk-0110-<digest>-<digest>.h5    new shapes of one chunk, for its draws
+        complete-<digest>.json           of what the complete dataset of a configuration is made
+        timings-<digest>.csv             seconds that tasks took; decides nothing
       dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
       dataset -> dataset-<digest>        the newest complete one
       report/index.html, report/pictures/
@@ -33,6 +35,7 @@ sealed, see `fg3d_builder.files.sealed`: what is damaged is set aside as ``NAME.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -40,7 +43,7 @@ from typing import Any
 
 from fg3d_builder.config import BuildConfig, ReviewConfig, digest, from_table, to_table
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json, write_sealed_json
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
 """The stages that every capture of a dataset passes, chunk by chunk, in order."""
@@ -132,12 +135,13 @@ class BuildLayout(BuildFolder):
 
     def freeze(self) -> None:
         """Keep configuration and identity of the face model for the processes of the build."""
-        if not self.config_file.is_file():
-            identity = self.facemodel_identity
-            table = {"config": to_table(self.config), "facemodel_identity": identity}
-            write_sealed_json(self.config_file, table)
+        with contextlib.suppress(FileNotFoundError, DamagedFileError):
+            read_sealed_json(self.config_file)
+            return
+        table = {"config": to_table(self.config), "facemodel_identity": self.facemodel_identity}
+        write_sealed_json(self.config_file, table)
 
-    @property
+    @cached_property
     def config_digest(self) -> str:
         """Identity of the whole configuration, and of the face model that it names."""
         return digest(self.config, self.facemodel_identity)
@@ -152,7 +156,7 @@ class BuildLayout(BuildFolder):
         """CSV file in which a person accepts and rejects registrations."""
         return self.review_list_of(self.config.review)
 
-    @property
+    @cached_property
     def index(self) -> Path:
         """JSON list of the chunks and their captures."""
         return self.work / f"index-{digest(self.config.sources, self.config.chunk_size)}.json"
@@ -198,8 +202,8 @@ class BuildLayout(BuildFolder):
         """HDF5 file with the records and failures of one chunk."""
         return self.stage_folder(stage) / f"{chunk}.h5"
 
-    def seconds(self, stage: str, chunk: str) -> Path:
-        """JSON file with the seconds that each capture of a chunk took."""
+    def facts(self, stage: str, chunk: str) -> Path:
+        """JSON file with the facts of a product, see `tasks.facts`."""
         return self.stage_folder(stage) / f"{chunk}.json"
 
     def failure_picture(self, stage: str, capture_id: str) -> str:
@@ -210,17 +214,18 @@ class BuildLayout(BuildFolder):
         """JSON file of a person's verdicts as they were when a build started."""
         return self.work / f"verdicts-{verdicts_digest}.json"
 
-    def decisions(self, chunks: list[str], verdicts_digest: str) -> Path:
-        """JSON file of what is left out, by threshold and by verdict."""
+    def decisions(self, index: str, verdicts_digest: str) -> Path:
+        """JSON file of what is left out, by threshold and by verdict; `index` is its identity."""
         before, limit = self.stage_digest("registration"), self.config.review.min_quality
-        return self.work / f"decisions-{digest(before, chunks, limit, verdicts_digest)}.json"
+        return self.work / f"decisions-{digest(before, index, limit, verdicts_digest)}.json"
 
-    def dataset_digest(self, chunks: list[str], left_out: Any) -> str:
-        """Identity of a dataset: how it is made, of which chunks, and without which captures.
+    def dataset_digest(self, index: str, left_out: Any) -> str:
+        """Identity of a dataset: how it is made, of which captures, and without which of them.
 
-        `left_out` is plain values; a verdict that changes nothing changes no identity.
+        `index` is the index's identity, `left_out` is plain values; a verdict that changes nothing
+        changes no identity.
         """
-        return digest(self.stage_digest("shards"), chunks, left_out)
+        return digest(self.stage_digest("shards"), index, left_out)
 
     def donors(self, dataset_digest: str) -> Path:
         """HDF5 file with one face of every training subject: what shapes are fused from."""
@@ -233,6 +238,16 @@ class BuildLayout(BuildFolder):
     def transformed(self, chunk: str, draw_digest: str) -> Path:
         """HDF5 file with the transformed shapes of one chunk, for one set of draws."""
         return self.stage_folder("transform") / f"{chunk}-{draw_digest}.h5"
+
+    @property
+    def completeness(self) -> Path:
+        """JSON file that says of what the complete dataset of this configuration is made."""
+        return self.work / f"complete-{self.config_digest}.json"
+
+    @property
+    def timings(self) -> Path:
+        """CSV file with the seconds that tasks of this configuration took."""
+        return self.work / f"timings-{self.config_digest}.csv"
 
     def plan(self, dataset_digest: str) -> Path:
         """JSON file that says which capture goes into which shard."""

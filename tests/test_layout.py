@@ -62,10 +62,10 @@ def test_what_is_left_out_names_the_dataset_and_moves_no_stage() -> None:
     strict = BuildConfig(review=ReviewConfig(min_quality=0.9, list="elsewhere.csv"))
     assert digests(strict) == base
     layout, other = layout_of(BuildConfig()), layout_of(strict)
-    assert layout.decisions(["c"], "v") != other.decisions(["c"], "v")
-    assert layout.decisions(["c"], "v") != layout.decisions(["c"], "w")
-    assert layout.dataset_digest(["c"], []) == other.dataset_digest(["c"], [])
-    assert layout.dataset_digest(["c"], []) != layout.dataset_digest(["c"], ["a"])
+    assert layout.decisions("c", "v") != other.decisions("c", "v")
+    assert layout.decisions("c", "v") != layout.decisions("c", "w")
+    assert layout.dataset_digest("c", []) == other.dataset_digest("c", [])
+    assert layout.dataset_digest("c", []) != layout.dataset_digest("c", ["a"])
     assert layout.review_list == Path("root/review.csv")
     assert other.review_list == Path("elsewhere.csv")
 

@@ -23,38 +23,49 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> int:
-    """Build a dataset; the same as running the Luigi task `BuildFG3D`."""
-    import luigi
+    """Build a dataset; the same as running the Luigi task `BuildFG3D`.
 
+    Returns
+    -------
+    int
+        0 where everything is there; 1 where something failed; 2 where it cannot be begun; 130
+        where a person stopped it.
+    """
+    from fg3d_builder.tasks.stopping import STATUS, STOPPED, end_children, stoppable
+
+    try:
+        with stoppable():
+            return _build(options)
+    except KeyboardInterrupt:
+        end_children()
+        print(f"fg3d: {STOPPED}", file=sys.stderr)
+        return STATUS
+
+
+def _build(options: argparse.Namespace) -> int:
     from fg3d_builder.files.locks import BuildRunningError, claim
-    from fg3d_builder.review.review_list import read_review_list
     from fg3d_builder.tasks import BuildFG3D
-    from fg3d_builder.tasks.chunks import list_chunks
+    from fg3d_builder.tasks.running import run_tasks
 
+    on_terminal = sys.stderr.isatty()
+    _log_to_terminal(on_terminal)
     task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""))
     try:
-        layout = task.layout
-        list_chunks(layout.config)  # says at once, and briefly, what is wrong with the preset
-        read_review_list(layout.review_list)
+        if task.complete():  # says at once, and briefly, what is wrong with the preset
+            return 0
         if not options.scheduler_host:
-            claim(layout.lock)
+            claim(task.layout.lock)
     except BuildRunningError as error:
         print(f"fg3d: {error}", file=sys.stderr)
         return 2
-    _log_to_terminal()
-    luigi.configuration.get_config().set("core", "no_configure_logging", "true")
-    result = luigi.build(
-        [task],
-        local_scheduler=not options.scheduler_host,
-        scheduler_host=options.scheduler_host or "localhost",
-        workers=options.workers,
-        detailed_summary=True,
-    )
-    return 0 if result.scheduling_succeeded else 1
+    good = run_tasks([task], options.workers, options.scheduler_host or "", on_terminal)
+    return 0 if good else 1
 
 
-def _log_to_terminal() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+def _log_to_terminal(on_terminal: bool) -> None:
+    from fg3d_builder.tasks.progress import TerminalHandler
+
+    handler = TerminalHandler() if on_terminal else logging.StreamHandler()
+    form, hours = "%(asctime)s %(message)s", "%H:%M:%S"
+    logging.basicConfig(level=logging.WARNING, format=form, datefmt=hours, handlers=[handler])
     logging.getLogger("fg3d").setLevel(logging.INFO)
-    logging.getLogger("luigi-interface").setLevel(logging.WARNING)
-    logging.getLogger("luigi").setLevel(logging.WARNING)

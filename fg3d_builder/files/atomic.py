@@ -60,16 +60,24 @@ def point_link(link: Path, target_name: str) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Delete what writers on this machine left half written below `folder` when they died.
+    """Delete what writers on this machine left half written below `folder` when they died."""
+    for part in abandoned(folder):
+        part.unlink(missing_ok=True)
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """List what writers on this machine left half written below `folder` when they died.
 
     Files of living processes and of other machines are left alone.
     """
+    found = []
     for part in folder.rglob(f".*{PART_SUFFIX}"):
         owner = part.name.removesuffix(PART_SUFFIX)
         rest, _, pid = owner.rpartition(".")
         here = rest.endswith(f".{socket.gethostname()}") and pid.isdecimal()
         if here and not process_exists(int(pid)):
-            part.unlink(missing_ok=True)
+            found.append(part)
+    return found
 
 
 def process_exists(pid: int) -> bool:

@@ -7,6 +7,7 @@ of one folder: whoever comes second is told who is there.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fg3d_builder.files.atomic import process_exists
+from fg3d_builder.files.atomic import PART_SUFFIX, process_exists
 
 _held: set[Path] = set()
 
@@ -39,8 +40,9 @@ def exclusive(lock: Path) -> Iterator[None]:
 def claim(lock: Path) -> None:
     """Take the lock file for this process and those it forks, until the process ends.
 
-    A lock whose process is gone, as after ``kill -9``, is taken over. A lock from another
-    machine is respected, since nobody here can tell whether its process lives.
+    A lock whose process is gone, as after ``kill -9``, is taken over, by one process however
+    many try. A lock from another machine is respected, since nobody here can tell whether its
+    process lives.
 
     Raises
     ------
@@ -49,19 +51,11 @@ def claim(lock: Path) -> None:
     if lock in _held:
         return
     lock.parent.mkdir(parents=True, exist_ok=True)
-    own = lock.with_name(f".{lock.name}.{os.getpid()}")
+    own = lock.with_name(f".{lock.name}.{socket.gethostname()}.{os.getpid()}{PART_SUFFIX}")
     own.write_text(json.dumps(_identity(os.getpid())), encoding="utf-8")
     try:
-        if not _link(own, lock):
-            owner = _owner(lock)
-            if owner and _alive(owner):
-                raise BuildRunningError(
-                    f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
-                    f"wait for it, or remove {lock} if it is gone"
-                )
-            lock.unlink(missing_ok=True)
-            if not _link(own, lock):
-                raise BuildRunningError(f"another process has just started in {lock.parent}")
+        while not (_link(own, lock) or _taken_over(own, lock)):
+            pass  # its owner gave it back, or another took it over, in between: look again
     finally:
         own.unlink(missing_ok=True)
     _held.add(lock)
@@ -82,6 +76,38 @@ def _link(own: Path, lock: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _taken_over(own: Path, lock: Path) -> bool:
+    """Put `own` in the place of a lock whose process is gone; False where the lock has changed.
+
+    Only who holds the system's lock on the very file that is there may judge and replace it. So
+    nobody replaces a lock that another has put there since it was judged.
+    """
+    try:
+        found = lock.open("rb")
+    except FileNotFoundError:
+        return False
+    with found:
+        fcntl.flock(found, fcntl.LOCK_EX)
+        if not _is_still_at(found.fileno(), lock):
+            return False
+        owner = _owner(lock)
+        if owner and _alive(owner):
+            raise BuildRunningError(
+                f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
+                f"wait for it, or remove {lock} if it is gone"
+            )
+        os.replace(own, lock)
+    return True
+
+
+def _is_still_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is what its path names; another may have been put there."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _owner(lock: Path) -> dict[str, str]:

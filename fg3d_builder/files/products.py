@@ -12,7 +12,7 @@ import io
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -84,8 +84,12 @@ def write_product(
     write_sealed(path, SCHEMA, buffer.getvalue()[BLOCK:])
 
 
-def read_product(path: Path, stage: str, digest: str, kind: type[T]) -> Product[T]:
+def read_product(
+    path: Path, stage: str, digest: str, kind: type[T], only: Collection[str] | None = None
+) -> Product[T]:
     """Read a product of records of type `kind`, after checking that it is whole.
+
+    `only`: ids of captures; records of others are left out, which saves decoding them.
 
     Raises
     ------
@@ -100,6 +104,7 @@ def read_product(path: Path, stage: str, digest: str, kind: type[T]) -> Product[
             if file.attrs.get(name) != wanted:
                 raise damaged(path, f"its {name} is '{file.attrs.get(name)}', not '{wanted}'")
         order = json.loads(file.attrs["order"])
+        order = order if only is None else [name for name in order if name in only]
         try:
             records = {i: _read_record(file[f"records/{i}"], kind) for i in order}
         except (KeyError, ValueError) as error:  # a field of another version of the record

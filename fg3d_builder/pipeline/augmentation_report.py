@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.hashes import sha256
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.pipeline.augmentation import ChunkInput
@@ -25,9 +24,8 @@ DRAWN_CHUNKS = 24
 
 
 def drawn_chunks(names: Sequence[str]) -> frozenset[str]:
-    """Choose the chunks whose augmentation is drawn, spread evenly over a build."""
-    places = np.linspace(0, len(names) - 1, min(len(names), DRAWN_CHUNKS)).round().astype(int)
-    return frozenset(names[i] for i in places)
+    """Choose the chunks whose augmentation is drawn, at random: others join or leave one by one."""
+    return frozenset(sorted(names, key=lambda name: sha256(name.encode()))[:DRAWN_CHUNKS])
 
 
 def view_counts(sets: Iterable[Sequence[SampleImage]]) -> dict[str, float]:

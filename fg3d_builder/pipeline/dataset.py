@@ -63,11 +63,20 @@ class DonorDraws:
     faces: dict[str, tuple[str, str]]
     draws: Draws
 
-    def of_captures(self, capture_ids: Collection[str]) -> tuple[Draws, str]:
+    def of_captures(
+        self, capture_ids: Collection[str], keys: Mapping[str, str]
+    ) -> tuple[Draws, str]:
         """Return the draws of some captures, and their identity.
 
-        The identity covers who was drawn and whose face stands for each of them, so that a
-        verdict about one capture costs only the shapes that it takes part in.
+        The identity covers who was drawn and which capture's face stands for each of them, with
+        that capture's key, so that a verdict about one capture, or a new one, costs only the
+        shapes that it takes part in.
+
+        Parameters
+        ----------
+        capture_ids : collection of str
+        keys : mapping of str to str
+            Identity of each capture of the build, by its id.
         """
         mine = {name: self.draws[name] for name in capture_ids if name in self.draws}
         subjects = {
@@ -77,7 +86,8 @@ class DonorDraws:
             for donors in attempts
             for subject in donors.values()
         }
-        return mine, digest(mine, {subject: self.faces[subject] for subject in sorted(subjects)})
+        faces = {subject: self.faces[subject][0] for subject in sorted(subjects)}
+        return mine, digest(mine, {subject: (name, keys[name]) for subject, name in faces.items()})
 
 
 def plan_shards(

@@ -17,7 +17,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,12 @@ class ReviewList:
         return self._with(
             {n: (verdict, e.quality, e.note if text is None else text) for n, e in old.items()}
         )
+
+    def without(self, capture_ids: Collection[str]) -> ReviewList:
+        """Take the rows of captures out."""
+        gone = {self.entries[name].line for name in capture_ids if name in self.entries}
+        lines = [line for number, line in enumerate(self.lines) if number not in gone]
+        return parse_review_list("\n".join(lines), "review list")
 
     def _with(self, changed: Mapping[str, tuple[str, str, str]]) -> ReviewList:
         lines, entries = list(self.lines), dict(self.entries)

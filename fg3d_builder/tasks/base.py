@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +12,16 @@ import cv2
 import luigi
 
 from fg3d_builder.files.products import Product, read_product
+from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.pipeline.stages import CaptureFits
 from fg3d_builder.records import Capture, Landmarks, Registration
 from fg3d_builder.shards.rows import TransformedShape, ViewSet
-from fg3d_builder.tasks.chunks import Chunk, read_index
+from fg3d_builder.tasks.chunks import Index, read_index
 from fg3d_builder.transform.donors import DonorFace
 
 T = TypeVar("T", bound=luigi.Task)
+R = TypeVar("R")
 
 log = logging.getLogger("fg3d")
 
@@ -37,19 +40,29 @@ _KINDS: dict[str, type[Any]] = {
 
 
 class BuildTask(luigi.Task):
-    """A task of one build; knows the build's folder and frozen configuration."""
+    """A task of one build; knows the build's folder and frozen configuration.
+
+    `requires` names the tasks whose files `run` reads, not only the last of them: a file that is
+    missing early is made again also where all that was made of it is there.
+    """
 
     root = luigi.Parameter(description="folder of the build")
     config = luigi.Parameter(description="digest of the frozen configuration")
 
-    @cached_property
+    @property
     def layout(self) -> BuildLayout:
         """Paths of the build."""
-        return BuildLayout.frozen(Path(self.root), self.config)
+        return _frozen(Path(self.root), self.config)
 
-    def chunks(self) -> list[Chunk]:
-        """Chunks of the build; `IndexCaptures` must have run."""
+    @property
+    def index(self) -> Index:
+        """Captures and chunks of the build."""
         return read_index(self.layout.index)
+
+    @property
+    def amount(self) -> tuple[str, int]:
+        """Kind of work, and how many captures of it this task does; see `tasks.progress`."""
+        return "", 0
 
     def other(self, task: type[T], **more: Any) -> T:
         """Return another task of the same build."""
@@ -57,10 +70,58 @@ class BuildTask(luigi.Task):
 
     def for_chunks(self, task: type[T], **more: Any) -> list[T]:
         """Return another task of the same build for every chunk."""
-        return [self.other(task, chunk=chunk.name, **more) for chunk in self.chunks()]
+        return [self.other(task, chunk=name, **more) for name in self.index.names]
+
+
+# The name says what is in it.
+_frozen = lru_cache(maxsize=8)(BuildLayout.frozen)
+
+
+def pending(tasks: Iterable[T]) -> list[T]:
+    """Return the tasks that are not complete.
+
+    Luigi spends as long on a complete task as on another. With tens of thousands of them it is
+    given only what there is to do.
+    """
+    return [task for task in tasks if not task.complete()]
+
+
+def made(task: luigi.Task, read: Callable[[], R]) -> R:
+    """Read what a task has made; if that is gone or damaged, let the task make it again, here.
+
+    Parameters
+    ----------
+    task : luigi.Task
+        Its `run` is no generator.
+    read : callable
+        Reads it; is called a second time if need be.
+    """
+    try:
+        return read()
+    except (DamagedFileError, FileNotFoundError) as error:
+        log.warning("%s: it is made again", error)
+        task.run()
+        return read()
+
+
+def if_there(read: Callable[[], R]) -> R | None:
+    """Read what a task has made; None where it is gone or damaged."""
+    try:
+        return read()
+    except DamagedFileError as error:
+        log.warning("%s: it is made again", error)
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def stage_product(layout: BuildLayout, stage: str, chunk: str) -> Product[Any]:
     """Read a stage's product of one chunk."""
-    path, digest = layout.product(stage, chunk), layout.stage_digest(stage)
-    return read_product(path, stage, digest, _KINDS[stage])
+    return product_at(layout, stage, layout.product(stage, chunk))
+
+
+def product_at(
+    layout: BuildLayout, stage: str, path: Path, only: Collection[str] | None = None
+) -> Product[Any]:
+    """Read a stage's product at a path, of all captures or of some."""
+    return read_product(path, stage, layout.stage_digest(stage), _KINDS[stage], only)

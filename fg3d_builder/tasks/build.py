@@ -7,9 +7,7 @@ that shares the folder, works by the same settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import luigi
 
@@ -17,15 +15,21 @@ from fg3d_builder.config import load_preset
 from fg3d_builder.files.atomic import remove_abandoned
 from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout
+from fg3d_builder.records import Failure
 from fg3d_builder.report.summary import summary_lines
 from fg3d_builder.shards.manifest import read_manifest
-from fg3d_builder.tasks.base import log
-from fg3d_builder.tasks.chunk_tasks import IndexCaptures
-from fg3d_builder.tasks.chunks import read_index
-from fg3d_builder.tasks.dataset_tasks import all_failures
+from fg3d_builder.tasks.base import if_there, log
+from fg3d_builder.tasks.chunks import Index, list_chunks, read_index, write_index
+from fg3d_builder.tasks.completeness import (
+    Completeness,
+    completeness,
+    made_of,
+    write_completeness,
+)
 from fg3d_builder.tasks.finding import layout_of
+from fg3d_builder.tasks.progress import kept_line
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
-from fg3d_builder.tasks.review import complete_list, freeze_verdicts
+from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
 
 
 class TooManyFailuresError(Exception):
@@ -35,7 +39,8 @@ class TooManyFailuresError(Exception):
 class BuildFG3D(luigi.Task):
     """Builds a dataset from a preset: captures in, verified shards and a report out.
 
-    Runs again without harm: whatever is complete is kept.
+    Runs again without harm: whatever is complete is kept, what is missing or damaged is made
+    again.
     """
 
     preset = luigi.Parameter(default="tasks/demo.toml", description="build preset (TOML)")
@@ -48,52 +53,105 @@ class BuildFG3D(luigi.Task):
         """Paths of the build."""
         return layout_of(load_preset(self.preset), self.out)
 
-    def complete(self) -> bool:
-        """Whether this task has run in this process; what is built is checked by the others."""
-        return self.done
+    @cached_property
+    def index(self) -> Index:
+        """The captures that the sources hold; listed once, with a look at all their files."""
+        return list_chunks(self.layout.config)
 
-    def requires(self) -> list[luigi.Task]:
-        """Freeze the configuration, keep other builds out, list the captures."""
+    def known(self) -> Completeness | None:
+        """Return what the build is made of, if it is complete."""
+        verdicts = verdicts_now(self.layout, self.index.capture_ids)
+        return completeness(self.layout, self.index.identity, verdicts)
+
+    def complete(self) -> bool:
+        """Whether dataset and report are there, made of the captures and verdicts of now.
+
+        Says so, once, as a build does that has had something to do.
+        """
+        if self.done:
+            return True
+        known = self.known()
+        if known is None or self.failure(known) is not None:
+            return False
+        log.info("nothing to do: all %d captures are built", known.captures)
+        self._say(known)
+        self.done = True
+        return True
+
+    def failure(self, known: Completeness) -> TooManyFailuresError | None:
+        """Return the error of a build in which more captures failed than the preset allows."""
+        rate, allowed = known.failed / known.captures, self.layout.config.max_failure_rate
+        if rate <= allowed:
+            return None
+        return TooManyFailuresError(
+            f"{known.failed} of {known.captures} captures failed ({rate:.0%}); "
+            f"the preset allows {allowed:.0%}"
+        )
+
+    @cached_property
+    def report(self) -> WriteReport:
+        """The last task of the build.
+
+        Keeps other builds out, freezes configuration, captures and verdicts.
+        """
         layout = self.layout
         if luigi.interface.core().local_scheduler:
             claim(layout.lock)  # a central scheduler keeps machines apart by itself
         remove_abandoned(layout.root)
         layout.freeze()
-        return [IndexCaptures(root=str(layout.root), config=layout.config_digest)]
+        if if_there(lambda: read_index(layout.index)) != self.index:
+            write_index(layout.index, self.index)
+        count = len(self.index.capture_ids)
+        log.info("%d captures in %d chunks", count, len(self.index.chunks))
+        kept = kept_line(layout, self.index)
+        if kept:
+            log.info(kept)
+        verdicts = freeze_verdicts(layout, self.index.capture_ids)
+        return WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
 
-    def run(self) -> Iterator[Any]:
-        """Have everything built, then sum up.
+    def requires(self) -> list[luigi.Task]:
+        """Need the report, and the dataset with it."""
+        return [self.report]
+
+    def run(self) -> None:
+        """Sum up, and note that the build is complete.
 
         Raises
         ------
         TooManyFailuresError
             More captures failed than the preset's ``max_failure_rate``.
         """
-        layout = self.layout
-        chunks = read_index(layout.index)
-        names = [entry.capture_id for chunk in chunks for entry in chunk.entries]
-        verdicts = freeze_verdicts(layout, names)
-        report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
-        yield report
-        complete_list(layout, names, report.decisions().qualities)
-        failures = all_failures(layout, chunks)
-        total = sum(len(chunk.entries) for chunk in chunks)
-        rows, manifest = report_rows(layout, chunks), read_manifest(layout.dataset_link)
-        for line in summary_lines(
+        layout, report = self.layout, self.report
+        complete_list(layout, self.index.capture_ids, report.decisions().qualities)
+        manifest, rows = read_manifest(report.folder()), report_rows(report.sheets())
+        failures = [Failure(**row) for row in manifest["failures"]]
+        count = len(self.index.capture_ids)
+        summary = summary_lines(
             layout.config.name,
-            total,
+            count,
             rows,
             failures,
             manifest,
             layout.dataset_link,
             layout.review_list,
-        ):
-            log.info(line)
-        log.info("report: %s", layout.report_page)
+        )
+        known = Completeness(
+            made_of(layout, self.index.identity, report.verdicts),
+            report.folder().name,
+            report.page_digest(),
+            report.pictures(),
+            count,
+            len(failures),
+            summary,
+        )
+        write_completeness(layout, known)
+        self._say(known)
+        failure = self.failure(known)
+        if failure is not None:
+            raise failure
         self.done = True
-        rate, allowed = len(failures) / total, layout.config.max_failure_rate
-        if rate > allowed:
-            raise TooManyFailuresError(
-                f"{len(failures)} of {total} captures failed ({rate:.0%}); "
-                f"the preset allows {allowed:.0%}"
-            )
+
+    def _say(self, known: Completeness) -> None:
+        for line in known.summary:
+            log.info(line)
+        log.info("report: %s", self.layout.report_page)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import luigi
 
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
-from fg3d_builder.files.products import is_complete, write_product
-from fg3d_builder.files.sealed import has_full_length, write_sealed_json
+from fg3d_builder.files.products import Product, is_complete, write_product
+from fg3d_builder.files.sealed import has_full_length
 from fg3d_builder.heads.library import get_model, model_identity
-from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildLayout
+from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
+from fg3d_builder.pipeline.dataset import Member
 from fg3d_builder.pipeline.each_capture import StageResult
 from fg3d_builder.pipeline.stages import (
     cached_model,
@@ -26,29 +29,17 @@ from fg3d_builder.pipeline.stages import (
     load_captures,
     register_all,
 )
-from fg3d_builder.tasks.base import BuildTask, log, stage_product
-from fg3d_builder.tasks.chunks import Chunk, index_table, list_chunks, read_index
-from fg3d_builder.tasks.progress import progress_line
-
-
-class IndexCaptures(BuildTask):
-    """Lists the captures of all sources; complete as long as the list is still true."""
-
-    def complete(self) -> bool:
-        """Whether the sources hold what the index says."""
-        file = self.layout.index
-        return file.is_file() and read_index(file) == list_chunks(self.layout.config)
-
-    def run(self) -> None:
-        """Write the index."""
-        chunks = list_chunks(self.layout.config)
-        write_sealed_json(self.layout.index, index_table(chunks))
-        total = sum(len(chunk.entries) for chunk in chunks)
-        log.info("%d captures in %d chunks", total, len(chunks))
+from fg3d_builder.records import Failure, Registration
+from fg3d_builder.registration.quality import quality_doubts
+from fg3d_builder.tasks.base import BuildTask, if_there, log, made, product_at
+from fg3d_builder.tasks.chunks import Chunk
+from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
 
 
 class PrepareModel(BuildTask):
     """Gives the build its own copy of the face model."""
+
+    priority = 10
 
     def complete(self) -> bool:
         """Whether the copy is there in full length."""
@@ -66,69 +57,124 @@ class PrepareModel(BuildTask):
 
 
 class ChunkTask(BuildTask):
-    """One stage's work on one chunk.
-
-    Late stages have priority, so that the first chunks are soon done and problems soon seen.
-    """
+    """Work on one chunk that reads products of stages."""
 
     chunk = luigi.Parameter(description="name of the chunk")
-    stage = ""
-
-    def complete(self) -> bool:
-        """Whether the product is there in full length."""
-        return is_complete(self.layout.product(self.stage, self.chunk))
+    reads: ClassVar[Sequence[str]] = ()
+    """Stages whose products it reads."""
+    uses_model: ClassVar[bool] = True
 
     def requires(self) -> list[luigi.Task]:
-        """Name the stage before this one."""
-        before = CHUNK_STAGES.index(self.stage) - 1
-        return [self.other(CHUNK_TASKS[CHUNK_STAGES[before]], chunk=self.chunk)]
+        """Name all that it reads: the products of stages, and the model."""
+        stages = [self.stage_task(stage) for stage in self.reads]
+        return [*stages, *([self.other(PrepareModel)] if self.uses_model else [])]
+
+    def stage_task(self, stage: str) -> StageTask:
+        """Return the task of a stage for this chunk."""
+        return self.other(STAGE_TASKS[stage], chunk=self.chunk)
 
     def content(self) -> Chunk:
         """Return what is in the chunk."""
-        chunk = next((c for c in self.chunks() if c.name == self.chunk), None)
+        chunk = self.index.by_name.get(self.chunk)
         if chunk is None:
             raise RuntimeError(f"{self.chunk}: the sources changed meanwhile; run the build again")
         return chunk
 
     def records(self, stage: str) -> dict[str, Any]:
-        """Return what another stage has made of this chunk, by capture id."""
-        return stage_product(self.layout, stage, self.chunk).records
+        """Return what a stage has made of this chunk, by capture id."""
+        return self.stage_task(stage).product().records
+
+    def input(self) -> ChunkInput:
+        """Return what the augmentation stages want to know of the chunk."""
+        return ChunkInput(*map(self.records, STAGES))
+
+    def model(self) -> FaceModel:
+        """Return the face model."""
+        return made(self.other(PrepareModel), lambda: cached_model(self.layout.facemodel))
+
+
+class StageTask(ChunkTask):
+    """One stage's work on one chunk: writes a product, and the facts of it.
+
+    Late stages have priority, so that the first chunks are soon done and problems soon seen.
+    """
+
+    stage = ""
+
+    @property
+    def amount(self) -> tuple[str, int]:
+        """The stage, and the captures of the chunk."""
+        return self.stage, len(self.content().entries)
+
+    def path(self) -> Path:
+        """Where the product goes."""
+        return self.layout.product(self.stage, self.chunk)
+
+    def facts_path(self) -> Path:
+        """Where the facts go."""
+        return self.path().with_suffix(".json")
+
+    def complete(self) -> bool:
+        """Whether the product is there in full length, and its facts."""
+        return is_complete(self.path()) and self.facts_path().is_file()
+
+    def product(self, only: Collection[str] | None = None) -> Product[Any]:
+        """Return the product, with the records of all captures or of some."""
+        return made(self, lambda: product_at(self.layout, self.stage, self.path(), only))
+
+    def facts(self) -> Facts:
+        """Return the facts of the product."""
+        return made(self, lambda: read_facts(self.facts_path()))
 
     def result(self) -> StageResult[Any]:
         """Do the work."""
         raise NotImplementedError
 
+    def registered(self, _records: Mapping[str, Any]) -> list[Member]:
+        """List the captures of a dataset that the records make; registrations do."""
+        return []
+
     def run(self) -> None:
-        """Do the work, write the product; log once per chunk how far the build is."""
-        layout = self.layout
+        """Do the work, write facts and product; where they are there already, what is not."""
+        known = if_there(lambda: read_facts(self.facts_path()))
+        whole = is_complete(self.path())
+        if whole and known is not None and self._pictured(known.failures):
+            return
+        product = None
+        if whole:
+            product = if_there(lambda: product_at(self.layout, self.stage, self.path()))
+        if product is not None and self._pictured(product.failures):
+            facts = Facts(product.failures, self.registered(product.records))
+            write_facts(self.facts_path(), facts)
+            return
         result = self.result()
-        write_sealed_json(layout.seconds(self.stage, self.chunk), result.seconds)
-        write_result(layout, self.stage, layout.product(self.stage, self.chunk), result)
-        if self.stage == STAGES[-1]:
-            log.info(progress_line(layout, self.chunks(), luigi.interface.core().workers))
+        failures = [self._with_picture(failure, result) for failure in result.failures]
+        members = self.registered(result.records)
+        write_facts(self.facts_path(), Facts(failures, members, result.seconds))
+        digest = self.layout.stage_digest(self.stage)
+        write_product(self.path(), self.stage, digest, result.records, failures)
 
+    def picture(self, failure: Failure) -> Path:
+        """Return the path of a failure's picture."""
+        return self.layout.stage_folder(self.stage) / failure.picture
 
-def write_result(layout: BuildLayout, stage: str, path: Path, result: StageResult[Any]) -> None:
-    """Write a stage's records and failures, and the failures' pictures before them."""
-    folder = layout.stage_folder(stage)
-    failures = []
-    for failure in result.failures:
-        picture = layout.failure_picture(stage, failure.capture_id)
-        write_bytes(folder / picture, encode_png(result.pictures[failure.capture_id]))
-        failures.append(replace(failure, picture=picture))
+    def _pictured(self, failures: Sequence[Failure]) -> bool:
+        return all(self.picture(failure).is_file() for failure in failures)
+
+    def _with_picture(self, failure: Failure, result: StageResult[Any]) -> Failure:
         log.warning("%s: %s: %s", failure.capture_id, failure.code, failure.message)
-    write_product(path, stage, layout.stage_digest(stage), result.records, failures)
+        name = self.layout.failure_picture(self.stage, failure.capture_id)
+        shown = replace(failure, picture=name)
+        write_bytes(self.picture(shown), encode_png(result.pictures[failure.capture_id]))
+        return shown
 
 
-class LoadCaptures(ChunkTask):
+class LoadCaptures(StageTask):
     """Stage 1."""
 
     stage = "captures"
+    uses_model = False
     priority = 0
-
-    def requires(self) -> list[luigi.Task]:
-        """Need nothing: the index is complete before a chunk has a name."""
-        return []
 
     def result(self) -> StageResult[Any]:
         """Load the chunk's captures."""
@@ -136,10 +182,12 @@ class LoadCaptures(ChunkTask):
         return load_captures(self.layout.config.sources[chunk.source], chunk.entries)
 
 
-class DetectLandmarks(ChunkTask):
+class DetectLandmarks(StageTask):
     """Stage 3."""
 
     stage = "landmarks"
+    reads = ("captures",)
+    uses_model = False
     priority = 1
 
     def result(self) -> StageResult[Any]:
@@ -147,55 +195,68 @@ class DetectLandmarks(ChunkTask):
         return detect_landmarks(self.records("captures"), self.layout.config.landmarks)
 
 
-class FitCoarse(ChunkTask):
+class FitCoarse(StageTask):
     """Stage 4."""
 
     stage = "fitting"
+    reads = ("captures", "landmarks")
     priority = 2
-
-    def requires(self) -> list[luigi.Task]:
-        """Need landmarks and the model."""
-        return [*super().requires(), self.other(PrepareModel)]
 
     def result(self) -> StageResult[Any]:
         """Fit the 3DMM to the chunk's captures."""
-        captures, landmarks = self.records("captures"), self.records("landmarks")
-        model = cached_model(self.layout.facemodel)
-        return fit_coarse(model, captures, landmarks, self.layout.config.fit)
+        captures, landmarks = map(self.records, self.reads)
+        return fit_coarse(self.model(), captures, landmarks, self.layout.config.fit)
 
 
-class Register(ChunkTask):
+class Register(StageTask):
     """Stage 5."""
 
     stage = "registration"
+    reads = ("captures", "landmarks", "fitting")
     priority = 3
 
     def result(self) -> StageResult[Any]:
         """Register the template to the chunk's captures."""
-        captures, landmarks, fits = map(self.records, ("captures", "landmarks", "fitting"))
-        model, config = cached_model(self.layout.facemodel), self.layout.config
+        captures, landmarks, fits = map(self.records, self.reads)
+        config = self.layout.config
         fused = config.sources[self.content().source].fuse
-        return register_all(model, captures, landmarks, fits, config.registration, fused)
+        return register_all(self.model(), captures, landmarks, fits, config.registration, fused)
+
+    def registered(self, records: Mapping[str, Registration]) -> list[Member]:
+        """List the registered captures."""
+        captures = self.records("captures")
+        return [
+            Member(
+                name,
+                captures[name].subject_id,
+                self.chunk,
+                captures[name].expression == "neutral",
+                record.quality,
+                _reason(record),
+            )
+            for name, record in records.items()
+        ]
 
 
-class MakeViews(ChunkTask):
+class MakeViews(StageTask):
     """Stage 6."""
 
     stage = "views"
+    reads = STAGES
     priority = 4
 
     def result(self) -> StageResult[Any]:
         """Turn the chunk's registered captures to other poses."""
-        layout = self.layout
-        model = cached_model(layout.facemodel)
-        return make_views(model, chunk_input(layout, self.chunk), layout.config)
+        return make_views(self.model(), self.input(), self.layout.config)
 
 
-CHUNK_TASKS: dict[str, type[ChunkTask]] = {
+STAGE_TASKS: dict[str, type[StageTask]] = {
     task.stage: task for task in (LoadCaptures, DetectLandmarks, FitCoarse, Register, MakeViews)
 }
 
 
-def chunk_input(layout: BuildLayout, chunk: str) -> ChunkInput:
-    """Read what the augmentation stages want to know of a chunk."""
-    return ChunkInput(*(stage_product(layout, stage, chunk).records for stage in STAGES))
+def _reason(registration: Registration) -> str:
+    """Say what speaks against a registration."""
+    figures = registration.quality_figures
+    doubts = [] if figures is None else quality_doubts(figures)
+    return " ".join(doubt.sentence for doubt in doubts)

@@ -1,19 +1,30 @@
-"""Cuts the captures of a build into the chunks that tasks work on."""
+"""Cuts the captures of a build into the chunks that tasks work on.
+
+Which chunk a capture is in depends on the captures near to it in a random order, the order of
+the hashes of their ids: written in bits, the hashes of a source are the leaves of a binary tree,
+and a chunk is the highest branch with no more captures than a chunk may hold. So a capture that
+is added, whatever it is called, comes into one chunk or splits it; one that is removed leaves one
+chunk or lets it grow together with its neighbour. All other chunks stay what they are, name and
+all, and so do their products.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.captures.source import fingerprint
-from fg3d_builder.config import BuildConfig, FaceModelConfig, digest
+from fg3d_builder.config import BuildConfig, FaceModelConfig, SourceConfig, digest
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.sealed import read_sealed_json
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.heads.library import model_identity
+from fg3d_builder.tasks.read_once import ReadOnce
 
 
 @dataclass(frozen=True)
@@ -23,19 +34,70 @@ class Chunk:
     Attributes
     ----------
     name : str
-        ``chunk-00003-<digest>``: number in the build, and identity of what is in it.
+        ``chunk-0110-<digest>``: the branch of the source's tree, ``all`` where it is the whole
+        one, and the identity of what is in it.
     source : int
         Number of the source in `BuildConfig.sources`.
     entries : tuple of CaptureEntry
+        In the order of the source.
+    keys : tuple of str
+        Identity of each capture: its files, those of the captures that it is fused with, and how
+        its source is read.
     """
 
     name: str
     source: int
     entries: tuple[CaptureEntry, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def capture_ids(self) -> list[str]:
+        """Ids of the captures in it."""
+        return [entry.capture_id for entry in self.entries]
 
 
-def list_chunks(config: BuildConfig) -> list[Chunk]:
-    """List all captures of all sources and cut them into chunks, in order.
+@dataclass(frozen=True)
+class Index:
+    """All captures of a build, cut into chunks."""
+
+    chunks: tuple[Chunk, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Chunk]:
+        """Chunks by their names."""
+        return {chunk.name: chunk for chunk in self.chunks}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the chunks, in order."""
+        return tuple(chunk.name for chunk in self.chunks)
+
+    @cached_property
+    def capture_ids(self) -> list[str]:
+        """Ids of all captures."""
+        return [name for chunk in self.chunks for name in chunk.capture_ids]
+
+    @cached_property
+    def capture_keys(self) -> dict[str, str]:
+        """Identity of each capture by its id, see `Chunk.keys`."""
+        pairs = [zip(chunk.capture_ids, chunk.keys, strict=True) for chunk in self.chunks]
+        return {name: key for each in pairs for name, key in each}
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of which captures there are, and of their files."""
+        return digest(self.names)
+
+
+class _Group(NamedTuple):
+    """Captures that stay together: all of a subject where they are fused, else one."""
+
+    bits: str
+    entries: list[CaptureEntry]
+
+
+def list_chunks(config: BuildConfig) -> Index:
+    """List all captures of all sources and cut them into chunks.
 
     Raises
     ------
@@ -44,52 +106,78 @@ def list_chunks(config: BuildConfig) -> list[Chunk]:
     """
     chunks: list[Chunk] = []
     for number, source in enumerate(config.sources):
-        entries = open_source(source).entries()
         # Synthetic captures have no files: their people come from the default model's population.
         made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
-        for part in _parts(entries, config.chunk_size, source.fuse):
-            files = [fingerprint(entry.location) for entry in part]
-            key = digest(source, [asdict(entry) for entry in part], files + made_of)
-            chunks.append(Chunk(f"chunk-{len(chunks):05d}-{key}", number, part))
+        origin = digest(source, made_of)
+        groups = _groups(open_source(source).entries(), source)
+        for branch, members in _branches(groups, config.chunk_size):
+            pairs = sorted(
+                ((entry, key) for group in members for entry, key in _identified(group, origin)),
+                key=lambda pair: pair[0].capture_id,
+            )
+            entries, keys = zip(*pairs, strict=True)
+            name = f"chunk-{branch or 'all'}-{digest(keys)}"
+            chunks.append(Chunk(name, number, entries, keys))
     count = Counter(entry.capture_id for chunk in chunks for entry in chunk.entries)
     twice = sorted(name for name, times in count.items() if times > 1)
     if twice:
         raise ConfigError(f"sources: more than one capture is called {', '.join(twice[:5])}")
-    return chunks
+    return Index(tuple(chunks))
 
 
-def _parts(
-    entries: list[CaptureEntry], size: int, whole_subjects: bool
-) -> Iterator[tuple[CaptureEntry, ...]]:
-    """Cut captures into parts of `size`, in order.
+def _groups(entries: Sequence[CaptureEntry], source: SourceConfig) -> list[_Group]:
+    """Join what stays together, sorted by hash.
 
-    Captures to be fused stay together: then a part holds whole subjects, in the order of their
-    first captures, and ends with the one that fills it. A capture whose subject cannot be read
-    fails anyway and is a subject of its own.
+    A capture whose subject cannot be read fails anyway and is a subject of its own.
     """
-    subjects: dict[str, list[CaptureEntry]] = {}
+    found: dict[str, list[CaptureEntry]] = {}
     for entry in entries:
-        together = whole_subjects and entry.subject_id
+        together = source.fuse and entry.subject_id
         name = f"subject {entry.subject_id}" if together else f"capture {entry.capture_id}"
-        subjects.setdefault(name, []).append(entry)
-    part: list[CaptureEntry] = []
-    for group in subjects.values():
-        part += group
-        if len(part) >= size:
-            yield tuple(part)
-            part = []
-    if part:
-        yield tuple(part)
+        found.setdefault(name, []).append(entry)
+    return sorted(_Group(_bits(name), members) for name, members in found.items())
 
 
-def index_table(chunks: list[Chunk]) -> list[dict[str, Any]]:
-    """Return chunks as JSON values."""
-    return [asdict(chunk) for chunk in chunks]
+def _bits(name: str) -> str:
+    return "".join(f"{byte:08b}" for byte in hashlib.sha256(name.encode()).digest())
 
 
-def read_index(path: Path) -> list[Chunk]:
-    """Read what `index_table` was written to."""
-    return [
-        Chunk(row["name"], row["source"], tuple(CaptureEntry(**e) for e in row["entries"]))
-        for row in read_sealed_json(path)
-    ]
+def _branches(
+    groups: Sequence[_Group], size: int, branch: str = ""
+) -> Iterator[tuple[str, Sequence[_Group]]]:
+    """Give the highest branches with at most `size` captures, or with a single group."""
+    if not groups:
+        return
+    if len(groups) == 1 or sum(len(group.entries) for group in groups) <= size:
+        yield branch, groups
+        return
+    ones = [group.bits[len(branch)] for group in groups]
+    middle = ones.index("1") if "1" in ones else len(ones)
+    yield from _branches(groups[:middle], size, branch + "0")
+    yield from _branches(groups[middle:], size, branch + "1")
+
+
+def _identified(group: _Group, origin: str) -> Iterator[tuple[CaptureEntry, str]]:
+    """Give each capture of a group with its identity."""
+    files = [fingerprint(entry.location) for entry in group.entries]
+    about = [(e.capture_id, e.subject_id, f) for e, f in zip(group.entries, files, strict=True)]
+    for entry in group.entries:
+        yield entry, digest(origin, entry.capture_id, about)
+
+
+def write_index(path: Path, index: Index) -> None:
+    """Write an index for the processes of a build."""
+    write_sealed_json(path, [asdict(chunk) for chunk in index.chunks])
+
+
+def _read(path: Path) -> Index:
+    return Index(tuple(_chunk(row) for row in read_sealed_json(path)))
+
+
+def _chunk(row: dict[str, Any]) -> Chunk:
+    entries = tuple(CaptureEntry(**entry) for entry in row["entries"])
+    return Chunk(row["name"], row["source"], entries, tuple(row["keys"]))
+
+
+read_index = ReadOnce(_read)
+"""Reads what `write_index` wrote, once per process."""

@@ -6,16 +6,16 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import luigi
 
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import point_link, replacing, write_json
-from fg3d_builder.files.products import Product, is_complete, read_product, write_product
+from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length, read_sealed_json, write_sealed_json
-from fg3d_builder.layout import STAGES, BuildLayout
+from fg3d_builder.layout import CHUNK_STAGES, STAGES
 from fg3d_builder.pipeline.augmentation import make_transforms
 from fg3d_builder.pipeline.dataset import (
     DonorDraws,
@@ -25,9 +25,9 @@ from fg3d_builder.pipeline.dataset import (
     draw_all_donors,
     plan_shards,
 )
+from fg3d_builder.pipeline.each_capture import StageResult
 from fg3d_builder.pipeline.stages import cached_model
-from fg3d_builder.records import Failure, Registration
-from fg3d_builder.registration.quality import quality_doubts
+from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Decisions, decide
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
@@ -37,13 +37,18 @@ from fg3d_builder.shards.manifest import (
     may_be_shared,
     missing_files,
 )
-from fg3d_builder.shards.rows import TransformedShape
 from fg3d_builder.shards.schema import SCHEMA as SHARD_SCHEMA
 from fg3d_builder.shards.writer import ShardWriter, write_topology
-from fg3d_builder.tasks.base import BuildTask, log, stage_product
-from fg3d_builder.tasks.chunk_tasks import MakeViews, Register, chunk_input, write_result
-from fg3d_builder.tasks.chunks import Chunk
-from fg3d_builder.tasks.review import read_decisions, read_verdicts, write_decisions
+from fg3d_builder.tasks.base import BuildTask, if_there, log, made, pending, product_at
+from fg3d_builder.tasks.chunk_tasks import (
+    STAGE_TASKS,
+    MakeViews,
+    PrepareModel,
+    Register,
+    StageTask,
+)
+from fg3d_builder.tasks.read_once import ReadOnce
+from fg3d_builder.tasks.review import Decided, read_decisions, read_verdicts, write_decisions
 from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
 
 SAMPLED = ("captures", "fitting", "registration", "views")
@@ -59,56 +64,72 @@ class WholeTask(BuildTask):
         """Need to know what is left out."""
         return [self.whole(DecideReview)]
 
-    def decisions_file(self) -> Path:
-        """Where what is left out is written down."""
-        return self.layout.decisions([chunk.name for chunk in self.chunks()], self.verdicts)
-
-    def decided(self) -> bool:
-        """Whether it is known what is left out; before that a dataset has no identity."""
-        return self.decisions_file().is_file()
-
-    def decisions(self) -> Decisions:
-        """Return what is left out; `DecideReview` must have run."""
-        return read_decisions(self.decisions_file())
-
-    def digest(self) -> str:
-        """Identity of the dataset; `DecideReview` must have run."""
-        left_out, accepted = self.decisions().rejected, self.decisions().accepted
-        names = [chunk.name for chunk in self.chunks()]
-        return self.layout.dataset_digest(names, [left_out, accepted])
-
-    def whole(self, task: type[WholeTask], **more: Any) -> WholeTask:
+    def whole(self, task: type[WholeTask], **more: Any) -> Any:
         """Return another task about the same dataset."""
         return self.other(task, verdicts=self.verdicts, **more)
 
+    def decisions_file(self) -> Path:
+        """Where what is left out is written down."""
+        return self.layout.decisions(self.index.identity, self.verdicts)
+
+    def decided(self) -> Decided | None:
+        """Return what is left out if it is known; before that a dataset has no identity."""
+        return if_there(lambda: read_decisions(self.decisions_file()))
+
+    def decisions(self) -> Decisions:
+        """Return what is left out."""
+        return self._decided().decisions
+
+    def digest(self) -> str:
+        """Identity of the dataset."""
+        return self.layout.dataset_digest(self.index.identity, self._decided().identity)
+
+    def _decided(self) -> Decided:
+        return made(self.whole(DecideReview), lambda: read_decisions(self.decisions_file()))
+
+    def folder(self) -> Path:
+        """Folder of the dataset."""
+        return self.layout.dataset(self.digest())
+
+    def plan(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the (capture id, chunk) pairs of each shard."""
+        return made(self.whole(PlanShards), lambda: read_plan(self.layout.plan(self.digest())))
+
+    def draws(self) -> DonorDraws:
+        """Return who gives parts to whom."""
+        return made(self.whole(DrawDonors), lambda: read_draws(self.layout.draws(self.digest())))
+
+    def drawn(self) -> DonorDraws | None:
+        """Return who gives parts to whom if that is known."""
+        if self.decided() is None:
+            return None
+        return if_there(lambda: read_draws(self.layout.draws(self.digest())))
+
     def members(self) -> list[Member]:
-        """Return the captures of the dataset; `DecideReview` must have run."""
+        """Return the captures of the dataset, in an order that no chunk decides."""
         left_out = self.decisions().rejected_ids
-        found = registered_members(self.layout, self.chunks())
-        return [member for member in found if member.capture_id not in left_out]
+        return [m for m in registered_members(self) if m.capture_id not in left_out]
 
-    def chunk_draws(self, chunk: str) -> tuple[Draws, str]:
-        """Return the draws of a chunk and their identity; `DrawDonors` must have run."""
-        (entries,) = (known.entries for known in self.chunks() if known.name == chunk)
-        draws = read_draws(self.layout.draws(self.digest()))
-        return draws.of_captures([entry.capture_id for entry in entries])
-
-    def transformed_path(self, chunk: str) -> Path:
-        """Return where the new shapes of a chunk go; `DrawDonors` must have run."""
-        return self.layout.transformed(chunk, self.chunk_draws(chunk)[1])
-
-    def transformed(self, chunk: str) -> Product[TransformedShape]:
-        """Read the new shapes of a chunk."""
-        kind = self.layout.stage_digest("transform")
-        return read_product(self.transformed_path(chunk), "transform", kind, TransformedShape)
+    def transforms(self) -> list[TransformShapes]:
+        """Return the tasks that make all new shapes."""
+        return [self.whole(TransformShapes, chunk=name) for name in self.index.names]
 
     def augmentation_failures(self) -> list[Failure]:
         """Collect what could not be turned or transformed; the captures themselves are fine."""
-        found: list[Failure] = []
-        for chunk in self.chunks():
-            found += stage_product(self.layout, "views", chunk.name).failures
-            found += self.transformed(chunk.name).failures
-        return sorted(found, key=lambda failure: failure.capture_id)
+        tasks: list[StageTask] = [*self.for_chunks(MakeViews), *self.transforms()]
+        return failures_of(tasks)
+
+    def failures(self) -> list[Failure]:
+        """Collect the failures of the stages that every capture of a dataset passes."""
+        return failures_of(self.stage_tasks(*STAGES))
+
+    def stage_tasks(self, *stages: str) -> list[StageTask]:
+        """Return the tasks of some stages for all chunks."""
+        return [task for stage in stages for task in self.for_chunks(STAGE_TASKS[stage])]
+
+    def model(self) -> FaceModel:
+        """Return the face model."""
+        return made(self.other(PrepareModel), lambda: cached_model(self.layout.facemodel))
 
 
 class DecideReview(WholeTask):
@@ -116,16 +137,15 @@ class DecideReview(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need every chunk's registration."""
-        return [*self.for_chunks(Register)]
+        return [*pending(self.for_chunks(Register))]
 
     def complete(self) -> bool:
         """Whether it is decided."""
-        return self.decided()
+        return self.decided() is not None
 
     def run(self) -> None:
         """Compare every quality with the threshold, unless a person gave a verdict."""
-        layout = self.layout
-        members = registered_members(layout, self.chunks())
+        layout, members = self.layout, registered_members(self)
         decisions = decide(
             {member.capture_id: member.subject_id for member in members},
             {member.capture_id: member.quality for member in members},
@@ -141,7 +161,9 @@ class PlanShards(WholeTask):
 
     def complete(self) -> bool:
         """Whether the plan is there."""
-        return self.decided() and self.layout.plan(self.digest()).is_file()
+        if self.decided() is None:
+            return False
+        return if_there(lambda: read_plan(self.layout.plan(self.digest()))) is not None
 
     def run(self) -> None:
         """Plan, and write the plan."""
@@ -154,7 +176,7 @@ class DrawDonors(WholeTask):
 
     def complete(self) -> bool:
         """Whether draws and faces are there."""
-        return self.decided() and self.layout.draws(self.digest()).is_file()
+        return self.drawn() is not None and is_complete(self.layout.donors(self.digest()))
 
     def run(self) -> None:
         """Draw, and collect the donors' faces; the draws mark the whole as done."""
@@ -166,49 +188,52 @@ class DrawDonors(WholeTask):
                 "no new shapes: they need %d training subjects, there are %d", wanted, there
             )
         needed = drawn.faces if drawn.draws else {}
-        faces = {subject: _donor_face(layout, *place) for subject, place in needed.items()}
+        faces = {subject: self._face(*place) for subject, place in needed.items()}
         path = layout.donors(self.digest())
         write_product(path, "donors", layout.stage_digest("donors"), faces)
         write_sealed_json(layout.draws(self.digest()), asdict(drawn))
 
+    def _face(self, capture_id: str, chunk: str) -> DonorFace:
+        record = self.other(Register, chunk=chunk).product([capture_id]).records[capture_id]
+        return DonorFace(capture_id, record.shape_obj_mm, record.alpha_exp, record.confidence)
 
-class TransformShapes(WholeTask):
-    """Stage 7: the new shapes of one chunk, with their views."""
 
-    chunk = luigi.Parameter(description="name of the chunk")
+class TransformShapes(StageTask, WholeTask):
+    """Stage 7: the new shapes of one chunk, with their views.
+
+    The product's name covers the draws: another dataset's may have been the same for this chunk.
+    """
+
+    stage = "transform"
+    reads = STAGES
     priority = 5
 
     def requires(self) -> list[luigi.Task]:
-        """Need the draws."""
-        return [self.whole(DrawDonors)]
+        """Need the draws, and what the shapes are made of."""
+        return [self.whole(DrawDonors), *super().requires()]
 
     def complete(self) -> bool:
         """Whether the shapes for these draws are there."""
-        drawn = self.layout.draws(self.digest()) if self.decided() else None
-        return drawn is not None and drawn.is_file() and is_complete(self.product())
+        return self.drawn() is not None and super().complete()
 
-    def product(self) -> Path:
-        """Where the shapes go; `DrawDonors` must have run."""
-        return self.transformed_path(self.chunk)
+    def chunk_draws(self) -> tuple[Draws, str]:
+        """Return the draws of the chunk and their identity."""
+        return self.draws().of_captures(self.content().capture_ids, self.index.capture_keys)
 
-    def run(self) -> None:
-        """Fuse, transform and turn, unless another dataset's draws were the same for this chunk.
+    def path(self) -> Path:
+        """Where the shapes go."""
+        return self.layout.transformed(self.chunk, self.chunk_draws()[1])
 
-        That is known only now: when tasks are planned the draws may not have been made.
-        """
-        if is_complete(self.product()):
-            return
-        layout = self.layout
-        draws, _ = self.chunk_draws(self.chunk)
-        path, kind = layout.donors(self.digest()), layout.stage_digest("donors")
-        result = make_transforms(
-            cached_model(layout.facemodel),
-            chunk_input(layout, self.chunk),
-            draws,
-            read_product(path, "donors", kind, DonorFace).records if draws else {},
-            layout.config,
-        )
-        write_result(layout, "transform", self.product(), result)
+    def result(self) -> StageResult[Any]:
+        """Fuse, transform and turn."""
+        draws, _ = self.chunk_draws()
+        faces = self._faces() if draws else {}
+        return make_transforms(self.model(), self.input(), draws, faces, self.layout.config)
+
+    def _faces(self) -> dict[str, DonorFace]:
+        path = self.layout.donors(self.digest())
+        whole = self.whole(DrawDonors)
+        return made(whole, lambda: product_at(self.layout, "donors", path)).records
 
 
 class WriteShard(WholeTask):
@@ -216,38 +241,37 @@ class WriteShard(WholeTask):
 
     name = luigi.Parameter(description="file name of the shard")
 
-    def requires(self) -> list[luigi.Task]:
-        """Need the plan, and all samples of the captures in it."""
-        plan = self.whole(PlanShards)
-        if not plan.complete():
-            return [plan]
-        chunks = sorted({chunk for _, chunk in self.planned()})
-        views = [self.other(MakeViews, chunk=chunk) for chunk in chunks]
-        return [plan, *views, *(self.whole(TransformShapes, chunk=chunk) for chunk in chunks)]
+    @property
+    def amount(self) -> tuple[str, int]:
+        """Its captures."""
+        return "shards", len(self.plan()[self.name])
 
-    def planned(self) -> list[tuple[str, str]]:
-        """Captures of this shard and their chunks; `PlanShards` must have run."""
-        plan = read_sealed_json(self.layout.plan(self.digest()))
-        return [(name, chunk) for name, chunk in plan[self.name]]
+    def requires(self) -> list[luigi.Task]:
+        """Need the plan, and all that the samples of its captures are made of."""
+        chunks = sorted({chunk for _, chunk in self.plan()[self.name]})
+        stages = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED for chunk in chunks]
+        transforms = [self.whole(TransformShapes, chunk=chunk) for chunk in chunks]
+        return [*pending([*stages, *transforms]), self.other(PrepareModel)]
 
     def complete(self) -> bool:
-        """Whether the shard is there in full length."""
-        if not self.decided():
+        """Whether the shard is there; it is moved there whole."""
+        if self.decided() is None:
             return False
-        return has_full_length(self.layout.dataset(self.digest()) / self.name, SHARD_SCHEMA)
+        return has_full_length(self.folder() / self.name, SHARD_SCHEMA)
 
     def run(self) -> None:
         """Write the samples of the captures that the plan names."""
-        layout, settings = self.layout, self.layout.config.shards
-        model = cached_model(layout.facemodel)
+        settings, model = self.layout.config.shards, self.model()
         writer = ShardWriter(self.name.split("-")[0], settings.image_format, model)
-        # Captures of one chunk are neighbours in the plan: its products are read once.
-        for chunk, planned in itertools.groupby(self.planned(), key=lambda pair: pair[1]):
-            records = {stage: stage_product(layout, stage, chunk).records for stage in SAMPLED}
-            records["transform"] = self.transformed(chunk).records
-            for name, _ in planned:
+        for chunk, planned in itertools.groupby(self.plan()[self.name], key=lambda pair: pair[1]):
+            names = [name for name, _ in planned]
+            stages: list[StageTask] = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED]
+            records = {task.stage: task.product(names).records for task in stages}
+            shapes: StageTask = self.whole(TransformShapes, chunk=chunk)
+            records["transform"] = shapes.product().records
+            for name in names:
                 add_capture(writer, model, name, records, settings)
-        path = layout.dataset(self.digest()) / self.name
+        path = self.folder() / self.name
         writer.write(path)
         megabytes = path.stat().st_size / 1e6
         log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, megabytes)
@@ -257,35 +281,40 @@ class WriteManifest(WholeTask):
     """Describes the complete dataset and lets ``dataset`` point at it."""
 
     def requires(self) -> list[luigi.Task]:
-        """Need the plan, and every chunk's views: the manifest names what failed among them."""
-        return [self.whole(PlanShards), self.whole(DrawDonors), *self.for_chunks(MakeViews)]
+        """Need the plan, the draws, and what becomes of every capture.
+
+        The manifest names what failed, also where nothing later is missing.
+        """
+        chunks = pending(self.stage_tasks(*CHUNK_STAGES))
+        whole = [self.whole(PlanShards), self.whole(DrawDonors)]
+        return [*whole, self.other(PrepareModel), *chunks]
 
     def complete(self) -> bool:
-        """Whether the manifest and all that it describes are there, and the link points at it."""
-        if not self.decided():
+        """Whether all files of the dataset are there and the link points at it."""
+        if self.decided() is None:
             return False
-        folder, link = self.layout.dataset(self.digest()), self.layout.dataset_link
-        return link.resolve() == folder.resolve() and not missing_files(folder)
+        folder = self.folder()
+        linked = self.layout.dataset_link.resolve() == folder.resolve()
+        return linked and not missing_files(folder)
 
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""
-        layout, dataset = self.layout, self.digest()
-        yield [
-            *self.for_chunks(TransformShapes, verdicts=self.verdicts),
-            *(self.whole(WriteShard, name=name) for name in read_sealed_json(layout.plan(dataset))),
-        ]
-        folder, model = layout.dataset(dataset), cached_model(layout.facemodel)
+        layout, folder = self.layout, self.folder()
+        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
+        todo = pending([*self.transforms(), *shards])
+        if todo:
+            yield todo
         folder.mkdir(parents=True, exist_ok=True)
-        write_topology(folder / TOPOLOGY_NAME, model)
-        if may_be_shared(model.licence):
+        write_topology(folder / TOPOLOGY_NAME, self.model())
+        if may_be_shared(self.model().licence):
             with replacing(folder / MODEL_NAME) as temporary:
                 shutil.copyfile(layout.facemodel, temporary)
         manifest = make_manifest(
             folder,
             layout.config,
-            model,
+            self.model(),
             layout.facemodel,
-            all_failures(layout, self.chunks()),
+            self.failures(),
             self.decisions().rejected,
             self.decisions().accepted,
             self.augmentation_failures(),
@@ -294,43 +323,25 @@ class WriteManifest(WholeTask):
         point_link(layout.dataset_link, folder.name)
 
 
-def registered_members(layout: BuildLayout, chunks: list[Chunk]) -> list[Member]:
-    """List all registered captures; every chunk must be registered."""
-    found = []
-    for chunk in chunks:
-        captures = stage_product(layout, "captures", chunk.name).records
-        for name, record in stage_product(layout, "registration", chunk.name).records.items():
-            neutral = captures[name].expression == "neutral"
-            subject = captures[name].subject_id
-            reason = _reason(record)
-            found.append(Member(name, subject, chunk.name, neutral, record.quality, reason))
-    return found
-
-
-def _reason(registration: Registration) -> str:
-    """Say what speaks against a registration."""
-    figures = registration.quality_figures
-    doubts = [] if figures is None else quality_doubts(figures)
-    return " ".join(doubt.sentence for doubt in doubts)
-
-
-def all_failures(layout: BuildLayout, chunks: list[Chunk]) -> list[Failure]:
-    """Collect the failures of all stages, sorted by capture id."""
-    found = [
-        failure
-        for chunk in chunks
-        for stage in STAGES
-        for failure in stage_product(layout, stage, chunk.name).failures
-    ]
+def failures_of(tasks: list[StageTask]) -> list[Failure]:
+    """Collect the failures of tasks, sorted by capture id."""
+    found = [failure for task in tasks for failure in task.facts().failures]
     return sorted(found, key=lambda failure: failure.capture_id)
 
 
-@lru_cache(maxsize=2)
-def read_draws(path: Path) -> DonorDraws:
-    """Read what `DrawDonors` wrote, once per process: the name covers the content."""
-    return DonorDraws(**read_sealed_json(path))
+def registered_members(task: BuildTask) -> list[Member]:
+    """List all registered captures of a build, in the order of their ids."""
+    facts = [registered.facts() for registered in task.for_chunks(Register)]
+    return sorted((m for f in facts for m in f.members), key=lambda m: m.capture_id)
 
 
-def _donor_face(layout: BuildLayout, capture_id: str, chunk: str) -> DonorFace:
-    record = stage_product(layout, "registration", chunk).records[capture_id]
-    return DonorFace(capture_id, record.shape_obj_mm, record.alpha_exp, record.confidence)
+def _read_plan(path: Path) -> dict[str, list[tuple[str, str]]]:
+    plan = read_sealed_json(path)
+    return {name: [(capture, chunk) for capture, chunk in pairs] for name, pairs in plan.items()}
+
+
+read_plan = ReadOnce(_read_plan)
+"""Reads what `PlanShards` wrote, once per process."""
+
+read_draws = ReadOnce(lambda path: DonorDraws(**read_sealed_json(path)))
+"""Reads what `DrawDonors` wrote, once per process."""

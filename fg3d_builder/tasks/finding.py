@@ -8,8 +8,9 @@ from fg3d_builder.config import BuildConfig
 from fg3d_builder.heads.library import model_identity
 from fg3d_builder.layout import BuildLayout, default_root
 from fg3d_builder.shards.manifest import missing_files, read_manifest
-from fg3d_builder.tasks.chunks import list_chunks, read_index
-from fg3d_builder.tasks.review import freeze_verdicts, read_decisions
+from fg3d_builder.tasks.base import if_there
+from fg3d_builder.tasks.chunks import list_chunks
+from fg3d_builder.tasks.review import read_decisions, verdicts_now
 
 
 def layout_of(config: BuildConfig, root: Path | str = "") -> BuildLayout:
@@ -27,19 +28,15 @@ def complete_dataset(layout: BuildLayout) -> Path | None:
     `layout.dataset_link` will not do where one folder holds the datasets of several
     configurations: it points at the one that was built last.
     """
-    if not layout.index.is_file():
+    if not layout.work.is_dir():
         return None
-    chunks = read_index(layout.index)
-    if chunks != list_chunks(layout.config):
+    index = list_chunks(layout.config)
+    decided = layout.decisions(index.identity, verdicts_now(layout, index.capture_ids))
+    known = if_there(lambda: read_decisions(decided))
+    if known is None:
         return None
-    captures = [entry.capture_id for chunk in chunks for entry in chunk.entries]
-    names = [chunk.name for chunk in chunks]
-    decided = layout.decisions(names, freeze_verdicts(layout, captures))
-    if not decided.is_file():
-        return None
-    decisions = read_decisions(decided)
-    folder = layout.dataset(layout.dataset_digest(names, [decisions.rejected, decisions.accepted]))
+    folder = layout.dataset(layout.dataset_digest(index.identity, known.identity))
     if missing_files(folder):
         return None
-    failed = len(read_manifest(folder)["failures"])
-    return folder if failed <= layout.config.max_failure_rate * len(captures) else None
+    failed, allowed = len(read_manifest(folder)["failures"]), layout.config.max_failure_rate
+    return folder if failed <= allowed * len(index.capture_ids) else None

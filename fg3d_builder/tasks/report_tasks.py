@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +15,26 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
-from fg3d_builder.layout import STAGES, BuildLayout
+from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
     draw_augmentation,
     drawn_chunks,
 )
-from fg3d_builder.pipeline.stages import cached_model
 from fg3d_builder.records import Array, Failure
 from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.report.summary import split_warnings
 from fg3d_builder.shards.manifest import read_manifest
-from fg3d_builder.tasks.base import stage_product
-from fg3d_builder.tasks.chunk_tasks import ChunkTask, MakeViews, Register, chunk_input
-from fg3d_builder.tasks.chunks import Chunk
+from fg3d_builder.tasks.base import if_there, made, pending
+from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
 from fg3d_builder.tasks.dataset_tasks import (
     DrawDonors,
     TransformShapes,
     WholeTask,
     WriteManifest,
-    all_failures,
 )
-from fg3d_builder.tasks.progress import read_seconds
 
 SHEET_QUALITY = 88
 """JPEG quality of contact sheets."""
@@ -45,24 +43,25 @@ SHEET_QUALITY = 88
 class DrawSheets(ChunkTask):
     """Draws the contact sheets of one chunk and collects its figures."""
 
-    def requires(self) -> list[luigi.Task]:
-        """Need the registrations."""
-        return [self.other(Register, chunk=self.chunk)]
+    reads = STAGES
+
+    @property
+    def amount(self) -> tuple[str, int]:
+        """The captures of the chunk."""
+        return "sheets", len(self.content().entries)
 
     def complete(self) -> bool:
         """Whether the figures and every picture are there."""
-        rows = self.layout.report_rows(self.chunk)
-        if not rows.is_file():
+        rows = if_there(lambda: read_sealed_json(self.layout.report_rows(self.chunk)))
+        if rows is None:
             return False
-        pictures = [row["picture"] for row in read_sealed_json(rows)]
-        return all((self.layout.report / picture).is_file() for picture in pictures)
+        return all((self.layout.report / row["picture"]).is_file() for row in rows)
 
     def run(self) -> None:
         """Draw, then write the figures: they mark the chunk as complete."""
-        layout = self.layout
-        model = cached_model(layout.facemodel)
+        layout, model = self.layout, self.model()
         records = {stage: self.records(stage) for stage in STAGES}
-        seconds = {s: read_seconds(layout, s, self.chunk) for s in STAGES}
+        seconds = {stage: self.stage_task(stage).facts().seconds for stage in STAGES}
         rows = []
         for name, registration in records["registration"].items():
             capture, fits = records["captures"][name], records["fitting"][name]
@@ -75,53 +74,73 @@ class DrawSheets(ChunkTask):
             rows.append({**row, "picture": picture})
         write_sealed_json(layout.report_rows(self.chunk), rows)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the figures of the chunk's captures."""
+        return made(self, lambda: read_sealed_json(self.layout.report_rows(self.chunk)))
 
-class DrawAugmentation(WholeTask):
+
+class DrawAugmentation(ChunkTask, WholeTask):
     """Counts the augmented samples of one chunk and, of some chunks, draws one capture's."""
 
-    chunk = luigi.Parameter(description="name of the chunk")
+    @property
+    def amount(self) -> tuple[str, int]:
+        """The captures of the chunk; chunks that are drawn are work of their own kind."""
+        return "examples" if self.drawn_here() else "counts", len(self.content().entries)
 
     def requires(self) -> list[luigi.Task]:
-        """Need the views and the new shapes."""
-        views = self.other(MakeViews, chunk=self.chunk)
-        return [self.whole(DrawDonors), views, self.whole(TransformShapes, chunk=self.chunk)]
+        """Need the views and the new shapes, and for sheets all that they are made of."""
+        shapes = self.whole(TransformShapes, chunk=self.chunk)
+        stages = (*STAGES, "views") if self.drawn_here() else ("views",)
+        tasks = [self.stage_task(stage) for stage in stages]
+        return [self.whole(DrawDonors), shapes, *tasks]
 
     def complete(self) -> bool:
         """Whether counts are there, and the pictures are those that were drawn with them."""
-        drawn = self.layout.draws(self.digest()) if self.decided() else None
-        if drawn is None or not drawn.is_file() or not self.rows_file().is_file():
+        if self.drawn() is None:
             return False
-        sheets = read_sealed_json(self.rows_file())["sheets"]
-        files = [(self.layout.report / sheet["picture"], sheet["sha256"]) for sheet in sheets]
+        found = if_there(lambda: read_sealed_json(self.rows_file()))
+        if found is None:
+            return False
+        files = [(self.layout.report / s["picture"], s["sha256"]) for s in found["sheets"]]
         return all(file.is_file() and file_sha256(file) == sha for file, sha in files)
 
+    def drawn_here(self) -> bool:
+        """Whether sheets of this chunk are drawn."""
+        return self.chunk in _drawn_chunks(self.index.names)
+
     def rows_file(self) -> Path:
-        """Where the counts go; `DrawDonors` must have run."""
-        chunks = self.chunks()
-        draws = self.chunk_draws(self.chunk)[1]
-        captures = next(chunk.entries for chunk in chunks if chunk.name == self.chunk)
-        left_out = self.decisions().rejected_ids & {entry.capture_id for entry in captures}
-        drawn = self.chunk in drawn_chunks([chunk.name for chunk in chunks])
-        return self.layout.augmentation_rows(self.chunk, digest(draws, sorted(left_out), drawn))
+        """Where the counts go."""
+        draws = self._shapes().chunk_draws()[1]
+        left_out = self.decisions().rejected_ids & set(self.content().capture_ids)
+        about = digest(draws, sorted(left_out), self.drawn_here())
+        return self.layout.augmentation_rows(self.chunk, about)
+
+    def rows(self) -> dict[str, Any]:
+        """Return counts and sheets."""
+        return made(self, lambda: read_sealed_json(self.rows_file()))
 
     def run(self) -> None:
         """Draw, then write the counts: they mark the chunk as complete.
 
-        Nothing to do where they were the same in another dataset; see `TransformShapes.run`.
+        Nothing to do where they were the same in another dataset, see `TransformShapes`.
         """
         if self.complete():
             return
-        layout, left_out = self.layout, self.decisions().rejected_ids
-        views = stage_product(layout, "views", self.chunk).records
-        made = self.transformed(self.chunk).records
-        counts = augmentation_counts(views, made, left_out)
+        left_out = self.decisions().rejected_ids
+        views, made_shapes = self.records("views"), self._shapes().product().records
+        counts = augmentation_counts(views, made_shapes, left_out)
         sheets = []
-        if self.chunk in drawn_chunks([chunk.name for chunk in self.chunks()]):
-            model, chunk = cached_model(layout.facemodel), chunk_input(layout, self.chunk)
+        if self.drawn_here():
             kept = [name for name in views if name not in left_out]
-            drawn = draw_augmentation(model, chunk, kept, made.values(), layout.config)
+            shapes = made_shapes.values()
+            config = self.layout.config
+            drawn = draw_augmentation(self.model(), self.input(), kept, shapes, config)
             sheets = [self._stored(*sheet) for sheet in drawn]
         write_sealed_json(self.rows_file(), {"counts": counts, "sheets": sheets})
+
+    def _shapes(self) -> TransformShapes:
+        shapes: TransformShapes = self.whole(TransformShapes, chunk=self.chunk)
+        return shapes
 
     def _stored(self, kind: str, name: str, sheet: Array) -> dict[str, str]:
         picture = self.layout.augmentation_picture(kind, name)
@@ -135,54 +154,78 @@ class WriteReport(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the dataset and all contact sheets."""
-        sheets = self.for_chunks(DrawSheets)
-        return [self.whole(WriteManifest), *sheets, *self._augmentation()]
+        return [self.whole(WriteManifest), *pending(self.sheets())]
 
-    def _augmentation(self) -> list[DrawAugmentation]:
+    def sheets(self) -> list[DrawSheets]:
+        """Return the tasks that draw the contact sheets."""
+        return self.for_chunks(DrawSheets)
+
+    def augmentation(self) -> list[DrawAugmentation]:
+        """Return the tasks that count and draw augmented samples."""
         return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
 
     def complete(self) -> bool:
         """Whether dataset and page are there, the page of this dataset and version."""
-        layout = self.layout
-        if not self.decided() or not self.whole(WriteManifest).complete():
+        if self.decided() is None or not self.whole(WriteManifest).complete():
             return False
-        present = all(layout.report_rows(chunk.name).is_file() for chunk in self.chunks())
-        present = present and all(task.complete() for task in self._augmentation())
-        return present and page_belongs_to(layout.report_page, self.page_digest())
+        if not page_belongs_to(self.layout.report_page, self.page_digest()):
+            return False
+        return not pending(self.sheets()) and not pending(self.augmentation())
 
     def page_digest(self) -> str:
         """Identity of the page."""
         layout = self.layout
         return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
-    def run(self) -> None:
-        """Copy the failures' pictures, then write the page."""
+    def run(self) -> Iterator[Any]:
+        """Have the other sheets drawn, copy the failures' pictures, then write the page."""
         layout = self.layout
-        manifest = read_manifest(layout.dataset(self.digest()))
+        todo = pending(self.augmentation())
+        if todo:
+            yield todo
+        manifest = read_manifest(self.folder())
         page = render_page(
             layout.config.name,
             self.page_digest(),
             manifest,
-            report_rows(layout, self.chunks()),
-            _shown_failures(layout, all_failures(layout, self.chunks())),
+            report_rows(self.sheets()),
+            self._shown(self.stage_tasks(*STAGES)),
             split_warnings(manifest),
-            [read_sealed_json(task.rows_file()) for task in self._augmentation()],
-            _shown_failures(layout, self.augmentation_failures()),
+            [task.rows() for task in self.augmentation()],
+            self._shown([*self.stage_tasks("views"), *self.transforms()]),
         )
         write_bytes(layout.report_page, page.encode())
 
+    def pictures(self) -> list[str]:
+        """Return the names of all pictures of the report."""
+        shown = [row["picture"] for row in report_rows(self.sheets())]
+        shown += [
+            sheet["picture"] for task in self.augmentation() for sheet in task.rows()["sheets"]
+        ]
+        failed = [*self.failures(), *self.augmentation_failures()]
+        return sorted({Path(p).name for p in (*shown, *map(_failure_picture, failed))})
 
-def _shown_failures(layout: BuildLayout, failures: list[Failure]) -> list[Failure]:
-    """Copy the pictures of failures to the report; return the failures naming the copies."""
-    shown = []
-    for failure in failures:
-        picture = f"pictures/failed-{failure.stage}-{failure.capture_id}.png"
-        source = layout.stage_folder(failure.stage) / failure.picture
-        write_bytes(layout.report / picture, source.read_bytes())
-        shown.append(replace(failure, picture=picture))
-    return shown
+    def _shown(self, tasks: list[StageTask]) -> list[Failure]:
+        """Copy the pictures of failures to the report; return the failures naming the copies."""
+        shown = []
+        for task in tasks:
+            for failure in task.facts().failures:
+                name = _failure_picture(failure)
+                data = made(task, task.picture(failure).read_bytes)
+                write_bytes(self.layout.report / name, data)
+                shown.append(replace(failure, picture=name))
+        return sorted(shown, key=lambda failure: failure.capture_id)
 
 
-def report_rows(layout: BuildLayout, chunks: list[Chunk]) -> list[dict[str, Any]]:
-    """Collect the report's figures of all chunks."""
-    return [row for chunk in chunks for row in read_sealed_json(layout.report_rows(chunk.name))]
+_drawn_chunks = lru_cache(maxsize=2)(drawn_chunks)
+"""Chosen once, not once for every chunk."""
+
+
+def _failure_picture(failure: Failure) -> str:
+    return f"pictures/failed-{failure.stage}-{failure.capture_id}.png"
+
+
+def report_rows(sheets: list[DrawSheets]) -> list[dict[str, Any]]:
+    """Collect the report's figures of all chunks, in the order of the captures' ids."""
+    rows = [row for task in sheets for row in task.rows()]
+    return sorted(rows, key=lambda row: str(row["capture_id"]))

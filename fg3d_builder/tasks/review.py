@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from fg3d_builder.config import digest
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.review.decisions import Decisions, Rejection, Verdict, verdicts_of
 from fg3d_builder.review.review_list import read_review_list, update_review_list
-
-log = logging.getLogger("fg3d")
+from fg3d_builder.tasks.base import if_there, log
+from fg3d_builder.tasks.read_once import ReadOnce
 
 _NAMED = 5
 
@@ -30,12 +29,21 @@ def freeze_verdicts(layout: BuildLayout, capture_ids: Iterable[str]) -> str:
     ConfigError
         The list cannot be read.
     """
-    given, known = verdicts_of(read_review_list(layout.review_list)), set(capture_ids)
-    table = {name: verdict._asdict() for name, verdict in given.items() if name in known}
+    table = _verdicts(layout, capture_ids)
     key = digest(table)
-    if not layout.verdicts(key).is_file():
+    if if_there(lambda: read_sealed_json(layout.verdicts(key))) is None:
         write_sealed_json(layout.verdicts(key), table)
     return key
+
+
+def verdicts_now(layout: BuildLayout, capture_ids: Iterable[str]) -> str:
+    """Return the digest that `freeze_verdicts` would, and write nothing."""
+    return digest(_verdicts(layout, capture_ids))
+
+
+def _verdicts(layout: BuildLayout, capture_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    given, known = verdicts_of(read_review_list(layout.review_list)), set(capture_ids)
+    return {name: verdict._asdict() for name, verdict in given.items() if name in known}
 
 
 def complete_list(
@@ -65,12 +73,19 @@ def write_decisions(path: Path, decisions: Decisions) -> None:
     write_sealed_json(path, asdict(decisions))
 
 
-@lru_cache(maxsize=2)
-def read_decisions(path: Path) -> Decisions:
-    """Read what `write_decisions` wrote, once per process: the name covers the content."""
+class Decided(NamedTuple):
+    """Decisions of a build, with the identity of what they leave out."""
+
+    decisions: Decisions
+    identity: str
+
+
+def _read(path: Path) -> Decided:
     table = read_sealed_json(path)
-    return Decisions(
-        table["qualities"],
-        tuple(Rejection(**row) for row in table["rejected"]),
-        tuple(table["accepted"]),
-    )
+    rejected = tuple(Rejection(**row) for row in table["rejected"])
+    accepted = tuple(table["accepted"])
+    return Decided(Decisions(table["qualities"], rejected, accepted), digest(rejected, accepted))
+
+
+read_decisions = ReadOnce(_read)
+"""Reads what `write_decisions` wrote, once per process."""

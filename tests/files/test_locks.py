@@ -15,6 +15,47 @@ import pytest
 
 from fg3d_builder.files.locks import BuildRunningError, claim, exclusive, release
 
+RACE = """
+import json, multiprocessing, os, random, socket, sys, time
+from pathlib import Path
+from fg3d_builder.files import locks
+from fg3d_builder.files.atomic import process_exists
+from fg3d_builder.files.locks import BuildRunningError, claim, release
+
+def run(number, folder, start, end, owners):
+    chance = random.Random(number)
+
+    def slowly(pid):
+        time.sleep(chance.uniform(0, 0.004))
+        return process_exists(pid)
+
+    locks.process_exists = slowly  # between the look at a lock and what follows from it
+    for turn in range(int(sys.argv[2])):
+        lock = Path(folder, f"{turn}.lock")
+        start.wait()
+        try:
+            claim(lock)
+            owners[turn * RACERS + number] = 1
+        except BuildRunningError:
+            pass
+        end.wait()
+        release(lock, os.getpid())
+
+RACERS, fork = 4, multiprocessing.get_context("fork")
+owners = fork.Array("b", int(sys.argv[2]) * RACERS)
+for turn in range(int(sys.argv[2])):
+    owner = {"host": socket.gethostname(), "pid": str(os.getpid()), "start": "long ago"}
+    Path(sys.argv[1], f"{turn}.lock").write_text(json.dumps(owner))
+gates = fork.Barrier(RACERS), fork.Barrier(RACERS)
+racers = [fork.Process(target=run, args=(i, sys.argv[1], *gates, owners)) for i in range(RACERS)]
+for racer in racers:
+    racer.start()
+for racer in racers:
+    racer.join()
+counts = [sum(owners[turn * RACERS:][:RACERS]) for turn in range(int(sys.argv[2]))]
+print(*counts)
+"""
+
 HOLDER = """
 import contextlib, sys, time
 from pathlib import Path
@@ -107,3 +148,12 @@ def test_an_exclusive_lock_is_waited_for(tmp_path: Path) -> None:
         process.wait()
     waiting.join()
     assert entered.is_set()
+
+
+def test_of_many_that_take_over_one_wins(tmp_path: Path) -> None:
+    """Four processes, let go at once, pausing at random, over locks that dead ones left."""
+    turns = 200
+    run = [sys.executable, "-c", RACE, str(tmp_path), str(turns)]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"] * turns
+    assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,7 @@ def build(preset: Path, out: Path) -> bool:
     luigi.task_register.Register.clear_instance_cache()  # as in a process of its own
     task = BuildFG3D(preset=str(preset), out=str(out))
     result = luigi.build([task], local_scheduler=True, detailed_summary=True)
-    return bool(result.scheduling_succeeded)
+    return result.status == luigi.LuigiStatusCode.SUCCESS
 
 
 def command(preset: Path, out: Path, *more: str) -> list[str]:

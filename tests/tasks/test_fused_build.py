@@ -23,14 +23,14 @@ def build(preset: Path, out: Path, workers: int = 1) -> bool:
     luigi.task_register.Register.clear_instance_cache()  # as in a process of its own
     task = BuildFG3D(preset=str(preset), out=str(out))
     result = luigi.build([task], local_scheduler=True, detailed_summary=True, workers=workers)
-    return bool(result.scheduling_succeeded)
+    return result.status == luigi.LuigiStatusCode.SUCCESS
 
 
 def registrations(out: Path) -> dict[str, Registration]:
     (file,) = (out / "work").glob("config-*.json")
     layout = BuildLayout.frozen(out, file.stem.removeprefix("config-"))
     found: dict[str, Registration] = {}
-    for chunk in read_index(layout.index):
+    for chunk in read_index(layout.index).chunks:
         found |= stage_product(layout, "registration", chunk.name).records
     return found
 

@@ -17,7 +17,6 @@ from fg3d_builder.report.figures import overall
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks import BuildFG3D
-from fg3d_builder.tasks.chunks import read_index
 from fg3d_builder.tasks.report_tasks import report_rows
 
 PRESETS = Path(__file__).resolve().parents[2] / "tasks"
@@ -28,9 +27,8 @@ def rows_of(preset: Path, out: Path) -> list[dict[str, Any]]:
     luigi.configuration.get_config().set("core", "no_configure_logging", "true")
     task = BuildFG3D(preset=str(preset), out=str(out))
     luigi.build([task], local_scheduler=True)
-    layout = task.layout
     assert verify_dataset(out / "dataset").ok
-    return report_rows(layout, read_index(layout.index))
+    return report_rows(task.report.sheets())
 
 
 @pytest.mark.slow

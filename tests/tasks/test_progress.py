@@ -1,30 +1,108 @@
-"""The line that says how far a build is."""
+"""How far a build is, and how long it will take."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.files.products import write_product
-from fg3d_builder.files.sealed import write_sealed_json
-from fg3d_builder.layout import STAGES, BuildLayout
-from fg3d_builder.tasks.chunks import Chunk
-from fg3d_builder.tasks.progress import progress_line
+from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
+from fg3d_builder.tasks.chunks import Chunk, Index
+from fg3d_builder.tasks.progress import (
+    KINDS,
+    Work,
+    capture_seconds,
+    duration,
+    kept_line,
+    progress_line,
+    read_times,
+    seconds_left,
+    share_done,
+    work_of,
+)
 
-CHUNKS = [
-    Chunk("chunk-00000-a", 0, (CaptureEntry("a", "s", ""), CaptureEntry("b", "s", ""))),
-    Chunk("chunk-00001-b", 0, (CaptureEntry("c", "s", ""),)),
-]
+
+def chunk(name: str, *captures: str) -> Chunk:
+    entries = tuple(CaptureEntry(capture, f"subject {capture}", "") for capture in captures)
+    return Chunk(name, 0, entries, captures)
 
 
-def test_counts_and_estimate(tmp_path: Path) -> None:
-    layout = BuildLayout(tmp_path, BuildConfig(), "model")
-    line = "loaded 0/3, landmarks 0/3, fitted 0/3, registered 0/3"
-    assert progress_line(layout, CHUNKS, 1) == line
-    for stage in STAGES:
-        write_product(layout.product(stage, "chunk-00000-a"), stage, "d", {})
-        write_sealed_json(layout.seconds(stage, "chunk-00000-a"), {"a": 2.0, "b": 4.0})
-    # One capture is left in each of four stages, 3 s each, on two workers.
-    line = "loaded 2/3, landmarks 2/3, fitted 2/3, registered 2/3, about 6 s left"
-    assert progress_line(layout, CHUNKS, 2) == line
+INDEX = Index((chunk("chunk-0-a", "a", "b"), chunk("chunk-1-b", "c")))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> BuildLayout:
+    (tmp_path / "work").mkdir()
+    return BuildLayout(tmp_path, BuildConfig(), "model")
+
+
+def test_what_is_done_is_seen_from_the_products(layout: BuildLayout) -> None:
+    assert work_of(layout, INDEX)["registration"] == Work(0, 3)
+    assert kept_line(layout, INDEX) == ""
+    for stage in CHUNK_STAGES[:4]:
+        write_product(layout.product(stage, "chunk-0-a"), stage, "d", {})
+        write_product(layout.product(stage, "chunk-0-of-old"), stage, "d", {})
+    write_product(layout.transformed("chunk-1-b", "draws"), "transform", "d", {})
+    work = work_of(layout, INDEX)
+    assert set(work) == set(KINDS)
+    assert [work[stage].done for stage in CHUNK_STAGES] == [2, 2, 2, 2, 0]
+    assert work["transform"] == Work(0, 0)  # they are too few to give each other parts
+    assert kept_line(layout, INDEX) == (
+        "kept of 3 captures from an earlier run: loaded 2, landmarks 2, fitted 2, registered 2"
+    )
+
+
+def test_new_shapes_are_those_of_training_captures(layout: BuildLayout) -> None:
+    names = [f"chunk-{i}-x" for i in range(30)]
+    index = Index(tuple(chunk(name, name) for name in names))
+    total = work_of(layout, index)["transform"].total
+    assert 20 <= total < 30
+    for name in names:
+        write_product(layout.transformed(name, "draws"), "transform", "d", {})
+    assert work_of(layout, index)["transform"] == Work(total, total)
+
+
+def test_times_are_medians_and_survive_a_row_cut_short(layout: BuildLayout) -> None:
+    assert read_times(layout) == {}
+    rows = ["1.0,views,4,400.0", "2.0,views,4,40.0", "3.0,views,2,24.0", "4.0,shown,0,0.0"]
+    layout.timings.write_text("\n".join([*rows, "5.0,view"]))
+    assert read_times(layout) == {"views": 12.0}  # the first one also compiled
+    pace = 12.0 / KINDS["views"].seconds
+    with layout.timings.open("a") as file:
+        file.write(f"\n6.0,transform,1,{4 * pace * KINDS['transform'].seconds}\n")
+    assert read_times(layout)["transform"] == pytest.approx(2 * pace * KINDS["transform"].seconds)
+
+
+def test_unknown_times_follow_the_pace_of_the_known() -> None:
+    expected = capture_seconds({"captures": 2.0 * KINDS["captures"].seconds})
+    assert expected["transform"] == pytest.approx(2.0 * KINDS["transform"].seconds)
+    assert capture_seconds({}) == {kind: about.seconds for kind, about in KINDS.items()}
+
+
+def all_work(done: int, total: int) -> dict[str, Work]:
+    return {kind: Work(done, total) for kind in KINDS}
+
+
+def test_the_longest_stage_counts_and_the_last_chunk_has_one_process() -> None:
+    times = dict.fromkeys(KINDS, 0.0) | {"transform": 10.0}
+    assert seconds_left(all_work(0, 100), times, 4, 2) == 500.0
+    assert seconds_left(all_work(96, 100), times, 4, 8) == 40.0
+    assert seconds_left(all_work(100, 100), times, 4, 2) == 0.0
+    assert share_done(all_work(25, 100), times) == 0.25
+
+
+def test_a_line_names_what_is_under_way() -> None:
+    work = all_work(0, 8) | {"captures": Work(8, 8), "registration": Work(4, 8)}
+    times = dict.fromkeys(KINDS, 0.0) | {"registration": 30.0}
+    line = progress_line(work, times, 4, 1)
+    assert line.startswith("about 2 min left (until ")
+    assert line.endswith("): registered 4/8")
+    assert progress_line(all_work(8, 8), times, 4, 1) == "about to end: registered 8/8"
+
+
+def test_durations_in_words() -> None:
+    words = [duration(seconds) for seconds in (4.4, 89, 300, 5400)]
+    assert words == ["4 s", "89 s", "5 min", "1.5 h"]

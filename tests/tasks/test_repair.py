@@ -70,7 +70,9 @@ def products(out: Path) -> dict[str, bytes]:
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
         timed = name.startswith("work/") and path.with_suffix(".h5").is_file()
-        left_out = timed or name.startswith(("work/report-", "report/index", "build.lock"))
+        left_out = timed or name.startswith(
+            ("work/report-", "work/timings-", "report/index", "build.lock")
+        )
         if path.is_file() and not left_out and not name.endswith(DAMAGED_SUFFIX):
             found[name] = path.read_bytes()
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,9 @@ from fg3d_builder.records import Array
 NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", "test_nme")
 CURVES = (("total", (40, 90, 200)), ("test_nme", (200, 110, 30)))
 WIDTH, HEIGHT, BORDER = 900, 420, 60
+
+PAUSE_S = 10.0
+"""Between two lines within an epoch."""
 
 
 class TrainingLog:
@@ -77,6 +81,44 @@ class TrainingLog:
         if self._writes and self.rows:
             data = encode_png(curves_picture(self.rows))
             write_bytes(self._path.with_name("curves.png"), data)
+
+
+class StepLines:
+    """Lines for a person who waits for an epoch: how far it is, and how much longer all takes.
+
+    Parameters
+    ----------
+    epochs, steps : int
+        In all, and of an epoch.
+    first : int
+        Steps that were done when this process began the epoch.
+    """
+
+    def __init__(self, epochs: int, steps: int, first: int) -> None:
+        self._epochs, self._steps, self._first = epochs, steps, first
+        self._began = self._said = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for another line."""
+        return time.monotonic() - self._said > PAUSE_S
+
+    def line(self, epoch: int, batch: int, step: int, sums: Mapping[str, float]) -> str:
+        """Return a line.
+
+        Parameters
+        ----------
+        epoch, batch, step : int
+            Epochs that are done, steps of this epoch that are done, and of all.
+        sums : mapping of str to float
+            Sums of the loss's terms over the epoch so far.
+        """
+        self._said = time.monotonic()
+        pace = (self._said - self._began) / max(step - self._first, 1)
+        left = ((self._epochs - epoch) * self._steps - batch) * pace
+        return (
+            f"epoch {epoch + 1}/{self._epochs}, step {batch}/{self._steps}: "
+            f"loss {sums['total'] / max(batch, 1):.4g} so far, about {left:.0f} s left"
+        )
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

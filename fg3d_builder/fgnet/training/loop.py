@@ -36,7 +36,7 @@ from fg3d_builder.fgnet.training.distributed import (
     shared,
     wait_for_all,
 )
-from fg3d_builder.fgnet.training.log import TrainingLog
+from fg3d_builder.fgnet.training.log import StepLines, TrainingLog
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
@@ -205,8 +205,11 @@ class Trainer:
         """Train to the end of the epoch; return False where it stopped before that."""
         progress = self.progress
         wanted = self.batches.epoch(progress.epoch, progress.batch)
+        lines = StepLines(self.config.epochs, len(self.batches), progress.step)
         for fed in self.feeder.batches(wanted):
             self.step(fed)
+            if self.at.leads and lines.due():
+                log.info(lines.line(progress.epoch, progress.batch, progress.step, progress.sums))
             if progress.step % self.config.checkpoint_steps == 0:
                 self._save()
             if progress.step == stop_after_steps:

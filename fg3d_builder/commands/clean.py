@@ -1,0 +1,110 @@
+"""Removes from a build's folder what is no longer needed, or what is withdrawn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fg3d_builder.layout import BuildLayout
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser(
+        "clean",
+        help="remove what no current dataset needs, or all of a withdrawn capture or subject",
+        description="Removes products of old settings and captures from the folder of a build, "
+        "or, with --capture or --subject, everything that it holds of a withdrawn capture.",
+    )
+    command.add_argument("--root", type=Path, help="folder of the build; default the preset's")
+    command.add_argument(
+        "--preset",
+        type=Path,
+        action="append",
+        default=[],
+        help="whose dataset is current; default: the one that BUILD/dataset points at",
+    )
+    command.add_argument("--capture", action="append", default=[], help="id of a withdrawn capture")
+    command.add_argument("--subject", action="append", default=[], help="id of a withdrawn subject")
+    command.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Remove, and say what and how much."""
+    from fg3d_builder.files.locks import BuildRunningError, claim
+    from fg3d_builder.tasks import cleaning
+
+    root = _root(options)
+    try:
+        claim(root / "build.lock")
+    except BuildRunningError as error:
+        print(f"fg3d: {error}", file=sys.stderr)
+        return 2
+    if not (options.capture or options.subject):
+        _remove(root, cleaning.unneeded(root, _current(options, root)), options.dry_run)
+        return 0
+    captures = {*options.capture, *cleaning.captures_of(root, options.subject)}
+    paths = cleaning.files_of(root, captures, options.subject)
+    _remove(root, paths, options.dry_run)
+    if not options.dry_run:
+        rows = cleaning.forget_verdicts(root, captures)
+        print(f"review list: {rows} rows taken out")
+    print("Take it out of the sources as well: the next build makes a dataset of what is there.")
+    return 0
+
+
+def _root(options: argparse.Namespace) -> Path:
+    from fg3d_builder.config import load_preset
+    from fg3d_builder.errors import ConfigError
+    from fg3d_builder.layout import default_root
+
+    if not options.root and not options.preset:
+        raise ConfigError("name the folder of a build with --root, or its preset with --preset")
+    root = Path(options.root or default_root(load_preset(options.preset[0]))).resolve()
+    if not any((root / "work").glob("config-*.json")):
+        raise ConfigError(f"{root} is no folder of a build: it has no work/config-*.json")
+    return root
+
+
+def _current(options: argparse.Namespace, root: Path) -> list[BuildLayout]:
+    """Return the layouts whose products are kept."""
+    from fg3d_builder.config import load_preset
+    from fg3d_builder.errors import ConfigError
+    from fg3d_builder.tasks import cleaning
+    from fg3d_builder.tasks.finding import layout_of
+
+    if not options.preset:
+        linked = cleaning.linked_layouts(root)
+        if not linked:
+            raise ConfigError(f"{root} has no complete dataset; name the presets that count")
+        return linked
+    layouts = [layout_of(load_preset(preset), root) for preset in options.preset]
+    for layout, preset in zip(layouts, options.preset, strict=True):
+        if not layout.config_file.is_file():
+            raise ConfigError(f"{preset} was never built in {root}; build it, or leave it out")
+    return layouts
+
+
+def _remove(root: Path, paths: Sequence[Path], dry_run: bool) -> None:
+    from fg3d_builder.tasks import cleaning
+
+    groups: dict[str, list[int]] = {}
+    for path in paths:
+        inside = path.relative_to(root)
+        name = inside.parts[0] if len(inside.parts) < 3 else "/".join(inside.parts[:2])
+        groups.setdefault(name, []).append(cleaning.size_of(path))
+    for name, sizes in sorted(groups.items()):
+        print(f"{name}: {len(sizes)} {'entry' if len(sizes) == 1 else 'entries'}, {_size(sizes)}")
+    if not dry_run:
+        cleaning.remove(root, paths)
+    total = [size for sizes in groups.values() for size in sizes]
+    print(f"{'would remove' if dry_run else 'removed'} {len(paths)} entries, {_size(total)}")
+
+
+def _size(sizes: Sequence[int]) -> str:
+    return f"{sum(sizes) / 1e6:.1f} MB"

@@ -1,0 +1,255 @@
+"""What a build's folder holds that nobody needs, and what it holds of a capture that is withdrawn.
+
+Looks at nothing but ``work``, the datasets, the report's pictures, and what is set aside or half
+written among them; whatever else a person keeps in the folder stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from fg3d_builder.files.atomic import abandoned
+from fg3d_builder.files.sealed import DAMAGED_SUFFIX
+from fg3d_builder.layout import CHUNK_STAGES, BuildFolder, BuildLayout
+from fg3d_builder.review.review_list import read_review_list, update_review_list
+from fg3d_builder.shards.manifest import MANIFEST_NAME
+from fg3d_builder.tasks.base import if_there
+from fg3d_builder.tasks.chunks import Index, read_index
+from fg3d_builder.tasks.completeness import Completeness, read_completeness
+from fg3d_builder.tasks.dataset_tasks import read_draws
+from fg3d_builder.tasks.report_tasks import WriteReport
+from fg3d_builder.tasks.review import verdicts_now
+
+
+def layouts_of(root: Path) -> list[BuildLayout]:
+    """Return the layouts of all configurations that were ever built in a folder."""
+    keys = [f.stem.removeprefix("config-") for f in sorted((root / "work").glob("config-*.json"))]
+    found = [if_there(partial(BuildLayout.frozen, root, key)) for key in keys]
+    return [layout for layout in found if layout is not None]
+
+
+def linked_layouts(root: Path) -> list[BuildLayout]:
+    """Return the layouts whose complete dataset is the one that ``dataset`` points at."""
+    linked = BuildFolder(root).dataset_link.resolve().name
+    known = [(layout, read_completeness(layout)) for layout in layouts_of(root)]
+    return [layout for layout, made in known if made is not None and made.dataset == linked]
+
+
+def unneeded(root: Path, layouts: Iterable[BuildLayout]) -> list[Path]:
+    """List what the datasets of some configurations do not need.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the build.
+    layouts : iterable of BuildLayout
+        The configurations that count, in this folder. Their products are those of the captures
+        of the last build.
+
+    Returns
+    -------
+    list of Path
+        Files, and folders of datasets as a whole.
+    """
+    needed: set[Path] = set()
+    pictures: set[str] | None = set()
+    for layout in layouts:
+        known = read_completeness(layout)
+        needed |= _needed(layout, known)
+        # Of a report that is not complete it is not known which pictures it will show.
+        pictures = None if known is None or pictures is None else pictures | set(known.pictures)
+    folder = BuildFolder(root)
+    found = [file for file in _files(folder.work) if file not in needed]
+    found += [dataset for dataset in _datasets(root) if dataset not in needed]
+    shown = _files(folder.report / "pictures") if pictures is not None else iter(())
+    found += [file for file in shown if file.name not in (pictures or ())]
+    return sorted({*found, *_leavings(root)})
+
+
+def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
+    """Return what a configuration needs: files, and folders of datasets."""
+    needed = {layout.config_file, layout.index, layout.facemodel, layout.timings}
+    needed |= {layout.completeness, layout.work / "errors.log"}
+    if known is not None:
+        needed.add(layout.root / known.dataset)
+    index = if_there(lambda: read_index(layout.index))
+    if index is None:
+        return needed
+    verdicts = verdicts_now(layout, index.capture_ids)
+    report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
+    for task in report.stage_tasks(*CHUNK_STAGES):
+        needed |= {task.path(), task.facts_path()}
+    needed |= {layout.report_rows(name) for name in index.names}
+    needed |= {layout.verdicts(verdicts), report.decisions_file()}
+    needed |= set(_failure_pictures(layout, set(index.capture_ids)))
+    if report.decided() is None:
+        return needed
+    dataset = report.digest()
+    needed |= {report.folder(), layout.plan(dataset), layout.draws(dataset), layout.donors(dataset)}
+    if report.drawn() is not None:
+        for shapes in report.transforms():
+            needed |= {shapes.path(), shapes.facts_path()}
+        needed |= {counts.rows_file() for counts in report.augmentation()}
+    return needed
+
+
+def _failure_pictures(layout: BuildLayout, captures: Collection[str]) -> Iterator[Path]:
+    for stage in (*CHUNK_STAGES, "transform"):
+        for file in _files(layout.stage_folder(stage) / "failures"):
+            if file.stem.rsplit(".transform-", 1)[0] in captures:
+                yield file
+
+
+def captures_of(root: Path, subjects: Collection[str]) -> set[str]:
+    """Return the ids of all captures of some subjects that any build in a folder has had."""
+    return {
+        entry.capture_id
+        for index in _indices(root)
+        for chunk in index.chunks
+        for entry in chunk.entries
+        if entry.subject_id in subjects
+    }
+
+
+def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = ()) -> list[Path]:
+    """List all that a build's folder holds of some captures.
+
+    Products hold all captures of a chunk, and datasets those of all: they are listed as a whole,
+    and made again without the captures when the build is run. So are new shapes that have parts
+    of a subject's face.
+
+    Parameters
+    ----------
+    root : Path
+    captures : collection of str
+        Ids of captures.
+    subjects : collection of str
+        Ids of subjects all of whose captures are among `captures`.
+
+    Returns
+    -------
+    list of Path
+        Files, and folders of datasets as a whole.
+    """
+    work, wanted = BuildFolder(root).work, set(captures)
+    chunks = {c.name for i in _indices(root) for c in i.chunks if wanted & set(c.capture_ids)}
+    shapes = _chunks_with_parts_of(root, wanted, set(subjects))
+
+    def belongs(file: Path) -> bool:
+        name, folder = file.stem, file.parent
+        if folder == work:
+            written = file.suffix in (".json", ".log") and not name.startswith("config-")
+            return written and _names(file, wanted)
+        if folder.name == "failures":
+            return name.rsplit(".transform-", 1)[0] in wanted
+        chunk = name.rsplit("-", 1)[0]
+        fused = folder.name.startswith("transform-") and chunk in shapes
+        return name in chunks or chunk in chunks or fused
+
+    found = [file for file in _files(work) if belongs(file)]
+    digests = {file.stem.removeprefix("plan-") for file in found if file.stem.startswith("plan-")}
+    digests |= {
+        file.stem.removeprefix("draws-") for file in found if file.stem.startswith("draws-")
+    }
+    found += [f for f in work.glob("donors-*.h5") if f.stem.removeprefix("donors-") in digests]
+    for dataset in _datasets(root):
+        key = dataset.name.removeprefix("dataset-")
+        if key in digests or _names(dataset / MANIFEST_NAME, {*wanted, *subjects}):
+            found.append(dataset)
+    report = BuildFolder(root).report
+    found += [file for file in _files(report / "pictures") if _shows(file.name, wanted)]
+    if _names(BuildFolder(root).report_page, wanted):
+        found.append(BuildFolder(root).report_page)
+    return sorted(set(found))
+
+
+def _chunks_with_parts_of(root: Path, captures: set[str], subjects: set[str]) -> set[str]:
+    """Return the chunks that have new shapes with parts of a face that goes away."""
+    receivers: set[str] = set()
+    for file in (root / "work").glob("draws-*.json"):
+        drawn = if_there(partial(read_draws, file))
+        if drawn is None:
+            continue
+        gone = subjects | {s for s, (name, _) in drawn.faces.items() if name in captures}
+        for name, shapes in drawn.draws.items():
+            if any(gone & set(given.values()) for attempts in shapes for given in attempts):
+                receivers.add(name)
+    chunks = [chunk for index in _indices(root) for chunk in index.chunks]
+    return {chunk.name for chunk in chunks if receivers & set(chunk.capture_ids)}
+
+
+def forget_verdicts(root: Path, captures: Collection[str]) -> int:
+    """Take captures out of the review list in a build's folder; return how many it had."""
+    file = root / "review.csv"
+    if not file.is_file():
+        return 0
+    there = set(captures) & set(read_review_list(file).entries)
+    if there:
+        update_review_list(file, lambda old: old.without(there))
+    return len(there)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    files = _files(path) if path.is_dir() and not path.is_symlink() else iter((path,))
+    return sum(file.lstat().st_size for file in files)
+
+
+def remove(root: Path, paths: Iterable[Path]) -> None:
+    """Remove files and datasets, and what is empty then; links are removed, never followed."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for folder, _, _ in os.walk(BuildFolder(root).work, topdown=False):
+        if folder != str(BuildFolder(root).work) and not os.listdir(folder):
+            os.rmdir(folder)
+    link = BuildFolder(root).dataset_link
+    if link.is_symlink() and not link.exists():
+        link.unlink()
+
+
+def _indices(root: Path) -> list[Index]:
+    files = sorted((root / "work").glob("index-*.json"))
+    found = [if_there(partial(read_index, file)) for file in files]
+    return [index for index in found if index is not None]
+
+
+def _datasets(root: Path) -> list[Path]:
+    folders = [p for p in root.glob("dataset-*") if p.is_dir() and not p.is_symlink()]
+    return sorted(p for p in folders if any(p.glob("*.h5")) or (p / MANIFEST_NAME).is_file())
+
+
+def _leavings(root: Path) -> Iterator[Path]:
+    """Give what was set aside, and what dead writers have left half written."""
+    yield from abandoned(root)
+    for folder in (BuildFolder(root).work, *_datasets(root)):
+        yield from (file for file in _files(folder) if file.name.endswith(DAMAGED_SUFFIX))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Give all files below a folder; links are files, wherever they point."""
+    for path, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(path, name))]
+        yield from (Path(path, name) for name in (*names, *links))
+
+
+def _names(file: Path, ids: Collection[str]) -> bool:
+    """Whether a text has one of some ids as a word of its own, or begins a file's name with it."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    one_of = "|".join(re.escape(name) for name in ids)
+    return bool(ids) and re.search(rf"(?<![\w.-])({one_of})(?![\w-])", text) is not None
+
+
+def _shows(picture: str, captures: set[str]) -> bool:
+    stem = picture.rsplit(".", 1)[0].rsplit(".transform-", 1)[0]
+    return any(stem == name or stem.endswith(f"-{name}") for name in captures)

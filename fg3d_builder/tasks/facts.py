@@ -1,0 +1,53 @@
+"""Facts of a stage's product, in a small file beside it.
+
+Who only counts, decides or reports needs no images: it reads these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.pipeline.dataset import Member
+from fg3d_builder.records import Failure
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the product of one stage and chunk.
+
+    Attributes
+    ----------
+    failures : sequence of Failure
+        The product's.
+    members : sequence of Member
+        Of the registration: the captures that are registered.
+    seconds : mapping of str to float
+        What each capture took; empty where that is no longer known.
+    """
+
+    failures: Sequence[Failure] = ()
+    members: Sequence[Member] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_facts(path: Path, facts: Facts) -> None:
+    """Write facts, whole or not at all."""
+    write_sealed_json(path, asdict(facts))
+
+
+def read_facts(path: Path) -> Facts:
+    """Read what `write_facts` wrote.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedFileError
+    """
+    table = read_sealed_json(path)
+    return Facts(
+        tuple(Failure(**row) for row in table["failures"]),
+        tuple(Member(**row) for row in table["members"]),
+        table["seconds"],
+    )

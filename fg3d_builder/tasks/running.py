@@ -1,0 +1,177 @@
+"""Runs Luigi: what its end means, and words for what goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import luigi
+from luigi.execution_summary import LuigiStatusCode
+from luigi.scheduler import Scheduler
+from luigi.worker import Worker
+
+from fg3d_builder.errors import ConfigError, MissingDependencyError
+from fg3d_builder.files.locks import BuildRunningError
+from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.tasks.base import BuildTask, log
+from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError
+from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
+from fg3d_builder.tasks.progress import Display
+
+EXIT_STATUSES = {
+    "already_running": 10,
+    "missing_data": 20,
+    "not_run": 25,
+    "task_failed": 30,
+    "scheduling_error": 35,
+    "unhandled_exception": 40,
+}
+"""Of the ``luigi`` command, where its configuration says nothing else; Luigi's own are all 0."""
+
+_EXPECTED = (
+    TooManyFailuresError,
+    ConfigError,
+    MissingDependencyError,
+    BuildRunningError,
+    DamagedFileError,
+    OSError,
+    MemoryError,
+)
+"""Errors whose message says it all."""
+
+
+def set_exit_statuses() -> None:
+    """Let the ``luigi`` command fail where a task fails, without a configuration file at hand."""
+    settings = luigi.configuration.get_config()
+    for name, status in EXIT_STATUSES.items():
+        if not settings.has_option("retcode", name):
+            settings.set("retcode", name, str(status))
+
+
+def run_tasks(
+    tasks: Sequence[luigi.Task],
+    workers: int,
+    scheduler_host: str = "",
+    on_terminal: bool = False,
+) -> bool:
+    """Run tasks and all that they need; return whether everything asked for is there.
+
+    What goes wrong is logged, in a sentence each.
+
+    Parameters
+    ----------
+    tasks : sequence of luigi.Task
+    workers : int
+        Processes.
+    scheduler_host : str
+        Host of a central ``luigid``; this process schedules alone if empty.
+    on_terminal : bool
+        Show the progress as one line that is drawn again and again.
+    """
+    Display.workers, Display.on_terminal = workers, on_terminal
+    luigi.configuration.get_config().set("core", "no_configure_logging", "true")
+    # What Luigi says of errors is in its own words and has tracebacks; the events below say it.
+    logging.getLogger("luigi-interface").setLevel(logging.CRITICAL)
+    logging.getLogger("luigi").setLevel(logging.CRITICAL)
+    result = luigi.build(
+        list(tasks),
+        worker_scheduler_factory=_Factory(),
+        local_scheduler=not scheduler_host,
+        scheduler_host=scheduler_host or "localhost",
+        workers=workers,
+        detailed_summary=True,
+    )
+    good = result.status in (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
+    if not good:
+        log.error("%s; the same command goes on with what is missing", _END[result.status])
+    return good
+
+
+_END = {
+    LuigiStatusCode.FAILED: "not complete: a task failed",
+    LuigiStatusCode.FAILED_AND_SCHEDULING_FAILED: "not complete: tasks failed or were not planned",
+    LuigiStatusCode.SCHEDULING_FAILED: "not complete: a task could not be planned",
+    LuigiStatusCode.NOT_RUN: "not complete: not all tasks have run",
+    LuigiStatusCode.MISSING_EXT: "not complete: what it needs from elsewhere is missing",
+}
+
+
+class CarefulWorker(Worker):
+    """A Luigi worker whose processes may be killed at any moment."""
+
+    def _purge_children(self) -> None:
+        processes: list[Any] = list(self._running_tasks.values())
+        if any(process.exitcode and process.exitcode < 0 for process in processes):
+            self._free_results()
+        super()._purge_children()
+
+    def _free_results(self) -> None:
+        """Free the lock of the queue of results, if a process was killed that held it.
+
+        The living hold it for microseconds only. Without it none of them could ever end.
+        """
+        lock = self._task_result_queue._wlock  # type: ignore[attr-defined]
+        lock.acquire(timeout=5.0)
+        lock.release()
+
+
+class _Factory:
+    """What Luigi makes workers and schedulers with."""
+
+    def create_local_scheduler(self) -> Scheduler:
+        return Scheduler(prune_on_get_work=True, record_task_history=False)
+
+    def create_remote_scheduler(self, url: str) -> Any:
+        return luigi.rpc.RemoteScheduler(url)
+
+    def create_worker(
+        self, scheduler: Any, worker_processes: int, assistant: bool = False
+    ) -> CarefulWorker:
+        return CarefulWorker(scheduler, worker_processes=worker_processes, assistant=assistant)
+
+
+def what(task: luigi.Task) -> str:
+    """Name a task as a person would."""
+    if isinstance(task, StageTask):
+        return f"{task.chunk}, stage {task.stage}"
+    if isinstance(task, ChunkTask):
+        return f"{task.chunk}, {task.task_family}"
+    return str(getattr(task, "name", "") or task.task_family)
+
+
+@BuildFG3D.event_handler(luigi.Event.BROKEN_TASK)
+@BuildTask.event_handler(luigi.Event.BROKEN_TASK)
+@BuildFG3D.event_handler(luigi.Event.FAILURE)
+@BuildTask.event_handler(luigi.Event.FAILURE)
+def say_failure(task: BuildTask | BuildFG3D, error: BaseException) -> None:
+    """Say in a sentence why a task failed; of a bug, write down where it is."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, _EXPECTED):
+        log.error("%s: %s", what(task), text)
+        return
+    record = task.layout.work / "errors.log"
+    try:
+        with record.open("a", encoding="utf-8") as file:
+            file.write(f"{task}\n{''.join(traceback.format_exception(error))}\n")
+        where = f"details in {record}"
+    except OSError as unwritable:
+        where = str(unwritable)
+    log.error("%s: %s: %s; %s", what(task), type(error).__name__, text, where)
+
+
+@BuildFG3D.event_handler(luigi.Event.PROCESS_FAILURE)
+@BuildTask.event_handler(luigi.Event.PROCESS_FAILURE)
+def say_killed(task: luigi.Task, message: str) -> None:
+    """Say in a sentence that the process of a task was killed."""
+    found = re.search(r"exit code (-?\d+)", message)
+    status = int(found[1]) if found else 1
+    how = f"ended with status {status}"
+    if status < 0:
+        how = f"was killed by {signal.Signals(-status).name}"
+    if status == -signal.SIGKILL:
+        how += ", as the system does when memory runs out"
+    log.error("%s: its process %s; run the same command again", what(task), how)

@@ -1,0 +1,74 @@
+"""Ctrl-C and ``SIGTERM``: a build ends at once, quietly, and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import psutil
+
+STATUS = 130
+"""Exit status of a command that was stopped."""
+
+STOPPED = "stopped; the same command goes on"
+
+PATIENCE_S = 20.0
+"""After this the process ends without tidying up: compiled code may keep an exception to itself."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_stoppable = False
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` in this process, once, where it is told to stop.
+
+    Processes that it forks meanwhile leave Ctrl-C to it, and end at once where it ends them.
+    """
+    global _stoppable
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        last = threading.Timer(PATIENCE_S, _end_now)
+        last.daemon = True
+        last.start()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    _stoppable = True
+    try:
+        yield
+    finally:
+        _stoppable = False
+        if signal.getsignal(signal.SIGINT) is stop:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _in_forked() -> None:
+    if _stoppable:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_in_forked)
+
+
+def end_children() -> None:
+    """Kill all processes that this one has started, and theirs."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _end_now() -> None:
+    end_children()
+    sys.stderr.write(f"fg3d: {STOPPED}\n")
+    sys.stderr.flush()
+    os._exit(STATUS)

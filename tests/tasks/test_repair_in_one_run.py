@@ -1,0 +1,90 @@
+"""A build that finds something missing or damaged makes it again, by itself, in the same run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from test_build import build, content
+from toy_build import write_toy_build
+
+from fg3d_builder.layout import CHUNK_STAGES
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a preset, and a build of it in ``whole``."""
+    folder = tmp_path_factory.mktemp("repair")
+    preset = write_toy_build(folder, subjects=3, captures=1)
+    assert build(preset, folder / "whole")
+    return folder
+
+
+def copy_of(toy: Path, out: Path) -> Path:
+    shutil.copytree(toy / "whole", out, symlinks=True, ignore=shutil.ignore_patterns("build.lock"))
+    return out
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle of a file's content."""
+    data = bytearray(file.read_bytes())
+    data[len(data) * 3 // 4] ^= 1
+    file.write_bytes(data)
+
+
+def shard(out: Path) -> Path:
+    return sorted((out / "dataset").resolve().glob("train-*.h5"))[0]
+
+
+@pytest.mark.parametrize("stage", CHUNK_STAGES)
+def test_an_early_product_is_made_again_where_later_ones_are_there(
+    toy: Path, tmp_path: Path, stage: str
+) -> None:
+    """Damaged where a sample needs it, in every chunk; found when the shard is written."""
+    out = copy_of(toy, tmp_path / "out")
+    for product in out.glob(f"work/{stage}-*/*.h5"):
+        flip(product)
+    shard(out).unlink()
+    assert build(toy / "toy.toml", out)
+    assert content(out / "dataset") == content(toy / "whole/dataset")
+
+
+@pytest.mark.parametrize("stage", ["captures", "registration"])
+def test_a_missing_early_product_is_made_again(toy: Path, tmp_path: Path, stage: str) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    for product in out.glob(f"work/{stage}-*/*.h5"):
+        product.unlink()
+    shard(out).unlink()
+    assert build(toy / "toy.toml", out)
+    assert content(out / "dataset") == content(toy / "whole/dataset")
+
+
+def test_every_file_in_work_may_be_damaged_at_once(toy: Path, tmp_path: Path) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    for file in (out / "work").rglob("*.*"):
+        flip(file)
+    shard(out).write_bytes(shard(out).read_bytes()[:-1])
+    assert build(toy / "toy.toml", out)
+    assert content(out / "dataset") == content(toy / "whole/dataset")
+
+
+@pytest.mark.parametrize("name", ["topology.h5", "facemodel.h5", "manifest.json", "a shard"])
+def test_a_missing_file_of_the_dataset_is_made_again_and_nothing_else(
+    toy: Path, tmp_path: Path, name: str
+) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    kept = {p: p.stat().st_mtime_ns for p in out.rglob("*.h5") if "work" in p.parts}
+    file = shard(out) if name == "a shard" else out / "dataset" / name
+    file.unlink()
+    assert build(toy / "toy.toml", out)
+    assert content(out / "dataset") == content(toy / "whole/dataset")
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+
+
+def test_a_picture_of_the_report_is_made_again(toy: Path, tmp_path: Path) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    picture = out / "report/pictures/s1-0.jpg"
+    picture.unlink()
+    assert build(toy / "toy.toml", out)
+    assert picture.read_bytes() == (toy / "whole/report/pictures/s1-0.jpg").read_bytes()

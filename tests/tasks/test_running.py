@@ -1,0 +1,145 @@
+"""What the end of Luigi means, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import luigi
+import psutil
+import pytest
+from luigi.retcodes import retcode
+
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.layout import BuildLayout
+from fg3d_builder.tasks.base import BuildTask
+from fg3d_builder.tasks.running import run_tasks
+
+
+class Step(BuildTask):
+    """A task that does what it is told to, and says by a file that it was done."""
+
+    does = luigi.Parameter(default="")
+    after = luigi.Parameter(default="")
+
+    @property
+    def file(self) -> Path:
+        return Path(self.root) / f"done-{self.does}-{self.after}"
+
+    @property
+    def layout(self) -> BuildLayout:  # type: ignore[override]
+        raise RuntimeError("a test has no layout")
+
+    def complete(self) -> bool:
+        if self.does == "unplanned":
+            raise RuntimeError("cannot tell")
+        return self.file.is_file()
+
+    def requires(self) -> list[luigi.Task]:
+        return [self.other(Step, does=self.after)] if self.after else []
+
+    def run(self) -> None:
+        if self.does == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.does == "refused":
+            raise ConfigError("sources: nothing there")
+        self.file.touch()
+
+
+def step(tmp_path: Path, does: str, after: str = "") -> Step:
+    luigi.task_register.Register.clear_instance_cache()
+    return Step(root=str(tmp_path), config="none", does=does, after=after)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_success_is_when_everything_is_there(tmp_path: Path, workers: int) -> None:
+    assert run_tasks([step(tmp_path, "last", "first")], workers)
+    assert step(tmp_path, "last", "first").file.is_file()
+    assert run_tasks([step(tmp_path, "last", "first")], workers)  # nothing to do
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("does", ["refused", "unplanned"])
+def test_what_fails_or_cannot_be_planned_is_no_success(
+    tmp_path: Path, does: str, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert not run_tasks([step(tmp_path, "last", does)], workers)
+    assert not step(tmp_path, "last", does).file.is_file()
+    assert "not complete" in caplog.text
+    assert "Traceback" not in caplog.text
+    if does == "refused" and workers == 1:  # else another process says it
+        assert "Step: sources: nothing there" in caplog.text
+
+
+def test_a_killed_worker_is_named_and_nothing_hangs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert not run_tasks([step(tmp_path, "killed"), step(tmp_path, "other")], 2)
+    assert step(tmp_path, "other").file.is_file()
+    said = [record.getMessage() for record in caplog.records]
+    (killed,) = [line for line in said if "was killed by SIGKILL" in line]
+    assert killed.endswith("memory runs out; run the same command again")
+
+
+def test_the_luigi_command_fails_where_a_task_fails() -> None:
+    statuses = retcode()
+    assert statuses.task_failed == 30
+    assert statuses.scheduling_error == 35
+    assert statuses.not_run == 25
+    assert statuses.missing_data == 20
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+import luigi
+from fg3d_builder.commands import build
+from fg3d_builder.tasks.base import BuildTask
+from fg3d_builder.tasks.running import run_tasks
+
+class Sleep(BuildTask):
+    name = luigi.Parameter()
+    def complete(self):
+        return False
+    def run(self):
+        Path(self.root, self.name).touch()
+        time.sleep(60)
+
+def long_build(options):
+    tasks = [Sleep(root=sys.argv[1], config="none", name=str(i)) for i in range(2)]
+    return int(not run_tasks(tasks, int(sys.argv[2])))
+
+build._build = long_build
+sys.exit(build.run(None))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", ["group", "parent", "term"])
+def test_a_stop_is_one_line_and_leaves_no_process(tmp_path: Path, how: str, workers: int) -> None:
+    run = [sys.executable, "-c", STOPPED, str(tmp_path), str(workers)]
+    process = subprocess.Popen(
+        run, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    limit = time.monotonic() + 120
+    while len(list(tmp_path.iterdir())) < workers:
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) == (0 if workers == 1 else 2)
+    if how == "group":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT if how == "parent" else signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "fg3d: stopped; the same command goes on\n"
+    assert not [child for child in children if child.is_running()]
