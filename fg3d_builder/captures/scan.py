@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fg3d_builder.captures.background import plain_background
+from fg3d_builder.captures.clay import clay, has_colour
 from fg3d_builder.captures.mesh_view import view_mesh
 from fg3d_builder.captures.sensor import apply_sensor
 from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
@@ -25,6 +27,8 @@ OUTER_EYE_CORNERS_MM = 90.0
 scans of unknown unit; adults differ by about 4 mm (standard deviation)."""
 _FACE_BELOW_TOP_MM = 130.0
 _MEDIAPIPE_OUTER_CORNERS = (33, 263)
+
+log = logging.getLogger("fg3d")
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,17 @@ class ScanSource:
         """Views of one scan come one after the other: keep the last mesh."""
         if self._last is None or self._last[0] != path:
             mesh = read_scan(path)
+            if not has_colour(mesh):
+                log.warning("%s: no colours in it; it is shown as shaded clay", path)
+                mesh = clay(mesh)
             unit_mm = self._config.unit_mm or scan_unit_mm(mesh, str(path))
             self._last = (path, mesh, unit_mm)
         return self._last[1], self._last[2]
 
 
-def read_scan(path: Path) -> TexturedMesh:
+def read_scan(path: Path, colours: bool = True) -> TexturedMesh:
     """Read a mesh, see `read_mesh`; one that is inside out gets its triangles turned."""
-    return turned_outward(read_mesh(path))
+    return turned_outward(read_mesh(path, colours))
 
 
 def turned_outward(mesh: TexturedMesh) -> TexturedMesh:

@@ -108,7 +108,9 @@ def file_within(folder: Path, name: str, named_by: str) -> Path:
     """
     plain = name.replace("\\", "/")
     if not plain.strip() or any(unicodedata.category(c) == "Cc" for c in name):
-        raise CaptureError("bad_field", f"{named_by} names the file {name!r}, which is no file name")
+        raise CaptureError(
+            "bad_field", f"{named_by} names the file {name!r}, which is no file name"
+        )
     pure = PurePosixPath(plain)
     absolute = pure.is_absolute() or bool(PureWindowsPath(plain).drive)
     path = folder / plain

@@ -169,7 +169,7 @@ class MeshMethod:
 
     def _mesh(self, image_id: str) -> TexturedMesh:
         """Read a mesh, right-handed and with its outside outside; colours do not matter."""
-        mesh = read_mesh(self._existing(image_id))
+        mesh = read_mesh(self._existing(image_id), colours=False)
         mesh = mesh_with_colors(mesh.vertices, mesh.triangles)
         if self._landmarks_of(image_id).mirrored:
             mesh = replace(mesh, vertices=mesh.vertices * [-1.0, 1.0, 1.0])
