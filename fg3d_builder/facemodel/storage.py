@@ -12,6 +12,7 @@ import numpy as np
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.hdf5_checks import check_declared
 
 SCHEMA = "fg3d-facemodel-1"
 _UNITS = {
@@ -169,8 +170,12 @@ def _opened(path: str | os.PathLike[str]) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"{path} is no HDF5 file: {error}") from None
-    schema = file.attrs.get("schema", "")
-    if schema != SCHEMA:
+    try:
+        schema = file.attrs.get("schema", "")
+        if schema != SCHEMA:
+            raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
+        check_declared(file)
+    except BaseException:
         file.close()
-        raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
+        raise
     return file

@@ -7,13 +7,16 @@ more memory is taken than the file's own size and a stated limit allow, whatever
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import unicodedata
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -25,6 +28,9 @@ MAX_JSON_BYTES = 16 * 2**20
 
 MAX_ARRAY_ELEMENTS = 200_000_000
 """Elements of an array in a file; as many as the pixels of an image may be."""
+
+MAX_ARCHIVE_BYTES = 2 * 2**30
+"""Of all arrays of an archive, unpacked."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -167,9 +173,7 @@ def read_npy(path: Path, code: str) -> Array:
         if dtype.kind not in "fiu":
             found = "Python objects" if dtype.hasobject else f"elements of type {dtype}"
             raise CaptureError(code, f"{path}: expected an array of real numbers, found {found}")
-        count = 1
-        for length in shape:  # of Python's integers, which cannot overflow
-            count *= length
+        count = math.prod(shape)  # of Python's integers, which cannot overflow
         if count > MAX_ARRAY_ELEMENTS:
             text = f"{path}: declares {count} elements, at most {MAX_ARRAY_ELEMENTS} are read"
             raise CaptureError(code, text)
@@ -184,7 +188,48 @@ def read_npy(path: Path, code: str) -> Array:
     return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _npy_header(file: BinaryIO, path: Path, code: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_npz(path: Path, code: str) -> dict[str, Array]:
+    """Return the arrays of numbers and names in an ``npz`` archive, by name.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file``, or `code`: no such archive, other elements than numbers and texts, more
+        than `MAX_ARCHIVE_BYTES` in all, or more than are there.
+    """
+    found: dict[str, Array] = {}
+    total = 0
+    with opened_regular(path, code) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for member in archive.infolist():
+                    with archive.open(member) as stored:
+                        where = Path(f"{path}: {member.filename}")
+                        shape, fortran_order, dtype = _npy_header(stored, where, code)
+                        count = math.prod(shape)
+                        size = count * dtype.itemsize
+                        total += size
+                        if dtype.hasobject or total > MAX_ARCHIVE_BYTES:
+                            text = f"{size} bytes of {dtype}, at most {_mb(MAX_ARCHIVE_BYTES)}"
+                            raise CaptureError(code, f"{where}: {text} of numbers are read")
+                        if size > member.file_size:
+                            text = f"{size} bytes declared, {member.file_size} are there"
+                            raise CaptureError(code, f"{where}: {text}")
+                        flat = np.frombuffer(stored.read(size), dtype, count)
+                        order: Literal["F", "C"] = "F" if fortran_order else "C"
+                        found[member.filename.removesuffix(".npy")] = flat.reshape(
+                            shape, order=order
+                        )
+        except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
+            raise CaptureError(
+                code, f"{path}: no npz archive, or a damaged one ({error})"
+            ) from None
+        except (NotImplementedError, RuntimeError) as error:  # another compression; a password
+            raise CaptureError(code, f"{path}: {error}") from None
+    return found
+
+
+def _npy_header(file: IO[bytes], path: Path, code: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):

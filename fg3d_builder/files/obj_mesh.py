@@ -126,7 +126,7 @@ def _vertex_colors(
 
 def _completed(colors: Array, triangles: Array) -> Array:
     """Give vertices without a colour the mean of their neighbours', or grey far from any."""
-    known: Array = ~np.isnan(colors).any(axis=1)
+    known = np.asarray(~np.isnan(colors).any(axis=1))
     if known.all() or triangles.max(initial=-1) >= len(colors):  # the latter is refused later
         return np.where(known[:, None], colors, GREY / 255.0)
     colors = np.where(known[:, None], colors, 0.0)

@@ -1,0 +1,55 @@
+"""Holding what an HDF5 file of unknown origin declares against what is there."""
+
+from __future__ import annotations
+
+import os
+
+import h5py
+
+MAX_BYTES = 4 * 2**30
+"""Of all data sets of a file, unpacked."""
+
+_DEFLATE = 1040
+"""Deflate makes at most 1032 bytes of one."""
+
+
+def check_declared(file: h5py.File) -> None:
+    """Refuse a file that leads elsewhere, or declares more than it can hold.
+
+    Raises
+    ------
+    ValueError
+        Links to other files, data kept in other files, data sets larger than their stored bytes
+        can unpack to or than `MAX_BYTES` in all, groups in a circle. Names the object.
+    """
+    size = os.path.getsize(file.filename)
+    total, seen = 0, set()
+    waiting: list[h5py.Group] = [file]
+    while waiting:
+        group = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:
+            raise ValueError(f"{file.filename}: {group.name}: groups in a circle")
+        seen.add(address)
+        for name in group:
+            where = f"{file.filename}: {group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{where}: is a link to another place, which is not followed")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            elif isinstance(item, h5py.Dataset):
+                total += _declared_bytes(item, size, where)
+                if total > MAX_BYTES:
+                    raise ValueError(f"{where}: more than {MAX_BYTES} bytes are declared up to it")
+
+
+def _declared_bytes(data: h5py.Dataset, file_bytes: int, where: str) -> int:
+    if data.is_virtual or data.external:
+        raise ValueError(f"{where}: its data are in another file, which is not opened")
+    declared = int(data.size or 0) * int(data.dtype.itemsize)
+    stored = data.id.get_storage_size()
+    most = stored if data.chunks is None else _DEFLATE * stored
+    if stored > file_bytes or declared > most:
+        raise ValueError(f"{where}: declares {declared} bytes, {min(stored, file_bytes)} are there")
+    return declared
