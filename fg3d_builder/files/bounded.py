@@ -89,7 +89,7 @@ def read_regular(path: Path, code: str, limit: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise CaptureError(code, f"{path}: {_mb(size)}, at most {_mb(limit)} are read")
-        return file.read(limit)
+        return file.read(size)
 
 
 def file_within(folder: Path, name: str, named_by: str) -> Path:

@@ -38,7 +38,6 @@ _UNREADABLE_ERRORS = (
     EOFError,
     OverflowError,
     zlib.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -113,6 +112,9 @@ def _decoded_bytes(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Im
     except UnidentifiedImageError:
         wanted = "a PNG file" if formats == ("PNG",) else f"an image file ({', '.join(FORMATS)})"
         raise _unreadable(name, f"not {wanted}") from None
+    except Image.DecompressionBombError:
+        limit = f"more than the {MAX_PIXELS / 1e6:.0f} million pixels declared that are read"
+        raise _unreadable(name, limit) from None
     except _UNREADABLE_ERRORS as error:
         raise _unreadable(name, getattr(error, "strerror", None) or str(error)) from None
     return image

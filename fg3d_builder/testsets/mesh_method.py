@@ -9,8 +9,9 @@ The pairs of Eq. 18 come from the project's own registration. The folder's first
 as a scan is: rendered to an RGB-D view, with its landmark vertices for landmarks. That gives the
 place of each vertex of our template on the method's topology, for all meshes of that topology.
 Each given landmark is compared with what the others expect and with the registered template; one
-that is elsewhere is refused by name. From then on a mesh is measured as ours are. A vertex of C that the topology does not reach (a mask
-without forehead, say) is left out; the share that it does reach is reported as coverage.
+that is elsewhere is refused by name. From then on a mesh is measured as ours are. A vertex of C
+that the topology does not reach (a mask without forehead, say) is left out; the share that it does
+reach is reported as coverage.
 """
 
 from __future__ import annotations
