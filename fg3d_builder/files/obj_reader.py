@@ -184,6 +184,7 @@ class _Numbers:
         self.count = 0
         self._key, self._fewest = key, fewest
         self._lines: list[list[bytes]] = []
+        self._line_numbers: list[int] = []
         self._tables: list[Array] = []
 
     def add(self, words: list[bytes], number: int) -> None:
@@ -195,6 +196,7 @@ class _Numbers:
             raise ValueError(f"line {number}: a {self._key} line of {sum(map(len, words))} digits")
         self.count += 1
         self._lines.append(words)
+        self._line_numbers.append(number)
         if len(self._lines) == self._BATCH:
             self._tables.append(self._parsed())
 
@@ -210,13 +212,18 @@ class _Numbers:
 
     def _parsed(self) -> Array:
         lines, self._lines = self._lines, []
+        numbers, self._line_numbers = self._line_numbers, []
         width = max(map(len, lines), default=0)
         if any(len(words) != width for words in lines):
             lines = [words + [b"nan"] * (width - len(words)) for words in lines]
         try:
             return np.array(lines, dtype="S").astype(np.float64).reshape(len(lines), width)
         except ValueError:
-            raise ValueError(f"a {self._key} line that is no list of numbers") from None
+            bad = next(
+                n for n, words in zip(numbers, lines, strict=True) if not _all_numbers(words)
+            )
+            text = f"line {bad}: a {self._key} line that is no list of numbers"
+            raise ValueError(text) from None
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -283,6 +290,10 @@ def _image_name(rest: str) -> str:
         for _ in range(most.get(option, 0)):  # all but the first of these numbers may be left out
             words = words[1:] if words and _is_number(words[0]) else words
     return " ".join(words).replace("\\", "/")
+
+
+def _all_numbers(words: list[bytes]) -> bool:
+    return all(_is_number(word.decode("ascii", "replace")) for word in words)
 
 
 def _is_number(word: str) -> bool:
