@@ -133,6 +133,14 @@ def plain_text(text: str, longest: int) -> str:
     return name
 
 
+def subject_of_name(name: str) -> str:
+    """Return the subject that a scan's folder or file is named after, as an id."""
+    try:
+        return safe_id(plain_text(name, len(name)))
+    except ValueError:
+        return safe_id(name)
+
+
 def folder_contents(folder: Path) -> list[Path]:
     """List what is in a folder, in no order; nothing where it cannot be read.
 

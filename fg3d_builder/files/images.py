@@ -101,14 +101,15 @@ def _decoded(path: Path) -> Image.Image:
 def _decoded_bytes(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            # Pillow warns of large images; here the limit is `MAX_PIXELS`.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of large images, where the limit here is `MAX_PIXELS`, and of damaged
+            # descriptions that no pixel depends on.
+            warnings.simplefilter("ignore")
             # Check the sums of a PNG first: decoding alone takes some damaged files.
             with Image.open(io.BytesIO(data), formats=formats) as image:
                 _check_size(image, len(data), name)
                 image.verify()
             image = Image.open(io.BytesIO(data), formats=formats)
-        image.load()
+            image.load()
     except UnidentifiedImageError:
         wanted = "a PNG file" if formats == ("PNG",) else f"an image file ({', '.join(FORMATS)})"
         raise _unreadable(name, f"not {wanted}") from None

@@ -219,9 +219,8 @@ class _Numbers:
         try:
             return np.array(lines, dtype="S").astype(np.float64).reshape(len(lines), width)
         except ValueError:
-            bad = next(
-                n for n, words in zip(numbers, lines, strict=True) if not _all_numbers(words)
-            )
+            pairs = zip(numbers, lines, strict=True)
+            bad = next((n for n, words in pairs if not _all_numbers(words)), numbers[0])
             text = f"line {bad}: a {self._key} line that is no list of numbers"
             raise ValueError(text) from None
 
