@@ -118,7 +118,7 @@ class MeshMethod:
         """
         own = file_sha256(self._existing(image_id)), self._points_key(image_id)
         first = self._first_sha256, self._points_key(self._first)
-        return digest(self._setup.model_key, self._setup.config, own, first)
+        return digest(STAGE, self._setup.model_key, self._setup.config, own, first)
 
     def measure(self, image_id: str, truth: GroundTruth) -> Measured:
         """Compare the mesh of an image with the truth.
