@@ -14,11 +14,18 @@ def printable(text: str) -> str:
     middle to `LONGEST_MESSAGE`.
     """
     if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        text = "".join(c if c.isprintable() else _escape(c) for c in text)
     if len(text) > LONGEST_MESSAGE:
         half = LONGEST_MESSAGE // 2 - 3
         text = f"{text[:half]} ... {text[-half:]}"
     return text
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file name that is no text
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class CaptureError(Exception):

@@ -44,7 +44,7 @@ class FolderSource:
 
     def __init__(self, config: SourceConfig) -> None:
         root = source_folder(config)
-        if os.path.isfile(root / DESCRIPTION):
+        if os.path.lexists(root / DESCRIPTION):
             folders = [root.resolve()]
         else:
             # Unlike the methods of `Path`, `os.path` never raises for a name that is too odd.

@@ -123,4 +123,5 @@ def test_messages_can_be_printed_and_stored(tmp_path: Path) -> None:
     assert error.message.isprintable()
     assert len(error.message) <= 2000
     error.message.encode("utf-8")
+    assert printable(os.fsdecode(b"\xe4.png")) == "\\xe4.png"
     assert printable("Größe 3") == "Größe 3"
