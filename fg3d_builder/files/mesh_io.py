@@ -44,7 +44,7 @@ _MM_PER_M = 1000.0
 
 
 def read_mesh(path: str | os.PathLike[str], colours: bool = True) -> TexturedMesh:
-    """Read an obj (with mtl and images), ply (vertex colours) or glb (embedded textures) file.
+    """Read an obj (mtl and images), ply (vertex colours or an image) or glb (textures) file.
 
     Node transforms of a glb are applied, its meshes are joined in file order. Materials and
     textures are read from the folder of the file alone.
@@ -72,7 +72,7 @@ def read_mesh(path: str | os.PathLike[str], colours: bool = True) -> TexturedMes
     elif suffix == ".glb":
         mesh = read_glb_mesh(file, MAX_MESH_BYTES, colours)
     elif suffix == ".ply":
-        mesh = read_ply_mesh(file, MAX_MESH_BYTES)
+        mesh = read_ply_mesh(file, MAX_MESH_BYTES, colours)
     else:
         raise _unreadable(file, f"expected one of {', '.join(MESH_SUFFIXES)}")
     _check(mesh, file)
