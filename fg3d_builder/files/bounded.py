@@ -145,7 +145,7 @@ def read_json_object(path: Path, code: str = "bad_json") -> dict[str, Any]:
     """
     data = read_regular(path, code, MAX_JSON_BYTES)
     try:
-        table = json.loads(data.decode("utf-8"), object_pairs_hook=_each_once)
+        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_each_once)
     except UnicodeDecodeError as error:
         raise CaptureError(code, f"{path}: no text in UTF-8, byte {error.start}") from None
     except RecursionError:

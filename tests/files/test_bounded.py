@@ -15,7 +15,13 @@ import pytest
 from bad_captures import npy_header
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.bounded import file_within, read_npy, read_npz, read_regular
+from fg3d_builder.files.bounded import (
+    file_within,
+    read_json_object,
+    read_npy,
+    read_npz,
+    read_regular,
+)
 from fg3d_builder.files.hdf5_checks import check_declared
 
 
@@ -96,6 +102,11 @@ def test_only_regular_files_of_a_size(tmp_path: Path) -> None:
         with pytest.raises(CaptureError, match=words) as caught:
             read_regular(tmp_path / name, "bad", 9)
         assert caught.value.code == code
+
+
+def test_json_of_windows_editors_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n')
+    assert read_json_object(tmp_path / "a.json") == {"a": 1}
 
 
 def test_files_within_a_folder(tmp_path: Path) -> None:
