@@ -174,7 +174,7 @@ def _opened(path: str | os.PathLike[str]) -> h5py.File:
         schema = file.attrs.get("schema", "")
         if schema != SCHEMA:
             raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
-        check_declared(file)
+        check_declared(file, str(path))
     except BaseException:
         file.close()
         raise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import h5py
 
 MAX_BYTES = 4 * 2**30
@@ -13,8 +11,15 @@ _DEFLATE = 1040
 """Deflate makes at most 1032 bytes of one."""
 
 
-def check_declared(file: h5py.File) -> None:
+def check_declared(file: h5py.File, name: str) -> None:
     """Refuse a file that leads elsewhere, or declares more than it can hold.
+
+    Parameters
+    ----------
+    file : h5py.File
+        On a disk or in memory.
+    name : str
+        Begins the message.
 
     Raises
     ------
@@ -22,20 +27,20 @@ def check_declared(file: h5py.File) -> None:
         Links to other files, data kept in other files, data sets larger than their stored bytes
         can unpack to or than `MAX_BYTES` in all, groups in a circle. Names the object.
     """
-    size = os.path.getsize(file.filename)
+    size = file.id.get_filesize()
     total, seen = 0, set()
     waiting: list[h5py.Group] = [file]
     while waiting:
         group = waiting.pop()
         address = h5py.h5o.get_info(group.id).addr
         if address in seen:
-            raise ValueError(f"{file.filename}: {group.name}: groups in a circle")
+            raise ValueError(f"{name}: {group.name}: groups in a circle")
         seen.add(address)
-        for name in group:
-            where = f"{file.filename}: {group.name.rstrip('/')}/{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        for key in group:
+            where = f"{name}: {group.name.rstrip('/')}/{key}"
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise ValueError(f"{where}: is a link to another place, which is not followed")
-            item = group[name]
+            item = group[key]
             if isinstance(item, h5py.Group):
                 waiting.append(item)
             elif isinstance(item, h5py.Dataset):

@@ -176,12 +176,12 @@ def test_hdf5_files_that_lead_elsewhere_or_declare_too_much(
         file.create_dataset("g/packed", data=zeros, chunks=(500, 500), compression="gzip")
         file["words"] = "text"
     with h5py.File(tmp_path / "a.h5", "r") as file:
-        check_declared(file)
+        check_declared(file, "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         spoil(file)
     with (
         h5py.File(tmp_path / "a.h5", "r") as file,
         pytest.raises(ValueError, match=words) as caught,
     ):
-        check_declared(file)
+        check_declared(file, "a.h5")
     assert "a.h5" in str(caught.value)

@@ -67,7 +67,7 @@ def _hdf5(path: Path) -> None:
 def _read_hdf5(path: Path) -> None:
     try:
         with h5py.File(path, "r") as file:
-            check_declared(file)
+            check_declared(file, str(path))
     except (OSError, RuntimeError, KeyError) as error:  # what h5py says of damaged files
         raise ValueError(f"{path}: {error}") from None
 
