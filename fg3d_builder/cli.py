@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0, 1 (the result is bad), 2 (it cannot run) or 130 (a person stopped it).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold what this terminal's encoding has not: shown as an escape.
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     options = parser.parse_args(arguments)
     if not getattr(options, "all_cores", False):

@@ -128,7 +128,7 @@ def test_register_writes_meshes_pictures_and_figures(
     ply, glb = read_mesh(out / "registered.ply"), read_mesh(out / "registered.glb")
     np.testing.assert_array_equal(ply.triangles, model.triangles)
     n = model.vertex_count
-    np.testing.assert_allclose(glb.vertices[:n], ply.vertices, atol=1e-4)
+    np.testing.assert_allclose(1000 * glb.vertices[:n], ply.vertices, atol=1e-4)  # from metres
     # The toy face is lit from the front on a dark ground: its middle is bright.
     assert ply.vertex_colors is not None
     front = model.mean[:, 2] > 70

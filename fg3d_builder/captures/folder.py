@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
+from fg3d_builder.captures.source import (
+    CaptureEntry,
+    folder_contents,
+    matching,
+    plain_text,
+    safe_id,
+    source_folder,
+)
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.bounded import file_within, read_json_object, read_npy
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.images import read_rgb, read_uint16
 from fg3d_builder.geometry.camera import intrinsics_matrix
@@ -23,6 +31,7 @@ COLOUR_FILES = ("color.png", "color.jpg", "color.jpeg")
 DEPTH_FILES = ("depth.png", "depth.npy")
 LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
 _HUGE = 1e12
+_LONGEST_TEXT = 300
 
 
 class FolderSource:
@@ -35,10 +44,11 @@ class FolderSource:
 
     def __init__(self, config: SourceConfig) -> None:
         root = source_folder(config)
-        if (root / DESCRIPTION).is_file():
+        if os.path.lexists(root / DESCRIPTION):
             folders = [root.resolve()]
         else:
-            names = [f.name for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
+            # Unlike the methods of `Path`, `os.path` never raises for a name that is too odd.
+            names = [f.name for f in folder_contents(root) if os.path.isdir(f)]
             folders = [root / n for n in matching(names, config.include)]
         entries = [CaptureEntry(safe_id(f.name), _subject_of(f), str(f)) for f in folders]
         self._entries = sorted(entries, key=lambda e: e.capture_id)
@@ -66,12 +76,12 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     ------
     CaptureError
         ``missing_file``, ``bad_json``, ``missing_field``, ``bad_field``,
-        ``unreadable_image``, ``size_mismatch`` or ``no_depth``; the message names the file
-        and the field.
+        ``outside_folder`` (a file of landmarks), ``unreadable_image``, ``size_mismatch`` or
+        ``no_depth``; the message names the file and the field.
     """
     folder = Path(folder)
     description = folder / DESCRIPTION
-    table = _read_json(description)
+    table = read_json_object(description)
     subject = _text(table, "subject", description)
     intrinsics = _intrinsics(table, description)
     unit_mm = _positive(table, "depth_unit_mm", description)
@@ -108,9 +118,9 @@ def read_landmarks(path: Path) -> Landmarks:
     Raises
     ------
     CaptureError
-        ``missing_file``, ``bad_json``, ``missing_field`` or ``bad_field``.
+        ``missing_file``, ``bad_json``, ``missing_field``, ``bad_field`` or ``outside_folder``.
     """
-    found = _landmarks(_read_json(path), path)
+    found = _landmarks(read_json_object(path), path)
     if found is None:
         raise CaptureError("missing_field", f"{path}: field 'landmarks' is missing")
     return found
@@ -180,27 +190,16 @@ def write_capture(
 
 
 def _subject_of(folder: Path) -> str:
+    description = folder / DESCRIPTION
     try:
-        table = _read_json(folder / DESCRIPTION)
-        return _text(table, "subject", folder / DESCRIPTION)
+        return _text(read_json_object(description), "subject", description)
     except CaptureError:
         return ""
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CaptureError("missing_file", f"{path}: file not found") from None
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise CaptureError("bad_json", f"{path}: no valid JSON: {error}") from None
-    if not isinstance(table, dict):
-        raise CaptureError("bad_json", f"{path}: expected an object, found {type(table).__name__}")
-    return table
-
-
 def _first_file(folder: Path, names: tuple[str, ...]) -> Path:
-    found = [folder / n for n in names if (folder / n).is_file()]
+    # Also what is no regular file: its reader says what it is.
+    found = [folder / n for n in names if os.path.lexists(folder / n)]
     if not found:
         raise CaptureError("missing_file", f"{folder}: none of {', '.join(names)} found")
     if len(found) > 1:
@@ -224,13 +223,9 @@ def _read_depth(path: Path, unit_mm: float) -> Array:
 
 
 def _read_npy(path: Path) -> Array:
-    try:
-        raw = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise CaptureError("unreadable_image", f"{path}: {error}") from None
-    if not isinstance(raw, np.ndarray) or raw.ndim != 2 or raw.dtype.kind not in "fiu":
-        found = f"{raw.dtype} of shape {raw.shape}" if isinstance(raw, np.ndarray) else "archive"
-        problem = f"expected a 2D array of real numbers, found {found}"
+    raw = read_npy(path, "unreadable_image")
+    if raw.ndim != 2 or not raw.size:
+        problem = f"expected a 2D array of real numbers, found shape {raw.shape}"
         raise CaptureError("unreadable_image", f"{path}: {problem}")
     return raw
 
@@ -262,8 +257,8 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
         return None
     prefix = "landmarks."
     if isinstance(inner, str):
-        path, prefix = path.parent / inner, ""
-        inner = _read_json(path)
+        path, prefix = file_within(path.parent, inner, f"{path}: field 'landmarks'"), ""
+        inner = read_json_object(path)
     if not isinstance(inner, dict):
         raise _bad(path, "landmarks", "an object or a file name", inner)
     scheme = _text(inner, "scheme", path, prefix=prefix)
@@ -292,9 +287,12 @@ def _text(
     if default is not None and name not in table:
         return default
     value = _field(table, name, path, prefix)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
         raise _bad(path, prefix + name, "a text", value)
-    return value
+    try:
+        return plain_text(value, _LONGEST_TEXT)
+    except ValueError as problem:
+        raise _bad(path, prefix + name, f"a text, not {problem}", value) from None
 
 
 def _number(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> float:
@@ -317,8 +315,8 @@ def _numbers(
 ) -> Array:
     value = _field(table, name, path, prefix)
     try:
-        numbers = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+        numbers = np.array(value, dtype=np.float64) if _all_numbers(value) else np.zeros(0)
+    except (ValueError, OverflowError):  # lists of different lengths; 10 ** 400
         numbers = np.zeros(0)
     wanted = f"finite numbers of shape {shape}"
     if numbers.shape != shape:
@@ -328,8 +326,17 @@ def _numbers(
     return numbers
 
 
+def _all_numbers(value: Any) -> bool:
+    """Whether lists, one level in another or not, hold numbers alone: numpy reads texts as well."""
+    if not isinstance(value, list):
+        return False
+    inner = [one for row in value for one in (row if isinstance(row, list) else [row])]
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in inner)
+
+
 def _bad(path: Path, name: str, wanted: str, found: Any) -> CaptureError:
-    text = repr(found)
+    # Of a long list or text only the beginning is made, in case that it fills the whole file.
+    text = repr(found[:60] if isinstance(found, str | list) else found)
     text = text if len(text) <= 60 else text[:57] + "..."
     return CaptureError("bad_field", f"{path}: field '{name}': expected {wanted}, found {text}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,9 +57,9 @@ def load_capture(path: Path, scan: SourceConfig) -> Capture:
     """
     from fg3d_builder.captures.folder import read_capture
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise CaptureError("missing_file", f"{path} does not exist")
-    if (path / "capture.json").is_file():
+    if os.path.lexists(path / "capture.json"):
         return read_capture(path)
     source = open_source(dataclasses.replace(scan, kind="scan", path=str(path)))
     return source.load(source.entries()[0])

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fg3d_builder.captures.background import plain_background
+from fg3d_builder.captures.clay import clay, has_colour
 from fg3d_builder.captures.mesh_view import view_mesh
 from fg3d_builder.captures.sensor import apply_sensor
-from fg3d_builder.captures.source import CaptureEntry, matching, safe_id, source_folder
+from fg3d_builder.captures.source import (
+    CaptureEntry,
+    folder_contents,
+    matching,
+    safe_id,
+    source_folder,
+    subject_of_name,
+)
 from fg3d_builder.config import LandmarkConfig, SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, read_mesh
@@ -25,6 +35,8 @@ OUTER_EYE_CORNERS_MM = 90.0
 scans of unknown unit; adults differ by about 4 mm (standard deviation)."""
 _FACE_BELOW_TOP_MM = 130.0
 _MEDIAPIPE_OUTER_CORNERS = (33, 263)
+
+log = logging.getLogger("fg3d")
 
 
 @dataclass(frozen=True)
@@ -100,14 +112,17 @@ class ScanSource:
         """Views of one scan come one after the other: keep the last mesh."""
         if self._last is None or self._last[0] != path:
             mesh = read_scan(path)
+            if not has_colour(mesh):
+                log.warning("%s: no colours in it; it is shown as shaded clay", path)
+                mesh = clay(mesh)
             unit_mm = self._config.unit_mm or scan_unit_mm(mesh, str(path))
             self._last = (path, mesh, unit_mm)
         return self._last[1], self._last[2]
 
 
-def read_scan(path: Path) -> TexturedMesh:
+def read_scan(path: Path, colours: bool = True) -> TexturedMesh:
     """Read a mesh, see `read_mesh`; one that is inside out gets its triangles turned."""
-    return turned_outward(read_mesh(path))
+    return turned_outward(read_mesh(path, colours))
 
 
 def turned_outward(mesh: TexturedMesh) -> TexturedMesh:
@@ -230,24 +245,24 @@ def scan_unit_mm(mesh: TexturedMesh, name: str) -> float:
 def _scans(root: Path, include: tuple[str, ...]) -> list[tuple[str, str, Path]]:
     """List (subject id, scan id, mesh file, or folder where there is no mesh)."""
     if root.is_file():
-        return [(safe_id(root.stem), safe_id(root.stem), root)]
+        return [(subject_of_name(root.stem), safe_id(root.stem), root)]
     own = _mesh_files(root)
     found = []
-    if own and not any(_mesh_files(f) for f in root.iterdir() if f.is_dir()):
-        subject = safe_id(root.resolve().name)
-        # A folder that holds one mesh is that subject's scan.
-        if len(own) == 1:
-            return [(subject, subject, own[0])]
+    folders = [f for f in folder_contents(root) if os.path.isdir(f)]
+    if len(own) == 1 and not any(_mesh_files(f) for f in folders):
+        # A folder that holds one mesh is the scan of the subject that it is named after.
+        name = root.resolve().name
+        return [(subject_of_name(name), safe_id(name), own[0])]
     for name in matching([f.stem for f in own], include):
         file = next(f for f in own if f.stem == name)
-        found.append((safe_id(name), safe_id(name), file))
-    for name in matching([f.name for f in root.iterdir() if f.is_dir()], include):
+        found.append((subject_of_name(name), safe_id(name), file))
+    for name in matching([f.name for f in folders], include):
         files = _mesh_files(root / name)
         for file in files:
             scan_id = name if len(files) == 1 else f"{name}-{file.stem}"
-            found.append((safe_id(name), safe_id(scan_id), file))
+            found.append((subject_of_name(name), safe_id(scan_id), file))
         if not files:
-            found.append((safe_id(name), safe_id(name), root / name))
+            found.append((subject_of_name(name), safe_id(name), root / name))
     return found
 
 
@@ -255,8 +270,8 @@ def _mesh_files(folder: Path) -> list[Path]:
     """Mesh files of a folder, one per stem, sorted."""
     best: dict[str, Path] = {}
     for suffix in MESH_SUFFIXES:
-        for file in sorted(folder.iterdir()):
+        for file in sorted(folder_contents(folder)):
             hidden = file.name.startswith(".")
-            if file.suffix.lower() == suffix and file.is_file() and not hidden:
+            if file.suffix.lower() == suffix and os.path.isfile(file) and not hidden:
                 best.setdefault(file.stem, file)
     return [best[stem] for stem in sorted(best)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
+import os
 import re
+import stat
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +18,9 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.records import Capture
 
 _IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+
+LONGEST_ID = 100
+"""Characters of an id: file names made of one end far below the usual limit of 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +98,59 @@ def matching(names: list[str], patterns: tuple[str, ...]) -> list[str]:
 
 
 def safe_id(name: str) -> str:
-    """Turn any name into an id for file names, keeping different names different."""
+    """Turn any name into an id for file names, keeping different names different.
+
+    At most `LONGEST_ID` letters, digits, ``.``, ``_`` and ``-``. The name may be one that Python
+    made of bytes in no encoding, as `os.fsdecode` does.
+    """
     clean = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".-") or "_"
-    if clean == name:
+    if clean == name and len(name) <= LONGEST_ID:
         return clean
-    return f"{clean}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{clean[: LONGEST_ID - 7]}-{mark}"
+
+
+def plain_text(text: str, longest: int) -> str:
+    """Return the one form in which a name or tag counts, whoever wrote it.
+
+    White space around it is dropped and runs of it become one blank, characters that do not show
+    are dropped, and Unicode's composed form (NFC) is taken: else one person could be in training
+    and test. Upper and lower case stay different, as they are in the names of many collections.
+
+    Raises
+    ------
+    ValueError
+        Nothing is left, more than `longest` characters, or such as no file can hold.
+    """
+    shown = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    name = " ".join(unicodedata.normalize("NFC", shown).split())
+    if not name:
+        raise ValueError("an empty text")
+    if len(name) > longest:
+        raise ValueError(f"{len(name)} characters, {longest} at most")
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+        raise ValueError("control characters or half a surrogate pair in it")
+    return name
+
+
+def subject_of_name(name: str) -> str:
+    """Return the subject that a scan's folder or file is named after, as an id."""
+    try:
+        return safe_id(plain_text(name, len(name)))
+    except ValueError:
+        return safe_id(name)
+
+
+def folder_contents(folder: Path) -> list[Path]:
+    """List what is in a folder, in no order; nothing where it cannot be read.
+
+    Captures in it are listed anyway by their own folder, and fail with a reason when they are
+    loaded.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def fingerprint(location: str) -> str:
@@ -103,18 +158,23 @@ def fingerprint(location: str) -> str:
 
     Of a folder, all files in it; of a file, also its neighbours that differ only in their
     suffix, and the images beside it, which may be its texture. A location that is no path,
-    such as a seed, stands for itself.
+    such as a seed, stands for itself. What cannot be read counts as absent.
     """
     path = Path(location)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file())
-    elif path.is_file():
-        files = sorted(
+    if os.path.isdir(path):  # unlike the methods of `Path`, these never raise
+        files = folder_contents(path)
+    elif os.path.isfile(path):
+        files = [
             p
-            for p in path.parent.iterdir()
-            if p.is_file() and (p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES)
-        )
+            for p in folder_contents(path.parent)
+            if p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES
+        ]
     else:
         return digest(location)
-    stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    stats = []
+    for file in sorted(files):
+        with contextlib.suppress(OSError):
+            found = file.stat()
+            if stat.S_ISREG(found.st_mode):
+                stats.append((file.name, found.st_size, found.st_mtime_ns))
     return digest(location, stats)

@@ -14,8 +14,8 @@ DESCRIPTION = """\
 Reconstructs the largest face of each photo: landmarks, 3DMM fit, network.
 
 For each photo DIR/NAME/ gets
-  face.obj, face.ply, face.glb   the face in its own frame (x to its left, y up, z out), mm,
-                                 with the photo as texture
+  face.obj, face.ply, face.glb   the face in its own frame (x to its left, y up, z out), with
+                                 the photo as texture; mm, the glb in metres as glTF wants
   depth.png, depth.npy           depth in the photo's pixels; the PNG's unit is in pose.json,
                                  0 and NaN mean that there is no face
   pncc.png                       Projected Normalized Coordinate Code in the photo's pixels

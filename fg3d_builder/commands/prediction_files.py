@@ -98,8 +98,9 @@ def folders_for(photos: Sequence[Path], out: Path) -> list[Path]:
 def write_prediction(folder: Path, photo_name: str, model: FaceModel, face: PhotoFace) -> None:
     """Write everything about the face of one photo into a folder.
 
-    ``face.obj`` (with ``face.mtl`` and ``face.png``), ``face.ply``, ``face.glb``: object frame,
-    mm, with texture. ``depth.png``, ``depth.npy`` and ``pncc.png``: in the photo's pixels.
+    ``face.obj`` (with ``face.mtl`` and ``face.png``) and ``face.ply``: object frame, mm, with
+    texture; ``face.glb``: the same in metres. ``depth.png``, ``depth.npy`` and ``pncc.png``: in
+    the photo's pixels.
     ``pose.json``; ``overlay.png`` and ``turntable.png`` to look at.
     """
     shape = face.prediction.shape_obj_mm

@@ -31,7 +31,8 @@ def register_into(
 ) -> dict[str, Any]:
     """Register one capture and write meshes, pictures and figures into a folder.
 
-    ``registered.ply`` and ``registered.glb`` (object frame, mm, texture from the image),
+    ``registered.ply`` (object frame, mm) and ``registered.glb`` (the same in metres, with the
+    texture from the image),
     ``overlay.png``, ``depth_error.png``, ``sheet.png``, ``result.json``.
 
     Returns

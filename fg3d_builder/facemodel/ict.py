@@ -10,12 +10,12 @@ Source: https://github.com/ICT-VGL/ICT-FaceKit, folder ``FaceXModel``.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.arrays import from_arrays
 from fg3d_builder.facemodel.chart import relax_chart
 from fg3d_builder.facemodel.model import Embedding, FaceModel
@@ -27,6 +27,7 @@ from fg3d_builder.facemodel.patches import (
 )
 from fg3d_builder.facemodel.regions import painted_albedo, reliable_mask
 from fg3d_builder.facemodel.surround import Beyond
+from fg3d_builder.files.bounded import read_json_object, read_npz, read_regular
 from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
 from fg3d_builder.geometry.meshes import signed_areas
 from fg3d_builder.records import Array
@@ -45,6 +46,7 @@ EXPRESSION_SD = 0.3
 
 _MM_PER_UNIT = 10.0
 _STILL_MM = 0.05
+_MAX_OBJ_BYTES = 2**28
 _EYE_ROWS, _MOUTH_ROWS = 5, 3
 _IRISES = slice(2340, 3140), slice(770, 1570)
 """Right and left iris in `IctSource.eyeballs` (each eye: 770 sclera, 800 iris)."""
@@ -248,8 +250,7 @@ def _chart(source: IctSource, patches: list[Patch], vertices: Array, triangles: 
 
 def _read_npz(file: Path) -> IctSource:
     try:
-        with np.load(file) as archive:
-            data = {name: archive[name] for name in archive.files}
+        data = read_npz(file, "unreadable_model")
         place = {int(v): i for i, v in enumerate(data["source_vertex_index"])}
         head = np.array([place[i] for i in range(HEAD_VERTICES)])
         ball = np.array([place[i] for i in range(*EYEBALL_VERTICES)])
@@ -265,7 +266,7 @@ def _read_npz(file: Path) -> IctSource:
             (original, data["faces_uv"], data["uv"]),
             data["landmarks_multipie68"],
         )
-    except (KeyError, IndexError, OSError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, CaptureError) as error:
         raise ValueError(f"{file} is no archive of ICT-FaceKit modes: {error}") from None
 
 
@@ -277,9 +278,12 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
     quads = np.full((len(neutral.sizes), 4, 2), -1)
     quads[np.arange(4) < neutral.sizes[:, None]] = neutral.corners
     try:
-        landmarks = json.loads(index_file.read_text())["idx_to_landmark_verts"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{index_file}: no field 'idx_to_landmark_verts' ({error})") from None
+        landmarks = np.array(read_json_object(index_file)["idx_to_landmark_verts"], np.int64)
+    except CaptureError as error:
+        raise ValueError(error.message) from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        text = f"{index_file}: no vertices in field 'idx_to_landmark_verts' ({error})"
+        raise ValueError(text) from None
     modes = {}
     for file in mode_files:
         shape = _read_obj(file, vertices_only=True).vertices
@@ -291,7 +295,7 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
         _MM_PER_UNIT * positions[slice(*EYEBALL_VERTICES)],
         modes,
         (quads[..., 0], quads[..., 1], neutral.uv),
-        np.array(landmarks),
+        landmarks,
     )
 
 
@@ -338,6 +342,7 @@ def _triangulated(quads: Array) -> Array:
 
 def _read_obj(file: Path, vertices_only: bool = False) -> ObjMesh:
     try:
-        return parse_obj(file.read_bytes(), vertices_only)
-    except (OSError, ValueError) as error:
+        data = read_regular(file, "unreadable_model", _MAX_OBJ_BYTES)
+        return parse_obj(data, vertices_only)
+    except (CaptureError, ValueError) as error:
         raise ValueError(f"{file}: no readable OBJ file ({error})") from None

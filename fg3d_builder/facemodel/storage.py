@@ -15,7 +15,7 @@ import numpy as np
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
-from fg3d_builder.files.foreign_hdf5 import refuse_links
+from fg3d_builder.files.hdf5_checks import check_declared
 from fg3d_builder.files.sealed import data_problem, seal
 
 SCHEMA = "fg3d-facemodel-1"
@@ -191,10 +191,15 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise ValueError(f"{path} is no sound face model file: {why}; {_HOW_TO_MAKE_ONE}")
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            refuse_links(file, os.fspath(path))
+            check_declared(file, os.fspath(path))
             schema = file.attrs.get("schema", "")
             if schema != SCHEMA:
                 raise ValueError(f"{path}: schema is '{schema}', this version reads '{SCHEMA}'")
             yield file
-    except (OSError, KeyError, TypeError) as error:  # under a seal, but of other content
+    except (
+        OSError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+    ) as error:  # under a seal, but of other content
         raise ValueError(f"{path} cannot be read as a face model: {error}") from None

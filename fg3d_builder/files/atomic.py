@@ -41,9 +41,13 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write JSON with sorted keys, so that equal values give equal bytes."""
+    """Write JSON with sorted keys, so that equal values give equal bytes.
+
+    Names of files that are no text in this system's encoding are kept as well: what UTF-8 cannot
+    hold becomes JSON's own escape.
+    """
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

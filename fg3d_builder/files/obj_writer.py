@@ -14,21 +14,30 @@ MATERIAL = "face"
 
 
 def write_textured_obj(
-    path: Path, vertices: Array, triangles: Array, uv: Array, texture: Array
+    path: Path,
+    vertices: Array,
+    triangles: Array,
+    uv: Array,
+    texture: Array,
+    unit_mm: float = 1.0,
 ) -> None:
     """Write ``NAME.obj``, ``NAME.mtl`` and ``NAME.png``; vertices keep their order.
+
+    The format has no unit: a comment in its first line says it.
 
     Parameters
     ----------
     path : Path
         Path of the obj.
     vertices : (n, 3) float
-        In the unit that the reader expects; four decimals are written.
+        Four decimals are written.
     triangles : (m, 3) int
     uv : (n, 2) float
         Texture coordinates of the vertices, v up.
     texture : (H, W, 3) uint8
         sRGB.
+    unit_mm : float
+        Length of the vertices' unit.
 
     Raises
     ------
@@ -43,6 +52,7 @@ def write_textured_obj(
     write_bytes(path.with_suffix(".mtl"), material.encode())
     number = np.asarray(triangles, dtype=np.int64) + 1
     lines = [
+        f"# unit: {unit_mm:g} mm",
         f"mtllib {path.stem}.mtl",
         *(f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in np.asarray(vertices).tolist()),
         *(f"vt {u:.6f} {v:.6f}" for u, v in np.asarray(uv).tolist()),

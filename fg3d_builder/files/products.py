@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import h5py
 import numpy as np
@@ -80,7 +81,7 @@ def write_product(
         table = json.dumps([dataclasses.asdict(f) for f in failures], sort_keys=True)
         file["failures"] = np.frombuffer(table.encode(), np.uint8)
         for capture_id, record in records.items():
-            _write_record(file.create_group(f"records/{capture_id}"), record)
+            _write_record(file.create_group(_group_name(capture_id)), record)
     write_sealed(path, SCHEMA, buffer.getvalue()[BLOCK:])
 
 
@@ -106,7 +107,7 @@ def read_product(
         order = json.loads(file.attrs["order"])
         order = order if only is None else [name for name in order if name in only]
         try:
-            records = {i: _read_record(file[f"records/{i}"], kind) for i in order}
+            records = {i: _read_record(file[_group_name(i)], kind) for i in order}
         except (KeyError, ValueError) as error:  # a field of another version of the record
             raise damaged(path, f"a record cannot be read: {error}") from None
         table = json.loads(file["failures"][()].tobytes().decode())
@@ -116,6 +117,15 @@ def read_product(
 def is_complete(path: Path) -> bool:
     """Tell cheaply whether a product is there in its full length."""
     return has_full_length(path, SCHEMA)
+
+
+def _group_name(key: str) -> str:
+    """Return where the record of a key is, which may be a subject's name with slashes or dots.
+
+    To HDF5 these are groups in groups. Keys that are ids of captures stand there as they are.
+    """
+    name = quote(key, safe="")
+    return "records/" + (name if name.strip(".") else name.replace(".", "%2E"))
 
 
 def _write_record(group: h5py.Group, record: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_right
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
-from fg3d_builder.files.foreign_hdf5 import refuse_links
+from fg3d_builder.files.hdf5_checks import check_declared
 from fg3d_builder.records import Array
 from fg3d_builder.shards.manifest import MODEL_NAME, missing_files, read_manifest
 from fg3d_builder.shards.schema import FIELDS
@@ -177,7 +178,7 @@ class ShardReader:
             self._files, self._process = {}, os.getpid()
         if name not in self._files:
             self._files[name] = h5py.File(self.folder / name, "r")
-            refuse_links(self._files[name], str(self.folder / name))
+            check_declared(self._files[name], str(self.folder / name), math.inf)
         return self._files[name]
 
     def _sample(self, file: h5py.File, row: int) -> Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from fg3d_builder.facemodel.model import PARTS, FaceModel, topology_hash
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
-from fg3d_builder.files.foreign_hdf5 import refuse_links
+from fg3d_builder.files.hdf5_checks import check_declared
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
@@ -115,7 +116,7 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     for entry in sound:
         try:
             with h5py.File(folder / entry["file"], "r") as file:
-                refuse_links(file, entry["file"])
+                check_declared(file, entry["file"], math.inf)
                 _ShardCheck(file, entry, manifest, problems).run(model, members)
         except (OSError, ValueError, KeyError, IndexError) as error:
             problems.check(False, entry["file"], f"cannot be read: {error}")
@@ -164,7 +165,7 @@ def _model(
 def _check_topology(folder: Path, manifest: dict[str, Any], problems: Problems) -> None:
     wanted = manifest["facemodel"]["topology_hash"]
     with h5py.File(folder / TOPOLOGY_NAME, "r") as file:
-        refuse_links(file, TOPOLOGY_NAME)
+        check_declared(file, TOPOLOGY_NAME, math.inf)
         count, triangles = int(file.attrs["vertex_count"]), file["triangles"][()]
         check_model_named(file, manifest, problems)
     inside = len(triangles) and triangles.min() >= 0 and triangles.max() < count

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.captures.scan import read_scan
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
@@ -22,7 +21,12 @@ from fg3d_builder.testsets.kept import kept
 from fg3d_builder.testsets.records import ProtocolScan
 from fg3d_builder.testsets.registered import PairTests, RegisteredSurface, register_surface
 from fg3d_builder.testsets.setup import Setup, mesh_digest
-from fg3d_builder.testsets.surfaces import UprightSurface, open_surface, upright_surface
+from fg3d_builder.testsets.surfaces import (
+    UprightSurface,
+    pose_of_scan,
+    read_shape,
+    upright_surface,
+)
 
 STAGE = "test-set-truth-2"
 """Raise the number when the same input gives another truth."""
@@ -72,14 +76,15 @@ def ground_truth(scan: ProtocolScan, folder: Path, setup: Setup) -> GroundTruth:
     path = folder / f"{safe_id(scan.subject)}.h5"
     found = kept(path, STAGE, key, RegisteredSurface, lambda: _registered(scan, path, setup))
     between_eyes = interocular_mm(found.vertices_mm, outer_eye_corners(setup.model))
-    surface = upright_surface(read_scan(scan.mesh_file), found.upright_from_file)
+    surface = upright_surface(read_shape(scan.mesh_file), found.upright_from_file)
     return GroundTruth(key, scan_key, surface, found, between_eyes)
 
 
 def _registered(scan: ProtocolScan, path: Path, setup: Setup) -> RegisteredSurface:
     """Register a scan and check the result against the landmarks that came with it."""
     model, config, given = setup.model, setup.config, scan.landmarks
-    surface = open_surface(scan, model)
+    mesh = read_shape(scan.mesh_file)
+    surface = upright_surface(mesh, pose_of_scan(scan, mesh, model))
     found = register_surface(
         setup,
         surface,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fg3d_builder.captures.clay import has_colour
 from fg3d_builder.captures.scan import render_scan
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
@@ -18,7 +19,7 @@ from fg3d_builder.pipeline.photo import Focal, Photo, capture_of, focal_of, read
 from fg3d_builder.records import Capture
 from fg3d_builder.testsets.records import Protocol, ProtocolConfig, ProtocolImage, Unusable
 from fg3d_builder.testsets.registered import view_config
-from fg3d_builder.testsets.surfaces import UprightSurface, has_colour, open_surface
+from fg3d_builder.testsets.surfaces import UprightSurface, open_surface
 
 
 def image_key(image: ProtocolImage, scan_key: str, config: ProtocolConfig) -> str:

@@ -9,7 +9,6 @@ of the mouth from right to left.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.files.bounded import read_json_object, read_regular
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.records import GivenLandmarks
 
@@ -26,6 +26,10 @@ SEVEN_POINTS = (36, 39, 42, 45, 33, 48, 54)
 
 MESH_LANDMARKS_SCHEMA = "fg3d-mesh-landmarks-1"
 MIN_LANDMARKS = 7
+_POINTS = {str(point) for point in range(68)}
+_LAST_VERTEX = np.iinfo(np.int32).max
+_MAX_BYTES = 2**20
+
 FIRST_INNER = 17
 """iBUG's points below it are on the jaw line, where they move with the view."""
 
@@ -65,7 +69,7 @@ def read_picked_points(path: Path) -> GivenLandmarks:
     """
     try:
         root = ElementTree.fromstring(_text(path))
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError) as error:  # also names of unknown encodings
         raise _bad(path, f"no XML ({error})") from None
     return _seven_points(path, [[p.get(axis, "") for axis in "xyz"] for p in root.iter("point")])
 
@@ -101,16 +105,16 @@ def read_mesh_landmarks(path: Path) -> MeshLandmarks:
     ConfigError
         Not there or wrong; names file and field.
     """
-    if not path.is_file():
+    try:
+        value = read_json_object(path)
+    except CaptureError as error:
+        if error.code != "missing_file":
+            raise ConfigError(error.message) from None
         raise ConfigError(
             f"{path}: not found; it says which vertices of the meshes are landmarks, see "
             "docs/protocols.md"
-        )
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path}: no JSON ({error})") from None
-    if not isinstance(value, dict) or value.get("schema") != MESH_LANDMARKS_SCHEMA:
+        ) from None
+    if value.get("schema") != MESH_LANDMARKS_SCHEMA:
         raise ConfigError(f"{path}: schema: wanted '{MESH_LANDMARKS_SCHEMA}'")
     known = {"schema": "", "vertex_index": {}, "mirrored": False}
     for name, given in value.items():
@@ -118,28 +122,37 @@ def read_mesh_landmarks(path: Path) -> MeshLandmarks:
             raise ConfigError(f"{path}: unknown field '{name}'")
         if type(given) is not type(known[name]):
             wanted = type(known[name]).__name__
-            raise ConfigError(f"{path}: {name}: expected {wanted}, found {given!r}")
+            raise ConfigError(f"{path}: {name}: expected {wanted}, found {str(given)[:60]!r}")
     found: dict[int, int] = {}
     for point, vertex in value.get("vertex_index", {}).items():
-        if not (point.isdecimal() and int(point) < 68):
-            raise ConfigError(f"{path}: vertex_index: '{point}' is none of iBUG's points 0 to 67")
-        if type(vertex) is not int or vertex < 0:
-            raise ConfigError(f"{path}: vertex_index: {point}: {vertex!r} is no vertex")
+        if point not in _POINTS:
+            raise ConfigError(
+                f"{path}: vertex_index: '{point[:60]}' is none of iBUG's points 0 to 67"
+            )
+        if type(vertex) is not int or not 0 <= vertex <= _LAST_VERTEX:
+            raise ConfigError(f"{path}: vertex_index: {point}: {str(vertex)[:60]} is no vertex")
         found[int(point)] = vertex
     inner = sorted(point for point in found if point >= FIRST_INNER)
-    if len(inner) < MIN_LANDMARKS or len({found[p] for p in inner}) < len(inner):
+    if len(inner) < MIN_LANDMARKS:
         raise ConfigError(
-            f"{path}: vertex_index: wanted at least {MIN_LANDMARKS} points from {FIRST_INNER} on, "
-            f"each at a vertex of its own; got {len(inner)}"
+            f"{path}: vertex_index: wanted at least {MIN_LANDMARKS} points from {FIRST_INNER} on; "
+            f"got {len(inner)}"
         )
+    point_at: dict[int, int] = {}
+    for point in inner:
+        if found[point] in point_at:
+            raise ConfigError(
+                f"{path}: vertex_index: points {point_at[found[point]]} and {point} are both at "
+                f"vertex {found[point]}; each has a vertex of its own"
+            )
+        point_at[found[point]] = point
     vertices = np.array([found[p] for p in inner], dtype=np.int64)
     return MeshLandmarks(np.array(inner, dtype=np.int64), vertices, value.get("mirrored", False))
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise CaptureError("missing_file", f"{path}: file not found")
-    return path.read_text(encoding="utf-8", errors="replace").lstrip("\ufeff \n\r\t")
+    data = read_regular(path, "bad_landmarks", _MAX_BYTES)
+    return data.decode("utf-8", "replace").lstrip("\ufeff \n\r\t")
 
 
 def _seven_points(path: Path, points: list[list[str]]) -> GivenLandmarks:

@@ -8,8 +8,10 @@ own in ``IMAGE_ID.json``.
 The pairs of Eq. 18 come from the project's own registration. The folder's first mesh is registered
 as a scan is: rendered to an RGB-D view, with its landmark vertices for landmarks. That gives the
 place of each vertex of our template on the method's topology, for all meshes of that topology.
-From then on a mesh is measured as ours are. A vertex of C that the topology does not reach (a mask
-without forehead, say) is left out; the share that it does reach is reported as coverage.
+Each given landmark is compared with what the others expect and with the registered template; one
+that is elsewhere is refused by name. From then on a mesh is measured as ours are. A vertex of C
+that the topology does not reach (a mask without forehead, say) is left out; the share that it does
+reach is reported as coverage.
 """
 
 from __future__ import annotations
@@ -33,13 +35,14 @@ from fg3d_builder.records import Capture, Landmarks, Pose
 from fg3d_builder.testsets.ground_truth import GroundTruth
 from fg3d_builder.testsets.kept import kept
 from fg3d_builder.testsets.mesh_files import MeshLandmarks, read_mesh_landmarks
+from fg3d_builder.testsets.plausible_landmarks import described, misplaced
 from fg3d_builder.testsets.records import GivenLandmarks
 from fg3d_builder.testsets.registered import PairTests, register_surface
 from fg3d_builder.testsets.setup import Setup
 from fg3d_builder.testsets.surfaces import pose_by_landmarks, upright_surface
 
 LANDMARKS_NAME = "landmarks.json"
-STAGE = "test-set-topology-2"
+STAGE = "test-set-topology-3"
 """Raise the number when the same input gives another registration of a topology."""
 
 MIN_COVERAGE = 0.5
@@ -115,7 +118,7 @@ class MeshMethod:
         """
         own = file_sha256(self._existing(image_id)), self._points_key(image_id)
         first = self._first_sha256, self._points_key(self._first)
-        return digest(self._setup.model_key, self._setup.config, own, first)
+        return digest(STAGE, self._setup.model_key, self._setup.config, own, first)
 
     def measure(self, image_id: str, truth: GroundTruth) -> Measured:
         """Compare the mesh of an image with the truth.
@@ -169,7 +172,7 @@ class MeshMethod:
 
     def _mesh(self, image_id: str) -> TexturedMesh:
         """Read a mesh, right-handed and with its outside outside; colours do not matter."""
-        mesh = read_mesh(self._existing(image_id))
+        mesh = read_mesh(self._existing(image_id), colours=False)
         mesh = mesh_with_colors(mesh.vertices, mesh.triangles)
         if self._landmarks_of(image_id).mirrored:
             mesh = replace(mesh, vertices=mesh.vertices * [-1.0, 1.0, 1.0])
@@ -216,6 +219,13 @@ class MeshMethod:
             )
         given = GivenLandmarks(landmarks.ibug, mesh.vertices[landmarks.vertex])
         pose = _upright_pose(given, model, name)
+        wrong = misplaced(given, model)
+        if wrong:
+            raise CaptureError(
+                "bad_landmarks",
+                f"{name}: among the vertices that were given for landmarks, misplaced in a face "
+                f"are {described(wrong)}; check them in {LANDMARKS_NAME}",
+            )
         surface = upright_surface(mesh, pose)
 
         def projected(capture: Capture, cam_from_upright: Pose) -> Landmarks:
@@ -230,6 +240,16 @@ class MeshMethod:
             found = register_surface(self._setup, surface, name, TRANSFER_TESTS, projected, picture)
         except CaptureError as error:
             raise CaptureError(error.code, f"{error.message}; see {picture}") from None
+        there = model.embedded("ibug68", given.ibug).points(found.vertices_mm, model.triangles)
+        away_mm = np.linalg.norm(there - pose.cam_from_obj(given.points), axis=1)
+        far = away_mm > self._setup.config.max_landmark_mm
+        if far.any():
+            away = dict(zip(given.ibug[far].tolist(), away_mm[far].tolist(), strict=True))
+            raise CaptureError(
+                "bad_landmarks",
+                f"{name}: the registered template is off the vertices that were given for "
+                f"{described(away)}; see {picture} and check them in {LANDMARKS_NAME}",
+            )
         target = found.members.target
         places = Places(surface.file_vertex[target.corners], target.barycentric, len(mesh.vertices))
         return Correspondence.of(found.members.source, places)

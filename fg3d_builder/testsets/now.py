@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.errors import CaptureError, ConfigError, printable
+from fg3d_builder.testsets.list_files import list_text
 from fg3d_builder.testsets.mesh_files import only_mesh, read_picked_points
 from fg3d_builder.testsets.records import GivenLandmarks, ProtocolImage
 
@@ -34,15 +35,15 @@ def list_images(folder: Path) -> list[ProtocolImage]:
         No list, a line that is no image of a subject, or no folder of pictures.
     """
     path = folder / LIST_NAME
-    if not path.is_file():
-        raise ConfigError(f"{path}: not found; it comes with NoW's validation set")
+    text = list_text(path, "it comes with NoW's validation set")
     listed = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         words = Path(line.strip()).parts
         if not words:
             continue
         if len(words) != 3 or ".." in words:
-            raise ConfigError(f"{path}: line {number}: '{line}', wanted SUBJECT/SET/IMAGE.jpg")
+            found = printable(line[:200])
+            raise ConfigError(f"{path}: line {number}: '{found}', wanted SUBJECT/SET/IMAGE.jpg")
         if words[1] == NEUTRAL:
             listed.add("/".join(words))
     pictures = next((folder / name for name in PICTURES if (folder / name).is_dir()), None)

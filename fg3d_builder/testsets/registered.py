@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fg3d_builder.captures.clay import clay, has_colour
 from fg3d_builder.captures.scan import render_scan, scan_camera
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import MIN_QUALITY, BuildConfig, SourceConfig
@@ -31,7 +32,7 @@ from fg3d_builder.report.pictures import (
 from fg3d_builder.report.sheets import edge_overlay, face_view, failure_sheet
 from fg3d_builder.testsets.records import ProtocolConfig
 from fg3d_builder.testsets.setup import Setup
-from fg3d_builder.testsets.surfaces import UprightSurface, clay, has_colour
+from fg3d_builder.testsets.surfaces import UprightSurface
 
 FRONTAL = (0.0, 0.0)
 

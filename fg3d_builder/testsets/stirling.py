@@ -15,10 +15,12 @@ cameras are named is not published: ``photos.csv`` says which photo shows whom, 
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.testsets.list_files import list_text
 from fg3d_builder.testsets.mesh_files import only_mesh, read_point_list
 from fg3d_builder.testsets.records import GivenLandmarks, ProtocolImage
 
@@ -38,13 +40,10 @@ def list_images(folder: Path) -> list[ProtocolImage]:
         No table, or a line that is wrong; names file, line and column.
     """
     path = folder / TABLE_NAME
-    if not path.is_file():
-        raise ConfigError(
-            f"{path}: not found; it names each photo with subject and yaw, see docs/protocols.md"
-        )
+    text = list_text(path, "it names each photo with subject and yaw, see docs/protocols.md")
     found: dict[str, ProtocolImage] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
         if absent:
             raise ConfigError(f"{path}: no column '{absent[0]}'; wanted {', '.join(COLUMNS)}")
@@ -54,6 +53,8 @@ def list_images(folder: Path) -> list[ProtocolImage]:
             if empty:
                 raise ConfigError(f"{where}: column '{empty[0]}' is empty")
             photo = Path(line["photo"].strip())
+            if not photo.name:
+                raise ConfigError(f"{where}: photo '{photo}' is no file name")
             if photo.is_absolute() or ".." in photo.parts:
                 raise ConfigError(f"{where}: photo '{photo}' is outside the folder")
             name = photo.as_posix()
@@ -62,6 +63,8 @@ def list_images(folder: Path) -> list[ProtocolImage]:
             image_id, subject = photo.with_suffix("").as_posix(), line["subject"].strip().upper()
             yaw = _angle_deg(line["yaw"], where)
             found[name] = ProtocolImage(image_id, subject, folder / photo, None, yaw)
+    except csv.Error as error:
+        raise ConfigError(f"{path}: line {reader.line_num}: {error}") from None
     return list(found.values())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,21 +13,15 @@ from fg3d_builder.captures.scan import read_scan, scan_unit_mm
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import ScanSurface
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.mesh_io import TexturedMesh, mesh_with_colors
+from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.geometry.alignment import align_similarity
-from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Pose
-from fg3d_builder.rendering.shading import srgb_from_linear
 from fg3d_builder.testsets.records import GivenLandmarks, ProtocolScan
+
+log = logging.getLogger("fg3d")
 
 _SIZE_MM = (80.0, 1500.0)
 """Extent that a scan of a face, a head or a bust has in its largest direction."""
-
-_CLAY_REFLECTANCE = 0.55
-_CLAY_AMBIENT = 0.25
-# From above the camera and a little to its side: the shading of brows and nose lets a detector
-# see a face in a surface without colours.
-_CLAY_LIGHT = np.array([0.3, 0.5, 0.81])
 
 
 class UprightSurface(NamedTuple):
@@ -76,6 +72,18 @@ def open_surface(scan: ProtocolScan, model: FaceModel) -> UprightSurface:
     return upright_surface(mesh, pose_of_scan(scan, mesh, model))
 
 
+def read_shape(path: Path) -> TexturedMesh:
+    """Read a scan for its shape: with its colours, or without where their files are missing."""
+    try:
+        return read_scan(path)
+    except CaptureError as error:
+        if error.code != "missing_file":
+            raise
+        mesh = read_scan(path, colours=False)
+        log.warning("%s; it is taken without colours", error.message)
+        return mesh
+
+
 def pose_of_scan(scan: ProtocolScan, mesh: TexturedMesh, model: FaceModel) -> Pose:
     """Return ``upright_from_file`` of a scan.
 
@@ -119,23 +127,6 @@ def pose_by_landmarks(given: GivenLandmarks, model: FaceModel, unit_mm: float, n
     except ValueError as error:
         raise CaptureError("bad_landmarks", f"{name}: {error}") from None
     return Pose(unit_mm, rigid.rotation, rigid.translation_mm)
-
-
-def has_colour(mesh: TexturedMesh) -> bool:
-    """Whether a mesh shows a face by its colours: a texture, or vertices that differ."""
-    if (mesh.triangle_texture >= 0).any():
-        return True
-    colors = mesh.vertex_colors
-    return colors is not None and bool((colors != colors[0]).any())
-
-
-def clay(mesh: TexturedMesh) -> TexturedMesh:
-    """Return an upright mesh with shading in place of its colours, so that it shows a face."""
-    normals = vertex_normals(mesh.vertices, mesh.triangles)
-    lit = np.clip(normals @ (_CLAY_LIGHT / np.linalg.norm(_CLAY_LIGHT)), 0.0, 1.0)
-    grey = _CLAY_REFLECTANCE * (_CLAY_AMBIENT + (1.0 - _CLAY_AMBIENT) * lit)
-    colors = srgb_from_linear(np.repeat(grey[:, None], 3, axis=1))
-    return mesh_with_colors(mesh.vertices, mesh.triangles, colors)
 
 
 def _coinciding(vertices: Array) -> tuple[Array, Array]:

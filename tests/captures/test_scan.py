@@ -199,6 +199,25 @@ def test_source_makes_a_capture_of_every_view(tmp_path: Path) -> None:
         assert caught.value.code == code
 
 
+def test_a_scan_without_colours_is_shaded_and_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mesh = bumpy_head()
+    write_mesh(tmp_path / "anna.ply", mesh_with_colors(mesh.vertices, mesh.triangles))
+    source = open_source(replace(CONFIG, path=str(tmp_path)))
+    capture = source.load(source.entries()[0])
+    assert "anna.ply: no colours in it" in caplog.text
+    assert capture.rgb[np.isfinite(capture.depth_mm)].std() > 15
+
+
+def test_folders_of_one_person_are_one_subject(tmp_path: Path) -> None:
+    for name in ("anna", "anna ", "anna\u200b", "Anna"):
+        write_mesh(tmp_path / name / "mesh.ply", bumpy_head())
+    entries = open_source(replace(CONFIG, path=str(tmp_path))).entries()
+    assert sorted(e.subject_id for e in entries) == ["Anna", "anna", "anna", "anna"]
+    assert len({e.capture_id for e in entries}) == 4
+
+
 def test_source_of_one_folder_or_one_file(tmp_path: Path) -> None:
     write_mesh(tmp_path / "anna" / "mesh.ply", bumpy_head())
     for path in (tmp_path / "anna", tmp_path / "anna" / "mesh.ply"):

@@ -148,7 +148,8 @@ def test_truncated_glb_is_found(tmp_path: Path) -> None:
 def test_glb_round_trip(tmp_path: Path) -> None:
     write_mesh(tmp_path / "mesh.glb", mesh_with_texture(VERTICES, TRIANGLES, UV, texture()))
     found = read_mesh(tmp_path / "mesh.glb")
-    np.testing.assert_array_equal(found.vertices, VERTICES.astype(np.float32))
+    in_metres = (VERTICES * 0.001).astype(np.float32)
+    np.testing.assert_array_equal(found.vertices, in_metres)
     np.testing.assert_array_equal(found.triangles, TRIANGLES)
     np.testing.assert_allclose(found.uv[found.uv_triangles], UV[TRIANGLES], atol=1e-6)
     np.testing.assert_array_equal(found.textures[0], texture())
@@ -182,8 +183,8 @@ def test_glb_repeats_vertices_on_seams_after_all_others(tmp_path: Path) -> None:
     write_mesh(tmp_path / "mesh.glb", mesh)
     found = read_mesh(tmp_path / "mesh.glb")
     assert len(found.vertices) == 6
-    np.testing.assert_array_equal(found.vertices[:4], VERTICES.astype(np.float32))
-    corners = found.vertices[found.triangles]
+    np.testing.assert_allclose(1000 * found.vertices[:4], VERTICES, atol=1e-6)
+    corners = 1000 * found.vertices[found.triangles]
     np.testing.assert_allclose(corners, VERTICES[TRIANGLES], atol=1e-6)
     corners_uv = found.uv[found.uv_triangles]
     np.testing.assert_allclose(corners_uv, uv[mesh.uv_triangles], atol=1e-6)

@@ -106,6 +106,16 @@ def assert_same(a: Any, b: Any, tolerance: float) -> None:
         assert a == b
 
 
+def test_keys_may_be_any_text(tmp_path: Path) -> None:
+    names = [".", "..", "a/b", "a", "/", "a%2Fb", "Zoë Maria", "%"]
+    records = {name: make_capture(seed, 9) for seed, name in enumerate(names)}
+    write_product(tmp_path / "p.h5", "donors", "d", records)
+    found = read_product(tmp_path / "p.h5", "donors", "d", Capture).records
+    assert list(found) == names
+    for name, record in records.items():
+        np.testing.assert_array_equal(found[name].rgb, record.rgb)
+
+
 def test_capture_comes_back_bit_by_bit(tmp_path: Path) -> None:
     captures = {f"capture-{i}": make_capture(i) for i in (2, 0)}
     write_product(tmp_path / "c.h5", "captures", "d1", captures, [FAILURE])

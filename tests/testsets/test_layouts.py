@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,31 @@ def test_stirling_records_what_is_missing_and_needs_no_annotation(
 def test_broken_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "photos.csv").write_text(text)
     with pytest.raises(ConfigError, match=message):
+        open_protocol("stirling", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"photo,subject,yaw\na.jpg,F1,45\n\xff\xfe,F2,45\n", "line 3: no text in UTF-8"),
+        (b"photo,subject,yaw\na.jpg,F1\0,45\n", "line 2: holds a zero byte"),
+        (b"photo,subject,yaw\n.,F1,45\n", "is no file name"),
+        (b"photo,subject,yaw\n" + b"x" * 200_000 + b",F1,45\n", "line [12]: field larger"),
+        (b"\xf7\x8b\x88\x11", "line 1: no text"),
+    ],
+)
+def test_lists_that_are_no_text_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "photos.csv").write_bytes(data)
+    with pytest.raises(ConfigError, match=rf"photos\.csv: .*{message}"):
+        open_protocol("stirling", tmp_path)
+    (tmp_path / "imagepathsvalidation.txt").write_bytes(data)
+    with pytest.raises(ConfigError, match=r"imagepathsvalidation\.txt: line"):
+        open_protocol("now", tmp_path)
+
+
+def test_a_list_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photos.csv")
+    with pytest.raises(ConfigError, match=r"photos\.csv: is a named pipe"):
         open_protocol("stirling", tmp_path)
 
 

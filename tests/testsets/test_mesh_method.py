@@ -110,6 +110,8 @@ def test_landmarks_that_do_not_fit_the_mesh_are_a_failure(
         ({**good, "36": 10**6}, "the mesh has"),
         # Left and right exchanged: the same as a mirror.
         ({str(p): good[str(q)] for p, q in SWAPPED.items()}, "reflected"),
+        ({**good, "48": good["54"], "54": good["48"]}, r"48 \(right corner of the mouth\)"),
+        ({**good, "33": landmark_vertices(model, (8,))["8"]}, r"33 \(bottom of the nose\)"),
     ):
         write_mesh_landmarks(folder / "landmarks.json", vertices)
         with pytest.raises(CaptureError, match=message):
@@ -140,19 +142,30 @@ def test_a_mesh_that_lacks_half_the_face_is_a_failure(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "no JSON"),
+        ("[", "no valid JSON"),
         ("{}", "schema"),
         ('{"schema": "fg3d-mesh-landmarks-1"}', "vertex_index: wanted at least 7 points"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"nose": 1}}', "'nose'"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"36": -1}}', "36: -1"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"36": 1}}', "at least 7"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {}, "unit": 1}', "field 'unit'"),
+        ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"36": 9223372036854775808}}', "36"),
+        ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {"\u0663": 1}}', "none of iBUG"),
+        ('{"schema": "fg3d-mesh-landmarks-1", "schema": ""}', "twice"),
+        ("[" * 100_000, "deep"),
         ('{"schema": "fg3d-mesh-landmarks-1", "vertex_index": {}, "mirrored": 1}', "mirrored"),
     ],
 )
 def test_broken_landmark_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "landmarks.json").write_text(text)
     with pytest.raises(ConfigError, match=message):
+        read_mesh_landmarks(tmp_path / "landmarks.json")
+
+
+def test_two_points_at_one_vertex_are_named(tmp_path: Path) -> None:
+    table = {str(p): p + 100 for p in SEVEN_POINTS}
+    write_mesh_landmarks(tmp_path / "landmarks.json", {**table, "51": 133})
+    with pytest.raises(ConfigError, match="points 33 and 51 are both at vertex 133"):
         read_mesh_landmarks(tmp_path / "landmarks.json")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy_protocols import head, seven_points
 
+from fg3d_builder.captures.clay import clay, has_colour
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import border_vertices
 from fg3d_builder.facemodel.model import FaceModel
@@ -16,12 +17,7 @@ from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Pose
 from fg3d_builder.testsets.mesh_files import SEVEN_POINTS
 from fg3d_builder.testsets.records import GivenLandmarks, ProtocolScan
-from fg3d_builder.testsets.surfaces import (
-    clay,
-    has_colour,
-    pose_of_scan,
-    upright_surface,
-)
+from fg3d_builder.testsets.surfaces import pose_of_scan, upright_surface
 
 IBUG = np.array(SEVEN_POINTS)
 

@@ -64,7 +64,7 @@ def lit_texture(model: FaceModel, shape: Array) -> Array:
 def write_scan(path: Path, model: FaceModel, shape: Array, unit_mm: float = 1.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     texture = lit_texture(model, shape)
-    write_textured_obj(path, shape / unit_mm, model.triangles, model.uv, texture)
+    write_textured_obj(path, shape / unit_mm, model.triangles, model.uv, texture, unit_mm)
 
 
 def write_photo(path: Path, model: FaceModel, shape: Array, pitch: float, yaw: float) -> None:
