@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import folder_to_write
 from fg3d_builder.commands.training_options import add_device
 
 
@@ -16,7 +17,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument("training", type=Path, help="folder of the training run")
     command.add_argument("--split", choices=("train", "test"), default="test")
-    command.add_argument("--out", type=Path, help="folder for the result; default: in the run's")
+    command.add_argument(
+        "--out", type=folder_to_write, help="folder for the result; default: in the run's"
+    )
     add_device(command)
     command.set_defaults(run=run, all_cores=True)
 

@@ -7,6 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import MOST_WORKERS, folder_to_write, whole
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
@@ -14,8 +16,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "preset", nargs="?", type=Path, default=Path("tasks/demo.toml"), help="TOML file"
     )
-    command.add_argument("--out", type=Path, help="folder of the build; default build/NAME")
-    command.add_argument("--workers", type=int, default=1, help="processes; default 1")
+    command.add_argument(
+        "--out", type=folder_to_write, help="folder of the build; default build/NAME"
+    )
+    command.add_argument(
+        "--workers", type=whole(1, MOST_WORKERS), default=1, help="processes; default 1"
+    )
     command.add_argument(
         "--scheduler-host", help="host of a central luigid, for builds on several machines"
     )

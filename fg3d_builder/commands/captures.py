@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import number
 from fg3d_builder.config import SourceConfig, load_preset
 
 
@@ -14,7 +15,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "captures", help="list what a source yields and what it rejects, and why"
     )
     command.add_argument("source", type=Path, help="preset (TOML), or folder of captures or scans")
-    command.add_argument("--unit-mm", type=float, default=1.0, help="unit of scans; 0 finds it")
+    command.add_argument(
+        "--unit-mm", type=number(0, 1e6), default=1.0, help="unit of scans; 0 finds it"
+    )
     command.set_defaults(run=run)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from fg3d_builder.commands.arguments import file_to_write
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.errors import ConfigError
@@ -15,7 +15,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command = commands.add_parser("models", help="list, describe or write face models")
     command.add_argument("action", choices=("list", "info", "build"))
     add_model_options(command)
-    command.add_argument("--out", type=Path, help="file that `build` writes")
+    command.add_argument("--out", type=file_to_write, help="file that `build` writes")
     command.set_defaults(run=run)
 
 

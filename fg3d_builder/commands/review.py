@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fg3d_builder.commands.arguments import whole
 from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.errors import ConfigError
 
@@ -30,7 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--list", choices=("worst", "rejected", "all"), default="worst", help="default: worst"
     )
-    command.add_argument("--count", type=int, default=20, help="of the worst; default 20")
+    command.add_argument(
+        "--count", type=whole(1, 1_000_000_000), default=20, help="of the worst; default 20"
+    )
     command.set_defaults(run=run)
 
 

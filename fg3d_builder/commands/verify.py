@@ -6,13 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import file_to_read
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser("verify", help="check a dataset; exit status 1 if it is bad")
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument(
-        "--model-file", type=Path, help="face model, where the dataset may not hold it"
+        "--model-file", type=file_to_read, help="face model, where the dataset may not hold it"
     )
     command.set_defaults(run=run)
 

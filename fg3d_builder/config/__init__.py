@@ -3,6 +3,7 @@
 from fg3d_builder.config.presets import digest, load_preset, read_toml, to_table, toml_text
 from fg3d_builder.config.reading import from_table, require
 from fg3d_builder.config.settings import (
+    DETECTORS,
     MIN_QUALITY,
     BuildConfig,
     FaceModelConfig,
@@ -20,6 +21,7 @@ from fg3d_builder.config.settings import (
 )
 
 __all__ = [
+    "DETECTORS",
     "MIN_QUALITY",
     "BuildConfig",
     "FaceModelConfig",

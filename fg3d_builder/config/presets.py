@@ -20,11 +20,8 @@ else:
 
 _NO_SOURCES = Problem(
     "sources",
-    """: missing; say where the captures come from, for example
-    [[sources]]
-    kind = "folder"
-    path = "my_captures"
-(`fg3d new FOLDER` writes a preset for a folder)""",
+    ': missing; write [[sources]] and below it kind = "folder" and path = "my_captures", or let '
+    "`fg3d new FOLDER` write a preset",
 )
 
 

@@ -29,6 +29,9 @@ from fg3d_builder.config.quantities import (
     YawDeg,
 )
 
+DETECTORS = ("mediapipe", "face-alignment", "annotation")
+"""Names of landmark detectors."""
+
 MIN_QUALITY = 0.11
 """Quality below which a registration is left out of a dataset, unless a preset says otherwise.
 
@@ -126,7 +129,7 @@ class LandmarkConfig:
     min_confidence: below it the capture fails with "no_face".
     """
 
-    detector: Annotated[str, one_of("mediapipe", "face-alignment", "annotation")] = "mediapipe"
+    detector: Annotated[str, one_of(*DETECTORS)] = "mediapipe"
     weights: FilePath = ""
     min_confidence: Part = 0.5
 
