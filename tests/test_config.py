@@ -82,7 +82,7 @@ def test_paths_count_from_the_preset(tmp_path: Path) -> None:
         (f"chunk_size = 1{'0' * 400}", "expected a whole number from 1 to 100,000"),
         ("max_failure_rate = nan", "max_failure_rate = nan: expected a number from 0 to 1"),
         ("max_failure_rate = inf", "max_failure_rate = inf: expected a number from 0 to 1"),
-        ("name = ''", 'name = "": expected a text a folder\'s name'),
+        ("name = ''", 'name = "": expected a text that can name a folder'),
         ("name = '../up'", 'name = "../up": expected'),
         ("name = '..'", 'name = "..": expected'),
         ("fit = 3", "fit = 3: expected a table"),
@@ -116,7 +116,7 @@ def test_paths_count_from_the_preset(tmp_path: Path) -> None:
         ),
         (
             "[fullview]\nanchor_bands = [0.5, 0.2, 1]",
-            "fullview.anchor_bands = [0.5, 0.2, 1]: expected a list of 3 values that rise",
+            "fullview.anchor_bands = [0.5, 0.2, 1]: expected a list of 3 values that rise, each a number more than 0",
         ),
         ("[fullview]\nanchor_bands = [1]", "fullview.anchor_bands = [1]: expected a list of 3"),
         ("[facemodel]\nmodel = 'ict'", 'facemodel.path: missing; model = "ict" needs'),

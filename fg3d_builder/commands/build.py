@@ -9,10 +9,27 @@ from pathlib import Path
 
 from fg3d_builder.commands.arguments import MOST_WORKERS, folder_to_write, whole
 
+DESCRIPTION = """\
+Builds a dataset from a preset: reads every capture, registers it, turns it to other poses, makes
+new faces from parts of it, and writes shards, a manifest and a report into build/NAME.
+
+  fg3d build studio.toml --workers 8
+  fg3d build studio.toml --out /data/studio
+
+Run the same command again after any interruption: what is finished is kept. `fg3d new FOLDER`
+writes a preset, `fg3d check PRESET` says what it would build. Exit status 1 where something could
+not be built.
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("build", help="build a dataset from a preset")
+    command = commands.add_parser(
+        "build",
+        help="build a dataset from a preset",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument(
         "preset", nargs="?", type=Path, default=Path("tasks/demo.toml"), help="TOML file"
     )

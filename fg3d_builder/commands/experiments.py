@@ -44,9 +44,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
-        "names", nargs="+", choices=[*EXPERIMENTS, *PUBLISHED_NAMES], metavar="NAME"
+        "names",
+        nargs="+",
+        choices=[*EXPERIMENTS, *PUBLISHED_NAMES],
+        metavar="NAME",
+        help="of the tables and figures above",
     )
-    command.add_argument("--scale", choices=list(SCALES), required=True)
+    command.add_argument("--scale", choices=list(SCALES), required=True, help="see above")
     command.add_argument("--preset", type=Path, help="build preset in place of the scale's")
     command.add_argument("--build", type=Path, help="folder of the build; default build/NAME")
     command.add_argument(

@@ -24,6 +24,18 @@ scipy, h5py and OpenCV, nothing else.
   here:  fg3d unpack results.tar --out build/from-gpu
 """
 
+UNPACK = """\
+Unpacks the results of a training run on another machine, see `fg3d pack --help`.
+
+  fg3d unpack results.tar --out build/from-gpu
+"""
+
+SUMMARY = """\
+Writes one page about a packed training run; its run.sh calls this at the end.
+
+  fg3d summary out --epochs 45 --seconds 86000 --gpus 4
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands ``pack``, ``unpack`` and ``summary``, and their options."""
@@ -35,7 +47,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument("--out", type=file_to_write, required=True, help="tar file to write")
-    command.add_argument("--preset", choices=PRESETS, default="paper")
+    command.add_argument(
+        "--preset", choices=PRESETS, default="paper", help="of the training; default paper"
+    )
     command.add_argument("--epochs", type=whole(1, 1_000_000), help="default: those of the preset")
     command.add_argument(
         "--facemodel",
@@ -43,11 +57,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="model file, where its licence keeps it out of the dataset",
     )
     command.set_defaults(run=run_pack)
-    command = commands.add_parser("unpack", help="unpack the results of a packed training run")
+    command = commands.add_parser(
+        "unpack",
+        help="unpack the results of a packed training run",
+        description=UNPACK,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("results", type=file_to_read, help="results.tar")
-    command.add_argument("--out", type=folder_to_write, required=True, help="folder")
+    command.add_argument("--out", type=folder_to_write, required=True, help="folder for them")
     command.set_defaults(run=run_unpack)
-    command = commands.add_parser("summary", help="one page about a packed training run")
+    command = commands.add_parser(
+        "summary",
+        help="one page about a packed training run",
+        description=SUMMARY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("folder", type=folder_to_read, help="its results; gets summary.md")
     command.add_argument("--epochs", type=whole(0, 1_000_000), required=True, help="epochs trained")
     command.add_argument("--seconds", type=number(0, 1e12), required=True, help="time they took")

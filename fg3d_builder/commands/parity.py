@@ -9,11 +9,20 @@ from fg3d_builder.commands.arguments import file_to_read, file_to_write
 from fg3d_builder.commands.training_options import add_device
 from fg3d_builder.fgnet.training.names import PRESETS
 
+DESCRIPTION = """\
+Checks that a network answers alike on a device and on the CPU: views, outputs and gradients.
+
+  fg3d parity build/demo/dataset --out parity.json --device cuda
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "parity", help="check that a network answers alike on a device and on the CPU"
+        "parity",
+        help="check that a network answers alike on a device and on the CPU",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument("--out", type=file_to_write, required=True, help="JSON file")

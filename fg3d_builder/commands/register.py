@@ -17,11 +17,26 @@ from fg3d_builder.errors import CaptureError, ConfigError
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
 
+DESCRIPTION = """\
+Registers a single capture or scan, to look at before a build.
+
+  fg3d register my_captures/anna-001 --out out/anna-001
+  fg3d register scan.obj --unit-mm 1000 --yaw 20 --out out/scan
+  fg3d register my_captures/anna-00[123] --fuse --out out/anna
+
+DIR gets registered.ply and .glb (the face in its own frame, with texture), sheet.png (image, depth,
+landmarks, fit, registration, error), overlay.png, depth_error.png, and result.json with all figures
+and doubts. Exit status 1 where a capture cannot be used; failure.png then shows why.
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "register", help="register one capture or scan; meshes, pictures and figures out"
+        "register",
+        help="register one capture or scan; meshes, pictures and figures out",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
         "capture",

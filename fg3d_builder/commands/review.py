@@ -14,11 +14,24 @@ from fg3d_builder.errors import ConfigError
 if TYPE_CHECKING:
     from fg3d_builder.review.review_list import ReviewList
 
+DESCRIPTION = """\
+Lists the registrations of a build, the worst first, or changes verdicts about them in the build's
+review list.
+
+  fg3d review build/studio                                  the worst twenty
+  fg3d review build/studio --reject anna-002 --note "hand before the chin"
+  fg3d review build/studio --accept bert-004 --reset anna-001
+  fg3d build studio.toml                                    obeys
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "review", help="list registrations, accept or reject them; build again to obey"
+        "review",
+        help="list registrations, accept or reject them; build again to obey",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
     for name, what in (

@@ -94,7 +94,7 @@ class Line:
     def allowed(self) -> str:
         """What the text may be."""
         return (
-            f"{'' if self.empty else 'not empty, '}of at most {self.longest} characters in one line"
+            f"of one line, {'' if self.empty else 'not empty, '}at most {self.longest} characters"
         )
 
     def allows(self, value: Any) -> bool:
@@ -116,8 +116,8 @@ class FolderName:
     def allowed(self) -> str:
         """What the name may be."""
         return (
-            f"a folder's name: letters, digits, '.', '_', '-' and spaces, at most {self.longest}, "
-            "a letter or digit first and last"
+            f"that can name a folder: at most {self.longest} letters, digits, '.', '_', '-' and "
+            "spaces, a letter, a digit or '_' first and last"
         )
 
     def allows(self, value: Any) -> bool:

@@ -40,13 +40,15 @@ def to_table(config: Any) -> dict[str, Any]:
 def load_preset(path: str | Path) -> BuildConfig:
     """Read a build preset; relative paths in it count from the preset's folder.
 
+    ``tasks/NAME.toml`` is the project's own preset of this name where the current folder has none.
+
     Raises
     ------
     ConfigError
         Missing file, broken TOML, no sources, unknown names, wrong types, values that are not
         allowed; names the file and every field at fault.
     """
-    file = Path(path)
+    file = _found(Path(path))
     table = read_toml(file)
     missing = () if "sources" in table else (_NO_SOURCES,)
     config = from_table(BuildConfig, table, f"preset {file}", missing)
@@ -68,6 +70,16 @@ def load_preset(path: str | Path) -> BuildConfig:
         landmarks=replace(config.landmarks, weights=absolute(config.landmarks.weights)),
         review=replace(config.review, list=absolute(config.review.list)),
     )
+
+
+def _found(path: Path) -> Path:
+    """Return where a preset is: presets of the project are found from any folder."""
+    own = not path.is_absolute() and path.parts[:-1] == ("tasks",)
+    if not own or path.exists():
+        return path
+    beside = Path(__file__).resolve().parents[2] / path
+    installed = Path(sys.prefix) / "share" / "fg3d_builder" / path
+    return next((file for file in (beside, installed) if file.is_file()), path)
 
 
 def read_toml(file: Path) -> dict[str, Any]:

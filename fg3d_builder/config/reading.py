@@ -143,7 +143,9 @@ def expected(hint: Any) -> str:
         inner = typing.get_args(kind)
         if inner[-1] is not Ellipsis:
             allowed.insert(0, f"of {len(inner)} values")
-        return f"a list {' '.join(allowed)}".rstrip()
+        elements = {expected(h) for h in inner if h is not Ellipsis}
+        each = f", each {elements.pop()}" if len(elements) == 1 else ""
+        return f"a list {' '.join(allowed)}{each}"
     if is_dataclass(kind):
         return "a table"
     if any(isinstance(constraint, OneOf) for constraint in constraints):

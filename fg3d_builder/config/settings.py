@@ -364,6 +364,7 @@ class BuildConfig:
     """Everything that decides the content of a dataset.
 
     name: name of the build and of the folder with its products.
+    sources: where captures come from, one after the other.
     chunk_size: captures per task.
     max_failure_rate: a build with more failures than this ends with a non-zero status.
     """

@@ -107,11 +107,11 @@ def process_exists(pid: int) -> bool:
 
 def _about(error: OSError | RuntimeError, target: Path, size: int | None) -> OSError | None:
     """Return an error that names the file that could not be written; None: `error` says enough."""
-    if isinstance(error, OSError):
-        if error.errno is None or (error.errno != errno.ENOSPC and error.filename is not None):
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.errno != errno.ENOSPC and error.filename is not None:
             return None
         number = error.errno
-    elif shutil.disk_usage(target.parent).free < _FULL_BELOW:  # torch says something else
+    elif shutil.disk_usage(target.parent).free < _FULL_BELOW:  # numpy and torch do not say so
         number = errno.ENOSPC
     else:
         return None

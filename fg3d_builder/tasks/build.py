@@ -20,6 +20,7 @@ from fg3d_builder.layout import BuildLayout
 from fg3d_builder.report.summary import summary_lines
 from fg3d_builder.shards.reader import read_manifest
 from fg3d_builder.tasks.base import log
+from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.chunk_tasks import IndexCaptures
 from fg3d_builder.tasks.chunks import read_index
 from fg3d_builder.tasks.dataset_tasks import all_failures
@@ -38,7 +39,7 @@ class BuildFG3D(luigi.Task):
     Runs again without harm: whatever is complete is kept.
     """
 
-    preset = luigi.Parameter(default="tasks/demo.toml", description="build preset (TOML)")
+    preset = PresetParameter(default="tasks/demo.toml", description="build preset (TOML)")
     out = luigi.Parameter(default="", description="folder of the build; build/NAME if empty")
 
     done = False

@@ -70,7 +70,8 @@ class NetworkConfig:
 
     network: one of `NETWORKS`.
     size: S, side of images and UV maps; a multiple of ``2 ** (levels + folds)``.
-    base_channels: at full size; doubled with each of the `levels` halvings.
+    base_channels: at full size; doubled with each halving.
+    levels: halvings of the images within the network.
     folds: how often 2 x 2 pixels are folded into channels before the first convolution, as no
         paper has it: a network for a CPU sees images of S at a quarter of the cost per fold.
         Features and displacements have ``S / 2 ** folds``, the latter are interpolated.
