@@ -187,6 +187,24 @@ def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
         load_preset(write(tmp_path, "a = " + "[" * 100_000))
 
 
+def test_presets_of_the_project_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_preset("tasks/demo.toml").name == "demo"
+    with pytest.raises(ConfigError, match=r"cannot read preset tasks/none\.toml"):
+        load_preset("tasks/none.toml")
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/demo.toml").write_text('name = "mine"\nsources = [{}]')
+    assert load_preset("tasks/demo.toml").name == "mine"
+
+
+def test_digests_are_those_of_before() -> None:
+    """Constraints beside the fields change no digest: builds of earlier versions stay valid."""
+    assert digest(BuildConfig()) == "35a3da5e48c8"
+    assert digest(load_preset(PRESETS[0].with_name("demo.toml"))) == "5303733fb1d6"
+
+
 def test_missing_preset_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read preset .*none\.toml"):
         load_preset(tmp_path / "none.toml")

@@ -96,9 +96,10 @@ def is_capture(folder: Path) -> bool:
 def contents(folder: Path) -> str:
     """Say what is in a folder that nothing was recognised in, in a few words."""
     files = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    kinds = Counter((path.suffix.lower() or "files") if path.is_file() else "" for path in files)
-    folders = kinds.pop("", 0)
-    parts = [f"{count} {kind}" for kind, count in kinds.most_common(4)]
+    kinds = Counter(path.suffix.lower() or "without suffix" for path in files if path.is_file())
+    ordered = sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
+    parts = [f"{count:,} {kind}" for kind, count in ordered[:4]]
+    folders = sum(path.is_dir() for path in files)
     if folders:
         parts.append(counted(folders, "folder"))
     return ", ".join(parts) or "nothing"

@@ -12,6 +12,7 @@ import numpy as np
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.hdf5_writing import new_hdf5
 
 SCHEMA = "fg3d-facemodel-1"
 _UNITS = {
@@ -60,7 +61,7 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
         The model contradicts itself; names the field.
     """
     check_model(model)
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, new_hdf5(temporary) as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["name"] = model.name
         file.attrs["licence"] = model.licence

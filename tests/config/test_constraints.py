@@ -81,16 +81,6 @@ def test_defaults_and_presets_are_allowed() -> None:
         assert from_table(Scale, to_table(scale), "scale") == scale
 
 
-def test_names_of_settings_are_those_that_the_code_knows() -> None:
-    from fg3d_builder.captures.sensor import apply_sensor
-    from fg3d_builder.config import LandmarkConfig
-    from fg3d_builder.landmarks import open_detector
-
-    assert callable(apply_sensor)
-    for name in ("mediapipe", "annotation"):
-        assert open_detector(LandmarkConfig(detector=name)).name == name
-
-
 @pytest.mark.parametrize(
     ("constraint", "good", "bad"),
     [

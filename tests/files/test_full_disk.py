@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from fg3d_builder.cli import main
 from fg3d_builder.errors import sentence
 from fg3d_builder.facemodel.storage import save_model
 from fg3d_builder.files.atomic import replacing, write_bytes, write_json
+from fg3d_builder.files.hdf5_writing import new_hdf5
 
 MEGABYTE = 1 << 20
 
@@ -37,7 +39,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(file: h5py.File) -> None:
+    rng = np.random.default_rng(0)
+    file.attrs["schema"] = "a"
+    file["group/noise"] = rng.random(10_000)
+    file.create_dataset("packed", data=np.zeros((90, 90)), chunks=(30, 90), compression="gzip")
+    images = file.create_dataset("images", (20,), dtype=h5py.vlen_dtype(np.uint8))
+    for number in range(20):
+        images[number] = np.frombuffer(rng.bytes(9_000 + number), np.uint8)
 
 
 def assert_told(error: OSError, path: Path) -> None:
@@ -62,16 +74,26 @@ def test_a_full_disk_is_told_with_file_and_size(small_disk: Path) -> None:
     assert_told(caught.value, path)
 
 
+@pytest.mark.parametrize("options", [{}, {"userblock_size": 512}])
+def test_hdf5_files_are_the_same_bytes_as_always(tmp_path: Path, options: dict[str, int]) -> None:
+    with new_hdf5(tmp_path / "new.h5", **options) as file:
+        fill(file)
+    with h5py.File(tmp_path / "plain.h5", "w", **options) as file:
+        fill(file)
+    assert (tmp_path / "new.h5").read_bytes() == (tmp_path / "plain.h5").read_bytes()
+
+
 def test_what_libraries_say_of_a_full_disk_is_the_same(small_disk: Path) -> None:
     noise = np.random.default_rng(0).random(MEGABYTE // 4)
     path = small_disk / "a.h5"
     with (
         pytest.raises(OSError, match="No space") as caught,
         replacing(path) as temporary,
-        h5py.File(temporary, "w") as file,
+        new_hdf5(temporary) as file,
     ):
         file["noise"] = noise
     assert_told(caught.value, path)
+    gc.collect()  # HDF5 would crash here over a file that is still open
     path = small_disk / "a.npy"
     with (
         pytest.raises(OSError, match="No space") as caught,
