@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -43,12 +44,13 @@ def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator
         _sync(temporary)
         os.replace(temporary, target)
     except (OSError, RuntimeError) as error:
-        told = _about(error, target, size)
+        told = _about(error, target, temporary, size)
         if told is None:
             raise
         raise told from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before says why
+            temporary.unlink()
     _sync(target.parent)
 
 
@@ -105,10 +107,12 @@ def process_exists(pid: int) -> bool:
     return stat.rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def _about(error: OSError | RuntimeError, target: Path, size: int | None) -> OSError | None:
+def _about(
+    error: OSError | RuntimeError, target: Path, temporary: Path, size: int | None
+) -> OSError | None:
     """Return an error that names the file that could not be written; None: `error` says enough."""
     if isinstance(error, OSError) and error.errno is not None:
-        if error.errno != errno.ENOSPC and error.filename is not None:
+        if error.errno != errno.ENOSPC and error.filename not in (None, str(temporary)):
             return None
         number = error.errno
     elif shutil.disk_usage(target.parent).free < _FULL_BELOW:  # numpy and torch do not say so

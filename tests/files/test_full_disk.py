@@ -42,6 +42,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.fixture
+def closed_disk(small_disk: Path) -> Path:
+    """A disk that can only be read, with one file."""
+    (small_disk / "there").write_bytes(b"before")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    return small_disk
+
+
 def fill(file: h5py.File) -> None:
     rng = np.random.default_rng(0)
     file.attrs["schema"] = "a"
@@ -119,6 +127,24 @@ def test_a_command_on_a_full_disk_is_one_sentence(
     assert said.startswith(f"fg3d: the disk is full: {out} could not be written")
     assert said.count("\n") == 1
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+def test_a_disk_that_can_only_be_read(
+    closed_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (closed_disk / "there", closed_disk / "new"):
+        with pytest.raises(OSError, match="Read-only") as caught:
+            write_bytes(path, b"after")
+        assert sentence(caught.value) == f"{path} lies on a disk that can only be read"
+    assert (closed_disk / "there").read_bytes() == b"before"
+    (tmp_path / "p.toml").write_text("sources = [{}]\n")
+    out = closed_disk / "build"
+    assert main(["build", str(tmp_path / "p.toml"), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"fg3d: {out} lies on a disk that can only be read\n"
+    save_model(build_model(), tmp_path / "model.h5")
+    out = closed_disk / "copy.h5"
+    assert main(["models", "build", "--model", str(tmp_path / "model.h5"), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"fg3d: {out} lies on a disk that can only be read\n"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
