@@ -105,14 +105,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0; 1 where the result is bad; 2 where the command cannot be run, with one
         sentence about it on stderr; 130 after Ctrl-C; 141 where nobody reads the output any more.
     """
+    parser = _parser()
     try:
-        options = _parser().parse_args(arguments)
+        options = parser.parse_args(arguments)
     except SystemExit as stop:  # after --help and --version, or a sentence about wrong arguments
         return int(stop.code or 0)
     if not getattr(options, "all_cores", False):
         # One BLAS thread per process, before numpy loads: chunks run side by side instead.
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ.setdefault(name, "1")
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
     try:
         status = int(options.run(options))
         sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import shutil
 import time
 from collections import Counter
@@ -197,7 +198,8 @@ def _tell_effort(
     print(f"{'work':20} {'times':>7} {'each':>8} {'all':>8}  there already")
     for stage in stages:
         print(_stage_line(stage, factor, done.get(stage.name)))
-    seconds = wall_seconds(stages, factor, min(workers, counts.chunks))
+    side_by_side = min(workers, counts.chunks, len(os.sched_getaffinity(0)))
+    seconds = wall_seconds(stages, factor, side_by_side)
     print(f"time: about {_duration(seconds)} with {counted(workers, 'worker')}, from the beginning")
     if complete_dataset(layout) is not None:
         print("  all of it is there: a build has nothing to do")
