@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,3 +241,31 @@ def test_luigi_finds_what_its_configuration_names() -> None:
     assert settings["core"].getboolean("local_scheduler")
     assert (project / settings["core"]["logging_conf_file"]).is_file()
     assert load_preset(project / settings["BuildFG3D"]["preset"]).name == "demo"
+
+
+def test_damaged_presets_are_refused_or_right(tmp_path: Path) -> None:
+    """300 presets with flipped bits, lost bytes and odd values: a sentence or legal settings."""
+    rng = random.Random(0)
+    whole = toml_text(BuildConfig(), "every setting").encode()
+    texts = [*(path.read_bytes() for path in PRESETS), whole]
+    odd = [b"nan", b"-1", b"1e999", b"[]", b"{}", b'""', b"true", b"[[[[", b"2020-01-01", b"\xff"]
+    file, refused = tmp_path / "p.toml", 0
+    for _ in range(300):
+        data = bytearray(rng.choice(texts))
+        for _ in range(rng.randint(1, 4)):
+            place = rng.randrange(len(data))
+            change = rng.randrange(3)
+            if change == 0:
+                data[place] ^= 1 << rng.randrange(8)
+            elif change == 1:
+                del data[place : place + rng.randrange(1, 30)]
+            else:
+                data[place:place] = rng.choice(odd)
+        file.write_bytes(bytes(data))
+        try:
+            config = load_preset(file)
+        except ConfigError:
+            refused += 1
+        else:
+            assert from_table(BuildConfig, to_table(config), "again") == config
+    assert 100 < refused < 300
