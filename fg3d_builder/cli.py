@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
+import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 
 from fg3d_builder import __version__
@@ -13,11 +17,13 @@ from fg3d_builder.commands import (
     assess,
     build,
     captures,
+    check,
     clean,
     evaluate,
     experiments,
     models,
     networks,
+    new,
     pack,
     parity,
     predict,
@@ -27,10 +33,13 @@ from fg3d_builder.commands import (
     train,
     verify,
 )
-from fg3d_builder.errors import ConfigError, MissingDependencyError
+from fg3d_builder.commands.arguments import OneLineParser
+from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError, sentence
 from fg3d_builder.files.sealed import DamagedFileError
 
 COMMANDS = (
+    new,
+    check,
     build,
     register,
     captures,
@@ -62,7 +71,9 @@ A first round:
 With your own captures:
   fg3d captures FOLDER                  what is read from a folder, what is rejected and why
   fg3d register FOLDER/CAPTURE --out out    register a single one and look at it
-  fg3d build my-preset.toml --workers 8     build; see tasks/*.toml for presets
+  fg3d new FOLDER --out my-preset.toml  write a preset for a folder
+  fg3d check my-preset.toml             what would be built, how long it takes, what is wrong
+  fg3d build my-preset.toml --workers 8     build
 
 With the network (`make train` trains a small one on the demo's dataset):
   fg3d train DATASET --out RUN          train a network; fg3d assess: on other datasets
@@ -73,17 +84,38 @@ With the network (`make train` trains a small one on the demo's dataset):
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status.
+_READER_GONE = 128 + signal.SIGPIPE
+_INTERRUPTED = 128 + signal.SIGINT
+_EXPECTED = (
+    CaptureError,
+    ConfigError,
+    MissingDependencyError,
+    OSError,
+    ValueError,
+    MemoryError,
+    RecursionError,
+)
+"""Errors of files, settings and the machine; any other is a fault of the program."""
 
-    0, 1 (the result is bad), 2 (it cannot run) or 130 (a person stopped it).
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        Exit status: 0; 1 where the result is bad; 2 where the command cannot be run, with one
+        sentence about it on stderr; 130 after Ctrl-C; 141 where nobody reads the output any more.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names of files may hold what this terminal's encoding has not: shown as an escape.
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:  # after --help and --version, or a sentence about wrong arguments
+        return int(stop.code or 0)
     if not getattr(options, "all_cores", False):
         # One BLAS thread per process, before numpy loads: chunks run side by side instead.
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -92,23 +124,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return int(options.run(options))
-    except (ConfigError, MissingDependencyError, FileNotFoundError, ValueError) as error:
-        print(f"fg3d: {error}", file=sys.stderr)
-        return 2
-    except DamagedFileError as error:
-        print(f"fg3d: {error}; the same command makes it again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("fg3d: stopped", file=sys.stderr)
-        return 130
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:  # e.g. `fg3d captures ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _forget_output()
+        return _READER_GONE
+    except KeyboardInterrupt:
+        _say("stopped")
+        return _INTERRUPTED
+    except DamagedFileError as error:
+        _say(f"{error}; the same command makes it again")
+        return 2
+    except _EXPECTED as error:
+        _say(sentence(error))
+        return 2
+    except Exception as error:
+        _say(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d; {_kept_trace()})")
+        return 2
+
+
+def _say(text: str) -> None:
+    """Print a sentence on stderr, also where stdout is broken."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _forget_output()
+    with contextlib.suppress(OSError):
+        print(f"fg3d: {text}", file=sys.stderr, flush=True)
+
+
+def _forget_output() -> None:
+    """Let what is still to be printed go nowhere: the interpreter would complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _kept_trace() -> str:
+    """Keep where an error arose in a file, for those who mend it; say where the file is."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="fg3d-error-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(traceback.format_exc())
+    except OSError:
+        return "there is no room to keep where it arose"
+    return f"where it arose is in {file.name}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="fg3d", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"fg3d-builder {__version__}")

@@ -1,9 +1,14 @@
-"""Errors that a build records as data instead of dying of them."""
+"""Errors that a build records as data, errors of a person's making, and all in a sentence."""
 
 from __future__ import annotations
 
+import errno
+import os
+
 LONGEST_MESSAGE = 2000
 """Characters of a message that are kept; names and values in files may be of any length."""
+
+_LONGEST_PATH = 200
 
 
 def printable(text: str) -> str:
@@ -57,3 +62,51 @@ class ConfigError(Exception):
 
 class MissingDependencyError(ImportError):
     """An optional package or weight file is absent; the message says how to get it."""
+
+
+def sentence(error: BaseException) -> str:
+    """Say in a sentence, for a person, what is wrong; names the file where it is known."""
+    if isinstance(error, CaptureError):
+        return f"{error.code}: {error.message}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_system(error)
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, RecursionError):
+        return "a file is nested too deep"
+    return str(error) or type(error).__name__
+
+
+def _of_system(error: OSError) -> str:
+    """Say what the operating system refused, and with which file."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    where = " -> ".join(map(_cut, names))
+    at = where
+    known = {
+        errno.ENOENT: f"{at} does not exist",
+        errno.EACCES: f"{at}: permission denied",
+        errno.EPERM: f"{at}: the system does not permit that",
+        errno.EISDIR: f"{at} is a folder, expected a file",
+        errno.ENOTDIR: f"{at}: a part of this path is a file, expected a folder",
+        errno.EEXIST: f"{at} is in the way: a file, where a folder is to be",
+        errno.ENAMETOOLONG: f"{at}: the path is too long",
+        errno.EROFS: f"{at} lies on a disk that can only be read",
+        errno.ELOOP: f"{at}: symbolic links that point in a circle",
+        errno.EMFILE: f"too many open files ({at}); see ulimit -n",
+    }
+    if where and error.errno in known:
+        return known[error.errno]
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind = "disk is full" if error.errno == errno.ENOSPC else "quota is used up"
+        more = reason.partition("; ")[2]
+        wanted = f" ({more})" if more else ""
+        return (
+            f"the {kind}: {where or 'the output'} could not be written{wanted}; "
+            "what is finished stays, make room and run the same command again"
+        )
+    return f"{where}: {reason}" if where else reason
+
+
+def _cut(path: str) -> str:
+    return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}..."

@@ -7,16 +7,31 @@ import logging
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import folder_to_write
 from fg3d_builder.commands.training_options import add_device
+
+DESCRIPTION = """\
+Compares a trained network with the 3DMM fit, subject by subject, and writes a page with error maps.
+
+  fg3d assess build/demo/dataset build/demo/training
+  fg3d assess OTHER_DATASET RUN --split train --out DIR
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("assess", help="compare a trained network with the 3DMM fit")
+    command = commands.add_parser(
+        "assess",
+        help="compare a trained network with the 3DMM fit",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument("training", type=Path, help="folder of the training run")
-    command.add_argument("--split", choices=("train", "test"), default="test")
-    command.add_argument("--out", type=Path, help="folder for the result; default: in the run's")
+    command.add_argument("--split", choices=("train", "test"), default="test", help="default test")
+    command.add_argument(
+        "--out", type=folder_to_write, help="folder for the result; default: in the run's"
+    )
     add_device(command)
     command.set_defaults(run=run, all_cores=True)
 

@@ -7,15 +7,38 @@ import logging
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import MOST_WORKERS, folder_to_write, whole
+
+DESCRIPTION = """\
+Builds a dataset from a preset: reads every capture, registers it, turns it to other poses, makes
+new faces from parts of it, and writes shards, a manifest and a report into build/NAME.
+
+  fg3d build studio.toml --workers 8
+  fg3d build studio.toml --out /data/studio
+
+Run the same command again after any interruption: what is finished is kept. `fg3d new FOLDER`
+writes a preset, `fg3d check PRESET` says what it would build. Exit status 1 where something could
+not be built.
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("build", help="build a dataset from a preset")
+    command = commands.add_parser(
+        "build",
+        help="build a dataset from a preset",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument(
         "preset", nargs="?", type=Path, default=Path("tasks/demo.toml"), help="TOML file"
     )
-    command.add_argument("--out", type=Path, help="folder of the build; default build/NAME")
-    command.add_argument("--workers", type=int, default=1, help="processes; default 1")
+    command.add_argument(
+        "--out", type=folder_to_write, help="folder of the build; default build/NAME"
+    )
+    command.add_argument(
+        "--workers", type=whole(1, MOST_WORKERS), default=1, help="processes; default 1"
+    )
     command.add_argument(
         "--scheduler-host", help="host of a central luigid, for builds on several machines"
     )

@@ -5,16 +5,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import number
 from fg3d_builder.config import SourceConfig, load_preset
+
+DESCRIPTION = """\
+Reads every capture of a folder or of a preset's sources, a line for each: its size and the share of
+its pixels that has depth, or the file and the field at fault.
+
+  fg3d captures my_captures
+  fg3d captures studio.toml
+  fg3d captures scans --unit-mm 1000
+
+Exit status 1 if one is rejected.
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "captures", help="list what a source yields and what it rejects, and why"
+        "captures",
+        help="list what a source yields and what it rejects, and why",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("source", type=Path, help="preset (TOML), or folder of captures or scans")
-    command.add_argument("--unit-mm", type=float, default=1.0, help="unit of scans; 0 finds it")
+    command.add_argument(
+        "--unit-mm", type=number(0, 1e6), default=1.0, help="unit of scans; 0 finds it"
+    )
     command.set_defaults(run=run)
 
 

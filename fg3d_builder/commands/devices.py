@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 def add_device_option(command: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="default auto: a GPU if there is one",
+    )
 
 
 def torch_device(name: str) -> torch.device:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write, number
 from fg3d_builder.commands.devices import add_device_option, torch_device
 from fg3d_builder.config import FaceModelConfig, LandmarkConfig
 
@@ -54,10 +55,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("protocol", metavar="{florence,now,stirling}", help="which data set")
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="the data set, as published")
+    command.add_argument("protocol", choices=("florence", "now", "stirling"), help="which data set")
     command.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for the results"
+        "folder", type=folder_to_read, metavar="FOLDER", help="the data set, as published"
+    )
+    command.add_argument(
+        "--out", type=folder_to_write, required=True, metavar="DIR", help="folder for the results"
     )
     command.add_argument(
         "--checkpoint",
@@ -67,7 +70,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"trained network, named '{NETWORK}' by default; may be given several times",
     )
     command.add_argument(
-        "--facemodel", type=Path, metavar="FILE", help="face model, where a checkpoint has none"
+        "--facemodel",
+        type=file_to_read,
+        metavar="FILE",
+        help="face model, where a checkpoint has none",
     )
     command.add_argument(
         "--method",
@@ -84,7 +90,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument(
         "--unit-mm",
-        type=float,
+        type=number(0, 1e6),
         default=1.0,
         help="length of the scans' unit in mm, 0 finds it; default 1",
     )
@@ -95,7 +101,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="detector; default mediapipe",
     )
     command.add_argument(
-        "--truth", type=Path, metavar="DIR", help="share registered scans; default DIR/truth"
+        "--truth",
+        type=folder_to_write,
+        metavar="DIR",
+        help="share registered scans; default DIR/truth",
     )
     command.add_argument(
         "--images-only", action="store_true", help="write the images to reconstruct and stop"

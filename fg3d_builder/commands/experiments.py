@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import MOST_WORKERS, folder_to_write, whole
 from fg3d_builder.reproduction.scales import SCALES
 from fg3d_builder.reproduction.tables import EXPERIMENTS, PUBLISHED_NAMES, SET_NAMES
 
@@ -43,16 +44,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
-        "names", nargs="+", choices=[*EXPERIMENTS, *PUBLISHED_NAMES], metavar="NAME"
+        "names",
+        nargs="+",
+        choices=[*EXPERIMENTS, *PUBLISHED_NAMES],
+        metavar="NAME",
+        help="of the tables and figures above",
     )
-    command.add_argument("--scale", choices=list(SCALES), required=True)
+    command.add_argument("--scale", choices=list(SCALES), required=True, help="see above")
     command.add_argument("--preset", type=Path, help="build preset in place of the scale's")
     command.add_argument("--build", type=Path, help="folder of the build; default build/NAME")
     command.add_argument(
-        "--out", type=Path, help="folder of the results; default build/experiments/NAME-SCALE"
+        "--out",
+        type=folder_to_write,
+        help="folder of the results; default build/experiments/NAME-SCALE",
     )
-    command.add_argument("--seeds", type=int, help="runs of each row; default: the scale's")
-    command.add_argument("--workers", type=int, help="runs side by side; default: by machine")
+    command.add_argument(
+        "--seeds", type=whole(1, 1000), help="runs of each row; default: the scale's"
+    )
+    command.add_argument(
+        "--workers", type=whole(1, MOST_WORKERS), help="runs side by side; default: by machine"
+    )
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's")
     for name in SET_NAMES:
         command.add_argument(

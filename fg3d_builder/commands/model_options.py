@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from fg3d_builder.commands.arguments import name
 from fg3d_builder.config import FaceModelConfig
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
     """Add ``--model`` and ``--model-path``."""
-    command.add_argument("--model", help="default, ict or a model file (.h5)")
-    command.add_argument("--model-path", default="", help="ICT-FaceKit folder, for --model ict")
+    command.add_argument("--model", type=name, help="default, ict or a model file (.h5)")
+    command.add_argument("--model-path", type=name, help="ICT-FaceKit folder, for --model ict")
 
 
 def model_config(options: argparse.Namespace, otherwise: FaceModelConfig) -> FaceModelConfig:
     """Return the face model that the options name, `otherwise` where they name none."""
     if not options.model:
         return otherwise
-    return FaceModelConfig(model=options.model, path=options.model_path)
+    return FaceModelConfig(model=options.model, path=options.model_path or "")

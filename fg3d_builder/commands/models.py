@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from fg3d_builder.commands.arguments import file_to_write
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.errors import ConfigError
 
+DESCRIPTION = """\
+Tells about face models, and writes them into files.
+
+  fg3d models list                                     what there is
+  fg3d models info --model my_model.h5                 vertices, bases, licence
+  fg3d models build --model ict --model-path ICT --out ict.h5
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("models", help="list, describe or write face models")
-    command.add_argument("action", choices=("list", "info", "build"))
+    command = commands.add_parser(
+        "models",
+        help="list, describe or write face models",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("action", choices=("list", "info", "build"), help="what to do")
     add_model_options(command)
-    command.add_argument("--out", type=Path, help="file that `build` writes")
+    command.add_argument("--out", type=file_to_write, help="file that `build` writes")
     command.set_defaults(run=run)
 
 

@@ -6,13 +6,24 @@ import argparse
 
 from fg3d_builder.fgnet.training.names import PRESETS
 
+DESCRIPTION = """\
+Prints parameters and multiply-adds of the networks of presets.
+
+  fg3d networks --preset small paper
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "networks", help="print parameters and multiply-adds of the networks"
+        "networks",
+        help="print parameters and multiply-adds of the networks",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--preset", nargs="+", choices=PRESETS, default=["paper"])
+    command.add_argument(
+        "--preset", nargs="+", choices=PRESETS, default=["paper"], help="default paper"
+    )
     command.set_defaults(run=run)
 
 

@@ -5,20 +5,30 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import file_to_read, file_to_write
 from fg3d_builder.commands.training_options import add_device
 from fg3d_builder.fgnet.training.names import PRESETS
+
+DESCRIPTION = """\
+Checks that a network answers alike on a device and on the CPU: views, outputs and gradients.
+
+  fg3d parity build/demo/dataset --out parity.json --device cuda
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "parity", help="check that a network answers alike on a device and on the CPU"
+        "parity",
+        help="check that a network answers alike on a device and on the CPU",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
-    command.add_argument("--out", type=Path, required=True, help="JSON file")
+    command.add_argument("--out", type=file_to_write, required=True, help="JSON file")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--preset", choices=PRESETS, default="paper", help="an untrained network")
-    which.add_argument("--checkpoint", type=Path, help="a trained network")
+    which.add_argument("--checkpoint", type=file_to_read, help="a trained network")
     add_device(command)
     command.set_defaults(run=run, all_cores=True)
 

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import file_to_read, folder_to_write, number
 from fg3d_builder.commands.devices import add_device_option, torch_device
 from fg3d_builder.config import LandmarkConfig
-from fg3d_builder.errors import ConfigError
 
 DESCRIPTION = """\
 Reconstructs the largest face of each photo: landmarks, 3DMM fit, network.
@@ -42,7 +42,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="image file")
-    command.add_argument("--out", type=Path, required=True, help="folder for the results")
+    command.add_argument(
+        "--out", type=folder_to_write, required=True, help="folder for the results"
+    )
     command.add_argument(
         "--checkpoint",
         type=Path,
@@ -50,9 +52,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"in the folder of its training; default {DEFAULT_CHECKPOINT}",
     )
     command.add_argument(
-        "--facemodel", type=Path, help="model file, where its licence keeps it from that folder"
+        "--facemodel",
+        type=file_to_read,
+        help="model file, where its licence keeps it from that folder",
     )
-    command.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels")
+    command.add_argument(
+        "--focal", type=number(0, 1e6, above=True), metavar="PX", help="focal length in pixels"
+    )
     command.add_argument(
         "--landmarks",
         choices=("mediapipe", "face-alignment", "annotation"),
@@ -71,8 +77,6 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.fgnet.trained import load_trained
     from fg3d_builder.landmarks import open_detector
 
-    if options.focal is not None and not 0 < options.focal < float("inf"):
-        raise ConfigError(f"--focal: {options.focal:g}, wanted a positive number of pixels")
     device = torch_device(options.device)
     trained = load_trained(options.checkpoint, device, options.facemodel)
     detector = open_detector(LandmarkConfig(detector=options.landmarks))

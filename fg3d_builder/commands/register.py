@@ -9,18 +9,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fg3d_builder.commands.arguments import folder_to_write, number
 from fg3d_builder.commands.model_options import add_model_options, model_config
-from fg3d_builder.config import BuildConfig, LandmarkConfig, SourceConfig, load_preset
-from fg3d_builder.errors import CaptureError
+from fg3d_builder.config import DETECTORS, BuildConfig, LandmarkConfig, SourceConfig, load_preset
+from fg3d_builder.errors import CaptureError, ConfigError
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
+
+DESCRIPTION = """\
+Registers a single capture or scan, to look at before a build.
+
+  fg3d register my_captures/anna-001 --out out/anna-001
+  fg3d register scan.obj --unit-mm 1000 --yaw 20 --out out/scan
+  fg3d register my_captures/anna-00[123] --fuse --out out/anna
+
+DIR gets registered.ply and .glb (the face in its own frame, with texture), sheet.png (image, depth,
+landmarks, fit, registration, error), overlay.png, depth_error.png, and result.json with all figures
+and doubts. Exit status 1 where a capture cannot be used; failure.png then shows why.
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "register", help="register one capture or scan; meshes, pictures and figures out"
+        "register",
+        help="register one capture or scan; meshes, pictures and figures out",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
         "capture",
@@ -33,18 +49,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="register captures of one subject and expression to one shape; a folder for each",
     )
-    command.add_argument("--out", type=Path, required=True, help="folder for the results")
+    command.add_argument(
+        "--out", type=folder_to_write, required=True, help="folder for the results"
+    )
     add_model_options(command)
     command.add_argument("--preset", type=Path, help="take the settings of this preset")
-    command.add_argument("--detector", help="mediapipe, face-alignment or annotation")
+    command.add_argument("--detector", choices=DETECTORS, help="of the landmarks")
     command.add_argument(
         "--unit-mm",
-        type=float,
+        type=number(0, 1e6),
         default=1.0,
         help="length of a scan's unit; 0 finds it from the outer eye corners; default 1",
     )
-    command.add_argument("--pitch", type=float, default=0.0, help="view of a scan, degrees")
-    command.add_argument("--yaw", type=float, default=0.0, help="view of a scan, degrees")
+    command.add_argument(
+        "--pitch", type=number(-90, 90), default=0.0, help="view of a scan, degrees"
+    )
+    command.add_argument(
+        "--yaw", type=number(-180, 180), default=0.0, help="view of a scan, degrees"
+    )
     command.set_defaults(run=run)
 
 
@@ -63,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
     if len(options.capture) > 1 and not options.fuse:
         print("fg3d: several captures are registered together: add --fuse", file=sys.stderr)
         return 2
+    for path in options.capture:
+        refuse_many(path)
     if options.fuse:
         model = get_model(model_config(options, config.facemodel))
         return _fuse(options.out, model, options.capture, scan, config)
@@ -76,6 +100,26 @@ def run(options: argparse.Namespace) -> int:
     _tell(result)
     print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
     return 0
+
+
+def refuse_many(path: Path) -> None:
+    """Refuse a folder that holds captures rather than being one.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from fg3d_builder.captures.recognition import counted, is_capture, recognise
+
+    if not path.is_dir() or is_capture(path):
+        return
+    captures = [(one.root, name) for one in recognise(path) for name in one.captures]
+    if captures:
+        root, name = captures[0]
+        raise ConfigError(
+            f"{path} is a folder of {counted(len(captures), 'capture')}; name one of them, such as "
+            f"{root / name}, or build a dataset of all: fg3d new {path}"
+        )
 
 
 def _fuse(

@@ -5,10 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+DESCRIPTION = """\
+Says where the report of a build is, and in a line each who is in which split and what was left out.
+
+  fg3d report build/studio
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("report", help="say where the report of a build is")
+    command = commands.add_parser(
+        "report",
+        help="say where the report of a build is",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
     command.set_defaults(run=run)
 

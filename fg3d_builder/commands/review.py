@@ -7,17 +7,31 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fg3d_builder.commands.arguments import whole
 from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.errors import ConfigError
 
 if TYPE_CHECKING:
     from fg3d_builder.review.review_list import ReviewList
 
+DESCRIPTION = """\
+Lists the registrations of a build, the worst first, or changes verdicts about them in the build's
+review list.
+
+  fg3d review build/studio                                  the worst twenty
+  fg3d review build/studio --reject anna-002 --note "hand before the chin"
+  fg3d review build/studio --accept bert-004 --reset anna-001
+  fg3d build studio.toml                                    obeys
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
-        "review", help="list registrations, accept or reject them; build again to obey"
+        "review",
+        help="list registrations, accept or reject them; build again to obey",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
     for name, what in (
@@ -30,7 +44,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--list", choices=("worst", "rejected", "all"), default="worst", help="default: worst"
     )
-    command.add_argument("--count", type=int, default=20, help="of the worst; default 20")
+    command.add_argument(
+        "--count", type=whole(1, 1_000_000_000), default=20, help="of the worst; default 20"
+    )
     command.set_defaults(run=run)
 
 

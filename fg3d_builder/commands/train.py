@@ -7,6 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import folder_to_write
 from fg3d_builder.commands.training_options import add_device, add_settings, settings
 
 DESCRIPTION = """\
@@ -28,10 +29,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
-    command.add_argument("--out", type=Path, required=True, help="folder of the run")
+    command.add_argument("--out", type=folder_to_write, required=True, help="folder of the run")
     add_settings(command)
     command.add_argument(
-        "--inputs", type=Path, help="folder of simulated inputs, made once for all runs"
+        "--inputs", type=folder_to_write, help="folder of simulated inputs, made once for all runs"
     )
     add_device(command)
     command.set_defaults(run=run, all_cores=True)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fg3d_builder.commands.arguments import file_to_read
 from fg3d_builder.commands.devices import add_device_option
 from fg3d_builder.fgnet.training.names import PRESETS
 
@@ -34,7 +35,9 @@ def add_device(command: argparse.ArgumentParser) -> None:
     """Add ``--device`` and ``--facemodel``."""
     add_device_option(command)
     command.add_argument(
-        "--facemodel", type=Path, help="model file, where its licence keeps it out of the dataset"
+        "--facemodel",
+        type=file_to_read,
+        help="model file, where its licence keeps it out of the dataset",
     )
 
 

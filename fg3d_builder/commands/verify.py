@@ -6,13 +6,28 @@ import argparse
 import sys
 from pathlib import Path
 
+from fg3d_builder.commands.arguments import file_to_read
+
+DESCRIPTION = """\
+Checks a dataset: hashes and sizes of all files, counts, units, and that all of it fits together.
+
+  fg3d verify build/studio/dataset
+
+Exit status 1 if something is wrong, with a line for everything that is.
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("verify", help="check a dataset; exit status 1 if it is bad")
+    command = commands.add_parser(
+        "verify",
+        help="check a dataset; exit status 1 if it is bad",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument(
-        "--model-file", type=Path, help="face model, where the dataset may not hold it"
+        "--model-file", type=file_to_read, help="face model, where the dataset may not hold it"
     )
     command.set_defaults(run=run)
 

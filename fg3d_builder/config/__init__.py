@@ -1,14 +1,9 @@
 """Settings of a build: dataclasses with defaults, TOML presets, digests that identify both."""
 
-from fg3d_builder.config.presets import (
-    digest,
-    from_table,
-    load_preset,
-    read_toml,
-    to_table,
-    toml_text,
-)
+from fg3d_builder.config.presets import digest, load_preset, read_toml, to_table, toml_text
+from fg3d_builder.config.reading import from_table, require
 from fg3d_builder.config.settings import (
+    DETECTORS,
     MIN_QUALITY,
     BuildConfig,
     FaceModelConfig,
@@ -26,6 +21,7 @@ from fg3d_builder.config.settings import (
 )
 
 __all__ = [
+    "DETECTORS",
     "MIN_QUALITY",
     "BuildConfig",
     "FaceModelConfig",
@@ -44,6 +40,7 @@ __all__ = [
     "from_table",
     "load_preset",
     "read_toml",
+    "require",
     "to_table",
     "toml_text",
 ]

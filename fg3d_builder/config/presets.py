@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import typing
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from fg3d_builder.config.reading import Problem, as_table, from_table
 from fg3d_builder.config.settings import BuildConfig
 from fg3d_builder.errors import ConfigError
 
@@ -18,31 +18,40 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-T = TypeVar("T")
+_NO_SOURCES = Problem(
+    "sources",
+    ': missing; write [[sources]] and below it kind = "folder" and path = "my_captures", or let '
+    "`fg3d new FOLDER` write a preset",
+)
 
 
 def digest(*parts: Any) -> str:
     """Return 12 hexadecimal digits that identify configs, strings and numbers together."""
-    text = json.dumps([_plain(p) for p in parts], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([as_table(p) for p in parts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def to_table(config: Any) -> dict[str, Any]:
     """Return a configuration as plain JSON values; `from_table` reads them back."""
-    table: dict[str, Any] = _plain(config)
+    table: dict[str, Any] = as_table(config)
     return table
 
 
 def load_preset(path: str | Path) -> BuildConfig:
     """Read a build preset; relative paths in it count from the preset's folder.
 
+    ``tasks/NAME.toml`` is the project's own preset of this name where the current folder has none.
+
     Raises
     ------
     ConfigError
-        Missing file, broken TOML, unknown field or wrong type; names the file and the field.
+        Missing file, broken TOML, no sources, unknown names, wrong types, values that are not
+        allowed; names the file and every field at fault.
     """
-    file = Path(path)
-    config = from_table(BuildConfig, read_toml(file), str(file))
+    file = _found(Path(path))
+    table = read_toml(file)
+    missing = () if "sources" in table else (_NO_SOURCES,)
+    config = from_table(BuildConfig, table, f"preset {file}", missing)
     base = file.resolve().parent
 
     def absolute(path: str) -> str:
@@ -58,8 +67,19 @@ def load_preset(path: str | Path) -> BuildConfig:
             model=absolute(model.model) if is_file else model.model,
             path=absolute(model.path),
         ),
+        landmarks=replace(config.landmarks, weights=absolute(config.landmarks.weights)),
         review=replace(config.review, list=absolute(config.review.list)),
     )
+
+
+def _found(path: Path) -> Path:
+    """Return where a preset is: presets of the project are found from any folder."""
+    own = not path.is_absolute() and path.parts[:-1] == ("tasks",)
+    if not own or path.exists():
+        return path
+    beside = Path(__file__).resolve().parents[2] / path
+    installed = Path(sys.prefix) / "share" / "fg3d_builder" / path
+    return next((file for file in (beside, installed) if file.is_file()), path)
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -71,11 +91,19 @@ def read_toml(file: Path) -> dict[str, Any]:
         Missing file or broken TOML; names the file.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        if file.exists() and not file.is_file():
+            kind = "a folder" if file.is_dir() else "no regular file"
+            raise ConfigError(f"cannot read preset {file}: it is {kind}, expected a TOML file")
+        # One more line: of an error on the last one tomllib does not say the number.
+        return tomllib.loads(file.read_bytes().decode("utf-8") + "\n")
     except OSError as error:
         raise ConfigError(f"cannot read preset {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"preset {file} is no TOML: it is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"preset {file} is no preset: it is nested too deep") from None
 
 
 def toml_text(settings: Any, about: str) -> str:
@@ -93,49 +121,3 @@ def toml_text(settings: Any, about: str) -> str:
 
     comment = "".join(f"# {line}\n" for line in about.splitlines())
     return comment + tomli_w.dumps(to_table(settings))
-
-
-def from_table(kind: type[T], table: Any, where: str) -> T:
-    """Make the dataclass `kind` from a TOML table, checking names and types on the way."""
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: expected a table, found {type(table).__name__}")
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    for name in table:
-        if name not in known:
-            choices = ", ".join(sorted(known))
-            raise ConfigError(f"{where}: unknown field '{name}'; known are {choices}")
-    values = {n: _convert(hints[n], v, f"{where}: {n}") for n, v in table.items()}
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return from_table(typing.cast(type, hint), value, where)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where}: expected a list, found {value!r}")
-        inner = typing.get_args(hint)
-        if inner[-1] is Ellipsis:
-            return tuple(_convert(inner[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-        if len(value) != len(inner):
-            raise ConfigError(f"{where}: expected {len(inner)} values, found {len(value)}")
-        return tuple(
-            _convert(h, v, f"{where}[{i}]")
-            for i, (h, v) in enumerate(zip(inner, value, strict=True))
-        )
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, found {value!r}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [_plain(v) for v in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value

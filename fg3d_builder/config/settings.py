@@ -1,8 +1,36 @@
-"""One frozen dataclass per stage, with its defaults: every setting of a build."""
+"""One frozen dataclass per stage, with its defaults: every setting of a build.
+
+What a field may be stands beside it. Files of settings are checked by that when they are read;
+settings that are made in code are not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from fg3d_builder.config.constraints import FolderName, Length, Line, Rising, Within, one_of
+from fg3d_builder.config.quantities import (
+    DistanceMm,
+    FilePath,
+    FocalPx,
+    Iterations,
+    MaxNormalDeg,
+    Part,
+    PictureSize,
+    PitchDeg,
+    PositiveMm,
+    PositiveWeight,
+    Salt,
+    Seed,
+    Spread,
+    Weight,
+    YawDeg,
+)
+
+DETECTORS = ("mediapipe", "face-alignment", "annotation")
+"""Names of landmark detectors."""
 
 MIN_QUALITY = 0.11
 """Quality below which a registration is left out of a dataset, unless a preset says otherwise.
@@ -20,9 +48,9 @@ class SensorConfig:
     strength: multiplies the random part; 1 is the typical sensor of its kind.
     """
 
-    kind: str = "none"
-    seed: int = 0
-    strength: float = 1.0
+    kind: Annotated[str, one_of("none", "structured_light", "time_of_flight")] = "none"
+    seed: Seed = 0
+    strength: Annotated[float, Within(0, 100)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -43,23 +71,34 @@ class SourceConfig:
     fuse: register captures of one subject and expression to one shape, each in its own pose.
     """
 
-    kind: str = "synthetic"
-    path: str = ""
-    include: tuple[str, ...] = ("*",)
-    licence: str = "unknown"
-    image_size: tuple[int, int] = (640, 480)
-    focal_px: float = 900.0
-    distance_mm: float = 550.0
-    views: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
-    unit_mm: float = 1.0
+    kind: Annotated[str, one_of("folder", "scan", "synthetic")] = "synthetic"
+    path: FilePath = ""
+    include: Annotated[tuple[Annotated[str, Line()], ...], Length(1, 10_000)] = ("*",)
+    licence: Annotated[str, Line()] = "unknown"
+    image_size: PictureSize = (640, 480)
+    focal_px: FocalPx = 900.0
+    distance_mm: DistanceMm = 550.0
+    views: Annotated[tuple[tuple[PitchDeg, YawDeg], ...], Length(1, 1000)] = ((0.0, 0.0),)
+    unit_mm: Annotated[float, Within(0, 1e6)] = 1.0
     sensor: SensorConfig = field(default_factory=SensorConfig)
-    subjects: int = 8
-    captures_per_subject: int = 3
-    seed: int = 0
-    max_yaw_deg: float = 20.0
-    max_pitch_deg: float = 10.0
+    subjects: Annotated[int, Within(1, 1_000_000)] = 8
+    captures_per_subject: Annotated[int, Within(1, 1000)] = 3
+    seed: Seed = 0
+    max_yaw_deg: Annotated[float, Within(0, 90)] = 20.0
+    max_pitch_deg: Annotated[float, Within(0, 90)] = 10.0
     expressions: bool = True
     fuse: bool = False
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield fields that do not go with others, and what is wrong."""
+        if self.kind == "synthetic" and self.path:
+            instead = 'kind = "folder" for captures or kind = "scan" for scans'
+            yield "path", f' = "{self.path}": kind "synthetic" reads no files; write {instead}'
+        if self.kind != "synthetic" and not self.path:
+            yield "path", f': missing; kind "{self.kind}" needs a folder'
+        twice = sorted({view for view in self.views if self.views.count(view) > 1})
+        if twice:
+            yield "views", f" names {list(twice[0])} twice"
 
 
 @dataclass(frozen=True)
@@ -70,8 +109,15 @@ class FaceModelConfig:
     path: the ICT-FaceKit folder for "ict"; relative to the preset's file.
     """
 
-    model: str = "default"
-    path: str = ""
+    model: Annotated[str, one_of("default", "ict", or_file=(".h5", ".hdf5"))] = "default"
+    path: FilePath = ""
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield fields that do not go with others, and what is wrong."""
+        if self.model == "ict" and not self.path:
+            yield "path", ': missing; model = "ict" needs the ICT-FaceKit folder'
+        if self.model != "ict" and self.path:
+            yield "path", f' = "{self.path}": only model = "ict" reads it'
 
 
 @dataclass(frozen=True)
@@ -83,9 +129,9 @@ class LandmarkConfig:
     min_confidence: below it the capture fails with "no_face".
     """
 
-    detector: str = "mediapipe"
-    weights: str = ""
-    min_confidence: float = 0.5
+    detector: Annotated[str, one_of(*DETECTORS)] = "mediapipe"
+    weights: FilePath = ""
+    min_confidence: Part = 0.5
 
 
 @dataclass(frozen=True)
@@ -104,13 +150,13 @@ class FitConfig:
     fix_scale: keep f = 1; right for metric captures of a metric model.
     """
 
-    landmark_sigma_mm: float = 1.8
-    contour_sigma_mm: float = 3.6
-    depth_sigma_mm: float = 2.0
-    iterations: int = 15
+    landmark_sigma_mm: PositiveMm = 1.8
+    contour_sigma_mm: PositiveMm = 3.6
+    depth_sigma_mm: PositiveMm = 2.0
+    iterations: Iterations = 15
     use_depth: bool = True
     use_appearance: bool = True
-    appearance_misfit: float = 0.1
+    appearance_misfit: Spread = 0.1
     fix_scale: bool = True
 
 
@@ -125,10 +171,10 @@ class StiffnessLevel:
         the detector's jaw points do not follow the visible outline.
     """
 
-    stiffness: float
-    edge_weight: float
-    iterations: int
-    contour_weight: float = 0.0
+    stiffness: PositiveWeight
+    edge_weight: Weight
+    iterations: Iterations
+    contour_weight: Weight = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,22 +196,22 @@ class RegistrationConfig:
     fix_scale: keep f = 1 in Eq. 11; right for metric captures of a metric model.
     """
 
-    method: str = "membrane"
-    levels: tuple[StiffnessLevel, ...] = (
+    method: Annotated[str, one_of("membrane", "affine")] = "membrane"
+    levels: Annotated[tuple[StiffnessLevel, ...], Length(1, 100)] = (
         StiffnessLevel(30.0, 10.0, 2, 2.5),
         StiffnessLevel(6.0, 5.0, 1, 1.25),
         StiffnessLevel(3.0, 3.0, 1, 0.75),
         StiffnessLevel(0.4, 1.25, 5, 0.3),
     )
-    max_distance_mm: float = 15.0
-    max_normal_deg: float = 60.0
-    robust_sigma_mm: float = 5.0
-    rotation_weight: float = 1.0
-    tolerance_mm: float = 0.02
-    tangential_weight: float = 0.05
-    edge_sigma_mm: float = 4.0
-    unseen_stiffness: float = 4.0
-    solver: str = "cholmod"
+    max_distance_mm: PositiveMm = 15.0
+    max_normal_deg: MaxNormalDeg = 60.0
+    robust_sigma_mm: PositiveMm = 5.0
+    rotation_weight: PositiveWeight = 1.0
+    tolerance_mm: Annotated[float, Within(0, 1000)] = 0.02
+    tangential_weight: Part = 0.05
+    edge_sigma_mm: PositiveMm = 4.0
+    unseen_stiffness: Weight = 4.0
+    solver: Annotated[str, one_of("cholmod", "superlu")] = "cholmod"
     fix_scale: bool = True
 
 
@@ -178,8 +224,8 @@ class ReviewConfig:
         build's folder.
     """
 
-    min_quality: float = MIN_QUALITY
-    list: str = ""
+    min_quality: Part = MIN_QUALITY
+    list: FilePath = ""
 
 
 @dataclass(frozen=True)
@@ -203,18 +249,23 @@ class TextureConfig:
     largest_gain: the de-lit albedo stays within this factor of the model's.
     """
 
-    vertices: int = 1500
-    min_vertices: int = 300
-    effective_samples: float = 100.0
-    color_sigma: float = 0.1
-    exposure_sigma: float = 0.35
-    white_balance_sigma: float = 0.1
-    light_color_sigma: float = 0.1
-    tint_sigma: float = 0.15
-    iterations: int = 25
-    tolerance: float = 1e-3
-    max_depth_gap_mm: float = 8.0
-    largest_gain: float = 4.0
+    vertices: Annotated[int, Within(1, 1_000_000)] = 1500
+    min_vertices: Annotated[int, Within(1, 1_000_000)] = 300
+    effective_samples: PositiveWeight = 100.0
+    color_sigma: Spread = 0.1
+    exposure_sigma: Spread = 0.35
+    white_balance_sigma: Spread = 0.1
+    light_color_sigma: Spread = 0.1
+    tint_sigma: Spread = 0.15
+    iterations: Iterations = 25
+    tolerance: Part = 1e-3
+    max_depth_gap_mm: PositiveMm = 8.0
+    largest_gain: Annotated[float, Within(1, 1000)] = 4.0
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield fields that do not go with others, and what is wrong."""
+        if self.min_vertices > self.vertices:
+            yield "min_vertices", f" = {self.min_vertices}: more than vertices = {self.vertices}"
 
 
 @dataclass(frozen=True)
@@ -244,25 +295,31 @@ class FullViewConfig:
         larger depth images are averaged to that.
     """
 
-    method: str = "full_view"
-    yaw_steps_deg: tuple[float, ...] = (15.0, 30.0, 45.0)
-    max_yaw_deg: float = 50.0
-    pitch_steps_deg: tuple[float, ...] = (15.0, -25.0)
-    jitter_deg: float = 0.0
-    anchor_spacing: float = 0.025
-    anchor_bands: tuple[float, float, float] = (0.2, 0.5, 1.0)
-    margin: float = 1.2
-    smoothness: float = 0.2
-    data_knee_mm: float = 5.0
-    smooth_knee_mm: float = 40.0
-    depth_iterations: int = 12
-    depth_tolerance_mm: float = 1.0
-    step_mm: float = 40.0
-    max_slope: float = 1.2
-    reach_mm: float = 120.0
-    max_stretch: float = 4.0
-    face_mm: float = 4.0
-    canvas_px: int = 400
+    method: Annotated[str, one_of("full_view", "face_profiling")] = "full_view"
+    yaw_steps_deg: Annotated[
+        tuple[Annotated[float, Within(0, 180, above=True)], ...], Length(0, 100)
+    ] = (15.0, 30.0, 45.0)
+    max_yaw_deg: Annotated[float, Within(0, 90)] = 50.0
+    pitch_steps_deg: Annotated[tuple[PitchDeg, ...], Length(0, 100)] = (15.0, -25.0)
+    jitter_deg: Annotated[float, Within(0, 45)] = 0.0
+    anchor_spacing: Annotated[float, Within(0.005, 1)] = 0.025
+    anchor_bands: Annotated[tuple[Spread, Spread, Spread], Rising()] = (
+        0.2,
+        0.5,
+        1.0,
+    )
+    margin: Annotated[float, Within(0, 10)] = 1.2
+    smoothness: PositiveWeight = 0.2
+    data_knee_mm: PositiveMm = 5.0
+    smooth_knee_mm: PositiveMm = 40.0
+    depth_iterations: Iterations = 12
+    depth_tolerance_mm: Annotated[float, Within(0, 1000)] = 1.0
+    step_mm: Annotated[float, Within(0, 10_000)] = 40.0
+    max_slope: Annotated[float, Within(0, 100)] = 1.2
+    reach_mm: Annotated[float, Within(0, 100_000)] = 120.0
+    max_stretch: Annotated[float, Within(1, 1000)] = 4.0
+    face_mm: PositiveMm = 4.0
+    canvas_px: Annotated[int, Within(64, 4096)] = 400
 
 
 @dataclass(frozen=True)
@@ -276,9 +333,9 @@ class TransformConfig:
     salt: other donors are drawn for another salt.
     """
 
-    shapes_per_capture: int = 4
-    max_deviation_sd: float = 3.5
-    salt: str = "fg3d"
+    shapes_per_capture: Annotated[int, Within(0, 1000)] = 4
+    max_deviation_sd: Annotated[float, Within(0, 100, above=True)] = 3.5
+    salt: Salt = "fg3d"
 
 
 @dataclass(frozen=True)
@@ -294,12 +351,12 @@ class ShardConfig:
         salt falls below the fraction, so adding subjects moves nobody.
     """
 
-    samples_per_shard: int = 512
-    image_size: int = 256
-    crop_margin: float = 1.25
-    image_format: str = "jpeg"
-    test_fraction: float = 0.1
-    split_salt: str = "fg3d"
+    samples_per_shard: Annotated[int, Within(1, 1_000_000)] = 512
+    image_size: Annotated[int, Within(32, 4096)] = 256
+    crop_margin: Annotated[float, Within(1, 10)] = 1.25
+    image_format: Annotated[str, one_of("jpeg", "png")] = "jpeg"
+    test_fraction: Part = 0.1
+    split_salt: Salt = "fg3d"
 
 
 @dataclass(frozen=True)
@@ -307,12 +364,13 @@ class BuildConfig:
     """Everything that decides the content of a dataset.
 
     name: name of the build and of the folder with its products.
+    sources: where captures come from, one after the other.
     chunk_size: captures per task.
     max_failure_rate: a build with more failures than this ends with a non-zero status.
     """
 
-    name: str = "build"
-    sources: tuple[SourceConfig, ...] = (SourceConfig(),)
+    name: Annotated[str, FolderName()] = "build"
+    sources: Annotated[tuple[SourceConfig, ...], Length(1, 1000)] = (SourceConfig(),)
     facemodel: FaceModelConfig = field(default_factory=FaceModelConfig)
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -322,5 +380,5 @@ class BuildConfig:
     transform: TransformConfig = field(default_factory=TransformConfig)
     review: ReviewConfig = field(default_factory=ReviewConfig)
     shards: ShardConfig = field(default_factory=ShardConfig)
-    chunk_size: int = 4
-    max_failure_rate: float = 0.5
+    chunk_size: Annotated[int, Within(1, 100_000)] = 4
+    max_failure_rate: Part = 0.5

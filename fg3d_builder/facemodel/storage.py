@@ -16,6 +16,7 @@ from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hdf5_checks import check_declared
+from fg3d_builder.files.hdf5_writing import new_hdf5
 from fg3d_builder.files.sealed import data_problem, seal
 
 SCHEMA = "fg3d-facemodel-1"
@@ -72,7 +73,7 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
     """
     check_model(model)
     with replacing(path) as temporary:
-        with h5py.File(temporary, "w") as file:
+        with new_hdf5(temporary) as file:
             _write_fields(model, file)
         seal(temporary, SCHEMA)
 

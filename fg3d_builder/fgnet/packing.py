@@ -174,8 +174,8 @@ def unpack(results: Path, out: Path) -> list[Path]:
                 if parts[:1] != (RESULTS,) or ".." in parts:
                     raise ValueError(f"{results}: holds {member.name}, wanted {RESULTS}/ alone")
             written = [_extract(tar, member, out) for member in members]
-    except tarfile.TarError as error:
-        raise ValueError(f"{results}: {error}") from None
+    except tarfile.TarError:
+        raise ValueError(f"{results} is no tar file of a packed training run") from None
     return written
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +17,24 @@ PART_SUFFIX = ".part"
 """Ends the names of files that are being written; such a file is never read."""
 
 
+_FULL_BELOW = 1 << 20
+"""Bytes left on a disk that counts as full, where a library does not say why it could not write."""
+
+
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], size: int | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there when the block ends without error.
+
+    `size` is how many bytes will be written, where that is known: a full disk is told with it.
 
     The name holds host and process number, so that two machines that write the same product
     on a shared file system do not write into each other's file; both then rename a whole
     file with the same content.
+
+    Raises
+    ------
+    OSError
+        Names `path`, also where the system or a library had named no file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -29,14 +43,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:
+        told = _about(error, target, temporary, size)
+        if told is None:
+            raise
+        raise told from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before says why
+            temporary.unlink()
     _sync(target.parent)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file or nothing."""
-    with replacing(path) as temporary:
+    with replacing(path, len(data)) as temporary:
         temporary.write_bytes(data)
 
 
@@ -97,6 +117,22 @@ def process_exists(pid: int) -> bool:
     except OSError:  # it has just ended, or this system has no /proc
         return not Path("/proc/self/stat").exists()
     return stat.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def _about(
+    error: OSError | RuntimeError, target: Path, temporary: Path, size: int | None
+) -> OSError | None:
+    """Return an error that names the file that could not be written; None: `error` says enough."""
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.errno != errno.ENOSPC and error.filename not in (None, str(temporary)):
+            return None
+        number = error.errno
+    elif shutil.disk_usage(target.parent).free < _FULL_BELOW:  # numpy and torch do not say so
+        number = errno.ENOSPC
+    else:
+        return None
+    needed = "" if size is None else f"; {size:,} bytes were to be written"
+    return OSError(number, f"{os.strerror(number)}{needed}", str(target))
 
 
 def _part_name(target: Path) -> str:

@@ -8,6 +8,12 @@ rows otherwise than a large one on many.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from fg3d_builder.config import require
+from fg3d_builder.config.constraints import FolderName, Within, one_of
+from fg3d_builder.config.quantities import FilePath
+from fg3d_builder.fgnet.training.names import PRESETS
 
 
 @dataclass(frozen=True)
@@ -42,16 +48,19 @@ class Scale:
         the first run is finished. 0 where nobody has measured it.
     """
 
-    name: str
-    train_preset: str
-    build_preset: str
-    device: str
-    epochs: int = 0
-    captured_samples: int = 0
-    seeds: int = 3
-    threads: int = 0
+    name: Annotated[str, FolderName()]
+    train_preset: Annotated[str, one_of(*PRESETS)]
+    build_preset: FilePath
+    device: Annotated[str, one_of("auto", "cpu", "cuda")]
+    epochs: Annotated[int, Within(0, 1_000_000)] = 0
+    captured_samples: Annotated[int, Within(0, 1_000_000_000)] = 0
+    seeds: Annotated[int, Within(1, 1000)] = 3
+    threads: Annotated[int, Within(0, 1024)] = 0
     shares_inputs: bool = True
-    minutes: float = 0.0
+    minutes: Annotated[float, Within(0, 1e6)] = 0.0
+
+    def __post_init__(self) -> None:
+        require(self)
 
 
 TINY = Scale(

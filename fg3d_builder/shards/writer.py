@@ -12,6 +12,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import replacing
+from fg3d_builder.files.hdf5_writing import new_hdf5
 from fg3d_builder.files.sealed import seal
 from fg3d_builder.shards.rows import sample_name, sample_seed
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, SampleImage, ShapeRow
@@ -72,7 +73,7 @@ class ShardWriter:
             "samples/image_offset": np.cumsum([0, *map(len, images)]),
         }
         with replacing(path) as temporary:
-            with h5py.File(temporary, "w") as file:
+            with new_hdf5(temporary) as file:
                 file.attrs.update(self._attributes)
                 for field in FIELDS:
                     _write_field(file, field, joined.get(field.path, self._columns[field.path]))
@@ -102,7 +103,7 @@ def write_topology(path: Path, model: FaceModel) -> None:
 
     They reveal nothing of a licensed model's statistics.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, new_hdf5(temporary) as file:
         file.attrs["schema"] = TOPOLOGY_SCHEMA
         file.attrs["topology_hash"] = model.topology_hash
         file.attrs["vertex_count"] = model.vertex_count

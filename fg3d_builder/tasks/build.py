@@ -19,6 +19,7 @@ from fg3d_builder.records import Failure
 from fg3d_builder.report.summary import summary_lines
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import if_there, log
+from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.chunks import Index, list_chunks, read_index, write_index
 from fg3d_builder.tasks.completeness import (
     Completeness,
@@ -43,7 +44,7 @@ class BuildFG3D(luigi.Task):
     again.
     """
 
-    preset = luigi.Parameter(default="tasks/demo.toml", description="build preset (TOML)")
+    preset = PresetParameter(default="tasks/demo.toml", description="build preset (TOML)")
     out = luigi.Parameter(default="", description="folder of the build; build/NAME if empty")
 
     done = False

@@ -14,7 +14,7 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
-from fg3d_builder.errors import ConfigError, MissingDependencyError
+from fg3d_builder.errors import ConfigError, MissingDependencyError, sentence
 from fg3d_builder.files.locks import BuildRunningError
 from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.tasks.base import BuildTask, log
@@ -149,7 +149,7 @@ def what(task: luigi.Task) -> str:
 @BuildTask.event_handler(luigi.Event.FAILURE)
 def say_failure(task: BuildTask | BuildFG3D, error: BaseException) -> None:
     """Say in a sentence why a task failed; of a bug, write down where it is."""
-    text = str(error) or type(error).__name__
+    text = sentence(error)
     if isinstance(error, _EXPECTED):
         log.error("%s: %s", what(task), text)
         return

@@ -33,6 +33,7 @@ from fg3d_builder.layout import BuildLayout
 from fg3d_builder.shards.manifest import MANIFEST_NAME, read_manifest
 from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.build import BuildFG3D
+from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.finding import complete_dataset, layout_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ LAST_LINES = 20
 class NetworkTask(luigi.Task):
     """What training and assessment share: dataset, settings, folder, and where they compute."""
 
-    preset = luigi.Parameter(default="tasks/demo.toml", description="build preset (TOML)")
+    preset = PresetParameter(default="tasks/demo.toml", description="build preset (TOML)")
     out = luigi.Parameter(default="", description="folder of the build; build/NAME if empty")
     dataset = luigi.Parameter(
         default="", description="folder of a dataset, in place of the build preset's"

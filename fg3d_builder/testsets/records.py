@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig
+from fg3d_builder.config.quantities import (
+    DistanceMm,
+    FocalPx,
+    MaxNormalDeg,
+    PictureSize,
+    PositiveMm,
+)
 from fg3d_builder.evaluation.reliable import MAX_DISTANCE_MM, MAX_NORMAL_DEG
 from fg3d_builder.records import Array
 
@@ -131,9 +138,9 @@ class ProtocolConfig:
     landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
-    image_size: tuple[int, int] = (640, 480)
-    focal_px: float = 900.0
-    distance_mm: float = 550.0
-    max_distance_mm: float = MAX_DISTANCE_MM
-    max_normal_deg: float = MAX_NORMAL_DEG
-    max_landmark_mm: float = 8.0
+    image_size: PictureSize = (640, 480)
+    focal_px: FocalPx = 900.0
+    distance_mm: DistanceMm = 550.0
+    max_distance_mm: PositiveMm = MAX_DISTANCE_MM
+    max_normal_deg: MaxNormalDeg = MAX_NORMAL_DEG
+    max_landmark_mm: PositiveMm = 8.0

@@ -6,9 +6,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from fg3d_builder.config import require
+from fg3d_builder.config.constraints import Within
 from fg3d_builder.records import Array
 from fg3d_builder.shards.schema import CAPTURED
 
@@ -25,15 +28,11 @@ class SelectionConfig:
         their names: a lower limit is a part of a higher one, whatever the training's seed.
     """
 
-    transforms: int = -1
-    limit: int = 0
+    transforms: Annotated[int, Within(-1, 1000)] = -1
+    limit: Annotated[int, Within(0, 1_000_000_000)] = 0
 
     def __post_init__(self) -> None:
-        if self.transforms < -1 or self.limit < 0:
-            raise ValueError(
-                f"selection: transforms {self.transforms} and limit {self.limit}, "
-                "wanted at least -1 and 0"
-            )
+        require(self)
 
 
 def selected(

@@ -19,13 +19,15 @@ Where it departs from the paper, and why:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fg3d_builder.config.constraints import Within, one_of
+from fg3d_builder.config.quantities import DistanceMm, Part
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.data.background_sheet import background_sheet
 from fg3d_builder.fgnet.data.fits import FitBatch
@@ -73,14 +75,14 @@ class SimulationConfig:
         between normal and viewing ray, or better.
     """
 
-    view_set: str = "5"
-    size: int = 256
-    camera_distance_mm: float = 1000.0
-    margin: float = 1.25
-    sheet_step_px: int = 4
-    falloff_px: float = 24.0
-    flip_weight: float = 0.5
-    trusted_cosine: float = 0.35
+    view_set: Annotated[str, one_of(*VIEW_SETS)] = "5"
+    size: Annotated[int, Within(8, 4096)] = 256
+    camera_distance_mm: DistanceMm = 1000.0
+    margin: Annotated[float, Within(1, 10)] = 1.25
+    sheet_step_px: Annotated[int, Within(1, 1000)] = 4
+    falloff_px: Annotated[float, Within(0, 10_000)] = 24.0
+    flip_weight: Part = 0.5
+    trusted_cosine: Part = 0.35
 
 
 class Simulated(NamedTuple):

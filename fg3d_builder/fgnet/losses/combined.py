@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fg3d_builder.config import require
+from fg3d_builder.config.constraints import Within
+from fg3d_builder.config.quantities import Weight
 from fg3d_builder.fgnet.losses.plaster import PlasterViews, plaster_distance, plaster_errors
 from fg3d_builder.fgnet.losses.vertex_error import weighted_squared_error
 from fg3d_builder.fgnet.losses.visual_guided import visual_weights
@@ -23,15 +27,18 @@ class LossConfig:
     plaster_size_px: side of the pictures that PSD and VGD compare.
     """
 
-    mse: float = 0.0
-    psd: float = 0.0
-    vgd: float = 1.0
-    plaster_size_px: int = 128
+    mse: Weight = 0.0
+    psd: Weight = 0.0
+    vgd: Weight = 1.0
+    plaster_size_px: Annotated[int, Within(8, 4096)] = 128
 
     def __post_init__(self) -> None:
-        weights = (self.mse, self.psd, self.vgd)
-        if min(weights) < 0 or max(weights) == 0:
-            raise ValueError("mse, psd, vgd: at least 0, and one of them more")
+        require(self)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield fields that do not go with others, and what is wrong."""
+        if not (self.mse or self.psd or self.vgd):
+            yield "mse, psd, vgd", " are all 0: expected one of them to be more"
 
 
 class LossTerms(NamedTuple):

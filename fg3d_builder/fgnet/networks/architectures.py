@@ -6,12 +6,16 @@ All answer with the personalized shape on the UV plane: (B, 3, S, S) displacemen
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fg3d_builder.config import require
+from fg3d_builder.config.constraints import Within, one_of
+from fg3d_builder.config.quantities import PositiveMm
 from fg3d_builder.fgnet.networks.hourglass import Hourglass
 from fg3d_builder.fgnet.networks.warping import warp_to_uv
 from fg3d_builder.fgnet.view_sets import VIEW_SETS, view_count
@@ -66,7 +70,8 @@ class NetworkConfig:
 
     network: one of `NETWORKS`.
     size: S, side of images and UV maps; a multiple of ``2 ** (levels + folds)``.
-    base_channels: at full size; doubled with each of the `levels` halvings.
+    base_channels: at full size; doubled with each halving.
+    levels: halvings of the images within the network.
     folds: how often 2 x 2 pixels are folded into channels before the first convolution, as no
         paper has it: a network for a CPU sees images of S at a quarter of the cost per fold.
         Features and displacements have ``S / 2 ** folds``, the latter are interpolated.
@@ -78,24 +83,25 @@ class NetworkConfig:
         the last layer works with numbers around 1.
     """
 
-    network: str = "vmn"
-    size: int = 256
-    base_channels: int = 16
-    levels: int = 5
-    folds: int = 0
-    view_set: str = "5"
-    fusion: str = "convolve_then_warp"
+    network: Annotated[str, one_of(*NETWORKS)] = "vmn"
+    size: Annotated[int, Within(8, 4096)] = 256
+    base_channels: Annotated[int, Within(1, 1024)] = 16
+    levels: Annotated[int, Within(1, 10)] = 5
+    folds: Annotated[int, Within(0, 10)] = 0
+    view_set: Annotated[str, one_of(*VIEW_SETS)] = "5"
+    fusion: Annotated[str, one_of(*FUSIONS)] = "convolve_then_warp"
     mask_occluded: bool = True
-    displacement_mm: float = 3.0
+    displacement_mm: PositiveMm = 3.0
 
     def __post_init__(self) -> None:
-        choices = {"network": NETWORKS, "fusion": FUSIONS, "view_set": tuple(VIEW_SETS)}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(known)}")
+        require(self)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield fields that do not go with others, and what is wrong."""
         halvings = self.levels + self.folds
-        if self.size % (1 << halvings) or self.size < 1 << halvings:
-            raise ValueError(f"size: {self.size} cannot be halved {halvings} times")
+        if self.size % (1 << halvings):
+            halved = f"levels = {self.levels} and folds = {self.folds} halve it {halvings} times"
+            yield "size", f" = {self.size}: expected a multiple of {1 << halvings}; {halved}"
 
 
 PRESETS: dict[str, NetworkConfig] = {

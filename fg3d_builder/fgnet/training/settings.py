@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fg3d_builder.config import from_table, read_toml, to_table
+from fg3d_builder.config import from_table, read_toml, require, to_table
+from fg3d_builder.config.constraints import Length, Within, one_of
+from fg3d_builder.config.quantities import Part, PositiveWeight, Seed
+from fg3d_builder.config.reading import shown
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.data.selection import SelectionConfig
 from fg3d_builder.fgnet.data.simulation import SimulationConfig
@@ -19,6 +22,7 @@ OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "cosine")
 PRECISIONS = ("float32", "bfloat16", "float16")
 LOSS_TERMS = ("mse", "psd", "vgd")
+Epochs = Annotated[int, Within(1, 1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -50,40 +54,33 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
-    perturbation: float = 0.0
-    optimiser: str = "sgd"
-    schedule: str = "steps"
-    epochs: int = 45
-    drop_epochs: tuple[int, ...] = (30, 35, 40)
-    drop_factor: float = 0.1
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup_steps: int = 500
-    clip_norm: float = 1.0
-    batch_size: int = 64
-    precision: str = "bfloat16"
+    perturbation: Part = 0.0
+    optimiser: Annotated[str, one_of(*OPTIMISERS)] = "sgd"
+    schedule: Annotated[str, one_of(*SCHEDULES)] = "steps"
+    epochs: Epochs = 45
+    drop_epochs: Annotated[tuple[Annotated[int, Within(0, 1_000_000)], ...], Length(0, 1000)] = (
+        30,
+        35,
+        40,
+    )
+    drop_factor: Annotated[float, Within(0, 1, above=True)] = 0.1
+    learning_rate: Annotated[float, Within(0, 100, above=True)] = 0.1
+    momentum: Annotated[float, Within(0, 1)] = 0.9
+    weight_decay: Annotated[float, Within(0, 10)] = 5e-4
+    warmup_steps: Annotated[int, Within(0, 1_000_000_000)] = 500
+    clip_norm: PositiveWeight = 1.0
+    batch_size: Annotated[int, Within(1, 1_000_000)] = 64
+    precision: Annotated[str, one_of(*PRECISIONS)] = "bfloat16"
     compile: bool = False
-    workers: int = 8
-    keep_inputs_mib: int = 0
-    confidence_floor: float = 0.1
-    checkpoint_steps: int = 1000
-    picture_epochs: tuple[int, ...] = (1, 2, 5, 10, 20, 30)
-    seed: int = 0
+    workers: Annotated[int, Within(0, 1024)] = 8
+    keep_inputs_mib: Annotated[int, Within(0, 1_000_000_000)] = 0
+    confidence_floor: Part = 0.1
+    checkpoint_steps: Annotated[int, Within(1, 1_000_000_000)] = 1000
+    picture_epochs: Annotated[tuple[Epochs, ...], Length(0, 1000)] = (1, 2, 5, 10, 20, 30)
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name, known in (
-            ("precision", PRECISIONS),
-            ("optimiser", OPTIMISERS),
-            ("schedule", SCHEDULES),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: '{getattr(self, name)}' is none of {', '.join(known)}")
-        if not 0.0 <= self.perturbation <= 1.0:
-            raise ValueError(f"perturbation: {self.perturbation}, wanted 0 to 1")
-        for name in ("epochs", "batch_size", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)}, wanted at least 1")
+        require(self)
 
     @property
     def simulation(self) -> SimulationConfig:
@@ -148,9 +145,10 @@ def read_settings(file: Path) -> TrainConfig:
 def preset_with_changes(table: dict[str, Any], where: str) -> TrainConfig:
     """Return what a file of settings holds, see `read_settings`; `where` begins messages."""
     changes = dict(table)
-    preset = str(changes.pop("preset", "paper"))
-    if preset not in TRAIN_PRESETS:
-        raise ConfigError(f"{where}: preset: '{preset}' is none of {', '.join(TRAIN_PRESETS)}")
+    preset = changes.pop("preset", "paper")
+    if not isinstance(preset, str) or preset not in TRAIN_PRESETS:
+        names = ", ".join(f'"{name}"' for name in TRAIN_PRESETS)
+        raise ConfigError(f"{where}: preset = {shown(preset)}: expected one of {names}")
     return changed(TRAIN_PRESETS[preset], changes, where)
 
 
@@ -195,7 +193,4 @@ def train_config(table: dict[str, Any], where: str) -> TrainConfig:
     ConfigError
         Unknown field or wrong value; the message begins with `where`.
     """
-    try:
-        return from_table(TrainConfig, table, where)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    return from_table(TrainConfig, table, where)

@@ -35,5 +35,5 @@ def test_what_cannot_be_selected_is_refused() -> None:
         selected(SelectionConfig(transforms=0), ["a"], ["transform-0"])
     with pytest.raises(ValueError, match="unknown shape source 'morph'"):
         selected(SelectionConfig(transforms=0), ["a"], ["morph"])
-    with pytest.raises(ValueError, match="limit -1"):
+    with pytest.raises(ValueError, match="limit = -1"):
         SelectionConfig(limit=-1)

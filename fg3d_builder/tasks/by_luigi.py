@@ -1,0 +1,46 @@
+"""What makes Luigi's own command work from any folder, without a configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import luigi
+
+from fg3d_builder.config import load_preset
+from fg3d_builder.errors import ConfigError, sentence
+
+_DEFAULTS = {
+    "local_scheduler": "true",
+    # `BuildFG3D` keeps other builds out of its own folder; two builds in two folders may run.
+    "no_lock": "true",
+    "autoload_range": "false",
+    "logging_conf_file": str(Path(__file__).with_name("logging.cfg")),
+}
+"""As luigi.cfg of the project has them."""
+
+
+class PresetParameter(luigi.Parameter):
+    """The file of a build preset; one that cannot be read ends the command with a sentence."""
+
+    def parse(self, x: str) -> str:
+        """Check what the command line or Luigi's configuration file names.
+
+        Raises
+        ------
+        SystemExit
+            Luigi would print any other error with a traceback.
+        """
+        try:
+            load_preset(x)
+        except (ConfigError, OSError) as error:
+            raise SystemExit(f"luigi: {sentence(error)}") from None
+        return x
+
+
+def set_defaults() -> None:
+    """Set what no configuration file of Luigi's has set."""
+    config = luigi.configuration.get_config()
+    elsewhere = any(config.has_option("core", f"scheduler_{name}") for name in ("host", "url"))
+    for name, value in _DEFAULTS.items():
+        if not config.has_option("core", name) and not (name == "local_scheduler" and elsewhere):
+            config.set("core", name, value)

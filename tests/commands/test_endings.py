@@ -1,0 +1,65 @@
+"""How a command ends: its exit status, one sentence on stderr, and a trace kept for faults."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from fg3d_builder.cli import main
+from fg3d_builder.commands import report
+from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
+from fg3d_builder.files.sealed import DamagedFileError
+
+
+def end_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def run(options: argparse.Namespace) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(report, "run", run)
+    return main(["report", "build/demo"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConfigError("a: wrong"), "fg3d: a: wrong\n"),
+        (ValueError("b: wrong"), "fg3d: b: wrong\n"),
+        (MissingDependencyError("c is missing"), "fg3d: c is missing\n"),
+        (CaptureError("no_face", "d: no face"), "fg3d: no_face: d: no face\n"),
+        (DamagedFileError(Path("e"), "why"), "fg3d: e is damaged (why) and was set aside\n"),
+        (PermissionError(13, "Permission denied", "f"), "fg3d: f: permission denied\n"),
+        (MemoryError("1 TiB"), "fg3d: not enough memory: 1 TiB\n"),
+        (RecursionError(), "fg3d: a file is nested too deep\n"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_sentence(
+    error: BaseException,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert end_with(monkeypatch, error) == 2
+    assert capsys.readouterr().err == said
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert end_with(monkeypatch, KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "fg3d: stopped\n"
+
+
+def test_a_fault_of_the_program_keeps_its_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert end_with(monkeypatch, KeyError("pose")) == 2
+    (kept,) = tmp_path.glob("fg3d-error-*.txt")
+    said = capsys.readouterr().err
+    assert said == f"fg3d: KeyError: 'pose' (a fault of fg3d; where it arose is in {kept})\n"
+    assert "test_endings.py" in kept.read_text()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
+    assert end_with(monkeypatch, KeyError("pose")) == 2
+    assert "no room" in capsys.readouterr().err

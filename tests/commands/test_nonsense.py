@@ -1,0 +1,151 @@
+"""Every command, given what it cannot use: one sentence, no traceback, exit status 1 or 2."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fg3d_builder.cli import COMMANDS, main
+
+GIVEN = {
+    "nothing": "{here}/nothing",
+    "an empty file": "{here}/empty",
+    "an empty folder": "{here}/folder",
+    "text": "{here}/text",
+    "binary": "{here}/binary",
+    "a path through a file": "{here}/text/inside",
+    "a long name": "{here}/" + 300 * "x",
+    "a long path": "{here}" + 60 * ("/" + 100 * "x"),
+    "a line break": "{here}/a\nb",
+    "no name": "",
+}
+"""What stands where a file or folder is expected."""
+
+PATHS = [
+    ["build", "PATH"],
+    ["check", "PATH"],
+    ["new", "PATH", "--out", "{here}/new.toml"],
+    ["register", "PATH", "--out", "{here}/out"],
+    ["register", "{here}/folder", "--out", "{here}/out", "--preset", "PATH"],
+    ["captures", "PATH"],
+    ["verify", "PATH"],
+    ["models", "info", "--model", "PATH"],
+    ["models", "info", "--model", "ict", "--model-path", "PATH"],
+    ["report", "PATH"],
+    ["review", "PATH"],
+    ["train", "PATH", "--out", "{here}/out", "--device", "cpu"],
+    ["train", "{here}/folder", "--out", "{here}/out", "--device", "cpu", "--settings", "PATH"],
+    ["assess", "PATH", "{here}/folder", "--device", "cpu"],
+    ["assess", "{here}/folder", "PATH", "--device", "cpu"],
+    ["predict", "{here}/text", "--out", "{here}/out", "--device", "cpu", "--checkpoint", "PATH"],
+    ["pack", "PATH", "--out", "{here}/out.tar"],
+    ["unpack", "PATH", "--out", "{here}/out"],
+    ["summary", "PATH", "--epochs", "1", "--seconds", "1"],
+    ["parity", "PATH", "--out", "{here}/out.json", "--device", "cpu", "--preset", "tiny"],
+    ["experiments", "table1", "--scale", "tiny", "--preset", "PATH", "--dry-run"],
+    ["evaluate", "florence", "PATH", "--out", "{here}/out", "--device", "cpu"],
+    ["evaluate", "now", "PATH", "--out", "{here}/out", "--device", "cpu"],
+    ["evaluate", "stirling", "PATH", "--out", "{here}/out", "--device", "cpu"],
+]
+
+WRITTEN = [
+    ["build", "{here}/good.toml", "--out", "PATH"],
+    ["check", "{here}/good.toml", "--out", "PATH"],
+    ["register", "{here}/folder", "--out", "PATH"],
+    ["train", "{here}/folder", "--device", "cpu", "--out", "PATH"],
+    ["predict", "{here}/text", "--device", "cpu", "--out", "PATH"],
+    ["unpack", "{here}/text", "--out", "PATH"],
+    ["evaluate", "florence", "{here}/folder", "--device", "cpu", "--out", "PATH"],
+    ["experiments", "table1", "--scale", "tiny", "--dry-run", "--out", "PATH"],
+]
+"""Commands with a folder to write to."""
+
+VALUES = [
+    ["build", "{here}/good.toml", "--workers", "0"],
+    ["build", "{here}/good.toml", "--workers", "-3"],
+    ["build", "{here}/good.toml", "--workers", "two"],
+    ["check", "{here}/good.toml", "--workers", "0"],
+    ["register", "{here}/folder", "--out", "{here}/out", "--unit-mm", "nan"],
+    ["register", "{here}/folder", "--out", "{here}/out", "--yaw", "inf"],
+    ["register", "{here}/folder", "--out", "{here}/out", "--detector", "dlib"],
+    ["captures", "{here}/folder", "--unit-mm", "-1"],
+    ["review", "{here}/folder", "--count", "0"],
+    ["train", "{here}/folder", "--out", "{here}/out", "--epochs", "0"],
+    ["train", "{here}/folder", "--out", "{here}/out", "--learning-rate", "nan"],
+    ["train", "{here}/folder", "--out", "{here}/out", "--batch-size", "-1"],
+    ["predict", "{here}/text", "--out", "{here}/out", "--focal", "0"],
+    ["predict", "{here}/text", "--out", "{here}/out", "--focal", "nan"],
+    ["pack", "{here}/folder", "--out", "{here}/out.tar", "--epochs", "0"],
+    ["summary", "{here}/folder", "--epochs", "-1", "--seconds", "1"],
+    ["experiments", "table1", "--scale", "tiny", "--seeds", "0"],
+    ["experiments", "table9", "--scale", "tiny"],
+    ["evaluate", "lfw", "{here}/folder", "--out", "{here}/out"],
+    ["evaluate", "now", "{here}/folder", "--out", "{here}/out", "--unit-mm", "nan"],
+    ["models", "sell"],
+    ["networks", "--preset", "huge"],
+    ["biuld", "{here}/good.toml"],
+    ["build", "{here}/good.toml", "--wrokers", "2"],
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty").touch()
+    (tmp_path / "text").write_text("What is written here is nothing that a command reads.\n")
+    (tmp_path / "binary").write_bytes(np.random.default_rng(0).bytes(4096))
+    (tmp_path / "good.toml").write_text('[[sources]]\nkind = "folder"\npath = "folder"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def told(words: list[str], here: Path, path: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must fail; return what it says."""
+    status = main([(path if word == "PATH" else word).format(here=here) for word in words])
+    out, err = capsys.readouterr()
+    said = out + err
+    assert status in (1, 2), said
+    assert "Traceback" not in said
+    assert "a fault of fg3d" not in said, [f.read_text() for f in here.glob("fg3d-error*")]
+    assert said.strip()
+    assert len(err.splitlines()) <= 3, said
+    return said
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("words", PATHS, ids=lambda words: f"{words[0]}-{words.index('PATH')}")
+def test_a_wrong_path(
+    words: list[str], given: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(words, here, GIVEN[given], capsys)
+
+
+@pytest.mark.parametrize("given", ["text", "a path through a file", "a long name", "no name"])
+@pytest.mark.parametrize("words", WRITTEN, ids=lambda words: words[0])
+def test_a_place_that_cannot_be_written(
+    words: list[str], given: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(here.rglob("*"))
+    said = told(words, here, GIVEN[given], capsys)
+    assert "expected" in said or "too long" in said
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("words", VALUES, ids=" ".join)
+def test_a_wrong_value(words: list[str], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(words, here, "", capsys)
+    assert "expected" in said or "choose from" in said or "unrecognized" in said
+
+
+def test_no_command_is_forgotten() -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    for module in COMMANDS:
+        module.add_parser(commands)
+    tried = {words[0] for words in (*PATHS, *VALUES)}
+    assert set(commands.choices) - tried == set()

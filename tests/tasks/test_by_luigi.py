@@ -1,0 +1,65 @@
+"""Luigi's own command, from a folder without its configuration, as docs/guide.md has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import luigi
+import pytest
+from toy_build import write_toy_build
+
+from fg3d_builder.shards.verify import verify_dataset
+from fg3d_builder.tasks.by_luigi import PresetParameter, set_defaults
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run_luigi(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "luigi", "--module", "fg3d_builder.tasks", *words]
+    python_path = {"PYTHONPATH": str(PROJECT)}
+    environment = {**os.environ, **python_path}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_build_from_another_folder(tmp_path: Path) -> None:
+    write_toy_build(tmp_path / "data", subjects=2, captures=1)
+    here = tmp_path / "here"
+    here.mkdir()
+    done = run_luigi(here, "BuildFG3D", "--preset", "../data/toy.toml")
+    assert done.returncode == 0, done.stderr
+    assert "toy: 2 of 2 captures registered" in done.stderr
+    assert verify_dataset(here / "build/toy/dataset").ok
+
+
+@pytest.mark.parametrize("task", ["BuildFG3D", "TrainFGNet"])
+def test_a_wrong_preset_is_one_sentence(task: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("sources = [{}]\nchunk_size = 0\n")
+    for name, said in (
+        ("none.toml", "luigi: cannot read preset none.toml: No such file or directory\n"),
+        ("bad.toml", "luigi: preset bad.toml: chunk_size = 0: expected a whole number from 1 to "),
+    ):
+        done = run_luigi(tmp_path, task, "--preset", name)
+        assert done.returncode != 0
+        assert done.stderr.startswith(said)
+        assert done.stderr.count("\n") == 1
+
+
+def test_defaults_leave_alone_what_a_configuration_says() -> None:
+    config = luigi.configuration.get_config()
+    before = config.get("core", "local_scheduler", None)
+    try:
+        config.set("core", "local_scheduler", "false")
+        set_defaults()
+        assert config.get("core", "local_scheduler") == "false"
+        assert Path(config.get("core", "logging_conf_file")).name == "logging.cfg"
+    finally:
+        config.set("core", "local_scheduler", before or "true")
+
+
+def test_the_default_preset_is_the_projects() -> None:
+    assert PresetParameter().parse("tasks/demo.toml") == "tasks/demo.toml"
