@@ -48,7 +48,7 @@ CHUNK_STAGES = (*STAGES, "views")
 """The same with turned views, which a capture may also fail to have."""
 
 STAGE_VERSIONS = {
-    "captures": 1,
+    "captures": 2,
     "facemodel": 1,
     "landmarks": 2,
     "fitting": 7,
