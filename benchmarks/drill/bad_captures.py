@@ -24,7 +24,7 @@ KIND = "bad captures"
 GOOD = "good"
 BAD = "wrong"
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 
 
 def run(site: Site, tally: Tally, count: int, seed: int) -> None:
@@ -195,6 +195,25 @@ def _depth(change: Callable[[Any], Any]) -> Change:
     return act
 
 
+def _other_depth(write: Callable[[Path], object]) -> Change:
+    """Write something else under the name depth.npy."""
+
+    def act(folder: Path) -> None:
+        (folder / "depth.png").unlink()
+        write(folder / "depth.npy")
+
+    return act
+
+
+def _as_npz(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros((120, 160), np.float32))
+
+
+def _second_colour(folder: Path) -> None:
+    shutil.copyfile(folder / "color.png", folder / "color.jpg")
+
+
 def _instead(name: str, make: Callable[[Path], None]) -> Change:
     """Put something that is no file in the place of a file."""
 
@@ -209,7 +228,9 @@ def _png(width: int, height: int) -> bytes:
     """Return a PNG that declares a size that it does not have, with right sums."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(b"\x00" * 100)
@@ -328,7 +349,7 @@ CASES: dict[str, tuple[Change, tuple[str, ...] | None]] = {
         ("color.png",),
     ),
     "two colours": (
-        lambda f: shutil.copyfile(f / "color.png", f / "color.jpg") and None,
+        _second_colour,
         ("color.png", "color.jpg"),
     ),
     "colour is a folder": (_instead("color.png", lambda p: p.mkdir()), ("color",)),
@@ -371,14 +392,9 @@ CASES: dict[str, tuple[Change, tuple[str, ...] | None]] = {
         _npy("{'descr': '<f8', 'fortran_order': False, 'shape': ('a', 2), }"),
         ("depth.npy",),
     ),
-    "npz under the name of npy": (
-        lambda f: (_depth(lambda d: d)(f), np.savez(f / "x.npz", a=np.zeros(3)),
-                   os.replace(f / "x.npz", f / "depth.npy"), None)[-1],
-        ("depth.npy",),
-    ),
+    "npz under the name of npy": (_other_depth(_as_npz), ("depth.npy",)),
     "a broken zip under the name of npy": (
-        lambda f: (_depth(lambda d: d)(f), (f / "depth.npy").write_bytes(b"PK\x03\x04" + b"x" * 99),
-                   None)[-1],
+        _other_depth(lambda path: path.write_bytes(b"PK\x03\x04" + b"x" * 99)),
         ("depth.npy",),
     ),
     "name of 250 letters": (_renamed("n" * 250), None),

@@ -101,9 +101,7 @@ class Server:
         """Run a command in the server itself, so that what it compiles is there for all."""
         self._ask({"warm": list(words)})
 
-    def start(
-        self, words: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> Running:
+    def start(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> Running:
         """Start ``fg3d`` with these words."""
         self._number += 1
         log = self._folder / f"{self._number:05d}.txt"

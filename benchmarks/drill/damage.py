@@ -25,7 +25,7 @@ KINDS = {
     "product of registration": r"^work/registration-.*\.h5$",
     "product of views": r"^work/views-.*\.h5$",
     "product of transform": r"^work/transform-.*\.h5$",
-    "seconds": r"^work/(captures|fitting)-.*\.json$",
+    "seconds": r"^work/(captures|landmarks|fitting|registration|views)-.*\.json$",
     "index": r"^work/index-",
     "config": r"^work/config-",
     "verdicts": r"^work/verdicts-",

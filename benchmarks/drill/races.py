@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.drill.outcomes import Outcome, Tally, judged_words
 from benchmarks.drill.site import Site, content_hash
-from fg3d_builder.files.locks import BuildRunningError, claim
 
 KIND = "races"
-RACERS = 8
 TOGETHER = 3
 """Commands that are started at once."""
 
@@ -29,81 +24,32 @@ def run(site: Site, tally: Tally, count: int, seed: int) -> None:
     folder = site.root / "races"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for number in range(count):
-        _lock(folder / "build.lock", tally, number, rng)
+    _locks(folder / "build.lock", tally, count, seed)
     for number in range(max(1, count // 40)):
         _one_folder(site, folder / "one", tally, number, rng)
         _two_presets(site, folder / "two", tally, number)
         _one_cache(site, folder / "cache", tally, number, rng)
 
 
-def _lock(lock: Path, tally: Tally, number: int, rng: np.random.Generator) -> None:
+def _locks(lock: Path, tally: Tally, count: int, seed: int) -> None:
     """Let processes take over a lock whose process is gone; one of them has to get it."""
-    lock.unlink(missing_ok=True)
-    dead = os.fork()
-    if not dead:
-        os._exit(0)
-    os.waitpid(dead, 0)
-    stale = {"host": socket.gethostname(), "pid": str(dead), "start": "1"}
-    lock.write_text("" if rng.random() < 0.1 else json.dumps(stale), encoding="utf-8")
-    owners, refused, other = _race(lambda: claim(lock), rng)
+    words = [sys.executable, "-m", "benchmarks.drill.lock_race", str(lock), str(count), str(seed)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     part = "take-over of a stale lock"
-    said = f"{owners} owners, {refused} refused, {other} other errors"
-    repeat = f"race {number}: {RACERS} processes call files.locks.claim on a stale lock"
-    if owners > 1:
-        tally.add(KIND, part, Outcome.SILENT, f"{owners} owners", repeat, under="owners")
-    elif other:
-        tally.add(KIND, part, Outcome.TRACEBACK, said, repeat, under="other")
-    elif not owners:
-        tally.add(KIND, part, Outcome.BLOCKED, said, repeat, under="none")
-    else:
-        tally.add(KIND, part, Outcome.RIGHT)
+    for line in done.stdout.splitlines():
+        owners, refused, others = map(int, line.split())
+        said = f"{owners} owners, {refused} refused, {others} other errors"
+        outcome = Outcome.RIGHT
+        if owners > 1:
+            outcome = Outcome.SILENT
+        elif others:
+            outcome = Outcome.TRACEBACK
+        elif not owners:
+            outcome = Outcome.BLOCKED
+        tally.add(KIND, part, outcome, said, " ".join(words[1:]), under=outcome.value)
 
 
-def _race(act: Callable[[], None], rng: np.random.Generator) -> tuple[int, int, int]:
-    """Call `act` in processes at the same moment; count returns, refusals and other errors.
-
-    Nobody lets go before all have come to an answer.
-    """
-    go_read, go_write = os.pipe()
-    told_read, told_write = os.pipe()
-    waits = 2e-4 * rng.random(RACERS)
-    pids = []
-    for racer in range(RACERS):
-        pid = os.fork()
-        if not pid:
-            os.close(go_write)
-            os.read(go_read, 1)  # returns when the last writer has closed
-            until = time.perf_counter() + waits[racer]
-            while time.perf_counter() < until:
-                pass
-            answer = b"?"
-            try:
-                act()
-                answer = b"o"
-            except BuildRunningError:
-                answer = b"r"
-            finally:
-                os.write(told_write, answer)
-                time.sleep(30)
-                os._exit(0)
-        pids.append(pid)
-    os.close(go_read)
-    os.close(go_write)
-    told = b""
-    while len(told) < RACERS:
-        told += os.read(told_read, RACERS)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    os.close(told_read)
-    os.close(told_write)
-    return told.count(b"o"), told.count(b"r"), told.count(b"?")
-
-
-def _one_folder(
-    site: Site, out: Path, tally: Tally, number: int, rng: np.random.Generator
-) -> None:
+def _one_folder(site: Site, out: Path, tally: Tally, number: int, rng: np.random.Generator) -> None:
     """Start builds in one folder at once: one builds, the others are refused with a sentence."""
     shutil.rmtree(out, ignore_errors=True)
     running = []

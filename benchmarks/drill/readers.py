@@ -23,7 +23,7 @@ from benchmarks.drill.mutate import Random
 from benchmarks.drill.site import Site, chosen, names_below
 from benchmarks.drill.world import drill_capture, drill_mesh, drill_model
 from fg3d_builder.captures.folder import read_capture, read_landmarks, write_capture
-from fg3d_builder.config import FaceModelConfig, load_preset
+from fg3d_builder.config import load_preset
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.training.checkpoint import read_checkpoint
@@ -32,7 +32,6 @@ from fg3d_builder.files.images import read_rgb, read_uint16
 from fg3d_builder.files.mesh_io import TexturedMesh, read_mesh, write_mesh
 from fg3d_builder.files.products import ProductError, read_product
 from fg3d_builder.files.sealed import DamagedFileError
-from fg3d_builder.heads.library import get_model
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Capture, Registration
 from fg3d_builder.review.review_list import read_review_list
@@ -139,7 +138,7 @@ def wrong_landmarks(landmarks: Any, _wanted: Any) -> str:
     """Say what makes no sense in landmarks."""
     if not np.isfinite(landmarks.points_px).all() or np.abs(landmarks.points_px).max() > 1e6:
         return "landmarks that are not finite or a million pixels away"
-    if not (0 <= landmarks.confidence.min() and landmarks.confidence.max() <= 1):
+    if not (landmarks.confidence.min() >= 0 and landmarks.confidence.max() <= 1):
         return "confidence outside of [0, 1]"
     return "" if landmarks.detector.isprintable() else "detector with control characters"
 
@@ -415,7 +414,7 @@ def _copy_of(site: Site, pattern: str) -> Callable[[Path], Path]:
 
 def _dataset_copy(site: Site, mutated: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        for file in (site.reference / "dataset").resolve().iterdir():
+        for file in (site.small / "dataset").resolve().iterdir():
             shutil.copyfile(file, folder / file.name)
         return folder / mutated
 
@@ -455,7 +454,7 @@ def _cached(read: Any) -> Callable[[Path], Any]:
 
 
 def odd_model(path: Path, rng: Random) -> None:
-    """Change one dataset or attribute of an HDF5 file in a way that HDF5 finds nothing wrong with."""
+    """Change one dataset or attribute of an HDF5 file so that HDF5 itself finds nothing wrong."""
     with h5py.File(path, "r+") as file:
         names: list[str] = []
         file.visititems(lambda n, o: names.append(n) if isinstance(o, h5py.Dataset) else None)
@@ -514,17 +513,24 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
     def of_capture(path: Path) -> Any:
         return read_capture(path.parent, "x")
 
-    def model_named(path: Path) -> Any:
-        return get_model(FaceModelConfig(model=str(path)))
-
     readers = [
         Reader(
-            "capture.json", "json", _capture_maker("capture.json"), of_capture, capture,
+            "capture.json",
+            "json",
+            _capture_maker("capture.json"),
+            of_capture,
+            capture,
             wrong_capture,
         ),
-        Reader("landmarks.json", "json", _landmarks_maker, read_landmarks, capture, wrong_landmarks),
         Reader(
-            "depth.npy", "npy", _capture_maker("depth.npy", "npy"), of_capture, capture,
+            "landmarks.json", "json", _landmarks_maker, read_landmarks, capture, wrong_landmarks
+        ),
+        Reader(
+            "depth.npy",
+            "npy",
+            _capture_maker("depth.npy", "npy"),
+            of_capture,
+            capture,
             wrong_capture,
         ),
         Reader("depth.png", "png", _depth_picture, read_uint16, capture, wrong_image),
@@ -534,8 +540,12 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
         Reader("photo.webp", "picture", _picture_maker("a.webp"), read_rgb, capture, wrong_image),
         Reader("mesh.obj", "text", _obj_maker("mesh.obj"), read_mesh, capture, wrong_mesh),
         Reader(
-            "mesh.mtl", "text", _obj_maker("mesh.mtl"),
-            lambda path: read_mesh(path.with_suffix(".obj")), capture, wrong_mesh,
+            "mesh.mtl",
+            "text",
+            _obj_maker("mesh.mtl"),
+            lambda path: read_mesh(path.with_suffix(".obj")),
+            capture,
+            wrong_mesh,
         ),
         Reader("ascii.ply", "text", _ascii_ply, read_mesh, capture, wrong_mesh),
         Reader("binary.ply", "mixed", _mesh_maker("mesh.ply"), read_mesh, capture, wrong_mesh),
@@ -547,74 +557,134 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
         Reader("settings.toml", "text", _settings_maker, read_settings, config, wrong_settings),
         Reader("review.csv", "text", _review_maker, read_review_list, config, wrong_review),
         Reader(
-            "NoW list", "text", _now_maker("imagepathsvalidation.txt"), protocol("now"), config,
+            "NoW list",
+            "text",
+            _now_maker("imagepathsvalidation.txt"),
+            protocol("now"),
+            config,
             wrong_protocol,
         ),
         Reader(
-            "NoW points", "text", _now_maker("scans_lmks_onlypp/anna/head_picked_points.pp"),
-            protocol("now"), config, wrong_protocol,
-        ),
-        Reader(
-            "Stirling table", "text", _stirling_maker("photos.csv"), protocol("stirling"), config,
+            "NoW points",
+            "text",
+            _now_maker("scans_lmks_onlypp/anna/head_picked_points.pp"),
+            protocol("now"),
+            config,
             wrong_protocol,
         ),
         Reader(
-            "Stirling points", "text", _stirling_maker("annotations/F_3D_N/F1001_N.lnd"),
-            protocol("stirling"), config, wrong_protocol,
+            "Stirling table",
+            "text",
+            _stirling_maker("photos.csv"),
+            protocol("stirling"),
+            config,
+            wrong_protocol,
+        ),
+        Reader(
+            "Stirling points",
+            "text",
+            _stirling_maker("annotations/F_3D_N/F1001_N.lnd"),
+            protocol("stirling"),
+            config,
+            wrong_protocol,
         ),
         Reader(
             "method's landmarks", "json", _vertices_maker, read_mesh_landmarks, config, any_value
         ),
         Reader(
-            "face model file", "binary", lambda folder: _world_model(site, folder), model_named,
-            (ValueError,), wrong_model, odd_model,
+            "face model file",
+            "binary",
+            lambda folder: _world_model(site, folder),
+            load_model,
+            (ValueError,),
+            wrong_model,
+            odd_model,
         ),
         Reader(
-            "face model of a build", "binary", _copy_of(site, r"^work/facemodel-"), load_model,
-            own, equal,
+            "face model of a build",
+            "binary",
+            _copy_of(site, r"^work/facemodel-"),
+            load_model,
+            own,
+            equal,
         ),
         Reader(
-            "product", "binary", _copy_of(site, r"^work/registration-.*h5$"),
-            _read_registrations(site), sealed, equal,
+            "product",
+            "binary",
+            _copy_of(site, r"^work/registration-.*h5$"),
+            _read_registrations(site),
+            sealed,
+            equal,
         ),
         Reader("index", "json", _copy_of(site, r"^work/index-"), _cached(read_index), own, equal),
         Reader("config", "json", _copy_of(site, r"^work/config-"), _read_frozen, own, equal),
         Reader(
-            "decisions", "json", _copy_of(site, r"^work/decisions-"), _cached(read_decisions), own,
+            "decisions",
+            "json",
+            _copy_of(site, r"^work/decisions-"),
+            _cached(read_decisions),
+            own,
             equal,
         ),
         Reader("draws", "json", _copy_of(site, r"^work/draws-"), _cached(read_draws), own, equal),
         Reader(
-            "verdicts", "json", _copy_of(site, r"^work/verdicts-"), _cached(read_verdicts), own,
+            "verdicts",
+            "json",
+            _copy_of(site, r"^work/verdicts-"),
+            _cached(read_verdicts),
+            own,
             equal,
         ),
         Reader(
-            "manifest", "json", _dataset_copy(site, "manifest.json"),
-            lambda path: read_manifest(path.parent), own, equal,
+            "manifest",
+            "json",
+            _dataset_copy(site, "manifest.json"),
+            lambda path: read_manifest(path.parent),
+            own,
+            equal,
         ),
         Reader(
-            "manifest, verify", "json", _dataset_copy(site, "manifest.json"),
-            lambda path: verify_dataset(path.parent), (), wrong_verification,
+            "manifest, verify",
+            "json",
+            _dataset_copy(site, "manifest.json"),
+            lambda path: verify_dataset(path.parent),
+            (),
+            wrong_verification,
         ),
         Reader(
-            "shard, verify", "binary", _dataset_copy(site, "train-00000.h5"),
-            lambda path: verify_dataset(path.parent), (), wrong_verification,
+            "shard, verify",
+            "binary",
+            _dataset_copy(site, "train-00000.h5"),
+            lambda path: verify_dataset(path.parent),
+            (),
+            wrong_verification,
         ),
         Reader(
-            "topology, verify", "binary", _dataset_copy(site, "topology.h5"),
-            lambda path: verify_dataset(path.parent), (), wrong_verification,
+            "topology, verify",
+            "binary",
+            _dataset_copy(site, "topology.h5"),
+            lambda path: verify_dataset(path.parent),
+            (),
+            wrong_verification,
         ),
         Reader(
-            "face model of a dataset, verify", "binary", _dataset_copy(site, "facemodel.h5"),
-            lambda path: verify_dataset(path.parent), (), wrong_verification,
+            "face model of a dataset, verify",
+            "binary",
+            _dataset_copy(site, "facemodel.h5"),
+            lambda path: verify_dataset(path.parent),
+            (),
+            wrong_verification,
         ),
     ]
     if checkpoint is not None:
         readers.append(
             Reader(
-                "checkpoint", "binary",
+                "checkpoint",
+                "binary",
                 lambda folder: Path(shutil.copyfile(checkpoint, folder / checkpoint.name)),
-                read_checkpoint, own, equal,
+                read_checkpoint,
+                own,
+                equal,
             )
         )
     return readers

@@ -36,6 +36,8 @@ class Site:
         Presets of two datasets, of images of another size.
     reference, other_reference : Path
         Undisturbed builds of them.
+    small : Path
+        Undisturbed build of one capture without turned views or new shapes.
     seconds : float
         That the undisturbed build took.
     """
@@ -46,6 +48,7 @@ class Site:
     other_preset: Path
     reference: Path
     other_reference: Path
+    small: Path
     seconds: float
 
     def build(self, out: Path, preset: Path | None = None, workers: int = 2) -> list[str]:
@@ -108,12 +111,14 @@ def prepare(root: Path, server: Server) -> Site:
     shutil.rmtree(root / "world", ignore_errors=True)
     preset = write_world(root / "world")
     other = write_preset(root / "world" / "other.toml", image_size=48)
+    one = write_preset(root / "world" / "small.toml", 0, 16, include="s0", yaw_steps="")
     warm = root / "warm"
-    for folder in (warm, root / "reference", root / "other-reference"):
+    for folder in (warm, root / "reference", root / "other-reference", root / "small"):
         shutil.rmtree(folder, ignore_errors=True)
     server.warm(["build", str(preset), "--out", str(warm)])
     ended = _built(server, preset, root / "reference")
     _built(server, other, root / "other-reference")
+    _built(server, one, root / "small")
     site = Site(
         root,
         server,
@@ -121,6 +126,7 @@ def prepare(root: Path, server: Server) -> Site:
         other,
         root / "reference",
         root / "other-reference",
+        root / "small",
         ended.seconds,
     )
     if different := site.differences(warm):

@@ -6,7 +6,6 @@ seconds, and has every kind of product.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ min_vertices = 30
 iterations = 4
 
 [fullview]
-yaw_steps_deg = [25.0]
+yaw_steps_deg = [{yaw_steps}]
 pitch_steps_deg = []
 
 [transform]
@@ -73,6 +72,7 @@ split_salt = "{salt}"
 [[sources]]
 kind = "folder"
 path = "captures"
+include = ["{include}"]
 """
 
 SALT = "drill3"
@@ -189,16 +189,15 @@ def write_world(folder: Path, subjects: int = SUBJECTS, shapes: int = 1) -> Path
     return write_preset(folder / "drill.toml", shapes)
 
 
-def write_preset(path: Path, shapes: int = 1, image_size: int = 32) -> Path:
+def write_preset(
+    path: Path, shapes: int = 1, image_size: int = 32, include: str = "*", yaw_steps: str = "25.0"
+) -> Path:
     """Write a preset beside ``captures`` and ``model.h5``; return its path."""
-    text = PRESET.format(shapes=shapes, image_size=image_size, salt=SALT)
+    text = PRESET.format(
+        shapes=shapes, image_size=image_size, salt=SALT, include=include, yaw_steps=yaw_steps
+    )
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def damaged_copy(model: FaceModel, **changed: Array) -> FaceModel:
-    """Return the model with some of its fields replaced, unchecked."""
-    return dataclasses.replace(model, **changed)  # type: ignore[arg-type]
 
 
 def _bump(direction: Array, centre: tuple[float, float, float], width: float) -> Array:
