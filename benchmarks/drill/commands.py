@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -26,6 +27,10 @@ from benchmarks.drill.outcomes import Ended
 
 TIME_LIMIT = 240.0
 """Seconds after which a command counts as blocked; the slowest takes a tenth on idle cores."""
+
+
+MEMORY = 2 << 30
+"""Bytes that a command may take beyond what is imported."""
 
 
 @dataclass
@@ -162,6 +167,10 @@ def _become(request: Mapping[str, Any]) -> None:
     os.close(nothing)
     os.close(written)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A command that reads without end must not take the machine's memory.
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     os.environ.update(request["environment"])
 
 

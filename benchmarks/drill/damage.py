@@ -19,22 +19,22 @@ KIND = "damage"
 WAYS = ("bit turned", "cut short", "emptied", "exchanged", "removed")
 
 KINDS = {
+    "index": r"^work/index-",
+    "config": r"^work/config-",
+    "completeness": r"^work/complete",
+    "face model of the build": r"^work/facemodel-",
+    "seconds": r"^work/(captures|landmarks|fitting|registration|views)-.*\.json$",
     "product of captures": r"^work/captures-.*\.h5$",
     "product of landmarks": r"^work/landmarks-.*\.h5$",
     "product of fitting": r"^work/fitting-.*\.h5$",
     "product of registration": r"^work/registration-.*\.h5$",
     "product of views": r"^work/views-.*\.h5$",
-    "product of transform": r"^work/transform-.*\.h5$",
-    "seconds": r"^work/(captures|landmarks|fitting|registration|views)-.*\.json$",
-    "index": r"^work/index-",
-    "config": r"^work/config-",
     "verdicts": r"^work/verdicts-",
     "decisions": r"^work/decisions-",
     "plan": r"^work/plan-",
     "donors": r"^work/donors-",
     "draws": r"^work/draws-",
-    "completeness": r"^work/complete",
-    "face model of the build": r"^work/facemodel-",
+    "product of transform": r"^work/transform-.*\.h5$",
     "report rows": r"^work/report-",
     "augmentation rows": r"^work/augmentation-report-",
     "shard": r"^dataset-.*/(train|test)-.*\.h5$",
@@ -45,7 +45,14 @@ KINDS = {
     "report picture": r"^report/pictures/",
     "review list": r"^review\.csv$",
 }
-"""Files of a finished build by kind; kinds that a build does not have are left out."""
+"""Files of a finished build by kind, in the order in which they are made; kinds that a build does
+not have are left out."""
+
+UNREAD = ("seconds", "review list")
+"""Decide nothing, or belong to a person: they may stay as they are."""
+
+STATES = ("finished", "without dataset and report", "without all that was made later")
+"""What a build has beside a damaged file of its folder ``work``."""
 
 MOST_ROUNDS = 2
 """Builds that may be needed: one that names the damage, and one that repairs it."""
@@ -63,43 +70,51 @@ def run(site: Site, tally: Tally, count: int, seed: int) -> None:
         kind, way = cases[number % len(cases)]
         rng = np.random.default_rng([seed, 2, number])
         name = kinds[kind][int(rng.integers(len(kinds[kind])))]
-        again = number // len(cases)
         # A damaged product is read only where what was made of it is missing.
-        alone = name.startswith("work/") and bool((again + WAYS.index(way)) % 2)
-        _Case(site, tally, f"{kind}, {way}", name, alone, number).run(kind, way, rng)
+        turn = number // len(cases) + WAYS.index(way) + list(kinds).index(kind)
+        state = STATES[turn % len(STATES)] if name.startswith("work/") else STATES[0]
+        _Case(site, tally, kind, way, name, state, number).run(rng)
 
 
 class _Case:
     """One damaged file in a copy of the undisturbed build."""
 
     def __init__(
-        self, site: Site, tally: Tally, part: str, name: str, alone: bool, number: int
+        self, site: Site, tally: Tally, kind: str, way: str, name: str, state: str, number: int
     ) -> None:
-        self._site, self._tally, self._part, self._name = site, tally, part, name
-        self._out = site.root / "damaged"
-        without = ", dataset and report removed" if alone else ""
-        self._alone = alone
-        self._repeat = f"damage {number}: {part}: {name}{without}; then fg3d verify, fg3d build"
+        self._site, self._tally, self._out = site, tally, site.root / "damaged"
+        self._kind, self._way, self._name, self._state = kind, way, name, state
+        self._repeat = f"damage {number}: {name} {way}, {state}; then fg3d verify, fg3d build"
 
-    def run(self, kind: str, way: str, rng: np.random.Generator) -> None:
+    def run(self, rng: np.random.Generator) -> None:
         """Damage, verify, build, compare."""
-        site, out = self._site, self._out
-        site.copy(out)
-        damage(out / self._name, way, rng, self._stand_in(kind, rng))
-        if self._alone:
-            for path in [*out.glob("dataset*"), out / "report"]:
-                path.unlink() if path.is_symlink() else shutil.rmtree(path)
-        found = [self._verified()] if self._name.startswith("dataset-") else []
-        found.append(self._rebuilt(kind))
+        self._site.copy(self._out)
+        damage(self._out / self._name, self._way, rng, self._stand_in())
+        self._take_away()
+        found = []
+        if self._name.startswith("dataset-"):
+            found.append(self._verified())
+        found.append(self._rebuilt())
         wrong = [one for one in found if one[0] is not Outcome.RIGHT]
         outcome, what = wrong[0] if wrong else (Outcome.RIGHT, "")
-        self._tally.add(KIND, self._part, outcome, what, self._repeat)
+        self._tally.add(KIND, f"{self._kind}, {self._way}", outcome, what, self._repeat)
 
-    def _stand_in(self, kind: str, rng: np.random.Generator) -> bytes:
+    def _take_away(self) -> None:
+        """Remove what the state of the build says is not there."""
+        if self._state == STATES[0]:
+            return
+        for path in [*self._out.glob("dataset*"), self._out / "report"]:
+            path.unlink() if path.is_symlink() else shutil.rmtree(path)
+        later = list(KINDS.values())[list(KINDS).index(self._kind) + 1 :]
+        for name in names_below(self._out) if self._state == STATES[2] else ():
+            if name.startswith("work/") and any(re.search(p, name) for p in later):
+                (self._out / name).unlink()
+
+    def _stand_in(self) -> bytes:
         """Return another file of the kind: of another chunk or shard, else of another build."""
         own = (self._site.reference / self._name).read_bytes()
         for root in (self._site.reference, self._site.other_reference):
-            for name in chosen(names_below(root), KINDS[kind]):
+            for name in chosen(names_below(root), KINDS[self._kind]):
                 if (data := (root / name).read_bytes()) != own:
                     return data
         return own[: len(own) // 2] + own[: len(own) - len(own) // 2]
@@ -114,54 +129,68 @@ class _Case:
             return Outcome.SILENT, f"verify calls it good: {ended.last_lines}"
         if file not in ended.text:
             return Outcome.UNCLEAR, f"verify does not name {file}: {ended.last_lines}"
+        if "build" not in ended.last_lines:
+            return Outcome.UNCLEAR, f"verify does not say how to repair: {ended.last_lines}"
         return Outcome.RIGHT, ""
 
-    def _rebuilt(self, kind: str) -> tuple[Outcome, str]:
-        """Build until it succeeds; judge every round and what comes out."""
+    def _rebuilt(self) -> tuple[Outcome, str]:
+        """Build until it succeeds; judge every round and what comes out.
+
+        A build does not read the shards of a finished dataset: a file that `verify` has named is
+        removed where the first build leaves it.
+        """
         seen: list[Ended] = []
         while len(seen) < MOST_ROUNDS + 1:
             seen.append(self._site.server.run(self._site.build(self._out)))
             last = seen[-1]
             if TRACEBACK in last.text or last.status is None:
                 outcome, what = judged_words(last)
-                after = self._what_comes_after(len(seen), kind)
+                after = self._what_comes_after(len(seen))
                 return outcome, f"build {len(seen)}: {what}{after}"
             if last.status == 0:
-                break
+                if not (self._name.startswith("dataset-") and len(seen) == 1 and self._left()):
+                    break
+                (self._out / self._name).unlink()
+                continue
             if Path(self._name).name not in last.text:
                 words = f"build {len(seen)} does not name the file: {last.last_lines}"
-                return Outcome.UNCLEAR, words + self._what_comes_after(len(seen), kind)
-            if kind == "review list":  # a person's own file is theirs to mend
+                return Outcome.UNCLEAR, words + self._what_comes_after(len(seen))
+            if self._kind == "review list":  # a person's own file is theirs to mend
                 return Outcome.RIGHT, ""
         if seen[-1].status != 0 or len(seen) > MOST_ROUNDS:
             return Outcome.BLOCKED, f"after {len(seen)} builds: {seen[-1].last_lines}"
-        return self._compared(kind)
+        return self._compared()
 
-    def _what_comes_after(self, rounds: int, kind: str) -> str:
+    def _left(self) -> bool:
+        """Whether the damaged file is still there, as it is."""
+        path = self._out / self._name
+        return (
+            path.is_file() and path.read_bytes() != (self._site.reference / self._name).read_bytes()
+        )
+
+    def _what_comes_after(self, rounds: int) -> str:
         """Say whether one more build gets past it, for the finding."""
         for _ in range(2):
             ended = self._site.server.run(self._site.build(self._out))
             rounds += 1
             if ended.status == 0:
-                outcome, what = self._compared(kind)
+                outcome, what = self._compared()
                 good = "the right dataset" if outcome is Outcome.RIGHT else what
                 return f"; build {rounds} ends with 0 and {good}"
         return f"; build {rounds} still ends with {ended.status}: BLOCKED"
 
-    def _compared(self, kind: str) -> tuple[Outcome, str]:
+    def _compared(self) -> tuple[Outcome, str]:
         site, out = self._site, self._out
-        if kind == "review list":
+        if self._kind in UNREAD:
             return Outcome.RIGHT, ""
-        different = site.differences(out)
-        # What nobody reads any more may stay; whoever reads it later checks its seal.
-        read = [n for n in different if not n.startswith("work/") or n != self._name]
-        missing = site.missing(out)
+        different, missing = site.differences(out), site.missing(out)
         if content_hash(out) != content_hash(site.reference):
             return Outcome.SILENT, f"another dataset; files: {', '.join(different[:4])}"
-        if read or missing:
-            return Outcome.SILENT, f"believed: {', '.join([*read, *missing][:4])}"
-        if self._alone and different:
-            return Outcome.SILENT, f"believed although read: {', '.join(different)}"
+        # What nobody reads any more may stay; whoever reads it later checks its seal.
+        stays = self._name.startswith("work/") and self._state != STATES[2]
+        wrong = [name for name in different if not (stays and name == self._name)]
+        if wrong or missing:
+            return Outcome.SILENT, f"believed: {', '.join([*wrong, *missing][:4])}"
         return Outcome.RIGHT, ""
 
 

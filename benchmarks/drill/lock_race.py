@@ -1,6 +1,6 @@
-"""Processes that take over one stale lock.
+"""Processes that take over one stale lock: ``python -m ... LOCK COUNT SEED``.
 
-``python -m benchmarks.drill.lock_race LOCK COUNT SEED``, a program of its own that imports next to nothing, so that thousands of forks take seconds.
+A program of its own that imports next to nothing, so that thousands of forks take seconds.
 Prints ``owners refused others`` for every race.
 """
 
