@@ -73,7 +73,8 @@ def drill(options: argparse.Namespace, folder: Path) -> Tally:
 def _run(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> None:
     seed = options.seed
     if kind == "mutations":
-        checkpoint = training_damage.checkpoint_of(site)
+        wanted = not options.readers or "checkpoint" in options.readers
+        checkpoint = training_damage.checkpoint_of(site) if wanted else None
         readers = all_readers(site, checkpoint)
         if options.readers:
             readers = [reader for reader in readers if reader.name in options.readers]

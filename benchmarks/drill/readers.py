@@ -55,16 +55,12 @@ from fg3d_builder.fgnet.training.checkpoint import read_checkpoint
 from fg3d_builder.fgnet.training.settings import read_settings
 from fg3d_builder.files.images import read_rgb, read_uint16
 from fg3d_builder.files.mesh_io import read_mesh
-from fg3d_builder.files.products import ProductError, read_product
-from fg3d_builder.files.sealed import DamagedFileError
-from fg3d_builder.layout import BuildLayout
+from fg3d_builder.files.products import read_product
+from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json
 from fg3d_builder.records import Registration
 from fg3d_builder.review.review_list import read_review_list
 from fg3d_builder.shards.reader import ShardReader, read_manifest
 from fg3d_builder.shards.verify import verify_dataset
-from fg3d_builder.tasks.chunks import read_index
-from fg3d_builder.tasks.dataset_tasks import read_draws
-from fg3d_builder.tasks.review import read_decisions, read_verdicts
 from fg3d_builder.testsets import open_protocol
 from fg3d_builder.testsets.mesh_files import read_mesh_landmarks
 
@@ -115,27 +111,9 @@ def _read_samples(path: Path) -> Any:
     return found
 
 
-def _read_frozen(path: Path) -> Any:
-    work = path.parent / "work"
-    work.mkdir(exist_ok=True)
-    shutil.copyfile(path, work / path.name)
-    return BuildLayout.frozen(path.parent, path.stem.removeprefix("config-")).config
-
-
-def _cached(read: Any) -> Callable[[Path], Any]:
-    """Return a function that is remembered once per process as one that is not."""
-
-    def call(path: Path) -> Any:
-        read.cache_clear()
-        return read(path)
-
-    return call if hasattr(read, "cache_clear") else read
-
-
 def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
     """Return every reader."""
     capture, config = (CaptureError,), (ConfigError,)
-    sealed = (ProductError, DamagedFileError)
     own = (DamagedFileError, ValueError)
 
     def protocol(name: str) -> Callable[[Path], Any]:
@@ -243,27 +221,12 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
             "binary",
             copy_of(site, r"^work/registration-.*h5$"),
             _read_registrations(site),
-            sealed,
-            equal,
-        ),
-        Reader("index", "json", copy_of(site, r"^work/index-"), _cached(read_index), own, equal),
-        Reader("config", "json", copy_of(site, r"^work/config-"), _read_frozen, own, equal),
-        Reader(
-            "decisions",
-            "json",
-            copy_of(site, r"^work/decisions-"),
-            _cached(read_decisions),
             own,
             equal,
         ),
-        Reader("draws", "json", copy_of(site, r"^work/draws-"), _cached(read_draws), own, equal),
-        Reader(
-            "verdicts",
-            "json",
-            copy_of(site, r"^work/verdicts-"),
-            _cached(read_verdicts),
-            own,
-            equal,
+        *(
+            Reader(name, "json", copy_of(site, rf"^work/{name}-"), read_sealed_json, own, equal)
+            for name in ("index", "config", "decisions", "draws", "verdicts", "plan")
         ),
         Reader(
             "manifest",
