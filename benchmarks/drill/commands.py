@@ -161,7 +161,7 @@ def _become(request: Mapping[str, Any]) -> None:
     os.setsid()
     nothing, log = os.open(os.devnull, os.O_RDONLY), request["log"]
     os.dup2(nothing, 0)
-    written = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+    written = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND, 0o644)
     os.dup2(written, 1)
     os.dup2(written, 2)
     os.close(nothing)

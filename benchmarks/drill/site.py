@@ -113,8 +113,8 @@ def prepare(root: Path, server: Server) -> Site:
     other = write_preset(root / "world" / "other.toml", image_size=48)
     one = write_preset(root / "world" / "small.toml", 0, 16, include="s0", yaw_steps="")
     warm = root / "warm"
-    for folder in (warm, root / "reference", root / "other-reference", root / "small"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("warm", "reference", "other-reference", "small", "training"):
+        shutil.rmtree(root / name, ignore_errors=True)
     server.warm(["build", str(preset), "--out", str(warm)])
     ended = _built(server, preset, root / "reference")
     _built(server, other, root / "other-reference")
