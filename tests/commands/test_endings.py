@@ -30,7 +30,10 @@ def end_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (ValueError("b: wrong"), "fg3d: b: wrong\n"),
         (MissingDependencyError("c is missing"), "fg3d: c is missing\n"),
         (CaptureError("no_face", "d: no face"), "fg3d: no_face: d: no face\n"),
-        (DamagedFileError(Path("e"), "why"), "fg3d: e is damaged (why) and was set aside\n"),
+        (
+            DamagedFileError(Path("e"), "why"),
+            "fg3d: e is damaged (why) and was set aside; the same command makes it again\n",
+        ),
         (PermissionError(13, "Permission denied", "f"), "fg3d: f: permission denied\n"),
         (MemoryError("1 TiB"), "fg3d: not enough memory: 1 TiB\n"),
         (RecursionError(), "fg3d: a file is nested too deep\n"),
