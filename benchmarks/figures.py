@@ -154,6 +154,21 @@ def poisson_figures(result: Mapping[str, Any]) -> Figures:
     return found
 
 
+def drill_figures(result: Mapping[str, Any]) -> Figures:
+    """Take the figures from what `benchmarks.drill` wrote: counts by kind, findings together."""
+    found: Figures = {"findings": float(len(result["findings"]))}
+    for kind, counts in result["kinds"].items():
+        short = kind.replace(" ", "_")
+        for name in ("tried", "right", "silent", "traceback", "blocked", "seconds"):
+            if name in counts:
+                found[f"{short}_{name}"] = float(counts[name])
+        if "parts" in counts:
+            other = ("wrong exit status", "unclear words")
+            found[f"{short}_other"] = float(sum(counts[name] for name in other))
+            found[f"{short}_parts"] = float(len(counts["parts"]))
+    return found
+
+
 def timings_figures(result: Mapping[str, Any]) -> Figures:
     """Take the figures from what `benchmarks.timings` wrote."""
     names = {
@@ -203,6 +218,7 @@ def turned_detection_figures(result: Mapping[str, Any]) -> Figures:
 TAKEN: dict[str, Callable[[Mapping[str, Any]], Figures]] = {
     "accuracy": accuracy_figures,
     "demo": demo_figures,
+    "drill": drill_figures,
     "fullview": fullview_figures,
     "heads": heads_figures,
     "landmark_fits": landmark_fits_figures,
