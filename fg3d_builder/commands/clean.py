@@ -8,8 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fg3d_builder.commands.arguments import folder_to_read
+
 if TYPE_CHECKING:
     from fg3d_builder.layout import BuildLayout
+
+DESCRIPTION = """\
+Removes products of old settings and captures from the folder of a build, or, with --capture or
+--subject, everything that it holds of a withdrawn capture or person.
+
+  fg3d clean --preset studio.toml --dry-run          what no current dataset needs
+  fg3d clean --root build/studio
+  fg3d clean --root build/studio --subject anna
+"""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,10 +28,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command = commands.add_parser(
         "clean",
         help="remove what no current dataset needs, or all of a withdrawn capture or subject",
-        description="Removes products of old settings and captures from the folder of a build, "
-        "or, with --capture or --subject, everything that it holds of a withdrawn capture.",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--root", type=Path, help="folder of the build; default the preset's")
+    command.add_argument(
+        "--root", type=folder_to_read, help="folder of the build; default the preset's"
+    )
     command.add_argument(
         "--preset",
         type=Path,

@@ -36,6 +36,8 @@ PATHS = [
     ["models", "info", "--model", "PATH"],
     ["models", "info", "--model", "ict", "--model-path", "PATH"],
     ["report", "PATH"],
+    ["clean", "--root", "PATH"],
+    ["clean", "--preset", "PATH"],
     ["review", "PATH"],
     ["train", "PATH", "--out", "{here}/out", "--device", "cpu"],
     ["train", "{here}/folder", "--out", "{here}/out", "--device", "cpu", "--settings", "PATH"],
