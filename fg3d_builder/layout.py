@@ -29,8 +29,9 @@
 A stage's digest covers its configuration, the version of its code and the digests of the
 stages before it; a chunk's digest covers its captures: their source's configuration and the
 size and time of their files. So whatever changes, a stale product is never taken for a
-current one, and what did not change is not built again. All files in ``work/`` but pictures are
-sealed, see `fg3d_builder.files.sealed`: what is damaged is set aside as ``NAME.damaged``.
+current one, and what did not change is not built again. All files in ``work/`` but pictures and
+timings are sealed, see `fg3d_builder.files.sealed`: what is damaged is set aside as
+``NAME.damaged``.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ KINDS = (
     Kind(
         "decisions.json",
         lambda path: write_decisions(path, DECISIONS),
-        lambda path: read_decisions.__wrapped__(path),
+        lambda path: read_decisions(path).decisions,
         DamagedFileError,
         moved=True,
     ),

@@ -101,9 +101,9 @@ def read_product(
     """
     data = read_sealed(path, SCHEMA)
     with h5py.File(io.BytesIO(data), "r") as file:
-        for name, wanted in (("schema", SCHEMA), ("stage", stage), ("digest", digest)):
-            if file.attrs.get(name) != wanted:
-                raise damaged(path, f"its {name} is '{file.attrs.get(name)}', not '{wanted}'")
+        other = _other(file, stage, digest)
+        if other:
+            raise damaged(path, other)
         order = json.loads(file.attrs["order"])
         order = order if only is None else [name for name in order if name in only]
         try:
@@ -112,6 +112,21 @@ def read_product(
             raise damaged(path, f"a record cannot be read: {error}") from None
         table = json.loads(file["failures"][()].tobytes().decode())
     return Product(records, tuple(Failure(**row) for row in table))
+
+
+def is_product_of(path: Path, stage: str, digest: str) -> bool:
+    """Tell whether a file is a sound product of a stage and a digest.
+
+    For files whose names do not say so: one of another stage or digest stays where it is.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        It was set aside.
+    """
+    with h5py.File(io.BytesIO(read_sealed(path, SCHEMA)), "r") as file:
+        return not _other(file, stage, digest)
 
 
 def is_complete(path: Path) -> bool:
@@ -126,6 +141,14 @@ def _group_name(key: str) -> str:
     """
     name = quote(key, safe="")
     return "records/" + (name if name.strip(".") else name.replace(".", "%2E"))
+
+
+def _other(file: h5py.File, stage: str, digest: str) -> str:
+    """Say what else a product belongs to; empty where it is the one that is wanted."""
+    for name, wanted in (("schema", SCHEMA), ("stage", stage), ("digest", digest)):
+        if file.attrs.get(name) != wanted:
+            return f"its {name} is '{file.attrs.get(name)}', not '{wanted}'"
+    return ""
 
 
 def _write_record(group: h5py.Group, record: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.products import read_product, write_product
+from fg3d_builder.files.products import is_product_of, read_product, write_product
 from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.records import Failure
 
@@ -34,9 +34,7 @@ def kept(path: Path, stage: str, key: str, kind: type[T], make: Callable[[], T])
     CaptureError
         What `make` raised, now or when the file was written.
     """
-    try:
-        product = read_product(path, stage, key, kind)
-    except (FileNotFoundError, DamagedFileError):
+    if not _is_there(path, stage, key):
         try:
             record = make()
         except CaptureError as error:
@@ -45,6 +43,14 @@ def kept(path: Path, stage: str, key: str, kind: type[T], make: Callable[[], T])
             raise
         write_product(path, stage, key, {path.stem: record})
         return record
+    product = read_product(path, stage, key, kind)
     for failure in product.failures:
         raise CaptureError(failure.code, failure.message)
     return product.records[path.stem]
+
+
+def _is_there(path: Path, stage: str, key: str) -> bool:
+    try:
+        return is_product_of(path, stage, key)
+    except (FileNotFoundError, DamagedFileError):
+        return False

@@ -23,7 +23,8 @@ KINDS = (
     *("config-*.json", "index-*.json", "verdicts-*.json", "decisions-*.json", "plan-*.json"),
     *("draws-*.json", "donors-*.h5", "facemodel-*.h5", "captures-*/*.h5", "landmarks-*/*.h5"),
     *("fitting-*/*.h5", "registration-*/*.h5", "views-*/*.h5", "transform-*/*.h5"),
-    *("report-*/*.json", "augmentation-report-*/*.json"),
+    *("captures-*/*.json", "registration-*/*.json", "transform-*/*.json"),
+    *("report-*/*.json", "augmentation-report-*/*.json", "complete-*.json"),
 )
 """Files of the work folder, one of each."""
 
@@ -69,8 +70,8 @@ def products(out: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
-        timed = name.startswith("work/") and path.with_suffix(".h5").is_file()
-        left_out = timed or name.startswith(
+        facts = path.suffix == ".json" and path.with_suffix(".h5").is_file()
+        left_out = facts or name.startswith(
             ("work/report-", "work/timings-", "report/index", "build.lock")
         )
         if path.is_file() and not left_out and not name.endswith(DAMAGED_SUFFIX):

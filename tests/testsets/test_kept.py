@@ -39,6 +39,19 @@ def test_a_record_is_made_once_for_a_key(tmp_path: Path) -> None:
     assert make.made == 3
 
 
+def test_a_record_of_another_key_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
+    path, make = tmp_path / "a.h5", Maker()
+    kept(path, "numbers", "key", Numbers, make)
+
+    def interrupted() -> Numbers:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kept(path, "numbers", "other key", Numbers, interrupted)
+    kept(path, "numbers", "key", Numbers, make)
+    assert make.made == 1
+
+
 def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
     path, make = tmp_path / "a.h5", Maker()
     kept(path, "numbers", "key", Numbers, make)
