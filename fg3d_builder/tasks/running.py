@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import re
 import signal
 import traceback
@@ -103,8 +104,17 @@ _END = {
 class CarefulWorker(Worker):
     """A Luigi worker whose processes may be killed at any moment."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # In place of Luigi's own: one of whose queue's lock this object knows.
+        self._running_tasks: dict[str, Any] = {}
+        self._writing = multiprocessing.Lock()
+        results: Any = multiprocessing.Queue()
+        results._wlock = self._writing
+        self._task_result_queue = results
+
     def _purge_children(self) -> None:
-        processes: list[Any] = list(self._running_tasks.values())
+        processes = self._running_tasks.values()
         if any(process.exitcode and process.exitcode < 0 for process in processes):
             self._free_results()
         super()._purge_children()
@@ -114,9 +124,8 @@ class CarefulWorker(Worker):
 
         The living hold it for microseconds only. Without it none of them could ever end.
         """
-        lock = self._task_result_queue._wlock  # type: ignore[attr-defined]
-        lock.acquire(timeout=5.0)
-        lock.release()
+        self._writing.acquire(timeout=5.0)
+        self._writing.release()
 
 
 class _Factory:
