@@ -120,6 +120,8 @@ class Capture:
         Annotation that came with the capture.
     truth : CaptureTruth, optional
         Ground truth of a synthetic capture.
+    unit_mm : float, optional
+        Unit that the depth, or the scan, was declared to have; only messages need it.
     """
 
     capture_id: str
@@ -132,6 +134,7 @@ class Capture:
     licence: str = "unknown"
     landmarks: Landmarks | None = None
     truth: CaptureTruth | None = None
+    unit_mm: float | None = None
 
 
 @dataclass(frozen=True)

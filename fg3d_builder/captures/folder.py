@@ -9,6 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fg3d_builder.captures.plausibility import (
+    check_camera,
+    check_upright_pixels,
+    without_far_depth,
+)
 from fg3d_builder.captures.source import (
     CaptureEntry,
     folder_contents,
@@ -76,8 +81,8 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     ------
     CaptureError
         ``missing_file``, ``bad_json``, ``missing_field``, ``bad_field``,
-        ``outside_folder`` (a file of landmarks), ``unreadable_image``, ``size_mismatch`` or
-        ``no_depth``; the message names the file and the field.
+        ``outside_folder`` (a file of landmarks), ``unreadable_image``, ``orientation_tag``,
+        ``size_mismatch`` or ``no_depth``; the message names the file and the field.
     """
     folder = Path(folder)
     description = folder / DESCRIPTION
@@ -90,15 +95,17 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     landmarks = _landmarks(table, description)
     colour_file = _first_file(folder, COLOUR_FILES)
     rgb = read_rgb(colour_file)
+    check_upright_pixels(colour_file)
+    check_camera(intrinsics, rgb.shape[1], rgb.shape[0], description)
     depth_file = _first_file(folder, DEPTH_FILES)
-    depth_mm = _read_depth(depth_file, unit_mm)
+    depth_mm = without_far_depth(_read_depth(depth_file, unit_mm))
     if depth_mm.shape != rgb.shape[:2]:
         raise CaptureError(
             "size_mismatch",
             f"{depth_file}: depth is {_size(depth_mm)} pixels, {colour_file.name} {_size(rgb)}",
         )
     if not np.isfinite(depth_mm).any():
-        raise CaptureError("no_depth", f"{depth_file}: no pixel has a depth")
+        raise CaptureError("no_depth", f"{depth_file}: no pixel has a depth up to a kilometre")
     return Capture(
         capture_id=capture_id or safe_id(folder.resolve().name),
         subject_id=subject,
@@ -109,6 +116,7 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
         expression=expression,
         licence=licence,
         landmarks=landmarks,
+        unit_mm=unit_mm,
     )
 
 

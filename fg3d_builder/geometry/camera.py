@@ -80,3 +80,25 @@ def at_nearest_pixel(image: Array, points_px: Array, outside: float | bool) -> A
     found = np.full(len(points_px), outside)
     found[inside] = image[row[inside].astype(np.int64), column[inside].astype(np.int64)]
     return found
+
+
+def field_of_view_deg(intrinsics: Array, width: int, height: int) -> float:
+    """Return the angle between the rays through opposite corners of an image, in degrees.
+
+    Of a camera whose principal point is the image's middle; where it is not does not matter.
+    """
+    slope = np.hypot(width / intrinsics[0, 0], height / intrinsics[1, 1]) / 2.0
+    return float(np.rad2deg(2.0 * np.arctan(slope)))
+
+
+def resolution_factor(intrinsics: Array, width: int, height: int) -> float | None:
+    """Return how many times larger the image is whose middle is the principal point.
+
+    Intrinsics of a photo at another resolution show by it. None where no image of the same shape
+    has its middle there.
+    """
+    along_x = (2.0 * intrinsics[0, 2] + 1.0) / width
+    along_y = (2.0 * intrinsics[1, 2] + 1.0) / height
+    if min(along_x, along_y) <= 0 or not 0.9 < along_x / along_y < 1 / 0.9:
+        return None
+    return float(np.sqrt(along_x * along_y))

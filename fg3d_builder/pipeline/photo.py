@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from fg3d_builder.captures.folder import read_landmarks
 from fg3d_builder.captures.source import safe_id
@@ -22,6 +21,7 @@ from fg3d_builder.fgnet.prediction import (
     rendered_face,
 )
 from fg3d_builder.fgnet.trained import Trained
+from fg3d_builder.files.exif import read_exif, shown_upright
 from fg3d_builder.files.images import read_rgb
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import intrinsics_matrix
@@ -36,8 +36,6 @@ ANNOTATION = "annotation"
 
 FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 """Diagonal of the 35 mm film that cameras state their equivalent focal length for."""
-
-_EXIF_IFD, _FOCAL_35_MM, _ORIENTATION = 0x8769, 0xA405, 0x0112
 
 
 class Focal(NamedTuple):
@@ -146,14 +144,10 @@ def read_photo(path: Path, detector: str = "") -> Photo:
     CaptureError
         ``missing_file`` or ``unreadable_image``.
     """
-    rgb = read_rgb(path)
-    with Image.open(path) as image:
-        exif = image.getexif()
-        if exif.get(_ORIENTATION, 1) != 1:
-            rgb = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-        noted = exif.get_ifd(_EXIF_IFD).get(_FOCAL_35_MM)
+    exif = read_exif(path)
+    rgb = shown_upright(read_rgb(path), exif.orientation)
     annotated = read_landmarks(path.with_suffix(".json")) if detector == ANNOTATION else None
-    return Photo(rgb, float(noted) if noted else None, annotated)
+    return Photo(rgb, exif.focal_35_mm, annotated)
 
 
 def focal_of(photo: Photo, given_px: float | None) -> Focal:

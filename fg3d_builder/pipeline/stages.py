@@ -15,8 +15,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.sealed import damaged
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
-from fg3d_builder.landmarks import open_detector
-from fg3d_builder.landmarks.checks import check_depth_on_face
+from fg3d_builder.landmarks import check_depth_on_face, check_face_size, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
 from fg3d_builder.pipeline.groups import fuse_all
@@ -57,12 +56,13 @@ def load_captures(source: SourceConfig, entries: Iterable[CaptureEntry]) -> Stag
 def detect_landmarks(
     captures: Mapping[str, Capture], config: LandmarkConfig
 ) -> StageResult[Landmarks]:
-    """Detect the landmarks of each capture and check that there is depth below them."""
+    """Detect the landmarks of each capture and check that depth shows a face there."""
     detector = shared_detector(config)
     found: dict[str, Landmarks] = {}
 
     def detect(name: str) -> Landmarks:
         found[name] = detector.detect(captures[name])
+        check_face_size(captures[name], found[name])
         check_depth_on_face(captures[name], found[name])
         return found[name]
 

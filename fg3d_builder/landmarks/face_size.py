@@ -1,0 +1,208 @@
+"""Whether a face that was found in the image has, by its depth, the size that faces have.
+
+A wrong depth unit and the intrinsics of another picture both give a face that is an inch wide,
+or a house. Eye corners, nose and mouth corners, lifted to their depth, are compared with where
+adults have them. A wrong unit scales a face in all directions; a wrong focal length only across
+the line of sight, since depth is measured along it. So the two can be told apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.camera import cam_from_px, resolution_factor
+from fg3d_builder.records import Array, Capture, Landmarks
+
+FACE_WIDTH_MM = 140.0
+"""Width of adults' faces, from cheekbone to cheekbone."""
+
+SMALLEST, LARGEST = 0.62, 1.6
+"""Widths over `FACE_WIDTH_MM` that a face may have: infants have 0.65, and a factor of two is
+told whoever it is. Real captures, scans and hand-modelled heads of adults have 0.89 to 1.10."""
+
+DECIMAL_UNITS_MM = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
+"""Metre to micrometre: far enough apart to be told by a face's width."""
+
+OTHER_UNITS_MM = (0.25, 0.125, 25.4, 304.8)
+"""Parts of a millimetre that depth cameras count in; inch and foot."""
+
+_NEAR_UNIT = 1.35
+"""A usual unit within this factor of the one that the face's width asks for is probably it."""
+
+_SAME = (0.62, 1.45)
+"""Size along the line of sight over that across: within it, a face is scaled as a whole. Real
+ones have 0.67 to 1.36; a focal length that is wrong by a factor multiplies that by the factor."""
+
+_FLAT = 0.25
+"""Relief, over a face's, of what is no face: a wall behind it, or a photo of one."""
+
+_WINDOW_SHARE = 0.015
+"""Half of the window that depth is taken from, over the extent of the landmarks: a few pixels."""
+
+_MIN_POINTS = 5
+
+# Outer and inner eye corners of both sides, nasion, tip and root of the nose, mouth corners: mean
+# of the embedded face model, object frame.
+_PLACES_MM = np.array(
+    [
+        [-44.6, 25.0, 82.1],
+        [-16.5, 22.4, 85.9],
+        [16.5, 22.4, 85.9],
+        [44.6, 25.0, 82.1],
+        [0.0, 27.3, 99.6],
+        [0.0, -14.0, 121.6],
+        [0.0, -22.7, 109.8],
+        [-23.3, -45.6, 94.4],
+        [23.3, -45.6, 94.4],
+    ]
+)
+_POINTS = {
+    "mediapipe478": (33, 133, 362, 263, 168, 1, 2, 61, 291),
+    "ibug68": (36, 39, 42, 45, 27, 30, 33, 48, 54),
+}
+
+
+class FaceSize(NamedTuple):
+    """Size of a face by its landmarks and depth, over adults' mean.
+
+    Attributes
+    ----------
+    across, along : float
+        Across the line of sight, where the face's width is, and along it.
+    """
+
+    across: float
+    along: float
+
+    @property
+    def width_mm(self) -> float:
+        """Width from cheekbone to cheekbone."""
+        return self.across * FACE_WIDTH_MM
+
+    @property
+    def plausible(self) -> bool:
+        """Whether anybody's face is as wide."""
+        return SMALLEST <= self.across <= LARGEST
+
+
+def face_size(capture: Capture, landmarks: Landmarks) -> FaceSize | None:
+    """Measure a face; None where too few landmarks have depth to tell."""
+    chosen = _POINTS.get(landmarks.scheme)
+    if chosen is None or len(landmarks.points_px) <= max(chosen):
+        return None
+    px = landmarks.points_px[list(chosen)]
+    depth = _depth_around(capture.depth_mm, px, _window_px(landmarks))
+    used = np.isfinite(depth) & (landmarks.confidence[list(chosen)] > 0)
+    if used.sum() < _MIN_POINTS:
+        return None
+    points = cam_from_px(px[used], depth[used], capture.intrinsics)
+    mean = _PLACES_MM[used] - _PLACES_MM[used].mean(axis=0)
+    linear = np.linalg.lstsq(mean, points - points.mean(axis=0), rcond=None)[0]
+    # Of a rotation times a scale along each axis of the camera only the scales are left.
+    squared = np.diag(linear.T @ linear)
+    return FaceSize(float(np.sqrt(squared[:2].mean())), float(np.sqrt(squared[2])))
+
+
+def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
+    """Raise if nobody's face is as large or small as this one would be.
+
+    Raises
+    ------
+    CaptureError
+        ``"wrong_unit"``, ``"wrong_intrinsics"``, or ``"no_depth_on_face"`` where what is behind
+        the landmarks is flat and so far away that it is no face.
+    """
+    size = face_size(capture, landmarks)
+    if size is None or size.plausible:
+        return
+    name = f"capture {capture.capture_id}"
+    wide = f"{name}: the face would be {rounded(size.width_mm)} mm wide, adults' are about "
+    wide += f"{FACE_WIDTH_MM:.0f} mm"
+    if size.along < _FLAT and size.along < _FLAT * size.across:
+        raise CaptureError(
+            "no_depth_on_face",
+            f"{wide}; the depth there is flat, as of a wall behind the face",
+        )
+    if _SAME[0] <= size.along / size.across <= _SAME[1]:
+        raise CaptureError("wrong_unit", f"{wide}: {_unit_sentence(capture, size.across)}")
+    raise CaptureError("wrong_intrinsics", f"{wide}: {_intrinsics_sentence(capture, size)}")
+
+
+def likely_unit_mm(declared_mm: float, size: float) -> float:
+    """Return the unit that makes a face of `size` times the usual one as large as faces are.
+
+    A usual unit where one is near, else the one that would be exact.
+    """
+    exact = declared_mm / size
+    for units in (DECIMAL_UNITS_MM, OTHER_UNITS_MM):
+        nearest = min(units, key=lambda unit: abs(np.log(unit / exact)))
+        if abs(np.log(nearest / exact)) < np.log(_NEAR_UNIT):
+            return nearest
+    return exact
+
+
+def rounded(number: float) -> str:
+    """Write a number with two digits that count, without an exponent."""
+    return np.format_float_positional(float(f"{number:.2g}"), trim="-")
+
+
+def likely_unit(declared_mm: float, size: float) -> str:
+    """Say in words which unit is probable, see `likely_unit_mm`."""
+    unit = likely_unit_mm(declared_mm, size)
+    usual = unit in DECIMAL_UNITS_MM + OTHER_UNITS_MM
+    known = f"{unit:g}" if usual else f"about {rounded(unit)}"
+    names = {1000.0: "metres", 10.0: "centimetres", 1.0: "millimetres", 25.4: "inches"}
+    return f"{known} ({names[unit]})" if unit in names else known
+
+
+def _unit_sentence(capture: Capture, size: float) -> str:
+    field = "unit_mm" if capture.source == "scan" else "depth_unit_mm"
+    if capture.unit_mm is None:
+        return f"its depth is probably {rounded(size)} times what it should be; check {field}"
+    text = f"{field} is {capture.unit_mm:g}, but probably {likely_unit(capture.unit_mm, size)}"
+    if likely_unit_mm(capture.unit_mm, size) not in DECIMAL_UNITS_MM + OTHER_UNITS_MM:
+        # Nobody would have chosen such a unit.
+        text += ", or the intrinsics are those of another image"
+    return text
+
+
+def _intrinsics_sentence(capture: Capture, size: FaceSize) -> str:
+    """Say which focal length, and whose, fits a face that is too wide but as deep as it should."""
+    focal = float(capture.intrinsics[0, 0])
+    # Relative to the relief, which is right or of the wrong unit as a whole.
+    ratio = size.across / float(np.clip(size.along, 0.75, 1.35))
+    text = f"the focal length is {focal:.0f} px, but probably about {rounded(focal * ratio)} px"
+    height, width = capture.rgb.shape[:2]
+    factor = resolution_factor(capture.intrinsics, width, height)
+    if factor is not None and abs(np.log(factor * ratio)) < np.log(_NEAR_UNIT):
+        text += (
+            f": the intrinsics are those of an image of about {factor * width:.0f} x "
+            f"{factor * height:.0f} pixels, this one has {width} x {height}"
+        )
+    return text
+
+
+def _window_px(landmarks: Landmarks) -> int:
+    known = landmarks.points_px[np.isfinite(landmarks.points_px).all(axis=1)]
+    return max(1, round(_WINDOW_SHARE * float(np.ptp(known, axis=0).max())))
+
+
+def _depth_around(depth_mm: Array, points_px: Array, reach_px: int) -> Array:
+    """Median depth (k,) within a square around points (k, 2), NaN where it holds none."""
+    height, width = depth_mm.shape
+    found = np.full(len(points_px), np.nan)
+    for number, point in enumerate(points_px):
+        if not np.isfinite(point).all() or not (0 <= point[0] < width and 0 <= point[1] < height):
+            continue
+        column, row = (round(float(value)) for value in point)
+        near = depth_mm[
+            max(0, row - reach_px) : row + reach_px + 1,
+            max(0, column - reach_px) : column + reach_px + 1,
+        ]
+        near = near[np.isfinite(near) & (near > 0)]
+        if len(near):
+            found[number] = float(np.median(near))
+    return found
