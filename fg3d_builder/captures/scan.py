@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fg3d_builder.captures.background import plain_background
 from fg3d_builder.captures.clay import clay, has_colour
-from fg3d_builder.captures.mesh_view import view_mesh
+from fg3d_builder.captures.scan_parts import turned_outward, with_both_sides, without_debris
+from fg3d_builder.captures.scan_posture import OUTER_EYE_CORNERS_MM, scan_unit_mm, upright_scan
+from fg3d_builder.captures.scan_view import camera_of, render_scan, scan_camera, scan_center
 from fg3d_builder.captures.sensor import apply_sensor
 from fg3d_builder.captures.source import (
     CaptureEntry,
@@ -21,20 +22,22 @@ from fg3d_builder.captures.source import (
     source_folder,
     subject_of_name,
 )
-from fg3d_builder.config import LandmarkConfig, SourceConfig
+from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, read_mesh
-from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix
-from fg3d_builder.geometry.meshes import triangle_normals
-from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.records import Array, Capture, Pose
-from fg3d_builder.rendering.shading import srgb_from_linear
+from fg3d_builder.records import Capture
 
-OUTER_EYE_CORNERS_MM = 90.0
-"""Mean distance of the outer eye corners of adults (biocular breadth), the yardstick for
-scans of unknown unit; adults differ by about 4 mm (standard deviation)."""
-_FACE_BELOW_TOP_MM = 130.0
-_MEDIAPIPE_OUTER_CORNERS = (33, 263)
+__all__ = [
+    "OUTER_EYE_CORNERS_MM",
+    "ScanSource",
+    "camera_of",
+    "read_scan",
+    "render_scan",
+    "scan_camera",
+    "scan_center",
+    "scan_unit_mm",
+    "turned_outward",
+]
 
 log = logging.getLogger("fg3d")
 
@@ -50,8 +53,8 @@ class ScanSource:
     """Scans in one folder: a folder each, or a mesh file each; one capture per view.
 
     The subject is the folder's name (or the file's, for a mesh directly in the path). Scans
-    have y up and z out of the face, as in the object frame. Of files that differ only in
-    their suffix, obj is preferred to glb and glb to ply.
+    have y up and z out of the face, as in the object frame, or are turned so. Of files that
+    differ only in their suffix, obj is preferred to glb and glb to ply.
     """
 
     name = "scan"
@@ -86,7 +89,8 @@ class ScanSource:
         ------
         CaptureError
             ``missing_file``, ``unreadable_mesh``, ``unreadable_image`` (a texture),
-            ``no_unit`` (see `scan_unit_mm`) or ``no_depth`` (nothing in view).
+            ``wrong_unit`` (see `upright_scan`), ``no_unit`` (see `scan_unit_mm`) or ``no_depth``
+            (nothing in view).
         """
         if entry.capture_id in self._missing:
             kinds = ", ".join(MESH_SUFFIXES)
@@ -106,140 +110,33 @@ class ScanSource:
             depth_mm=depth_mm,
             intrinsics=intrinsics,
             licence=config.licence,
+            unit_mm=self._config.unit_mm or None,
         )
 
     def _mesh(self, path: Path) -> tuple[TexturedMesh, float]:
         """Views of one scan come one after the other: keep the last mesh."""
         if self._last is None or self._last[0] != path:
             mesh = read_scan(path)
-            if not has_colour(mesh):
+            bare = not has_colour(mesh)
+            if bare:
                 log.warning("%s: no colours in it; it is shown as shaded clay", path)
                 mesh = clay(mesh)
+            turned = upright_scan(mesh, self._config.unit_mm, str(path))
+            # Clay is lit from above, which is known only now.
+            mesh = clay(turned) if bare and turned is not mesh else turned
             unit_mm = self._config.unit_mm or scan_unit_mm(mesh, str(path))
             self._last = (path, mesh, unit_mm)
         return self._last[1], self._last[2]
 
 
 def read_scan(path: Path, colours: bool = True) -> TexturedMesh:
-    """Read a mesh, see `read_mesh`; one that is inside out gets its triangles turned."""
-    return turned_outward(read_mesh(path, colours))
+    """Read a mesh, see `read_mesh`, without debris.
 
-
-def turned_outward(mesh: TexturedMesh) -> TexturedMesh:
-    """Turn all triangles of a mesh whose normals point to its middle rather than away from it."""
-    normals = triangle_normals(mesh.vertices, mesh.triangles)
-    centers = mesh.vertices[mesh.triangles].mean(axis=1)
-    if np.einsum("md,md->", normals, centers - centers.mean(axis=0)) >= 0:
-        return mesh
-    return replace(mesh, triangles=mesh.triangles[:, ::-1], uv_triangles=mesh.uv_triangles[:, ::-1])
-
-
-def scan_center(mesh: TexturedMesh, unit_mm: float) -> Array:
-    """Return the (3,) point that the camera looks at, in scan units.
-
-    The middle of the bounding box of all triangles, or the height 130 mm below the top of the
-    scan where that is higher: with neck and shoulders the middle is below the face.
+    One that is inside out gets its triangles turned; one whose triangles face both ways gets the
+    back of each as well.
     """
-    used = mesh.vertices[np.unique(mesh.triangles)]
-    center = (used.min(axis=0) + used.max(axis=0)) / 2.0
-    center[1] = max(center[1], used[:, 1].max() - _FACE_BELOW_TOP_MM / unit_mm)
-    return np.asarray(center)
-
-
-def scan_camera(
-    config: SourceConfig, view: tuple[float, float], mesh: TexturedMesh
-) -> tuple[Pose, Array]:
-    """Return the camera of a view: ``pose.cam_from_obj(mesh.vertices)`` is what it sees.
-
-    `scan_center` is on the optical axis, `config.distance_mm` from the camera, and the scan
-    turns about it.
-
-    Parameters
-    ----------
-    config : SourceConfig
-        Needs a positive ``unit_mm``; `scan_unit_mm` measures it.
-    view : (pitch, yaw) in degrees
-        See `fg3d_builder.geometry.pose`.
-    mesh : TexturedMesh
-
-    Returns
-    -------
-    pose : Pose
-        ``cam_from_scan``; its scale is the unit's length in mm.
-    intrinsics : (3, 3) float64
-
-    Raises
-    ------
-    ValueError
-        ``unit_mm`` is not positive.
-    """
-    if not config.unit_mm > 0:
-        raise ValueError(f"unit_mm: the camera needs a known unit, found {config.unit_mm}")
-    rotation = rotation_from_angles(view[0], view[1], 0.0)
-    center = config.unit_mm * (scan_center(mesh, config.unit_mm) @ rotation.T)
-    translation = np.array([0.0, 0.0, config.distance_mm]) - center
-    return Pose(config.unit_mm, rotation, translation), camera_of(config)
-
-
-def camera_of(config: SourceConfig) -> Array:
-    """Return the (3, 3) intrinsics of a rendered source: axis through the image's middle."""
-    height, width = config.image_size
-    return intrinsics_matrix(
-        config.focal_px, config.focal_px, (width - 1) / 2.0, (height - 1) / 2.0
-    )
-
-
-def render_scan(
-    config: SourceConfig, view: tuple[float, float], mesh: TexturedMesh
-) -> tuple[Array, Array, Array]:
-    """Render a view of a scan before a plain background that has no depth.
-
-    Returns
-    -------
-    rgb : (H, W, 3) uint8
-    depth_mm : (H, W) float32
-        Depth without noise; NaN on the background.
-    intrinsics : (3, 3) float64
-    """
-    pose, intrinsics = scan_camera(config, view, mesh)
-    height, width = config.image_size
-    seen = view_mesh(mesh, pose.cam_from_obj(mesh.vertices), intrinsics, height, width)
-    behind = (1.0 - seen.coverage[:, :, None]) * plain_background(height, width)
-    return srgb_from_linear(seen.rgb_linear + behind), seen.depth_mm, intrinsics
-
-
-def scan_unit_mm(mesh: TexturedMesh, name: str) -> float:
-    """Measure the length of a scan's unit by the distance of its outer eye corners.
-
-    The scan is rendered from the front, MediaPipe finds the corners, the rendered depth
-    lifts them, and their distance is taken for `OUTER_EYE_CORNERS_MM`.
-
-    Raises
-    ------
-    CaptureError
-        ``no_unit`` where no face is found or a corner is beside the scan.
-    """
-    from fg3d_builder.landmarks import open_detector
-
-    used = mesh.vertices[np.unique(mesh.triangles)]
-    # A guess that fits any head, with or without shoulders, into the picture.
-    guess_mm = 350.0 / float(np.max(np.ptp(used, axis=0)))
-    config = SourceConfig(kind="scan", unit_mm=guess_mm, distance_mm=700.0)
-    rgb, depth_mm, intrinsics = render_scan(config, (0.0, 0.0), mesh)
-    frontal = Capture("unit", "", "scan", rgb, depth_mm, intrinsics)
-    try:
-        found = open_detector(LandmarkConfig(detector="mediapipe")).detect(frontal)
-    except CaptureError as error:
-        raise CaptureError(
-            "no_unit", f"{name}: unit_mm is 0 and no face was found to measure: {error.message}"
-        ) from None
-    corners_px = found.points_px[list(_MEDIAPIPE_OUTER_CORNERS)]
-    column, row = np.clip(np.rint(corners_px).astype(int), 0, np.array(depth_mm.shape)[::-1] - 1).T
-    corners = cam_from_px(corners_px, depth_mm[row, column], intrinsics)
-    distance = float(np.linalg.norm(corners[0] - corners[1]))
-    if not distance > 0:
-        raise CaptureError("no_unit", f"{name}: unit_mm is 0 and an eye corner is off the scan")
-    return guess_mm * OUTER_EYE_CORNERS_MM / distance
+    mesh = read_mesh(path, colours)
+    return with_both_sides(turned_outward(without_debris(mesh)))
 
 
 def _scans(root: Path, include: tuple[str, ...]) -> list[tuple[str, str, Path]]:

@@ -82,6 +82,10 @@ class FaceSize(NamedTuple):
         """Width from cheekbone to cheekbone."""
         return self.across * FACE_WIDTH_MM
 
+    def scaled(self, factor: float) -> FaceSize:
+        """Return the size of a face that is `factor` times as large."""
+        return FaceSize(factor * self.across, factor * self.along)
+
     @property
     def plausible(self) -> bool:
         """Whether anybody's face is as wide."""
@@ -172,8 +176,7 @@ def _unit_sentence(capture: Capture, size: float) -> str:
 def _intrinsics_sentence(capture: Capture, size: FaceSize) -> str:
     """Say which focal length, and whose, fits a face that is too wide but as deep as it should."""
     focal = float(capture.intrinsics[0, 0])
-    # Relative to the relief, which is right or of the wrong unit as a whole.
-    ratio = size.across / float(np.clip(size.along, 0.75, 1.35))
+    ratio = size.across
     text = f"the focal length is {focal:.0f} px, but probably about {rounded(focal * ratio)} px"
     height, width = capture.rgb.shape[:2]
     factor = resolution_factor(capture.intrinsics, width, height)
