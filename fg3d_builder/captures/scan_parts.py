@@ -73,7 +73,8 @@ def inconsistent_share(mesh: TexturedMesh) -> float:
     # Two triangles that face the same way run along their edge in opposite directions.
     forward = np.bincount(number, weights=start < end)
     inner = count == 2
-    return float(np.count_nonzero(inner & (forward != 1)) / max(np.count_nonzero(inner), 1))
+    wrong = int(np.count_nonzero(inner & (forward != 1)))
+    return wrong / max(int(np.count_nonzero(inner)), 1)
 
 
 def _main_part(mesh: TexturedMesh) -> Array:

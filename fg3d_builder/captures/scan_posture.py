@@ -94,11 +94,10 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
     CaptureError
         ``wrong_unit`` where that unit makes the face, or the scan, of no size that faces have.
     """
-    guess_mm = _guessed_unit_mm(mesh)
     believable = SCAN_MM[0] <= unit_mm * _extent(mesh) <= SCAN_MM[1]
-    units = (unit_mm, guess_mm) if believable else (guess_mm,)
+    unit = unit_mm if believable else _guessed_unit_mm(mesh)
     try:
-        for rotation, unit in itertools.product(_ways_up(), units):
+        for rotation in _ways_up():
             turned = mesh
             if not np.array_equal(rotation, np.eye(3)):
                 turned = replace(mesh, vertices=mesh.vertices @ rotation.T)

@@ -45,4 +45,6 @@ def without_head(rgb: Array, measured: MeasuredHead, intrinsics: Array) -> Array
     few = (max(1, rgb.shape[1] // shrink), max(1, rgb.shape[0] // shrink))
     known = cv2.resize(hidden.astype(np.uint8), few, interpolation=cv2.INTER_AREA) == 0
     plate = continued(cv2.resize(rgb, few, interpolation=cv2.INTER_AREA), known)
-    return np.where(hidden[..., None], cv2.resize(plate, rgb.shape[1::-1]), rgb)
+    backdrop = cv2.resize(plate, rgb.shape[1::-1])
+    np.copyto(backdrop, rgb, where=~hidden[..., None])
+    return np.asarray(backdrop)

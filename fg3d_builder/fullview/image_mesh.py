@@ -81,15 +81,18 @@ class ImageMesh:
         """(b + l, 3) int32: background and lining, a sheet that covers the whole picture."""
         return self.triangles[self.face_triangle_count :]
 
-    def completed_depth(self) -> Array:
-        """Return the depth (H, W) float32, mm, that the mesh has over the picture."""
-        height, width = self.image_size
+    def completed_depth(self, step: int = 1) -> Array:
+        """Return the depth (H, W) float32, mm, that the mesh has over the picture.
+
+        `step` > 1 leaves out all but every so many rows and columns.
+        """
+        height, width = (-(-length // step) for length in self.image_size)
+        camera = self.intrinsics.copy()
+        camera[:2] /= step
         behind = rasterize(
-            self.vertices_cam_mm, self.sheet_triangles, self.intrinsics, height, width, False
+            self.vertices_cam_mm, self.sheet_triangles, camera, height, width, False
         ).depth_mm
-        face = rasterize(
-            self.vertices_cam_mm, self.face_triangles, self.intrinsics, height, width
-        ).depth_mm
+        face = rasterize(self.vertices_cam_mm, self.face_triangles, camera, height, width).depth_mm
         return np.where(np.isfinite(face), face, behind)
 
 

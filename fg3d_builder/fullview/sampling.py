@@ -49,15 +49,18 @@ class PicturePyramid:
     @classmethod
     def of(cls, rgb: Array) -> PicturePyramid:
         """Build the pyramid of an (H, W, 3) uint8 picture."""
-        levels = [np.ascontiguousarray(rgb)]
-        while min(levels[-1].shape[:2]) >= 16:
-            rows, columns = levels[-1].shape[:2]
-            size = (columns // 2, rows // 2)
-            levels.append(cv2.resize(levels[-1], size, interpolation=cv2.INTER_AREA))
-        height = np.array([level.shape[0] for level in levels])
-        width = np.array([level.shape[1] for level in levels])
+        sizes = [rgb.shape[:2]]
+        while min(sizes[-1]) >= 16:
+            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        height, width = np.array(sizes, dtype=np.int64).T
         start = np.concatenate([[0], np.cumsum(height * width)[:-1]])
-        return cls(np.concatenate([x.reshape(-1, 3) for x in levels]), start, height, width)
+        pixels = np.empty((int((height * width).sum()), 3), np.uint8)
+        level = np.ascontiguousarray(rgb)
+        for first, (rows, columns) in zip(start, sizes, strict=True):
+            if (rows, columns) != rgb.shape[:2]:
+                level = cv2.resize(level, (columns, rows), interpolation=cv2.INTER_AREA)
+            pixels[first : first + rows * columns] = level.reshape(-1, 3)
+        return cls(pixels, start, height, width)
 
     def sample(self, points_px: Array, jacobian: Array) -> Array:
         """Return (k, 3) uint8 colours, averaged over footprints.

@@ -45,6 +45,9 @@ _SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
 
+_BAND_PX, _BLUR_REACH_PX = 1_000_000, 4
+"""Colours of so many pixels are decoded at a time; a blurred one depends on pixels so far away."""
+
 
 @dataclass(frozen=True)
 class TextureFit:
@@ -180,13 +183,32 @@ def _seen(
 
 
 def _sampled(rgb: Array, pixels: Array) -> tuple[Array, Array]:
-    """Return the linear colours (n, 3) at (n, 2) pixels, and where a channel is saturated."""
+    """Return the linear colours (n, 3) at (n, 2) pixels, and where a channel is saturated.
+
+    Some rows of the picture at a time, so that a large one takes no more memory than a small one.
+    """
+    color = np.empty((len(pixels), 3))
+    saturated = np.empty((len(pixels), 3), dtype=bool)
     low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(pixels.max(axis=0)).astype(int) + 3
-    box = linear_from_srgb(rgb[low[1] : high[1], low[0] : high[0]])
+    band = np.floor(pixels[:, 1]).astype(int) - low[1]
+    band //= max(1, _BAND_PX // int(high[0] - low[0]))
+    for number in np.unique(band):
+        mine = band == number
+        # Beyond the first and the last row that are asked for, as far as the blur reaches.
+        first, last = pixels[mine, 1].min(), pixels[mine, 1].max()
+        top = max(low[1], int(np.floor(first)) - _BLUR_REACH_PX)
+        bottom = min(high[1], int(np.ceil(last)) + 1 + _BLUR_REACH_PX)
+        box = linear_from_srgb(rgb[top:bottom, low[0] : high[0]])
+        color[mine], saturated[mine] = _in_box(box, pixels[mine] - [low[0], top])
+    return color, saturated
+
+
+def _in_box(box: Array, pixels: Array) -> tuple[Array, Array]:
+    """Look linear colours (h, w, 3) up at (k, 2) pixels, see `_sampled`."""
     # A little blur keeps a vertex from standing for a single noisy pixel.
     smooth = cv2.GaussianBlur(box, (0, 0), 0.7)
-    x, y = (pixels - low).astype(np.float32).T
+    x, y = pixels.astype(np.float32).T
     color = cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     brightest = cv2.dilate(box, np.ones((3, 3), np.uint8))
     most = cv2.remap(brightest, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

@@ -1,7 +1,7 @@
 """Detectors, edge curves and checks -> `Landmarks`."""
 
 from fg3d_builder.landmarks.checks import check_depth_on_face
+from fg3d_builder.landmarks.depth_checks import check_depth
 from fg3d_builder.landmarks.detector import LandmarkDetector, open_detector
-from fg3d_builder.landmarks.face_size import check_face_size
 
-__all__ = ["LandmarkDetector", "check_depth_on_face", "check_face_size", "open_detector"]
+__all__ = ["LandmarkDetector", "check_depth", "check_depth_on_face", "open_detector"]

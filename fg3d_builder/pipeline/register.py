@@ -16,7 +16,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.appearance import settled_landmarks
 from fg3d_builder.fitting.closed_lids import blinking
 from fg3d_builder.fitting.depth_fit import fit_capture
-from fg3d_builder.landmarks import check_depth_on_face, check_face_size, open_detector
+from fg3d_builder.landmarks import check_depth, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.working import WorkingCapture, working_capture
 from fg3d_builder.records import Capture, CoarseFit, Landmarks, Registration
@@ -80,8 +80,8 @@ def register_capture(
     Raises
     ------
     CaptureError
-        The capture cannot be used: the detector's codes, ``"no_depth_on_face"``, those of
-        `check_face_size`, and those of `fit_face` and `register_face`.
+        The capture cannot be used: the detector's codes, those of `check_depth`, and those of
+        `fit_face` and `register_face`.
     """
     seconds: dict[str, float] = {}
     start = clock()
@@ -94,8 +94,7 @@ def register_capture(
     if landmarks is None:
         landmarks = (detector or open_detector(config.landmarks)).detect(capture)
         lap("landmarks")
-    check_face_size(capture, landmarks)
-    check_depth_on_face(capture, landmarks)
+    check_depth(capture, landmarks)
     working = working_capture(capture, landmarks, surface)
     if surface is None:
         lap("surface")

@@ -15,7 +15,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.sealed import damaged
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
-from fg3d_builder.landmarks import check_depth_on_face, check_face_size, open_detector
+from fg3d_builder.landmarks import check_depth, open_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
 from fg3d_builder.pipeline.groups import fuse_all
@@ -62,8 +62,7 @@ def detect_landmarks(
 
     def detect(name: str) -> Landmarks:
         found[name] = detector.detect(captures[name])
-        check_face_size(captures[name], found[name])
-        check_depth_on_face(captures[name], found[name])
+        check_depth(captures[name], found[name])
         return found[name]
 
     def picture(name: str, error: CaptureError) -> Array:

@@ -13,6 +13,9 @@ _BLACK, _ONE_HUE = 20, 0.05
 
 _LOOKED_AT = 8_000
 
+_BAND_PX = 1_000_000
+"""So many pixels are looked up at a time."""
+
 
 def sampled(image: Array, px: Array) -> Array:
     """Interpolate an image (H, W) or (H, W, c) at (..., m, 2) pixels; its border continues."""
@@ -50,13 +53,19 @@ def on_other_grid(
     height, width = size[:2]
     corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
     (left, top), (right, bottom) = px_of_other_grid(corners, other, intrinsics)
-    x, y = np.meshgrid(
-        np.linspace(left, right, width, dtype=np.float32),
-        np.linspace(top, bottom, height, dtype=np.float32),
-    )
+    across = np.linspace(left, right, width, dtype=np.float32)
+    down = np.linspace(top, bottom, height, dtype=np.float32)
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
     value = 0.0 if outside is None else outside
-    return np.asarray(cv2.remap(image, x, y, interpolation, borderMode=border, borderValue=value))
+    found = np.empty((height, width, *image.shape[2:]), image.dtype)
+    # Some rows at a time: places of a large image take eight times its memory.
+    rows = max(1, _BAND_PX // width)
+    for first in range(0, height, rows):
+        x, y = np.meshgrid(across, down[first : first + rows])
+        found[first : first + rows] = cv2.remap(
+            image, x, y, interpolation, borderMode=border, borderValue=value
+        )
+    return found
 
 
 def has_colour(rgb: Array) -> bool:

@@ -66,14 +66,15 @@ def fullview_sheet(
         replace(config, method=FACE_PROFILING),
         solver,
     )
-    depth, profile = mesh.completed_depth(), flat_mesh.completed_depth()
-    around = (float(depth.min()), float(depth.min()) + _DEPTH_RANGE_MM)
     whole = whole_view(capture)
+    depth, profile = (made.completed_depth(whole.step) for made in (mesh, flat_mesh))
+    around = (float(depth.min()), float(depth.min()) + _DEPTH_RANGE_MM)
+    fewer = whole.of_every(whole.step)
     tiles = [
         ("picture", image_picture(capture, whole)),
         ("depth as measured", depth_picture(capture.depth_mm, whole, around)),
-        ("depth completed (Eq. 12)", depth_picture(depth, whole, around)),
-        ("depth of face profiling", depth_picture(profile, whole, around)),
+        ("depth completed (Eq. 12)", depth_picture(depth, fewer, around)),
+        ("depth of face profiling", depth_picture(profile, fewer, around)),
         ("anchors", wire_picture(capture, mesh)),
     ]
     title = f"{capture.capture_id}: full-view augmentation"

@@ -56,6 +56,18 @@ class Window:
     width: int
 
     @property
+    def step(self) -> int:
+        """Only every so many rows and columns of the image have room in the picture."""
+        return max(1, int(1 / self.factor))
+
+    def of_every(self, step: int) -> Window:
+        """Return the window of the image of which every so many rows and columns are left."""
+        if step == 1:
+            return self
+        left, top = self.left / step, self.top / step
+        return Window(left, top, self.factor * step, self.height, self.width)
+
+    @property
     def view_from_px(self) -> Array:
         """(3, 3) matrix from image pixels to picture pixels (centres at integers)."""
         shift_x = -self.factor * self.left - 0.5
@@ -124,11 +136,8 @@ def depth_picture(
     """
     rows, columns = depth_mm.shape
     view = view or Window(-0.5, -0.5, 1.0, rows, columns)
-    stride = max(1, int(1 / view.factor))
-    if stride > 1:  # Pixels that the picture has no room for are not worth their colours.
-        depth_mm = depth_mm[::stride, ::stride]
-        left, top = view.left / stride, view.top / stride
-        view = Window(left, top, view.factor * stride, view.height, view.width)
+    # Pixels that the picture has no room for are not worth their colours.
+    depth_mm, view = depth_mm[:: view.step, :: view.step], view.of_every(view.step)
     known = np.isfinite(depth_mm)
     if not known.any():
         return labelled(np.full((view.height, view.width, 3), 60, np.uint8), "no depth at all")
