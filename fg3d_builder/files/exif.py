@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,8 @@ def read_exif(path: Path) -> Exif:
         ``missing_file`` or ``unreadable_image``.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as image, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged notes
             exif = image.getexif()
             orientation = _number(exif.get(ExifTags.Base.Orientation))
             inner = exif.get_ifd(ExifTags.IFD.Exif)

@@ -180,15 +180,6 @@ def test_broken_jpeg_is_found(written: Path, harm: object) -> None:
     assert caught.value.code == "unreadable_image"
 
 
-def test_orientation_tag_does_not_turn_the_colours_away_from_the_depth(written: Path) -> None:
-    (written / "color.png").unlink()
-    image = Image.fromarray(make_capture().rgb)
-    exif = image.getexif()
-    exif[0x0112] = 6  # turn by 90 degrees for display
-    image.save(written / "color.jpg", exif=exif)
-    assert read_capture(written).rgb.shape == (HEIGHT, WIDTH, 3)
-
-
 @pytest.mark.parametrize("harm", [truncate, empty, garbage])
 def test_broken_npy_is_found(written: Path, harm: object) -> None:
     write_capture(written, make_capture(), depth_format="npy")
