@@ -22,11 +22,13 @@ from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.geometry.camera import cam_from_px
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.landmarks.face_size import (
+    DECIMAL_UNITS_MM,
     FACE_WIDTH_MM,
     FaceSize,
     face_size,
     likely_unit,
     rounded,
+    unit_in_words,
 )
 from fg3d_builder.records import Array, Capture, Landmarks
 
@@ -94,10 +96,10 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
     CaptureError
         ``wrong_unit`` where that unit makes the face, or the scan, of no size that faces have.
     """
-    believable = SCAN_MM[0] <= unit_mm * _extent(mesh) <= SCAN_MM[1]
-    unit = unit_mm if believable else _guessed_unit_mm(mesh)
+    large = unit_mm * _extent(mesh)
+    believable = SCAN_MM[0] <= large <= SCAN_MM[1]
     try:
-        for rotation in _ways_up():
+        for rotation, unit in _ways_to_look(mesh, unit_mm if believable else 0.0):
             turned = mesh
             if not np.array_equal(rotation, np.eye(3)):
                 turned = replace(mesh, vertices=mesh.vertices @ rotation.T)
@@ -111,11 +113,13 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
     except MissingDependencyError as error:
         log.warning("%s: taken to have y up and z out of the face: %s", name, error)
     if unit_mm and not believable:
-        large = unit_mm * _extent(mesh)
+        exact = unit_mm * _GUESS_MM / large
+        # Heads, busts and bodies differ in size too much to tell more than powers of ten.
+        likely = min(DECIMAL_UNITS_MM, key=lambda usual: abs(np.log(usual / exact)))
         raise CaptureError(
             "wrong_unit",
             f"{name}: the scan would be {rounded(large)} mm large: unit_mm is {unit_mm:g}, but "
-            f"probably {likely_unit(unit_mm, large / _GUESS_MM)}",
+            f"probably {unit_in_words(likely)}",
         )
     return mesh
 
@@ -193,6 +197,18 @@ def _extent(mesh: TexturedMesh) -> float:
 
 def _guessed_unit_mm(mesh: TexturedMesh) -> float:
     return _GUESS_MM / _extent(mesh)
+
+
+def _ways_to_look(mesh: TexturedMesh, believed_mm: float) -> Iterator[tuple[Array, float]]:
+    """Yield rotations, and units to render with: as declared, where believed, and the guess."""
+    guess_mm = _guessed_unit_mm(mesh)
+    # The guess shows no face of a whole body, the declared unit none of a head at twice its size.
+    whole_body = believed_mm > 2.0 * guess_mm
+    for number, rotation in enumerate(_ways_up()):
+        if believed_mm and (number == 0 or whole_body):
+            yield rotation, believed_mm
+        if number == 0 or not whole_body:
+            yield rotation, guess_mm
 
 
 def _ways_up() -> Iterator[Array]:

@@ -155,11 +155,15 @@ def rounded(number: float) -> str:
 
 def likely_unit(declared_mm: float, size: float) -> str:
     """Say in words which unit is probable, see `likely_unit_mm`."""
-    unit = likely_unit_mm(declared_mm, size)
-    usual = unit in DECIMAL_UNITS_MM + OTHER_UNITS_MM
-    known = f"{unit:g}" if usual else f"about {rounded(unit)}"
+    return unit_in_words(likely_unit_mm(declared_mm, size))
+
+
+def unit_in_words(unit_mm: float) -> str:
+    """Write a unit with its name where it has one, and with "about" where it is none of use."""
     names = {1000.0: "metres", 10.0: "centimetres", 1.0: "millimetres", 25.4: "inches"}
-    return f"{known} ({names[unit]})" if unit in names else known
+    if unit_mm not in DECIMAL_UNITS_MM + OTHER_UNITS_MM:
+        return f"about {rounded(unit_mm)}"
+    return f"{unit_mm:g} ({names[unit_mm]})" if unit_mm in names else f"{unit_mm:g}"
 
 
 def _unit_sentence(capture: Capture, size: float) -> str:
