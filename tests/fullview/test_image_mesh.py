@@ -98,6 +98,16 @@ def test_depth_is_complete_true_on_the_face_and_near_behind_it() -> None:
     np.testing.assert_allclose(corner, rim + 30.0, atol=1.0)
 
 
+@pytest.mark.parametrize("step", [2, 7])
+def test_fewer_pixels_of_the_depth_are_those_of_all(step: int) -> None:
+    mesh = mesh_of(0.0, 0.0)
+    fewer, every = mesh.completed_depth(step), mesh.completed_depth()[::step, ::step]
+    assert fewer.shape == every.shape
+    # The rasteriser snaps corners to parts of a pixel: outlines may move by one.
+    same = np.abs(fewer - every) < 0.5
+    assert same.mean() > 0.98
+
+
 def test_holes_and_lone_wrong_depths_leave_no_trace() -> None:
     scene = toy_scene()
     clean = mesh_of(0.0, 0.0).completed_depth()

@@ -222,6 +222,18 @@ def test_the_same_capture_gives_the_same_fit(model) -> None:
     np.testing.assert_array_equal(first.beta, second.beta)
 
 
+@pytest.mark.parametrize("pixels", [1, 3_000, 40_000])
+def test_a_picture_may_be_read_some_rows_at_a_time(
+    model, monkeypatch: pytest.MonkeyPatch, pixels: int
+) -> None:
+    face = lit_face(model, person(model, 3), toy_light((0.3, -0.4, -0.8)))
+    whole = fitted(model, face)
+    monkeypatch.setattr("fg3d_builder.fullview.texture_fit._BAND_PX", pixels)
+    banded = fitted(model, face)
+    np.testing.assert_allclose(banded.delit_albedo, whole.delit_albedo, atol=1e-5)
+    np.testing.assert_array_equal(banded.used, whole.used)
+
+
 def test_a_face_out_of_sight_is_a_failure_with_a_reason(model) -> None:
     face = lit_face(model, person(model, 12), toy_light())
     hidden = replace(
