@@ -66,13 +66,13 @@ def out(toy: Path, tmp_path: Path) -> Path:
 
 
 def products(out: Path) -> dict[str, bytes]:
-    """All files that do not tell how long something took."""
+    """All files that tell neither how long something took nor where."""
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
         facts = path.suffix == ".json" and path.with_suffix(".h5").is_file()
         left_out = facts or name.startswith(
-            ("work/report-", "work/timings-", "report/index", "build.lock")
+            ("work/report-", "work/timings-", "work/complete-", "report/index", "build.lock")
         )
         if path.is_file() and not left_out and not name.endswith(DAMAGED_SUFFIX):
             found[name] = path.read_bytes()
