@@ -45,7 +45,7 @@ _SHADOW, _HIGHLIGHT = 0.5, 3.0
 _LEAST_CHROMA = 0.3
 _PATCH_PASSES = 4
 
-_BAND_PX, _BLUR_REACH_PX = 1_000_000, 4
+BAND_PX, _BLUR_REACH_PX = 1_000_000, 4
 """Colours of so many pixels are decoded at a time; a blurred one depends on pixels so far away."""
 
 
@@ -192,7 +192,7 @@ def _sampled(rgb: Array, pixels: Array) -> tuple[Array, Array]:
     low = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 2, 0)
     high = np.ceil(pixels.max(axis=0)).astype(int) + 3
     band = np.floor(pixels[:, 1]).astype(int) - low[1]
-    band //= max(1, _BAND_PX // int(high[0] - low[0]))
+    band //= max(1, BAND_PX // int(high[0] - low[0]))
     for number in np.unique(band):
         mine = band == number
         # Beyond the first and the last row that are asked for, as far as the blur reaches.

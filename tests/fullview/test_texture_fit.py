@@ -228,7 +228,7 @@ def test_a_picture_may_be_read_some_rows_at_a_time(
 ) -> None:
     face = lit_face(model, person(model, 3), toy_light((0.3, -0.4, -0.8)))
     whole = fitted(model, face)
-    monkeypatch.setattr("fg3d_builder.fullview.texture_fit._BAND_PX", pixels)
+    monkeypatch.setattr("fg3d_builder.fullview.texture_fit.BAND_PX", pixels)
     banded = fitted(model, face)
     np.testing.assert_allclose(banded.delit_albedo, whole.delit_albedo, atol=1e-5)
     np.testing.assert_array_equal(banded.used, whole.used)
