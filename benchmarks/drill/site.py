@@ -111,7 +111,7 @@ def prepare(root: Path, server: Server) -> Site:
     shutil.rmtree(root / "world", ignore_errors=True)
     preset = write_world(root / "world")
     other = write_preset(root / "world" / "other.toml", image_size=48)
-    one = write_preset(root / "world" / "small.toml", 0, 16, include="s0", yaw_steps="")
+    one = write_preset(root / "world" / "small.toml", 0, 32, include="s0", yaw_steps="")
     warm = root / "warm"
     for name in ("warm", "reference", "other-reference", "small", "training"):
         shutil.rmtree(root / name, ignore_errors=True)
