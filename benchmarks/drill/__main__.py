@@ -7,7 +7,8 @@ data believed), a traceback, a blocked build, a wrong exit status, or words that
 file. Writes build/bench/drill.json; the exit status is 1 where there is a finding. Everything is
 drawn from the seed, only the moments of kills depend on the machine.
 
-The whole drill takes about an hour on two cores: kills, damage and mutations a third each.
+The whole drill takes about an hour on two cores of its own, a third of it mutations. What was found
+so far is written after every kind.
 """
 
 from __future__ import annotations
@@ -67,7 +68,15 @@ def drill(options: argparse.Namespace, folder: Path) -> Tally:
             name = NAMES_OF_KINDS[kind]
             tally.note(name, seconds=round(time.monotonic() - began, 1))
             print(f"{name}: {tally.line(name)}", flush=True)
+            write(tally, options)
     return tally
+
+
+def write(tally: Tally, options: argparse.Namespace) -> None:
+    """Write what was found so far."""
+    result = {"machine": machine(), "seed": options.seed, **tally.table()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def _run(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> None:
@@ -112,12 +121,10 @@ def main(words: list[str] | None = None) -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="fg3d-drill-") as folder:
             tally = drill(options, Path(folder))
-    result = {"machine": machine(), "seed": options.seed, **tally.table()}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
     print()
     print(f"{'':15s}" + "".join(f"{name:>12.11s}" for name in NAMES))
-    for kind, counts in result["kinds"].items():
+    for kind in tally.counts:
+        counts = tally.total(kind)
         print(f"{kind:15s}" + "".join(f"{counts[name]:12d}" for name in NAMES))
     for finding in sorted(tally.findings.values(), key=lambda f: (f.kind, f.part, -f.count)):
         print(f"{finding.count} x {finding.kind}, {finding.part}: {finding.outcome}")

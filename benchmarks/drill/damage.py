@@ -23,7 +23,7 @@ KINDS = {
     "config": r"^work/config-",
     "completeness": r"^work/complete",
     "face model of the build": r"^work/facemodel-",
-    "seconds": r"^work/(captures|landmarks|fitting|registration|views)-.*\.json$",
+    "seconds": r"^work/(captures|landmarks|fitting|registration|views|transform)-.*\.json$",
     "product of captures": r"^work/captures-.*\.h5$",
     "product of landmarks": r"^work/landmarks-.*\.h5$",
     "product of fitting": r"^work/fitting-.*\.h5$",

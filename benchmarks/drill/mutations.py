@@ -72,19 +72,21 @@ class _Show:
             os.close(receive)
             with contextlib.suppress(BaseException):
                 self._cases(first, count, send)
-            os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)  # nothing of the parent's is to be done at its end
         os.close(send)
-        done = first
-        for case, outcome, what, under in _received(receive):
-            self._count(case, Outcome(outcome), what, under)
-            done = case + 1
+        done, hung = first, False
+        try:
+            for case, outcome, what, under in _received(receive):
+                self._count(case, Outcome(outcome), what, under)
+                done = case + 1
+        except TimeoutError:
+            hung = True
         os.close(receive)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         if done < count:
             code = os.waitstatus_to_exitcode(status)
-            hung = code == -signal.SIGKILL
             what = "no answer: it hangs" if hung else f"the process died with {code}"
             self._count(done, Outcome.BLOCKED if hung else Outcome.TRACEBACK, what, what)
             done += 1
@@ -195,7 +197,13 @@ def _limit_memory() -> None:
 
 
 def _received(answers: int) -> Iterator[tuple[int, str, str, str]]:
-    """Yield outcomes until the process ends or does not answer."""
+    """Yield outcomes until the process ends.
+
+    Raises
+    ------
+    TimeoutError
+        It does not answer.
+    """
     rest = b""
     while select.select([answers], [], [], WAITING_SECONDS)[0]:
         data = os.read(answers, 1 << 16)
@@ -205,3 +213,4 @@ def _received(answers: int) -> Iterator[tuple[int, str, str, str]]:
         for line in lines:
             case, outcome, what, under = json.loads(line)
             yield case, outcome, what, under
+    raise TimeoutError

@@ -14,13 +14,15 @@ from benchmarks.drill.commands import Server
 from benchmarks.drill.outcomes import Ended, fail
 from benchmarks.drill.world import write_preset, write_world
 
-_PASSING = re.compile(r"(^|/)(\..*|build\.lock|.*\.part|.*\.lock|.*\.damaged)$")
-"""Files that come and go: locks, files being written, files set aside."""
+_PASSING = re.compile(
+    r"(^|/)(\..*|build\.lock|.*\.part|.*\.lock|.*\.damaged|timings-[0-9a-f]+\.csv)$"
+)
+"""Files that come and go: locks, files being written or set aside, the record of times."""
 
-_TIMES = re.compile(r"^work/[a-z]+-[0-9a-f]+/chunk-.*\.json$")
-"""Hold seconds, which differ from build to build."""
-
-_SHOWN_TIMES = re.compile(r"^report/index\.html$")
+_TOLD = re.compile(
+    r"^work/[a-z-]+-[0-9a-f]+/chunk-.*\.json$|^work/complete-|index\.html$|manifest\.json$"
+)
+"""Say how long something took, or where it is, which differs from build to build."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def prepare(root: Path, server: Server) -> Site:
     shutil.rmtree(root / "world", ignore_errors=True)
     preset = write_world(root / "world")
     other = write_preset(root / "world" / "other.toml", image_size=48)
-    one = write_preset(root / "world" / "small.toml", 0, 16, include="s0", yaw_steps="")
+    one = write_preset(root / "world" / "small.toml", 0, 32, include="s0", yaw_steps="")
     warm = root / "warm"
     for name in ("warm", "reference", "other-reference", "small", "training"):
         shutil.rmtree(root / name, ignore_errors=True)
@@ -145,9 +147,7 @@ def _built(server: Server, preset: Path, out: Path) -> Ended:
 def _same(path: Path, reference: Path, name: str) -> bool:
     if not reference.is_file():
         return False
-    if _TIMES.match(name) or _SHOWN_TIMES.match(name):
-        return _without_times(path) == _without_times(reference)
-    if name.endswith("manifest.json"):
+    if _TOLD.search(name):
         return _without_times(path) == _without_times(reference)
     return path.read_bytes() == reference.read_bytes()
 
@@ -178,7 +178,9 @@ def _inner(value: Any) -> Any:
 def _seconds_dropped(value: Any) -> Any:
     """Return JSON values without what says how long something took."""
     if isinstance(value, dict):
-        return {k: _seconds_dropped(v) for k, v in value.items() if k != "seconds"}
+        # Its summary names the folder of the build.
+        dropped = ("seconds", "summary")
+        return {k: _seconds_dropped(v) for k, v in value.items() if k not in dropped}
     if isinstance(value, list):
         return [_seconds_dropped(v) for v in value]
     return value
