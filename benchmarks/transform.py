@@ -49,7 +49,7 @@ from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.transform.before_face import before_face
-from fg3d_builder.transform.donors import ATTEMPTS, draw_donors
+from fg3d_builder.transform.donors import ATTEMPTS, DonorRing
 from fg3d_builder.transform.target_shape import TargetShapes
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
@@ -172,7 +172,7 @@ def behind_things(
         before = before_face(model, capture, registration, FullViewConfig())
         for number in range(shapes):
             draw = f"{capture.capture_id}-{number}"
-            donors = draw_donors(capture.subject_id, draw, list(faces), 0)
+            donors = DonorRing(faces).draw(capture.subject_id, draw)
             target = targets.make(registration, {p: faces[s] for p, s in donors.items()})
             if target is None:
                 continue
@@ -231,7 +231,7 @@ def run(
             target, made, attempts = None, None, 0
             while made is None and attempts < ATTEMPTS:
                 draw = f"{capture.capture_id}-{number}"
-                donors = draw_donors(capture.subject_id, draw, list(faces), attempts)
+                donors = DonorRing(faces).draw(capture.subject_id, draw, attempts)
                 attempts += 1
                 target = targets.make(registration, {p: faces[s] for p, s in donors.items()})
                 if target is not None:

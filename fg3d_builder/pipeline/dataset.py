@@ -13,7 +13,7 @@ from fg3d_builder.shards.rows import capture_row, captured_view, sample_image, s
 from fg3d_builder.shards.schema import FROM_DETECTED, SPLITS
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter
-from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, draw_donors
+from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, DonorRing
 
 Draws = dict[str, list[list[dict[str, str]]]]
 """By capture id, for each new shape and each attempt at it: the subject that gives each part."""
@@ -123,10 +123,11 @@ def draw_all_donors(
     best = {subject: min(ranked[subject])[2:] for subject in sorted(ranked)}
     if len(best) <= len(DONATED_PARTS) or not settings.shapes_per_capture:
         return DonorDraws(best, {})
+    ring = DonorRing(best)
     draws = {
         name: [
             [
-                draw_donors(subject, f"{settings.salt}|{name}|{shape}", best, attempt)
+                ring.draw(subject, f"{settings.salt}|{name}|{shape}", attempt)
                 for attempt in range(ATTEMPTS)
             ]
             for shape in range(settings.shapes_per_capture)
