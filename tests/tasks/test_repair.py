@@ -79,11 +79,18 @@ def products(out: Path) -> dict[str, bytes]:
     return found
 
 
-def repaired(toy: Path, out: Path) -> None:
-    """Run the build until it is complete; everything is then as it was."""
+def repaired(toy: Path, out: Path, damaged: Path | None = None) -> None:
+    """Run the build until it is complete; everything is then as it was.
+
+    But for a `damaged` file that nothing had to read: it may stand there as it is.
+    """
     assert any(build(toy / "toy.toml", out) for _ in range(RUNS))
     assert verify_dataset(out / "dataset").problems == ()
-    assert products(out) == products(toy / "undisturbed")
+    found, wanted = products(out), products(toy / "undisturbed")
+    if damaged is not None and not damaged.with_name(damaged.name + DAMAGED_SUFFIX).is_file():
+        for files in (found, wanted):
+            files.pop(str(damaged.relative_to(out)), None)
+    assert found == wanted
 
 
 def damage(path: Path, how: str) -> None:
@@ -141,7 +148,7 @@ def test_every_file_of_the_work_folder(toy: Path, out: Path, pattern: str, how: 
     # The dataset is not complete, and one shard has to be made again: all of this is read.
     (out / "dataset/manifest.json").unlink()
     (out / "dataset/train-00000.h5").unlink()
-    repaired(toy, out)
+    repaired(toy, out, path)
 
 
 @pytest.mark.slow
