@@ -62,8 +62,9 @@ class ImageAgreement(NamedTuple):
     Attributes
     ----------
     shift_mm : float
-        Length of the shift common to all features at which they correlate best, times the part
-        of that correlation that is missing without a shift; 0 where nothing is seen.
+        Length of the shift common to all features at which the middle one of them correlates
+        best, times the part of that correlation that is missing without a shift; 0 where nothing
+        is seen.
     mismatch : float
         1 minus the correlation, without a shift, of the better half of the features; in [0, 1].
     """
@@ -148,7 +149,8 @@ def _agreement(correlations: Array, length_mm: Array) -> ImageAgreement:
     if len(correlations) == 0:
         return ImageAgreement(0.0, 0.0)
     still = int(np.argmin(length_mm))
-    common = correlations.mean(axis=0)
+    # A beard or a fringe makes one feature look as if it were elsewhere, not most of them.
+    common = np.median(correlations, axis=0)
     best = int(np.argmax(common))
     gained = float(common[best] - max(common[still], 0.0)) / max(float(common[best]), 1e-6)
     here = np.sort(np.clip(correlations[:, still], 0.0, 1.0))
