@@ -11,14 +11,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.peers import PeerTask, aligned_mean, amberg, sumner
 from fg3d_builder.config import BuildConfig, FaceModelConfig, FitConfig, RegistrationConfig
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
+
+if TYPE_CHECKING:
+    # Ours is measured in a process of its own, which has no need of what the public methods import.
+    from benchmarks.peers import PeerTask
 
 REPEATS = 3
 """Ours takes seconds: one run warms up compiled code, the median of this many counts."""
@@ -43,6 +46,14 @@ class Prepared(NamedTuple):
     peer: PeerTask
 
 
+class OurTask(NamedTuple):
+    """What our registration is given: what its users give it, without the public methods' task."""
+
+    model: FaceModelConfig
+    capture: Capture
+    landmarks: Landmarks
+
+
 class Result(NamedTuple):
     """(n, 3) vertices in the camera frame, processor seconds, and peak memory in MB."""
 
@@ -54,6 +65,7 @@ class Result(NamedTuple):
 
 def prepare(config: FaceModelConfig, model: FaceModel, capture: Capture) -> Prepared:
     """Detect landmarks, fit the 3DMM, triangulate the depth and lift the landmarks to it."""
+    from benchmarks.peers import PeerTask
     from benchmarks.regions import INNER, inner_landmarks
     from fg3d_builder.config import LandmarkConfig
     from fg3d_builder.landmarks import open_detector
@@ -100,11 +112,8 @@ REGISTRATIONS = {name: ABLATIONS[name] for name in ("ours", "ours without E_edge
 """What runs beside the public methods, on MediaPipe's landmarks: those have no outline, so
 `E_cont` does nothing there."""
 
-PEERS: dict[str, Callable[[PeerTask], Array]] = {
-    "trimesh amberg": amberg,
-    "trimesh sumner": sumner,
-}
-METHODS = (*REGISTRATIONS, *PEERS)
+PEER_METHODS = ("trimesh amberg", "trimesh sumner")
+METHODS = (*REGISTRATIONS, *PEER_METHODS)
 
 
 def run_apart(method: str, prepared: Prepared, peer_start: str = "coarse") -> Result:
@@ -119,14 +128,16 @@ def run_apart(method: str, prepared: Prepared, peer_start: str = "coarse") -> Re
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
     )
     peer = prepared.peer
-    if method in PEERS and peer_start == "mean":
+    if method in PEER_METHODS and peer_start == "mean":
+        from benchmarks.peers import aligned_mean
         from fg3d_builder.heads.library import get_model
 
         peer = aligned_mean(get_model(prepared.model).mean, peer)
     with tempfile.TemporaryDirectory() as folder:
         task, result = Path(folder) / "task.pickle", Path(folder) / "result.npz"
-        # The public methods get their task alone: nothing of ours counts as their memory.
-        task.write_bytes(pickle.dumps(peer if method in PEERS else prepared))
+        # Everyone gets their own task alone: what is the others' does not count as their memory.
+        ours = OurTask(prepared.model, prepared.capture, prepared.landmarks)
+        task.write_bytes(pickle.dumps(peer if method in PEER_METHODS else ours))
         command = [sys.executable, "-m", "benchmarks.comparison", method, str(task), str(result)]
         subprocess.run(command, check=True, env={**os.environ, **threads})
         with np.load(result) as saved:
@@ -144,18 +155,18 @@ def peak_memory_mb() -> float:
     return float(line.split()[1]) / 1024
 
 
-def _run_ours(method: str, prepared: Prepared) -> tuple[Array, float, float]:
+def _run_ours(method: str, task: OurTask) -> tuple[Array, float, float]:
     from fg3d_builder.heads.library import get_model
     from fg3d_builder.pipeline.register import register_capture
 
-    model, config = get_model(prepared.model), BuildConfig(registration=REGISTRATIONS[method]())
+    model, config = get_model(task.model), BuildConfig(registration=REGISTRATIONS[method]())
     both, alone = [], []
     for _ in range(1 + REPEATS):
         found = register_capture(
             model,
-            prepared.capture,
+            task.capture,
             config,
-            landmarks=prepared.landmarks,
+            landmarks=task.landmarks,
             clock=time.process_time,
         )
         both.append(sum(found.seconds.values()))
@@ -167,7 +178,9 @@ def _run_ours(method: str, prepared: Prepared) -> tuple[Array, float, float]:
 def _main() -> None:
     method, task_file, result_file = sys.argv[1:]
     task = pickle.loads(Path(task_file).read_bytes())
-    if method in PEERS:
+    if method in PEER_METHODS:
+        from benchmarks.peers import PEERS
+
         start = time.process_time()
         vertices = PEERS[method](task)
         both = alone = time.process_time() - start

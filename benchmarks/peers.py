@@ -48,6 +48,12 @@ def sumner(task: PeerTask) -> Array:
     return _run(trimesh.registration.nricp_sumner, task)
 
 
+PEERS: dict[str, Callable[[PeerTask], Array]] = {
+    "trimesh amberg": amberg,
+    "trimesh sumner": sumner,
+}
+
+
 def aligned_mean(mean_obj_mm: Array, task: PeerTask) -> PeerTask:
     """Replace the start by the model's mean, moved by a similarity of its landmarks alone.
 

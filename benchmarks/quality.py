@@ -33,8 +33,11 @@ from benchmarks.quality_fit import (
 from benchmarks.quality_rows import head_jobs, real_jobs, rows_of, synthetic_jobs
 from benchmarks.timings import machine
 from fg3d_builder.config import ReviewConfig
-from fg3d_builder.files.atomic import read_json, replacing, write_json
+from fg3d_builder.files.atomic import read_json, replacing, write_bytes, write_json
+from fg3d_builder.heads.library import default_model
 from fg3d_builder.records import Array, QualityFigures
+from fg3d_builder.registration.feature_albedo import TEMPLATE_FILE, template_table
+from fg3d_builder.registration.image_agreement import feature_vertices
 from fg3d_builder.registration.quality import (
     CALIBRATION_FILE,
     SURFACE_LIMIT_MM,
@@ -100,15 +103,27 @@ def calibrate(rows: list[Row], command: str) -> None:
     }
     write_json(CALIBRATION_FILE, table)
     write_json(FOLDS_FILE, kind_folds(rows))
+    write_template()
     print(f"{len(rows)} registrations, {bad.sum()} bad")
     print(f"AUC on held-out training subjects: {auc(held_out, bad):.3f}")
     print(_rates_line(held_out, bad, threshold))
     print(f"{'':18s} ordinary  mm per unit: vertices  surface")
+    for name in ("level", "power"):
+        pair = [getattr(kind, name) for kind in (model.vertex, model.surface)]
+        print(f"{name:18s} {'':19s} {pair[0]:12.2f} {pair[1]:8.2f}")
     print(f"{'floor, mm':18s} {'':19s} {model.vertex.floor_mm:12.2f} {model.surface.floor_mm:8.2f}")
     for name, ordinary in model.ordinary.items():
         weights = [kind.weights.get(name, 0.0) for kind in (model.vertex, model.surface)]
         print(f"{name:18s} {ordinary:8.3f} {weights[0]:22.2f} {weights[1]:8.2f}")
     print(f"written to {CALIBRATION_FILE.name}; the default of review.min_quality: {threshold}")
+
+
+def write_template() -> None:
+    """Write what the features of the embedded model look like, for models that do not know it."""
+    model = default_model()
+    around = np.unique(np.concatenate(list(feature_vertices(model).values())))
+    table = json.dumps(template_table(model, around), separators=(",", ":"))
+    write_bytes(TEMPLATE_FILE, f"{table}\n".encode())
 
 
 def threshold_of(rows: Sequence[Row], held_out: Array, score: Array) -> float:
@@ -158,7 +173,12 @@ def model_table(model: QualityModel) -> dict[str, Any]:
         return {name: round(value, 5) for name, value in values.items()}
 
     errors = {
-        kind: {"floor_mm": round(one.floor_mm, 4), "weights": rounded(one.weights)}
+        kind: {
+            "floor_mm": round(one.floor_mm, 4),
+            "weights": rounded(one.weights),
+            "level": round(one.level, 5),
+            "power": round(one.power, 5),
+        }
         for kind, one in (("vertex", model.vertex), ("surface", model.surface))
     }
     curve = {"offset": round(model.offset, 4), "slope": round(model.slope, 4)}

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from fg3d_builder.records import Array, QualityFigures
 from fg3d_builder.registration.quality import (
     SURFACE_LIMIT_MM,
+    TOGETHER,
     VERTEX_LIMIT_MM,
     ErrorModel,
     QualityModel,
@@ -40,6 +41,8 @@ MM_PER_UNIT = {
     "landmark_gap_mm": 1.0,
     "deformation_mm": 1.0,
     "moved_mm": 1.0,
+    "refit_mm": 1.0,
+    "turned_deg": 0.35,
     "pull_mm": 1.5,
     "expression_norm": 2.0,
     "identity_norm": 2.0,
@@ -63,9 +66,15 @@ face model and people are not, so that the heads and the real captures say what 
 SURFACE_SHARE = 0.4
 """Part of a vertex error that is across the surface, when nothing more is known."""
 
-PRIOR = 0.3
+PRIOR = 3.0
 """Weight of the prior, in parts of the data: of squared logarithms of errors against squared
-relative deviations of the weights."""
+relative deviations of the weights. Strong: the failures that were registered say little about those
+of other kinds."""
+
+FLOOR_MM = 0.1
+"""Least of what is predicted without any fault in sight."""
+
+LEAST_POWER = 0.2
 
 SIZE_ORDINARY = 0.05
 """What adults differ by, a standard deviation of 4 mm of 90, and a little for the measurement.
@@ -136,27 +145,45 @@ def _ordinary(values: Array, rows: Sequence[Row], bad: Array) -> Array:
 def _fit_errors(
     beyond: Array, error_mm: Array, bad: Array, names: Sequence[str], prior: Array
 ) -> ErrorModel:
-    """Least squares of logarithms; good and bad rows count the same in sum."""
+    """Least squares of logarithms; good and bad rows count the same in sum.
+
+    The weights first, near their prior, then the level: the figures of any face say something, and
+    all of them together more than is true.
+    """
     known = np.isfinite(error_mm)
     x, y, worse = beyond[known] * prior, np.log(np.maximum(error_mm[known], 1e-2)), bad[known]
     share = even_odds(worse)
 
     def loss(p: Array) -> tuple[float, Array]:
-        squared = np.exp(2.0 * p[0]) + (x * p[1:]) ** 2 @ np.ones(len(names))
-        apart = 0.5 * np.log(squared) - y
-        slope = share * apart / squared
+        # Of the norm in which errors add up: its power, and that power's slopes.
+        parts = (x * p[1:]) ** TOGETHER
+        power = np.exp(TOGETHER * p[0]) + parts.sum(axis=1)
+        apart = np.log(power) / TOGETHER - y
+        slope = share * apart / power
         off = p[1:] - 1.0
+        by_weight = (slope @ x**TOGETHER) * p[1:] ** (TOGETHER - 1.0)
         gradient = np.concatenate(
-            [[slope.sum() * np.exp(2.0 * p[0])], (slope @ x**2) * p[1:] + PRIOR * off / len(names)]
+            [[slope.sum() * np.exp(TOGETHER * p[0])], by_weight + PRIOR * off / len(names)]
         )
         value = 0.5 * share @ apart**2 + 0.5 * PRIOR * off @ off / len(names)
         return float(value), gradient
 
     start = np.concatenate([[np.median(y[~worse]) if (~worse).any() else 0.0], np.ones(len(names))])
-    bounds = [(None, None), *((0.0, None) for _ in names)]
+    bounds = [(np.log(FLOOR_MM), None), *((0.0, None) for _ in names)]
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    power = np.exp(TOGETHER * found[0]) + ((x * found[1:]) ** TOGETHER).sum(axis=1)
+    level, slope = _fit_level(np.log(power) / TOGETHER, y, share)
     weights = {n: float(w * m) for n, w, m in zip(names, found[1:], prior, strict=True) if w > 0}
-    return ErrorModel(float(np.exp(found[0])), weights)
+    return ErrorModel(float(np.exp(found[0])), weights, level, slope)
+
+
+def _fit_level(together: Array, error: Array, share: Array) -> tuple[float, float]:
+    """Line through logarithms, as the factor and the exponent that it is; it rises."""
+    middle, height = share @ together, share @ error
+    spread = share @ (together - middle) ** 2
+    slope = share @ ((together - middle) * (error - height)) / max(spread, 1e-9)
+    slope = max(float(slope), LEAST_POWER)
+    return float(np.exp(height - slope * middle)), slope
 
 
 def _fit_curve(log_severity: Array, bad: Array) -> tuple[float, float]:

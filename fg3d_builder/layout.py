@@ -57,7 +57,7 @@ STAGE_VERSIONS = {
     "facemodel": 1,
     "landmarks": 2,
     "fitting": 7,
-    "registration": 10,
+    "registration": 11,
     "views": 5,
     "transform": 5,
     "shards": 2,
@@ -292,7 +292,8 @@ class BuildLayout(BuildFolder):
 @lru_cache(maxsize=1)
 def quality_calibration() -> str:
     """Identity of the quality score's calibration: registrations carry their scores."""
-    return file_sha256(Path(__file__).parent / "registration" / "quality.json")
+    folder = Path(__file__).parent / "registration"
+    return digest(*(file_sha256(folder / name) for name in ("quality.json", "feature_albedo.json")))
 
 
 def default_root(config: BuildConfig) -> Path:

@@ -205,6 +205,9 @@ class QualityFigures:
     deformation_peak_mm: 95th percentile of that length.
     relief: RMS slope of ``delta_S``: its change along mesh edges, over their length.
     moved_mm: RMS distance between coarse fit and registration.
+    refit_mm: RMS distance between coarse fit and the face that the face model makes of the
+        registration, where there is a closest point: how far the fit itself was from its end.
+    turned_deg: mean angle between the normals of coarse fit and registration, there.
     pull_mm: RMS distance by which depth alone would move the coarse shape rigidly.
     identity_peak: largest absolute ``alpha_id / sd``.
     identity_norm, expression_norm: root mean square of ``alpha / sd``, the Mahalanobis norm over
@@ -236,6 +239,8 @@ class QualityFigures:
     deformation_peak_mm: float
     relief: float
     moved_mm: float
+    refit_mm: float
+    turned_deg: float
     pull_mm: float
     identity_peak: float
     identity_norm: float

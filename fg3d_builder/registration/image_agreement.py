@@ -2,8 +2,9 @@
 
 Depth says nothing along smooth skin and landmarks may be wrong together with the fit that they
 led, so the image is asked once more, by what neither of them used: around eyes, brows, lips and
-nose the albedo of the face model is correlated with the image as the mesh puts it there, and as
-it would be somewhat beside, all features together: single ones differ from person to person.
+nose the albedo of the face model, or what `feature_albedo` knows of it, is correlated with the
+image as the mesh puts it there, and as it would be somewhat beside, all features together: single
+ones differ from person to person.
 
 Skin has one hue, whatever the light's direction: what has another and counts as measured face is
 something else.
@@ -23,6 +24,7 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES
 from fg3d_builder.numerics.remembered import remembered
 from fg3d_builder.records import Array
+from fg3d_builder.registration.feature_albedo import DARKEST, feature_albedo
 from fg3d_builder.rendering.image_samples import has_colour, sampled
 from fg3d_builder.rendering.shading import linear_from_srgb
 
@@ -51,7 +53,6 @@ ORDINARY_HUE, ODD_HUE = 0.25, 0.75
 """Distances in the plane of log chromaticities. Skin with its blushes and lips stays within the
 first once the model's own hues are taken off; what is beyond the second is no skin."""
 
-_DARKEST = 0.01
 _MIN_VERTICES = 30
 
 
@@ -61,8 +62,9 @@ class ImageAgreement(NamedTuple):
     Attributes
     ----------
     shift_mm : float
-        Length of the shift common to all features at which they correlate best, times the part
-        of that correlation that is missing without a shift; 0 where nothing is seen.
+        Length of the shift common to all features at which the middle one of them correlates
+        best, times the part of that correlation that is missing without a shift; 0 where nothing
+        is seen.
     mismatch : float
         1 minus the correlation, without a shift, of the better half of the features; in [0, 1].
     """
@@ -117,12 +119,12 @@ def image_agreement(
     Returns
     -------
     ImageAgreement
-        Nothing against the mesh where the image has no colours, or the model no albedo basis.
+        Nothing against the mesh where the image has no colours, or nothing is known of the
+        features' albedo (see `feature_albedo`).
     """
-    # An albedo without variation is painted, not measured: its brows and lips are a guess.
-    if not (len(model.albedo_sd) and has_colour(rgb)):
+    albedo = feature_albedo(model) if has_colour(rgb) else None
+    if albedo is None:
         return ImageAgreement(0.0, 0.0)
-    albedo = np.log(model.albedo_mean.mean(axis=1) + _DARKEST)
     area = mean_areas_mm2(model)
     px = px_from_cam(vertices_cam_mm, intrinsics)
     steps = np.arange(-REACH_MM, REACH_MM + 0.5 * STEP_MM, STEP_MM)
@@ -131,7 +133,7 @@ def image_agreement(
     grey = cv2.GaussianBlur(
         linear_from_srgb(rgb).mean(axis=2, dtype=np.float32), (0, 0), max(0.5, px_per_mm)
     )
-    log_grey = np.log(grey + _DARKEST)
+    log_grey = np.log(grey + DARKEST)
     maps = []
     for vertices in feature_vertices(model).values():
         seen = vertices[visible[vertices]]
@@ -147,7 +149,8 @@ def _agreement(correlations: Array, length_mm: Array) -> ImageAgreement:
     if len(correlations) == 0:
         return ImageAgreement(0.0, 0.0)
     still = int(np.argmin(length_mm))
-    common = correlations.mean(axis=0)
+    # A beard or a fringe makes one feature look as if it were elsewhere, not most of them.
+    common = np.median(correlations, axis=0)
     best = int(np.argmax(common))
     gained = float(common[best] - max(common[still], 0.0)) / max(float(common[best]), 1e-6)
     here = np.sort(np.clip(correlations[:, still], 0.0, 1.0))
@@ -190,10 +193,10 @@ def odd_hue(
     if len(used) < _MIN_VERTICES:
         return 0.0
     colour = sampled(linear_from_srgb(rgb), px_from_cam(vertices_cam_mm[used], intrinsics))
-    ratio = np.log(colour + _DARKEST) - np.log(model.albedo_mean[used] + _DARKEST)
+    ratio = np.log(colour + DARKEST) - np.log(model.albedo_mean[used] + DARKEST)
     hue = ratio - ratio.mean(axis=1, keepdims=True)
     apart = np.linalg.norm(hue - np.median(hue, axis=0), axis=1)
     odd = np.clip((apart - ORDINARY_HUE) / (ODD_HUE - ORDINARY_HUE), 0.0, 1.0)
     bright = colour.mean(axis=1)
-    odd *= np.clip(bright / max(float(np.median(bright)), _DARKEST), 0.0, 1.0)
+    odd *= np.clip(bright / max(float(np.median(bright)), DARKEST), 0.0, 1.0)
     return float(area[used] @ odd / area[used].sum())

@@ -98,6 +98,10 @@ def observe(
         deformation_peak_mm=weighted_quantile(delta_mm[good], area[good], 0.95),
         relief=relief(vertices_cam_mm, split.delta_obj_mm, edges_inside),
         moved_mm=weighted_rms(moved, area * seen),
+        refit_mm=weighted_rms(
+            np.linalg.norm(start_cam_mm - split.posterior_cam_mm, axis=1), weights
+        ),
+        turned_deg=turned_deg(model, start_cam_mm, vertices_cam_mm, weights),
         pull_mm=rigid_pull_mm(coarse_cam_mm, pairs, weights),
         identity_peak=float(np.abs(split.alpha_id / model.id_sd).max(initial=0.0)),
         identity_norm=_rms(split.alpha_id / model.id_sd),
@@ -165,6 +169,14 @@ def landmark_gap_mm(
     registered = edges.embedding.points(vertices_cam_mm, model.triangles)[used, 2]
     gap = np.abs(measured[used, 2] - registered)
     return weighted_quantile(gap, edges.confidence[used], 0.5)
+
+
+def turned_deg(model: FaceModel, before_mm: Array, after_mm: Array, weights: Array) -> float:
+    """Return the weighted mean angle between the normals of two shapes (n, 3), degrees."""
+    normals = [vertex_normals(vertices, model.triangles) for vertices in (before_mm, after_mm)]
+    cosine = np.einsum("nd,nd->n", *normals)
+    angle = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    return float(weights @ angle / max(float(weights.sum()), 1e-9))
 
 
 def rigid_pull_mm(coarse_cam_mm: Array, pairs: Correspondences, weights: Array) -> float:

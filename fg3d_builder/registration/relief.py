@@ -44,6 +44,9 @@ LEAST_SHARE, MOST_SHARE = 0.3, 5.5
 LEAST_WEIGHT = 1e-6
 """Weight of a vertex that nothing holds, against 1 where the depth is good."""
 
+ROWS_AT_ONCE = 2048
+"""Vertices whose relief in all modes is in memory at a time."""
+
 STEPS = 20
 TOLERANCE = 1e-2
 """Conjugate gradients end there, relative to the first residual: within 0.003 mm."""
@@ -117,8 +120,13 @@ def relief_share(model: FaceModel) -> Array:
     edges = mesh_edges(model)
     joined = joined_vertices(model)
     degree = np.maximum(np.asarray(joined.sum(axis=1)).ravel(), 1.0)
-    curved = (degree[:, None] * along - joined @ along) / areas[:, None]
-    power, area = (curved**2).sum(axis=1) * areas, areas.copy()
+    power, area = np.empty(len(areas)), areas.copy()
+    # All at once, a registration's memory would be at its peak here.
+    for first in range(0, len(areas), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        curved = degree[rows, None] * along[rows] - joined[rows] @ along
+        curved /= areas[rows, None]
+        power[rows] = (curved**2).sum(axis=1) * areas[rows]
     # Halfway to the mean of the neighbours: k rounds average over k edges' squares in area.
     length2 = ((model.mean[edges[:, 0]] - model.mean[edges[:, 1]]) ** 2).sum(axis=1).mean()
     for _ in range(round(SHARE_WITHIN_MM2 / length2)):

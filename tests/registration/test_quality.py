@@ -19,6 +19,7 @@ from fg3d_builder.registration.quality import (
     MAX_DOUBTS,
     SENTENCES,
     SURFACE_LIMIT_MM,
+    TOGETHER,
     VERTEX_LIMIT_MM,
     ErrorModel,
     QualityModel,
@@ -42,20 +43,34 @@ TWO_FAULTS = QualityModel(
 )
 
 
-def test_errors_add_up_like_independent_ones() -> None:
+def together(*errors_mm: float) -> float:
+    """The errors of several figures as one."""
+    return float(sum(e**TOGETHER for e in errors_mm) ** (1.0 / TOGETHER))
+
+
+def test_errors_add_up_a_little_less_than_in_full() -> None:
     """sqrt(1 + 1) - 1 = 0.414 of a pull of 1 mm is beyond what is ordinary; a size of 0 is not."""
     figures = dataclasses.replace(FLAWLESS, pull_mm=1.0)
     judged = TWO_FAULTS.judge(figures)
     beyond = np.sqrt(2.0) - 1.0
-    assert judged.vertex_mm == pytest.approx(np.hypot(0.6, 2.0 * beyond))
-    assert judged.surface_mm == pytest.approx(np.hypot(0.1, 0.5 * beyond))
+    assert judged.vertex_mm == pytest.approx(together(0.6, 2.0 * beyond))
+    assert judged.surface_mm == pytest.approx(together(0.1, 0.5 * beyond))
+    assert np.hypot(0.6, 2.0 * beyond) < judged.vertex_mm < 0.6 + 2.0 * beyond
     worse = max(judged.vertex_mm / VERTEX_LIMIT_MM, judged.surface_mm / SURFACE_LIMIT_MM)
     assert judged.quality == pytest.approx(1.0 / (1.0 + worse**2))
 
 
+def test_level_and_power_turn_what_the_figures_say_into_an_error() -> None:
+    figures = dataclasses.replace(FLAWLESS, pull_mm=1.0)
+    leveled = TWO_FAULTS._replace(vertex=TWO_FAULTS.vertex._replace(level=0.5, power=2.0))
+    plain = TWO_FAULTS.judge(figures).vertex_mm
+    assert leveled.judge(figures).vertex_mm == pytest.approx(0.5 * plain**2)
+
+
 def test_an_error_at_a_limit_has_a_quality_of_one_half() -> None:
     assert severity(VERTEX_LIMIT_MM, 0.0) == severity(0.0, SURFACE_LIMIT_MM) == 1.0
-    at_limit = np.sqrt(VERTEX_LIMIT_MM**2 - 0.6**2) / 2.0 + 1.0
+    missing_mm = (VERTEX_LIMIT_MM**TOGETHER - 0.6**TOGETHER) ** (1.0 / TOGETHER)
+    at_limit = missing_mm / 2.0 + 1.0
     figures = dataclasses.replace(FLAWLESS, pull_mm=float(np.sqrt(at_limit**2 - 1.0)))
     judged = TWO_FAULTS.judge(figures)
     assert judged.vertex_mm == pytest.approx(VERTEX_LIMIT_MM)
@@ -73,7 +88,8 @@ def test_flawless_figures_are_good_and_ordinary_ones_too() -> None:
     flawless, usual = model.judge(FLAWLESS), model.judge(ordinary)
     assert flawless.quality > 0.95
     assert flawless.quality > usual.quality > 0.5
-    assert flawless.vertex_mm == pytest.approx(model.vertex.floor_mm)
+    least_mm = model.vertex.level * model.vertex.floor_mm**model.vertex.power
+    assert flawless.vertex_mm == pytest.approx(least_mm)
     assert flawless.vertex_mm < usual.vertex_mm < VERTEX_LIMIT_MM
 
 

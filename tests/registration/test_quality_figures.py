@@ -28,6 +28,7 @@ from fg3d_builder.registration.quality_figures import (
     rigid_pull_mm,
     size_and_distortion,
     stretch,
+    turned_deg,
 )
 from fg3d_builder.registration.register import register
 from fg3d_builder.rendering.depth_surface import DepthSurface
@@ -214,3 +215,21 @@ def test_depth_behind_the_mesh_pierces_it_and_depth_before_it_does_not(
     assert pierced(-4.0) == pytest.approx(expected, rel=0.15)
     assert pierced(4.0) < 0.3
     assert pierced(0.0) < 0.3
+
+
+def test_normals_of_a_turned_mesh_are_turned_as_far(model: FaceModel) -> None:
+    turned = model.mean @ Rotation.from_euler("x", 12.0, degrees=True).as_matrix().T
+    weights = np.linspace(0.0, 1.0, model.vertex_count)
+    assert turned_deg(model, model.mean, turned, weights) < 12.0
+    across = Rotation.from_euler("z", 12.0, degrees=True)
+    flat = model.mean * [1.0, 1.0, 1e-9]
+    assert turned_deg(model, flat, across.apply(flat), weights) == pytest.approx(0.0, abs=1e-4)
+    assert turned_deg(model, model.mean, model.mean, weights) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_start_beside_the_depth_has_to_be_fitted_again(model: FaceModel) -> None:
+    """Landmarks that put the coarse fit 4 mm too near: the depth brings the model back."""
+    near = make_scene(model, face(model), yaw=10.0, shift_mm=(0.3, -0.3, 0.0))
+    far = make_scene(model, face(model), yaw=10.0, shift_mm=(0.3, -0.3, 4.0))
+    before, after = figures_of(model, near), figures_of(model, far)
+    assert after.refit_mm > before.refit_mm + 2.0
