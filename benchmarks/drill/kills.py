@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.drill.commands import Running
-from benchmarks.drill.outcomes import Ended, Outcome, Tally, judged_words
+from benchmarks.drill.outcomes import TRACEBACK, Ended, Outcome, Tally, judged_words
 from benchmarks.drill.site import Site, content_hash
 
 KIND = "kills"
@@ -75,10 +75,10 @@ def _judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str
         return Outcome.SILENT, f"{way}: left behind: {', '.join(different[:5])}"
     if way == "group":
         return Outcome.RIGHT, ""
+    complete = content_hash(out) == content_hash(site.reference) and not site.missing(out)
+    if complete and TRACEBACK not in ended.text and ended.status is not None:
+        return Outcome.RIGHT, ""  # it was about to end, and everything is there
     if ended.status == 0:
-        complete = content_hash(out) == content_hash(site.reference) and not site.missing(out)
-        if complete:
-            return Outcome.RIGHT, ""
         return Outcome.STATUS, f"exit status 0 without a dataset: {ended.last_lines}"
     outcome, what = judged_words(ended, {} if way == "SIGTERM" else AGAIN)
     if outcome is Outcome.RIGHT and way == "Ctrl-C" and ended.status != 130:

@@ -178,8 +178,8 @@ def _inner(value: Any) -> Any:
 def _seconds_dropped(value: Any) -> Any:
     """Return JSON values without what says how long something took."""
     if isinstance(value, dict):
-        # Its summary names the folder of the build.
-        dropped = ("seconds", "summary")
+        # A summary names the folder of the build, a manifest the code that made it.
+        dropped = ("seconds", "summary", "fg3d-builder-source")
         return {k: _seconds_dropped(v) for k, v in value.items() if k not in dropped}
     if isinstance(value, list):
         return [_seconds_dropped(v) for v in value]
