@@ -72,12 +72,16 @@ def test_too_few_subjects_give_no_shapes() -> None:
 def test_the_draws_of_a_chunk_are_known_by_whose_faces_they_take() -> None:
     drawn = draw_all_donors(members(), SHARDS, SHAPES)
     name = min(drawn.draws)
-    mine, identity = drawn.of_captures([name, "absent"])
+    keys = {member.capture_id: f"key of {member.capture_id}" for member in members()}
+    keys["other"] = "key of the other"
+    mine, identity = drawn.of_captures([name, "absent"], keys)
     assert mine == {name: drawn.draws[name]}
     takers = {s for tries in mine[name] for donors in tries for s in donors.values()}
     others = {subject: ("other", "chunk") for subject in drawn.faces if subject not in takers}
     same = DonorDraws({**drawn.faces, **others}, drawn.draws)
-    assert same.of_captures([name]) == (mine, identity)
+    assert same.of_captures([name], keys) == (mine, identity)
     taken = {min(takers): ("other", "chunk")}
     changed = DonorDraws({**drawn.faces, **taken}, drawn.draws)
-    assert changed.of_captures([name])[1] != identity
+    assert changed.of_captures([name], keys)[1] != identity
+    retaken = {**keys, drawn.faces[min(takers)][0]: "another key"}
+    assert drawn.of_captures([name], retaken)[1] != identity
