@@ -46,6 +46,10 @@ BEHIND_MM = 12.0
 REACH_MM, STEP_MM = 9.0, 3.0
 """Shifts that are tried, to every side."""
 
+MOST = 0.75
+"""Share of the features that must correlate better with a shift for it to count fully; one that
+half of them gain by does not count."""
+
 SEEN_SHARE = 0.4
 """Least visible share of a feature that is looked at."""
 
@@ -63,8 +67,8 @@ class ImageAgreement(NamedTuple):
     ----------
     shift_mm : float
         Length of the shift common to all features at which the middle one of them correlates
-        best, times the part of that correlation that is missing without a shift; 0 where nothing
-        is seen.
+        best, times the part of that correlation that is missing without a shift, as far as most
+        features gain by it; 0 where nothing is seen.
     mismatch : float
         1 minus the correlation, without a shift, of the better half of the features; in [0, 1].
     """
@@ -153,6 +157,9 @@ def _agreement(correlations: Array, length_mm: Array) -> ImageAgreement:
     common = np.median(correlations, axis=0)
     best = int(np.argmax(common))
     gained = float(common[best] - max(common[still], 0.0)) / max(float(common[best]), 1e-6)
+    # Half of them may gain by chance, or by one beard; a shift that is real serves most.
+    share = float((correlations[:, best] > correlations[:, still]).mean())
+    gained *= min(max((share - 0.5) / (MOST - 0.5), 0.0), 1.0)
     here = np.sort(np.clip(correlations[:, still], 0.0, 1.0))
     better = here[len(here) // 2 :]
     return ImageAgreement(max(gained, 0.0) * float(length_mm[best]), 1.0 - float(better.mean()))
