@@ -161,6 +161,7 @@ BAD: dict[str, Bad] = {
     "no-subject": Bad(_json(subject=None), "bad_field", ("'subject'",)),
     "blank-subject": Bad(_json(subject=" \t\u200b"), "bad_field", ("'subject'", "empty")),
     "control-subject": Bad(_json(subject="a\x07b"), "bad_field", ("'subject'", "control")),
+    "two-lines-subject": Bad(_json(subject="a\nb"), "bad_field", ("'subject'", "line break")),
     "zero-subject": Bad(_json(subject="a\0b"), "bad_field", ("'subject'", "control")),
     "surrogate-subject": Bad(_json(subject="a\ud800"), "bad_field", ("'subject'", "surrogate")),
     "long-subject": Bad(_json(subject="x" * 9000), "bad_field", ("'subject'", "9000")),
@@ -184,6 +185,9 @@ BAD: dict[str, Bad] = {
     "huge-landmarks": Bad(
         _json(**_landmarks(points_px=[[1, 10**400]] * 68)), "bad_field", ("points_px",)
     ),
+    "far-landmarks": Bad(
+        _json(**_landmarks(points_px=[[1, -1e300]] * 68)), "bad_field", ("points_px", "1e+06")
+    ),
     "true-landmarks": Bad(
         _json(**_landmarks(points_px=[[True, 2]] * 68)), "bad_field", ("points_px",)
     ),
@@ -197,6 +201,12 @@ BAD: dict[str, Bad] = {
     "landmarks-drive": Bad(_landmark_file("C:\\marks.json"), "outside_folder", ("landmarks",)),
     "landmarks-link": Bad(_landmark_file("link.json"), "outside_folder", ("link.json",)),
     "landmarks-zero": Bad(_landmark_file("a\0b"), "bad_field", ("landmarks",)),
+    "landmarks-surrogate": Bad(
+        _landmark_file("\ud800"), "bad_field", ("capture.json", "landmarks", "no file name")
+    ),
+    "landmarks-long-name": Bad(
+        _landmark_file("x" * 5000), "bad_field", ("capture.json", "landmarks", "no file name")
+    ),
     "landmarks-gone": Bad(_landmark_file("gone.json"), "missing_file", ("gone.json",)),
     "landmarks-folder": Bad(_landmark_file("."), "bad_json", ("folder",)),
     # the depth
@@ -213,6 +223,7 @@ BAD: dict[str, Bad] = {
     "overflowing-npy": Bad(
         _depth(npy_header(_F8, "(4294967296, 4294967296)")), "unreadable_image", ("elements",)
     ),
+    "true-npy": Bad(_depth(npy_header(_F8, "(True, 1)")), "unreadable_image", ("shape",)),
     "negative-npy": Bad(_depth(npy_header(_F8, "(-40, 30)")), "unreadable_image", ("shape",)),
     "object-npy": Bad(
         _depth(_saved(np.array([[{}]], dtype=object))), "unreadable_image", ("Python objects",)

@@ -35,6 +35,9 @@ DESCRIPTION = "capture.json"
 COLOUR_FILES = ("color.png", "color.jpg", "color.jpeg")
 DEPTH_FILES = ("depth.png", "depth.npy")
 LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
+FARTHEST_PX = 1e6
+"""Landmarks may lie beside the image, but not this far from it."""
+
 _HUGE = 1e12
 _LONGEST_TEXT = 300
 
@@ -274,6 +277,9 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
         raise _bad(path, f"{prefix}scheme", f"one of {', '.join(LANDMARK_COUNTS)}", scheme)
     count = LANDMARK_COUNTS[scheme]
     points = _numbers(inner, "points_px", path, (count, 2), prefix)
+    if np.abs(points).max() > FARTHEST_PX:
+        wanted = f"pixels within {FARTHEST_PX:.0e} of the image's corner"
+        raise _bad(path, f"{prefix}points_px", wanted, float(np.abs(points).max()))
     confidence = np.ones(count)
     if "confidence" in inner:
         confidence = _numbers(inner, "confidence", path, (count,), prefix)

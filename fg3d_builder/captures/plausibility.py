@@ -53,7 +53,7 @@ def check_camera(intrinsics: Array, width: int, height: int, file: Path) -> None
     fx, fy, cx, cy = (float(intrinsics[k]) for k in ((0, 0), (1, 1), (0, 2), (1, 2)))
     size = f"the image has {width} x {height} pixels"
     if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
-        text = f"the principal point ({cx:g}, {cy:g}) is outside the image: {size}"
+        text = f"the principal point (cx, cy) = ({cx:g}, {cy:g}) is outside the image: {size}"
         if cx > 0 and cy > 0:
             fit = f"{2 * cx + 1:.0f} x {2 * cy + 1:.0f}"
             text += f", the intrinsics fit one of about {fit}"

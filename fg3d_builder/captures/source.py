@@ -113,8 +113,8 @@ def safe_id(name: str) -> str:
 def plain_text(text: str, longest: int) -> str:
     """Return the one form in which a name or tag counts, whoever wrote it.
 
-    White space around it is dropped and runs of it become one blank, characters that do not show
-    are dropped, and Unicode's composed form (NFC) is taken: else one person could be in training
+    White space around it is dropped and runs of blanks become one, characters that do not show are
+    dropped, and Unicode's composed form (NFC) is taken: else one person could be in training
     and test. Upper and lower case stay different, as they are in the names of many collections.
 
     Raises
@@ -123,14 +123,14 @@ def plain_text(text: str, longest: int) -> str:
         Nothing is left, more than `longest` characters, or such as no file can hold.
     """
     shown = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    name = " ".join(unicodedata.normalize("NFC", shown).split())
+    name = unicodedata.normalize("NFC", shown).strip()
     if not name:
         raise ValueError("an empty text")
     if len(name) > longest:
         raise ValueError(f"{len(name)} characters, {longest} at most")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
-        raise ValueError("control characters or half a surrogate pair in it")
-    return name
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        raise ValueError("control characters, a line break or half a surrogate pair in it")
+    return " ".join(name.split())
 
 
 def subject_of_name(name: str) -> str:

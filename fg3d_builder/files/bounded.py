@@ -23,6 +23,11 @@ import numpy as np
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.records import Array
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name on usual systems."""
+
+_LONGEST_SHOWN = 60
+
 MAX_JSON_BYTES = 16 * 2**20
 """A description with 478 landmarks has some 20 kB; Python's objects take ten times the text."""
 
@@ -113,10 +118,9 @@ def file_within(folder: Path, name: str, named_by: str) -> Path:
         a symbolic link; ``bad_field`` for what is no name of a file.
     """
     plain = name.replace("\\", "/")
-    if not plain.strip() or any(unicodedata.category(c) == "Cc" for c in name):
-        raise CaptureError(
-            "bad_field", f"{named_by} names the file {name!r}, which is no file name"
-        )
+    if not plain.strip() or not _may_name_files(plain):
+        shown = repr(name) if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]!r}..."
+        raise CaptureError("bad_field", f"{named_by} names the file {shown}, which is no file name")
     pure = PurePosixPath(plain)
     absolute = pure.is_absolute() or bool(PureWindowsPath(plain).drive)
     path = folder / plain
@@ -145,7 +149,7 @@ def read_json_object(path: Path, code: str = "bad_json") -> dict[str, Any]:
     """
     data = read_regular(path, code, MAX_JSON_BYTES)
     try:
-        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_each_once)
+        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=each_once)
     except UnicodeDecodeError as error:
         raise CaptureError(code, f"{path}: no text in UTF-8, byte {error.start}") from None
     except RecursionError:
@@ -155,6 +159,29 @@ def read_json_object(path: Path, code: str = "bad_json") -> dict[str, Any]:
     if not isinstance(table, dict):
         raise CaptureError(code, f"{path}: expected an object, found {type(table).__name__}")
     return table
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a table of a JSON object's members, as ``object_pairs_hook``.
+
+    Raises
+    ------
+    ValueError
+        A member is there twice; Python would take the last, and a seal cover that one alone.
+    """
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"field '{twice}' is there twice")
+    return table
+
+
+def _may_name_files(name: str) -> bool:
+    """Whether a system could have a file of that name."""
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+        return False
+    return all(len(part.encode()) <= _LONGEST_NAME for part in name.split("/"))
 
 
 def read_npy(path: Path, code: str) -> Array:
@@ -238,21 +265,12 @@ def _npy_header(file: IO[bytes], path: Path, code: str) -> tuple[tuple[int, ...]
             shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
         else:  # version 3 is for field names beyond Latin-1
             raise ValueError(f"format version {version[0]}.{version[1]}")
-        if any(length < 0 for length in shape):
+        if any(type(length) is not int or length < 0 for length in shape):
             raise ValueError(f"shape {shape}")
     except Exception as error:  # numpy evaluates the text of the header, which may be anything
         text = f"{path}: no npy file, or a damaged one ({type(error).__name__}: {error})"
         raise CaptureError(code, text) from None
     return shape, fortran_order, dtype
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in table:
-            raise ValueError(f"field '{name}' is there twice")
-        table[name] = value
-    return table
 
 
 def _only_regular(path: Path, mode: int, code: str) -> None:

@@ -40,6 +40,9 @@ MESH_SUFFIXES = (".obj", ".glb", ".ply")
 MAX_MESH_BYTES = 2**30
 """Of one file; memory for reading it is about three times its size."""
 
+FARTHEST = 1e9
+"""Units from the origin: a head is 1e8 nanometres high, and what is farther away is damage."""
+
 _MM_PER_M = 1000.0
 
 
@@ -152,6 +155,8 @@ def _check(mesh: TexturedMesh, path: Path) -> None:
         raise _unreadable(path, "no triangles in it")
     if not np.isfinite(mesh.vertices).all():
         raise _unreadable(path, "a vertex is not finite")
+    if np.abs(mesh.vertices).max() > FARTHEST:
+        raise _unreadable(path, f"a vertex is more than {FARTHEST:.0e} units from the origin")
     if mesh.triangles.min() < 0 or mesh.triangles.max() >= len(mesh.vertices):
         raise _unreadable(path, "a triangle names a vertex that does not exist")
     if mesh.uv_triangles.max() >= len(mesh.uv):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.files.atomic import replacing, write_bytes, write_json
+from fg3d_builder.files.bounded import each_once
 from fg3d_builder.files.hashes import BLOCK_BYTES, sha256
 
 BLOCK = 512
@@ -194,7 +195,7 @@ def read_sealed_json(path: Path) -> Any:
         The file is no JSON, without a seal, or changed; it was set aside.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=each_once)
         if not isinstance(value, dict) or set(value) != {"sha256", "content"}:
             raise damaged(path, "no seal")
         found = json_sha256(value["content"])

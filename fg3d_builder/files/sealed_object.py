@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.bounded import each_once
 from fg3d_builder.files.sealed import json_sha256
 
 SEAL = "seal_sha256"
@@ -65,7 +66,7 @@ def read_object(path: Path) -> dict[str, Any]:
         No JSON object, or a seal that does not fit; names the file.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=each_once)
         fits = isinstance(value, dict) and value.get(SEAL) in (None, with_seal(value)[SEAL])
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no valid JSON: {error}") from None

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.errors import CaptureError, ConfigError, sentence
 from fg3d_builder.testsets import florence, now, stirling
 from fg3d_builder.testsets.records import Protocol, ProtocolImage, ProtocolScan, Unusable
 
@@ -46,9 +46,12 @@ def open_protocol(
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
     layout = LAYOUTS[name]
-    listed: list[ProtocolImage] = sorted(
-        layout.list_images(folder), key=lambda image: image.image_id
-    )
+    try:
+        listed: list[ProtocolImage] = sorted(
+            layout.list_images(folder), key=lambda image: image.image_id
+        )
+    except OSError as error:  # a list may name what no system can have, or what nobody may read
+        raise ConfigError(f"{folder}: the list of images: {sentence(error)}") from None
     there = sorted({image.subject for image in listed})
     wanted = [s for s in there if any(fnmatchcase(s, pattern) for pattern in subjects)]
     if not wanted:

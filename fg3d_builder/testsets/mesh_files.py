@@ -30,6 +30,9 @@ _POINTS = {str(point) for point in range(68)}
 _LAST_VERTEX = np.iinfo(np.int32).max
 _MAX_BYTES = 2**20
 
+FARTHEST = 1e9
+"""Coordinates beyond are no landmarks of a face in any unit."""
+
 FIRST_INNER = 17
 """iBUG's points below it are on the jaw line, where they move with the view."""
 
@@ -162,8 +165,8 @@ def _seven_points(path: Path, points: list[list[str]]) -> GivenLandmarks:
             rows.append([float(word) for word in words])
         except ValueError:
             rows.append([float("nan")] * 3)
-        if not np.isfinite(rows[-1]).all():
-            raise _bad(path, f"point {number}: {words} are no finite numbers")
+        if not (np.abs(rows[-1]) <= FARTHEST).all():
+            raise _bad(path, f"point {number}: {words} are no finite coordinates up to {FARTHEST:.0e}")
     if len(rows) != len(SEVEN_POINTS):
         raise _bad(path, f"{len(rows)} points, wanted {len(SEVEN_POINTS)}")
     return GivenLandmarks(np.array(SEVEN_POINTS), np.array(rows))

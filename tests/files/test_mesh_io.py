@@ -106,6 +106,7 @@ def test_obj_with_vertex_colors(tmp_path: Path) -> None:
         ("mesh.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 0\n", "line 4"),
         ("mesh.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2\n", "2 corners"),
         ("mesh.obj", b"v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not finite"),
+        ("mesh.obj", b"v 0 0 1e38\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "units from the origin"),
         ("mesh.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1/9 2/9 3/9\n", "texture coordinate"),
         ("mesh.obj", bytes(range(256)) * 9, "no triangles"),
         ("mesh.ply", b"ply\nformat ascii 1.0\nelement vertex 3\n", ""),

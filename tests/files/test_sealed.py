@@ -12,6 +12,7 @@ from fg3d_builder.files.sealed import (
     BLOCK,
     DamagedFileError,
     has_full_length,
+    json_sha256,
     read_sealed,
     read_sealed_json,
     write_sealed,
@@ -19,6 +20,10 @@ from fg3d_builder.files.sealed import (
 )
 
 VALUE = {"b": [1, 2.5, None], "a": {"ä": "x"}}
+_TWICE = json.dumps({"sha256": json_sha256({"a": 1}), "content": {"a": 1}}).replace(
+    '"a": 1', '"a": 2, "a": 1'
+)
+"""The seal fits what Python takes of it."""
 _NAN = '{"sha256": "", "content": NaN}'
 
 
@@ -73,7 +78,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
         read_sealed(tmp_path / "x", "kind-2")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", json.dumps(VALUE), "[" * 100_000, _NAN])
+@pytest.mark.parametrize("text", ["", "{", "[1]", json.dumps(VALUE), "[" * 100_000, _NAN, _TWICE])
 def test_json_without_a_seal_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "y.json").write_text(text, encoding="utf-8")
     with pytest.raises(DamagedFileError):
