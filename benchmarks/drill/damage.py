@@ -48,8 +48,9 @@ KINDS = {
 """Files of a finished build by kind, in the order in which they are made; kinds that a build does
 not have are left out."""
 
-UNREAD = ("seconds", "review list")
-"""Decide nothing, or belong to a person: they may stay as they are."""
+UNREAD = ("seconds", "review list", "report page", "report picture")
+"""Decide nothing, belong to a person, or are looked at by people alone: no step reads them, and they
+may stay as they are."""
 
 STATES = ("finished", "without dataset and report", "without all that was made later")
 """What a build has beside a damaged file of its folder ``work``."""

@@ -79,7 +79,8 @@ def _judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str
     if complete and TRACEBACK not in ended.text and ended.status is not None:
         return Outcome.RIGHT, ""  # it was about to end, and everything is there
     if ended.status == 0:
-        return Outcome.STATUS, f"exit status 0 without a dataset: {ended.last_lines}"
+        missing = ", ".join(site.missing(out)) or "nothing"
+        return Outcome.STATUS, f"exit status 0, missing: {missing}; {ended.last_lines}"
     outcome, what = judged_words(ended, {} if way == "SIGTERM" else AGAIN)
     if outcome is Outcome.RIGHT and way == "Ctrl-C" and ended.status != 130:
         return Outcome.STATUS, f"status {ended.status}, wanted 130"
