@@ -49,8 +49,8 @@ KINDS = {
 not have are left out."""
 
 UNREAD = ("seconds", "review list", "report page", "report picture")
-"""Decide nothing, belong to a person, or are looked at by people alone: no step reads them, and they
-may stay as they are."""
+"""Decide nothing, belong to a person, or are looked at by people alone: no step reads them, and
+they may stay as they are."""
 
 STATES = ("finished", "without dataset and report", "without all that was made later")
 """What a build has beside a damaged file of its folder ``work``."""
