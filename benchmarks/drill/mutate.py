@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-
 from benchmarks.drill.mutate_bytes import (
     PLAIN,
     TEXT,
@@ -42,6 +39,6 @@ def mutated(data: bytes, form: str, rng: Random) -> bytes:
     for _ in range(1 + int(rng.integers(3)) if rng.random() < 0.3 else 1):
         try:
             changed = kinds[int(rng.integers(len(kinds)))](changed, rng)
-        except (ValueError, IndexError, KeyError, struct.error, RecursionError, zlib.error):
+        except Exception:  # an earlier change has taken from the file what this one relies on
             changed = flipped(changed, rng)
     return changed if changed != data else flipped(changed, rng)
