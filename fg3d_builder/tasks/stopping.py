@@ -20,6 +20,8 @@ STOPPED = "stopped; the same command goes on"
 PATIENCE_S = 20.0
 """After this the process ends without tidying up: compiled code may keep an exception to itself."""
 
+AGAIN_S = 0.05
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _stoppable = False
 
@@ -41,14 +43,30 @@ def stoppable() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    reported = sys.unraisablehook
+    sys.unraisablehook = _raised_again
     _stoppable = True
     try:
         yield
     finally:
         _stoppable = False
+        sys.unraisablehook = reported
         if signal.getsignal(signal.SIGINT) is stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _raised_again(caught: sys.UnraisableHookArgs) -> None:
+    """Raise once more, a little later, what Python could not raise where it was: in a finaliser."""
+
+    def again(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if not issubclass(caught.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(caught)
+        return
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
 def _in_forked() -> None:

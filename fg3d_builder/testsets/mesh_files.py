@@ -166,7 +166,9 @@ def _seven_points(path: Path, points: list[list[str]]) -> GivenLandmarks:
         except ValueError:
             rows.append([float("nan")] * 3)
         if not (np.abs(rows[-1]) <= FARTHEST).all():
-            raise _bad(path, f"point {number}: {words} are no finite coordinates up to {FARTHEST:.0e}")
+            raise _bad(
+                path, f"point {number}: {words} are no finite coordinates up to {FARTHEST:.0e}"
+            )
     if len(rows) != len(SEVEN_POINTS):
         raise _bad(path, f"{len(rows)} points, wanted {len(SEVEN_POINTS)}")
     return GivenLandmarks(np.array(SEVEN_POINTS), np.array(rows))
