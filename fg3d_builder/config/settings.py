@@ -32,7 +32,7 @@ from fg3d_builder.config.quantities import (
 DETECTORS = ("mediapipe", "face-alignment", "annotation")
 """Names of landmark detectors."""
 
-MIN_QUALITY = 0.1
+MIN_QUALITY = 0.08
 """Quality below which a registration is left out of a dataset, unless a preset says otherwise.
 
 It is what the calibration recommends (`benchmarks/quality.py`).
