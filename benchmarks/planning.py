@@ -30,7 +30,7 @@ from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.files.hashes import sha256
 from fg3d_builder.files.locks import release
 from fg3d_builder.files.products import SCHEMA as PRODUCT_SCHEMA
-from fg3d_builder.files.sealed import json_sha256
+from fg3d_builder.files.sealed import sealed_sha256
 from fg3d_builder.files.sealed_object import with_seal
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
 from fg3d_builder.shards.manifest import MANIFEST_SCHEMA
@@ -191,7 +191,8 @@ def sealed(schema: str) -> bytes:
 
 def put_json(path: Path, value: Any) -> None:
     """Write sealed JSON, without waiting for the disk."""
-    put(path, json.dumps({"sha256": json_sha256(value), "content": value}).encode())
+    seal = sealed_sha256(path.name, value, path.parent.name)
+    put(path, json.dumps({"sha256": seal, "content": value}).encode())
 
 
 def put(path: Path, data: bytes) -> None:

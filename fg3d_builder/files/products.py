@@ -68,7 +68,7 @@ def write_product(
     ----------
     path : Path
     stage, digest : str
-        Stored; for `read_product` a file that has others is damaged.
+        Stored, as is the file's name; for `read_product` a file that has others is damaged.
     records : mapping of capture id to a dataclass of `fg3d_builder.records`
     failures : sequence of Failure
     """
@@ -77,6 +77,7 @@ def write_product(
         file.attrs["schema"] = SCHEMA
         file.attrs["stage"] = stage
         file.attrs["digest"] = digest
+        file.attrs["name"] = path.name
         file.attrs["order"] = json.dumps(list(records))
         table = json.dumps([dataclasses.asdict(f) for f in failures], sort_keys=True)
         file["failures"] = np.frombuffer(table.encode(), np.uint8)
@@ -96,12 +97,12 @@ def read_product(
     ------
     FileNotFoundError
     DamagedFileError
-        Damaged, or written by another stage or configuration: nothing at this path is of use
-        to anybody. The file was set aside.
+        Damaged, or written by another stage or configuration, or under another name: nothing at
+        this path is of use to anybody. The file was set aside.
     """
     data = read_sealed(path, SCHEMA)
     with h5py.File(io.BytesIO(data), "r") as file:
-        other = _other(file, stage, digest)
+        other = _other(file, stage=stage, digest=digest, name=path.name)
         if other:
             raise damaged(path, other)
         order = json.loads(file.attrs["order"])
@@ -126,7 +127,7 @@ def is_product_of(path: Path, stage: str, digest: str) -> bool:
         It was set aside.
     """
     with h5py.File(io.BytesIO(read_sealed(path, SCHEMA)), "r") as file:
-        return not _other(file, stage, digest)
+        return not _other(file, stage=stage, digest=digest)
 
 
 def is_complete(path: Path) -> bool:
@@ -143,9 +144,9 @@ def _group_name(key: str) -> str:
     return "records/" + (name if name.strip(".") else name.replace(".", "%2E"))
 
 
-def _other(file: h5py.File, stage: str, digest: str) -> str:
+def _other(file: h5py.File, **known: str) -> str:
     """Say what else a product belongs to; empty where it is the one that is wanted."""
-    for name, wanted in (("schema", SCHEMA), ("stage", stage), ("digest", digest)):
+    for name, wanted in {"schema": SCHEMA, **known}.items():
         if file.attrs.get(name) != wanted:
             return f"its {name} is '{file.attrs.get(name)}', not '{wanted}'"
     return ""

@@ -3,8 +3,8 @@
 A seal is the SHA-256 of what it covers, inside the file itself. Files of bytes begin with a block
 of 512 bytes that names the SHA-256 and the length of everything behind it (HDF5 calls such a
 block the user block and leaves it alone; zip archives allow one as well). JSON files are an
-object with two members, ``sha256`` and ``content``; the hash is that of the content as
-`json.dumps` writes it with sorted keys and without spaces.
+object with two members, ``sha256`` and ``content``; the hash is that of the file's name and the
+content, so that one sound file does not pass for another.
 
 A reader that finds a seal broken sets the file aside under another name and raises
 `DamagedFileError`: whoever needs the file finds it missing from then on and makes it again.
@@ -180,30 +180,43 @@ def has_full_length(path: Path, schema: str) -> bool:
         return False
 
 
-def write_sealed_json(path: Path, value: Any) -> None:
-    """Write JSON with its seal, whole or not at all; equal values give equal bytes."""
-    write_json(path, {"sha256": json_sha256(value), "content": value})
+def write_sealed_json(path: Path, value: Any, within: str = "") -> None:
+    """Write JSON with its seal, whole or not at all; equal values give equal bytes.
+
+    Parameters
+    ----------
+    path : Path
+    value : JSON value
+    within : str
+        Name of its folder, where files of that name in other folders say something else.
+    """
+    write_json(path, {"sha256": sealed_sha256(path.name, value, within), "content": value})
 
 
-def read_sealed_json(path: Path) -> Any:
+def read_sealed_json(path: Path, within: str = "") -> Any:
     """Return what `write_sealed_json` wrote, after checking the seal.
 
     Raises
     ------
     FileNotFoundError
     DamagedFileError
-        The file is no JSON, without a seal, or changed; it was set aside.
+        The file is no JSON, without a seal, changed, or another; it was set aside.
     """
     try:
         value = json.loads(path.read_bytes(), object_pairs_hook=each_once)
         if not isinstance(value, dict) or set(value) != {"sha256", "content"}:
             raise damaged(path, "no seal")
-        found = json_sha256(value["content"])
+        found = sealed_sha256(path.name, value["content"], within)
     except (ValueError, RecursionError):
         raise damaged(path, "no JSON") from None
     if value["sha256"] != found:
-        raise damaged(path, "its content does not fit its seal")
+        raise damaged(path, "its seal does not fit its content and name")
     return value["content"]
+
+
+def sealed_sha256(name: str, value: Any, within: str = "") -> str:
+    """Return the seal of a JSON value in a file of some name."""
+    return json_sha256([within, name, value])
 
 
 def json_sha256(value: Any) -> str:

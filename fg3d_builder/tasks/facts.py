@@ -35,7 +35,7 @@ class Facts:
 
 def write_facts(path: Path, facts: Facts) -> None:
     """Write facts, whole or not at all."""
-    write_sealed_json(path, asdict(facts))
+    write_sealed_json(path, asdict(facts), path.parent.name)
 
 
 def read_facts(path: Path) -> Facts:
@@ -45,7 +45,7 @@ def read_facts(path: Path) -> Facts:
     ------
     FileNotFoundError, DamagedFileError
     """
-    table = read_sealed_json(path)
+    table = read_sealed_json(path, path.parent.name)
     return Facts(
         tuple(Failure(**row) for row in table["failures"]),
         tuple(Member(**row) for row in table["members"]),

@@ -52,7 +52,7 @@ class DrawSheets(ChunkTask):
 
     def complete(self) -> bool:
         """Whether the figures and every picture are there."""
-        rows = if_there(lambda: read_sealed_json(self.layout.report_rows(self.chunk)))
+        rows = if_there(lambda: _read_rows(self.layout.report_rows(self.chunk)))
         if rows is None:
             return False
         return all((self.layout.report / row["picture"]).is_file() for row in rows)
@@ -72,11 +72,11 @@ class DrawSheets(ChunkTask):
             took = {s: seconds[s].get(name, 0.0) for s in STAGES}
             row = capture_figures(model, capture, fits.initial, fits.coarse, registration, took)
             rows.append({**row, "picture": picture})
-        write_sealed_json(layout.report_rows(self.chunk), rows)
+        _write_rows(layout.report_rows(self.chunk), rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures of the chunk's captures."""
-        return made(self, lambda: read_sealed_json(self.layout.report_rows(self.chunk)))
+        return made(self, lambda: _read_rows(self.layout.report_rows(self.chunk)))
 
 
 class DrawAugmentation(ChunkTask, WholeTask):
@@ -98,7 +98,7 @@ class DrawAugmentation(ChunkTask, WholeTask):
         """Whether counts are there, and the pictures are those that were drawn with them."""
         if self.drawn() is None:
             return False
-        found = if_there(lambda: read_sealed_json(self.rows_file()))
+        found = if_there(lambda: _read_rows(self.rows_file()))
         if found is None:
             return False
         files = [(self.layout.report / s["picture"], s["sha256"]) for s in found["sheets"]]
@@ -117,7 +117,7 @@ class DrawAugmentation(ChunkTask, WholeTask):
 
     def rows(self) -> dict[str, Any]:
         """Return counts and sheets."""
-        return made(self, lambda: read_sealed_json(self.rows_file()))
+        return made(self, lambda: _read_rows(self.rows_file()))
 
     def run(self) -> None:
         """Draw, then write the counts: they mark the chunk as complete.
@@ -136,7 +136,7 @@ class DrawAugmentation(ChunkTask, WholeTask):
             config = self.layout.config
             drawn = draw_augmentation(self.model(), self.input(), kept, shapes, config)
             sheets = [self._stored(*sheet) for sheet in drawn]
-        write_sealed_json(self.rows_file(), {"counts": counts, "sheets": sheets})
+        _write_rows(self.rows_file(), {"counts": counts, "sheets": sheets})
 
     def _shapes(self) -> TransformShapes:
         shapes: TransformShapes = self.whole(TransformShapes, chunk=self.chunk)
@@ -229,3 +229,11 @@ def report_rows(sheets: list[DrawSheets]) -> list[dict[str, Any]]:
     """Collect the report's figures of all chunks, in the order of the captures' ids."""
     rows = [row for task in sheets for row in task.rows()]
     return sorted(rows, key=lambda row: str(row["capture_id"]))
+
+
+def _write_rows(path: Path, rows: Any) -> None:
+    write_sealed_json(path, rows, path.parent.name)
+
+
+def _read_rows(path: Path) -> Any:
+    return read_sealed_json(path, path.parent.name)

@@ -153,9 +153,10 @@ def test_records_with_images_come_back_bit_by_bit(tmp_path: Path) -> None:
 
 
 def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
-    for name in ("one.h5", "two.h5"):
-        write_product(tmp_path / name, "captures", "d1", {"a": make_capture()}, [FAILURE])
-    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+    paths = [tmp_path / folder / "c.h5" for folder in ("one", "two")]
+    for path in paths:
+        write_product(path, "captures", "d1", {"a": make_capture()}, [FAILURE])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_truncated_file_is_not_complete_and_is_set_aside(tmp_path: Path) -> None:
@@ -191,6 +192,14 @@ def test_product_of_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="stage"):
         read_product(path, "landmarks", "d1", Capture)
     assert not path.exists()
+
+
+def test_the_product_of_another_chunk_is_refused(tmp_path: Path) -> None:
+    write_product(tmp_path / "one.h5", "captures", "d1", {"a": make_capture()})
+    (tmp_path / "two.h5").write_bytes((tmp_path / "one.h5").read_bytes())
+    with pytest.raises(DamagedFileError, match=r"name is 'one\.h5', not 'two\.h5'"):
+        read_product(tmp_path / "two.h5", "captures", "d1", Capture)
+    assert not (tmp_path / "two.h5").exists()
 
 
 def test_missing_product_is_not_complete(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ from fg3d_builder.files.sealed import (
     BLOCK,
     DamagedFileError,
     has_full_length,
-    json_sha256,
     read_sealed,
     read_sealed_json,
+    sealed_sha256,
     write_sealed,
     write_sealed_json,
 )
 
 VALUE = {"b": [1, 2.5, None], "a": {"ä": "x"}}
-_TWICE = json.dumps({"sha256": json_sha256({"a": 1}), "content": {"a": 1}}).replace(
+_TWICE = json.dumps({"sha256": sealed_sha256("y.json", {"a": 1}), "content": {"a": 1}}).replace(
     '"a": 1', '"a": 2, "a": 1'
 )
 """The seal fits what Python takes of it."""
@@ -56,6 +56,18 @@ def test_every_changed_character_of_json_is_noticed_or_changes_nothing(tmp_path:
             assert read_sealed_json(path) == VALUE
         except DamagedFileError:
             assert not path.exists()
+
+
+def test_a_sound_file_of_another_name_or_folder_is_refused(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    write_sealed_json(one, VALUE)
+    other.write_bytes(one.read_bytes())
+    with pytest.raises(DamagedFileError, match="name"):
+        read_sealed_json(other)
+    write_sealed_json(one, VALUE, "work")
+    assert read_sealed_json(one, "work") == VALUE
+    with pytest.raises(DamagedFileError, match="name"):
+        read_sealed_json(one, "elsewhere")
 
 
 @pytest.mark.parametrize("length", [0, 1, BLOCK - 1, BLOCK, BLOCK + 3])
