@@ -76,7 +76,8 @@ def _layout(path: Path) -> BuildLayout:
 def _freeze(path: Path) -> None:
     layout = BuildLayout(path.parent.parent, BuildConfig(name="toy"), "model")
     layout.freeze()
-    layout.config_file.rename(path)
+    write_sealed_json(path, read_sealed_json(layout.config_file))
+    layout.config_file.unlink()
 
 
 def _checkpoint(path: Path) -> None:

@@ -6,6 +6,7 @@ documents with the file's name in it.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from benchmarks.drill.sense import (
     wrong_capture,
     wrong_image,
     wrong_landmarks,
+    wrong_manifest,
     wrong_mesh,
     wrong_model,
     wrong_preset,
@@ -240,9 +242,9 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
             "manifest, verify",
             "json",
             dataset_copy(site, "manifest.json"),
-            lambda path: verify_dataset(path.parent),
+            lambda path: (verify_dataset(path.parent), _json_or_none(path)),
             (),
-            wrong_verification,
+            wrong_manifest,
         ),
         Reader(
             "shard, verify",
@@ -287,3 +289,10 @@ def _base(path: Path, name: str) -> Path:
     """Return the folder of a test set that a file is in."""
     marks = {"now": "imagepathsvalidation.txt", "stirling": "photos.csv"}
     return next(folder for folder in path.parents if (folder / marks[name]).is_file())
+
+
+def _json_or_none(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None

@@ -104,6 +104,8 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"preset {file} is no preset: it is nested too deep") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise ConfigError(f"preset {file}: {error}") from None
 
 
 def toml_text(settings: Any, about: str) -> str:

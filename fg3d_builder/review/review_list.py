@@ -33,6 +33,9 @@ _HELP = "# verdict: auto (the quality threshold decides), accept or reject; the 
 _CAPTURE_ID = re.compile(r"[A-Za-z0-9._-]+")
 _SHOWN = 5
 
+MOST_BYTES = 64 * 2**20
+"""Of a review list: a line for each of half a million captures."""
+
 
 def is_kept(verdict: str, quality: float, min_quality: float) -> bool:
     """Tell whether a registration enters the dataset; NaN is below every threshold."""
@@ -242,6 +245,8 @@ def _quality_text(quality: float) -> str:
 
 def _bytes(path: Path) -> bytes | None:
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path}: larger than {MOST_BYTES >> 20} MB, no review list is")
         return path.read_bytes()
     except FileNotFoundError:
         return None

@@ -45,9 +45,21 @@ _EXPECTED = (
 """Errors whose message says it all."""
 
 
+_UNFULFILLED = "Unfulfilled dependenc"
+"""Begins what Luigi says where a file has gone since the task was planned."""
+
+MOST_RESCHEDULED = 10_000
+"""Tasks that may wait again for one file; to Luigi a second one would be a failure."""
+
+
 def set_exit_statuses() -> None:
-    """Let the ``luigi`` command fail where a task fails, without a configuration file at hand."""
+    """Let the ``luigi`` command fail where a task fails, without a configuration file at hand.
+
+    And let it wait where a file turned out to be damaged, and is made again.
+    """
     settings = luigi.configuration.get_config()
+    if not settings.has_option("worker", "max_reschedules"):
+        settings.set("worker", "max_reschedules", str(MOST_RESCHEDULED))
     for name, status in EXIT_STATUSES.items():
         if not settings.has_option("retcode", name):
             settings.set("retcode", name, str(status))
@@ -159,6 +171,9 @@ def what(task: luigi.Task) -> str:
 def say_failure(task: BuildTask | BuildFG3D, error: BaseException) -> None:
     """Say in a sentence why a task failed; of a bug, write down where it is."""
     text = sentence(error)
+    if text.startswith(_UNFULFILLED):  # it has been set aside as damaged, and is made again
+        log.warning("%s waits for what is made again", what(task))
+        return
     if isinstance(error, _EXPECTED):
         log.error("%s: %s", what(task), text)
         return

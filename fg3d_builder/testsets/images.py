@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def image_key(image: ProtocolImage, scan_key: str, config: ProtocolConfig) -> st
     if image.photo is None:
         camera = (config.image_size, config.focal_px, config.distance_mm)
         return digest("view", scan_key, shown, camera)
-    if not image.photo.is_file():
+    if not os.path.isfile(image.photo):
         raise CaptureError("missing_file", f"{image.photo}: file not found")
     return digest("photo", file_sha256(image.photo), shown)
 

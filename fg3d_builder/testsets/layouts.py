@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -64,6 +65,8 @@ def open_protocol(
             mesh_file, landmarks = layout.find_scan(folder, subject)
         except CaptureError as error:
             without_scan[subject] = error
+        except OSError as error:  # a name that no system can have, a folder that nobody may read
+            without_scan[subject] = CaptureError("missing_file", f"{folder}: {sentence(error)}")
         else:
             key = safe_id(subject)
             scans[key] = ProtocolScan(key, mesh_file, unit_mm, landmarks)
@@ -73,7 +76,7 @@ def open_protocol(
         if image.subject not in wanted:
             continue
         photo, problem = image.photo, without_scan.get(image.subject)
-        if problem is None and photo is not None and not photo.is_file():
+        if problem is None and photo is not None and not os.path.isfile(photo):
             problem = CaptureError("missing_file", f"{photo}: file not found")
         named = replace(image, subject=safe_id(image.subject))
         if problem is None:
