@@ -40,6 +40,8 @@ class CapturedSurface(NamedTuple):
         Beyond an edge: only seen from the camera's own place is something there.
     edge : (v,) bool
         Beyond an edge, or at the end of the head: colours are mixed with what is behind.
+    before : (v,) bool
+        Before the registered face: hair, glasses, a hand.
     """
 
     vertices_cam_mm: Array
@@ -47,6 +49,7 @@ class CapturedSurface(NamedTuple):
     normals_cam: Array
     carried: Array
     edge: Array
+    before: Array
 
 
 def captured_surface(measured: MeasuredHead) -> CapturedSurface:
@@ -66,7 +69,8 @@ def captured_surface(measured: MeasuredHead) -> CapturedSurface:
     normals = measured.normals_cam.reshape(-1, 3)[pixel]
     edge = carried | measured.rim.ravel()[pixel]
     facing = _facing(normals, normalized(vertices))
-    return CapturedSurface(vertices, triangles, facing, carried, edge)
+    before = measured.before.ravel()[pixel]
+    return CapturedSurface(vertices, triangles, facing, carried, edge, before)
 
 
 def _facing(normals: Array, sight: Array) -> Array:

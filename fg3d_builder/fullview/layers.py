@@ -100,20 +100,20 @@ def layers_of(
     sheet = drawn(np.arange(mesh.face_triangle_count))
     triangle, barycentric, depth = sheet.triangle.copy(), sheet.barycentric.copy(), sheet.depth_mm
     stretch = np.ones((size, size), np.float32)
-    captured = surround = np.zeros((size, size), dtype=bool)
+    captured = surround = thing = np.zeros((size, size), dtype=bool)
     if len(source.captured):
         found, stretch = _captured(source, camera, config, drawn)
         captured = (found.triangle >= 0) & (found.depth_mm < depth)
+        thing = _before(source, found)
         if not is_same(camera):
-            captured &= ~_rim(source, found, sheet)
+            captured &= thing | ~_rim(source, found, sheet)
         triangle[captured] = found.triangle[captured]
         barycentric[captured] = found.barycentric[captured]
         depth = np.where(captured, found.depth_mm, depth)
     if len(source.surround):
         found = drawn(source.surround)
-        surround, bare = _shown_surround(
-            source, found, sheet, captured, depth, stretch, is_same(camera)
-        )
+        keep = thing | is_same(camera)
+        surround, bare = _shown_surround(source, found, sheet, captured, depth, stretch, keep)
         triangle[bare], barycentric[bare] = sheet.triangle[bare], sheet.barycentric[bare]
         triangle[surround] = found.triangle[surround]
         barycentric[surround] = found.barycentric[surround]
@@ -149,7 +149,7 @@ def _shown_surround(
     captured: Array,
     depth: Array,
     stretch: Array,
-    same: bool,
+    keep: Array,
 ) -> tuple[Array, Array]:
     """Pixels (S, S) at which the surround counts, and at which the sheet does after all.
 
@@ -160,8 +160,9 @@ def _shown_surround(
     captured, depth, stretch : (S, S)
         Pixels of the captured surface; depth of it and the face, infinite where neither is; how
         far it is drawn out.
-    same : bool
-        The view is nearly the picture itself, in which shreds are what they are.
+    keep : (S, S) bool
+        Where shreds are what they are: strands of hair before the face; anything where the view
+        is nearly the picture itself.
     """
     surround = (found.triangle >= 0) & (found.depth_mm < depth)
     seen = np.isfinite(depth)
@@ -169,8 +170,8 @@ def _shown_surround(
     refuted[surround] = _refuted(source, found, surround, seen)
     surround &= ~(refuted & seen) & ~_open_to_background(refuted & ~seen, seen | surround)
     torn = _torn(captured, surround, stretch)
-    if not same:
-        torn |= _shreds(captured & ~surround & ~torn, (found.triangle >= 0) | (sheet.triangle >= 0))
+    under = (found.triangle >= 0) | (sheet.triangle >= 0)
+    torn |= ~keep & _shreds(captured & ~surround & ~torn, under)
     before = found.depth_mm < sheet.depth_mm
     bare = torn & ~before & (sheet.triangle >= 0)
     return surround | (torn & before & (found.triangle >= 0)), bare
@@ -206,6 +207,15 @@ def _captured(source, camera, config, drawn):  # type: ignore[no-untyped-def]
     speck = (stats[:, cv2.CC_STAT_AREA] < SPECK_PX)[label] & (stretch > DRAWN_OUT)
     found.triangle[speck] = -1
     return found, stretch
+
+
+def _before(source: Source, found: Fragments) -> Array:
+    """Pixels (S, S) at which the captured surface is something before the face."""
+    out = np.zeros(found.triangle.shape, dtype=bool)
+    here = found.triangle >= 0
+    corner = source.triangles[found.triangle[here]] - source.first_captured
+    out[here] = source.before[corner].any(axis=1)
+    return out
 
 
 def _rim(source: Source, found: Fragments, sheet: Fragments) -> Array:

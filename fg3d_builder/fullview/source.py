@@ -61,6 +61,8 @@ class Source:
     carried, edge : (w,) bool
         Vertices of the captured surface that lie beyond an edge, and those where colours are
         mixed with what is behind.
+    before : (w,) bool
+        Vertices of the captured surface before the face: hair, glasses, a hand.
     explained : (w,) int8
         1 or 2 for vertices of the captured surface that lie on one ear of the surround or on the
         other, 0 for all others.
@@ -91,6 +93,7 @@ class Source:
     slopes_cam: Array
     carried: Array
     edge: Array
+    before: Array
     explained: Array
     head: MeasuredHead | None
     around: HeadTexture | None
@@ -176,6 +179,7 @@ class Source:
             slopes_cam=layers.slopes,
             carried=layers.carried,
             edge=layers.edge,
+            before=layers.before,
             explained=layers.explained,
             head=layers.head,
             around=layers.around,
@@ -196,7 +200,7 @@ class _Layers:
         self.triangles = [mesh.triangles]
         self.captured = self.surround = np.zeros(0, dtype=np.int64)
         self.slopes = np.zeros((0, 3))
-        self.carried = self.edge = np.zeros(0, dtype=bool)
+        self.carried = self.edge = self.before = np.zeros(0, dtype=bool)
         self.explained = np.zeros(0, dtype=np.int8)
         self.head: MeasuredHead | None = None
         self.around: HeadTexture | None = None
@@ -223,7 +227,7 @@ class _Layers:
         captured = captured_surface(head)
         self.captured = self._added(captured.vertices_cam_mm, captured.triangles)
         self.slopes, self.head = captured.normals_cam, head
-        self.carried, self.edge = captured.carried, captured.edge
+        self.carried, self.edge, self.before = captured.carried, captured.edge, captured.before
         self.explained = np.zeros(len(self.edge), dtype=np.int8)
         if hull is None:
             return
