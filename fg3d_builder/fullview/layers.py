@@ -20,7 +20,6 @@ from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.tracing import places_on, stretches
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.camera import px_from_cam
-from fg3d_builder.geometry.meshes import normalized
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import rasterize
@@ -34,10 +33,6 @@ TORN_PX, TORN_SHARE = 9, 0.6
 SHRED_PX = 60
 """Smaller pieces of the captured surface, of which hardly anything is two pixels wide, are
 shreds."""
-
-RIM_MM, RIM_COSINE = 10.0, 0.45
-"""Where the picture shows the face so obliquely, what was measured at most so far before it is
-the face's own rim."""
 
 SAME_DEG = 3.0
 """Turn up to which the head still covers what it covered in the picture, so that pixels mixed
@@ -105,8 +100,6 @@ def layers_of(
         found, stretch = _captured(source, camera, config, drawn)
         captured = (found.triangle >= 0) & (found.depth_mm < depth)
         thing = _before(source, found)
-        if not is_same(camera):
-            captured &= thing | ~_rim(source, found, sheet)
         triangle[captured] = found.triangle[captured]
         barycentric[captured] = found.barycentric[captured]
         depth = np.where(captured, found.depth_mm, depth)
@@ -216,18 +209,6 @@ def _before(source: Source, found: Fragments) -> Array:
     corner = source.triangles[found.triangle[here]] - source.first_captured
     out[here] = source.before[corner].any(axis=1)
     return out
-
-
-def _rim(source: Source, found: Fragments, sheet: Fragments) -> Array:
-    """Pixels (S, S) at which the captured surface is the face's own, obliquely seen rim."""
-    with np.errstate(invalid="ignore"):
-        near = (found.triangle >= 0) & (np.abs(sheet.depth_mm - found.depth_mm) < RIM_MM)
-    corner = source.mesh.face_triangles[sheet.triangle[near]]
-    share = sheet.barycentric[near][..., None]
-    normal = normalized((source.normals_cam[corner] * share).sum(axis=1))
-    sight = normalized((source.vertices_cam_mm[corner] * share).sum(axis=1))
-    near[near] = -np.einsum("nd,nd->n", normal, sight) < RIM_COSINE
-    return np.asarray(near)
 
 
 def _shreds(shown: Array, under: Array) -> Array:
