@@ -183,6 +183,7 @@ def _tell_effort(
     from fg3d_builder.captures.recognition import counted
     from fg3d_builder.commands.estimate import costs, count_all, sizes, wall_seconds
     from fg3d_builder.tasks.finding import complete_dataset
+    from fg3d_builder.tasks.progress import duration
 
     entries = [entry for look in looks for entry in look.entries]
     training = _people_by_split(config, looks)["train"]
@@ -200,7 +201,7 @@ def _tell_effort(
         print(_stage_line(stage, factor, done.get(stage.name)))
     side_by_side = min(workers, counts.chunks, len(os.sched_getaffinity(0)))
     seconds = wall_seconds(stages, factor, side_by_side)
-    print(f"time: about {_duration(seconds)} with {counted(workers, 'worker')}, from the beginning")
+    print(f"time: about {duration(seconds)} with {counted(workers, 'worker')}, from the beginning")
     if complete_dataset(layout) is not None:
         print("  all of it is there: a build has nothing to do")
     size = sizes(config, counts, sum(look.all_pixels for look in looks))
@@ -234,9 +235,11 @@ def built_captures(layout: BuildLayout) -> dict[str, int]:
 
 
 def _stage_line(stage: StageCost, factor: float, done: int | None) -> str:
+    from fg3d_builder.tasks.progress import duration
+
     each, all_of_it = stage.seconds * factor, stage.total * factor
     there = f"{done:,} of {stage.times:,}" if done else ""
-    line = f"{stage.name:20} {stage.times:>7,} {each:>6.2f} s {_duration(all_of_it):>8}  {there}"
+    line = f"{stage.name:20} {stage.times:>7,} {each:>6.2f} s {duration(all_of_it):>8}  {there}"
     return line.rstrip()
 
 
@@ -264,11 +267,3 @@ def _bytes(count: int) -> str:
                 else f"{count / size:,.0f} {unit}"
             )
     return f"{count} bytes"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.1f} h"

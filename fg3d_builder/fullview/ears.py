@@ -25,6 +25,7 @@ from scipy.spatial.transform import Rotation
 
 from fg3d_builder.fullview.hull_graph import FIRM, HullGraph
 from fg3d_builder.fullview.measured_head import MeasuredHead
+from fg3d_builder.fullview.tones import DARK, tone
 from fg3d_builder.geometry.camera import (
     at_nearest_pixel,
     cam_from_px,
@@ -75,9 +76,6 @@ DEEP_MM = 22.0
 SKIN_SD, SKIN_REACH = (0.35, 0.12, 0.12), 3.0
 """Least deviations of skin's brightness, red over green and green over blue, in logarithms; so
 many of them from the face's an ear's may be: it lies in shadow, and is redder."""
-
-DARK = 0.02
-"""Added to linear light before its logarithm."""
 
 MOST_POINTS = 400
 
@@ -179,9 +177,7 @@ def _like_skin(rgb: Array, skin_rgb: Array) -> Array:
 
 
 def _tone(rgb: Array) -> Array:
-    """Logarithms (..., 3) of brightness, red over green and green over blue."""
-    r, g, b = np.moveaxis(np.log(linear_from_srgb(rgb) + DARK), -1, 0)
-    return np.stack([(r + g + b) / 3, r - g, g - b], axis=-1)
+    return tone(np.log(linear_from_srgb(rgb) + DARK))
 
 
 def _placed(

@@ -21,6 +21,7 @@ from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.fullview.continuation import spread_out
 from fg3d_builder.fullview.head_hull import HeadHull
 from fg3d_builder.fullview.measured_head import MeasuredHead
+from fg3d_builder.fullview.tones import DARK, tone
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import normalized, surface_points, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
@@ -35,8 +36,6 @@ WRAP = 2
 """Columns that the ends of the map share."""
 UP_MM = 140.0
 RADIUS_MM = 88.0
-DARK = 0.02
-"""Added to linear light before its logarithm."""
 NORMAL_PASSES = 2
 """Averages over neighbours of the normals that light is told by."""
 NEAR_MM = 12.0
@@ -381,17 +380,12 @@ def _unlikeliness(
 
     The distance tells what is like the mask; added to the spread, which of two is likelier.
     """
-    color = _chroma(log_color)
+    color = tone(log_color)
     middle = np.median(color[mask], axis=0)
     deviation = 1.48 * np.median(np.abs(color[mask] - middle), axis=0)
     deviation = np.maximum(deviation, spread)
     off = np.clip((color - middle) / deviation, -4.0, 4.0)
     return np.asarray(0.5 * (off**2).sum(axis=-1)), float(np.log(deviation).sum())
-
-
-def _chroma(log_color: Array) -> Array:
-    r, g, b = np.moveaxis(log_color, -1, 0)
-    return np.stack([(r + g + b) / 3, r - g, g - b], axis=-1)
 
 
 def _continued(values: Array, weight: Array, level: int) -> Array:
