@@ -23,6 +23,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from fg3d_builder.fullview.first_surface import coarse_fragments, coarse_px, is_first
 from fg3d_builder.fullview.hull_graph import FIRM, HullGraph
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.tones import DARK, tone
@@ -30,11 +31,9 @@ from fg3d_builder.geometry.camera import (
     at_nearest_pixel,
     cam_from_px,
     px_from_cam,
-    scaled_intrinsics,
 )
 from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.rendering.shading import linear_from_srgb
 
 EAR = 0.05
@@ -47,9 +46,6 @@ ROUNDS = 16
 
 SEEN_AGAIN = 8
 """Rounds after which it is told anew what of an ear is seen."""
-
-COARSE = 0.5
-"""Scale of the images that visibility is told in."""
 
 ROTATION_SD_DEG, SIZE_SD, LENGTH_SD = 8.0, 0.12, 0.1
 SHIFT_SD_MM = 5.0
@@ -84,9 +80,6 @@ LEAST_POINTS = 40
 
 FACING = 0.15
 """Least cosine to the line of sight of an ear's vertex that was seen."""
-
-BEHIND_MM = 3.0
-"""A vertex so far behind the first surface is hidden."""
 
 LOOSE = 1.0
 """Weight of the surround's own place, around an ear that moves."""
@@ -127,7 +120,9 @@ def fitted_ears(
     surround = graph.surround
     moved, fitted = around_cam_mm.copy(), []
     bald = graph.closed_over(around_cam_mm, surround.ear > EAR)
-    without = _first_mm(np.concatenate([face_cam_mm, bald]), graph.triangles, measured)
+    without = coarse_fragments(
+        np.concatenate([face_cam_mm, bald]), graph.triangles, measured
+    ).depth_mm
     for ear in ears:
         target = _ear_points(around_cam_mm[ear], measured, without)
         if len(target) < LEAST_POINTS:
@@ -293,15 +288,6 @@ def _seen_ear(
     """Normals (e, 3) and visibility (e,) of an ear's vertices."""
     normals = vertex_normals(whole, graph.triangles)[number]
     places = whole[number]
-    px = px_from_cam(places, scaled_intrinsics(measured.intrinsics, COARSE))
-    surface = at_nearest_pixel(_first_mm(whole, graph.triangles, measured), px, -np.inf)
+    drawn = coarse_fragments(whole, graph.triangles, measured)
     facing = -np.einsum("nd,nd->n", normals, normalized(places)) > FACING
-    with np.errstate(invalid="ignore"):
-        return normals, facing & (places[:, 2] <= surface + BEHIND_MM)
-
-
-def _first_mm(vertices: Array, triangles: Array, measured: MeasuredHead) -> Array:
-    """Depth of the first surface, in coarser images than the measured ones; NaN where none is."""
-    camera = scaled_intrinsics(measured.intrinsics, COARSE)
-    height, width = (int(np.ceil(COARSE * n)) for n in measured.head.shape)
-    return rasterize(vertices, triangles, camera, height, width).depth_mm
+    return normals, facing & is_first(places, drawn, coarse_px(places, measured))

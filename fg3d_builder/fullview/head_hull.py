@@ -26,9 +26,10 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.ears import CORE, EAR, fitted_ears
+from fg3d_builder.fullview.first_surface import COARSE, coarse_fragments, coarse_px, is_first
 from fg3d_builder.fullview.hull_graph import FIRM, REST, HullGraph, hull_graph
 from fg3d_builder.fullview.measured_head import MeasuredHead
-from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam, scaled_intrinsics
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Registration
@@ -49,10 +50,6 @@ REACH_MM = 60.0
 """Largest offset: long hair stands that far off a scalp."""
 REGISTERED_MM = 2.0
 """Offsets of the sheet up to which it stays where it was registered: noise moves it so far."""
-COARSE = 0.5
-"""Scale of the images that visibility is told in."""
-BEHIND_MM = 3.0
-"""A vertex so far behind the first surface is hidden."""
 INSIDE_PX, DRAWN_IN_MM = 2.0, 25.0
 """The hull stays so far inside of the head's outline in the picture, where that takes no more
 than so large a step inwards."""
@@ -266,18 +263,13 @@ class _Seen(NamedTuple):
     @staticmethod
     def of(places: Array, triangles: Array, measured: MeasuredHead) -> _Seen:
         px = px_from_cam(places, measured.intrinsics)
-        # What hides what can be told in fewer pixels.
-        coarse = scaled_intrinsics(measured.intrinsics, COARSE)
-        height, width = (int(np.ceil(COARSE * n)) for n in measured.head.shape)
-        fragments = rasterize(places, triangles, coarse, height, width)
-        coarse_px = px_from_cam(places, coarse)
+        fragments = coarse_fragments(places, triangles, measured)
+        at = coarse_px(places, measured)
         sight = normalized(places)
         towards = -np.einsum("nd,nd->n", vertex_normals(places, triangles), sight)
-        surface = at_nearest_pixel(fragments.depth_mm, coarse_px, -np.inf)
-        with np.errstate(invalid="ignore"):
-            first = places[:, 2] <= surface + BEHIND_MM
+        first = is_first(places, fragments, at)
         inside = _signed_distance(fragments.triangle >= 0)
-        inside_px = at_nearest_pixel(inside, coarse_px, np.inf) / COARSE
+        inside_px = at_nearest_pixel(inside, at, np.inf) / COARSE
         return _Seen(px, towards, first, inside_px)
 
 
