@@ -12,6 +12,7 @@ import h5py
 
 from fg3d_builder.config import digest
 from fg3d_builder.files.hashes import file_sha256
+from fg3d_builder.files.sealed import seal_problem
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.manifest import (
@@ -39,12 +40,26 @@ def check_files(folder: Path, manifest: Mapping[str, Any], problems: Problems) -
             remedy = Remedy.REMOVE_AND_BUILD if whole else Remedy.BUILD
             same = whole and file_sha256(path) == entry["sha256"]
             problems.check(same, name, "SHA-256 differs from the manifest's", remedy)
+    _check_belongs(folder, listed, problems)
     for name in shard_names(folder):
         problems.check(name in listed, name, "is not in the manifest", Remedy.REMOVE)
     problems.check(listed, MANIFEST_NAME, "there are no shards: no capture was registered")
     problems.check(manifest["shard_schema"] == SCHEMA, MANIFEST_NAME, "unknown shard schema")
     for name, count in Counter(listed).items():
         problems.check(count == 1, name, "is listed twice in the manifest")
+
+
+def _check_belongs(folder: Path, shards: list[str], problems: Problems) -> None:
+    """Name the manifest where it has no shard that is here, and those here are whole."""
+    wrong = problems.files().intersection(shards)
+    here = [name for name in shards if (folder / name).is_file()]
+    if here and wrong.issuperset(shards):
+        whole = not any(seal_problem(folder / name, SCHEMA) for name in here)
+        sentence = (
+            "none of the shards here is one that it describes, and all of them are whole: "
+            "it is another dataset's, or they are"
+        )
+        problems.check(not whole, MANIFEST_NAME, sentence, Remedy.REMOVE_AND_BUILD)
 
 
 def check_fields(manifest: Mapping[str, Any], problems: Problems) -> None:

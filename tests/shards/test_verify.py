@@ -93,6 +93,19 @@ def test_no_usable_manifest(dataset: Path, text: str) -> None:
     assert problems(dataset).startswith("manifest.json: ")
 
 
+def test_the_manifest_of_another_dataset_is_named(dataset: Path, tmp_path: Path) -> None:
+    write_toy_dataset(tmp_path / "other", image_format="png")
+    own = (dataset / "manifest.json").read_bytes()
+    shutil.copy(tmp_path / "other" / "dataset" / "manifest.json", dataset)
+    report = verify_dataset(dataset)
+    assert "manifest.json: none of the shards here is one that it describes" in problems(dataset)
+    assert str(dataset / "manifest.json") in "".join(report.repair)
+    # One shard of another dataset says nothing against the manifest.
+    (dataset / "manifest.json").write_bytes(own)
+    shutil.copy(tmp_path / "other" / "dataset" / SHARD, dataset)
+    assert "manifest.json" not in problems(dataset)
+
+
 def test_manifest_without_a_part(dataset: Path) -> None:
     manifest = read_manifest(dataset)
     del manifest["facemodel"]
