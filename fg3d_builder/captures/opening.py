@@ -22,6 +22,8 @@ def open_source(config: SourceConfig) -> CaptureSource:
         Unknown kind, missing folder, or a folder without captures.
     """
     from fg3d_builder.captures.folder import FolderSource
+    from fg3d_builder.captures.layout_source import LayoutSource
+    from fg3d_builder.captures.layouts.known import LAYOUTS
     from fg3d_builder.captures.scan import ScanSource
     from fg3d_builder.captures.synthetic import SyntheticSource
 
@@ -30,10 +32,13 @@ def open_source(config: SourceConfig) -> CaptureSource:
         "scan": ScanSource,
         "synthetic": SyntheticSource,
     }
-    if config.kind not in kinds:
-        choices = ", ".join(kinds)
+    if config.kind in LAYOUTS:
+        source: CaptureSource = LayoutSource(config, LAYOUTS[config.kind])
+    elif config.kind in kinds:
+        source = kinds[config.kind](config)
+    else:
+        choices = ", ".join([*kinds, *LAYOUTS])
         raise ConfigError(f"sources.kind: unknown kind '{config.kind}'; known are {choices}")
-    source = kinds[config.kind](config)
     if not source.entries():
         where = f" in {config.path} matching {', '.join(config.include)}" if config.path else ""
         raise ConfigError(f"the {config.kind} source has no captures{where}")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from fg3d_builder.captures.clay import clay, has_colour
+from fg3d_builder.captures.rendered_scan import ready_scan, rendered_scan, view_name
 from fg3d_builder.captures.scan_parts import turned_outward, with_both_sides, without_debris
-from fg3d_builder.captures.scan_posture import OUTER_EYE_CORNERS_MM, scan_unit_mm, upright_scan
+from fg3d_builder.captures.scan_posture import OUTER_EYE_CORNERS_MM, scan_unit_mm
 from fg3d_builder.captures.scan_view import camera_of, render_scan, scan_camera, scan_center
-from fg3d_builder.captures.sensor import apply_sensor
 from fg3d_builder.captures.source import (
     CaptureEntry,
     folder_contents,
@@ -38,8 +34,6 @@ __all__ = [
     "scan_unit_mm",
     "turned_outward",
 ]
-
-log = logging.getLogger("fg3d")
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class ScanSource:
                 entries.append(CaptureEntry(scan_id, subject, str(path)))
                 continue
             for pitch, yaw in config.views:
-                capture_id = f"{scan_id}_pitch{pitch:g}_yaw{yaw:g}"
+                capture_id = view_name(scan_id, (pitch, yaw))
                 self._views[capture_id] = _View(path, pitch, yaw)
                 entries.append(CaptureEntry(capture_id, subject, str(path)))
         self._entries = sorted(entries, key=lambda e: e.capture_id)
@@ -98,30 +92,14 @@ class ScanSource:
         view = self._views[entry.capture_id]
         mesh, unit_mm = self._mesh(view.mesh_file)
         config = replace(self._config, unit_mm=unit_mm)
-        rgb, depth_mm, intrinsics = render_scan(config, (view.pitch_deg, view.yaw_deg), mesh)
-        if not np.isfinite(depth_mm).any():
-            raise CaptureError("no_depth", f"{view.mesh_file}: nothing of the scan is in view")
-        depth_mm = apply_sensor(depth_mm, rgb, intrinsics, config.sensor, entry.capture_id)
-        return Capture(
-            capture_id=entry.capture_id,
-            subject_id=entry.subject_id,
-            source=self.name,
-            rgb=rgb,
-            depth_mm=depth_mm,
-            intrinsics=intrinsics,
-            licence=config.licence,
-            unit_mm=self._config.unit_mm or None,
-        )
+        angles_deg = (view.pitch_deg, view.yaw_deg)
+        capture = rendered_scan(config, mesh, angles_deg, entry, str(view.mesh_file))
+        return replace(capture, unit_mm=self._config.unit_mm or None)
 
     def _mesh(self, path: Path) -> tuple[TexturedMesh, float]:
         """Views of one scan come one after the other: keep the last mesh."""
         if self._last is None or self._last[0] != path:
-            mesh = upright_scan(read_scan(path), self._config.unit_mm, str(path))
-            if not has_colour(mesh):
-                log.warning("%s: no colours in it; it is shown as shaded clay", path)
-                mesh = clay(mesh)
-            unit_mm = self._config.unit_mm or scan_unit_mm(mesh, str(path))
-            self._last = (path, mesh, unit_mm)
+            self._last = (path, *ready_scan(read_scan(path), self._config.unit_mm, str(path)))
         return self._last[1], self._last[2]
 
 

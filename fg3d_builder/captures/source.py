@@ -34,12 +34,15 @@ class CaptureEntry:
     subject_id : str
         ``""`` where the capture's own description of it cannot be read.
     location : str
-        Folder, mesh file or seed that it comes from, for people to read.
+        Folder, file or seed that it comes from, for people to read.
+    files : tuple of str
+        Further files that it is read from, where the source knows them all.
     """
 
     capture_id: str
     subject_id: str
     location: str
+    files: tuple[str, ...] = ()
 
 
 class CaptureSource(Protocol):
@@ -48,7 +51,8 @@ class CaptureSource(Protocol):
     Attributes
     ----------
     name : str
-        ``"folder"``, ``"scan"`` or ``"synthetic"``; becomes `Capture.source`.
+        ``"folder"``, ``"scan"``, ``"synthetic"`` or the kind of a layout; becomes
+        `Capture.source`.
     """
 
     @property
@@ -153,28 +157,35 @@ def folder_contents(folder: Path) -> list[Path]:
         return []
 
 
-def fingerprint(location: str) -> str:
-    """Digest of names, sizes and times of the files at a capture's location.
+def fingerprint(location: str, files: tuple[str, ...] = ()) -> str:
+    """Digest of names, sizes and times of the files of a capture, see `CaptureEntry`.
 
     Of a folder, all files in it; of a file, also its neighbours that differ only in their
-    suffix, and the images beside it, which may be its texture. A location that is no path,
-    such as a seed, stands for itself. What cannot be read counts as absent.
+    suffix, and the images beside it, which may be its texture, unless the further `files` are
+    given. A location that is no path, such as a seed, stands for itself. What cannot be read
+    counts as absent.
     """
+    if files:
+        return digest(location, _stats([Path(location), *map(Path, files)]))
     path = Path(location)
     if os.path.isdir(path):  # unlike the methods of `Path`, these never raise
-        files = folder_contents(path)
+        there = folder_contents(path)
     elif os.path.isfile(path):
-        files = [
+        there = [
             p
             for p in folder_contents(path.parent)
             if p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES
         ]
     else:
         return digest(location)
-    stats = []
-    for file in sorted(files):
+    return digest(location, _stats(sorted(there)))
+
+
+def _stats(files: list[Path]) -> list[tuple[str, int, int]]:
+    found = []
+    for file in files:
         with contextlib.suppress(OSError):
-            found = file.stat()
-            if stat.S_ISREG(found.st_mode):
-                stats.append((file.name, found.st_size, found.st_mtime_ns))
-    return digest(location, stats)
+            status = file.stat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((file.name, status.st_size, status.st_mtime_ns))
+    return found

@@ -4,10 +4,12 @@ from fg3d_builder.config.presets import digest, load_preset, read_toml, to_table
 from fg3d_builder.config.reading import from_table, require
 from fg3d_builder.config.settings import (
     DETECTORS,
+    LAYOUT_KINDS,
     MIN_QUALITY,
     BuildConfig,
     FaceModelConfig,
     FitConfig,
+    FramesConfig,
     FullViewConfig,
     LandmarkConfig,
     RegistrationConfig,
@@ -22,10 +24,12 @@ from fg3d_builder.config.settings import (
 
 __all__ = [
     "DETECTORS",
+    "LAYOUT_KINDS",
     "MIN_QUALITY",
     "BuildConfig",
     "FaceModelConfig",
     "FitConfig",
+    "FramesConfig",
     "FullViewConfig",
     "LandmarkConfig",
     "RegistrationConfig",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, NamedTuple
 
-from fg3d_builder.config.reading import as_table, expected, hints_of, shown, split_hint
+from fg3d_builder.config.reading import as_table, default_of, expected, hints_of, shown, split_hint
 
 _ENTRY = re.compile(r"(?P<names>\w+(?:, \w+)*): (?P<text>.*)")
 
@@ -75,11 +75,9 @@ def explained(kind: type) -> tuple[str, dict[str, str]]:
 
 
 def _default(field: Field[Any]) -> str:
-    if field.default is not MISSING:
-        value = as_table(field.default)
-    elif field.default_factory is not MISSING:
-        value = as_table(field.default_factory())
-    else:
+    default = default_of(field)
+    if default is MISSING:
         return ""
+    value = as_table(default)
     tables = isinstance(value, list) and any(isinstance(item, dict) for item in value)
     return "see below" if tables else shown(value)

@@ -8,7 +8,7 @@ import json
 import math
 import typing
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -111,13 +111,32 @@ def contradictions(settings: Any) -> list[Problem]:
     return [] if find is None else [Problem(path, says) for path, says in find()]
 
 
+ADDED = {"added": True}
+"""Metadata of fields that later versions added to settings which identify what is built."""
+
+
 def as_table(value: Any) -> Any:
-    """Return settings as plain values, as TOML and JSON have them."""
+    """Return settings as plain values, as TOML and JSON have them.
+
+    A field that is `ADDED` is left out where it has its default: what was built before the field
+    was thought of keeps its digest.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_table(getattr(value, f.name)) for f in fields(value)}
+        pairs = [(f, getattr(value, f.name)) for f in fields(value)]
+        return {
+            f.name: as_table(v)
+            for f, v in pairs
+            if not (f.metadata == ADDED and v == default_of(f))
+        }
     if isinstance(value, (tuple, list)):
         return [as_table(v) for v in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def default_of(field: Field[Any]) -> Any:
+    """Return the default of a dataclass's field; MISSING where it has none."""
+    factory = field.default_factory
+    return field.default if factory is MISSING else factory()
 
 
 @functools.cache

@@ -28,9 +28,13 @@ from fg3d_builder.config.quantities import (
     Weight,
     YawDeg,
 )
+from fg3d_builder.config.reading import ADDED
 
 DETECTORS = ("mediapipe", "face-alignment", "annotation")
 """Names of landmark detectors."""
+
+LAYOUT_KINDS: tuple[str, ...] = ()
+"""Kinds of sources whose files lie as a research set or a sensor has them."""
 
 MIN_QUALITY = 0.08
 """Quality below which a registration is left out of a dataset, unless a preset says otherwise.
@@ -54,10 +58,24 @@ class SensorConfig:
 
 
 @dataclass(frozen=True)
+class FramesConfig:
+    """Which frames of sequences are taken; single pictures always are.
+
+    take: "all"; "every" `count`-th frame; `count` at "random" of each sequence, by the source's
+        seed; or "peak", those that the set's own labels call the strongest expression, the middle
+        one where it has no labels.
+    count: see `take`.
+    """
+
+    take: Annotated[str, one_of("all", "every", "random", "peak")] = "all"
+    count: Annotated[int, Within(1, 1_000_000)] = 1
+
+
+@dataclass(frozen=True)
 class SourceConfig:
     """Where captures come from.
 
-    kind: "folder", "scan" or "synthetic".
+    kind: "folder", "scan", "synthetic", or the layout of a research set or sensor.
     path: folder of captures or scans, relative to the preset's file; unused by "synthetic".
     include: only captures or scans whose folder name matches one of these patterns.
     licence: tag of rendered scans; captures in folders carry their own.
@@ -65,13 +83,15 @@ class SourceConfig:
         size is (height, width).
     views: (pitch, yaw) in degrees of each rendering of a scan.
     unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
-    subjects, captures_per_subject, seed: size and seed of the synthetic population.
+    frames: which frames of sequences are taken.
+    subjects, captures_per_subject, seed: size and seed of the synthetic population; the seed is
+        also that of frames at random.
     max_yaw_deg, max_pitch_deg: range of head poses in synthetic captures.
     expressions: whether synthetic captures after a subject's first show expressions.
     fuse: register captures of one subject and expression to one shape, each in its own pose.
     """
 
-    kind: Annotated[str, one_of("folder", "scan", "synthetic")] = "synthetic"
+    kind: Annotated[str, one_of("folder", "scan", "synthetic", *LAYOUT_KINDS)] = "synthetic"
     path: FilePath = ""
     include: Annotated[tuple[Annotated[str, Line()], ...], Length(1, 10_000)] = ("*",)
     licence: Annotated[str, Line()] = "unknown"
@@ -81,6 +101,7 @@ class SourceConfig:
     views: Annotated[tuple[tuple[PitchDeg, YawDeg], ...], Length(1, 1000)] = ((0.0, 0.0),)
     unit_mm: Annotated[float, Within(0, 1e6)] = 1.0
     sensor: SensorConfig = field(default_factory=SensorConfig)
+    frames: FramesConfig = field(default_factory=FramesConfig, metadata=ADDED)
     subjects: Annotated[int, Within(1, 1_000_000)] = 8
     captures_per_subject: Annotated[int, Within(1, 1000)] = 3
     seed: Seed = 0

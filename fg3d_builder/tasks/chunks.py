@@ -159,7 +159,7 @@ def _branches(
 
 def _identified(group: _Group, origin: str) -> Iterator[tuple[CaptureEntry, str]]:
     """Give each capture of a group with its identity."""
-    files = [fingerprint(entry.location) for entry in group.entries]
+    files = [fingerprint(entry.location, entry.files) for entry in group.entries]
     about = [(e.capture_id, e.subject_id, f) for e, f in zip(group.entries, files, strict=True)]
     for entry in group.entries:
         yield entry, digest(origin, entry.capture_id, about)
@@ -175,7 +175,9 @@ def _read(path: Path) -> Index:
 
 
 def _chunk(row: dict[str, Any]) -> Chunk:
-    entries = tuple(CaptureEntry(**entry) for entry in row["entries"])
+    entries = tuple(
+        CaptureEntry(**{**entry, "files": tuple(entry["files"])}) for entry in row["entries"]
+    )
     return Chunk(row["name"], row["source"], entries, tuple(row["keys"]))
 
 

@@ -1,0 +1,10 @@
+"""All layouts that are read, by the kind that presets call them."""
+
+from __future__ import annotations
+
+from fg3d_builder.captures.layouts.layout import Layout
+
+_ALL: tuple[Layout, ...] = ()
+
+LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
+"""In the order of `config.LAYOUT_KINDS`."""
