@@ -11,6 +11,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from fg3d_builder import __version__
 from fg3d_builder.commands import (
@@ -96,6 +97,16 @@ _EXPECTED = (
     RecursionError,
 )
 """Errors of files, settings and the machine; any other is a fault of the program."""
+
+
+def entry_point() -> NoReturn:
+    """Run the command line and end the process with its exit status.
+
+    What is there is there, and said: Ctrl-C while the interpreter tidies up changes nothing.
+    """
+    status = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -186,4 +197,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry_point()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -35,6 +37,20 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     names = ("build", "register", "captures", "verify", "models", "report", "review", "predict")
     for name in (*names, "networks"):
         assert f"fg3d {name}" in shown or f"    {name} " in shown
+
+
+def test_stopping_while_the_interpreter_ends_changes_nothing() -> None:
+    # As the installed command does; the signal comes when all that is asked for is there.
+    code = (
+        "import atexit, os, signal, sys\n"
+        "from fg3d_builder.cli import entry_point\n"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "sys.argv = ['fg3d', '--version']\n"
+        "entry_point()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert ended.stderr == ""
 
 
 def test_networks_prints_what_each_costs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,7 +191,7 @@ def _warm(words: list[str]) -> None:
     gc.freeze()
 
 
-def main() -> int:
+def main() -> None:
     """Serve; in each fork, run one command as the entry point does."""
     import luigi  # noqa: F401
     import torch
@@ -205,8 +205,8 @@ def main() -> int:
     os.dup2(2, 1)
     words = _serve(requests, answers)
     sys.argv = ["fg3d", *words]
-    return cli.main(words)
+    cli.entry_point()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,24 @@ def test_what_libraries_say_of_a_full_disk_is_the_same(small_disk: Path) -> None
     with pytest.raises(OSError, match="No space") as caught, replacing(path) as temporary:
         torch.save(torch.from_numpy(noise), temporary)
     assert_told(caught.value, path)
+
+
+@pytest.mark.parametrize("there", range(4096, 200_000, 14_000))
+def test_a_disk_that_gets_full_while_an_hdf5_file_is_filled(
+    small_disk: Path, there: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    (small_disk / "filler").write_bytes(bytes(MEGABYTE - there))
+    path = small_disk / "a.h5"
+    with pytest.raises(OSError, match=r"No space|file write failed"):  # noqa: SIM117
+        with replacing(path) as temporary, new_hdf5(temporary) as file:
+            for number in range(60):  # so small that each is written when its object goes
+                file.create_dataset(f"small/{number}", data=np.ones(1000)).attrs["unit"] = "mm"
+            fill(file)
+    gc.collect()
+    assert not reported
+    assert [p.name for p in small_disk.iterdir()] == ["filler"]
 
 
 def test_a_command_on_a_full_disk_is_one_sentence(
