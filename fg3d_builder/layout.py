@@ -58,8 +58,8 @@ STAGE_VERSIONS = {
     "landmarks": 2,
     "fitting": 7,
     "registration": 11,
-    "views": 5,
-    "transform": 5,
+    "views": 6,
+    "transform": 6,
     "shards": 2,
     "report": 4,
 }

@@ -19,6 +19,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
 from fg3d_builder.fullview.continuation import spread_out
+from fg3d_builder.fullview.ears import EAR
 from fg3d_builder.fullview.head_hull import HeadHull
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.tones import DARK, tone
@@ -71,8 +72,14 @@ HAIR_REACH_MM = 25.0
 """Distance over which what is seen tells more of hair than the model."""
 NO_HAIR = 0.03
 """Prior up to which something dark is no hair."""
-HAIR_LINE, COLLAR_LINE = 0.5, 0.3
-"""Range of probabilities over which a mixture of hair and skin, of skin and clothes is drawn."""
+HAIR_LINE = 0.5
+"""Range of probabilities over which a mixture of hair and skin is drawn."""
+BEARD_LINE = 0.3
+"""Range of probabilities over which a mixture of skin and beard is drawn."""
+COLLAR_TEXELS = 2.0
+"""Width of the line between skin and clothes."""
+UNMIXED = 0.1
+"""Largest share of another kind in a texel whose colour is its own kind's."""
 SHADOW = 0.7
 """Largest difference of light, as a logarithm, between two sides of a head."""
 STANDS_OFF_MM = 4.0
@@ -169,8 +176,10 @@ def head_texture(
     # About between the ears.
     height, depth = obj[:n, 1][model.reliable].mean(), obj[n:, 2][surround.scalp > 0.5].mean()
     centre = np.array([0.0, height, depth])
-    fields = np.zeros((len(vertices), 5))
+    fields = np.zeros((len(vertices), 6))
     fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
+    ears = obj[n:, 1][surround.ear > EAR]
+    fields[n:, 5] = obj[n:, 1] < (ears if len(ears) else obj[:n, 1]).min()
     fields[:, 0] = hull.scalp
     aside = np.degrees(np.arctan2(np.abs(obj[:n, 0]), obj[:n, 2])) > ASIDE_DEG
     fields[:n, 1] = hull.covered[:n] * aside
@@ -187,8 +196,7 @@ def head_texture(
     log_color = np.log(color.reshape(*known.shape, 3) + DARK).astype(np.float32)
     behind = at_nearest_pixel(measured.before, px_from_cam(position, measured.intrinsics), False)
     hidden = behind.reshape(known.shape) & known
-    scalp, long, face, plain_skin, features = np.moveaxis(texel[..., 6:], 2, 0)
-    regions = _Regions(scalp, long, face, plain_skin, features, hidden)
+    regions = _Regions._make([*np.moveaxis(texel[..., 6:], 2, 0), hidden])
     plain = (regions.plain > 0.9) & (trust > 0.5)
     shade = _log_shade(light, texel[..., 3:6], texel[..., :3], log_color, plain)
     log_color = log_color - shade
@@ -197,7 +205,7 @@ def head_texture(
     sure = _sure(trust, likely)
     hair_map = _continued(log_color, sure, 1) + _mirrored_detail(log_color, sure)
     rest_map = _skin_and_clothes(
-        log_color, trust * (1.0 - likely) * (regions.features < 0.1), plain
+        log_color, trust * (1.0 - likely) * (regions.features < 0.1), plain, regions
     )
     # Between lips and lids is more of the same.
     rest_map = np.where(
@@ -265,7 +273,7 @@ def _seen(
 
 
 class _Regions(NamedTuple):
-    """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin and features.
+    """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin, features, neck and below.
 
     `behind` is where the picture shows something before the head's surface.
     """
@@ -275,6 +283,7 @@ class _Regions(NamedTuple):
     face: Array
     plain: Array
     features: Array
+    below: Array
     behind: Array
 
 
@@ -357,20 +366,42 @@ def _curtain(like_hair: Array, trust: Array, regions: _Regions) -> Array:
     return np.asarray((1.0 - trust) * np.clip((unseen - 0.5) / HAIR_LINE + 0.5, 0.0, 1.0))
 
 
-def _skin_and_clothes(log_color: Array, weight: Array, plain: Array) -> Array:
-    """Continue what is no hair: skin as skin, and what is none (clothes, beards) by itself.
+def _skin_and_clothes(log_color: Array, weight: Array, plain: Array, regions: _Regions) -> Array:
+    """Continue what is no hair of the head: skin as skin, clothes and beards by themselves.
 
-    Their border is continued as a border, so that a collar stays one.
+    Their borders are continued as borders, so that a collar stays one.
     """
     if plain.sum() < LEAST_TEXELS:
         return _continued(log_color, weight, LEVEL)
     off = _unlikeliness(log_color, plain, SKIN_SPREAD)[0]
     unlike = np.clip((off - SKIN_OFF[0]) / (SKIN_OFF[1] - SKIN_OFF[0]), 0.0, 1.0)
-    other = np.asarray(cv2.GaussianBlur(unlike.astype(np.float32), (0, 0), 1.0))
-    share = _continued(other[..., None], weight, LEVEL)
-    share = np.clip((share - 0.5) / COLLAR_LINE + 0.5, 0.0, 1.0)
-    skin = _continued(log_color, weight * (1.0 - other), 1)
-    return share * _continued(log_color, weight * other, LEVEL) + (1.0 - share) * skin
+    unlike = np.asarray(cv2.GaussianBlur(unlike.astype(np.float32), (0, 0), 1.0))
+    # On a face it is a beard, if it is darker: nostrils and red noses are skin, and so are ears.
+    brightness = tone(log_color)[..., 0]
+    beard = unlike * (regions.face > 0.5) * (brightness < np.median(brightness[plain]))
+    clothes = unlike * (regions.below > 0.5)
+    share = _continued(np.stack([clothes, beard], axis=2), weight, LEVEL)
+    # Along a collar colours are mixed: what is left out there is continued.
+    edge = np.ones((2 * EDGE_TEXELS + 1,) * 2, np.uint8)
+    no_clothes = weight * (cv2.dilate(clothes, edge) < UNMIXED)
+    skin = _continued(log_color, no_clothes * (1.0 - beard), 1)
+    part = np.clip((share[..., 1:] - 0.5) / BEARD_LINE + 0.5, 0.0, 1.0)
+    face = part * _continued(log_color, no_clothes * beard, LEVEL) + (1.0 - part) * skin
+    sure = weight * (cv2.erode(clothes, edge) > 1.0 - UNMIXED)
+    if sure.sum() < LEAST_TEXELS:
+        return np.asarray(face)
+    part = _line(share[..., 0] > 0.5, COLLAR_TEXELS)[..., None]
+    return np.asarray(part * _continued(log_color, sure, LEVEL) + (1.0 - part) * face)
+
+
+def _line(mask: Array, width: float) -> Array:
+    """A mask (R, C) as shares in [0, 1] that go from 0 to 1 within so many texels."""
+    inside = mask.astype(np.uint8)
+    off = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(
+        1 - inside, cv2.DIST_L2, 5
+    )
+    off += np.where(mask, -0.5, 0.5).astype(np.float32)
+    return np.asarray(np.clip(off / width + 0.5, 0.0, 1.0))
 
 
 def _unlikeliness(
