@@ -1,0 +1,58 @@
+"""Heads for the tests of research sets, and a small writer of VRML 2.0 face sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from fg3d_builder.files.textured_mesh import TexturedMesh, mesh_with_texture
+from fg3d_builder.records import Array
+
+
+def colour_ramp(height: int = 48, width: int = 64) -> Array:
+    """A picture whose colour says where in it one is."""
+    v, u = np.mgrid[0:height, 0:width]
+    image = np.stack([u / (width - 1), v / (height - 1), np.full(u.shape, 0.5)], axis=-1)
+    return np.rint(255 * image).astype(np.uint8)
+
+
+def bumpy_head(texture: Array | None = None) -> TexturedMesh:
+    """A closed surface about as large as a head, in mm, y up and z out of the face."""
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    direction = np.asarray(ball.vertices)
+    bumps = 1.0 + 0.06 * np.sin(7 * direction[:, 0]) * np.cos(5 * direction[:, 1])
+    vertices = direction * bumps[:, None] * [75.0, 105.0, 90.0] + [3.0, -8.0, 5.0]
+    uv = 0.5 + 0.45 * direction[:, :2]
+    image = colour_ramp() if texture is None else texture
+    return mesh_with_texture(vertices, np.asarray(ball.faces), uv, image)
+
+
+def vrml_text(mesh: TexturedMesh, url: str = "", colours: Array | None = None) -> str:
+    """A face set as research sets write them: six decimals, commas after points, one shape."""
+    parts = ["#VRML V2.0 utf8", "# a face", "Shape {"]
+    if url:
+        parts += [" appearance Appearance {", f'  texture ImageTexture {{ url "{url}" }}', " }"]
+    parts += [" geometry IndexedFaceSet {", "  coord Coordinate {", "   point ["]
+    parts += [f"    {x:.6f} {y:.6f} {z:.6f}," for x, y, z in mesh.vertices]
+    parts += ["   ]", "  }", "  coordIndex ["]
+    parts += [f"   {a}, {b}, {c}, -1," for a, b, c in mesh.triangles]
+    parts += ["  ]"]
+    if url:
+        parts += ["  texCoord TextureCoordinate {", "   point ["]
+        parts += [f"    {u:.6f} {v:.6f}," for u, v in mesh.uv]
+        parts += ["   ]", "  }", "  texCoordIndex ["]
+        parts += [f"   {a}, {b}, {c}, -1," for a, b, c in mesh.uv_triangles]
+        parts += ["  ]"]
+    if colours is not None:
+        parts += ["  color Color { color ["]
+        parts += [f"   {r:.6f} {g:.6f} {b:.6f}," for r, g, b in colours / 255.0]
+        parts += ["  ] }"]
+    return "\n".join([*parts, " }", "}", ""])
+
+
+def write_vrml(path: Path, mesh: TexturedMesh, url: str = "", colours: Array | None = None) -> None:
+    """Write `vrml_text`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(vrml_text(mesh, url, colours))
