@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fg3d_builder.captures.layouts import frgc
 from fg3d_builder.captures.layouts.layout import Layout
 
-_ALL: tuple[Layout, ...] = ()
+_ALL: tuple[Layout, ...] = (frgc.LAYOUT,)
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
 """In the order of `config.LAYOUT_KINDS`."""

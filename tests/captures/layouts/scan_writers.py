@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from PIL import Image
 
+from fg3d_builder.captures.mesh_view import view_mesh
 from fg3d_builder.files.textured_mesh import TexturedMesh, mesh_with_texture
+from fg3d_builder.geometry.camera import cam_from_depth
 from fg3d_builder.records import Array
+from fg3d_builder.rendering.shading import srgb_from_linear
 
 
 def colour_ramp(height: int = 48, width: int = 64) -> Array:
@@ -56,3 +61,37 @@ def write_vrml(path: Path, mesh: TexturedMesh, url: str = "", colours: Array | N
     """Write `vrml_text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(vrml_text(mesh, url, colours))
+
+
+def seen_head(
+    height: int, width: int, intrinsics: Array, distance_mm: float = 1500.0
+) -> tuple[Array, Array]:
+    """A head seen by a pinhole camera: points (H, W, 3), NaN beside it, and the picture."""
+    head = bumpy_head()
+    camera = head.vertices * [1.0, -1.0, -1.0] + [0.0, 0.0, distance_mm]
+    seen = view_mesh(head, camera, intrinsics, height, width)
+    points = cam_from_depth(seen.depth_mm.astype(np.float64), intrinsics)
+    return points, srgb_from_linear(seen.rgb_linear)
+
+
+def abs_text(points: Array) -> str:
+    """A range image of the FRGC: x to the right, y up, z towards the scanner; four lines."""
+    there = np.isfinite(points).all(axis=-1)
+    head = f"{points.shape[0]} rows\n{points.shape[1]} columns\npixels (flag X Y Z):\n"
+    lines = [" ".join("1" if flag else "0" for flag in there.ravel()) + " "]
+    for axis, sign in enumerate((1.0, -1.0, -1.0)):
+        values = np.where(there, sign * points[..., axis], -999999.0).ravel()
+        lines.append(" ".join(f"{value:.6f}" for value in values) + " ")
+    return head + "\n".join(lines) + "\n"
+
+
+def write_frgc(
+    folder: Path, stem: str, picture: str, packed: bool, grid: Array, rgb: Array
+) -> Path:
+    """Write a range image and its picture as the FRGC has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = abs_text(grid).encode()
+    file = folder / (f"{stem}.abs.gz" if packed else f"{stem}.abs")
+    file.write_bytes(gzip.compress(data) if packed else data)
+    Image.fromarray(rgb).save(folder / f"{picture}.ppm")
+    return file
