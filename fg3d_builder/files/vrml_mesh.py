@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import file_within, read_regular
 from fg3d_builder.files.images import read_rgb
-from fg3d_builder.files.textured_mesh import TexturedMesh, check_textures, joined
+from fg3d_builder.files.textured_mesh import GREY, TexturedMesh, check_textures, joined
 from fg3d_builder.files.vrml_text import Node, parse_vrml
 from fg3d_builder.records import Array
 
@@ -204,15 +204,17 @@ class _Reader:
             return np.tile(np.rint(255 * diffuse).astype(np.uint8), (count, 1))
         if not geometry.flag("colorPerVertex", True):
             raise ValueError("IndexedFaceSet: colours of faces are not read, those of vertices are")
-        own = _like(geometry, "colorIndex", _indices(geometry, "colorIndex"), index)
+        stored = np.rint(255 * _unit_colours("Color", colours)).astype(np.uint8)
+        own_index = _indices(geometry, "colorIndex")
+        if not len(own_index) and len(stored) >= count:
+            return stored[:count]
+        own = _like(geometry, "colorIndex", own_index, index)
         used = (index >= 0) & (index < count)
         if own[used].max(initial=-1) >= len(colours):
             raise ValueError("IndexedFaceSet: a corner names a colour that does not exist")
-        found = np.zeros((count, 3), np.uint8)
-        # A vertex of several colours takes that of its last corner.
-        found[index[used]] = np.rint(255 * _unit_colours("Color", colours)).astype(np.uint8)[
-            own[used]
-        ]
+        # A vertex of several colours takes that of its last corner, one of no face is grey.
+        found = np.full((count, 3), GREY, np.uint8)
+        found[index[used]] = stored[own[used]]
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from fg3d_builder.captures.mesh_view import view_mesh
 from fg3d_builder.files.textured_mesh import TexturedMesh, mesh_with_texture
-from fg3d_builder.geometry.camera import cam_from_depth
+from fg3d_builder.geometry.camera import cam_from_depth, intrinsics_matrix
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import srgb_from_linear
 
@@ -95,3 +96,50 @@ def write_frgc(
     file.write_bytes(gzip.compress(data) if packed else data)
     Image.fromarray(rgb).save(folder / f"{picture}.ppm")
     return file
+
+
+def write_bnt(
+    file: Path, points: Array, ab: Array, zmin: float = -1e9, size: tuple[int, int] | None = None
+) -> None:
+    """Write a range image as Bosphorus has them: rows from the bottom to the top."""
+    height, width = points.shape[:2] if size is None else size
+    there = np.isfinite(points).all(axis=-1)
+    filled = np.where(there[..., None], points, zmin)[::-1]
+    planes = [*filled.reshape(-1, 3).T, *ab[::-1].reshape(-1, 2).T]
+    name = f"{file.stem}.bmp".encode()
+    data = struct.pack("<HHdH", height, width, zmin, len(name)) + name
+    data += struct.pack("<I", 5 * there.size)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data + b"".join(plane.astype("<f8").tobytes() for plane in planes))
+
+
+def range_image(height: int = 60, width: int = 48, step: int = 6) -> tuple[Array, Array, Array]:
+    """A head in a grid, around its own middle: points, places (a, b) in a picture, and that.
+
+    The points are those of every sixth pixel of the picture, as Bosphorus has them.
+    """
+    camera = intrinsics_matrix(150.0, 150.0, (width - 1) / 2, (height - 1) / 2)
+    points, _ = seen_head(height, width, camera, 600.0)
+    points = points * [1.0, -1.0, -1.0] + [0.0, 0.0, 600.0]
+    row, column = np.mgrid[0:height, 0:width]
+    a = (column * step + 1) / (width * step)
+    b = (row * step + 1) / (height * step)
+    return points, np.stack([a, b], axis=-1), colour_ramp(height * step, width * step)
+
+
+def write_obj(
+    file: Path, mesh: TexturedMesh, materials: str = "", picture: str = "", used: bool = True
+) -> None:
+    """Write a mesh with texture coordinates as text; with materials where a name is given."""
+    lines = [f"mtllib {materials}"] if materials else []
+    lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices]
+    lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uv]
+    lines += ["usemtl skin"] if used else []
+    lines += [
+        "f " + " ".join(f"{i + 1}/{k + 1}" for i, k in zip(t, uv, strict=True))
+        for t, uv in zip(mesh.triangles, mesh.uv_triangles, strict=True)
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n")
+    if picture:
+        (file.parent / materials).write_text(f"newmtl skin\nmap_Kd {picture}\n")
