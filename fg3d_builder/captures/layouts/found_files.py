@@ -12,7 +12,9 @@ DEEPEST = 6
 
 
 def files_below(folder: Path, wanted: Callable[[str], object]) -> list[Path]:
-    """Return the files whose name is wanted, sorted; hidden ones and links to folders are not.
+    """Return the files whose name is wanted, folder by folder, each sorted.
+
+    Hidden ones are left out, and links to folders are not followed.
 
     Parameters
     ----------
@@ -27,8 +29,8 @@ def files_below(folder: Path, wanted: Callable[[str], object]) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if len(here.parts) - start >= DEEPEST:
             folders.clear()
-        found += [here / n for n in names if not n.startswith(".") and wanted(n)]
-    return sorted(found)
+        found += [here / n for n in sorted(names) if not n.startswith(".") and wanted(n)]
+    return found
 
 
 def names_once(folder: Path, files: Sequence[Path], names: Sequence[str]) -> list[str]:
