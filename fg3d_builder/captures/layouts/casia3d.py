@@ -21,7 +21,7 @@ _PICTURE = re.compile(r"\d{3}-\d{3}\.bmp", re.IGNORECASE)
 
 FRONTAL_DEG = 15.0
 """Yaw and pitch up to which a scan is from the front: the set's other poses begin at 20 to 30
-degrees, and poses of synthetic heads are measured within 4."""
+degrees, and poses of synthetic faces are measured within 5."""
 
 log = logging.getLogger("fg3d")
 
