@@ -10,8 +10,8 @@ from fg3d_builder.errors import ConfigError
 
 DESCRIPTION = """\
 Looks at a folder, tells captures (capture.json, color.png, depth.png) from scans (.obj, .glb,
-.ply), and writes a build preset with comments: its sources, and the settings that people change
-most. Folders within the folder are looked into, three deep.
+.ply, .wrl), and writes a build preset with comments: its sources, and the settings that people
+change most. Folders within the folder are looked into, three deep.
 
   fg3d new my_captures                        writes my_captures.toml
   fg3d new my_captures --out studio.toml
