@@ -12,6 +12,7 @@ from typing import Any
 
 import luigi
 from luigi.execution_summary import LuigiStatusCode
+from luigi.rpc import RPCError
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
@@ -41,6 +42,7 @@ _EXPECTED = (
     DamagedFileError,
     OSError,
     MemoryError,
+    RPCError,
 )
 """Errors whose message says it all."""
 
@@ -86,19 +88,28 @@ def run_tasks(
         Show the progress as one line that is drawn again and again.
     """
     Display.workers, Display.on_terminal = workers, on_terminal
-    luigi.configuration.get_config().set("core", "no_configure_logging", "true")
+    settings = luigi.configuration.get_config()
+    settings.set("core", "no_configure_logging", "true")
+    # `BuildFG3D` asks for it: a central scheduler keeps machines apart, else a lock does.
+    settings.set("core", "local_scheduler", "false" if scheduler_host else "true")
     # What Luigi says of errors is in its own words and has tracebacks; the events below say it.
     logging.getLogger("luigi-interface").setLevel(logging.CRITICAL)
     logging.getLogger("luigi").setLevel(logging.CRITICAL)
-    result = luigi.build(
-        list(tasks),
-        worker_scheduler_factory=_Factory(),
-        local_scheduler=not scheduler_host,
-        scheduler_host=scheduler_host or "localhost",
-        workers=workers,
-        detailed_summary=True,
-    )
+    try:
+        result = luigi.build(
+            list(tasks),
+            worker_scheduler_factory=_Factory(),
+            local_scheduler=not scheduler_host,
+            scheduler_host=scheduler_host or "localhost",
+            workers=workers,
+            detailed_summary=True,
+        )
+    except RPCError as error:
+        log.error("%s: is luigid running there?", error)
+        return False
     good = result.status in (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
+    if result.status == LuigiStatusCode.NOT_RUN and scheduler_host:
+        good = all(task.complete() for task in tasks)  # other machines have run the rest
     if not good:
         log.error("%s; the same command goes on with what is missing", _END[result.status])
     return good
