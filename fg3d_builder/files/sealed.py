@@ -17,8 +17,9 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fg3d_builder.files.atomic import replacing, write_bytes, write_json
 from fg3d_builder.files.bounded import each_once
@@ -26,6 +27,8 @@ from fg3d_builder.files.hashes import BLOCK_BYTES, sha256
 
 BLOCK = 512
 """Bytes before the content of a sealed file of bytes; HDF5's smallest user block."""
+
+T = TypeVar("T")
 
 DAMAGED_SUFFIX = ".damaged"
 """Ends the names of files that were set aside; such a file is never read."""
@@ -212,6 +215,23 @@ def read_sealed_json(path: Path, within: str = "") -> Any:
     if value["sha256"] != found:
         raise damaged(path, "its seal does not fit its content and name")
     return value["content"]
+
+
+def read_sealed_as(path: Path, make: Callable[[Any], T], within: str = "") -> T:
+    """Return what `make` makes of what `write_sealed_json` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        As `read_sealed_json`; or `make` misses something: another version wrote it.
+    """
+    value = read_sealed_json(path, within)
+    try:
+        return make(value)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        why = f"not what this version writes: {type(error).__name__}: {error}"
+        raise damaged(path, why) from None
 
 
 def sealed_sha256(name: str, value: Any, within: str = "") -> str:

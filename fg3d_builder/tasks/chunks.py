@@ -22,7 +22,7 @@ from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.captures.source import fingerprint
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SourceConfig, digest
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.heads.library import model_identity
 from fg3d_builder.tasks.read_once import ReadOnce
 
@@ -170,8 +170,8 @@ def write_index(path: Path, index: Index) -> None:
     write_sealed_json(path, [asdict(chunk) for chunk in index.chunks])
 
 
-def _read(path: Path) -> Index:
-    return Index(tuple(_chunk(row) for row in read_sealed_json(path)))
+def _index(rows: list[dict[str, Any]]) -> Index:
+    return Index(tuple(map(_chunk, rows)))
 
 
 def _chunk(row: dict[str, Any]) -> Chunk:
@@ -181,5 +181,5 @@ def _chunk(row: dict[str, Any]) -> Chunk:
     return Chunk(row["name"], row["source"], entries, tuple(row["keys"]))
 
 
-read_index = ReadOnce(_read)
+read_index = ReadOnce(lambda path: read_sealed_as(path, _index))
 """Reads what `write_index` wrote, once per process."""

@@ -13,6 +13,7 @@ from fg3d_builder.files.sealed import (
     DamagedFileError,
     has_full_length,
     read_sealed,
+    read_sealed_as,
     read_sealed_json,
     sealed_sha256,
     write_sealed,
@@ -68,6 +69,15 @@ def test_a_sound_file_of_another_name_or_folder_is_refused(tmp_path: Path) -> No
     assert read_sealed_json(one, "work") == VALUE
     with pytest.raises(DamagedFileError, match="name"):
         read_sealed_json(one, "elsewhere")
+
+
+def test_what_cannot_be_made_of_a_sound_file_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "y.json"
+    write_sealed_json(path, {"a": 1})
+    assert read_sealed_as(path, lambda table: table["a"]) == 1
+    with pytest.raises(DamagedFileError, match=r"y\.json.*not what this version writes.*'b'"):
+        read_sealed_as(path, lambda table: table["b"])
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("length", [0, 1, BLOCK - 1, BLOCK, BLOCK + 3])
