@@ -132,10 +132,11 @@ def cached_model(path: Path) -> FaceModel:
     DamagedFileError
         It was set aside: the build makes it again.
     """
+    seen = path.stat()
     try:
         return load_model(path)
     except ValueError as error:
-        raise damaged(path, str(error)) from None
+        raise damaged(path, str(error), seen) from None
 
 
 @lru_cache(maxsize=1)
