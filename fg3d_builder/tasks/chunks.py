@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fg3d_builder.captures import CaptureEntry, open_source
+from fg3d_builder.captures.neighbours import Neighbours
 from fg3d_builder.captures.source import fingerprint
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SourceConfig, digest
 from fg3d_builder.errors import ConfigError
@@ -105,6 +106,7 @@ def list_chunks(config: BuildConfig) -> Index:
         A source cannot be opened, or two captures of the build have the same id.
     """
     chunks: list[Chunk] = []
+    neighbours = Neighbours()
     for number, source in enumerate(config.sources):
         # Synthetic captures have no files: their people come from the default model's population.
         made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
@@ -112,7 +114,11 @@ def list_chunks(config: BuildConfig) -> Index:
         groups = _groups(open_source(source).entries(), source)
         for branch, members in _branches(groups, config.chunk_size):
             pairs = sorted(
-                ((entry, key) for group in members for entry, key in _identified(group, origin)),
+                (
+                    (entry, key)
+                    for group in members
+                    for entry, key in _identified(group, origin, neighbours)
+                ),
                 key=lambda pair: pair[0].capture_id,
             )
             entries, keys = zip(*pairs, strict=True)
@@ -157,9 +163,11 @@ def _branches(
     yield from _branches(groups[middle:], size, branch + "1")
 
 
-def _identified(group: _Group, origin: str) -> Iterator[tuple[CaptureEntry, str]]:
+def _identified(
+    group: _Group, origin: str, neighbours: Neighbours
+) -> Iterator[tuple[CaptureEntry, str]]:
     """Give each capture of a group with its identity."""
-    files = [fingerprint(entry.location, entry.files) for entry in group.entries]
+    files = [fingerprint(e.location, e.files, neighbours) for e in group.entries]
     about = [(e.capture_id, e.subject_id, f) for e, f in zip(group.entries, files, strict=True)]
     for entry in group.entries:
         yield entry, digest(origin, entry.capture_id, about)
