@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -54,7 +54,12 @@ def claim(lock: Path) -> None:
         return
     lock.parent.mkdir(parents=True, exist_ok=True)
     own = lock.with_name(f".{lock.name}.{socket.gethostname()}.{os.getpid()}{PART_SUFFIX}")
-    own.write_text(json.dumps(_identity(os.getpid())), encoding="utf-8")
+    try:
+        own.write_text(json.dumps(_identity(os.getpid())), encoding="utf-8")
+    except OSError as error:
+        with suppress(OSError):
+            own.unlink()
+        raise OSError(error.errno, error.strerror, str(lock)) from error
     try:
         while not (_link(own, lock) or _taken_over(own, lock)):
             pass  # its owner gave it back, or another took it over, in between: look again
