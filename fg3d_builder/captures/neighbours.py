@@ -89,13 +89,18 @@ class _Folder:
 
 
 def file_stats(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Return name, size and time of each regular file; what cannot be read counts as absent."""
+    """Return name, size and time of each regular file; what cannot be looked at is absent.
+
+    A file that may not be read has the size -1, so that its capture is loaded again once it may:
+    permissions change neither size nor time.
+    """
     found = []
     for file in files:
         with contextlib.suppress(OSError):
             status = file.stat()
             if stat.S_ISREG(status.st_mode):
-                found.append((file.name, status.st_size, status.st_mtime_ns))
+                size = status.st_size if os.access(file, os.R_OK) else -1
+                found.append((file.name, size, status.st_mtime_ns))
     return found
 
 

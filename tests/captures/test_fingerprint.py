@@ -20,6 +20,18 @@ def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert fingerprint("seed 3") != fingerprint("seed 4")
 
 
+def test_a_file_that_may_be_read_at_last_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a capture copied with wrong permissions would stay a failure for ever."""
+    (tmp_path / "color.png").write_bytes(b"1")
+    before = fingerprint(str(tmp_path))
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # as not even root can arrange
+    refused = fingerprint(str(tmp_path))
+    monkeypatch.undo()
+    assert refused != before == fingerprint(str(tmp_path))
+
+
 def test_fingerprint_of_a_mesh_follows_its_texture(tmp_path: Path) -> None:
     mesh = tmp_path / "scan.obj"
     mesh.write_text("v 0 0 0")
