@@ -62,12 +62,7 @@ def run(options: argparse.Namespace) -> int:
         _remove(root, cleaning.unneeded(root, _current(options, root)), options.dry_run)
         return 0
     subjects = [_plain(subject) for subject in options.subject]
-    captures = set(options.capture)
-    for subject in subjects:
-        theirs = cleaning.captures_of(root, [subject])
-        captures |= theirs
-        if not theirs:
-            print(f"nothing in {root} is known to be of subject '{subject}'", file=sys.stderr)
+    captures = {*options.capture, *cleaning.captures_of(root, subjects)}
     paths = cleaning.files_of(root, captures, subjects)
     _remove(root, paths, options.dry_run)
     if not options.dry_run:

@@ -104,8 +104,8 @@ def run_tasks(
             workers=workers,
             detailed_summary=True,
         )
-    except RPCError as error:
-        log.error("%s: is luigid running there?", error)
+    except RPCError:
+        log.error("no luigid answers on %s; start one there, or build without it", scheduler_host)
         return False
     good = result.status in (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
     if result.status == LuigiStatusCode.NOT_RUN and scheduler_host:

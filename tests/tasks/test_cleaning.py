@@ -108,9 +108,7 @@ def test_all_of_a_withdrawn_subject_goes(
     assert sorted(s for part in splits.values() for s in part["subjects"]) == ["s0", "s2"]
 
 
-def test_a_subject_that_left_the_sources_first_goes_as_well(
-    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_subject_that_left_the_sources_first_goes_as_well(toy: Path, tmp_path: Path) -> None:
     """The build that follows lists other captures; the products of the old ones are still there."""
     folder = tmp_path / "sources"
     shutil.copytree(toy / "captures", folder / "captures")
@@ -125,16 +123,13 @@ def test_a_subject_that_left_the_sources_first_goes_as_well(
     facts = sorted((out / "work").glob("captures-*/*.json"))
     facts[0].with_name(f"{facts[0].name}.damaged").write_text("of anyone")
     release(out / "build.lock", os.getpid())
-    assert clean(out, "--subject", "s1") == 0
+    assert clean(out, "--subject", " s1 ") == 0
     for file in out.rglob("*"):
         if file.is_file():
             assert b"s1-0" not in file.read_bytes(), file
             assert "s1-0" not in file.name
             assert not file.name.endswith(".damaged")
     assert content(out / "dataset") == before
-    assert capsys.readouterr().err == ""
-    assert clean(out, "--subject", " nobody ") == 0
-    assert capsys.readouterr().err == f"nothing in {out} is known to be of subject 'nobody'\n"
 
 
 def test_old_products_of_unknown_captures_go_with_any_withdrawn_one(

@@ -163,7 +163,7 @@ def test_a_central_scheduler_that_is_not_there_is_a_sentence(
         settings.remove_option("core", "rpc_retry_wait")
         settings.set("core", "local_scheduler", before)
     assert "no-such-host.invalid" in caplog.text
-    assert "is luigid running there?" in caplog.text
+    assert "no luigid answers on no-such-host.invalid" in caplog.text
     assert "Traceback" not in caplog.text
 
 
