@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fg3d_builder.captures import CaptureEntry, open_source
+from fg3d_builder.captures import CaptureEntry, CaptureSource, open_source
 from fg3d_builder.captures.neighbours import Neighbours
 from fg3d_builder.captures.source import fingerprint
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SourceConfig, digest
@@ -97,6 +97,22 @@ class _Group(NamedTuple):
     entries: list[CaptureEntry]
 
 
+_opened: dict[str, CaptureSource] = {}
+
+
+def _listed_now(config: SourceConfig) -> CaptureSource:
+    _opened[digest(config)] = source = open_source(config)
+    return source
+
+
+def opened_source(config: SourceConfig) -> CaptureSource:
+    """Return a source as `list_chunks` has last listed it in this process or those before it.
+
+    Opening one looks at all its captures, which must not be done once for every chunk.
+    """
+    return _opened.get(digest(config)) or _listed_now(config)
+
+
 def list_chunks(config: BuildConfig) -> Index:
     """List all captures of all sources and cut them into chunks.
 
@@ -111,7 +127,7 @@ def list_chunks(config: BuildConfig) -> Index:
         # Synthetic captures have no files: their people come from the default model's population.
         made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
         origin = digest(source, made_of)
-        groups = _groups(open_source(source).entries(), source)
+        groups = _groups(_listed_now(source).entries(), source)
         for branch, members in _branches(groups, config.chunk_size):
             pairs = sorted(
                 (
