@@ -50,18 +50,26 @@ _EXPECTED = (
 _UNFULFILLED = "Unfulfilled dependenc"
 """Begins what Luigi says where a file has gone since the task was planned."""
 
-MOST_RESCHEDULED = 10_000
+MOST_RESCHEDULED = 1000
 """Tasks that may wait again for one file; to Luigi a second one would be a failure."""
+
+MOST_REPAIRS = 10
+"""The same for each process of `run_tasks`: a file that is damaged whenever it is made ends it."""
 
 
 def set_exit_statuses() -> None:
     """Let the ``luigi`` command fail where a task fails, without a configuration file at hand.
 
-    And let it wait where a file turned out to be damaged, and is made again.
+    And let it wait where a file turned out to be damaged, and is made again: at once, where Luigi
+    would for ten seconds take it for done, and start and fail what waits for it all the time.
     """
     settings = luigi.configuration.get_config()
-    if not settings.has_option("worker", "max_reschedules"):
-        settings.set("worker", "max_reschedules", str(MOST_RESCHEDULED))
+    for section, name, value in (
+        ("worker", "max_reschedules", MOST_RESCHEDULED),
+        ("scheduler", "stable_done_cooldown_secs", 0),
+    ):
+        if not settings.has_option(section, name):
+            settings.set(section, name, str(value))
     for name, status in EXIT_STATUSES.items():
         if not settings.has_option("retcode", name):
             settings.set("retcode", name, str(status))
@@ -90,6 +98,7 @@ def run_tasks(
     Display.workers, Display.on_terminal = workers, on_terminal
     settings = luigi.configuration.get_config()
     settings.set("core", "no_configure_logging", "true")
+    settings.set("worker", "max_reschedules", str(MOST_REPAIRS * max(workers, 1)))
     # `BuildFG3D` asks for it: a central scheduler keeps machines apart, else a lock does.
     settings.set("core", "local_scheduler", "false" if scheduler_host else "true")
     # What Luigi says of errors is in its own words and has tracebacks; the events below say it.

@@ -21,7 +21,7 @@ from luigi.retcodes import retcode
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.tasks.base import BuildTask
-from fg3d_builder.tasks.running import run_tasks
+from fg3d_builder.tasks.running import MOST_REPAIRS, run_tasks
 
 
 class Step(BuildTask):
@@ -44,13 +44,19 @@ class Step(BuildTask):
         return self.file.is_file()
 
     def requires(self) -> list[luigi.Task]:
-        return [self.other(Step, does=self.after)] if self.after else []
+        return [self.other(Step, does=name) for name in self.after.split(",") if name]
 
     def run(self) -> None:
         if self.does == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.does == "refused":
             raise ConfigError("sources: nothing there")
+        if self.does == "never":
+            with Path(self.root, "made").open("a") as file:
+                file.write("x")
+            return
+        if self.does == "spoils":
+            self.other(Step, does="first").file.unlink()
         if self.does == "asks":
             self.file.write_text(str(luigi.interface.core().local_scheduler))
             return
@@ -81,6 +87,28 @@ def test_what_fails_or_cannot_be_planned_is_no_success(
     assert "Traceback" not in caplog.text
     if does == "refused" and workers == 1:  # else another process says it
         assert "Step: sources: nothing there" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_damaged_whenever_it_is_made_ends_the_build(
+    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert not run_tasks([step(tmp_path, "last", "never")], workers)
+    made = len((tmp_path / "made").read_text())
+    assert 2 <= made <= MOST_REPAIRS * workers + 2
+    assert len(caplog.records) <= made + 1  # a line each time, and one at the end
+
+
+def test_what_goes_away_in_between_is_made_again_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Luigi alone would start what waits for it again and again, for ten seconds."""
+    step(tmp_path, "first").file.touch()
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert run_tasks([step(tmp_path, "last", "first,spoils")], 1)
+    assert step(tmp_path, "first").file.is_file()
+    assert [r.getMessage() for r in caplog.records] == ["Step waits for what is made again"]
 
 
 def test_a_killed_worker_is_named_and_nothing_hangs(
