@@ -119,9 +119,9 @@ def _scans(root: Path, include: tuple[str, ...]) -> list[tuple[str, str, Path]]:
         # A folder that holds one mesh is the scan of the subject that it is named after.
         name = root.resolve().name
         return [(subject_of_name(name), safe_id(name), own[0])]
-    for name in matching([f.stem for f in own], include):
-        file = next(f for f in own if f.stem == name)
-        found.append((subject_of_name(name), safe_id(name), file))
+    by_stem = {file.stem: file for file in own}
+    for name in matching(list(by_stem), include):
+        found.append((subject_of_name(name), safe_id(name), by_stem[name]))
     for name in matching([f.name for f in folders], include):
         files = _mesh_files(root / name)
         for file in files:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import hashlib
 import os
 import re
-import stat
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fg3d_builder.captures.neighbours import Neighbours, file_stats
 from fg3d_builder.config import SourceConfig, digest
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.records import Capture
-
-_IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
 LONGEST_ID = 100
 """Characters of an id: file names made of one end far below the usual limit of 255 bytes."""
@@ -157,35 +154,28 @@ def folder_contents(folder: Path) -> list[Path]:
         return []
 
 
-def fingerprint(location: str, files: tuple[str, ...] = ()) -> str:
+def fingerprint(
+    location: str, files: tuple[str, ...] = (), neighbours: Neighbours | None = None
+) -> str:
     """Digest of names, sizes and times of the files of a capture, see `CaptureEntry`.
 
     Of a folder, all files in it; of a file, also its neighbours that differ only in their
-    suffix, and the images beside it, which may be its texture, unless the further `files` are
-    given. A location that is no path, such as a seed, stands for itself. What cannot be read
-    counts as absent.
+    suffix, and the images beside it that may be its texture, see `Neighbours`, unless the further
+    `files` are given. A location that is no path, such as a seed, stands for itself. What cannot
+    be read counts as absent. Who asks for many captures at once hands in `neighbours`, which
+    remembers what is in their folders.
     """
     if files:
-        return digest(location, _stats([Path(location), *map(Path, files)]))
+        return digest(location, file_stats([Path(location), *map(Path, files)]))
     path = Path(location)
     if os.path.isdir(path):  # unlike the methods of `Path`, these never raise
         there = folder_contents(path)
     elif os.path.isfile(path):
-        there = [
-            p
-            for p in folder_contents(path.parent)
-            if p.stem == path.stem or p.suffix.lower() in _IMAGE_SUFFIXES
-        ]
+        folder = (neighbours or Neighbours()).of(path)
+        names, in_common = folder.belonging(path)
+        there = [path.parent / name for name in names]
+        if in_common:
+            return digest(location, file_stats(sorted(there)), folder.common_identity())
     else:
         return digest(location)
-    return digest(location, _stats(sorted(there)))
-
-
-def _stats(files: list[Path]) -> list[tuple[str, int, int]]:
-    found = []
-    for file in files:
-        with contextlib.suppress(OSError):
-            status = file.stat()
-            if stat.S_ISREG(status.st_mode):
-                found.append((file.name, status.st_size, status.st_mtime_ns))
-    return found
+    return digest(location, file_stats(sorted(there)))

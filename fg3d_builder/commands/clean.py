@@ -61,14 +61,26 @@ def run(options: argparse.Namespace) -> int:
     if not (options.capture or options.subject):
         _remove(root, cleaning.unneeded(root, _current(options, root)), options.dry_run)
         return 0
-    captures = {*options.capture, *cleaning.captures_of(root, options.subject)}
-    paths = cleaning.files_of(root, captures, options.subject)
+    subjects = [_plain(subject) for subject in options.subject]
+    captures = {*options.capture, *cleaning.captures_of(root, subjects)}
+    paths = cleaning.files_of(root, captures, subjects)
     _remove(root, paths, options.dry_run)
     if not options.dry_run:
         rows = cleaning.forget_verdicts(root, captures)
         print(f"review list: {rows} rows taken out")
     print("Take it out of the sources as well: the next build makes a dataset of what is there.")
     return 0
+
+
+def _plain(subject: str) -> str:
+    """Return a name in the form in which captures have it, see `plain_text`."""
+    from fg3d_builder.captures.source import plain_text
+    from fg3d_builder.errors import ConfigError
+
+    try:
+        return plain_text(subject, len(subject))
+    except ValueError as error:
+        raise ConfigError(f"--subject {subject!r}: {error}") from None
 
 
 def _root(options: argparse.Namespace) -> Path:

@@ -76,11 +76,22 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def point_link(link: Path, target_name: str) -> None:
-    """Let the symbolic link `link` point at its sibling `target_name`, in one step."""
+    """Let the symbolic link `link` point at its sibling `target_name`, in one step.
+
+    Raises
+    ------
+    OSError
+        Names `link`, as where a folder has its name.
+    """
     temporary = link.with_name(_part_name(link))
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target_name)
-    os.replace(temporary, link)
+    try:
+        temporary.symlink_to(target_name)
+        os.replace(temporary, link)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(link)) from error
 
 
 def remove_abandoned(folder: Path) -> None:

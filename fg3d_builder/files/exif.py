@@ -36,6 +36,9 @@ class Exif(NamedTuple):
 def read_exif(path: Path) -> Exif:
     """Read the notes in an image file; damaged ones count as absent.
 
+    Only of a file that `fg3d_builder.files.images.read_rgb` has read: this one opens whatever is
+    there, be it a pipe, and bounds nothing.
+
     Raises
     ------
     CaptureError

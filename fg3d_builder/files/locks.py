@@ -12,7 +12,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -47,12 +47,19 @@ def claim(lock: Path) -> None:
     Raises
     ------
     BuildRunningError
+    OSError
+        The file cannot be written, or is none, such as a folder or a link to nothing.
     """
     if lock in _held:
         return
     lock.parent.mkdir(parents=True, exist_ok=True)
     own = lock.with_name(f".{lock.name}.{socket.gethostname()}.{os.getpid()}{PART_SUFFIX}")
-    own.write_text(json.dumps(_identity(os.getpid())), encoding="utf-8")
+    try:
+        own.write_text(json.dumps(_identity(os.getpid())), encoding="utf-8")
+    except OSError as error:
+        with suppress(OSError):
+            own.unlink()
+        raise OSError(error.errno, error.strerror, str(lock)) from error
     try:
         while not (_link(own, lock) or _taken_over(own, lock)):
             pass  # its owner gave it back, or another took it over, in between: look again
@@ -63,10 +70,14 @@ def claim(lock: Path) -> None:
 
 
 def release(lock: Path, pid: int) -> None:
-    """Give the lock back; does nothing in a forked process."""
+    """Give the lock back; does nothing in a forked process.
+
+    Nor to the lock of another process: a person may have removed this one's meanwhile.
+    """
     if lock in _held and pid == os.getpid():
         _held.discard(lock)
-        lock.unlink(missing_ok=True)
+        if _owner(lock) == _identity(pid):
+            lock.unlink(missing_ok=True)
 
 
 def _link(own: Path, lock: Path) -> bool:
@@ -84,22 +95,30 @@ def _taken_over(own: Path, lock: Path) -> bool:
     Only who holds the system's lock on the very file that is there may judge and replace it. So
     nobody replaces a lock that another has put there since it was judged.
     """
+    _refuse_living(lock)
     try:
-        found = lock.open("rb")
+        # Writable, since network file systems lock nothing else for one process alone.
+        found = lock.open("r+b")
     except FileNotFoundError:
+        if lock.is_symlink():
+            raise
         return False
     with found:
         fcntl.flock(found, fcntl.LOCK_EX)
         if not _is_still_at(found.fileno(), lock):
             return False
-        owner = _owner(lock)
-        if owner and _alive(owner):
-            raise BuildRunningError(
-                f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
-                f"wait for it, or remove {lock} if it is gone"
-            )
+        _refuse_living(lock)
         os.replace(own, lock)
     return True
+
+
+def _refuse_living(lock: Path) -> None:
+    owner = _owner(lock)
+    if owner and _alive(owner):
+        raise BuildRunningError(
+            f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
+            f"wait for it, or remove {lock} if it is gone"
+        )
 
 
 def _is_still_at(descriptor: int, path: Path) -> bool:
@@ -121,8 +140,11 @@ def _owner(lock: Path) -> dict[str, str]:
 def _alive(owner: dict[str, str]) -> bool:
     if owner["host"] != socket.gethostname():
         return True
-    pid = int(owner["pid"])
-    return process_exists(pid) and owner == _identity(pid)
+    try:
+        pid = int(owner["pid"])
+        return process_exists(pid) and owner == _identity(pid)
+    except (ValueError, TypeError, OverflowError):  # damaged: no process has such a number
+        return False
 
 
 def _identity(pid: int) -> dict[str, str]:

@@ -105,14 +105,15 @@ def read_product(
         other = _other(file, stage=stage, digest=digest, name=path.name)
         if other:
             raise damaged(path, other)
-        order = json.loads(file.attrs["order"])
-        order = order if only is None else [name for name in order if name in only]
         try:
+            order = json.loads(file.attrs["order"])
+            order = order if only is None else [name for name in order if name in only]
             records = {i: _read_record(file[_group_name(i)], kind) for i in order}
-        except (KeyError, ValueError) as error:  # a field of another version of the record
+            table = json.loads(file["failures"][()].tobytes().decode())
+            failures = tuple(Failure(**row) for row in table)
+        except (KeyError, TypeError, ValueError) as error:  # a field of another version
             raise damaged(path, f"a record cannot be read: {error}") from None
-        table = json.loads(file["failures"][()].tobytes().decode())
-    return Product(records, tuple(Failure(**row) for row in table))
+    return Product(records, failures)
 
 
 def is_product_of(path: Path, stage: str, digest: str) -> bool:

@@ -17,8 +17,9 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fg3d_builder.files.atomic import replacing, write_bytes, write_json
 from fg3d_builder.files.bounded import each_once
@@ -26,6 +27,8 @@ from fg3d_builder.files.hashes import BLOCK_BYTES, sha256
 
 BLOCK = 512
 """Bytes before the content of a sealed file of bytes; HDF5's smallest user block."""
+
+T = TypeVar("T")
 
 DAMAGED_SUFFIX = ".damaged"
 """Ends the names of files that were set aside; such a file is never read."""
@@ -37,32 +40,39 @@ class DamagedFileError(Exception):
     Attributes
     ----------
     path : Path
-        Where the file was. Nothing is there any more, unless it could not be moved.
+        Where the file was. Nothing is there any more, unless it could not be moved, or another
+        process has made it again meanwhile.
     """
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path} is damaged ({why}) and was set aside")
+    def __init__(self, path: Path, why: str, kept: str = "") -> None:
+        end = f"cannot be set aside: {kept}" if kept else "was set aside"
+        super().__init__(f"{path} is damaged ({why}) and {end}")
         self.path = path
-        self._why = why
+        self._about = why, kept
 
-    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str]]:
-        return (type(self), (self.path, self._why))
+    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str, str]]:
+        return (type(self), (self.path, *self._about))
 
 
-def damaged(path: Path, why: str) -> DamagedFileError:
-    """Set a file aside and return the error to raise."""
-    set_aside(path)
+def damaged(path: Path, why: str, seen: os.stat_result | None = None) -> DamagedFileError:
+    """Set a file aside, see `set_aside`, and return the error to raise."""
+    try:
+        set_aside(path, seen)
+    except OSError as error:
+        return DamagedFileError(path, why, error.strerror or str(error))
     return DamagedFileError(path, why)
 
 
-def set_aside(path: Path) -> None:
+def set_aside(path: Path, seen: os.stat_result | None = None) -> None:
     """Rename a file, so that it is kept for a look but never read again.
 
     Only the last one of a name is kept. A file that another process has set aside meanwhile is
-    no error.
+    no error; nor is one that was made again since: it stays, where `seen` tells the file that
+    was read.
     """
     with contextlib.suppress(FileNotFoundError):
-        os.replace(path, path.with_name(path.name + DAMAGED_SUFFIX))
+        if seen is None or os.path.samestat(seen, path.stat()):
+            os.replace(path, path.with_name(path.name + DAMAGED_SUFFIX))
 
 
 def write_sealed(path: Path, schema: str, body: bytes) -> None:
@@ -109,10 +119,10 @@ def read_sealed(path: Path, schema: str) -> bytes:
     DamagedFileError
         The file is cut short, changed, of another schema or without a seal; it was set aside.
     """
-    data = path.read_bytes()
+    data, seen = _read(path)
     why = data_problem(data, schema)
     if why:
-        raise damaged(path, why)
+        raise damaged(path, why, seen)
     return data
 
 
@@ -125,9 +135,10 @@ def check_sealed(path: Path, schema: str) -> None:
     DamagedFileError
         As `read_sealed`.
     """
+    seen = path.stat()
     why = seal_problem(path, schema)
     if why:
-        raise damaged(path, why)
+        raise damaged(path, why, seen)
 
 
 def seal_problem(path: Path, schema: str) -> str:
@@ -202,16 +213,34 @@ def read_sealed_json(path: Path, within: str = "") -> Any:
     DamagedFileError
         The file is no JSON, without a seal, changed, or another; it was set aside.
     """
+    data, seen = _read(path)
     try:
-        value = json.loads(path.read_bytes(), object_pairs_hook=each_once)
+        value = json.loads(data, object_pairs_hook=each_once)
         if not isinstance(value, dict) or set(value) != {"sha256", "content"}:
-            raise damaged(path, "no seal")
+            raise damaged(path, "no seal", seen)
         found = sealed_sha256(path.name, value["content"], within)
     except (ValueError, RecursionError):
-        raise damaged(path, "no JSON") from None
+        raise damaged(path, "no JSON", seen) from None
     if value["sha256"] != found:
-        raise damaged(path, "its seal does not fit its content and name")
+        raise damaged(path, "its seal does not fit its content and name", seen)
     return value["content"]
+
+
+def read_sealed_as(path: Path, make: Callable[[Any], T], within: str = "") -> T:
+    """Return what `make` makes of what `write_sealed_json` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+    DamagedFileError
+        As `read_sealed_json`; or `make` misses something: another version wrote it.
+    """
+    value = read_sealed_json(path, within)
+    try:
+        return make(value)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        why = f"not what this version writes: {type(error).__name__}: {error}"
+        raise damaged(path, why) from None
 
 
 def sealed_sha256(name: str, value: Any, within: str = "") -> str:
@@ -223,6 +252,11 @@ def json_sha256(value: Any) -> str:
     """Return the SHA-256 of a JSON value: sorted keys, no spaces, so that layout is free."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode())
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    with path.open("rb") as file:
+        return file.read(), os.fstat(file.fileno())
 
 
 def _block(schema: str, content_sha256: str, length: int) -> bytes:

@@ -144,8 +144,9 @@ def read_photo(path: Path, detector: str = "") -> Photo:
     CaptureError
         ``missing_file`` or ``unreadable_image``.
     """
+    stored = read_rgb(path)  # refuses what is no file, and what declares too much
     exif = read_exif(path)
-    rgb = shown_upright(read_rgb(path), exif.orientation)
+    rgb = shown_upright(stored, exif.orientation)
     annotated = read_landmarks(path.with_suffix(".json")) if detector == ANNOTATION else None
     return Photo(rgb, exif.focal_35_mm, annotated)
 

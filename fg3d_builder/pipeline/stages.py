@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fg3d_builder.captures import CaptureEntry, open_source
-from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig, SourceConfig
+from fg3d_builder.captures import CaptureEntry, CaptureSource
+from fg3d_builder.config import FitConfig, LandmarkConfig, RegistrationConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
@@ -41,16 +41,15 @@ class CaptureFits:
     coarse: CoarseFit
 
 
-def load_captures(source: SourceConfig, entries: Iterable[CaptureEntry]) -> StageResult[Capture]:
-    """Load the captures of one source."""
-    opened = open_source(source)
+def load_captures(source: CaptureSource, entries: Iterable[CaptureEntry]) -> StageResult[Capture]:
+    """Load some captures of one source."""
     by_id = {entry.capture_id: entry for entry in entries}
     subjects = {name: entry.subject_id for name, entry in by_id.items()}
 
     def picture(name: str, error: CaptureError) -> Array:
         return message_card([f"{name}: {error.code}", error.message], height=140, width=640)
 
-    return run_each("captures", subjects, lambda name: opened.load(by_id[name]), picture)
+    return run_each("captures", subjects, lambda name: source.load(by_id[name]), picture)
 
 
 def detect_landmarks(
@@ -132,10 +131,11 @@ def cached_model(path: Path) -> FaceModel:
     DamagedFileError
         It was set aside: the build makes it again.
     """
+    seen = path.stat()
     try:
         return load_model(path)
     except ValueError as error:
-        raise damaged(path, str(error)) from None
+        raise damaged(path, str(error), seen) from None
 
 
 @lru_cache(maxsize=1)

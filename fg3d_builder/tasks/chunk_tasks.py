@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ from fg3d_builder.pipeline.stages import (
 from fg3d_builder.records import Failure, Registration
 from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.tasks.base import BuildTask, if_there, log, made, product_at
-from fg3d_builder.tasks.chunks import Chunk
+from fg3d_builder.tasks.chunks import Chunk, opened_source
 from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
 
 
@@ -177,9 +178,24 @@ class LoadCaptures(StageTask):
     priority = 0
 
     def result(self) -> StageResult[Any]:
-        """Load the chunk's captures."""
+        """Load the chunk's captures.
+
+        Raises
+        ------
+        FileNotFoundError
+            One is gone since it was listed, as all are where a disk is no longer connected. As a
+            failure it would be one for ever: when it is back it is the same capture.
+        """
         chunk = self.content()
-        return load_captures(self.layout.config.sources[chunk.source], chunk.entries)
+        source = opened_source(self.layout.config.sources[chunk.source])
+        result = load_captures(source, chunk.entries)
+        where = {entry.capture_id: entry.location for entry in chunk.entries}
+        missing = [where[f.capture_id] for f in result.failures if f.code == "missing_file"]
+        gone = [location for location in missing if not os.path.lexists(location)]
+        if gone:
+            text = f"{gone[0]} is gone since the build began; run the same command again"
+            raise FileNotFoundError(text)
+        return result
 
 
 class DetectLandmarks(StageTask):

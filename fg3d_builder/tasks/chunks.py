@@ -18,11 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fg3d_builder.captures import CaptureEntry, open_source
+from fg3d_builder.captures import CaptureEntry, CaptureSource, open_source
+from fg3d_builder.captures.neighbours import Neighbours
 from fg3d_builder.captures.source import fingerprint
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SourceConfig, digest
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.heads.library import model_identity
 from fg3d_builder.tasks.read_once import ReadOnce
 
@@ -96,6 +97,22 @@ class _Group(NamedTuple):
     entries: list[CaptureEntry]
 
 
+_opened: dict[str, CaptureSource] = {}
+
+
+def _listed_now(config: SourceConfig) -> CaptureSource:
+    _opened[digest(config)] = source = open_source(config)
+    return source
+
+
+def opened_source(config: SourceConfig) -> CaptureSource:
+    """Return a source as `list_chunks` has last listed it in this process or those before it.
+
+    Opening one looks at all its captures, which must not be done once for every chunk.
+    """
+    return _opened.get(digest(config)) or _listed_now(config)
+
+
 def list_chunks(config: BuildConfig) -> Index:
     """List all captures of all sources and cut them into chunks.
 
@@ -105,14 +122,19 @@ def list_chunks(config: BuildConfig) -> Index:
         A source cannot be opened, or two captures of the build have the same id.
     """
     chunks: list[Chunk] = []
+    neighbours = Neighbours()
     for number, source in enumerate(config.sources):
         # Synthetic captures have no files: their people come from the default model's population.
         made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
         origin = digest(source, made_of)
-        groups = _groups(open_source(source).entries(), source)
+        groups = _groups(_listed_now(source).entries(), source)
         for branch, members in _branches(groups, config.chunk_size):
             pairs = sorted(
-                ((entry, key) for group in members for entry, key in _identified(group, origin)),
+                (
+                    (entry, key)
+                    for group in members
+                    for entry, key in _identified(group, origin, neighbours)
+                ),
                 key=lambda pair: pair[0].capture_id,
             )
             entries, keys = zip(*pairs, strict=True)
@@ -157,9 +179,11 @@ def _branches(
     yield from _branches(groups[middle:], size, branch + "1")
 
 
-def _identified(group: _Group, origin: str) -> Iterator[tuple[CaptureEntry, str]]:
+def _identified(
+    group: _Group, origin: str, neighbours: Neighbours
+) -> Iterator[tuple[CaptureEntry, str]]:
     """Give each capture of a group with its identity."""
-    files = [fingerprint(entry.location, entry.files) for entry in group.entries]
+    files = [fingerprint(e.location, e.files, neighbours) for e in group.entries]
     about = [(e.capture_id, e.subject_id, f) for e, f in zip(group.entries, files, strict=True)]
     for entry in group.entries:
         yield entry, digest(origin, entry.capture_id, about)
@@ -170,8 +194,8 @@ def write_index(path: Path, index: Index) -> None:
     write_sealed_json(path, [asdict(chunk) for chunk in index.chunks])
 
 
-def _read(path: Path) -> Index:
-    return Index(tuple(_chunk(row) for row in read_sealed_json(path)))
+def _index(rows: list[dict[str, Any]]) -> Index:
+    return Index(tuple(map(_chunk, rows)))
 
 
 def _chunk(row: dict[str, Any]) -> Chunk:
@@ -181,5 +205,5 @@ def _chunk(row: dict[str, Any]) -> Chunk:
     return Chunk(row["name"], row["source"], entries, tuple(row["keys"]))
 
 
-read_index = ReadOnce(_read)
+read_index = ReadOnce(lambda path: read_sealed_as(path, _index))
 """Reads what `write_index` wrote, once per process."""

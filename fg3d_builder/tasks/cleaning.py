@@ -6,6 +6,7 @@ written among them; whatever else a person keeps in the folder stays.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,23 +14,33 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import abandoned
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildFolder, BuildLayout
 from fg3d_builder.review.review_list import read_review_list, update_review_list
 from fg3d_builder.shards.manifest import MANIFEST_NAME
-from fg3d_builder.tasks.base import if_there
+from fg3d_builder.tasks.base import if_there, log
 from fg3d_builder.tasks.chunks import Index, read_index
 from fg3d_builder.tasks.completeness import Completeness, read_completeness
 from fg3d_builder.tasks.dataset_tasks import read_draws
+from fg3d_builder.tasks.facts import read_facts
 from fg3d_builder.tasks.report_tasks import WriteReport
 from fg3d_builder.tasks.review import verdicts_now
 
+_DATASET = re.compile(r"dataset-[0-9a-f]{12}")
+"""Name of a folder that a build makes; others that begin like it are a person's."""
+
 
 def layouts_of(root: Path) -> list[BuildLayout]:
-    """Return the layouts of all configurations that were ever built in a folder."""
+    """Return the layouts of all configurations of this version that were built in a folder."""
     keys = [f.stem.removeprefix("config-") for f in sorted((root / "work").glob("config-*.json"))]
-    found = [if_there(partial(BuildLayout.frozen, root, key)) for key in keys]
+    found = []
+    for key in keys:
+        try:
+            found.append(if_there(partial(BuildLayout.frozen, root, key)))
+        except (ConfigError, KeyError) as error:  # another version's settings
+            log.warning("%s is left out: %s", BuildFolder(root).frozen_file(key), error)
     return [layout for layout in found if layout is not None]
 
 
@@ -106,14 +117,45 @@ def _failure_pictures(layout: BuildLayout, captures: Collection[str]) -> Iterato
 
 
 def captures_of(root: Path, subjects: Collection[str]) -> set[str]:
-    """Return the ids of all captures of some subjects that any build in a folder has had."""
-    return {
-        entry.capture_id
+    """Return the ids of all captures of some subjects that any build in a folder has had.
+
+    Also of those that the sources no longer hold.
+    """
+    known = [held for held in _held(root).values() if held is not None]
+    return {name for held in known for name, subject in held.items() if subject in subjects}
+
+
+def _held(root: Path) -> dict[str, dict[str, str] | None]:
+    """Return the captures of each chunk that has products, and their subjects.
+
+    None of a chunk that no index lists and of which not all is known: it may hold anyone.
+    """
+    work = BuildFolder(root).work
+    found: dict[str, dict[str, str] | None] = {
+        chunk.name: {entry.capture_id: entry.subject_id for entry in chunk.entries}
         for index in _indices(root)
         for chunk in index.chunks
-        for entry in chunk.entries
-        if entry.subject_id in subjects
     }
+    files: dict[str, list[Path]] = {}
+    for stage in CHUNK_STAGES:
+        for file in work.glob(f"{stage}-*/chunk-*.*"):
+            files.setdefault(file.name.split(".")[0], []).append(file)
+    return found | {name: _held_by(files[name]) for name in files if name not in found}
+
+
+def _held_by(files: Iterable[Path]) -> dict[str, str] | None:
+    """Tell the captures of a chunk and their subjects from the facts among its files."""
+    listed: set[str] = set()
+    subjects: dict[str, str] = {}
+    for file in files:
+        if file.suffix != ".json":
+            continue
+        facts = if_there(partial(read_facts, file))
+        if facts is not None:
+            listed |= set(facts.seconds)
+            subjects |= {one.capture_id: one.subject_id for one in facts.failures}
+            subjects |= {one.capture_id: one.subject_id for one in facts.members}
+    return subjects if listed and listed <= set(subjects) else None
 
 
 def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = ()) -> list[Path]:
@@ -121,7 +163,8 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
 
     Products hold all captures of a chunk, and datasets those of all: they are listed as a whole,
     and made again without the captures when the build is run. So are new shapes that have parts
-    of a subject's face.
+    of a subject's face. What is damaged, or of captures that nothing names any more, may hold
+    anyone: it is listed too.
 
     Parameters
     ----------
@@ -137,7 +180,8 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
         Files, and folders of datasets as a whole.
     """
     work, wanted = BuildFolder(root).work, set(captures)
-    chunks = {c.name for i in _indices(root) for c in i.chunks if wanted & set(c.capture_ids)}
+    held = _held(root).items()
+    chunks = {name for name, captures in held if captures is None or wanted & set(captures)}
     shapes = _chunks_with_parts_of(root, wanted, set(subjects))
 
     def belongs(file: Path) -> bool:
@@ -156,7 +200,10 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
     digests |= {
         file.stem.removeprefix("draws-") for file in found if file.stem.startswith("draws-")
     }
-    found += [f for f in work.glob("donors-*.h5") if f.stem.removeprefix("donors-") in digests]
+    for donors in work.glob("donors-*.h5"):
+        key = donors.stem.removeprefix("donors-")
+        if key in digests or not (work / f"draws-{key}.json").is_file():
+            found.append(donors)
     for dataset in _datasets(root):
         key = dataset.name.removeprefix("dataset-")
         if key in digests or _names(dataset / MANIFEST_NAME, {*wanted, *subjects}):
@@ -165,21 +212,24 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
     found += [file for file in _files(report / "pictures") if _shows(file.name, wanted)]
     if _names(BuildFolder(root).report_page, wanted):
         found.append(BuildFolder(root).report_page)
-    return sorted(set(found))
+    return sorted({*found, *_leavings(root)})
 
 
 def _chunks_with_parts_of(root: Path, captures: set[str], subjects: set[str]) -> set[str]:
-    """Return the chunks that have new shapes with parts of a face that goes away."""
+    """Return the chunks that have new shapes with parts of a face that goes away.
+
+    All chunks, where draws are damaged: nobody knows who gave parts.
+    """
+    chunks = [chunk for index in _indices(root) for chunk in index.chunks]
     receivers: set[str] = set()
     for file in (root / "work").glob("draws-*.json"):
         drawn = if_there(partial(read_draws, file))
         if drawn is None:
-            continue
+            return {chunk.name for chunk in chunks}
         gone = subjects | {s for s, (name, _) in drawn.faces.items() if name in captures}
         for name, shapes in drawn.draws.items():
             if any(gone & set(given.values()) for attempts in shapes for given in attempts):
                 receivers.add(name)
-    chunks = [chunk for index in _indices(root) for chunk in index.chunks]
     return {chunk.name for chunk in chunks if receivers & set(chunk.capture_ids)}
 
 
@@ -223,7 +273,7 @@ def _indices(root: Path) -> list[Index]:
 
 def _datasets(root: Path) -> list[Path]:
     folders = [p for p in root.glob("dataset-*") if p.is_dir() and not p.is_symlink()]
-    return sorted(p for p in folders if any(p.glob("*.h5")) or (p / MANIFEST_NAME).is_file())
+    return sorted(p for p in folders if _DATASET.fullmatch(p.name))
 
 
 def _leavings(root: Path) -> Iterator[Path]:
@@ -246,7 +296,9 @@ def _names(file: Path, ids: Collection[str]) -> bool:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    one_of = "|".join(re.escape(name) for name in ids)
+    # As JSON has them: a name with a quote is written with a backslash.
+    written = {*ids, *(json.dumps(name, ensure_ascii=False)[1:-1] for name in ids)}
+    one_of = "|".join(re.escape(name) for name in written)
     return bool(ids) and re.search(rf"(?<![\w.-])({one_of})(?![\w-])", text) is not None
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.report.page import page_belongs_to
 from fg3d_builder.shards.manifest import missing_files
@@ -61,8 +61,7 @@ def write_completeness(layout: BuildLayout, known: Completeness) -> None:
 
 def read_completeness(layout: BuildLayout) -> Completeness | None:
     """Read what was noted when a build was complete, true as it may still be or not."""
-    table = if_there(lambda: read_sealed_json(layout.completeness))
-    return None if table is None else Completeness(**table)
+    return if_there(lambda: read_sealed_as(layout.completeness, lambda t: Completeness(**t)))
 
 
 def completeness(layout: BuildLayout, index: str, verdicts: str) -> Completeness | None:

@@ -14,7 +14,7 @@ import luigi
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import is_complete, write_product
-from fg3d_builder.files.sealed import has_full_length, read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import has_full_length, read_sealed_as, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES, STAGES
 from fg3d_builder.pipeline.augmentation import make_transforms
 from fg3d_builder.pipeline.dataset import (
@@ -335,13 +335,12 @@ def registered_members(task: BuildTask) -> list[Member]:
     return sorted((m for f in facts for m in f.members), key=lambda m: m.capture_id)
 
 
-def _read_plan(path: Path) -> dict[str, list[tuple[str, str]]]:
-    plan = read_sealed_json(path)
+def _plan(plan: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     return {name: [(capture, chunk) for capture, chunk in pairs] for name, pairs in plan.items()}
 
 
-read_plan = ReadOnce(_read_plan)
+read_plan = ReadOnce(lambda path: read_sealed_as(path, _plan))
 """Reads what `PlanShards` wrote, once per process."""
 
-read_draws = ReadOnce(lambda path: DonorDraws(**read_sealed_json(path)))
+read_draws = ReadOnce(lambda path: read_sealed_as(path, lambda table: DonorDraws(**table)))
 """Reads what `DrawDonors` wrote, once per process."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.pipeline.dataset import Member
 from fg3d_builder.records import Failure
 
@@ -45,7 +46,10 @@ def read_facts(path: Path) -> Facts:
     ------
     FileNotFoundError, DamagedFileError
     """
-    table = read_sealed_json(path, path.parent.name)
+    return read_sealed_as(path, _facts, path.parent.name)
+
+
+def _facts(table: dict[str, Any]) -> Facts:
     return Facts(
         tuple(Failure(**row) for row in table["failures"]),
         tuple(Member(**row) for row in table["members"]),

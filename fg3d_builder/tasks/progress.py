@@ -68,6 +68,12 @@ PHASES = (
 )
 """What waits for the end of what is before it."""
 
+_QUICK_S = 0.05
+"""A count of the products that takes no longer is made after every task."""
+
+_SHARE = 20.0
+"""So many times as long as the last count took passes before the next, if that was not quick."""
+
 _SAMPLED = 24
 """Tasks of a kind that its time is the median of."""
 
@@ -95,19 +101,31 @@ class Display:
     on_terminal = False
     """Draw one line again and again in place of one line after the other."""
 
+    counts_from = 0.0
+    """Of the monotonic clock: before it nothing is counted, unless a line is due."""
+
 
 @BuildTask.event_handler(luigi.Event.PROCESSING_TIME)
 def note_task(task: BuildTask, seconds: float) -> None:
-    """Note how long a task took, and show how far the build is."""
+    """Note how long a task took, and show how far the build is.
+
+    Of hundreds of thousands of captures a count takes seconds: it is not made after every task.
+    """
     kind, captures = task.amount
     if not kind:
         return
     layout = task.layout
     _append(layout, kind, captures, seconds)
+    # The clock may have been set back since.
+    due = abs(time.time() - _last_shown(layout)) > PAUSE_S
+    start = time.monotonic()
+    if not due and start < Display.counts_from:
+        return
     verdicts = task if isinstance(task, WholeTask) else None
     work = work_of(layout, task.index, verdicts)
-    finished = work[kind].left <= 0
-    if finished or time.time() - _last_shown(layout) > PAUSE_S:
+    took = time.monotonic() - start
+    Display.counts_from = start + took + (_SHARE * took if took > _QUICK_S else 0.0)
+    if due or work[kind].left <= 0:
         _append(layout, "shown", 0, 0.0)
         workers = Display.workers or luigi.interface.core().workers
         _show(work, read_times(layout), task.layout.config.chunk_size, workers)
@@ -285,7 +303,7 @@ def _rows(layout: BuildLayout) -> list[tuple[float, str, int, float]]:
 
 
 def _last_shown(layout: BuildLayout) -> float:
-    return max((when for when, kind, _, _ in _rows(layout) if kind == "shown"), default=0.0)
+    return next((when for when, kind, _, _ in reversed(_rows(layout)) if kind == "shown"), 0.0)
 
 
 def _listing(folder: Path) -> list[str]:

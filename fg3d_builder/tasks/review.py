@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
+from fg3d_builder.files.sealed import read_sealed_as, read_sealed_json, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.review.decisions import Decisions, Rejection, Verdict, verdicts_of
 from fg3d_builder.review.review_list import read_review_list, update_review_list
@@ -65,7 +65,7 @@ def complete_list(
 
 def read_verdicts(path: Path) -> dict[str, Verdict]:
     """Read what `freeze_verdicts` wrote."""
-    return {name: Verdict(**row) for name, row in read_sealed_json(path).items()}
+    return read_sealed_as(path, lambda t: {name: Verdict(**row) for name, row in t.items()})
 
 
 def write_decisions(path: Path, decisions: Decisions) -> None:
@@ -80,12 +80,11 @@ class Decided(NamedTuple):
     identity: str
 
 
-def _read(path: Path) -> Decided:
-    table = read_sealed_json(path)
+def _decided(table: dict[str, Any]) -> Decided:
     rejected = tuple(Rejection(**row) for row in table["rejected"])
     accepted = tuple(table["accepted"])
     return Decided(Decisions(table["qualities"], rejected, accepted), digest(rejected, accepted))
 
 
-read_decisions = ReadOnce(_read)
+read_decisions = ReadOnce(lambda path: read_sealed_as(path, _decided))
 """Reads what `write_decisions` wrote, once per process."""

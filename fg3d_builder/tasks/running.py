@@ -12,6 +12,7 @@ from typing import Any
 
 import luigi
 from luigi.execution_summary import LuigiStatusCode
+from luigi.rpc import RPCError
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
@@ -41,6 +42,7 @@ _EXPECTED = (
     DamagedFileError,
     OSError,
     MemoryError,
+    RPCError,
 )
 """Errors whose message says it all."""
 
@@ -48,18 +50,26 @@ _EXPECTED = (
 _UNFULFILLED = "Unfulfilled dependenc"
 """Begins what Luigi says where a file has gone since the task was planned."""
 
-MOST_RESCHEDULED = 10_000
+MOST_RESCHEDULED = 1000
 """Tasks that may wait again for one file; to Luigi a second one would be a failure."""
+
+MOST_REPAIRS = 10
+"""The same for each process of `run_tasks`: a file that is damaged whenever it is made ends it."""
 
 
 def set_exit_statuses() -> None:
     """Let the ``luigi`` command fail where a task fails, without a configuration file at hand.
 
-    And let it wait where a file turned out to be damaged, and is made again.
+    And let it wait where a file turned out to be damaged, and is made again: at once, where Luigi
+    would for ten seconds take it for done, and start and fail what waits for it all the time.
     """
     settings = luigi.configuration.get_config()
-    if not settings.has_option("worker", "max_reschedules"):
-        settings.set("worker", "max_reschedules", str(MOST_RESCHEDULED))
+    for section, name, value in (
+        ("worker", "max_reschedules", MOST_RESCHEDULED),
+        ("scheduler", "stable_done_cooldown_secs", 0),
+    ):
+        if not settings.has_option(section, name):
+            settings.set(section, name, str(value))
     for name, status in EXIT_STATUSES.items():
         if not settings.has_option("retcode", name):
             settings.set("retcode", name, str(status))
@@ -86,19 +96,29 @@ def run_tasks(
         Show the progress as one line that is drawn again and again.
     """
     Display.workers, Display.on_terminal = workers, on_terminal
-    luigi.configuration.get_config().set("core", "no_configure_logging", "true")
+    settings = luigi.configuration.get_config()
+    settings.set("core", "no_configure_logging", "true")
+    settings.set("worker", "max_reschedules", str(MOST_REPAIRS * max(workers, 1)))
+    # `BuildFG3D` asks for it: a central scheduler keeps machines apart, else a lock does.
+    settings.set("core", "local_scheduler", "false" if scheduler_host else "true")
     # What Luigi says of errors is in its own words and has tracebacks; the events below say it.
     logging.getLogger("luigi-interface").setLevel(logging.CRITICAL)
     logging.getLogger("luigi").setLevel(logging.CRITICAL)
-    result = luigi.build(
-        list(tasks),
-        worker_scheduler_factory=_Factory(),
-        local_scheduler=not scheduler_host,
-        scheduler_host=scheduler_host or "localhost",
-        workers=workers,
-        detailed_summary=True,
-    )
+    try:
+        result = luigi.build(
+            list(tasks),
+            worker_scheduler_factory=_Factory(),
+            local_scheduler=not scheduler_host,
+            scheduler_host=scheduler_host or "localhost",
+            workers=workers,
+            detailed_summary=True,
+        )
+    except RPCError:
+        log.error("no luigid answers on %s; start one there, or build without it", scheduler_host)
+        return False
     good = result.status in (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
+    if result.status == LuigiStatusCode.NOT_RUN and scheduler_host:
+        good = all(task.complete() for task in tasks)  # other machines have run the rest
     if not good:
         log.error("%s; the same command goes on with what is missing", _END[result.status])
     return good

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fg3d_builder.files.atomic import remove_abandoned, replacing, write_bytes
+from fg3d_builder.files.atomic import point_link, remove_abandoned, replacing, write_bytes
 
 WRITER = """
 import sys, time
@@ -37,6 +37,18 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         interrupted()
     assert (tmp_path / "a").read_bytes() == b"old"
+    assert parts(tmp_path) == []
+
+
+def test_a_link_moves_in_one_step_and_names_itself_where_it_cannot(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        point_link(tmp_path / "link", name)
+        assert (tmp_path / "link").resolve() == tmp_path / name
+    with pytest.raises(IsADirectoryError) as caught:
+        point_link(tmp_path / "one", "two")
+    assert caught.value.filename == str(tmp_path / "one")
+    assert caught.value.filename2 is None
     assert parts(tmp_path) == []
 
 

@@ -148,6 +148,19 @@ def test_a_command_on_a_full_disk_is_one_sentence(
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 
+def test_a_build_on_a_full_disk_names_the_file(
+    small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "filler").write_bytes(bytes(2 * MEGABYTE))
+    (tmp_path / "p.toml").write_text("sources = [{}]\n")
+    assert main(["build", str(tmp_path / "p.toml"), "--out", str(small_disk)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"fg3d: the disk is full: {small_disk / 'build.lock'} could not be")
+    assert said.count("\n") == 1
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
 def test_a_disk_that_can_only_be_read(
     closed_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +170,9 @@ def test_a_disk_that_can_only_be_read(
         assert sentence(caught.value) == f"{path} lies on a disk that can only be read"
     assert (closed_disk / "there").read_bytes() == b"before"
     (tmp_path / "p.toml").write_text("sources = [{}]\n")
+    assert main(["build", str(tmp_path / "p.toml"), "--out", str(closed_disk)]) == 2
+    lock = closed_disk / "build.lock"
+    assert capsys.readouterr().err == f"fg3d: {lock} lies on a disk that can only be read\n"
     out = closed_disk / "build"
     assert main(["build", str(tmp_path / "p.toml"), "--out", str(out)]) == 2
     assert capsys.readouterr().err == f"fg3d: {out} lies on a disk that can only be read\n"

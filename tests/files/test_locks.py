@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -129,6 +132,53 @@ def test_a_broken_lock_is_taken_over(tmp_path: Path) -> None:
     lock.write_text("")
     claim(lock)
     release(lock, os.getpid())
+
+
+@pytest.mark.parametrize("pid", ["12x", "9" * 30, None, "-1", "0"])
+def test_a_lock_of_no_process_is_taken_over(tmp_path: Path, pid: object) -> None:
+    lock = tmp_path / "build.lock"
+    lock.write_text(json.dumps({"host": socket.gethostname(), "pid": pid, "start": "1"}))
+    claim(lock)
+    assert json.loads(lock.read_text())["pid"] == str(os.getpid())
+    release(lock, os.getpid())
+
+
+def test_what_is_no_lock_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "link.lock").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"link\.lock"):
+        claim(tmp_path / "link.lock")
+    (tmp_path / "folder.lock").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"folder\.lock"):
+        claim(tmp_path / "folder.lock")
+
+
+def test_the_system_s_lock_is_one_that_network_file_systems_grant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They make it a lock of bytes, which excludes others only on a file open for writing."""
+    lock, seen = tmp_path / "build.lock", []
+
+    def flock(file: IO[bytes], how: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        seen.append(how)
+
+    monkeypatch.setattr("fg3d_builder.files.locks.fcntl.flock", flock)
+    lock.write_text("")
+    claim(lock)
+    release(lock, os.getpid())
+    assert seen == [fcntl.LOCK_EX]
+
+
+def test_the_lock_of_another_is_not_given_back(tmp_path: Path) -> None:
+    """As where a person has removed this one's, and another build has begun since."""
+    lock = tmp_path / "build.lock"
+    claim(lock)
+    other = json.dumps({"host": "elsewhere", "pid": "1", "start": "1"})
+    lock.unlink()
+    lock.write_text(other)
+    release(lock, os.getpid())
+    assert lock.read_text() == other
 
 
 def test_an_exclusive_lock_is_waited_for(tmp_path: Path) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fg3d_builder.files.hashes import sha256
 from fg3d_builder.files.sealed import (
     BLOCK,
     DamagedFileError,
+    check_sealed,
     has_full_length,
     read_sealed,
+    read_sealed_as,
     read_sealed_json,
     sealed_sha256,
+    set_aside,
     write_sealed,
     write_sealed_json,
 )
@@ -70,6 +78,15 @@ def test_a_sound_file_of_another_name_or_folder_is_refused(tmp_path: Path) -> No
         read_sealed_json(one, "elsewhere")
 
 
+def test_what_cannot_be_made_of_a_sound_file_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "y.json"
+    write_sealed_json(path, {"a": 1})
+    assert read_sealed_as(path, lambda table: table["a"]) == 1
+    with pytest.raises(DamagedFileError, match=r"y\.json.*not what this version writes.*'b'"):
+        read_sealed_as(path, lambda table: table["b"])
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("length", [0, 1, BLOCK - 1, BLOCK, BLOCK + 3])
 def test_a_file_cut_short_is_set_aside(tmp_path: Path, length: int) -> None:
     path = tmp_path / "x"
@@ -98,7 +115,60 @@ def test_json_without_a_seal_is_refused(tmp_path: Path, text: str) -> None:
     assert not (tmp_path / "y.json").exists()
 
 
+READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "bytes": ("sha256", lambda path: read_sealed(path, "kind-1")),
+    "large": ("hashlib.sha256", lambda path: check_sealed(path, "kind-1")),
+    "json": ("sha256", read_sealed_json),
+}
+"""With the name of what computes the seal."""
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_what_another_process_has_made_again_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It was read damaged; while its seal was computed, another has set it aside and made it."""
+    path, (computes, read) = tmp_path / "x.json", READERS[kind]
+
+    def write() -> None:
+        if kind == "json":
+            write_sealed_json(path, VALUE)
+        else:
+            write_sealed(path, "kind-1", b"content: x")
+
+    def meanwhile(*data: bytes) -> object:
+        monkeypatch.undo()
+        set_aside(path)
+        write()
+        return sha256(*data) if computes == "sha256" else hashlib.sha256(*data)
+
+    write()
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"x", b"y"))
+    monkeypatch.setattr(f"fg3d_builder.files.sealed.{computes}", meanwhile)
+    with pytest.raises(DamagedFileError):
+        read(path)
+    assert path.read_bytes() == whole
+
+
+def test_what_cannot_be_set_aside_is_named_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"damaged")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(DamagedFileError, match=r"no seal.*cannot be set aside: Permission denied"):
+        read_sealed(path, "kind-1")
+    assert path.is_file()
+
+
 def test_the_error_survives_a_process_boundary(tmp_path: Path) -> None:
     error = pickle.loads(pickle.dumps(DamagedFileError(tmp_path / "x", "cut short")))
     assert error.path == tmp_path / "x"
     assert "cut short" in str(error)
+    kept = pickle.loads(pickle.dumps(DamagedFileError(tmp_path / "x", "cut short", "no room")))
+    assert str(kept).endswith("cannot be set aside: no room")

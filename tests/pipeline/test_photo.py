@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from bad_captures import png_of
 from PIL import Image
 from toy_models import toy_model
 from toy_shards import camera, paint, photo, pose, write_toy_shards
@@ -281,6 +283,17 @@ def test_photos_are_read_upright_with_the_focal_length_of_their_camera(tmp_path:
     assert focal_of(Photo(upright, None), None) == (50.0, "guessed")
     with pytest.raises(CaptureError):
         read_photo(tmp_path / "nothing.png")
+
+
+def test_what_is_no_photo_is_refused_before_its_notes_are_read(tmp_path: Path) -> None:
+    """A pipe would be waited for, and Pillow has an error of its own for too many pixels."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "large.png").write_bytes(png_of(60_000, 60_000))
+    for name, words in (("pipe.jpg", "named pipe"), ("large.png", "60000 x 60000|million pixels")):
+        with pytest.raises(CaptureError, match=words) as caught:
+            read_photo(tmp_path / name)
+        assert caught.value.code == "unreadable_image"
+        assert name in caught.value.message
 
 
 def test_photos_of_one_name_get_folders_of_their_own() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy_build import build_model, toy_capture
 
-from fg3d_builder.captures import CaptureEntry
+from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.captures.folder import write_capture
 from fg3d_builder.config import (
     FitConfig,
@@ -57,7 +57,7 @@ def test_unreadable_captures_are_failures(tmp_path: Path, captures: dict[str, Ca
     (tmp_path / "s0-0/color.png").write_bytes(b"\x89PNG\r\n")
     source = SourceConfig(kind="folder", path=str(tmp_path))
     entries = [CaptureEntry(n, n[:2], str(tmp_path / n)) for n in captures]
-    result = load_captures(source, entries)
+    result = load_captures(open_source(source), entries)
     assert list(result.records) == ["s1-0"]
     assert codes(result) == {"s0-0": "unreadable_image"}
     assert "s0-0/color.png" in result.failures[0].message

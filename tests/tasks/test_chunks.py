@@ -77,6 +77,26 @@ def test_a_capture_that_goes_away_costs_one_chunk(tmp_path: Path) -> None:
         shutil.move(tmp_path.parent / name, tmp_path / name)
 
 
+def test_a_scan_more_in_one_folder_costs_one_chunk(tmp_path: Path) -> None:
+    """As a subject's scans often lie: one beside the other, each with its own picture."""
+
+    def write(name: str) -> None:
+        (tmp_path / f"{name}.obj").write_text("v 0 0 0\n")
+        (tmp_path / f"{name}.mtl").write_text(f"newmtl skin\nmap_Kd {name}_skin.png\n")
+        (tmp_path / f"{name}_skin.png").write_bytes(b"picture")
+
+    def names() -> set[str]:
+        source = SourceConfig(kind="scan", path=str(tmp_path))
+        return set(list_chunks(BuildConfig(sources=(source,), chunk_size=SIZE)).names)
+
+    for number in range(COUNT):
+        write(f"scan{number}")
+    before = names()
+    assert len(before) > COUNT / SIZE
+    write("another")
+    assert len(before - names()) == 1
+
+
 def test_index_round_trip(config: BuildConfig, tmp_path: Path) -> None:
     index = list_chunks(config)
     write_index(tmp_path / "index.json", index)

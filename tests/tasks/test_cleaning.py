@@ -12,8 +12,11 @@ from test_build import build, content
 from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.locks import release
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.tasks import cleaning
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,64 @@ def test_all_of_a_withdrawn_subject_goes(
     assert build(preset, out)
     splits = read_manifest(out / "dataset")["splits"]
     assert sorted(s for part in splits.values() for s in part["subjects"]) == ["s0", "s2"]
+
+
+def test_a_subject_that_left_the_sources_first_goes_as_well(toy: Path, tmp_path: Path) -> None:
+    """The build that follows lists other captures; the products of the old ones are still there."""
+    folder = tmp_path / "sources"
+    shutil.copytree(toy / "captures", folder / "captures")
+    shutil.copy(toy / "model.h5", folder / "model.h5")
+    preset = shutil.copy(toy / "toy.toml", folder / "toy.toml")
+    out = tmp_path / "out"
+    assert build(preset, out)
+    shutil.rmtree(folder / "captures/s1-0")
+    assert build(preset, out)
+    assert list(out.rglob("*s1-0*"))
+    before = content(out / "dataset")
+    facts = sorted((out / "work").glob("captures-*/*.json"))
+    facts[0].with_name(f"{facts[0].name}.damaged").write_text("of anyone")
+    release(out / "build.lock", os.getpid())
+    assert clean(out, "--subject", " s1 ") == 0
+    for file in out.rglob("*"):
+        if file.is_file():
+            assert b"s1-0" not in file.read_bytes(), file
+            assert "s1-0" not in file.name
+            assert not file.name.endswith(".damaged")
+    assert content(out / "dataset") == before
+
+
+def test_old_products_of_unknown_captures_go_with_any_withdrawn_one(
+    toy: Path, tmp_path: Path
+) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    (product,) = (p for p in out.glob("work/captures-*/*.h5") if b"s1-0" in p.read_bytes())
+    old = product.with_name("chunk-all-0123456789ab.h5")
+    shutil.copy(product, old)
+    kept = {p: p.read_bytes() for p in out.glob("work/captures-*/*") if p != old}
+    assert clean(out, "--capture", "of-nobody") == 0
+    assert not old.exists()
+    assert {p: p.read_bytes() for p in out.glob("work/captures-*/*")} == kept
+
+
+def test_names_are_found_as_json_writes_them(tmp_path: Path) -> None:
+    for name in ('Anna "Nan" Lee', "back\\slash", "Zoë"):
+        dataset = tmp_path / "dataset-0123456789ab"
+        write_json(dataset / "manifest.json", {"subjects": [name]})
+        assert cleaning.files_of(tmp_path, [], [name]) == [dataset]
+        assert cleaning.files_of(tmp_path, [], [name[:-1]]) == []
+
+
+def test_folders_of_a_person_and_settings_of_another_version(toy: Path, tmp_path: Path) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    shutil.copytree((out / "dataset").resolve(), out / "dataset-handed-on")
+    (frozen,) = out.glob("work/config-*.json")
+    table = read_sealed_json(frozen)
+    table["config"]["of_old"] = 1
+    old = frozen.with_name("config-0123456789ab.json")
+    write_sealed_json(old, table)
+    before = files(out)
+    assert clean(out) == 0
+    assert before - files(out) == {str(old.relative_to(out))}
 
 
 def test_a_running_build_is_left_alone(

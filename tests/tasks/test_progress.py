@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import pytest
 
@@ -10,13 +13,17 @@ from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.files.products import write_product
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
+from fg3d_builder.tasks import progress
+from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.chunks import Chunk, Index
 from fg3d_builder.tasks.progress import (
     KINDS,
+    Display,
     Work,
     capture_seconds,
     duration,
     kept_line,
+    note_task,
     progress_line,
     read_times,
     seconds_left,
@@ -63,6 +70,56 @@ def test_new_shapes_are_those_of_training_captures(layout: BuildLayout) -> None:
     for name in names:
         write_product(layout.transformed(name, "draws"), "transform", "d", {})
     assert work_of(layout, index)["transform"] == Work(total, total)
+
+
+class Done(NamedTuple):
+    """A task that has ended, as far as it is noted."""
+
+    layout: BuildLayout
+    index: Index = INDEX
+    amount: tuple[str, int] = ("captures", 2)
+
+
+def lines_after(layout: BuildLayout, shown_at: float, caplog: pytest.LogCaptureFixture) -> int:
+    """Note a task after a line was shown at a time; return how many lines more there are."""
+    layout.timings.write_text(f"{shown_at:.1f},shown,0,0.0\n")
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        note_task(cast(BuildTask, Done(layout)), 1.0)
+    return len(caplog.records)
+
+
+def test_a_line_is_due_after_a_pause_and_whenever_the_clock_is_set_back(
+    layout: BuildLayout, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = time.time()
+    assert lines_after(layout, now - 1.0, caplog) == 0
+    assert lines_after(layout, now - 60.0, caplog) == 1
+    assert lines_after(layout, now + 3600.0, caplog) == 1
+    # That one is the last line now, though an hour of the old time is still to come.
+    note_task(cast(BuildTask, Done(layout)), 1.0)
+    assert len(caplog.records) == 1
+
+
+def test_a_long_count_is_not_made_after_every_task(
+    layout: BuildLayout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, counts = [100.0], []
+
+    def slow(*_: object) -> dict[str, Work]:
+        counts.append(clock[0])
+        clock[0] += 2.0
+        return all_work(1, 8)
+
+    monkeypatch.setattr(progress, "work_of", slow)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(Display, "counts_from", 0.0)
+    for _ in range(50):
+        lines_after(layout, time.time(), caplog)
+        clock[0] += 1.0
+    assert counts == [100.0, 142.0]
+    assert lines_after(layout, time.time() - 60.0, caplog) == 1  # a line is due
+    assert len(counts) == 3
 
 
 def test_times_are_medians_and_survive_a_row_cut_short(layout: BuildLayout) -> None:

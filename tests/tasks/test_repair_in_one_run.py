@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_build import build, content
 from toy_build import write_toy_build
 
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES
 
 
@@ -67,6 +70,38 @@ def test_every_file_in_work_may_be_damaged_at_once(toy: Path, tmp_path: Path) ->
     shard(out).write_bytes(shard(out).read_bytes()[:-1])
     assert build(toy / "toy.toml", out)
     assert content(out / "dataset") == content(toy / "whole/dataset")
+
+
+ANOTHER_VERSIONS: dict[str, Callable[[Any], Any]] = {
+    "complete-*": lambda table: {**table, "new": 1},
+    "index-*": lambda rows: [{k: v for k, v in row.items() if k != "keys"} for row in rows],
+    "decisions-*": lambda table: {k: v for k, v in table.items() if k != "accepted"},
+    "plan-*": lambda table: list(table),
+    "draws-*": lambda table: {**table, "new": 1},
+    "captures-*/*": lambda table: {k: v for k, v in table.items() if k != "seconds"},
+    "registration-*/*": lambda t: {**t, "members": [{**m, "new": 1} for m in t["members"]]},
+}
+"""Files whose fields are not those that this version writes."""
+
+
+def test_what_another_version_wrote_is_made_again(toy: Path, tmp_path: Path) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    changed: dict[Path, Any] = {}
+    for pattern, change in ANOTHER_VERSIONS.items():
+        for file in (out / "work").glob(f"{pattern}.json"):
+            changed[file] = read_sealed_json(file, within(file))
+            write_sealed_json(file, change(changed[file]), within(file))
+    shard(out).unlink()
+    assert build(toy / "toy.toml", out)
+    assert content(out / "dataset") == content(toy / "whole/dataset")
+    for file, before in changed.items():
+        after = read_sealed_json(file, within(file))
+        assert set(after) == set(before) if isinstance(before, dict) else after == before
+
+
+def within(file: Path) -> str:
+    """What the seal of a JSON file covers besides its name."""
+    return "" if file.parent.name == "work" else file.parent.name
 
 
 @pytest.mark.parametrize("name", ["topology.h5", "facemodel.h5", "manifest.json", "a shard"])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import luigi
 import psutil
@@ -18,7 +21,7 @@ from luigi.retcodes import retcode
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.tasks.base import BuildTask
-from fg3d_builder.tasks.running import run_tasks
+from fg3d_builder.tasks.running import MOST_REPAIRS, run_tasks
 
 
 class Step(BuildTask):
@@ -41,13 +44,22 @@ class Step(BuildTask):
         return self.file.is_file()
 
     def requires(self) -> list[luigi.Task]:
-        return [self.other(Step, does=self.after)] if self.after else []
+        return [self.other(Step, does=name) for name in self.after.split(",") if name]
 
     def run(self) -> None:
         if self.does == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.does == "refused":
             raise ConfigError("sources: nothing there")
+        if self.does == "never":
+            with Path(self.root, "made").open("a") as file:
+                file.write("x")
+            return
+        if self.does == "spoils":
+            self.other(Step, does="first").file.unlink()
+        if self.does == "asks":
+            self.file.write_text(str(luigi.interface.core().local_scheduler))
+            return
         self.file.touch()
 
 
@@ -77,6 +89,28 @@ def test_what_fails_or_cannot_be_planned_is_no_success(
         assert "Step: sources: nothing there" in caplog.text
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_damaged_whenever_it_is_made_ends_the_build(
+    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert not run_tasks([step(tmp_path, "last", "never")], workers)
+    made = len((tmp_path / "made").read_text())
+    assert 2 <= made <= MOST_REPAIRS * workers + 2
+    assert len(caplog.records) <= made + 1  # a line each time, and one at the end
+
+
+def test_what_goes_away_in_between_is_made_again_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Luigi alone would start what waits for it again and again, for ten seconds."""
+    step(tmp_path, "first").file.touch()
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert run_tasks([step(tmp_path, "last", "first,spoils")], 1)
+    assert step(tmp_path, "first").file.is_file()
+    assert [r.getMessage() for r in caplog.records] == ["Step waits for what is made again"]
+
+
 def test_a_killed_worker_is_named_and_nothing_hangs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,6 +120,79 @@ def test_a_killed_worker_is_named_and_nothing_hangs(
     said = [record.getMessage() for record in caplog.records]
     (killed,) = [line for line in said if "was killed by SIGKILL" in line]
     assert killed.endswith("memory runs out; run the same command again")
+
+
+@pytest.fixture
+def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A central scheduler on this machine; its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    logs = str(tmp_path_factory.mktemp("luigid"))
+    words = ["--address", "127.0.0.1", "--port", str(port), "--logdir", logs]
+    words += ["--state-path", f"{logs}/state"]
+    program = [sys.executable, "-c", "import luigi.cmdline; luigi.cmdline.luigid()", *words]
+    server = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    settings = luigi.configuration.get_config()
+    before = settings.get("core", "local_scheduler", "true")
+    settings.set("core", "scheduler_port", str(port))
+    try:
+        limit = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert server.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+        settings.remove_option("core", "scheduler_port")
+        settings.set("core", "local_scheduler", before)
+
+
+def test_with_a_central_scheduler_tasks_know_that_no_lock_is_needed(
+    tmp_path: Path, central: int
+) -> None:
+    """Else the second machine that takes part in a build would be refused."""
+    assert run_tasks([step(tmp_path, "last", "asks")], 1, "127.0.0.1")
+    assert step(tmp_path, "asks").file.read_text() == "False"
+    assert run_tasks([step(tmp_path, "asks", "last")], 1)
+    assert step(tmp_path, "asks", "last").file.read_text() == "True"
+
+
+def test_what_another_machine_has_run_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Luigi says "not all tasks have run" of tasks that others have run."""
+    task = step(tmp_path, "first")
+
+    def ended(*_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(status=luigi.LuigiStatusCode.NOT_RUN)
+
+    monkeypatch.setattr(luigi, "build", ended)
+    assert not run_tasks([task], 1, "elsewhere")
+    task.file.touch()
+    assert run_tasks([task], 1, "elsewhere")
+    assert not run_tasks([task], 1)  # nobody else can have
+
+
+def test_a_central_scheduler_that_is_not_there_is_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = luigi.configuration.get_config()
+    before = settings.get("core", "local_scheduler", "true")
+    settings.set("core", "rpc_retry_attempts", "1")
+    settings.set("core", "rpc_retry_wait", "0")
+    try:
+        with caplog.at_level(logging.INFO, logger="fg3d"):
+            assert not run_tasks([step(tmp_path, "first")], 1, "no-such-host.invalid")
+    finally:
+        settings.remove_option("core", "rpc_retry_attempts")
+        settings.remove_option("core", "rpc_retry_wait")
+        settings.set("core", "local_scheduler", before)
+    assert "no-such-host.invalid" in caplog.text
+    assert "no luigid answers on no-such-host.invalid" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_the_luigi_command_fails_where_a_task_fails() -> None:
