@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fg3d_builder.captures.depth_values import z_depth_mm
+from fg3d_builder.captures.frames import chosen_frames
+from fg3d_builder.captures.layouts.layout import Item
 from fg3d_builder.captures.plausibility import (
     check_camera,
     check_upright_pixels,
@@ -58,8 +64,10 @@ class FolderSource:
             # Unlike the methods of `Path`, `os.path` never raises for a name that is too odd.
             names = [f.name for f in folder_contents(root) if os.path.isdir(f)]
             folders = [root / n for n in matching(names, config.include)]
-        entries = [CaptureEntry(safe_id(f.name), _subject_of(f), str(f)) for f in folders]
+        items = chosen_frames(_items(folders), config.frames, config.seed)
+        entries = [_entry(item) for item in items]
         self._entries = sorted(entries, key=lambda e: e.capture_id)
+        self._config = config
 
     def entries(self) -> list[CaptureEntry]:
         """List every folder, with or without a valid capture in it."""
@@ -67,10 +75,13 @@ class FolderSource:
 
     def load(self, entry: CaptureEntry) -> Capture:
         """Read and check the capture of an entry; see `read_capture`."""
-        return read_capture(Path(entry.location), entry.capture_id)
+        factor, along_ray = self._config.depth_factor, self._config.depth_is_along_ray
+        return read_capture(Path(entry.location), entry.capture_id, factor, along_ray)
 
 
-def read_capture(folder: Path, capture_id: str = "") -> Capture:
+def read_capture(
+    folder: Path, capture_id: str = "", depth_factor: float = 1.0, along_ray: bool = False
+) -> Capture:
     """Read one capture and check every part of it.
 
     Parameters
@@ -79,6 +90,10 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
         Holds ``capture.json``, ``color.png`` or ``.jpg``, and ``depth.png`` or ``.npy``.
     capture_id : str
         The folder's name unless given.
+    depth_factor : float
+        Multiplies ``depth_unit_mm``, see `SourceConfig`.
+    along_ray : bool
+        The depth file holds distances along the ray.
 
     Raises
     ------
@@ -92,7 +107,9 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     table = read_json_object(description)
     subject = _text(table, "subject", description)
     intrinsics = _intrinsics(table, description)
-    unit_mm = _positive(table, "depth_unit_mm", description)
+    unit_mm = depth_factor * _positive(table, "depth_unit_mm", description)
+    _frame_number(table, description)
+    _text(table, "sequence", description, default="")
     expression = _text(table, "expression", description, default="neutral")
     licence = _text(table, "licence", description, default="unknown")
     landmarks = _landmarks(table, description)
@@ -101,12 +118,13 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     check_upright_pixels(colour_file)
     check_camera(intrinsics, rgb.shape[1], rgb.shape[0], description)
     depth_file = _first_file(folder, DEPTH_FILES)
-    depth_mm = without_far_depth(_read_depth(depth_file, unit_mm))
-    if depth_mm.shape != rgb.shape[:2]:
+    stored = _read_depth(depth_file)
+    if stored.shape != rgb.shape[:2]:
         raise CaptureError(
             "size_mismatch",
-            f"{depth_file}: depth is {_size(depth_mm)} pixels, {colour_file.name} {_size(rgb)}",
+            f"{depth_file}: depth is {_size(stored)} pixels, {colour_file.name} {_size(rgb)}",
         )
+    depth_mm = without_far_depth(z_depth_mm(stored, intrinsics, unit_mm, along_ray))
     if not np.isfinite(depth_mm).any():
         raise CaptureError("no_depth", f"{depth_file}: no pixel has a depth up to a kilometre")
     return Capture(
@@ -200,12 +218,49 @@ def write_capture(
     write_json(folder / DESCRIPTION, table)
 
 
-def _subject_of(folder: Path) -> str:
+def _items(folders: list[Path]) -> list[Item]:
+    """Say who and what captures show, as far as their descriptions can be read.
+
+    Several of one subject and expression are a sequence in the order of their names, unless their
+    own fields say otherwise.
+    """
+    found = [_item(folder) for folder in sorted(folders)]
+    count = Counter(item.sequence for item in found)
+    seen: Counter[str] = Counter()
+    items = []
+    for item in found:
+        if count[item.sequence] < 2:
+            items.append(replace(item, sequence="", frame=max(item.frame, 0)))
+            continue
+        frame = item.frame if item.frame >= 0 else seen[item.sequence]
+        items.append(replace(item, frame=frame))
+        seen[item.sequence] += 1
+    return items
+
+
+def _item(folder: Path) -> Item:
+    """Read a description; a frame that it does not number has the number -1."""
     description = folder / DESCRIPTION
-    try:
-        return _text(read_json_object(description), "subject", description)
-    except CaptureError:
-        return ""
+    subject = expression = sequence = ""
+    frame = 0
+    with contextlib.suppress(CaptureError):
+        table = read_json_object(description)
+        subject = _text(table, "subject", description)
+        expression = _text(table, "expression", description, default="neutral")
+        sequence = f"{subject}/{_text(table, 'sequence', description, default=expression)}"
+        frame = _frame_number(table, description)
+    return Item(folder.name, subject, (folder,), expression, sequence, frame)
+
+
+def _entry(item: Item) -> CaptureEntry:
+    return CaptureEntry(
+        safe_id(item.name),
+        item.subject,
+        str(item.files[0]),
+        expression=item.expression,
+        sequence=item.sequence,
+        frame=item.frame,
+    )
 
 
 def _first_file(folder: Path, names: tuple[str, ...]) -> Path:
@@ -219,18 +274,8 @@ def _first_file(folder: Path, names: tuple[str, ...]) -> Path:
     return found[0]
 
 
-def _read_depth(path: Path, unit_mm: float) -> Array:
-    if path.suffix == ".png":
-        raw = read_uint16(path)
-    else:
-        raw = _read_npy(path)
-    depth = np.empty(raw.shape, dtype=np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        # Row by row: twelve million doubles would be 100 MB.
-        for row, out in zip(raw, depth, strict=True):
-            out[:] = row.astype(np.float64) * unit_mm
-        depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
-    return depth
+def _read_depth(path: Path) -> Array:
+    return read_uint16(path) if path.suffix == ".png" else _read_npy(path)
 
 
 def _read_npy(path: Path) -> Array:
@@ -346,6 +391,16 @@ def _all_numbers(value: Any) -> bool:
         return False
     inner = [one for row in value for one in (row if isinstance(row, list) else [row])]
     return all(isinstance(one, int | float) and not isinstance(one, bool) for one in inner)
+
+
+def _frame_number(table: dict[str, Any], path: Path) -> int:
+    """Return ``frame``; -1 where it is absent."""
+    if "frame" not in table:
+        return -1
+    value = _number(table, "frame", path)
+    if value != int(value) or value < 0:
+        raise _bad(path, "frame", "a whole number from 0", value)
+    return int(value)
 
 
 def _bad(path: Path, name: str, wanted: str, found: Any) -> CaptureError:
