@@ -15,6 +15,12 @@ import numpy as np
 from fg3d_builder.captures.depth_values import z_depth_mm
 from fg3d_builder.captures.frames import chosen_frames
 from fg3d_builder.captures.layouts.layout import Item
+from fg3d_builder.captures.making import (
+    FARTHEST_PX,
+    LANDMARK_COUNTS,
+    LONGEST_TEXT,
+    check_capture,
+)
 from fg3d_builder.captures.plausibility import (
     check_camera,
     check_upright_pixels,
@@ -40,12 +46,7 @@ from fg3d_builder.records import Array, Capture, Landmarks
 DESCRIPTION = "capture.json"
 COLOUR_FILES = ("color.png", "color.jpg", "color.jpeg")
 DEPTH_FILES = ("depth.png", "depth.npy")
-LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
-FARTHEST_PX = 1e6
-"""Landmarks may lie beside the image, but not this far from it."""
-
 _HUGE = 1e12
-_LONGEST_TEXT = 300
 
 
 class FolderSource:
@@ -156,9 +157,14 @@ def read_landmarks(path: Path) -> Landmarks:
 
 
 def write_capture(
-    folder: Path, capture: Capture, depth_unit_mm: float = 0.1, depth_format: str = "png"
+    folder: str | os.PathLike[str],
+    capture: Capture,
+    depth_unit_mm: float = 0.1,
+    depth_format: str = "png",
+    sequence: str = "",
+    frame: int | None = None,
 ) -> None:
-    """Write a capture in the folder format.
+    """Write a capture in the folder format, checked by the rules of `read_capture`.
 
     Colour is stored without loss. Depth is rounded to `depth_unit_mm` in the 16-bit PNG
     and exact in the ``npy`` format. Ground truth of synthetic captures is not part of the
@@ -166,22 +172,34 @@ def write_capture(
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Created where needed. `read_capture` names the capture after it.
     capture : Capture
+        See `make_capture`.
     depth_unit_mm : float
         Length of one grey level of ``depth.png``.
     depth_format : str
         ``"png"`` or ``"npy"``.
+    sequence : str
+        What frames that follow each other have in common; left out where empty.
+    frame : int, optional
+        Number in its sequence.
 
     Raises
     ------
+    CaptureError
+        ``bad_field``, ``size_mismatch`` or ``no_depth``: it could not be read back.
     ValueError
-        Unknown format, a depth that does not fit into 16 bits, or a non-positive unit.
+        Unknown format, a depth that does not fit into 16 bits, a non-positive unit, or a negative
+        number of a frame.
     """
     folder = Path(folder)
+    check_capture(capture, folder)
+    if frame is not None and frame < 0:
+        raise ValueError(f"frame: expected a number from 0, found {frame}")
+    depth_mm = without_far_depth(z_depth_mm(capture.depth_mm, capture.intrinsics))
     if depth_format == "png":
-        depth_file, depth_data = "depth.png", encode_png(_levels(capture.depth_mm, depth_unit_mm))
+        depth_file, depth_data = "depth.png", encode_png(_levels(depth_mm, depth_unit_mm))
     elif depth_format == "npy":
         depth_file, depth_data, depth_unit_mm = "depth.npy", b"", 1.0
     else:
@@ -194,7 +212,16 @@ def write_capture(
     if depth_data:
         (folder / depth_file).write_bytes(depth_data)
     else:
-        np.save(folder / depth_file, capture.depth_mm.astype(np.float32))
+        np.save(folder / depth_file, depth_mm)
+    table = _description(capture, depth_unit_mm)
+    if sequence:
+        table["sequence"] = sequence
+    if frame is not None:
+        table["frame"] = frame
+    write_json(folder / DESCRIPTION, table)
+
+
+def _description(capture: Capture, depth_unit_mm: float) -> dict[str, Any]:
     K = capture.intrinsics
     table: dict[str, Any] = {
         "subject": capture.subject_id,
@@ -215,7 +242,7 @@ def write_capture(
             "points_px": capture.landmarks.points_px.tolist(),
             "confidence": capture.landmarks.confidence.tolist(),
         }
-    write_json(folder / DESCRIPTION, table)
+    return table
 
 
 def _items(folders: list[Path]) -> list[Item]:
@@ -293,7 +320,8 @@ def _levels(depth_mm: Array, unit_mm: float) -> Array:
     if levels.max(initial=0) > np.iinfo(np.uint16).max:
         deepest = float(np.nanmax(depth_mm))
         raise ValueError(
-            f"depth_unit_mm: {deepest:.0f} mm needs more than 65535 steps of {unit_mm} mm"
+            f"depth_unit_mm: {deepest:.0f} mm needs more than 65535 steps of {unit_mm} mm; take "
+            "depth_unit_mm=1, or depth_format='npy'"
         )
     return levels.astype(np.uint16)
 
@@ -349,7 +377,7 @@ def _text(
     if not isinstance(value, str):
         raise _bad(path, prefix + name, "a text", value)
     try:
-        return plain_text(value, _LONGEST_TEXT)
+        return plain_text(value, LONGEST_TEXT)
     except ValueError as problem:
         raise _bad(path, prefix + name, f"a text, not {problem}", value) from None
 

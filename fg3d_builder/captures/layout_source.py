@@ -34,7 +34,7 @@ class LayoutSource:
     def __init__(self, config: SourceConfig, layout: Layout) -> None:
         if layout.mesh and config.depth_is_along_ray:
             raise ConfigError(
-                f'sources.depth_is_along_ray: kind "{layout.kind}" has scans, whose depth is rendered'
+                f'sources.depth_is_along_ray: the depth of kind "{layout.kind}" is rendered'
             )
         if layout.mesh and layout.unit_mm == 0 and config.depth_factor != 1.0:
             raise ConfigError(
