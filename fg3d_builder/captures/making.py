@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fg3d_builder.captures.depth_values import z_depth_mm
+from fg3d_builder.captures.json_fields import LONGEST_TEXT
 from fg3d_builder.captures.plausibility import check_camera, without_far_depth
 from fg3d_builder.captures.source import plain_text
 from fg3d_builder.errors import CaptureError
@@ -18,9 +19,6 @@ from fg3d_builder.records import Array, Capture, Landmarks
 LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
 FARTHEST_PX = 1e6
 """Landmarks may lie beside the image, but not this far from it."""
-
-LONGEST_TEXT = 300
-"""Characters of a subject, an expression or a licence."""
 
 
 def make_capture(
