@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +44,7 @@ from fg3d_builder.captures.source import (
 )
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.bounded import file_within, read_json_object, read_npy
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.images import read_rgb, read_uint16
@@ -224,6 +226,34 @@ def write_capture(
     if frame is not None:
         table["frame"] = frame
     write_json(folder / DESCRIPTION, table)
+
+
+def rewrite_depth_unit(folder: Path, depth_unit_mm: float) -> Path:
+    """Change the unit in a capture's description, in one step, and nothing else of its text.
+
+    Returns
+    -------
+    Path
+        The file that was written: where ``capture.json`` is a link, what it leads to.
+
+    Raises
+    ------
+    CaptureError
+        As `read_capture` has it.
+    OSError
+        It cannot be written.
+    """
+    file = Path(os.path.realpath(folder / DESCRIPTION))
+    table = read_json_object(file)
+    positive_field(table, "depth_unit_mm", file)
+    wanted = {**table, "depth_unit_mm": depth_unit_mm}
+    text = file.read_text(encoding="utf-8-sig")
+    for found in re.finditer(r'("depth_unit_mm"\s*:\s*)[-+0-9.eE]+', text):
+        changed = f"{text[: found.start()]}{found[1]}{depth_unit_mm!r}{text[found.end() :]}"
+        if json.loads(changed) == wanted:
+            write_bytes(file, changed.encode())
+            return file
+    raise CaptureError("bad_json", f"{file}: field 'depth_unit_mm' cannot be found in its text")
 
 
 def _description(capture: Capture, depth_unit_mm: float) -> dict[str, Any]:

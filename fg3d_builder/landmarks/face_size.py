@@ -30,7 +30,7 @@ DECIMAL_UNITS_MM = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
 OTHER_UNITS_MM = (0.25, 0.125, 25.4, 304.8)
 """Parts of a millimetre that depth cameras count in; inch and foot."""
 
-_NEAR_UNIT = 1.35
+NEAR_UNIT = 1.35
 """A usual unit within this factor of the one that the face's width asks for is probably it."""
 
 _SAME = (0.62, 1.45)
@@ -114,7 +114,7 @@ def likely_unit_mm(declared_mm: float, size: float) -> float:
     exact = declared_mm / size
     for units in (DECIMAL_UNITS_MM, OTHER_UNITS_MM):
         nearest = min(units, key=lambda unit: abs(np.log(unit / exact)))
-        if abs(np.log(nearest / exact)) < np.log(_NEAR_UNIT):
+        if abs(np.log(nearest / exact)) < np.log(NEAR_UNIT):
             return nearest
     return exact
 
@@ -159,7 +159,7 @@ def _intrinsics_sentence(capture: Capture, size: FaceSize) -> str:
     text = f"the focal length is {focal:.0f} px, but probably about {rounded(focal * ratio)} px"
     height, width = capture.rgb.shape[:2]
     factor = resolution_factor(capture.intrinsics, width, height)
-    if factor is not None and abs(np.log(factor * ratio)) < np.log(_NEAR_UNIT):
+    if factor is not None and abs(np.log(factor * ratio)) < np.log(NEAR_UNIT):
         text += (
             f": the intrinsics are those of an image of about {factor * width:.0f} x "
             f"{factor * height:.0f} pixels, this one has {width} x {height}"
