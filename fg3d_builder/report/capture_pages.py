@@ -28,7 +28,7 @@ COLUMNS, ROWS = 2, 8
 _MARGIN = 1.7
 """Side of what is shown of depth and landmarks, over the extent of the landmarks."""
 
-_WIDEST = 2 * HEIGHT
+_WIDEST, _CARD = 2 * HEIGHT, 360
 
 
 def capture_row(
@@ -40,14 +40,14 @@ def capture_row(
     """Show one capture as far as it could be read, and why it is rejected, with its label."""
     title = f"{entry.capture_id}   {entry.subject_id}   {entry.expression}".rstrip()
     if capture is None:
-        return title, message_card(_words(error), HEIGHT, 2 * _WIDEST)
+        return title, message_card(_words(error), HEIGHT, 3 * HEIGHT)
     whole = _cut(capture)
     face = whole if landmarks is None else _face_view(landmarks, whole)
     pictures = [image_picture(capture, whole), depth_picture(capture.depth_mm, face)]
     if landmarks is not None:
         pictures.append(landmark_picture(capture, landmarks, face))
     if error is not None:
-        pictures.append(message_card(_words(error), HEIGHT, _WIDEST))
+        pictures.append(message_card(_words(error), HEIGHT, _CARD))
     return title, joined(pictures, 1, GAP)
 
 
