@@ -45,8 +45,20 @@ def item_at(path: Path, kind: str = "", frame: int | None = None) -> OneItem | N
     ConfigError
         Several are there, or more than one layout knows it.
     """
-    if not kind and _has_mesh(path):
+    fit = None if not kind and _has_mesh(path) else fit_at(path, kind)
+    if fit is None:
         return None
+    return OneItem(fit.layout.kind, fit.root, _only(path, fit, frame).name)
+
+
+def fit_at(path: Path, kind: str = "") -> Fit | None:
+    """Find all items of a file or folder, of the nearest folder that has them; see `item_at`.
+
+    Raises
+    ------
+    CaptureError, ConfigError
+        As `item_at`.
+    """
     wanted = [layout for name, layout in LAYOUTS.items() if kind in ("", name)]
     fits = [fit for layout in wanted for fit in _fits(path, layout, _UP if kind else 1)]
     if not fits:
@@ -60,8 +72,7 @@ def item_at(path: Path, kind: str = "", frame: int | None = None) -> OneItem | N
     if len(fits) > 1:
         kinds = ", ".join(fit.layout.kind for fit in fits)
         raise ConfigError(f"{path} holds files of several kinds, {kinds}; name one of them")
-    item = _only(path, fits[0], frame)
-    return OneItem(fits[0].layout.kind, fits[0].root, item.name)
+    return fits[0]
 
 
 def _fits(path: Path, layout: Layout, up: int) -> Iterator[Fit]:

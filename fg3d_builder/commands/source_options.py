@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,9 @@ class ChosenSources:
 
 def add_source_options(command: argparse.ArgumentParser) -> None:
     """Add what `chosen_sources` reads."""
-    command.add_argument("source", type=Path, metavar="SOURCE", help="preset (TOML), or folder")
+    command.add_argument(
+        "source", type=Path, metavar="SOURCE", help="preset (TOML), folder or file"
+    )
     add_kind_option(command)
     command.add_argument(
         "--unit-mm", type=number(0, 1e6), default=1.0, help="unit of scans; 0 finds it; default 1"
@@ -92,15 +95,30 @@ def recognised_sources(path: Path, kind: str, unit_mm: float) -> tuple[SourceCon
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if not path.is_dir():
-        if kind not in ("", "scan"):
-            raise ConfigError(f"{path} is a file; kind {kind} reads a folder")
-        return (SourceConfig(kind="scan", path=str(path), unit_mm=unit_mm),)
+        return (_source_of_file(path, kind, unit_mm),)
     found = recognised(path, kind)
     for one in found:
         for note in one.notes:
             print(f"{one.root}: {note}")
     sources = [one.source() for one in found]
     return tuple(replace(s, unit_mm=unit_mm) if s.kind == "scan" else s for s in sources)
+
+
+def _source_of_file(path: Path, kind: str, unit_mm: float) -> SourceConfig:
+    """Return the source that reads a mesh, or all that a layout finds in one file."""
+    from fg3d_builder.captures.one_item import fit_at
+    from fg3d_builder.files.mesh_io import MESH_SUFFIXES
+
+    if kind == "scan" or (not kind and path.suffix.lower() in MESH_SUFFIXES):
+        return SourceConfig(kind="scan", path=str(path), unit_mm=unit_mm)
+    fit = fit_at(path, kind) if kind != "folder" else None
+    if fit is None:
+        raise ConfigError(
+            f"{path} is a file; expected a preset (.toml), a mesh ({', '.join(MESH_SUFFIXES)}), a "
+            "file of a research set or sensor, or a folder of such (docs/captures.md)"
+        )
+    names = tuple(glob.escape(item.name) for item in fit.items)
+    return SourceConfig(kind=fit.layout.kind, path=str(fit.root), include=names)
 
 
 def recognised(folder: Path, kind: str) -> list[Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,13 +14,21 @@ import pytest
 from PIL import Image
 from toy_layouts import TOY, write_frame
 
-from fg3d_builder.captures import open_source, read_capture, write_capture
+from fg3d_builder.captures import load_capture, open_source, read_capture, write_capture
 from fg3d_builder.captures.inspection import evenly, inspect_all
 from fg3d_builder.captures.layouts import known
 from fg3d_builder.cli import main
 from fg3d_builder.commands import source_options
 from fg3d_builder.commands.captures import with_action
-from fg3d_builder.config import LandmarkConfig, SourceConfig, load_preset
+from fg3d_builder.commands.fixing import settings_of_one
+from fg3d_builder.config import (
+    FramesConfig,
+    LandmarkConfig,
+    SourceConfig,
+    from_table,
+    load_preset,
+)
+from fg3d_builder.config.presets import tomllib
 from fg3d_builder.geometry.camera import cam_from_depth
 from fg3d_builder.records import Capture
 
@@ -93,6 +102,20 @@ def test_a_listing_loads_nothing(
     assert [row["capture"] for row in rows] == ["P01_smile_000", "P01_smile_001", "P02_talk_000"]
     assert rows[1]["frame"] == "1"
     assert rows[2]["location"] == str(tmp_path / "set" / "P02_talk_000.toy")
+
+
+def test_a_file_of_a_layout_is_a_source(
+    toys: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("P01_smile_000.toy", "P01_smile_001.toy"):
+        file = write_frame(tmp_path, name)
+    assert main(["captures", "list", str(file)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith("P01_smile_001")
+    assert said[-1] == "1 capture of 1 subject in 1 sequence"
+    (tmp_path / "a.txt").touch()
+    assert main(["captures", "list", str(tmp_path / "a.txt")]) == 2
+    assert "a.txt is a file; expected a preset (.toml), a mesh (.obj," in capsys.readouterr().err
 
 
 def test_what_is_not_recognised_is_told(
@@ -233,3 +256,60 @@ def test_a_sheet_shows_good_and_bad(folder: Path, capsys: pytest.CaptureFixture[
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000
     assert main(["captures", "show", "own", "--out", "sheet.png", "--limit", "1"]) == 0
     assert "1 of 3 captures, evenly drawn" in capsys.readouterr().out
+
+
+def test_registering_reads_a_capture_in_the_unit_of_its_face(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said, for this run; nothing is written."""
+    right = captures_of(folder)["a-0"]
+    declare(folder, 100.0, "a-0")
+    before = (folder / "a-0" / "capture.json").read_bytes()
+    settings = settings_of_one(folder / "a-0", SourceConfig(), "", None, LandmarkConfig())
+    assert settings.depth_factor == pytest.approx(0.001)
+    said = capsys.readouterr().out
+    assert said.startswith("fixed: the face of a-0 would be 1")
+    assert "depth_unit_mm is not 100, but 0.1" in said
+    found = load_capture(folder / "a-0", settings)
+    np.testing.assert_allclose(found.depth_mm, right.depth_mm, rtol=1e-6)
+    assert (folder / "a-0" / "capture.json").read_bytes() == before
+
+
+def test_a_new_preset_has_the_unit_and_the_choices_of_a_layout(
+    toys: None, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("a-0", "b-0", "b-1")):
+        capture = read_capture(faces / name)
+        metres = dataclasses.replace(capture, depth_mm=capture.depth_mm / 1000)
+        write_frame(tmp_path / "set", f"P{number // 2}_smile_00{number}.toy", metres)
+    preset = tmp_path / "set.toml"
+    assert main(["new", str(tmp_path / "set"), "--out", str(preset), "--fix-units"]) == 0
+    said = capsys.readouterr().out
+    assert "Toy set: 3 frames (3 .toy), kind toy" in said
+    assert "the files have 1000 times the unit that they were read with" in said
+    text = preset.read_text()
+    (source,) = tomllib.loads(text)["sources"]
+    assert source == {
+        "kind": "toy",
+        "path": "set",
+        "depth_factor": 1000.0,
+        "licence": "terms of Toy set",
+        "frames": {"take": "all"},
+    }
+    assert "# Goes with every sample of Toy set: its terms are at toys.example." in text
+    assert "# Which frames of the 2 sequences: all, or one of the others." in text
+    for line in re.findall(r"^# (frames = \{.*\})", text, re.MULTILINE):
+        take = tomllib.loads(line)["frames"]
+        from_table(FramesConfig, take, "test")
+    assert len(re.findall(r"^# frames = ", text, re.MULTILINE)) == 3
+
+
+def test_a_new_preset_of_captures_puts_their_files_right(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = captures_of(folder)
+    declare(folder, 100.0, "b-0")
+    assert main(["new", "own", "--fix-units"]) == 0
+    assert "b-0/capture.json: depth_unit_mm = 0.1" in capsys.readouterr().out
+    np.testing.assert_array_equal(captures_of(folder)["b-0"].depth_mm, right["b-0"].depth_mm)
+    assert "depth_factor" not in Path("own.toml").read_text()
