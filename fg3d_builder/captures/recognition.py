@@ -187,9 +187,12 @@ def contents(folder: Path) -> str:
     kinds = Counter(path.suffix.lower() or "without suffix" for path in files if path.is_file())
     ordered = sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))
     parts = [f"{count:,} {kind}" for kind, count in ordered[:4]]
-    folders = sum(path.is_dir() for path in files)
-    if folders:
-        parts.append(counted(folders, "folder"))
+    folders = [path for path in files if path.is_dir()]
+    links = sum(path.is_symlink() for path in folders)
+    if len(folders) > links:
+        parts.append(counted(len(folders) - links, "folder"))
+    if links:
+        parts.append(f"{counted(links, 'link')} to folders, which are not followed")
     return ", ".join(parts) or "nothing"
 
 

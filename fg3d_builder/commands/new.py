@@ -99,4 +99,6 @@ def _fixed(found: Found) -> SourceConfig:
     if not any(one.error is None for one in inspected):
         print(f"  no face tells the unit of {found.root}; see fg3d captures check {found.root}")
         return found.source()
+    widths = sorted(one.face.width_mm for one in inspected if one.face and one.error is None)
+    print(f"  faces looked at: {len(widths)}, {widths[0]:.0f} to {widths[-1]:.0f} mm wide")
     return fixed
