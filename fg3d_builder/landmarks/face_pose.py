@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks.lifted_points import lifted_points
 from fg3d_builder.records import Capture, Landmarks
@@ -12,17 +13,17 @@ from fg3d_builder.records import Capture, Landmarks
 def face_angles_deg(capture: Capture, landmarks: Landmarks) -> tuple[float, float, float] | None:
     """Return (pitch, yaw, roll) in degrees; None where too few landmarks have depth to tell.
 
-    The rotation that best takes the mean adult's eye corners, nose and mouth corners to those of
-    this face, whatever its size; see `fg3d_builder.geometry.pose` for the signs.
+    Those of the similarity that best takes the mean adult's eye corners, nose and mouth corners to
+    this face's: people differ by a few degrees. See `fg3d_builder.geometry.pose` for the signs.
     """
     lifted = lifted_points(capture, landmarks)
     if lifted is None:
         return None
     points, mean = lifted
-    left, _, right = np.linalg.svd((points - points.mean(axis=0)).T @ (mean - mean.mean(axis=0)))
-    mirrored = np.linalg.det(left @ right) < 0
-    rotation = left @ np.diag([1.0, 1.0, -1.0 if mirrored else 1.0]) @ right
-    return angles_from_rotation(rotation)
+    try:
+        return angles_from_rotation(align_similarity(mean, points).rotation)
+    except ValueError:  # all of them on one line
+        return None
 
 
 def face_distance_mm(capture: Capture, landmarks: Landmarks) -> float | None:
