@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fg3d_builder.captures.layouts.layout import Item, Layout
-from fg3d_builder.errors import CaptureError, ConfigError, sentence
+from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError, sentence
 
 DEEPEST = 3
 """Folders within folders that may be a set's own."""
@@ -70,17 +70,25 @@ def search(folder: Path, layouts: Iterable[Layout]) -> Search:
     return found
 
 
-def check_unambiguous(folder: Path, fits: list[Fit]) -> None:
-    """Raise where two layouts want the same files.
+def told_apart(folder: Path, fits: list[Fit]) -> list[Fit]:
+    """Return the fits that do not want the same files.
+
+    Of two that do, one is left where the first of these files can be read as that alone.
 
     Raises
     ------
     ConfigError
         Names both, and what each expects.
     """
+    left = list(fits)
     for number, one in enumerate(fits):
         for other in fits[number + 1 :]:
-            if one.main_files & other.main_files:
+            shared = one.main_files & other.main_files
+            if not shared or one not in left or other not in left:
+                continue
+            first = min(shared)
+            readable = [fit for fit in (one, other) if _reads(fit, first)]
+            if len(readable) != 1:
                 kinds = " and ".join(
                     f"{fit.layout.kind} ({fit.layout.title}: {fit.layout.expects})"
                     for fit in (one, other)
@@ -89,6 +97,20 @@ def check_unambiguous(folder: Path, fits: list[Fit]) -> None:
                     f"{folder}: its files fit more than one layout, {kinds}; say which it is with "
                     "--kind"
                 )
+            left.remove(other if readable[0] is one else one)
+    return left
+
+
+def _reads(fit: Fit, file: str) -> bool:
+    """Whether a file can be read as the layout has it."""
+    item = next(item for item in fit.items if os.path.abspath(item.files[0]) == file)
+    read = fit.layout.frame or fit.layout.mesh
+    try:
+        if read is not None and not item.refusal:
+            read(item)
+    except (CaptureError, MissingDependencyError):
+        return False
+    return True
 
 
 class _Names:

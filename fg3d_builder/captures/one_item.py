@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fg3d_builder.captures.layout_search import Fit, check_unambiguous
+from fg3d_builder.captures.layout_search import Fit, told_apart
 from fg3d_builder.captures.layouts.known import LAYOUTS
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.errors import CaptureError, ConfigError
@@ -68,7 +68,7 @@ def fit_at(path: Path, kind: str = "") -> Fit | None:
                 "missing_file", f"{path}: nothing of {layout.title}; expected {layout.expects}"
             )
         return None
-    check_unambiguous(path, fits)
+    fits = told_apart(path, fits)
     if len(fits) > 1:
         kinds = ", ".join(fit.layout.kind for fit in fits)
         raise ConfigError(f"{path} holds files of several kinds, {kinds}; name one of them")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fg3d_builder.captures.folder import COLOUR_FILES, DEPTH_FILES, DESCRIPTION
-from fg3d_builder.captures.layout_search import DEEPEST, Fit, Search, check_unambiguous, search
+from fg3d_builder.captures.layout_search import DEEPEST, Fit, Search, search, told_apart
 from fg3d_builder.captures.layouts.known import LAYOUTS
 from fg3d_builder.captures.opening import open_source
 from fg3d_builder.config import SourceConfig
@@ -114,7 +114,7 @@ def recognise(folder: Path, kind: str = "") -> list[Found]:
     general = [one for one in general if kind in ("", one.kind)]
     described = [one for one in general if _described(one)]
     fits = [fit for fit in looked.fits if not _within(fit, described)]
-    check_unambiguous(folder, fits)
+    fits = told_apart(folder, fits)
     found = [_of_layout(fit, general) for fit in fits]
     claimed = set().union(*(fit.main_files for fit in fits)) if fits else set()
     found += [one for one in general if one in described or not claimed & _files_of(one)]

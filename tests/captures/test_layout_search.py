@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_layouts import TOY, TOY_SCANS, write_frame, write_scan
 
+from fg3d_builder.captures import make_capture
 from fg3d_builder.captures.layout_search import search
 from fg3d_builder.captures.layouts import known
-from fg3d_builder.captures.layouts.layout import Item, Layout
+from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
 from fg3d_builder.captures.recognition import recognise
 from fg3d_builder.errors import CaptureError, ConfigError
 
@@ -102,6 +104,9 @@ def test_two_layouts_of_the_same_files_ask_for_the_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(known.LAYOUTS, "other", replace(TOY, kind="other", title="Other"))
+    for kind in ("toy", "other"):
+        like = replace(known.LAYOUTS[kind], frame=lambda item: None)
+        monkeypatch.setitem(known.LAYOUTS, kind, like)
     write_frame(tmp_path, "P01_smile_000.toy")
     with pytest.raises(ConfigError) as caught:
         recognise(tmp_path)
@@ -109,6 +114,22 @@ def test_two_layouts_of_the_same_files_ask_for_the_kind(
     assert "toy (Toy set: P01_smile_000.toy) and other (Other: " in said
     assert "--kind" in said
     assert [found.kind for found in recognise(tmp_path, "other")] == ["other"]
+
+
+def test_what_can_be_read_as_one_of_them_alone_is_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(item: Item) -> Frame:
+        raise CaptureError("missing_field", "not mine")
+
+    monkeypatch.setitem(known.LAYOUTS, "other", replace(TOY, kind="other", frame=read))
+    depth = np.full((48, 64), 500.0)
+    capture = make_capture(np.zeros((48, 64, 3), np.uint8), depth, (60, 60, 31.5, 23.5), "anna")
+    write_frame(tmp_path, "P01_smile_000.toy", capture)
+    assert [found.kind for found in recognise(tmp_path)] == ["toy"]
+    write_frame(tmp_path, "P01_smile_000.toy")
+    with pytest.raises(ConfigError, match="more than one layout"):
+        recognise(tmp_path)
 
 
 def test_a_set_whose_own_list_is_broken_is_named(
