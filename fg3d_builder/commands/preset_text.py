@@ -127,13 +127,11 @@ def _source(found: Found, source: SourceConfig, entries: Sequence[CaptureEntry],
 
 
 def _licence(layout: Layout | None) -> list[str]:
-    if layout is None:
-        return ["# Goes with every sample that is made of these scans.", 'licence = "unknown"']
-    where = "the terms under which you have it, see docs/captures.md"
-    if layout.terms:
-        where = f"its terms are at {layout.terms}"
+    if layout is None or not layout.terms:
+        return ["# Goes with every sample that is made of these.", 'licence = "unknown"']
     return [
-        f"# Goes with every sample of {layout.title}: {where}.",
+        f"# Goes with every sample; the terms of {layout.title} are at",
+        f"# {layout.terms}",
         f"licence = {_quoted(f'terms of {layout.title}')}",
     ]
 

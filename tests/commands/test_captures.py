@@ -296,7 +296,7 @@ def test_a_new_preset_has_the_unit_and_the_choices_of_a_layout(
         "licence": "terms of Toy set",
         "frames": {"take": "all"},
     }
-    assert "# Goes with every sample of Toy set: its terms are at toys.example." in text
+    assert "# Goes with every sample; the terms of Toy set are at\n# toys.example\n" in text
     assert "# Which frames of the 2 sequences: all, or one of the others." in text
     for line in re.findall(r"^# (frames = \{.*\})", text, re.MULTILINE):
         take = tomllib.loads(line)["frames"]

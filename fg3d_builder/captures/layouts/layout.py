@@ -92,7 +92,7 @@ class Layout:
         Ends of file names, in lower case, of which every folder in this layout has one: a first
         look at a folder asks `find` only where it saw one. Without any it always asks.
     terms : str
-        Where people agreed to the set's terms of use, for the comment beside a preset's licence.
+        Of a research set, where its terms of use are; for the licence in a new preset.
     """
 
     kind: str
