@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from made_recordings import write_obj_scans, write_r3d, write_realsense
 
-from fg3d_builder.cli import COMMANDS, main
+from fg3d_builder.cli import COMMANDS
 from fg3d_builder.commands.captures import with_action
 from fg3d_builder.config import LAYOUT_KINDS, load_preset
 from fg3d_builder.shards.manifest import read_manifest
@@ -63,15 +65,18 @@ def test_every_command_is_one(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_a_walk_ends_with_a_dataset(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Every command in a process of its own, as in a shell."""
     kind, make = MADE[name]
     if kind not in (*LAYOUT_KINDS, "scan"):
         pytest.skip(f"files of kind {kind} are not read yet")
     monkeypatch.chdir(tmp_path)
     make(tmp_path / name)
     for words in walk(name):
-        assert main(words) == 0, (words, capsys.readouterr())
+        command = [sys.executable, "-m", "fg3d_builder.cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
         preset = Path(f"{name}.toml")
         if words[0] == "new":
             assert load_preset(preset).sources[0].kind == kind
