@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Looks at a folder, tells what is in it - captures (capture.json, color.png, depth.png), scans (.obj,
-.glb, .ply), or the files of a research set or sensor as they come - and writes a build preset with
-comments: its sources, and the settings that people change most. Folders within the folder are
+.glb, .ply, .wrl), or the files of a research set or sensor as they come - and writes a build preset
+with comments: its sources, and the settings that people change most. Folders within the folder are
 looked into, three deep.
 
   fg3d new my_captures                        writes my_captures.toml

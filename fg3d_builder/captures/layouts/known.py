@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from fg3d_builder.captures.layouts import bosphorus, bp4d, bu3dfe, casia3d, frgc
 from fg3d_builder.captures.layouts.layout import Layout
 
-_ALL: tuple[Layout, ...] = ()
+_ALL: tuple[Layout, ...] = (
+    frgc.LAYOUT,
+    bu3dfe.LAYOUT,
+    casia3d.LAYOUT,
+    bp4d.LAYOUT,
+    bosphorus.LAYOUT,
+)
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
 """In the order of `config.LAYOUT_KINDS`."""
