@@ -9,6 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from fg3d_builder.captures.json_fields import (
+    bad_field,
+    number_field,
+    numbers_field,
+    object_field,
+    positive_field,
+    text_field,
+)
 from fg3d_builder.captures.plausibility import (
     check_camera,
     check_upright_pixels,
@@ -18,7 +26,6 @@ from fg3d_builder.captures.source import (
     CaptureEntry,
     folder_contents,
     matching,
-    plain_text,
     safe_id,
     source_folder,
 )
@@ -37,9 +44,6 @@ DEPTH_FILES = ("depth.png", "depth.npy")
 LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
 FARTHEST_PX = 1e6
 """Landmarks may lie beside the image, but not this far from it."""
-
-_HUGE = 1e12
-_LONGEST_TEXT = 300
 
 
 class FolderSource:
@@ -90,11 +94,11 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     folder = Path(folder)
     description = folder / DESCRIPTION
     table = read_json_object(description)
-    subject = _text(table, "subject", description)
+    subject = text_field(table, "subject", description)
     intrinsics = _intrinsics(table, description)
-    unit_mm = _positive(table, "depth_unit_mm", description)
-    expression = _text(table, "expression", description, default="neutral")
-    licence = _text(table, "licence", description, default="unknown")
+    unit_mm = positive_field(table, "depth_unit_mm", description)
+    expression = text_field(table, "expression", description, default="neutral")
+    licence = text_field(table, "licence", description, default="unknown")
     landmarks = _landmarks(table, description)
     colour_file = _first_file(folder, COLOUR_FILES)
     rgb = read_rgb(colour_file)
@@ -203,7 +207,7 @@ def write_capture(
 def _subject_of(folder: Path) -> str:
     description = folder / DESCRIPTION
     try:
-        return _text(read_json_object(description), "subject", description)
+        return text_field(read_json_object(description), "subject", description)
     except CaptureError:
         return ""
 
@@ -254,11 +258,9 @@ def _levels(depth_mm: Array, unit_mm: float) -> Array:
 
 
 def _intrinsics(table: dict[str, Any], path: Path) -> Array:
-    inner = _field(table, "intrinsics", path)
-    if not isinstance(inner, dict):
-        raise _bad(path, "intrinsics", "an object with fx, fy, cx, cy", inner)
-    fx, fy = (_positive(inner, n, path, "intrinsics.") for n in ("fx", "fy"))
-    cx, cy = (_number(inner, n, path, "intrinsics.") for n in ("cx", "cy"))
+    inner = object_field(table, "intrinsics", path, holds="fx, fy, cx, cy")
+    fx, fy = (positive_field(inner, n, path, "intrinsics.") for n in ("fx", "fy"))
+    cx, cy = (number_field(inner, n, path, "intrinsics.") for n in ("cx", "cy"))
     return intrinsics_matrix(fx, fy, cx, cy)
 
 
@@ -271,88 +273,23 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
         path, prefix = file_within(path.parent, inner, f"{path}: field 'landmarks'"), ""
         inner = read_json_object(path)
     if not isinstance(inner, dict):
-        raise _bad(path, "landmarks", "an object or a file name", inner)
-    scheme = _text(inner, "scheme", path, prefix=prefix)
+        raise bad_field(path, "landmarks", "an object or a file name", inner)
+    scheme = text_field(inner, "scheme", path, prefix=prefix)
     if scheme not in LANDMARK_COUNTS:
-        raise _bad(path, f"{prefix}scheme", f"one of {', '.join(LANDMARK_COUNTS)}", scheme)
+        raise bad_field(path, f"{prefix}scheme", f"one of {', '.join(LANDMARK_COUNTS)}", scheme)
     count = LANDMARK_COUNTS[scheme]
-    points = _numbers(inner, "points_px", path, (count, 2), prefix)
+    points = numbers_field(inner, "points_px", path, (count, 2), prefix)
     if np.abs(points).max() > FARTHEST_PX:
         wanted = f"pixels within {FARTHEST_PX:.0e} of the image's corner"
-        raise _bad(path, f"{prefix}points_px", wanted, float(np.abs(points).max()))
+        raise bad_field(path, f"{prefix}points_px", wanted, float(np.abs(points).max()))
     confidence = np.ones(count)
     if "confidence" in inner:
-        confidence = _numbers(inner, "confidence", path, (count,), prefix)
+        confidence = numbers_field(inner, "confidence", path, (count,), prefix)
         if confidence.min() < 0 or confidence.max() > 1:
-            raise _bad(path, f"{prefix}confidence", "numbers in [0, 1]", float(confidence.max()))
-    detector = _text(inner, "detector", path, prefix=prefix, default="annotation")
+            wanted, found = "numbers in [0, 1]", float(confidence.max())
+            raise bad_field(path, f"{prefix}confidence", wanted, found)
+    detector = text_field(inner, "detector", path, prefix=prefix, default="annotation")
     return Landmarks(scheme, points, confidence, detector)
-
-
-def _field(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> Any:
-    if name not in table:
-        raise CaptureError("missing_field", f"{path}: field '{prefix}{name}' is missing")
-    return table[name]
-
-
-def _text(
-    table: dict[str, Any], name: str, path: Path, prefix: str = "", default: str | None = None
-) -> str:
-    if default is not None and name not in table:
-        return default
-    value = _field(table, name, path, prefix)
-    if not isinstance(value, str):
-        raise _bad(path, prefix + name, "a text", value)
-    try:
-        return plain_text(value, _LONGEST_TEXT)
-    except ValueError as problem:
-        raise _bad(path, prefix + name, f"a text, not {problem}", value) from None
-
-
-def _number(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> float:
-    value = _field(table, name, path, prefix)
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or not -_HUGE < value < _HUGE:  # false for NaN as well
-        raise _bad(path, prefix + name, "a finite number", value)
-    return float(value)
-
-
-def _positive(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> float:
-    value = _number(table, name, path, prefix)
-    if value <= 0:
-        raise _bad(path, prefix + name, "a positive number", value)
-    return value
-
-
-def _numbers(
-    table: dict[str, Any], name: str, path: Path, shape: tuple[int, ...], prefix: str
-) -> Array:
-    value = _field(table, name, path, prefix)
-    try:
-        numbers = np.array(value, dtype=np.float64) if _all_numbers(value) else np.zeros(0)
-    except (ValueError, OverflowError):  # lists of different lengths; 10 ** 400
-        numbers = np.zeros(0)
-    wanted = f"finite numbers of shape {shape}"
-    if numbers.shape != shape:
-        raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': expected {wanted}")
-    if not np.isfinite(numbers).all():
-        raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': not all are finite")
-    return numbers
-
-
-def _all_numbers(value: Any) -> bool:
-    """Whether lists, one level in another or not, hold numbers alone: numpy reads texts as well."""
-    if not isinstance(value, list):
-        return False
-    inner = [one for row in value for one in (row if isinstance(row, list) else [row])]
-    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in inner)
-
-
-def _bad(path: Path, name: str, wanted: str, found: Any) -> CaptureError:
-    # Of a long list or text only the beginning is made, in case that it fills the whole file.
-    text = repr(found[:60] if isinstance(found, str | list) else found)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return CaptureError("bad_field", f"{path}: field '{name}': expected {wanted}, found {text}")
 
 
 def _size(image: Array) -> str:
