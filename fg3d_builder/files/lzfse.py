@@ -148,7 +148,7 @@ def _lzvn(data, out, made, raw):  # type: ignore[no-untyped-def]
     """Run the operations of an LZVN block; False where they do not make `raw` bytes."""
     at, end, distance = 0, made + raw, 0
     while at < len(data):
-        code = np.int64(data[at])
+        code = _number(data, at, 1)
         low, high = code & 7, code >> 4
         literals, match, size = code >> 6, ((code >> 3) & 7) + 3, 1
         following = _number(data, at + 1, min(2, len(data) - at - 1))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from fg3d_builder.captures.layouts import portrait, record3d
 from fg3d_builder.captures.layouts.layout import Layout
 
-_ALL: tuple[Layout, ...] = ()
+_ALL: tuple[Layout, ...] = (
+    record3d.LAYOUT,
+    portrait.LAYOUT,
+)  # fmt: skip
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
 """In the order of `config.LAYOUT_KINDS`."""
