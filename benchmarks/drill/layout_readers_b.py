@@ -61,6 +61,20 @@ def readers() -> list[Reader]:
             for suffix, form in (("jpg", "picture"), ("heic", "mixed"))
             if suffix == "jpg" or importlib.util.find_spec("pillow_heif")
         ),
+        *(
+            Reader(
+                f"{kind}, {name}", form, maker, first_capture(kind, up), errors, wrong_capture, own
+            )
+            for kind, name, form, maker, up, own in (
+                ("arkit", "depth", "npy", arkit_maker("0001.npy"), 1, None),
+                ("arkit", "camera", "json", arkit_maker("intrinsics.json"), 1, None),
+                ("arkit", "matrix", "text", arkit_maker("0001.txt"), 1, None),
+                ("standardcyborg", "frame", "mixed", bply_maker, 1, changed_description),
+                ("synthhuman", "depth", "binary", exr_maker("depth_0000001.exr"), 0, None),
+                ("synthhuman", "camera", "text", exr_maker("cam_0000001.txt"), 0, None),
+            )
+            if kind != "synthhuman" or importlib.util.find_spec("OpenEXR")
+        ),
     ]
 
 
@@ -127,5 +141,82 @@ def portrait_maker(name: str) -> Callable[[Path], Path]:
         about = xmp(width, height, intrinsics)
         (folder / name).write_bytes(write(rgb, disparity_levels(depth_mm), about))
         return folder / name
+
+    return make
+
+
+def arkit_maker(mutated_name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        rgb, depth_mm, intrinsics = picture()
+        place = folder / "anna"
+        place.mkdir()
+        np.save(place / "0001.npy", (depth_mm / 1000).astype(np.float32))
+        (place / "0001.jpg").write_bytes(jpeg(rgb))
+        names = ("fx", "fy", "cx", "cy")
+        table = dict(zip(names, intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]].tolist(), strict=True))
+        size = {"width": rgb.shape[1], "height": rgb.shape[0]}
+        (place / "intrinsics.json").write_text(json.dumps({"intrinsics": table | size}))
+        if mutated_name.endswith(".txt"):
+            np.savetxt(place / mutated_name, intrinsics)
+        return place / mutated_name
+
+    return make
+
+
+def bply_maker(folder: Path) -> Path:
+    rgb, depth_mm, intrinsics = picture()
+    height, width = depth_mm.shape
+    about = {
+        "timestamp": 1.5,
+        "width": width,
+        "height": height,
+        "camera_intrinsics": {
+            "nominalIntrinsicMatrix": intrinsics.T.ravel().tolist(),
+            "orientationMatrix": [1, 0, 0, 0, -1, 0, 0, 0, -1, 0, 0, 0],
+            "focalLengthScaleFactor": 1.0,
+            "intrinsicMatrixReferenceSize": [width, height],
+        },
+    }
+    path = folder / "anna" / "frame-000.ply"
+    path.parent.mkdir()
+    path.write_bytes(bply_bytes(json.dumps(about).encode(), rgb, depth_mm / 1000.0))
+    return path
+
+
+def bply_bytes(text: bytes, rgb: np.ndarray, depth_m: np.ndarray) -> bytes:
+    """A raw frame of StandardCyborg's app: a description, linear colours, metres."""
+    head = (
+        "ply\nformat binary_little_endian 1.0\ncomment StandardCyborgFusionVersion 1.8.0\n"
+        f"element metadata {len(text)}\nproperty uchar char\nelement color {depth_m.size}\n"
+        "property float r\nproperty float g\nproperty float b\n"
+        f"element depth {depth_m.size}\nproperty float d\nend_header\n"
+    )
+    depth = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, 9999.0)
+    linear = (rgb / 255.0) ** 2.2
+    return head.encode() + text + linear.astype("<f4").tobytes() + depth.astype("<f4").tobytes()
+
+
+def changed_description(path: Path, rng: Random) -> None:
+    """Mutate the description in a raw frame, whose length is right again."""
+    data = path.read_bytes()
+    start = data.index(b"end_header\n") + len(b"end_header\n")
+    size = int(data.split(b"element metadata ")[1].split(b"\n")[0])
+    text = mutated(data[start : start + size], "json", rng)
+    head = data[:start].replace(b"metadata %d\n" % size, b"metadata %d\n" % len(text))
+    path.write_bytes(head + text + data[start + size :])
+
+
+def exr_maker(mutated_name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        import OpenEXR
+        from PIL import Image
+
+        rgb, depth_mm, intrinsics = picture()
+        Image.fromarray(rgb).save(folder / "rgb_0000001.png")
+        np.savetxt(folder / "cam_0000001.txt", intrinsics)
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        image = OpenEXR.File(header, {"Y": (depth_mm / 10).astype(np.float32)})
+        image.write(str(folder / "depth_0000001.exr"))
+        return folder / mutated_name
 
     return make

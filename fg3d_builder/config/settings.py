@@ -36,6 +36,9 @@ DETECTORS = ("mediapipe", "face-alignment", "annotation")
 LAYOUT_KINDS: tuple[str, ...] = (
     "record3d",
     "portrait",
+    "arkit",
+    "standardcyborg",
+    "synthhuman",
 )  # fmt: skip
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 

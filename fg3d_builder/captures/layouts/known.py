@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from fg3d_builder.captures.layouts import portrait, record3d
+from fg3d_builder.captures.layouts import (
+    arkit,
+    portrait,
+    record3d,
+    standardcyborg,
+    synthhuman,
+)
 from fg3d_builder.captures.layouts.layout import Layout
 
 _ALL: tuple[Layout, ...] = (
     record3d.LAYOUT,
     portrait.LAYOUT,
+    arkit.LAYOUT,
+    standardcyborg.LAYOUT,
+    synthhuman.LAYOUT,
 )  # fmt: skip
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}

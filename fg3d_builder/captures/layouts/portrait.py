@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from fg3d_builder.captures.aligned_depth import DepthCamera, depth_on_colour, intrinsics_of_size
 from fg3d_builder.captures.layouts.apple_depth import (
     AppleDepth,
@@ -27,6 +25,7 @@ from fg3d_builder.captures.layouts.person_names import (
     recording_names,
     recordings_below,
 )
+from fg3d_builder.captures.layouts.turned_pixels import turned_camera, turned_image
 from fg3d_builder.captures.plausibility import check_camera
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import read_regular
@@ -35,7 +34,6 @@ from fg3d_builder.files.heif_images import EXTRA, heif_pictures
 from fg3d_builder.files.heif_items import heif_depth
 from fg3d_builder.files.images import decoded_rgb
 from fg3d_builder.files.jpeg_parts import further_pictures, xmp_of
-from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array
 
 UNREADABLE = "unreadable_image"
@@ -84,7 +82,7 @@ def frame(item: Item) -> Frame:
         )
     size = rgb.shape[:2]
     try:
-        intrinsics = intrinsics_of_size(*_turned(about, turns), size)
+        intrinsics = intrinsics_of_size(*turned_camera(about.intrinsics, about.size, turns), size)
         camera = DepthCamera(intrinsics_of_size(intrinsics, size, stored.shape))
     except ValueError as problem:
         text = f"{path}: the picture, its depth and the camera's reference size: {problem}"
@@ -123,20 +121,11 @@ def _jpeg(data: bytes, path: Path) -> tuple[Array, Array, AppleDepth, int]:
             turns = _QUARTER_TURNS[exif_of(data, str(path)).orientation - 1]
             rgb = decoded_rgb(data, str(path))
             stored = decoded_rgb(picture, f"{path}: its depth image")[..., 0]
-            turned = [np.ascontiguousarray(np.rot90(image, turns)) for image in (rgb, stored)]
-            return turned[0], turned[1], read_apple_depth(xmp, str(path)), turns
+            rgb, stored = (turned_image(image, turns) for image in (rgb, stored))
+            return rgb, stored, read_apple_depth(xmp, str(path)), turns
     if not data.startswith(b"\xff\xd8"):
         decoded_rgb(data, str(path))  # says what is wrong with it
     raise CaptureError("no_depth", f"{path}: {_NO_DEPTH}")
-
-
-def _turned(about: AppleDepth, turns: int) -> tuple[Array, tuple[int, int]]:
-    """Return intrinsics and size of the reference picture, turned anticlockwise."""
-    (height, width), K = about.size, about.intrinsics
-    fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
-    for _ in range(turns):
-        fx, fy, cx, cy, height, width = fy, fx, cy, width - 1.0 - cx, width, height
-    return intrinsics_matrix(fx, fy, cx, cy), (height, width)
 
 
 LAYOUT = Layout(
