@@ -22,14 +22,25 @@ from fg3d_builder.captures.aligned_depth import DepthCamera, depth_on_colour, in
 from fg3d_builder.captures.layouts.camera_files import read_camera
 from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
 from fg3d_builder.captures.layouts.person_names import below, expression_of, recordings_below
+from fg3d_builder.captures.layouts.turned_pixels import (
+    QUARTER_TURNS,
+    turned_camera,
+    turned_image,
+)
 from fg3d_builder.captures.plausibility import check_camera, check_upright_pixels
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import read_npy
+from fg3d_builder.files.exif import read_exif
 from fg3d_builder.files.images import read_rgb
+from fg3d_builder.records import Array
 
 UNREADABLE = "unreadable_image"
 MM_PER_M = 1000.0
 CAMERA_NAMES = ("intrinsics.json", "intrinsics.txt", "camera.json", "calibration.json")
+
+_OFF_MIDDLE = 0.15
+"""So far, in widths and heights, may the principal point be from the middle of a picture as stored. In
+one of 4:3, that of the picture as shown is 0.17 off."""
 
 _DEPTH_WORD = re.compile(r"(?:^depth[_-]?)|(?:[_-]?depth$)", re.IGNORECASE)
 _COLOUR_FOLDERS = ("rgb", "color", "colour", "image", "images")
@@ -64,11 +75,13 @@ def frame(item: Item) -> Frame:
         wanted = "a 2D array of metres in floating point"
         raise CaptureError(UNREADABLE, f"{depth_file}: expected {wanted}, found {text}")
     rgb = read_rgb(colour_file)
-    check_upright_pixels(colour_file)
     camera, noted = read_camera(camera_file)
+    turns = _turns(colour_file, rgb.shape[:2], depth_m.shape, camera, noted)
+    camera, size = turned_camera(camera, noted or rgb.shape[:2], turns)
+    rgb, depth_m = (turned_image(image, turns) for image in (rgb, depth_m))
     height, width = rgb.shape[:2]
     try:
-        intrinsics = intrinsics_of_size(camera, noted or (height, width), (height, width))
+        intrinsics = intrinsics_of_size(camera, size, (height, width))
         depth_camera = DepthCamera(intrinsics_of_size(intrinsics, (height, width), depth_m.shape))
     except ValueError as problem:
         text = f"{depth_file}: depth, picture and the camera's size: {problem}"
@@ -80,6 +93,36 @@ def frame(item: Item) -> Frame:
     return Frame(
         rgb, depth_on_colour(depth_mm, depth_camera, intrinsics, height, width), intrinsics
     )
+
+
+def _turns(
+    colour_file: Path,
+    stored: tuple[int, int],
+    depth: tuple[int, ...],
+    camera: Array,
+    noted: tuple[int, int] | None,
+) -> int:
+    """Return the quarter turns anticlockwise that the picture's orientation tag asks for.
+
+    They are made where shapes tell that depth and camera belong to the pixels as stored, which are
+    of another shape than the pixels as shown. Any other tag is refused, as nobody knows.
+    """
+    turns = QUARTER_TURNS[read_exif(colour_file).orientation - 1]
+    if turns in (1, 3) and _same_shape(depth, stored):
+        middle = camera[1, 2] / stored[0], camera[0, 2] / stored[1]
+        if (
+            _same_shape(noted, stored)
+            if noted
+            else np.abs(np.array(middle) - 0.5).max() < _OFF_MIDDLE
+        ):
+            return turns
+    check_upright_pixels(colour_file)
+    return 0
+
+
+def _same_shape(size: tuple[int, ...], other: tuple[int, int]) -> bool:
+    """Whether both are wide, or both are high."""
+    return (size[1] - size[0]) * (other[1] - other[0]) > 0
 
 
 def _item(root: Path, file: Path) -> Item:

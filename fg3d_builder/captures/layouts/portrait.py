@@ -25,7 +25,11 @@ from fg3d_builder.captures.layouts.person_names import (
     recording_names,
     recordings_below,
 )
-from fg3d_builder.captures.layouts.turned_pixels import turned_camera, turned_image
+from fg3d_builder.captures.layouts.turned_pixels import (
+    QUARTER_TURNS,
+    turned_camera,
+    turned_image,
+)
 from fg3d_builder.captures.plausibility import check_camera
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import read_regular
@@ -41,10 +45,6 @@ HEIF_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (*HEIF_SUFFIXES, ".jpg", ".jpeg")
 
 _MAX_BYTES = 2**28
-_QUARTER_TURNS = (0, 0, 2, 2, 3, 3, 1, 1)
-"""Anticlockwise, by EXIF orientation 1 to 8. Orientations that mirror as well are turned alone:
-the pixels as stored show the person unmirrored."""
-
 _NO_DEPTH = "no depth beside the picture: an ordinary photo, or one that lost it by being edited"
 
 
@@ -118,7 +118,7 @@ def _jpeg(data: bytes, path: Path) -> tuple[Array, Array, AppleDepth, int]:
     for picture in pictures:
         xmp = xmp_of(picture)
         if describes_depth(xmp):
-            turns = _QUARTER_TURNS[exif_of(data, str(path)).orientation - 1]
+            turns = QUARTER_TURNS[exif_of(data, str(path)).orientation - 1]
             rgb = decoded_rgb(data, str(path))
             stored = decoded_rgb(picture, f"{path}: its depth image")[..., 0]
             rgb, stored = (turned_image(image, turns) for image in (rgb, stored))

@@ -7,6 +7,10 @@ import numpy as np
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array
 
+QUARTER_TURNS = (0, 0, 2, 2, 3, 3, 1, 1)
+"""Anticlockwise, by EXIF orientation 1 to 8, less one. Orientations that mirror as well are turned
+alone: the pixels as stored show the person unmirrored."""
+
 
 def turned_image(image: Array, quarter_turns: int) -> Array:
     """Turn an image (H, W) or (H, W, 3) anticlockwise."""

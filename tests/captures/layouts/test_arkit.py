@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmarks.drill.portrait_files import jpeg
 from fg3d_builder.captures.layouts.arkit import find, frame
+from fg3d_builder.captures.layouts.turned_pixels import turned_camera, turned_image
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.records import Array
 from tests.captures.layouts.phone_writers import png, shot
@@ -142,11 +143,46 @@ def test_what_is_wrong_is_named(tmp_path: Path, damage: Any, code: str, text: st
     assert caught.value.code == code
 
 
-def test_a_turned_picture_is_refused(tmp_path: Path) -> None:
-    write(tmp_path / "anna")
-    (tmp_path / "anna/0001.png").unlink()
+def write_tagged(place: Path, orientation: int, turns: int, noted: bool, lying_depth: bool) -> None:
+    """A picture as the sensor has it, turned clockwise by `turns`, tagged to be turned back."""
+    back = 4 - turns
+    camera, size = turned_camera(K, COLOUR.rgb.shape[:2], back)
+    metres = (DEPTH.depth_mm / 1000.0).astype(np.float32)
+    table = {"K": camera.tolist()} | ({"width": size[1], "height": size[0]} if noted else {})
+    write(place, depth=turned_image(metres, back) if lying_depth else metres, camera=table)
+    (place / "0001.png").unlink()
     exif = Image.Exif()
-    exif[0x0112] = 6
-    (tmp_path / "anna/0001.jpg").write_bytes(jpeg(COLOUR.rgb, exif=exif.tobytes()))
-    with pytest.raises(CaptureError, match="orientation tag"):
+    exif[0x0112] = orientation
+    data = jpeg(turned_image(COLOUR.rgb, back), 98, exif=exif.tobytes())
+    (place / "0001.jpg").write_bytes(data)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(6, 3), (8, 1)])
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_lying_frame_is_turned_where_shapes_agree(
+    tmp_path: Path, orientation: int, turns: int, noted: bool
+) -> None:
+    write_tagged(tmp_path / "anna", orientation, turns, noted, True)
+    read = frame(find(tmp_path)[0])
+    assert np.abs(read.rgb.astype(float) - COLOUR.rgb).mean() < 3
+    np.testing.assert_allclose(read.depth_mm, EXACT, rtol=3e-7)
+    np.testing.assert_allclose(read.intrinsics, K, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turns", "lying_depth"), [(6, 3, False), (3, 2, True), (2, 0, True)]
+)
+def test_a_tag_is_refused_where_nobody_knows(
+    tmp_path: Path, orientation: int, turns: int, lying_depth: bool
+) -> None:
+    write_tagged(tmp_path / "anna", orientation, turns, True, lying_depth)
+    with pytest.raises(CaptureError, match=f"orientation tag is {orientation}") as caught:
+        frame(find(tmp_path)[0])
+    assert caught.value.code == "orientation_tag"
+
+
+def test_a_tag_is_refused_where_the_camera_is_that_of_the_shown_picture(tmp_path: Path) -> None:
+    write_tagged(tmp_path / "anna", 6, 3, True, True)
+    (tmp_path / "anna/intrinsics.json").write_text(json.dumps(FOUR))
+    with pytest.raises(CaptureError, match="orientation tag is 6"):
         frame(find(tmp_path)[0])
