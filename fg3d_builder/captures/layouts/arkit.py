@@ -39,8 +39,8 @@ MM_PER_M = 1000.0
 CAMERA_NAMES = ("intrinsics.json", "intrinsics.txt", "camera.json", "calibration.json")
 
 _OFF_MIDDLE = 0.15
-"""So far, in widths and heights, may the principal point be from the middle of a picture as stored. In
-one of 4:3, that of the picture as shown is 0.17 off."""
+"""So far, in widths and heights, may the principal point be from the middle of a picture as stored.
+In one of 4:3, that of the picture as shown is 0.17 off."""
 
 _DEPTH_WORD = re.compile(r"(?:^depth[_-]?)|(?:[_-]?depth$)", re.IGNORECASE)
 _COLOUR_FOLDERS = ("rgb", "color", "colour", "image", "images")
@@ -109,12 +109,9 @@ def _turns(
     """
     turns = QUARTER_TURNS[read_exif(colour_file).orientation - 1]
     if turns in (1, 3) and _same_shape(depth, stored):
-        middle = camera[1, 2] / stored[0], camera[0, 2] / stored[1]
-        if (
-            _same_shape(noted, stored)
-            if noted
-            else np.abs(np.array(middle) - 0.5).max() < _OFF_MIDDLE
-        ):
+        middle = np.array([camera[1, 2] / stored[0], camera[0, 2] / stored[1]])
+        central = bool(np.abs(middle - 0.5).max() < _OFF_MIDDLE)
+        if _same_shape(noted, stored) if noted else central:
             return turns
     check_upright_pixels(colour_file)
     return 0
