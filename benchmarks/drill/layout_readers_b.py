@@ -172,7 +172,7 @@ def bply_maker(folder: Path) -> Path:
         "height": height,
         "camera_intrinsics": {
             "nominalIntrinsicMatrix": intrinsics.T.ravel().tolist(),
-            "orientationMatrix": [1, 0, 0, 0, -1, 0, 0, 0, -1, 0, 0, 0],
+            "orientationMatrix": [0, 1, 0, 1, 0, 0, 0, 0, -1, 0, 0, 0],
             "focalLengthScaleFactor": 1.0,
             "intrinsicMatrixReferenceSize": [width, height],
         },

@@ -41,14 +41,11 @@ _NOTHING_M = 9999.0
 _FRAME = re.compile(r"frame-(\d{3,9})\.ply")
 _INNER = "depthframes"
 
-_UPRIGHT = {
-    0: ((1, 0), (0, -1)),
-    1: ((0, 1), (1, 0)),
-    2: ((-1, 0), (0, 1)),
-    3: ((0, -1), (-1, 0)),
-}
-"""Right and up of the upright picture along the stored picture's columns and rows, by quarter turns
-anticlockwise."""
+_PHONE = ((0, 1), (1, 0))
+"""Beginning of the orientation matrix that the app writes for phones."""
+
+_PHONE_TURNS = 3
+"""Quarter turns anticlockwise that make a phone's frames upright, as the published frames show."""
 
 
 def find(root: Path) -> list[Item]:
@@ -138,14 +135,16 @@ def _camera(camera: dict[str, Any], path: Path) -> tuple[Array, tuple[int, int]]
 def _turns(camera: dict[str, Any], path: Path) -> int:
     """Return by how many quarter turns anticlockwise the picture becomes upright."""
     if "orientationMatrix" not in camera:
-        return 1  # as the SDK has it: a phone that is held upright
-    values = numbers_field(camera, "orientationMatrix", path, (12,), "metadata.camera_intrinsics.")
-    axes = values.reshape(4, 3).T[:2, :2]
-    for turns, wanted in _UPRIGHT.items():
-        if np.abs(axes - wanted).max() < 0.1:
-            return turns
-    name = "metadata.camera_intrinsics.orientationMatrix"
-    raise bad_field(path, name, "a quarter turn", [float(value) for value in values])
+        return _PHONE_TURNS  # as the SDK has it for older files
+    name = "orientationMatrix"
+    values = numbers_field(camera, name, path, (12,), "metadata.camera_intrinsics.")
+    if np.abs(values.reshape(4, 3).T[:2, :2] - _PHONE).max() > 0.1:
+        raise CaptureError(
+            "orientation_tag",
+            f"{path}: field 'metadata.camera_intrinsics.{name}' is not that of a phone; which way "
+            "up frames of other devices are is not known",
+        )
+    return _PHONE_TURNS
 
 
 LAYOUT = Layout(

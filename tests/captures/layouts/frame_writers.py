@@ -12,43 +12,36 @@ from fg3d_builder.captures.layouts.turned_pixels import turned_camera, turned_im
 from fg3d_builder.records import Array
 from tests.captures.layouts.phone_writers import Shot
 
-NOMINAL_SCALE = 1.0
-ORIENTATIONS = {
-    0: (1, 0, 0, 0, -1, 0, 0, 0, -1, 0, 0, 0),
-    1: (0, 1, 0, 1, 0, 0, 0, 0, -1, 0, 0, 0),
-}
-"""Column by column: the app's for iPads held lying and for phones held upright."""
+PHONE = (0, 1, 0, 1, 0, 0, 0, 0, -1, 0, 0, 0)
+TABLET = (1, 0, 0, 0, -1, 0, 0, 0, -1, 0, 0, 0)
+"""Orientation matrices of the app, column by column."""
 
 
-def camera_table(intrinsics: Array, size: tuple[int, int], turns: int) -> dict[str, Any]:
+def camera_table(intrinsics: Array, size: tuple[int, int]) -> dict[str, Any]:
     return {
         "extrinsicMatrix": [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0],
         "intrinsicMatrix": [*intrinsics.T.ravel()],
         "nominalIntrinsicMatrix": [*intrinsics.T.ravel()],
-        "orientationMatrix": list(ORIENTATIONS[turns]),
-        "focalLengthScaleFactor": NOMINAL_SCALE,
+        "orientationMatrix": list(PHONE),
+        "focalLengthScaleFactor": 1.0,
         "intrinsicMatrixReferenceSize": [size[1], size[0]],
     }
 
 
-def write_frame(
-    path: Path, small: Shot, large: Shot | None = None, turns: int = 1, **changes: Any
-) -> None:
-    """Write an upright shot as the sensor has it: turned clockwise by `turns` quarter turns."""
+def write_frame(path: Path, small: Shot, large: Shot | None = None, **changes: Any) -> None:
+    """Write an upright shot as a phone's sensor has it: turned anticlockwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     reference = large or small
-    back = (4 - turns) % 4
-    camera, size = turned_camera(reference.intrinsics, reference.rgb.shape[:2], back)
-    rgb, depth = (turned_image(image, back) for image in (small.rgb, small.depth_mm / 1000.0))
+    camera, size = turned_camera(reference.intrinsics, reference.rgb.shape[:2], 1)
+    rgb, depth = (turned_image(image, 1) for image in (small.rgb, small.depth_mm / 1000.0))
     about = {
         "color_space": "sRGB",
         "absolute_timestamp": 5e8,
         "timestamp": 1000.5,
-        "camera_intrinsics": camera_table(camera, size, turns) | changes.pop("camera", {}),
+        "camera_intrinsics": camera_table(camera, size) | changes.pop("camera", {}),
         "width": depth.shape[1],
         "height": depth.shape[0],
     } | changes
     path.write_bytes(bply_bytes(json.dumps(about).encode(), rgb, depth))
     if large is not None:
-        picture = jpeg(turned_image(large.rgb, back), 98)
-        path.with_suffix(".jpeg").write_bytes(picture)
+        path.with_suffix(".jpeg").write_bytes(jpeg(turned_image(large.rgb, 1), 98))

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fg3d_builder.captures.aligned_depth import intrinsics_of_size
 from fg3d_builder.captures.layouts.standardcyborg import find, frame
+from fg3d_builder.captures.layouts.turned_pixels import turned_camera
 from fg3d_builder.errors import CaptureError
-from tests.captures.layouts.frame_writers import write_frame
+from fg3d_builder.geometry.camera import intrinsics_matrix
+from tests.captures.layouts.frame_writers import TABLET, write_frame
 from tests.captures.layouts.phone_writers import shot
 
 SMALL = shot(96, 128)
 LARGE = shot(288, 384)
 
 
-@pytest.mark.parametrize("turns", [0, 1])
-def test_a_frame_without_picture_is_exact(tmp_path: Path, turns: int) -> None:
-    write_frame(tmp_path / "anna/DepthFrames/frame-007.ply", SMALL, turns=turns)
+def test_a_frame_without_picture_is_exact(tmp_path: Path) -> None:
+    write_frame(tmp_path / "anna/DepthFrames/frame-007.ply", SMALL)
     (item,) = find(tmp_path)
     assert (item.name, item.subject, item.frame) == ("anna-007", "anna", 7)
     assert (item.sequence, item.expression) == ("anna", "neutral")
@@ -60,12 +62,29 @@ def test_older_names_of_the_camera(tmp_path: Path) -> None:
     }
     write_frame(path, SMALL, camera_intrinsics=camera)
     read = frame(find(tmp_path)[0])
-    # Stored 128 x 96, a 24th of the reference, and turned anticlockwise.
+    # Stored 128 x 96, a 24th of the reference, and turned clockwise.
     factor = 1 / 24
-    wanted = [2880 * 1.1 * factor, 2876 * 1.1 * factor, 1149.5 * factor - 0.5]
-    found = read.intrinsics[[0, 1, 0], [0, 1, 2]]
-    np.testing.assert_allclose(found, wanted, rtol=1e-9)
-    assert read.intrinsics[1, 2] == pytest.approx(127 - (1536.5 * factor - 0.5), rel=1e-9)
+    wanted = [2880 * 1.1 * factor, 2876 * 1.1 * factor, 1536.5 * factor - 0.5]
+    np.testing.assert_allclose(read.intrinsics[[0, 1, 1], [0, 1, 2]], wanted, rtol=1e-9)
+    assert read.intrinsics[0, 2] == pytest.approx(95 - (1149.5 * factor - 0.5), rel=1e-9)
+
+
+def test_a_published_frame_is_upright_as_it_was_turned_by_others() -> None:
+    """The camera of the SDK's frame, and that of the same frames turned upright by hand."""
+    camera, size = turned_camera(
+        intrinsics_matrix(2881.16, 2881.16, 1536.59, 1149.33), (2316, 3088), 3
+    )
+    found = intrinsics_of_size(camera, size, (320, 240))
+    # Those were scaled from the corner, which is up to half a pixel off.
+    np.testing.assert_allclose(found[[0, 1], [0, 1]], 298.57, atol=0.01)
+    np.testing.assert_allclose(found[:2, 2], [119.9, 159.23], atol=0.5)
+
+
+def test_frames_of_other_devices_are_refused(tmp_path: Path) -> None:
+    write_frame(tmp_path / "a/frame-000.ply", SMALL, camera={"orientationMatrix": list(TABLET)})
+    with pytest.raises(CaptureError, match="not that of a phone") as caught:
+        frame(find(tmp_path)[0])
+    assert caught.value.code == "orientation_tag"
 
 
 def changed(tmp_path: Path, old: bytes, new: bytes, **more: Any) -> str:
@@ -96,7 +115,7 @@ def changed(tmp_path: Path, old: bytes, new: bytes, **more: Any) -> str:
         (b'"nominalIntrinsicMatrix": [1', b'"nominalIntrinsicMatrix": [-', "bad_field"),
         (b'"focalLengthScaleFactor": 1.0', b'"focalLengthScaleFactor": 0.0', "positive"),
         (b'"intrinsicMatrixReferenceSize": [1', b'"intrinsicMatrixReferenceSize": [7', "size_mism"),
-        (b'"orientationMatrix": [0, 1', b'"orientationMatrix": [1, 1', "a quarter turn"),
+        (b'"orientationMatrix": [0, 1', b'"orientationMatrix": [1, 1', "orientation_tag"),
     ],
 )
 def test_broken_frames_are_named(tmp_path: Path, old: bytes, new: bytes, text: str) -> None:
