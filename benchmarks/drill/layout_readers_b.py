@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.drill.inputs import SMALL
 from benchmarks.drill.mutate import mutated
@@ -33,48 +34,43 @@ from fg3d_builder.records import Capture
 if TYPE_CHECKING:
     from benchmarks.drill.readers import Reader
 
+_Maker = Callable[[Path], Path]
+_Mutation = Callable[[Path, Random], None]
+
 
 def readers() -> list[Reader]:
-    """Return the readers of these files."""
+    """Return the readers of these files; those that need an optional package where it is there."""
     from benchmarks.drill.readers import Reader
 
+    rows: list[tuple[str, str, str, _Maker, int, _Mutation | None]] = [
+        ("record3d", "", "binary", r3d_maker, 0, changed_member),
+        ("portrait", "jpg", "picture", portrait_maker("anna.jpg"), 0, None),
+        ("arkit", "depth", "npy", arkit_maker("0001.npy"), 1, None),
+        ("arkit", "camera", "json", arkit_maker("intrinsics.json"), 1, None),
+        ("arkit", "matrix", "text", arkit_maker("0001.txt"), 1, None),
+        ("standardcyborg", "frame", "mixed", bply_maker, 1, changed_description),
+    ]
+    if importlib.util.find_spec("pillow_heif"):
+        rows.append(("portrait", "heic", "mixed", portrait_maker("anna.heic"), 0, None))
+    if importlib.util.find_spec("OpenEXR"):
+        rows += [
+            ("record3d", "EXR's metadata", "json", export_maker("metadata.json"), 1, None),
+            ("record3d", "EXR", "binary", export_maker("depth/0.exr"), 2, None),
+            ("synthhuman", "depth", "binary", exr_maker("depth_0000001.exr"), 0, None),
+            ("synthhuman", "camera", "text", exr_maker("cam_0000001.txt"), 0, None),
+        ]
     errors = (CaptureError,)
     return [
         Reader(
-            "record3d",
-            "binary",
-            r3d_maker,
-            first_capture("record3d"),
+            f"{kind}, {name}" if name else kind,
+            form,
+            make,
+            first_capture(kind, up),
             errors,
             wrong_capture,
-            changed_member,
-        ),
-        *(
-            Reader(
-                f"portrait.{suffix}",
-                form,
-                portrait_maker(f"anna.{suffix}"),
-                first_capture("portrait"),
-                errors,
-                wrong_capture,
-            )
-            for suffix, form in (("jpg", "picture"), ("heic", "mixed"))
-            if suffix == "jpg" or importlib.util.find_spec("pillow_heif")
-        ),
-        *(
-            Reader(
-                f"{kind}, {name}", form, maker, first_capture(kind, up), errors, wrong_capture, own
-            )
-            for kind, name, form, maker, up, own in (
-                ("arkit", "depth", "npy", arkit_maker("0001.npy"), 1, None),
-                ("arkit", "camera", "json", arkit_maker("intrinsics.json"), 1, None),
-                ("arkit", "matrix", "text", arkit_maker("0001.txt"), 1, None),
-                ("standardcyborg", "frame", "mixed", bply_maker, 1, changed_description),
-                ("synthhuman", "depth", "binary", exr_maker("depth_0000001.exr"), 0, None),
-                ("synthhuman", "camera", "text", exr_maker("cam_0000001.txt"), 0, None),
-            )
-            if kind != "synthhuman" or importlib.util.find_spec("OpenEXR")
-        ),
+            own,
+        )
+        for kind, name, form, make, up, own in rows
     ]
 
 
@@ -110,6 +106,29 @@ def r3d_maker(folder: Path) -> Path:
         archive.writestr("rgbd/0.depth", lzfse_stream((depth_mm / 1000).astype("<f4").tobytes()))
         archive.writestr("rgbd/0.conf", lzfse_stream(b"\2" * depth_mm.size))
     return path
+
+
+def export_maker(mutated_name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        rgb, depth_mm, intrinsics = picture()
+        height, width = depth_mm.shape
+        place = folder / "anna"
+        for name in ("rgb", "depth"):
+            (place / name).mkdir(parents=True)
+        (place / "rgb/0.jpg").write_bytes(jpeg(rgb))
+        write_exr(place / "depth/0.exr", depth_mm / 1000.0)
+        table = {"w": width, "h": height, "K": [*intrinsics.T.ravel()]}
+        (place / "metadata.json").write_text(json.dumps(table))
+        return place / mutated_name
+
+    return make
+
+
+def write_exr(path: Path, values: np.ndarray) -> None:
+    import OpenEXR
+
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, {"Y": values.astype(np.float32)}).write(str(path))
 
 
 def lzfse_stream(data: bytes) -> bytes:
@@ -208,15 +227,10 @@ def changed_description(path: Path, rng: Random) -> None:
 
 def exr_maker(mutated_name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        import OpenEXR
-        from PIL import Image
-
         rgb, depth_mm, intrinsics = picture()
         Image.fromarray(rgb).save(folder / "rgb_0000001.png")
         np.savetxt(folder / "cam_0000001.txt", intrinsics)
-        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-        image = OpenEXR.File(header, {"Y": (depth_mm / 10).astype(np.float32)})
-        image.write(str(folder / "depth_0000001.exr"))
+        write_exr(folder / "depth_0000001.exr", depth_mm / 10)
         return folder / mutated_name
 
     return make

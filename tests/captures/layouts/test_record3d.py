@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import zipfile
@@ -195,3 +196,60 @@ def test_a_turned_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="orientation tag is 6") as caught:
         frame(find(tmp_path)[0])
     assert caught.value.code == "orientation_tag"
+
+
+def write_export(folder: Path, frames: int = 2, channel: str = "R") -> None:
+    """As the app exports EXR and JPEG: depth in metres, half or single precision."""
+    import OpenEXR
+
+    for name in ("rgb", "depth"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    table = r3d_metadata(SELFIE, SELFIE.depth_mm, frames)
+    (folder / "metadata.json").write_text(json.dumps(table))
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    for k in range(frames):
+        (folder / f"rgb/{k}.jpg").write_bytes(jpeg(SELFIE.rgb))
+        metres = np.nan_to_num((SELFIE.depth_mm + k) / 1000.0).astype(np.float32)
+        OpenEXR.File(header, {channel: metres}).write(str(folder / f"depth/{k}.exr"))
+
+
+needs_exr = pytest.mark.skipif(
+    importlib.util.find_spec("OpenEXR") is None, reason="OpenEXR is not installed"
+)
+
+
+@needs_exr
+def test_folders_of_exr_and_jpeg(tmp_path: Path) -> None:
+    write_export(tmp_path / "anna/smile/EXR_RGBD")
+    write_export(tmp_path / "ben/EXR_RGBD", 1, "Y")
+    first, second, third = find(tmp_path)
+    assert (first.name, first.subject, first.expression) == ("anna-smile-00000", "anna", "smile")
+    assert (second.frame, second.sequence) == (1, "anna/smile")
+    assert (third.name, third.subject) == ("ben-00000", "ben")
+    for item, further in ((first, 0.0), (second, 1.0), (third, 0.0)):
+        read = frame(item)
+        np.testing.assert_allclose(read.depth_mm, SELFIE.depth_mm + further, rtol=3e-7)
+        np.testing.assert_allclose(read.intrinsics, SELFIE.intrinsics, rtol=1e-12)
+    assert [item.subject for item in find(tmp_path / "ben/EXR_RGBD")] == ["ben"]
+
+
+@needs_exr
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("depth/0.exr", None, "missing_file"),
+        ("depth/0.exr", b"", "unreadable_image"),
+        ("rgb/0.jpg", b"", "unreadable_image"),
+        ("metadata.json", b"[]", "bad_json"),
+        ("metadata.json", b"{}", "missing_field"),
+    ],
+)
+def test_broken_exports_are_named(tmp_path: Path, name: str, data: bytes | None, code: str) -> None:
+    write_export(tmp_path / "anna", 1)
+    (item,) = find(tmp_path)
+    path = tmp_path / "anna" / name
+    path.unlink() if data is None else path.write_bytes(data)
+    with pytest.raises(CaptureError) as caught:
+        frame(item)
+    assert caught.value.code == code
+    assert name in str(caught.value)
