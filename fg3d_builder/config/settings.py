@@ -39,6 +39,11 @@ LAYOUT_KINDS: tuple[str, ...] = (
     "casia3d",
     "bp4d",
     "bosphorus",
+    "record3d",
+    "portrait",
+    "arkit",
+    "standardcyborg",
+    "synthhuman",
 )
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 

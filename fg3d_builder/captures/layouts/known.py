@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from fg3d_builder.captures.layouts import bosphorus, bp4d, bu3dfe, casia3d, frgc
+from fg3d_builder.captures.layouts import (
+    arkit,
+    bosphorus,
+    bp4d,
+    bu3dfe,
+    casia3d,
+    frgc,
+    portrait,
+    record3d,
+    standardcyborg,
+    synthhuman,
+)
 from fg3d_builder.captures.layouts.layout import Layout
 
 _ALL: tuple[Layout, ...] = (
@@ -11,6 +22,11 @@ _ALL: tuple[Layout, ...] = (
     casia3d.LAYOUT,
     bp4d.LAYOUT,
     bosphorus.LAYOUT,
+    record3d.LAYOUT,
+    portrait.LAYOUT,
+    arkit.LAYOUT,
+    standardcyborg.LAYOUT,
+    synthhuman.LAYOUT,
 )
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
