@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
+from fg3d_builder.captures.lens import Lens
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.depth_surface import believable_depth, depth_mesh, joined_pixels
@@ -52,16 +53,20 @@ class DepthCamera:
         ``colour_from_depth``.
     translation_mm : (3,) float64
         In the colour camera's frame: where the depth camera is.
+    lens : Lens, optional
+        What bends the depth image; the colour's pixels are straight.
     """
 
     intrinsics: Array
     rotation: Array = field(default_factory=lambda: np.eye(3))
     translation_mm: Array = field(default_factory=lambda: np.zeros(3))
+    lens: Lens | None = None
 
     @property
     def is_colour_camera(self) -> bool:
-        """Both images were taken from one place and in one direction."""
-        return np.array_equal(self.rotation, np.eye(3)) and not self.translation_mm.any()
+        """Both images were taken from one place and in one direction, through straight lenses."""
+        moved = not np.array_equal(self.rotation, np.eye(3)) or self.translation_mm.any()
+        return not moved and (self.lens is None or not self.lens.distorts)
 
 
 def depth_on_colour(
@@ -206,7 +211,14 @@ def _rendered(
 ) -> Array:
     vertices, triangles, rims = depth_mesh(depth_mm, camera.intrinsics)
     corners = np.arange(len(rims)).reshape(-1, 3) + len(vertices)
-    points = np.concatenate([vertices, rims]) @ camera.rotation.T + camera.translation_mm
+    points = np.concatenate([vertices, rims])
+    if camera.lens is not None and camera.lens.distorts:
+        slopes = camera.lens.undistorted(points[:, :2] / points[:, 2:])
+        points = np.column_stack([slopes * points[:, 2:], points[:, 2]])
+        triangles, corners = (
+            t[np.isfinite(points[t]).all(axis=(1, 2))] for t in (triangles, corners)
+        )
+    points = points @ camera.rotation.T + camera.translation_mm
     everything = np.concatenate([triangles, corners])
     seen = rasterize(points, everything, colour, height, width, cull_back_faces=False)
     px = px_from_cam(points, colour)[triangles]

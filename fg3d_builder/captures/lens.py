@@ -18,6 +18,8 @@ _PASSES, _STEP, _CLOSE = 30, 1e-6, 1e-7
 """Newton's method: most passes, step of the derivatives, and largest error that counts as solved,
 all in units of the focal length."""
 
+_STRIP_ROWS = 64
+
 _WIDEST = 6.0
 """Tangent of the angle from the axis (80 degrees) up to which lenses are looked at."""
 
@@ -122,11 +124,14 @@ class Lens:
         if not self.distorts:
             return image
         height, width = image.shape[:2]
-        place = np.empty((height, width, 2))
-        place[..., 0] = np.arange(width)
-        place[..., 1] = np.arange(height)[:, None]
         focal, middle = np.diag(self.intrinsics)[:2], self.intrinsics[:2, 2]
-        seen = self.distorted((place - middle) / focal) * focal + middle
-        # Far outside rather than NaN, which OpenCV takes for any pixel.
-        x, y = np.moveaxis(np.nan_to_num(seen, nan=-1e4).clip(-1e4, 1e5).astype(np.float32), -1, 0)
-        return np.asarray(cv2.remap(image, x, y, cv2.INTER_CUBIC))
+        straight = np.zeros_like(image)
+        for top in range(0, height, _STRIP_ROWS):  # of a large image the places take much memory
+            rows = np.arange(top, min(top + _STRIP_ROWS, height))
+            place = np.stack(np.meshgrid(np.arange(width), rows), axis=-1)
+            seen = self.distorted((place - middle) / focal) * focal + middle
+            # Far outside rather than NaN, which OpenCV takes for any pixel.
+            seen = np.nan_to_num(seen, nan=-1e4).clip(-1e4, 1e5).astype(np.float32)
+            x, y = np.moveaxis(seen, -1, 0)
+            straight[rows] = cv2.remap(image, x, y, cv2.INTER_CUBIC)
+        return straight

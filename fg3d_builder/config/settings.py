@@ -33,7 +33,9 @@ from fg3d_builder.config.reading import ADDED
 DETECTORS = ("mediapipe", "face-alignment", "annotation")
 """Names of landmark detectors."""
 
-LAYOUT_KINDS: tuple[str, ...] = ()
+LAYOUT_KINDS: tuple[str, ...] = (
+    "realsense",
+)  # fmt: skip
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 
 MIN_QUALITY = 0.08

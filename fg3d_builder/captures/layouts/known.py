@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fg3d_builder.captures.layouts import realsense
 from fg3d_builder.captures.layouts.layout import Layout
 
-_ALL: tuple[Layout, ...] = ()
+_ALL: tuple[Layout, ...] = (
+    realsense.LAYOUT,
+)  # fmt: skip
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
 """In the order of `config.LAYOUT_KINDS`."""
