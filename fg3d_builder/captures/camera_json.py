@@ -121,13 +121,30 @@ def read_pose(
             table[rotation_name],
         )
     rotation = numbers_field(table, rotation_name, path, (9,), prefix).reshape(3, 3)
-    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
-        raise bad_field(path, prefix + rotation_name, "a rotation", rotation.ravel().tolist())
     translation_mm = unit_mm * numbers_field(table, translation_name, path, (3,), prefix)
+    names_shown = (prefix + rotation_name, prefix + translation_name)
+    check_pose(rotation, translation_mm, path, names_shown)
+    return rotation, translation_mm
+
+
+def check_pose(rotation: Array, translation_mm: Array, path: Path, names: tuple[str, str]) -> None:
+    """Raise where two cameras of one device cannot be placed so; `names` are those of the fields.
+
+    Raises
+    ------
+    CaptureError
+        ``bad_field``.
+    """
+    large = np.abs(rotation).max() > 2.0  # also where the product would overflow
+    if large or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or _mirrors(rotation):
+        raise bad_field(path, names[0], "a rotation", rotation.ravel().tolist())
     if np.abs(translation_mm).max() > MAX_OFFSET_MM:
         wanted = f"at most {MAX_OFFSET_MM:g} mm between two cameras of a device"
-        raise bad_field(path, prefix + translation_name, wanted, translation_mm.tolist())
-    return rotation, translation_mm
+        raise bad_field(path, names[1], wanted, translation_mm.tolist())
+
+
+def _mirrors(rotation: Array) -> bool:
+    return bool(np.linalg.det(rotation) < 0)
 
 
 def camera_object(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fg3d_builder.captures.layouts import realsense
+from fg3d_builder.captures.layouts import biwi, realsense
 from fg3d_builder.captures.layouts.layout import Layout
 
 _ALL: tuple[Layout, ...] = (
     realsense.LAYOUT,
+    biwi.LAYOUT,
 )  # fmt: skip
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}

@@ -62,12 +62,18 @@ def rig_frame(colour_file: Path, depth_file: Path, rig: Rig, named_aligned: bool
         ``missing_file``, ``unreadable_image``, ``orientation_tag``, ``size_mismatch``,
         ``missing_field`` or ``bad_field``.
     """
+    return straight_frame(colour_file, depth_file, _read_steps(depth_file), rig, named_aligned)
+
+
+def straight_frame(
+    colour_file: Path, depth_file: Path, steps: Array, rig: Rig, named_aligned: bool = False
+) -> Frame:
+    """As `rig_frame`, with the depth's steps (h, w) already read; not positive is none."""
     rgb = read_rgb(colour_file)
     check_upright_pixels(colour_file)
     height, width = rgb.shape[:2]
     _check_size(colour_file, rgb.shape[:2], rig.colour.size, rig.file)
     check_camera(rig.colour.intrinsics, width, height, rig.file)
-    steps = _read_steps(depth_file)
     aligned = _is_aligned(steps.shape, rgb.shape[:2], rig, depth_file, named_aligned)
     camera = _aligned_camera(rig) if aligned else _depth_camera(rig, steps.shape, depth_file)
     depth_mm = np.where(steps > 0, steps * np.float32(rig.unit_mm), np.float32(np.nan))
