@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.drill.sense import wrong_capture
+from benchmarks.drill.mutate_bytes import Random
+from benchmarks.drill.sense import wrong_capture, wrong_mesh
+from benchmarks.drill.world import drill_mesh
 from fg3d_builder.captures.layout_source import LayoutSource
 from fg3d_builder.captures.layouts import biwi, realsense
 from fg3d_builder.captures.layouts.layout import Layout
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.gltf_decoders import DRACO, MESHOPT
+from fg3d_builder.files.mesh_io import read_mesh
 from fg3d_builder.records import Capture
 
 if TYPE_CHECKING:
@@ -31,7 +35,11 @@ def readers() -> list[Reader]:
     from benchmarks.drill.readers import Reader
 
     capture = (CaptureError,)
-    return [
+    packed = [
+        Reader(name, "glb", maker, read_mesh, capture, wrong_mesh, packed_bytes)
+        for name, maker in (("draco.glb", draco_glb), ("meshopt.glb", meshopt_glb))
+    ]
+    return packed + [
         Reader(name, form, maker, first_capture(layout), capture, wrong_capture)
         for layout, name, form, maker in (
             (realsense, "realsense, both cameras", "json", realsense_maker("intrinsics.json")),
@@ -43,6 +51,86 @@ def readers() -> list[Reader]:
             (biwi, "biwi, calibration", "text", biwi_maker("rgb.cal")),
         )
     ]
+
+
+def packed_bytes(path: Path, rng: Random) -> None:
+    """Change bytes of what is compressed in a glb file."""
+    data = bytearray(path.read_bytes())
+    start = 28 + int.from_bytes(data[12:16], "little")
+    for _ in range(int(rng.integers(1, 4))):
+        place = start + int(rng.integers(len(data) - start) * rng.random() ** 2)
+        data[place] = int(rng.integers(256))
+    path.write_bytes(data)
+
+
+def draco_glb(folder: Path) -> Path:
+    """Write a mesh with Draco, in the order that Draco likes."""
+    import DracoPy
+
+    mesh = drill_mesh(textured=True)
+    points = mesh.vertices.astype(np.float32)
+    data = DracoPy.encode(points, mesh.triangles.astype(np.uint32), tex_coord=mesh.uv)
+    ids = {a["attribute_type"]: a["unique_id"] for a in DracoPy.decode(data).attributes}
+    row = {
+        "attributes": {"POSITION": 0, "TEXCOORD_0": 1},
+        "indices": 2,
+        "extensions": {
+            DRACO: {"bufferView": 0, "attributes": {"POSITION": ids[0], "TEXCOORD_0": ids[3]}}
+        },
+    }
+    accessors = [
+        {"componentType": 5126, "type": "VEC3", "count": len(points)},
+        {"componentType": 5126, "type": "VEC2", "count": len(points)},
+        {"componentType": 5125, "type": "SCALAR", "count": mesh.triangles.size},
+    ]
+    return _glb(folder, data, [{"buffer": 0, "byteLength": len(data)}], accessors, row, DRACO)
+
+
+def meshopt_glb(folder: Path) -> Path:
+    """Write a mesh with meshopt."""
+    import meshopt
+
+    mesh = drill_mesh()
+    binary = b""
+    views: list[Any] = []
+    accessors: list[Any] = []
+    for values, mode, kind in (
+        (mesh.vertices.astype(np.float32), "ATTRIBUTES", "VEC3"),
+        (mesh.triangles.astype(np.uint32).ravel(), "TRIANGLES", "SCALAR"),
+    ):
+        data = meshopt.encode_gltf_buffer(values, mode)
+        about = {"buffer": 0, "byteOffset": len(binary), "byteLength": len(data), "mode": mode,
+                 "count": len(values), "byteStride": values.nbytes // len(values)}  # fmt: skip
+        views.append({"buffer": 1, "byteLength": values.nbytes, "extensions": {MESHOPT[0]: about}})
+        component = 5126 if kind == "VEC3" else 5125
+        count = {"componentType": component, "type": kind, "count": len(values)}
+        accessors.append({**count, "bufferView": len(accessors)})
+        binary += data + bytes(-len(data) % 4)
+    row = {"attributes": {"POSITION": 0}, "indices": 1}
+    return _glb(folder, binary, views, accessors, row, MESHOPT[0])
+
+
+def _glb(
+    folder: Path, binary: bytes, views: list[Any], accessors: list[Any], row: Any, extension: str
+) -> Path:
+    table = {
+        "asset": {"version": "2.0"},
+        "buffers": [{"byteLength": len(binary)}, {"byteLength": 10**6}],
+        "bufferViews": views,
+        "accessors": accessors,
+        "meshes": [{"primitives": [row]}],
+        "nodes": [{"mesh": 0}],
+        "scenes": [{"nodes": [0]}],
+        "extensionsRequired": [extension],
+    }
+    text = json.dumps(table).encode()
+    text += b" " * (-len(text) % 4)
+    binary += bytes(-len(binary) % 4)
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+    chunks += struct.pack("<II", len(binary), 0x004E4942) + binary
+    path = folder / "mesh.glb"
+    path.write_bytes(b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks)
+    return path
 
 
 def first_capture(module: Any) -> Callable[[Path], Capture]:
