@@ -15,8 +15,9 @@ from benchmarks.drill.mutate_bytes import Random
 from benchmarks.drill.sense import wrong_capture, wrong_mesh
 from benchmarks.drill.world import drill_mesh
 from fg3d_builder.captures.layout_source import LayoutSource
-from fg3d_builder.captures.layouts import biwi, realsense
+from fg3d_builder.captures.layouts import biwi, kinect, realsense
 from fg3d_builder.captures.layouts.layout import Layout
+from fg3d_builder.captures.layouts.rgbd_rig import Rig
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.gltf_decoders import DRACO, MESHOPT
@@ -39,7 +40,10 @@ def readers() -> list[Reader]:
         Reader(name, "glb", maker, read_mesh, capture, wrong_mesh, packed_bytes)
         for name, maker in (("draco.glb", draco_glb), ("meshopt.glb", meshopt_glb))
     ]
-    return packed + [
+    recorded = Reader(
+        "kinect, of a recording", "json", recorded_maker, read_recorded, capture, wrong_rig
+    )
+    return [*packed, recorded] + [
         Reader(name, form, maker, first_capture(layout), capture, wrong_capture)
         for layout, name, form, maker in (
             (realsense, "realsense, both cameras", "json", realsense_maker("intrinsics.json")),
@@ -47,6 +51,8 @@ def readers() -> list[Reader]:
             (realsense, "realsense, depth", "png", realsense_maker("depth_1.png")),
             (realsense, "realsense, raw depth", "binary", realsense_maker("depth_2.raw")),
             (realsense, "realsense, sizes", "text", realsense_maker("depth_2_metadata.csv")),
+            (kinect, "kinect, of the software", "json", kinect_maker("software")),
+            (kinect, "kinect, Orbbec", "json", kinect_maker("orbbec")),
             (biwi, "biwi, depth", "binary", biwi_maker("frame_00001_depth.bin")),
             (biwi, "biwi, calibration", "text", biwi_maker("rgb.cal")),
         )
@@ -205,6 +211,85 @@ def open3d_maker(folder: Path) -> Path:
     table = {"width": WIDTH, "height": HEIGHT, "intrinsic_matrix": matrix}
     (place / "camera_intrinsic.json").write_text(json.dumps(table, indent=1))
     return place / "camera_intrinsic.json"
+
+
+def kinect_maker(writer: str) -> _Maker:
+    """Return a maker of pictures with a calibration of the sensor's software, or of Orbbec's."""
+    pose = [1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0], [-32.0, -2.0, 4.0]
+    bend = {"k1": 0.05, "k2": -0.02, "k3": 0.01, "k4": 0.02, "k5": 0, "k6": 0, "p1": 1e-4, "p2": 0}
+
+    def lens(width: int, height: int) -> dict[str, float]:
+        middle = {"cx": width / 2 - 0.5, "cy": height / 2 - 0.5}
+        return {"fx": 20.0, "fy": 20.5, **middle}
+
+    def of_software(width: int, height: int, move: list[float]) -> dict[str, Any]:
+        return {
+            "extrinsics": {"rotation": pose[0], "translation": move},
+            "intrinsics": {
+                "parameters": {"param": {**lens(width, height), **bend}},
+                "type": "K4A_CALIBRATION_LENS_DISTORTION_MODEL_BROWN_CONRADY",
+            },
+            "metric_radius": 1.74,
+            "resolution_height": height,
+            "resolution_width": width,
+        }
+
+    def make(folder: Path) -> Path:
+        place = folder / "person"
+        write_pair(place / "color/1.png", place / "depth/1.png", (10, 14))
+        table: dict[str, Any] = {
+            "color_camera_calibration": of_software(WIDTH, HEIGHT, pose[1]),
+            "depth_camera_calibration": of_software(14, 10, [0.0, 0.0, 0.0]),
+        }
+        if writer == "orbbec":
+            table = {
+                "rgb_intrinsic": {**lens(WIDTH, HEIGHT), "width": WIDTH, "height": HEIGHT},
+                "depth_intrinsic": {**lens(14, 10), "width": 14, "height": 10},
+                "rgb_distortion": bend,
+                "depth_distortion": bend,
+                "transform": {"rot": pose[0], "transform": pose[1]},
+            }
+        (place / "calibration.json").write_text(json.dumps(table, indent=1))
+        return place / "calibration.json"
+
+    return make
+
+
+def recorded_maker(folder: Path) -> Path:
+    """Write the calibration that is attached to a recording."""
+
+    def camera(place: str, size: tuple[int, int], move: list[float]) -> dict[str, Any]:
+        values = [0.5, 0.51, 0.49, 0.6, 0.5, -0.02, 0.0, 0.8, 0.08, -0.01, 0, 0, 1e-5, 1e-5]
+        return {
+            "Intrinsics": {
+                "ModelParameters": values,
+                "ModelType": "CALIBRATION_LensDistortionModelBrownConrady",
+            },
+            "Location": f"CALIBRATION_CameraLocation{place}",
+            "MetricRadius": 1.74,
+            "Rt": {"Rotation": [1, 0, 0, 0, 1, 0, 0, 0, 1], "Translation": move},
+            "SensorHeight": size[0],
+            "SensorWidth": size[1],
+        }
+
+    both = [camera("D0", (1024, 1024), [0, 0, 0]), camera("PV0", (3072, 4096), [-0.03, 0, 0])]
+    path = folder / "calibration.json"
+    path.write_text(json.dumps({"CalibrationInformation": {"Cameras": both}}, indent=1))
+    return path
+
+
+def read_recorded(path: Path) -> Rig:
+    return kinect.read_rig(path, (720, 1280), (576, 640))
+
+
+def wrong_rig(rig: Rig, _wanted: Any) -> str:
+    """Say what makes no sense in a pair of cameras."""
+    for lens in (rig.colour, rig.depth):
+        assert lens is not None
+        if not np.isfinite(lens.intrinsics).all() or not np.isfinite(lens.coefficients).all():
+            return "a camera that is not finite"
+    assert rig.translation_mm is not None
+    return "" if np.abs(rig.translation_mm).max() <= 2000 else "cameras far apart"
 
 
 def biwi_maker(mutated: str) -> _Maker:

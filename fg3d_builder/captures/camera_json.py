@@ -94,6 +94,7 @@ def read_pose(
     path: Path,
     prefix: str,
     unit_mm: float,
+    rows: bool = False,
 ) -> tuple[Array, Array]:
     """Read a rotation, nine numbers row by row, and a translation in a unit.
 
@@ -105,6 +106,9 @@ def read_pose(
     path : Path
     prefix : str
     unit_mm : float
+        Of the translation.
+    rows : bool
+        A list of three rows is what it seems to be: the device's own software gives no other order.
 
     Returns
     -------
@@ -112,7 +116,8 @@ def read_pose(
     translation_mm : (3,) float64
     """
     rotation_name, translation_name = (first_of(table, choices) for choices in names)
-    if isinstance(table.get(rotation_name), list) and len(table[rotation_name]) == 3:
+    nested = isinstance(table.get(rotation_name), list) and len(table[rotation_name]) == 3
+    if nested and not rows:
         raise bad_field(
             path,
             prefix + rotation_name,
@@ -120,7 +125,8 @@ def read_pose(
             "nobody knows which they are)",
             table[rotation_name],
         )
-    rotation = numbers_field(table, rotation_name, path, (9,), prefix).reshape(3, 3)
+    shape = (3, 3) if nested else (9,)
+    rotation = numbers_field(table, rotation_name, path, shape, prefix).reshape(3, 3)
     translation_mm = unit_mm * numbers_field(table, translation_name, path, (3,), prefix)
     names_shown = (prefix + rotation_name, prefix + translation_name)
     check_pose(rotation, translation_mm, path, names_shown)

@@ -35,6 +35,7 @@ DETECTORS = ("mediapipe", "face-alignment", "annotation")
 
 LAYOUT_KINDS: tuple[str, ...] = (
     "realsense",
+    "kinect",
     "biwi",
 )  # fmt: skip
 """Kinds of sources whose files lie as a research set or a sensor has them."""

@@ -24,7 +24,7 @@ import numpy as np
 from fg3d_builder.captures.camera_json import LARGEST_SIDE, check_pose
 from fg3d_builder.captures.json_fields import bad_field
 from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
-from fg3d_builder.captures.layouts.rgbd_rig import Rig, straight_frame
+from fg3d_builder.captures.layouts.rgbd_rig import Rig, check_size, read_colour, straight_frame
 from fg3d_builder.captures.lens import Lens
 from fg3d_builder.captures.source import folder_contents
 from fg3d_builder.errors import CaptureError
@@ -103,9 +103,11 @@ def read_frame(item: Item) -> Frame:
         depth=depth[0],
         rotation=rotation,
         translation_mm=colour[2] - rotation @ depth[2],
-        aligned=False,
     )
-    return straight_frame(colour_file, depth_file, read_run_length_depth(depth_file), rig)
+    rgb, steps = read_colour(colour_file), read_run_length_depth(depth_file)
+    check_size(colour_file, rgb.shape[:2], colour[0].size, colour_cal)
+    check_size(depth_file, steps.shape, depth[0].size, depth_cal)
+    return straight_frame(rgb, steps, rig, aligned=False)
 
 
 def read_calibration(path: Path) -> tuple[Lens, Array, Array]:

@@ -131,5 +131,5 @@ LAYOUT: Layout = recordings_layout(
     title="Intel RealSense pictures",
     expects="PERSON/camera_intrinsic.json with PERSON/color/000000.jpg, PERSON/depth/000000.png",
     camera_files=CAMERA_FILES,
-    read_rig=read_rig,
+    read_rig=lambda path, colour_size, depth_size: read_rig(path),
 )

@@ -18,7 +18,7 @@ def recordings_layout(
     title: str,
     expects: str,
     camera_files: tuple[str, ...],
-    read_rig: Callable[..., Rig],
+    read_rig: Callable[[Path, tuple[int, int], tuple[int, int]], Rig],
 ) -> Layout:
     """Make a layout of recordings.
 
@@ -32,7 +32,7 @@ def recordings_layout(
     camera_files : tuple of str
         Names of the cameras' file, the usual one first.
     read_rig : callable
-        Reads it.
+        Reads it, for the sizes (height, width) of colour and depth.
     """
 
     def find(root: Path) -> list[Item]:
@@ -49,7 +49,11 @@ def recordings_layout(
             raise CaptureError(
                 "missing_file", f"{place}: no file describes the cameras; known are {names}"
             )
-        return rig_frame(colour, depth, read_rig(cameras[0]), named_aligned(depth))
+
+        def rig_of(colour_size: tuple[int, int], depth_size: tuple[int, int]) -> Rig:
+            return read_rig(cameras[0], colour_size, depth_size)
+
+        return rig_frame(colour, depth, rig_of, named_aligned(depth))
 
     return Layout(kind, title, expects, find, frame)
 

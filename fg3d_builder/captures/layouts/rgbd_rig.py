@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,18 +42,24 @@ class Rig:
     colour: Lens
     depth: Lens | None = None
     rotation: Array | None = None
-    translation_mm: Array | None = field(default=None)
+    translation_mm: Array | None = None
     unit_mm: float = 1.0
     aligned: bool | None = None
 
 
-def rig_frame(colour_file: Path, depth_file: Path, rig: Rig, named_aligned: bool = False) -> Frame:
+def rig_frame(
+    colour_file: Path,
+    depth_file: Path,
+    rig_of: Callable[[tuple[int, int], tuple[int, int]], Rig],
+    named_aligned: bool = False,
+) -> Frame:
     """Read a pair of pictures; both are made straight and depth is brought onto the colour.
 
     Parameters
     ----------
     colour_file, depth_file : Path
-    rig : Rig
+    rig_of : callable
+        Describes the cameras for the sizes (height, width) of colour and depth.
     named_aligned : bool
         The depth's name says that it is on the colour's pixels.
 
@@ -62,45 +69,62 @@ def rig_frame(colour_file: Path, depth_file: Path, rig: Rig, named_aligned: bool
         ``missing_file``, ``unreadable_image``, ``orientation_tag``, ``size_mismatch``,
         ``missing_field`` or ``bad_field``.
     """
-    return straight_frame(colour_file, depth_file, _read_steps(depth_file), rig, named_aligned)
-
-
-def straight_frame(
-    colour_file: Path, depth_file: Path, steps: Array, rig: Rig, named_aligned: bool = False
-) -> Frame:
-    """As `rig_frame`, with the depth's steps (h, w) already read; not positive is none."""
-    rgb = read_rgb(colour_file)
-    check_upright_pixels(colour_file)
-    height, width = rgb.shape[:2]
-    _check_size(colour_file, rgb.shape[:2], rig.colour.size, rig.file)
-    check_camera(rig.colour.intrinsics, width, height, rig.file)
+    rgb, steps = read_colour(colour_file), _read_steps(depth_file)
+    rig = rig_of((rgb.shape[0], rgb.shape[1]), (steps.shape[0], steps.shape[1]))
+    check_size(colour_file, rgb.shape[:2], rig.colour.size, rig.file)
     aligned = _is_aligned(steps.shape, rgb.shape[:2], rig, depth_file, named_aligned)
-    camera = _aligned_camera(rig) if aligned else _depth_camera(rig, steps.shape, depth_file)
+    if not aligned:
+        _check_depth_camera(rig, steps.shape, depth_file)
+    return straight_frame(rgb, steps, rig, aligned)
+
+
+def read_colour(file: Path) -> Array:
+    """Read a colour picture (H, W, 3) uint8 that is upright as it is stored."""
+    rgb = read_rgb(file)
+    check_upright_pixels(file)
+    return rgb
+
+
+def straight_frame(rgb: Array, steps: Array, rig: Rig, aligned: bool) -> Frame:
+    """Make both pictures of one rig straight and bring depth onto the colour.
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8
+    steps : (h, w) int
+        Of `Rig.unit_mm`; what is not positive is no depth.
+    rig : Rig
+    aligned : bool
+        Depth is on the colour's pixels.
+    """
+    height, width = rgb.shape[:2]
+    check_camera(rig.colour.intrinsics, width, height, rig.file)
     depth_mm = np.where(steps > 0, steps * np.float32(rig.unit_mm), np.float32(np.nan))
     if not aligned or rig.colour.distorts:
+        camera = DepthCamera(rig.colour.intrinsics, lens=rig.colour)
+        if not aligned:
+            assert rig.depth is not None
+            assert rig.rotation is not None
+            assert rig.translation_mm is not None
+            check_camera(rig.depth.intrinsics, steps.shape[1], steps.shape[0], rig.file)
+            camera = DepthCamera(rig.depth.intrinsics, rig.rotation, rig.translation_mm, rig.depth)
         depth_mm = depth_on_colour(depth_mm, camera, rig.colour.intrinsics, height, width)
     return Frame(rig.colour.straight_image(rgb), depth_mm, rig.colour.intrinsics)
 
 
-def _aligned_camera(rig: Rig) -> DepthCamera:
-    return DepthCamera(rig.colour.intrinsics, lens=rig.colour)
-
-
-def _depth_camera(rig: Rig, size: tuple[int, int], file: Path) -> DepthCamera:
+def _check_depth_camera(rig: Rig, size: tuple[int, int], file: Path) -> None:
     if rig.depth is None:
         raise CaptureError(
             "size_mismatch",
             f"{file}: depth is {_words(size)} pixels, the colour is not, and {rig.file} tells "
             "nothing of the depth camera",
         )
-    _check_size(file, size, rig.depth.size, rig.file)
-    check_camera(rig.depth.intrinsics, size[1], size[0], rig.file)
+    check_size(file, size, rig.depth.size, rig.file)
     if rig.rotation is None or rig.translation_mm is None:
         raise CaptureError(
             "missing_field",
             f"{rig.file}: where the depth camera is beside the colour camera is missing",
         )
-    return DepthCamera(rig.depth.intrinsics, rig.rotation, rig.translation_mm, rig.depth)
 
 
 def _is_aligned(
@@ -156,9 +180,10 @@ def _raw_size(file: Path) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _check_size(
+def check_size(
     file: Path, size: tuple[int, int], declared: tuple[int, int], description: Path
 ) -> None:
+    """Raise ``size_mismatch`` where a picture is of another size than its camera's, if declared."""
     if declared not in (size, (0, 0)):
         raise CaptureError(
             "size_mismatch",
