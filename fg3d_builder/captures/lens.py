@@ -6,6 +6,7 @@ RealSense's is it as well, but for where the tangential part is taken (`Lens.sca
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,9 +15,9 @@ import numpy as np
 
 from fg3d_builder.records import Array
 
-_PASSES, _STEP, _CLOSE = 30, 1e-6, 1e-7
-"""Newton's method: most passes, step of the derivatives, and largest error that counts as solved,
-all in units of the focal length."""
+_PASSES, _STEP, _SOLVED, _CLOSE = 30, 1e-6, 1e-10, 1e-7
+"""Newton's method: most passes, step of the derivatives, the error that it ends at and the largest
+that counts as solved, in units of the focal length."""
 
 _STRIP_ROWS = 64
 
@@ -92,24 +93,33 @@ class Lens:
 
     def undistorted(self, seen: Array) -> Array:
         """Map slopes of pixels (..., 2) to those of their rays; NaN where there is none."""
-        slopes = np.array(seen, dtype=np.float64)
+        wanted = np.asarray(seen, dtype=np.float64).reshape(-1, 2)
+        slopes = wanted.copy()
+        active = np.arange(len(wanted))
         for _ in range(_PASSES):
-            error = self.distorted(slopes) - seen
-            if not np.nanmax(np.abs(error), initial=0.0) > _CLOSE / 100:
+            error = self.distorted(slopes[active]) - wanted[active]
+            with np.errstate(invalid="ignore"):
+                open_still = np.abs(error).max(axis=-1, initial=0.0) > _SOLVED  # not where NaN
+            active, error = active[open_still], error[open_still]
+            if not len(active):
                 break
-            dx, dy = (
-                (self.distorted(slopes + _STEP * axis) - self.distorted(slopes - _STEP * axis))
-                / (2 * _STEP)
-                for axis in np.eye(2)
-            )
-            with np.errstate(all="ignore"):
-                det = dx[..., 0] * dy[..., 1] - dy[..., 0] * dx[..., 1]
-                step_x = (dy[..., 1] * error[..., 0] - dy[..., 0] * error[..., 1]) / det
-                step_y = (dx[..., 0] * error[..., 1] - dx[..., 1] * error[..., 0]) / det
-                slopes = slopes - np.stack([step_x, step_y], axis=-1)
+            slopes[active] -= self._step(slopes[active], error)
         with np.errstate(invalid="ignore"):
-            solved = np.abs(self.distorted(slopes) - seen).max(axis=-1) < _CLOSE
-        return np.where(solved[..., None], slopes, np.nan)
+            solved = np.abs(self.distorted(slopes) - wanted).max(axis=-1, initial=0.0) < _CLOSE
+        return np.where(solved[:, None], slopes, np.nan).reshape(np.shape(seen))
+
+    def _step(self, slopes: Array, error: Array) -> Array:
+        """Return Newton's step (n, 2), which is to be taken off."""
+        dx, dy = (
+            (self.distorted(slopes + _STEP * axis) - self.distorted(slopes - _STEP * axis))
+            / (2 * _STEP)
+            for axis in np.eye(2)
+        )
+        with np.errstate(all="ignore"):
+            det = dx[:, 0] * dy[:, 1] - dy[:, 0] * dx[:, 1]
+            step_x = (dy[:, 1] * error[:, 0] - dy[:, 0] * error[:, 1]) / det
+            step_y = (dx[:, 0] * error[:, 1] - dx[:, 1] * error[:, 0]) / det
+        return np.stack([step_x, step_y], axis=-1)
 
     def straight_px(self, points_px: Array) -> Array:
         """Map pixels (..., 2) of its images to those of a pinhole camera of its intrinsics."""
@@ -124,14 +134,33 @@ class Lens:
         if not self.distorts:
             return image
         height, width = image.shape[:2]
-        focal, middle = np.diag(self.intrinsics)[:2], self.intrinsics[:2, 2]
         straight = np.zeros_like(image)
-        for top in range(0, height, _STRIP_ROWS):  # of a large image the places take much memory
-            rows = np.arange(top, min(top + _STRIP_ROWS, height))
-            place = np.stack(np.meshgrid(np.arange(width), rows), axis=-1)
-            seen = self.distorted((place - middle) / focal) * focal + middle
+        for rows, seen in self.bent_px(height, width):
             # Far outside rather than NaN, which OpenCV takes for any pixel.
             seen = np.nan_to_num(seen, nan=-1e4).clip(-1e4, 1e5).astype(np.float32)
             x, y = np.moveaxis(seen, -1, 0)
             straight[rows] = cv2.remap(image, x, y, cv2.INTER_CUBIC)
         return straight
+
+    def bent_px(
+        self, height: int, width: int, intrinsics: Array | None = None
+    ) -> Iterator[tuple[slice, Array]]:
+        """Yield rows of a straight image and where (n, W, 2) their pixels are in the bent one.
+
+        In strips: of a large image, all places take much memory.
+
+        Parameters
+        ----------
+        height, width : int
+            Of the straight image.
+        intrinsics : (3, 3) float, optional
+            Of the straight image, where they are not those of the bent one.
+        """
+        focal, middle = np.diag(self.intrinsics)[:2], self.intrinsics[:2, 2]
+        straight = self.intrinsics if intrinsics is None else intrinsics
+        straight_focal, straight_middle = np.diag(straight)[:2], straight[:2, 2]
+        for top in range(0, height, _STRIP_ROWS):
+            rows = np.arange(top, min(top + _STRIP_ROWS, height))
+            place = np.stack(np.meshgrid(np.arange(width), rows), axis=-1)
+            slopes = (place - straight_middle) / straight_focal
+            yield slice(top, top + len(rows)), self.distorted(slopes) * focal + middle
