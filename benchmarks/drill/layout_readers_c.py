@@ -15,13 +15,14 @@ from benchmarks.drill.mutate_bytes import Random
 from benchmarks.drill.sense import wrong_capture, wrong_mesh
 from benchmarks.drill.world import drill_mesh
 from fg3d_builder.captures.layout_source import LayoutSource
-from fg3d_builder.captures.layouts import biwi, kinect, realsense
-from fg3d_builder.captures.layouts.layout import Layout
+from fg3d_builder.captures.layouts import biwi, kinect, realsense, realsense_ply
+from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.layouts.rgbd_rig import Rig
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.gltf_decoders import DRACO, MESHOPT
 from fg3d_builder.files.mesh_io import read_mesh
+from fg3d_builder.files.textured_mesh import TexturedMesh
 from fg3d_builder.records import Capture
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def readers() -> list[Reader]:
     recorded = Reader(
         "kinect, of a recording", "json", recorded_maker, read_recorded, capture, wrong_rig
     )
-    return [*packed, recorded] + [
+    exported = Reader("realsense_ply", "mixed", export_maker, read_export, capture, wrong_mesh)
+    return [*packed, recorded, exported] + [
         Reader(name, form, maker, first_capture(layout), capture, wrong_capture)
         for layout, name, form, maker in (
             (realsense, "realsense, both cameras", "json", realsense_maker("intrinsics.json")),
@@ -276,6 +278,30 @@ def recorded_maker(folder: Path) -> Path:
     path = folder / "calibration.json"
     path.write_text(json.dumps({"CalibrationInformation": {"Cameras": both}}, indent=1))
     return path
+
+
+def export_maker(folder: Path) -> Path:
+    """Write a mesh of RealSense's viewer."""
+    mesh = drill_mesh()
+    assert mesh.vertex_colors is not None
+    points = (mesh.vertices * 0.001 - [0.0, 0.0, 0.6]).astype("<f4")
+    data = (
+        "ply\nformat binary_little_endian 1.0\ncomment pointcloud saved from Realsense Viewer\n"
+        f"element vertex {len(points)}\nproperty float32 x\nproperty float32 y\n"
+        "property float32 z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\n"
+        f"element face {len(mesh.triangles)}\nproperty list uchar int vertex_indices\nend_header\n"
+    ).encode()
+    for point, colour in zip(points, mesh.vertex_colors, strict=True):
+        data += point.tobytes() + bytes(colour)
+    for triangle in mesh.triangles.astype("<i4"):
+        data += b"\3" + triangle.tobytes()
+    path = folder / "1.ply"
+    path.write_bytes(data)
+    return path
+
+
+def read_export(path: Path) -> TexturedMesh:
+    return realsense_ply.read_export(Item("1", "1", (path,)))
 
 
 def read_recorded(path: Path) -> Rig:

@@ -35,6 +35,7 @@ DETECTORS = ("mediapipe", "face-alignment", "annotation")
 
 LAYOUT_KINDS: tuple[str, ...] = (
     "realsense",
+    "realsense_ply",
     "kinect",
     "biwi",
 )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fg3d_builder.captures.layouts import biwi, kinect, realsense
+from fg3d_builder.captures.layouts import biwi, kinect, realsense, realsense_ply
 from fg3d_builder.captures.layouts.layout import Layout
 
 _ALL: tuple[Layout, ...] = (
     realsense.LAYOUT,
+    realsense_ply.LAYOUT,
     kinect.LAYOUT,
     biwi.LAYOUT,
 )  # fmt: skip
