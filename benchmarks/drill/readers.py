@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.drill import layout_readers_a
 from benchmarks.drill.inputs import (
     ascii_ply,
     capture_maker,
@@ -271,6 +272,7 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
             wrong_verification,
         ),
     ]
+    readers += layout_readers_a.readers()
     if checkpoint is not None:
         readers.append(
             Reader(

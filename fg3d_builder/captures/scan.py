@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fg3d_builder.captures.rendered_scan import ready_scan, rendered_scan, view_name
-from fg3d_builder.captures.scan_parts import turned_outward, with_both_sides, without_debris
+from fg3d_builder.captures.scan_parts import mended, turned_outward
 from fg3d_builder.captures.scan_posture import OUTER_EYE_CORNERS_MM, scan_unit_mm
 from fg3d_builder.captures.scan_view import camera_of, render_scan, scan_camera, scan_center
 from fg3d_builder.captures.source import (
@@ -104,12 +104,8 @@ class ScanSource:
 
 
 def read_scan(path: Path, colours: bool = True) -> TexturedMesh:
-    """Read a mesh, see `read_mesh`, without debris.
-
-    One that is inside out gets its triangles turned; one whose triangles face both ways gets the
-    back of each as well.
-    """
-    return with_both_sides(turned_outward(without_debris(read_mesh(path, colours))))
+    """Read a mesh, see `read_mesh`, and mend it, see `mended`."""
+    return mended(read_mesh(path, colours))
 
 
 def _scans(root: Path, include: tuple[str, ...]) -> list[tuple[str, str, Path]]:

@@ -29,6 +29,15 @@ _MIXED_SHARE = 0.02
 whole scans have up to 0.0003."""
 
 
+def mended(mesh: TexturedMesh) -> TexturedMesh:
+    """Return a mesh as scans are rendered: without debris, and with its outside outside.
+
+    One that is inside out gets its triangles turned; one whose triangles face both ways gets the
+    back of each as well.
+    """
+    return with_both_sides(turned_outward(without_debris(mesh)))
+
+
 def without_debris(mesh: TexturedMesh) -> TexturedMesh:
     """Leave out triangles that float far from the part of a mesh with the most triangles.
 

@@ -105,7 +105,7 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
             if not np.array_equal(rotation, np.eye(3)):
                 turned = replace(mesh, vertices=mesh.vertices @ rotation.T)
             shown = turned if has_colour(turned) else clay(turned)
-            face = _frontal_face(shown, unit, name)
+            face = frontal_face(shown, unit, name)
             if face is not None and face.upright:
                 if turned is not mesh:
                     log.info("%s: turned upright: %s", name, _axes_in_words(rotation))
@@ -163,7 +163,14 @@ def _detector() -> LandmarkDetector:
     return open_detector(LandmarkConfig(detector="mediapipe"))
 
 
-def _frontal_face(mesh: TexturedMesh, unit_mm: float, name: str) -> FrontalFace | None:
+def frontal_face(mesh: TexturedMesh, unit_mm: float, name: str) -> FrontalFace | None:
+    """Look for a face from the front of a scan that has colours; None where none is seen.
+
+    Raises
+    ------
+    MissingDependencyError
+        MediaPipe is not installed.
+    """
     config = SourceConfig(
         kind="scan",
         unit_mm=unit_mm,

@@ -34,11 +34,16 @@ DETECTORS = ("mediapipe", "face-alignment", "annotation")
 """Names of landmark detectors."""
 
 LAYOUT_KINDS: tuple[str, ...] = (
+    "frgc",
+    "bu3dfe",
+    "casia3d",
+    "bp4d",
+    "bosphorus",
     "realsense",
     "realsense_ply",
     "kinect",
     "biwi",
-)  # fmt: skip
+)
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 
 MIN_QUALITY = 0.08

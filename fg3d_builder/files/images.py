@@ -26,7 +26,10 @@ MAX_IMAGE_BYTES = 2**30
 FORMATS = ("BMP", "JPEG", "PNG", "TGA", "TIFF", "WEBP")
 """What is decoded, whatever a file's name says: Pillow also knows formats that run programs."""
 
-_MOST_PIXELS_PER_BYTE = {"PNG": 1040 * 8}
+_OF_SUFFIX = {".png": ("PNG",), ".ppm": ("PPM",)}
+"""What a file called so must be; a picture of the old portable formats has to be called so."""
+
+_MOST_PIXELS_PER_BYTE = {"PNG": 1040 * 8, "PPM": 8}
 """Deflate makes at most 1032 bytes of one, and a byte holds at most eight pixels."""
 
 _COLOUR_MODES = ("RGB", "RGBA", "L", "LA", "P", "PA")
@@ -93,7 +96,7 @@ def decoded_rgb(data: bytes, name: str) -> Array:
 
 
 def _decoded(path: Path) -> Image.Image:
-    formats = ("PNG",) if path.suffix.lower() == ".png" else FORMATS
+    formats = _OF_SUFFIX.get(path.suffix.lower(), FORMATS)
     data = read_regular(path, "unreadable_image", MAX_IMAGE_BYTES)
     return _decoded_bytes(data, str(path), formats)
 
@@ -111,7 +114,8 @@ def _decoded_bytes(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Im
             image = Image.open(io.BytesIO(data), formats=formats)
             image.load()
     except UnidentifiedImageError:
-        wanted = "a PNG file" if formats == ("PNG",) else f"an image file ({', '.join(FORMATS)})"
+        only = f"a {formats[0]} file" if len(formats) == 1 else ""
+        wanted = only or f"an image file ({', '.join(formats)})"
         raise _unreadable(name, f"not {wanted}") from None
     except Image.DecompressionBombError:
         limit = f"more than the {MAX_PIXELS / 1e6:.0f} million pixels declared that are read"

@@ -1,4 +1,4 @@
-"""Textured meshes: obj, ply and glb in, ply and glb out; vertices never merged or reordered."""
+"""Textured meshes: obj, ply, glb, wrl in, ply and glb out; vertices never merged or reordered."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from fg3d_builder.files.textured_mesh import (
     mesh_with_colors,
     mesh_with_texture,
 )
+from fg3d_builder.files.vrml_mesh import read_vrml_mesh
 from fg3d_builder.records import Array
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
     "write_mesh",
 ]
 
-MESH_SUFFIXES = (".obj", ".glb", ".ply")
+MESH_SUFFIXES = (".obj", ".glb", ".ply", ".wrl")
 
 MAX_MESH_BYTES = 2**30
 """Of one file; memory for reading it is about three times its size."""
@@ -46,17 +47,22 @@ FARTHEST = 1e9
 _MM_PER_M = 1000.0
 
 
-def read_mesh(path: str | os.PathLike[str], colours: bool = True) -> TexturedMesh:
-    """Read an obj (mtl and images), ply (vertex colours or an image) or glb (textures) file.
+def read_mesh(
+    path: str | os.PathLike[str], colours: bool = True, texture: Path | None = None
+) -> TexturedMesh:
+    """Read an obj (mtl and images), ply (vertex colours or an image), glb (textures) or wrl file.
 
-    Node transforms of a glb are applied, its meshes are joined in file order. Materials and
-    textures are read from the folder of the file alone.
+    A wrl is VRML 2.0, see `fg3d_builder.files.vrml_mesh`. Node transforms of a glb or wrl are
+    applied, its meshes are joined in file order. Materials and textures are read from the folder
+    of the file alone.
 
     Parameters
     ----------
     path : path
     colours : bool
         False reads the geometry alone, so that materials and textures may be absent.
+    texture : Path, optional
+        Of a wrl: the image that belongs to it by its name, where the one that it names is absent.
 
     Raises
     ------
@@ -76,6 +82,8 @@ def read_mesh(path: str | os.PathLike[str], colours: bool = True) -> TexturedMes
         mesh = read_glb_mesh(file, MAX_MESH_BYTES, colours)
     elif suffix == ".ply":
         mesh = read_ply_mesh(file, MAX_MESH_BYTES, colours)
+    elif suffix == ".wrl":
+        mesh = read_vrml_mesh(file, MAX_MESH_BYTES, colours, texture)
     else:
         raise _unreadable(file, f"expected one of {', '.join(MESH_SUFFIXES)}")
     _check(mesh, file)
@@ -155,7 +163,7 @@ def _check(mesh: TexturedMesh, path: Path) -> None:
         raise _unreadable(path, "no triangles in it")
     if not np.isfinite(mesh.vertices).all():
         raise _unreadable(path, "a vertex is not finite")
-    if np.abs(mesh.vertices).max() > FARTHEST:
+    if np.abs(mesh.vertices).max(initial=0.0) > FARTHEST:
         raise _unreadable(path, f"a vertex is more than {FARTHEST:.0e} units from the origin")
     if mesh.triangles.min() < 0 or mesh.triangles.max() >= len(mesh.vertices):
         raise _unreadable(path, "a triangle names a vertex that does not exist")

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.camera import cam_from_px, resolution_factor
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Array, Capture, Landmarks
 
 FACE_WIDTH_MM = 140.0
@@ -94,20 +96,30 @@ class FaceSize(NamedTuple):
 
 def face_size(capture: Capture, landmarks: Landmarks) -> FaceSize | None:
     """Measure a face; None where too few landmarks have depth to tell."""
-    chosen = _POINTS.get(landmarks.scheme)
-    if chosen is None or len(landmarks.points_px) <= max(chosen):
+    places = _lifted(capture, landmarks)
+    if places is None:
         return None
-    px = landmarks.points_px[list(chosen)]
-    depth = _depth_around(capture.depth_mm, px, _window_px(landmarks))
-    used = np.isfinite(depth) & (landmarks.confidence[list(chosen)] > 0)
-    if used.sum() < _MIN_POINTS:
-        return None
-    points = cam_from_px(px[used], depth[used], capture.intrinsics)
-    mean = _PLACES_MM[used] - _PLACES_MM[used].mean(axis=0)
+    points, mean = places
+    mean = mean - mean.mean(axis=0)
     linear = np.linalg.lstsq(mean, points - points.mean(axis=0), rcond=None)[0]
     # Of a rotation times a scale along each axis of the camera only the scales are left.
     squared = np.diag(linear.T @ linear)
     return FaceSize(float(np.sqrt(squared[:2].mean())), float(np.sqrt(squared[2])))
+
+
+def face_angles_deg(capture: Capture, landmarks: Landmarks) -> tuple[float, float, float] | None:
+    """Measure (pitch, yaw, roll) of a face; None where too few landmarks have depth to tell.
+
+    Faces differ from the mean that it is laid on by a few degrees.
+    """
+    places = _lifted(capture, landmarks)
+    if places is None:
+        return None
+    points, mean = places
+    try:
+        return angles_from_rotation(align_similarity(mean, points).rotation)
+    except ValueError:  # all of them on one line
+        return None
 
 
 def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
@@ -190,6 +202,19 @@ def _intrinsics_sentence(capture: Capture, size: FaceSize) -> str:
             f"{factor * height:.0f} pixels, this one has {width} x {height}"
         )
     return text
+
+
+def _lifted(capture: Capture, landmarks: Landmarks) -> tuple[Array, Array] | None:
+    """Return landmarks (k, 3) in the camera frame, and where the mean face has them."""
+    chosen = _POINTS.get(landmarks.scheme)
+    if chosen is None or len(landmarks.points_px) <= max(chosen):
+        return None
+    px = landmarks.points_px[list(chosen)]
+    depth = _depth_around(capture.depth_mm, px, _window_px(landmarks))
+    used = np.isfinite(depth) & (landmarks.confidence[list(chosen)] > 0)
+    if used.sum() < _MIN_POINTS:
+        return None
+    return cam_from_px(px[used], depth[used], capture.intrinsics), _PLACES_MM[used]
 
 
 def _window_px(landmarks: Landmarks) -> int:

@@ -59,3 +59,20 @@ def test_a_jpeg_named_png_is_refused(tmp_path: Path) -> None:
     (tmp_path / "color.jpg").rename(tmp_path / "color.png")
     with pytest.raises(CaptureError, match=r"color\.png: not a PNG file"):
         read_rgb(tmp_path / "color.png")
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_portable_pixmap_comes_back(tmp_path: Path, binary: bool) -> None:
+    height, width = COLOUR.shape[:2]
+    numbers = " ".join(map(str, COLOUR.ravel()))
+    head = f"{'P6' if binary else 'P3'}\n# a comment\n{width} {height}\n255\n"
+    data = head.encode() + (COLOUR.tobytes() if binary else numbers.encode())
+    np.testing.assert_array_equal(pixels_or_failure(tmp_path / "color.ppm", data), COLOUR)
+    for cut in range(len(head) // 2, len(data) - 1):
+        assert pixels_or_failure(tmp_path / "cut.ppm", data[:cut]) is None
+    (tmp_path / "huge.ppm").write_bytes(b"P6\n9999 9999\n255\n" + bytes(99))
+    with pytest.raises(CaptureError, match="pixels declared"):
+        read_rgb(tmp_path / "huge.ppm")
+    (tmp_path / "color.tif").write_bytes(data)
+    with pytest.raises(CaptureError, match=r"color\.tif: not an image file"):
+        read_rgb(tmp_path / "color.tif")

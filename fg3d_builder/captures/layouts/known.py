@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from fg3d_builder.captures.layouts import biwi, kinect, realsense, realsense_ply
+from fg3d_builder.captures.layouts import (
+    biwi,
+    bosphorus,
+    bp4d,
+    bu3dfe,
+    casia3d,
+    frgc,
+    kinect,
+    realsense,
+    realsense_ply,
+)
 from fg3d_builder.captures.layouts.layout import Layout
 
 _ALL: tuple[Layout, ...] = (
+    frgc.LAYOUT,
+    bu3dfe.LAYOUT,
+    casia3d.LAYOUT,
+    bp4d.LAYOUT,
+    bosphorus.LAYOUT,
     realsense.LAYOUT,
     realsense_ply.LAYOUT,
     kinect.LAYOUT,
     biwi.LAYOUT,
-)  # fmt: skip
+)
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
 """In the order of `config.LAYOUT_KINDS`."""
