@@ -16,6 +16,7 @@ from benchmarks.drill.sense import wrong_capture, wrong_mesh
 from benchmarks.drill.world import drill_mesh
 from fg3d_builder.captures.layout_source import LayoutSource
 from fg3d_builder.captures.layouts import biwi, kinect, realsense, realsense_ply
+from fg3d_builder.captures.layouts.headspace import read_expression
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.layouts.rgbd_rig import Rig
 from fg3d_builder.config import SourceConfig
@@ -45,7 +46,8 @@ def readers() -> list[Reader]:
         "kinect, of a recording", "json", recorded_maker, read_recorded, capture, wrong_rig
     )
     exported = Reader("realsense_ply", "mixed", export_maker, read_export, capture, wrong_mesh)
-    return [*packed, recorded, exported] + [
+    person = Reader("headspace, person", "text", person_maker, read_expression, capture, wrong_tag)
+    return [*packed, recorded, exported, person] + [
         Reader(name, form, maker, first_capture(layout), capture, wrong_capture)
         for layout, name, form, maker in (
             (realsense, "realsense, both cameras", "json", realsense_maker("intrinsics.json")),
@@ -302,6 +304,18 @@ def export_maker(folder: Path) -> Path:
 
 def read_export(path: Path) -> TexturedMesh:
     return realsense_ply.read_export(Item("1", "1", (path,)))
+
+
+def person_maker(folder: Path) -> Path:
+    """Write what Headspace says of a person."""
+    path = folder / "person00001.txt"
+    path.write_text("gender:f\nage:31\nbeardDescriptor:none\nexpression:neutral\nspikes:0\n")
+    return path
+
+
+def wrong_tag(tag: str, _wanted: Any) -> str:
+    """Say what makes no sense in an expression's tag."""
+    return "" if tag and tag.isprintable() and len(tag) <= 60 else f"a tag {tag!r}"
 
 
 def read_recorded(path: Path) -> Rig:

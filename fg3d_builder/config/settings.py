@@ -43,6 +43,9 @@ LAYOUT_KINDS: tuple[str, ...] = (
     "realsense_ply",
     "kinect",
     "biwi",
+    "florence",
+    "headspace",
+    "facescape",
 )
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 

@@ -8,7 +8,10 @@ from fg3d_builder.captures.layouts import (
     bp4d,
     bu3dfe,
     casia3d,
+    facescape,
+    florence,
     frgc,
+    headspace,
     kinect,
     realsense,
     realsense_ply,
@@ -25,6 +28,9 @@ _ALL: tuple[Layout, ...] = (
     realsense_ply.LAYOUT,
     kinect.LAYOUT,
     biwi.LAYOUT,
+    florence.LAYOUT,
+    headspace.LAYOUT,
+    facescape.LAYOUT,
 )
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
