@@ -48,7 +48,7 @@ class Pair:
     name : str
         What the two names have in common; may be empty.
     number : int
-        Of the frame; 0 where the name has none.
+        Of the frame: the one number that the names have, or its place among the others.
     colour, depth : Path or None
     count : int
         Pairs of the recording.
@@ -92,17 +92,19 @@ def _pairs_of(folder: Path, parts: tuple[str, ...]) -> list[Pair]:
     pairs: dict[tuple[str | int, ...], Pair] = {}
     for file, stream in sorted(_pictures(folder), key=lambda one: _rank(*one)):
         key = _key(file.stem)
-        pair = pairs.get(key)
-        if pair is None:
-            numbers = [word for word in key if isinstance(word, int)]
-            name = "-".join(map(str, key))
-            pair = Pair(folder, parts, name, numbers[-1] if numbers else 0)
+        pair = pairs.get(key) or Pair(folder, parts, "-".join(map(str, key)), 0)
         if stream == "colour" and pair.colour is None:
             pair = replace(pair, colour=file)
         elif stream != "colour" and pair.depth is None:
             pair = replace(pair, depth=file)
         pairs[key] = pair
-    return sorted(pairs.values(), key=lambda pair: (pair.number, pair.name))
+    ordered = sorted(pairs, key=lambda key: [(isinstance(word, str), word) for word in key])
+    numbers = [[word for word in key if isinstance(word, int)] for key in ordered]
+    # With one number in each name that is the frame's; times and such have several.
+    single = all(len(found) == 1 for found in numbers)
+    return [
+        replace(pairs[key], number=numbers[k][0] if single else k) for k, key in enumerate(ordered)
+    ]
 
 
 def _rank(file: Path, stream: str) -> tuple[bool, int, Path]:

@@ -39,7 +39,7 @@ _PARAMETERS = 14
 _TALL, _WIDE = (3072, 4096), (2304, 4096)
 """Sizes (height, width) that the colour sensor is calibrated for: the whole, or its middle."""
 
-_COLOUR_PARTS = {
+COLOUR_PARTS = {
     (720, 1280): (960, 120),
     (1080, 1920): (1440, 180),
     (1440, 2560): (1920, 240),
@@ -50,7 +50,7 @@ _COLOUR_PARTS = {
 """Size (height, width) of a colour picture: the height that the reduced sensor has, and the first
 row of it that is in the picture; all columns are."""
 
-_DEPTH_PARTS = {
+DEPTH_PARTS = {
     (576, 640): (1024, 180, 192),
     (288, 320): (512, 90, 96),
     (512, 512): (512, 0, 0),
@@ -98,9 +98,9 @@ def recorded_calibration(
         colour = Lens(K, _TALL, colour.coefficients, largest_radius=colour.largest_radius)
     if colour.size != _TALL:
         raise bad_field(path, f"{colour_name}SensorHeight", "3072 x 4096", colour.size)
-    if colour_size not in _COLOUR_PARTS:
-        raise _unknown_size(path, "colour", colour_size, list(_COLOUR_PARTS))
-    height, top = _COLOUR_PARTS[colour_size]
+    if colour_size not in COLOUR_PARTS:
+        raise _unknown_size(path, "colour", colour_size, list(COLOUR_PARTS))
+    height, top = COLOUR_PARTS[colour_size]
     part = _part(colour, (height, colour_size[1]), (top, 0), colour_size)
     between = _between(_pose(colour_row, path, colour_name), _pose(depth_row, path, depth_name))
     if depth_size is None:
@@ -108,9 +108,9 @@ def recorded_calibration(
     depth = _whole_sensor(depth_row, path, depth_name)
     if depth.size != (1024, 1024):
         raise bad_field(path, f"{depth_name}SensorHeight", "1024 x 1024", depth.size)
-    if depth_size not in _DEPTH_PARTS:
-        raise _unknown_size(path, "depth", depth_size, list(_DEPTH_PARTS))
-    side, top, left = _DEPTH_PARTS[depth_size]
+    if depth_size not in DEPTH_PARTS:
+        raise _unknown_size(path, "depth", depth_size, list(DEPTH_PARTS))
+    side, top, left = DEPTH_PARTS[depth_size]
     return part, _part(depth, (side, side), (top, left), depth_size), between
 
 

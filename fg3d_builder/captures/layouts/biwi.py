@@ -17,12 +17,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from fg3d_builder.captures.camera_json import LARGEST_SIDE, check_pose
 from fg3d_builder.captures.json_fields import bad_field
+from fg3d_builder.captures.layouts.found_files import distinct
 from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
 from fg3d_builder.captures.layouts.rgbd_rig import Rig, check_size, read_colour, straight_frame
 from fg3d_builder.captures.lens import Lens
@@ -48,7 +50,10 @@ _MAX_BYTES = 2**16
 
 def find(root: Path) -> list[Item]:
     """List the frames of all folders that hold any."""
-    return [item for folder, inside in _sequences(root, 0) for item in _frames(folder, inside)]
+    items = [item for folder, inside in _sequences(root, 0) for item in _frames(folder, inside)]
+    paths = [item.files[0].relative_to(root) for item in items]
+    names = distinct([item.name for item in items], paths)
+    return [replace(item, name=name) for item, name in zip(items, names, strict=True)]
 
 
 def _sequences(folder: Path, depth: int) -> Iterator[tuple[Path, dict[int, set[str]]]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fg3d_builder.captures.layouts.found_files import distinct
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.scan_parts import pieces, with_triangles, without_debris
 from fg3d_builder.captures.source import folder_contents
@@ -46,7 +47,8 @@ def find(root: Path) -> list[Item]:
                 expression="-".join(parts[1:]) or "neutral",
             )
         )
-    return found
+    names = distinct([i.name for i in found], [i.files[0].relative_to(root) for i in found])
+    return [replace(item, name=name) for item, name in zip(found, names, strict=True)]
 
 
 def _files(folder: Path, parts: tuple[str, ...]) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fg3d_builder.captures.frame_pairs import Pair, find_pairs, named_aligned
+from fg3d_builder.captures.layouts.found_files import distinct
 from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
 from fg3d_builder.captures.layouts.rgbd_rig import Rig, rig_frame
 from fg3d_builder.captures.source import folder_contents
@@ -36,7 +38,10 @@ def recordings_layout(
     """
 
     def find(root: Path) -> list[Item]:
-        return [_item(root, pair, camera_files) for pair in find_pairs(root)]
+        items = [_item(root, pair, camera_files) for pair in find_pairs(root)]
+        paths = [item.files[0].relative_to(root) for item in items]
+        names = distinct([item.name for item in items], paths)
+        return [replace(item, name=name) for item, name in zip(items, names, strict=True)]
 
     def frame(item: Item) -> Frame:
         colour, depth, *cameras = item.files

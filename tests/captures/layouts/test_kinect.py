@@ -248,8 +248,8 @@ def test_pictures_of_orbbec(tmp_path: Path, nested: bool) -> None:
 
 def test_pictures_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sensor's parts, a quarter of a size in each direction: the same cameras."""
-    monkeypatch.setattr(k4a_calibration, "_COLOUR_PARTS", {(180, 320): (240, 30)})
-    monkeypatch.setattr(k4a_calibration, "_DEPTH_PARTS", {(144, 160): (256, 45, 48)})
+    monkeypatch.setattr(k4a_calibration, "COLOUR_PARTS", {(180, 320): (240, 30)})
+    monkeypatch.setattr(k4a_calibration, "DEPTH_PARTS", {(144, 160): (256, 45, 48)})
     colour, depth, pose = recorded_calibration(recorded(), Path("x"), (180, 320), (144, 160))
     assert depth is not None
     np.testing.assert_array_equal(pose[0], ROTATION)

@@ -252,6 +252,37 @@ def test_frames_and_sequences(tmp_path: Path) -> None:
                                                   "camera_intrinsic.json"]  # fmt: skip
 
 
+def test_recordings_whose_names_run_together_stay_apart(tmp_path: Path) -> None:
+    view = seen_by(COLOUR)
+    for folder, name in (
+        ("anna-1", "color_2.png"),
+        ("anna", "color_1_2.png"),
+        ("ben", "color_2.png"),
+    ):
+        write_picture(tmp_path / folder / name, view.rgb)
+        write_picture(tmp_path / folder / name.replace("color", "depth"), steps(view))
+    found = LayoutSource(SourceConfig(kind="realsense", path=str(tmp_path)), LAYOUT).entries()
+    ids = {entry.capture_id: entry.subject_id for entry in found}
+    assert len(ids) == 3
+    assert ids["ben-2"] == "ben"
+    assert set(ids.values()) == {"anna", "anna-1", "ben"}
+
+
+def test_frames_by_time_come_in_order(tmp_path: Path) -> None:
+    """Names with several numbers, as TUM's tools write them: seconds and their fraction."""
+    view = seen_by(COLOUR)
+    write_json(tmp_path / "camera.json", intrinsics(COLOUR))
+    for name in ("1305031102.175304", "1305031101.999999", "1305031103.000001"):
+        write_picture(tmp_path / "rgb" / f"{name}.png", view.rgb)
+        write_picture(tmp_path / "depth" / f"{name}.png", steps(view))
+    items = LAYOUT.find(tmp_path)
+    assert [(item.name, item.frame) for item in items] == [
+        ("1305031101-999999", 0),
+        ("1305031102-175304", 1),
+        ("1305031103-1", 2),
+    ]
+
+
 def test_broken_recordings_are_named(tmp_path: Path) -> None:
     view = open3d_recording(tmp_path, 1)
     camera, depth = tmp_path / "camera_intrinsic.json", tmp_path / "depth/000000.png"
