@@ -99,8 +99,6 @@ def numbers_field(
         raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': expected {wanted}")
     if not np.isfinite(numbers).all():
         raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': not all are finite")
-    if numbers.size and np.abs(numbers).max() >= _HUGE:
-        raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': a number is huge")
     return numbers
 
 

@@ -35,7 +35,8 @@ FROM_SOFTWARE = "color_camera_calibration"
 _MM_PER_M = 1000.0
 _COLOUR, _DEPTH = "CALIBRATION_CameraLocationPV0", "CALIBRATION_CameraLocationD0"
 _MODEL = "CALIBRATION_LensDistortionModelBrownConrady"
-_PARAMETERS = 14
+_PARAMETERS, _LARGEST = 14, 1e6
+"""Of a lens in units of the sensor's sides, and the largest of them that is no damage."""
 _TALL, _WIDE = (3072, 4096), (2304, 4096)
 """Sizes (height, width) that the colour sensor is calibrated for: the whole, or its middle."""
 
@@ -164,7 +165,7 @@ def _whole_sensor(row: dict[str, Any], path: Path, name: str) -> Lens:
         raise bad_field(path, f"{prefix}ModelType", _MODEL, inner.get("ModelType"))
     values = numbers_field(inner, "ModelParameters", path, (_PARAMETERS,), prefix)
     cx, cy, fx, fy, k1, k2, k3, k4, k5, k6, shift_x, shift_y, p2, p1 = values
-    if shift_x or shift_y or min(fx, fy) <= 0:
+    if shift_x or shift_y or min(fx, fy) <= 0 or np.abs(values).max() > _LARGEST:
         wanted = "cx, cy, fx, fy, k1 to k6, 0, 0, p2, p1"
         raise bad_field(path, f"{prefix}ModelParameters", wanted, values.tolist())
     sides = [positive_field(row, n, path, name) for n in ("SensorHeight", "SensorWidth")]
