@@ -23,6 +23,8 @@ DEEPEST = 4
 """Folders within folders that are looked into."""
 
 _COLOUR, _DEPTH = ("color", "colour", "rgb"), ("depth",)
+_WITH_IMAGE = re.compile(r"(colou?r|rgb|depth)_?(image|img|frame)s?")
+_RUN_TOGETHER = re.compile(r"([^\W\d_]+)(\d+)|(\d+)([^\W\d_]+)")
 _ALIGNED = re.compile(r"aligned_depth_to_colou?r|aligned_depth|depth_aligned|transformed_depth")
 _FOLDER_ENDS = ("", "_images", "_image", "_imgs", "_frames", "images", "_raw")
 _OTHERS = frozenset({
@@ -154,9 +156,16 @@ def _stream_of_word(word: str) -> str | None:
 
 
 def _words(stem: str) -> list[str]:
-    """Split a name into its words, in lower case; "aligned" stands for aligned depth."""
-    plain = _ALIGNED.sub("aligned", stem.lower())
-    return [word for word in re.split(r"[\W_]+", plain) if word]
+    """Split a name into its words, in lower case; "aligned" stands for aligned depth.
+
+    Letters and digits that run together are two words (``color00001``), sizes are one.
+    """
+    plain = _WITH_IMAGE.sub(r"\1", _ALIGNED.sub("aligned", stem.lower()))
+    words = []
+    for word in re.split(r"[\W_]+", plain):
+        match = _RUN_TOGETHER.fullmatch(word)
+        words += [part for part in (match.groups() if match else (word,)) if part]
+    return words
 
 
 def _key(stem: str) -> tuple[str | int, ...]:

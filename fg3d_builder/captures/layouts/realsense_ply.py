@@ -112,7 +112,7 @@ def _person(mesh: TexturedMesh) -> TexturedMesh:
     large = np.flatnonzero(count >= _PERSON_SHARE * count.max())
     nearest = min(large, key=lambda number: float(np.median(away[piece == number])))
     farthest = away[piece == nearest].max()
-    kept = np.bincount(piece, weights=away) / count <= farthest
+    kept = np.bincount(piece, weights=away) <= farthest * count
     return without_debris(with_triangles(mesh, kept[piece]))
 
 

@@ -190,6 +190,9 @@ def test_names_of_one_folder(tmp_path: Path) -> None:
         ("color_000001.jpg", "aligned_depth_to_color_000001.png"),
         ("color_1280x720_7_1690012.5.png", "depth_640x576_7_1690013.0.png"),
         ("color.png", "depth.png"),
+        ("color00000.jpg", "depth00000.png"),  # Open3D's realsense.py
+        ("ColorImage_17.png", "DepthImage_17.png"),
+        ("rgb/frame0001.jpg", "depth/frame0001.png"),
     ):
         folder = tmp_path / names[0].split(".")[0].replace("/", "-")
         write_json(folder / "person/intrinsics.json", intrinsics(COLOUR))
