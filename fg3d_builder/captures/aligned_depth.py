@@ -30,9 +30,15 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
+from fg3d_builder.captures.lens import Lens
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.depth_surface import believable_depth, depth_mesh, joined_pixels
+from fg3d_builder.rendering.depth_surface import (
+    believable_depth,
+    depth_mesh,
+    filled_depth,
+    joined_pixels,
+)
 from fg3d_builder.rendering.rasterizer import rasterize
 
 _ON_SAMPLE_PX = 0.02
@@ -52,11 +58,14 @@ class DepthCamera:
         ``colour_from_depth``.
     translation_mm : (3,) float64
         In the colour camera's frame: where the depth camera is.
+    lens : Lens, optional
+        What bends the depth image; the colour's pixels are straight.
     """
 
     intrinsics: Array
     rotation: Array = field(default_factory=lambda: np.eye(3))
     translation_mm: Array = field(default_factory=lambda: np.zeros(3))
+    lens: Lens | None = None
 
     @property
     def is_colour_camera(self) -> bool:
@@ -86,13 +95,15 @@ def depth_on_colour(
     colour = np.asarray(colour_intrinsics, dtype=np.float64)
     if not camera.is_colour_camera:
         return _rendered(depth_mm, camera, colour, height, width)
+    if camera.lens is not None and camera.lens.distorts:
+        return _straightened(depth_mm, camera.lens, colour, height, width)
     depth = believable_depth(np.asarray(depth_mm, dtype=np.float64), camera.intrinsics)
     columns, along_x = _places(camera.intrinsics[0], colour[0], width)
     rows, along_y = _places(camera.intrinsics[1], colour[1], height)
     if along_x and along_y:
         return _repeated(depth, columns, rows)
     right, down = joined_pixels(depth, camera.intrinsics)
-    return np.asarray(_between_samples(depth, right, down, columns, rows))
+    return np.asarray(_between_samples(depth, right, down, columns[None, :], rows[:, None]))
 
 
 def intrinsics_of_size(
@@ -171,22 +182,33 @@ def _repeated(depth: Array, columns: Array, rows: Array) -> Array:
     return out
 
 
+def _straightened(depth_mm: Array, lens: Lens, colour: Array, height: int, width: int) -> Array:
+    depth = filled_depth(depth_mm, lens.intrinsics)
+    right, down = joined_pixels(depth, lens.intrinsics)
+    out = np.empty((height, width), dtype=np.float32)
+    for rows, places in lens.bent_px(height, width, colour):
+        out[rows] = _between_samples(depth, right, down, places[..., 0], places[..., 1])
+    return out
+
+
 @numba.njit(cache=True)
 def _between_samples(depth, right, down, columns, rows):  # type: ignore[no-untyped-def]
-    """Interpolate inverse depth at places of the grid where all samples around are joined."""
+    """Interpolate inverse depth at places of the grid where all samples around are joined.
+
+    `columns` and `rows` are (n, m), or of one row and one column.
+    """
     height, width = depth.shape
-    out = np.full((len(rows), len(columns)), np.nan, dtype=np.float32)
-    for i in range(len(rows)):
-        y = rows[i]
-        if not (0.0 <= y <= height - 1.0):
-            continue
-        r = min(int(y), max(height - 2, 0))
-        t = y - r
-        low, high = r + (t == 1.0), r + (t > 0.0)
-        for j in range(len(columns)):
-            x = columns[j]
-            if not (0.0 <= x <= width - 1.0):
+    n, m = max(len(columns), len(rows)), max(columns.shape[1], rows.shape[1])
+    out = np.full((n, m), np.nan, dtype=np.float32)
+    for i in range(n):
+        for j in range(m):
+            x = columns[min(i, len(columns) - 1), j]
+            y = rows[i, min(j, rows.shape[1] - 1)]
+            if not (0.0 <= x <= width - 1.0 and 0.0 <= y <= height - 1.0):
                 continue
+            r = min(int(y), max(height - 2, 0))
+            t = y - r
+            low, high = r + (t == 1.0), r + (t > 0.0)
             c = min(int(x), max(width - 2, 0))
             s = x - c
             left, side = c + (s == 1.0), c + (s > 0.0)
@@ -206,7 +228,14 @@ def _rendered(
 ) -> Array:
     vertices, triangles, rims = depth_mesh(depth_mm, camera.intrinsics)
     corners = np.arange(len(rims)).reshape(-1, 3) + len(vertices)
-    points = np.concatenate([vertices, rims]) @ camera.rotation.T + camera.translation_mm
+    points = np.concatenate([vertices, rims])
+    if camera.lens is not None and camera.lens.distorts:
+        slopes = camera.lens.undistorted(points[:, :2] / points[:, 2:])
+        points = np.column_stack([slopes * points[:, 2:], points[:, 2]])
+        triangles, corners = (
+            t[np.isfinite(points[t]).all(axis=(1, 2))] for t in (triangles, corners)
+        )
+    points = points @ camera.rotation.T + camera.translation_mm
     everything = np.concatenate([triangles, corners])
     seen = rasterize(points, everything, colour, height, width, cull_back_faces=False)
     px = px_from_cam(points, colour)[triangles]

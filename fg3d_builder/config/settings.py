@@ -44,6 +44,13 @@ LAYOUT_KINDS: tuple[str, ...] = (
     "arkit",
     "standardcyborg",
     "synthhuman",
+    "realsense",
+    "realsense_ply",
+    "kinect",
+    "biwi",
+    "florence",
+    "headspace",
+    "facescape",
 )
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from fg3d_builder.captures.aligned_depth import (
     depth_on_colour,
     intrinsics_of_size,
 )
+from fg3d_builder.captures.lens import Lens
 from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.measured_surface import measured_surface
@@ -65,6 +67,28 @@ def test_a_plane_is_exact_at_every_size_and_cut() -> None:
         assert known.mean() > 0.97  # beyond the outermost samples' centres nothing is known
         # Single precision holds seven digits.
         np.testing.assert_allclose(found[known], wanted[known], rtol=2e-7)
+
+
+def test_a_bent_depth_image_is_made_straight() -> None:
+    """A plane and a head through a lens that moves pixels by up to four."""
+    bend = np.array([0.2, -0.1, 0.002, -0.001, 0.02, 0.05, 0.0, 0.0])
+    lens = Lens(DEPTH, (HEIGHT, WIDTH), bend)
+    px = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1).astype(float)
+    straight = lens.straight_px(px)
+    assert 3.0 < np.abs(straight - px).max() < 20.0
+    slopes = np.column_stack([(straight - DEPTH[:2, 2]).reshape(-1, 2) / np.diag(DEPTH)[:2]])
+    seen_rays = np.column_stack([slopes, np.ones(len(slopes))]).reshape(HEIGHT, WIDTH, 3)
+    normal = np.array([0.3, -0.2, 0.9])
+    depth = 400.0 / (seen_rays @ normal)
+    for camera in (DepthCamera(DEPTH, lens=lens), replace(BESIDE, lens=lens)):
+        found = depth_on_colour(depth, camera, COLOUR, 500, 640)
+        turned = camera.rotation @ normal
+        wanted = plane_depth(COLOUR, 500, 640, turned, 400.0 + turned @ camera.translation_mm)
+        known = np.isfinite(found)
+        assert known.mean() > 0.6
+        assert np.abs(found - wanted)[known].max() < 0.01
+        ignored = depth_on_colour(depth, replace(camera, lens=None), COLOUR, 500, 640)
+        assert np.nanmax(np.abs(ignored - wanted)) > 1.0
 
 
 def test_a_plane_is_exact_in_another_camera() -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from fg3d_builder.captures.layouts import (
     arkit,
+    biwi,
     bosphorus,
     bp4d,
     bu3dfe,
     casia3d,
+    facescape,
+    florence,
     frgc,
+    headspace,
+    kinect,
     portrait,
+    realsense,
+    realsense_ply,
     record3d,
     standardcyborg,
     synthhuman,
@@ -27,6 +34,13 @@ _ALL: tuple[Layout, ...] = (
     arkit.LAYOUT,
     standardcyborg.LAYOUT,
     synthhuman.LAYOUT,
+    realsense.LAYOUT,
+    realsense_ply.LAYOUT,
+    kinect.LAYOUT,
+    biwi.LAYOUT,
+    florence.LAYOUT,
+    headspace.LAYOUT,
+    facescape.LAYOUT,
 )
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
