@@ -32,6 +32,7 @@ from benchmarks.drill.inputs import (
     vertices_maker,
     world_model,
 )
+from benchmarks.drill.layout_readers_b import readers as readers_b
 from benchmarks.drill.mutate_bytes import Random
 from benchmarks.drill.mutate_hdf5 import odd_model
 from benchmarks.drill.sense import (
@@ -273,6 +274,7 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
         ),
     ]
     readers += layout_readers_a.readers()
+    readers += readers_b()
     readers += layout_readers_c.readers()
     if checkpoint is not None:
         readers.append(

@@ -355,7 +355,12 @@ def _triangles(z, right, down):  # type: ignore[no-untyped-def]
 def _step_triangles(z, right, down):  # type: ignore[no-untyped-def]
     """Triangles (n, 3) of the squares of four known pixels that `_triangles` leaves open."""
     height, width = z.shape
-    out = np.empty((2 * max(height - 1, 0) * max(width - 1, 0), 3), dtype=np.int32)
+    squares = 0
+    for row in range(height - 1):
+        for column in range(width - 1):
+            across = right[row, column] and right[row + 1, column]
+            squares += not (across and down[row, column] and down[row, column + 1])
+    out = np.empty((2 * squares, 3), dtype=np.int32)
     n = 0
     for row in range(height - 1):
         for column in range(width - 1):

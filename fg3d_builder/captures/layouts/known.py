@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fg3d_builder.captures.layouts import (
+    arkit,
     biwi,
     bosphorus,
     bp4d,
@@ -13,8 +14,12 @@ from fg3d_builder.captures.layouts import (
     frgc,
     headspace,
     kinect,
+    portrait,
     realsense,
     realsense_ply,
+    record3d,
+    standardcyborg,
+    synthhuman,
 )
 from fg3d_builder.captures.layouts.layout import Layout
 
@@ -24,6 +29,11 @@ _ALL: tuple[Layout, ...] = (
     casia3d.LAYOUT,
     bp4d.LAYOUT,
     bosphorus.LAYOUT,
+    record3d.LAYOUT,
+    portrait.LAYOUT,
+    arkit.LAYOUT,
+    standardcyborg.LAYOUT,
+    synthhuman.LAYOUT,
     realsense.LAYOUT,
     realsense_ply.LAYOUT,
     kinect.LAYOUT,
