@@ -81,6 +81,8 @@ def test_what_is_neither(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     assert recognise(tmp_path) == []
     assert contents(tmp_path) == "2 .jpg, 1 .txt, 1 without suffix, 1 folder"
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    assert contents(tmp_path).endswith("1 folder, 1 link to folders, which are not followed")
     with pytest.raises(NotADirectoryError):
         recognise(tmp_path / "c.txt")
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fg3d_builder.captures.opening import open_source
+from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.mesh_io import read_mesh
 from fg3d_builder.files.textured_mesh import TexturedMesh
@@ -187,6 +189,23 @@ def test_a_texture_needs_coordinates_and_must_be_there(tmp_path: Path) -> None:
     Image.fromarray(colour_ramp()).save(tmp_path / "skin.png")
     with pytest.raises(CaptureError, match="no field 'texCoord'"):
         read(tmp_path, faces("coordIndex [0 1 2 -1]", picture))
+
+
+def test_scans_may_be_vrml(tmp_path: Path) -> None:
+    for name in ("anna", "bert"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(colour_ramp()).save(tmp_path / name / "skin.bmp")
+        write_vrml(tmp_path / name / "face.wrl", bumpy_head(), "skin.bmp")
+    (tmp_path / "bert/face.obj").write_text("v 0 0 0\n")
+    config = SourceConfig(kind="scan", path=str(tmp_path), image_size=(96, 128), focal_px=300.0)
+    source = open_source(config)
+    first, second = source.entries()
+    assert second.location == str(tmp_path / "bert/face.obj")  # of two files, as ever
+    capture = source.load(first)
+    assert capture.subject_id == "anna"
+    z = bumpy_head().vertices[:, 2]
+    nearest = 550.0 + (z.max() + z.min()) / 2.0 - z.max()
+    np.testing.assert_allclose(np.nanmin(capture.depth_mm), nearest, atol=1.0)
 
 
 def test_a_file_that_multiplies_itself_ends(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from fg3d_builder.captures.layouts.named_texture import scan_with_picture
 from fg3d_builder.captures.scan_posture import frontal_face, upright_scan
 from fg3d_builder.errors import CaptureError, MissingDependencyError
 from fg3d_builder.files.textured_mesh import TexturedMesh
-from fg3d_builder.landmarks.face_size import face_angles_deg
+from fg3d_builder.landmarks.face_pose import face_angles_deg
 
 _SCAN = re.compile(r"(\d{3})-(\d{3})\.wrl", re.IGNORECASE)
 _PICTURE = re.compile(r"\d{3}-\d{3}\.bmp", re.IGNORECASE)
 
 FRONTAL_DEG = 15.0
 """Yaw and pitch up to which a scan is from the front: the set's other poses begin at 20 to 30
-degrees, and poses of synthetic heads are measured within 4."""
+degrees, and poses of synthetic faces are measured within 5."""
 
 log = logging.getLogger("fg3d")
 

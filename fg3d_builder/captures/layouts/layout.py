@@ -88,6 +88,11 @@ class Layout:
         Length of a scan's unit, as published.
     extra : str
         Name of the optional dependencies in pyproject.toml that it needs; ``""`` for none.
+    suffixes : tuple of str
+        Ends of file names, in lower case, of which every folder in this layout has one: a first
+        look at a folder asks `find` only where it saw one. Without any it always asks.
+    terms : str
+        Of a research set, where its terms of use are; for the licence in a new preset.
     """
 
     kind: str
@@ -98,3 +103,5 @@ class Layout:
     mesh: Callable[[Item], TexturedMesh] | None = None
     unit_mm: float = 1.0
     extra: str = ""
+    suffixes: tuple[str, ...] = ()
+    terms: str = ""

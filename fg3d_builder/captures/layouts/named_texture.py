@@ -33,7 +33,8 @@ def scan_with_picture(file: Path, picture: Path | None) -> TexturedMesh:
     try:
         mesh = read_mesh(file)
     except CaptureError as error:
-        if error.code != "missing_file" or picture is None or not file.is_file():
+        elsewhere = error.code in ("missing_file", "outside_folder")
+        if not elsewhere or picture is None or not file.is_file():
             raise
         mesh = read_mesh(file, colours=False)
     mapped = (mesh.uv_triangles >= 0).all(axis=1)

@@ -30,12 +30,14 @@ def write_frames(folder: Path, count: int, digits: int = 4) -> None:
         (folder / f"{k:0{digits}d}.obj").write_text("v 0 0 0\n")
 
 
-@pytest.mark.parametrize("way", ["named", "no materials", "materials are gone", "vrml"])
+@pytest.mark.parametrize("way", ["named", "no materials", "materials are gone", "old path", "vrml"])
 def test_round_trip(tmp_path: Path, way: str) -> None:
     folder, head = tmp_path / "F001/T1", bumpy_head()
     file = folder / "0007.obj"
     if way == "named":
         write_obj(file, head, "0007.mtl", "0007.jpg")
+    elif way == "old path":
+        write_obj(file, head, "0007.mtl", "C:/Di3D/0007.jpg")
     elif way == "vrml":
         file = folder / "0007.wrl"
         write_vrml(file, head, "C:\\\\Di3D\\\\0007.jpg")

@@ -69,7 +69,7 @@ def test_round_trip(tmp_path: Path, head: TexturedMesh) -> None:
     assert nose_mm == pytest.approx(550.0 + middle - nose, abs=0.5)
 
 
-@pytest.mark.parametrize(("yaw", "pitch"), [(8, 0), (-8, 0), (0, 6), (25, 0), (-25, 0), (0, 25)])
+@pytest.mark.parametrize(("yaw", "pitch"), [(8, 0), (0, -6), (-25, 0), (0, 25)])
 def test_faces_that_are_turned_away_are_refused(
     tmp_path: Path, head: TexturedMesh, yaw: float, pitch: float
 ) -> None:
