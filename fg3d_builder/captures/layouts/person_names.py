@@ -42,8 +42,22 @@ def person_of(root: Path, file: Path) -> str:
 def expression_of(root: Path, file: Path) -> str:
     """Return the first of `EXPRESSIONS` in the names of folders and file, or ``"neutral"``."""
     parts = below(root, file)
-    words = _BETWEEN.split(" ".join([*parts[1:-1], file.stem]).lower())
-    return next((word for word in words if word in EXPRESSIONS), "neutral")
+    return expression_in([*parts[1:-1], file.stem]) or "neutral"
+
+
+def expression_in(names: Sequence[str]) -> str:
+    """Return the first of `EXPRESSIONS` among the words of names; ``""`` where there is none."""
+    words = _BETWEEN.split(" ".join(names).lower())
+    return next((word for word in words if word in EXPRESSIONS), "")
+
+
+def folder_tag(folders: Sequence[str]) -> str:
+    """Return the expression tag of a recording in folders below the person's.
+
+    One of `EXPRESSIONS` where a folder has such a word, else the folders' names; ``"neutral"`` in
+    the person's folder itself.
+    """
+    return expression_in(folders) or "-".join(folders) or "neutral"
 
 
 def recordings_below(root: Path, wanted: Callable[[str], object]) -> list[Path]:

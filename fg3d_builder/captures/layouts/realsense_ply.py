@@ -21,6 +21,7 @@ import numpy as np
 
 from fg3d_builder.captures.layouts.found_files import distinct
 from fg3d_builder.captures.layouts.layout import Item, Layout
+from fg3d_builder.captures.layouts.person_names import folder_tag
 from fg3d_builder.captures.scan_parts import pieces, with_triangles, without_debris
 from fg3d_builder.captures.source import folder_contents
 from fg3d_builder.errors import CaptureError
@@ -44,7 +45,7 @@ def find(root: Path) -> list[Item]:
                 name="-".join([*parts, file.stem]),
                 subject=person,
                 files=(file,),
-                expression="-".join(parts[1:]) or "neutral",
+                expression=folder_tag(parts[1:]),
             )
         )
     names = distinct([i.name for i in found], [i.files[0].relative_to(root) for i in found])

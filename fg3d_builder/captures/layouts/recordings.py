@@ -10,6 +10,7 @@ from pathlib import Path
 from fg3d_builder.captures.frame_pairs import Pair, find_pairs, named_aligned
 from fg3d_builder.captures.layouts.found_files import distinct
 from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
+from fg3d_builder.captures.layouts.person_names import folder_tag
 from fg3d_builder.captures.layouts.rgbd_rig import Rig, rig_frame
 from fg3d_builder.captures.source import folder_contents
 from fg3d_builder.errors import CaptureError
@@ -24,8 +25,8 @@ def recordings_layout(
 ) -> Layout:
     """Make a layout of recordings.
 
-    The first folder below the source's path is the person, further ones are the expression tag;
-    the cameras' file is in the recording's folder or above it.
+    The first folder below the source's path is the person, further ones are the expression tag
+    (see `folder_tag`); the cameras' file is in the recording's folder or above it.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def _item(root: Path, pair: Pair, camera_files: tuple[str, ...]) -> Item:
         name="-".join([*pair.parts, *([pair.name] if pair.name else [])]) or person,
         subject=person,
         files=tuple(files) if cameras is None else (*files, cameras),
-        expression="-".join(pair.parts[1:]) or "neutral",
+        expression=folder_tag(pair.parts[1:]),
         sequence="/".join((person, *pair.parts[1:])) if pair.count > 1 else "",
         frame=pair.number,
     )

@@ -271,6 +271,19 @@ def test_recordings_whose_names_run_together_stay_apart(tmp_path: Path) -> None:
     assert set(ids.values()) == {"anna", "anna-1", "ben"}
 
 
+def test_tags_are_words_for_expressions_or_folders(tmp_path: Path) -> None:
+    for folder in ("anna", "anna/smile_2", "anna/2024-05-18", "anna/a/b"):
+        write_picture(tmp_path / folder / "color_1.png", np.zeros((4, 4, 3), np.uint8))
+        write_picture(tmp_path / folder / "depth_1.png", np.ones((4, 4), np.uint16))
+    found = {item.name: item.expression for item in LAYOUT.find(tmp_path)}
+    assert found == {
+        "anna-1": "neutral",
+        "anna-smile_2-1": "smile",
+        "anna-2024-05-18-1": "2024-05-18",
+        "anna-a-b-1": "a-b",
+    }
+
+
 def test_frames_by_time_come_in_order(tmp_path: Path) -> None:
     """Names with several numbers, as TUM's tools write them: seconds and their fraction."""
     view = seen_by(COLOUR)
