@@ -70,7 +70,8 @@ A first round:
   fg3d review build/demo                the worst ones; --reject ID throws one out
 
 With your own captures:
-  fg3d captures FOLDER                  what is read from a folder, what is rejected and why
+  fg3d captures check FOLDER            what is read from a folder, what is rejected and why
+  fg3d captures show FOLDER             a sheet of pictures of it
   fg3d register FOLDER/CAPTURE --out out    register a single one and look at it
   fg3d new FOLDER --out my-preset.toml  write a preset for a folder
   fg3d check my-preset.toml             what would be built, how long it takes, what is wrong
@@ -123,8 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Names of files may hold what this terminal's encoding has not: shown as an escape.
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        options = parser.parse_args(arguments)
+        options = parser.parse_args(captures.with_action(given))
     except SystemExit as stop:  # after --help and --version, or a sentence about wrong arguments
         return int(stop.code or 0)
     if not getattr(options, "all_cores", False):

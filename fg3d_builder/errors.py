@@ -56,6 +56,24 @@ class CaptureError(Exception):
         return (type(self), (self.code, self.message))
 
 
+class WrongUnitError(CaptureError):
+    """A face has a size that no face has, by the unit that its capture declares.
+
+    Parameters
+    ----------
+    message : str
+    size : float
+        How many times as large as it should be the face is.
+    """
+
+    def __init__(self, message: str, size: float) -> None:
+        super().__init__("wrong_unit", message)
+        self.size = size
+
+    def __reduce__(self) -> tuple[type[WrongUnitError], tuple[str, float]]:  # type: ignore[override]
+        return (type(self), (self.message, self.size))
+
+
 class ConfigError(Exception):
     """A configuration or preset cannot be used; the message names the file and the field."""
 

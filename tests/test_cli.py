@@ -171,15 +171,18 @@ def test_register_says_why_not(
 def test_captures_shows_what_is_rejected(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["captures", str(toy / "captures")]) == 0
+    check = ["captures", "check", "--detector", "annotation"]
+    assert main([*check, str(toy / "captures")]) == 0
     assert "2 good, 0 rejected" in capsys.readouterr().out
     shutil.copytree(toy / "captures", tmp_path / "captures")
     (tmp_path / "captures/s0-0/depth.png").unlink()
-    assert main(["captures", str(tmp_path / "captures")]) == 1
+    assert main([*check, str(tmp_path / "captures")]) == 1
     shown = capsys.readouterr().out
     assert "1 good, 1 rejected" in shown
     assert "missing_file" in shown
-    assert main(["captures", str(toy / "toy.toml")]) == 0
+    assert main(["captures", str(tmp_path / "captures")]) == 0
+    assert "2 captures of 2 subjects" in capsys.readouterr().out
+    assert main(["captures", "check", str(toy / "toy.toml")]) == 0
 
 
 def test_models(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

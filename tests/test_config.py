@@ -141,7 +141,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     [
         ("image_size = [640]", "sources[0].image_size = [640]: expected a list of 2 values"),
         ("image_size = [640, 9]", "sources[0].image_size[1] = 9: expected a whole number from 64"),
-        ("kind = 'kinect'", 'sources[0].kind = "kinect": expected "folder", "scan" or'),
+        ("kind = 'mirror'", 'sources[0].kind = "mirror": expected "folder", "scan", "synthetic"'),
         ("kind = 'folder'", 'sources[0].path: missing; kind "folder" needs a folder'),
         ("path = 'mine'", 'sources[0].path = "mine": kind "synthetic" reads no files; write kind'),
         ("include = []", "sources[0].include = []: expected a list of 1 to"),

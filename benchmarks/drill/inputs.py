@@ -22,7 +22,7 @@ SMALL = (12, 16)
 def capture_maker(mutated: str, depth: str = "png", colour: str = "png") -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         capture = drill_capture(drill_model(), 0, SMALL)
-        write_capture(folder, capture, depth_format=depth)
+        write_capture(folder, capture, depth_format=depth, sequence="walk", frame=3)
         if colour != "png":
             (folder / "color.png").unlink()
             Image.fromarray(capture.rgb).save(folder / f"color.{colour}")

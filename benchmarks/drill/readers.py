@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drill import layout_readers_a
+from benchmarks.drill import layout_readers_a, layout_readers_c, layout_readers_d
 from benchmarks.drill.inputs import (
     ascii_ply,
     capture_maker,
@@ -32,6 +32,7 @@ from benchmarks.drill.inputs import (
     vertices_maker,
     world_model,
 )
+from benchmarks.drill.layout_readers_b import readers as readers_b
 from benchmarks.drill.mutate_bytes import Random
 from benchmarks.drill.mutate_hdf5 import odd_model
 from benchmarks.drill.sense import (
@@ -272,7 +273,10 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
             wrong_verification,
         ),
     ]
+    readers += layout_readers_d.readers()
     readers += layout_readers_a.readers()
+    readers += readers_b()
+    readers += layout_readers_c.readers()
     if checkpoint is not None:
         readers.append(
             Reader(

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import os
+import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fg3d_builder.captures.depth_values import z_depth_mm
+from fg3d_builder.captures.frames import chosen_frames
+from fg3d_builder.captures.json_fields import (
+    bad_field,
+    number_field,
+    numbers_field,
+    object_field,
+    positive_field,
+    text_field,
+)
+from fg3d_builder.captures.layouts.layout import Item
+from fg3d_builder.captures.making import (
+    FARTHEST_PX,
+    LANDMARK_COUNTS,
+    check_capture,
+)
 from fg3d_builder.captures.plausibility import (
     check_camera,
     check_upright_pixels,
@@ -18,13 +39,12 @@ from fg3d_builder.captures.source import (
     CaptureEntry,
     folder_contents,
     matching,
-    plain_text,
     safe_id,
     source_folder,
 )
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.atomic import write_json
+from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.bounded import file_within, read_json_object, read_npy
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.images import read_rgb, read_uint16
@@ -34,12 +54,6 @@ from fg3d_builder.records import Array, Capture, Landmarks
 DESCRIPTION = "capture.json"
 COLOUR_FILES = ("color.png", "color.jpg", "color.jpeg")
 DEPTH_FILES = ("depth.png", "depth.npy")
-LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
-FARTHEST_PX = 1e6
-"""Landmarks may lie beside the image, but not this far from it."""
-
-_HUGE = 1e12
-_LONGEST_TEXT = 300
 
 
 class FolderSource:
@@ -58,8 +72,10 @@ class FolderSource:
             # Unlike the methods of `Path`, `os.path` never raises for a name that is too odd.
             names = [f.name for f in folder_contents(root) if os.path.isdir(f)]
             folders = [root / n for n in matching(names, config.include)]
-        entries = [CaptureEntry(safe_id(f.name), _subject_of(f), str(f)) for f in folders]
+        items = chosen_frames(_items(folders), config.frames, config.seed)
+        entries = [_entry(item) for item in items]
         self._entries = sorted(entries, key=lambda e: e.capture_id)
+        self._config = config
 
     def entries(self) -> list[CaptureEntry]:
         """List every folder, with or without a valid capture in it."""
@@ -67,10 +83,13 @@ class FolderSource:
 
     def load(self, entry: CaptureEntry) -> Capture:
         """Read and check the capture of an entry; see `read_capture`."""
-        return read_capture(Path(entry.location), entry.capture_id)
+        factor, along_ray = self._config.depth_factor, self._config.depth_is_along_ray
+        return read_capture(Path(entry.location), entry.capture_id, factor, along_ray)
 
 
-def read_capture(folder: Path, capture_id: str = "") -> Capture:
+def read_capture(
+    folder: Path, capture_id: str = "", depth_factor: float = 1.0, along_ray: bool = False
+) -> Capture:
     """Read one capture and check every part of it.
 
     Parameters
@@ -79,6 +98,10 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
         Holds ``capture.json``, ``color.png`` or ``.jpg``, and ``depth.png`` or ``.npy``.
     capture_id : str
         The folder's name unless given.
+    depth_factor : float
+        Multiplies ``depth_unit_mm``, see `SourceConfig`.
+    along_ray : bool
+        The depth file holds distances along the ray.
 
     Raises
     ------
@@ -90,23 +113,26 @@ def read_capture(folder: Path, capture_id: str = "") -> Capture:
     folder = Path(folder)
     description = folder / DESCRIPTION
     table = read_json_object(description)
-    subject = _text(table, "subject", description)
+    subject = text_field(table, "subject", description)
     intrinsics = _intrinsics(table, description)
-    unit_mm = _positive(table, "depth_unit_mm", description)
-    expression = _text(table, "expression", description, default="neutral")
-    licence = _text(table, "licence", description, default="unknown")
+    unit_mm = depth_factor * positive_field(table, "depth_unit_mm", description)
+    _frame_number(table, description)
+    text_field(table, "sequence", description, default="")
+    expression = text_field(table, "expression", description, default="neutral")
+    licence = text_field(table, "licence", description, default="unknown")
     landmarks = _landmarks(table, description)
     colour_file = _first_file(folder, COLOUR_FILES)
     rgb = read_rgb(colour_file)
     check_upright_pixels(colour_file)
     check_camera(intrinsics, rgb.shape[1], rgb.shape[0], description)
     depth_file = _first_file(folder, DEPTH_FILES)
-    depth_mm = without_far_depth(_read_depth(depth_file, unit_mm))
-    if depth_mm.shape != rgb.shape[:2]:
+    stored = _read_depth(depth_file)
+    if stored.shape != rgb.shape[:2]:
         raise CaptureError(
             "size_mismatch",
-            f"{depth_file}: depth is {_size(depth_mm)} pixels, {colour_file.name} {_size(rgb)}",
+            f"{depth_file}: depth is {_size(stored)} pixels, {colour_file.name} {_size(rgb)}",
         )
+    depth_mm = without_far_depth(z_depth_mm(stored, intrinsics, unit_mm, along_ray))
     if not np.isfinite(depth_mm).any():
         raise CaptureError("no_depth", f"{depth_file}: no pixel has a depth up to a kilometre")
     return Capture(
@@ -138,9 +164,14 @@ def read_landmarks(path: Path) -> Landmarks:
 
 
 def write_capture(
-    folder: Path, capture: Capture, depth_unit_mm: float = 0.1, depth_format: str = "png"
+    folder: str | os.PathLike[str],
+    capture: Capture,
+    depth_unit_mm: float = 0.1,
+    depth_format: str = "png",
+    sequence: str = "",
+    frame: int | None = None,
 ) -> None:
-    """Write a capture in the folder format.
+    """Write a capture in the folder format, checked by the rules of `read_capture`.
 
     Colour is stored without loss. Depth is rounded to `depth_unit_mm` in the 16-bit PNG
     and exact in the ``npy`` format. Ground truth of synthetic captures is not part of the
@@ -148,22 +179,34 @@ def write_capture(
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
         Created where needed. `read_capture` names the capture after it.
     capture : Capture
+        See `make_capture`.
     depth_unit_mm : float
         Length of one grey level of ``depth.png``.
     depth_format : str
         ``"png"`` or ``"npy"``.
+    sequence : str
+        What frames that follow each other have in common; left out where empty.
+    frame : int, optional
+        Number in its sequence.
 
     Raises
     ------
+    CaptureError
+        ``bad_field``, ``size_mismatch`` or ``no_depth``: it could not be read back.
     ValueError
-        Unknown format, a depth that does not fit into 16 bits, or a non-positive unit.
+        Unknown format, a depth that does not fit into 16 bits, a non-positive unit, or a negative
+        number of a frame.
     """
     folder = Path(folder)
+    check_capture(capture, folder)
+    if frame is not None and frame < 0:
+        raise ValueError(f"frame: expected a number from 0, found {frame}")
+    depth_mm = without_far_depth(z_depth_mm(capture.depth_mm, capture.intrinsics))
     if depth_format == "png":
-        depth_file, depth_data = "depth.png", encode_png(_levels(capture.depth_mm, depth_unit_mm))
+        depth_file, depth_data = "depth.png", encode_png(_levels(depth_mm, depth_unit_mm))
     elif depth_format == "npy":
         depth_file, depth_data, depth_unit_mm = "depth.npy", b"", 1.0
     else:
@@ -176,7 +219,44 @@ def write_capture(
     if depth_data:
         (folder / depth_file).write_bytes(depth_data)
     else:
-        np.save(folder / depth_file, capture.depth_mm.astype(np.float32))
+        np.save(folder / depth_file, depth_mm)
+    table = _description(capture, depth_unit_mm)
+    if sequence:
+        table["sequence"] = sequence
+    if frame is not None:
+        table["frame"] = frame
+    write_json(folder / DESCRIPTION, table)
+
+
+def rewrite_depth_unit(folder: Path, depth_unit_mm: float) -> Path:
+    """Change the unit in a capture's description, in one step, and nothing else of its text.
+
+    Returns
+    -------
+    Path
+        The file that was written: where ``capture.json`` is a link, what it leads to.
+
+    Raises
+    ------
+    CaptureError
+        As `read_capture` has it.
+    OSError
+        It cannot be written.
+    """
+    file = Path(os.path.realpath(folder / DESCRIPTION))
+    table = read_json_object(file)
+    positive_field(table, "depth_unit_mm", file)
+    wanted = {**table, "depth_unit_mm": depth_unit_mm}
+    text = file.read_text(encoding="utf-8-sig")
+    for found in re.finditer(r'("depth_unit_mm"\s*:\s*)[-+0-9.eE]+', text):
+        changed = f"{text[: found.start()]}{found[1]}{depth_unit_mm!r}{text[found.end() :]}"
+        if json.loads(changed) == wanted:
+            write_bytes(file, changed.encode())
+            return file
+    raise CaptureError("bad_json", f"{file}: field 'depth_unit_mm' cannot be found in its text")
+
+
+def _description(capture: Capture, depth_unit_mm: float) -> dict[str, Any]:
     K = capture.intrinsics
     table: dict[str, Any] = {
         "subject": capture.subject_id,
@@ -197,15 +277,52 @@ def write_capture(
             "points_px": capture.landmarks.points_px.tolist(),
             "confidence": capture.landmarks.confidence.tolist(),
         }
-    write_json(folder / DESCRIPTION, table)
+    return table
 
 
-def _subject_of(folder: Path) -> str:
+def _items(folders: list[Path]) -> list[Item]:
+    """Say who and what captures show, as far as their descriptions can be read.
+
+    Several of one subject and expression are a sequence in the order of their names, unless their
+    own fields say otherwise.
+    """
+    found = [_item(folder) for folder in sorted(folders)]
+    count = Counter(item.sequence for item in found)
+    seen: Counter[str] = Counter()
+    items = []
+    for item in found:
+        if count[item.sequence] < 2:
+            items.append(replace(item, sequence="", frame=max(item.frame, 0)))
+            continue
+        frame = item.frame if item.frame >= 0 else seen[item.sequence]
+        items.append(replace(item, frame=frame))
+        seen[item.sequence] += 1
+    return items
+
+
+def _item(folder: Path) -> Item:
+    """Read a description; a frame that it does not number has the number -1."""
     description = folder / DESCRIPTION
-    try:
-        return _text(read_json_object(description), "subject", description)
-    except CaptureError:
-        return ""
+    subject = expression = sequence = ""
+    frame = 0
+    with contextlib.suppress(CaptureError):
+        table = read_json_object(description)
+        subject = text_field(table, "subject", description)
+        expression = text_field(table, "expression", description, default="neutral")
+        sequence = f"{subject}/{text_field(table, 'sequence', description, default=expression)}"
+        frame = _frame_number(table, description)
+    return Item(folder.name, subject, (folder,), expression, sequence, frame)
+
+
+def _entry(item: Item) -> CaptureEntry:
+    return CaptureEntry(
+        safe_id(item.name),
+        item.subject,
+        str(item.files[0]),
+        expression=item.expression,
+        sequence=item.sequence,
+        frame=item.frame,
+    )
 
 
 def _first_file(folder: Path, names: tuple[str, ...]) -> Path:
@@ -219,18 +336,8 @@ def _first_file(folder: Path, names: tuple[str, ...]) -> Path:
     return found[0]
 
 
-def _read_depth(path: Path, unit_mm: float) -> Array:
-    if path.suffix == ".png":
-        raw = read_uint16(path)
-    else:
-        raw = _read_npy(path)
-    depth = np.empty(raw.shape, dtype=np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        # Row by row: twelve million doubles would be 100 MB.
-        for row, out in zip(raw, depth, strict=True):
-            out[:] = row.astype(np.float64) * unit_mm
-        depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
-    return depth
+def _read_depth(path: Path) -> Array:
+    return read_uint16(path) if path.suffix == ".png" else _read_npy(path)
 
 
 def _read_npy(path: Path) -> Array:
@@ -248,17 +355,16 @@ def _levels(depth_mm: Array, unit_mm: float) -> Array:
     if levels.max(initial=0) > np.iinfo(np.uint16).max:
         deepest = float(np.nanmax(depth_mm))
         raise ValueError(
-            f"depth_unit_mm: {deepest:.0f} mm needs more than 65535 steps of {unit_mm} mm"
+            f"depth_unit_mm: {deepest:.0f} mm needs more than 65535 steps of {unit_mm} mm; take "
+            "depth_unit_mm=1, or depth_format='npy'"
         )
     return levels.astype(np.uint16)
 
 
 def _intrinsics(table: dict[str, Any], path: Path) -> Array:
-    inner = _field(table, "intrinsics", path)
-    if not isinstance(inner, dict):
-        raise _bad(path, "intrinsics", "an object with fx, fy, cx, cy", inner)
-    fx, fy = (_positive(inner, n, path, "intrinsics.") for n in ("fx", "fy"))
-    cx, cy = (_number(inner, n, path, "intrinsics.") for n in ("cx", "cy"))
+    inner = object_field(table, "intrinsics", path, holds="fx, fy, cx, cy")
+    fx, fy = (positive_field(inner, n, path, "intrinsics.") for n in ("fx", "fy"))
+    cx, cy = (number_field(inner, n, path, "intrinsics.") for n in ("cx", "cy"))
     return intrinsics_matrix(fx, fy, cx, cy)
 
 
@@ -271,88 +377,33 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
         path, prefix = file_within(path.parent, inner, f"{path}: field 'landmarks'"), ""
         inner = read_json_object(path)
     if not isinstance(inner, dict):
-        raise _bad(path, "landmarks", "an object or a file name", inner)
-    scheme = _text(inner, "scheme", path, prefix=prefix)
+        raise bad_field(path, "landmarks", "an object or a file name", inner)
+    scheme = text_field(inner, "scheme", path, prefix=prefix)
     if scheme not in LANDMARK_COUNTS:
-        raise _bad(path, f"{prefix}scheme", f"one of {', '.join(LANDMARK_COUNTS)}", scheme)
+        raise bad_field(path, f"{prefix}scheme", f"one of {', '.join(LANDMARK_COUNTS)}", scheme)
     count = LANDMARK_COUNTS[scheme]
-    points = _numbers(inner, "points_px", path, (count, 2), prefix)
+    points = numbers_field(inner, "points_px", path, (count, 2), prefix)
     if np.abs(points).max() > FARTHEST_PX:
         wanted = f"pixels within {FARTHEST_PX:.0e} of the image's corner"
-        raise _bad(path, f"{prefix}points_px", wanted, float(np.abs(points).max()))
+        raise bad_field(path, f"{prefix}points_px", wanted, float(np.abs(points).max()))
     confidence = np.ones(count)
     if "confidence" in inner:
-        confidence = _numbers(inner, "confidence", path, (count,), prefix)
+        confidence = numbers_field(inner, "confidence", path, (count,), prefix)
         if confidence.min() < 0 or confidence.max() > 1:
-            raise _bad(path, f"{prefix}confidence", "numbers in [0, 1]", float(confidence.max()))
-    detector = _text(inner, "detector", path, prefix=prefix, default="annotation")
+            wanted, found = "numbers in [0, 1]", float(confidence.max())
+            raise bad_field(path, f"{prefix}confidence", wanted, found)
+    detector = text_field(inner, "detector", path, prefix=prefix, default="annotation")
     return Landmarks(scheme, points, confidence, detector)
 
 
-def _field(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> Any:
-    if name not in table:
-        raise CaptureError("missing_field", f"{path}: field '{prefix}{name}' is missing")
-    return table[name]
-
-
-def _text(
-    table: dict[str, Any], name: str, path: Path, prefix: str = "", default: str | None = None
-) -> str:
-    if default is not None and name not in table:
-        return default
-    value = _field(table, name, path, prefix)
-    if not isinstance(value, str):
-        raise _bad(path, prefix + name, "a text", value)
-    try:
-        return plain_text(value, _LONGEST_TEXT)
-    except ValueError as problem:
-        raise _bad(path, prefix + name, f"a text, not {problem}", value) from None
-
-
-def _number(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> float:
-    value = _field(table, name, path, prefix)
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or not -_HUGE < value < _HUGE:  # false for NaN as well
-        raise _bad(path, prefix + name, "a finite number", value)
-    return float(value)
-
-
-def _positive(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> float:
-    value = _number(table, name, path, prefix)
-    if value <= 0:
-        raise _bad(path, prefix + name, "a positive number", value)
-    return value
-
-
-def _numbers(
-    table: dict[str, Any], name: str, path: Path, shape: tuple[int, ...], prefix: str
-) -> Array:
-    value = _field(table, name, path, prefix)
-    try:
-        numbers = np.array(value, dtype=np.float64) if _all_numbers(value) else np.zeros(0)
-    except (ValueError, OverflowError):  # lists of different lengths; 10 ** 400
-        numbers = np.zeros(0)
-    wanted = f"finite numbers of shape {shape}"
-    if numbers.shape != shape:
-        raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': expected {wanted}")
-    if not np.isfinite(numbers).all():
-        raise CaptureError("bad_field", f"{path}: field '{prefix}{name}': not all are finite")
-    return numbers
-
-
-def _all_numbers(value: Any) -> bool:
-    """Whether lists, one level in another or not, hold numbers alone: numpy reads texts as well."""
-    if not isinstance(value, list):
-        return False
-    inner = [one for row in value for one in (row if isinstance(row, list) else [row])]
-    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in inner)
-
-
-def _bad(path: Path, name: str, wanted: str, found: Any) -> CaptureError:
-    # Of a long list or text only the beginning is made, in case that it fills the whole file.
-    text = repr(found[:60] if isinstance(found, str | list) else found)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return CaptureError("bad_field", f"{path}: field '{name}': expected {wanted}, found {text}")
+def _frame_number(table: dict[str, Any], path: Path) -> int:
+    """Return ``frame``; -1 where it is absent."""
+    if "frame" not in table:
+        return -1
+    value = number_field(table, "frame", path)
+    if value != int(value) or value < 0:
+        raise bad_field(path, "frame", "a whole number from 0", value)
+    return int(value)
 
 
 def _size(image: Array) -> str:

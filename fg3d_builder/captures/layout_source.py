@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from fg3d_builder.captures.depth_values import z_depth_mm
 from fg3d_builder.captures.frames import chosen_frames
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.plausibility import check_camera, without_far_depth
@@ -16,7 +17,7 @@ from fg3d_builder.captures.source import (
     source_folder,
 )
 from fg3d_builder.config import SourceConfig
-from fg3d_builder.errors import CaptureError
+from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.textured_mesh import TexturedMesh
 from fg3d_builder.records import Capture
 
@@ -31,6 +32,14 @@ class LayoutSource:
     """
 
     def __init__(self, config: SourceConfig, layout: Layout) -> None:
+        if layout.mesh and config.depth_is_along_ray:
+            raise ConfigError(
+                f'sources.depth_is_along_ray: the depth of kind "{layout.kind}" is rendered'
+            )
+        if layout.mesh and layout.unit_mm == 0 and config.depth_factor != 1.0:
+            raise ConfigError(
+                f'sources.depth_factor: the unit of scans of kind "{layout.kind}" is measured'
+            )
         self.name = layout.kind
         self._config, self._layout = config, layout
         found = layout.find(source_folder(config))
@@ -45,7 +54,15 @@ class LayoutSource:
                     capture_id = safe_id(view_name(capture_id, view))
                 self._found[capture_id] = (item, view)
                 files = tuple(str(file) for file in item.files)
-                entry = CaptureEntry(capture_id, _subject(item), files[0], files[1:])
+                entry = CaptureEntry(
+                    capture_id,
+                    _subject(item),
+                    files[0],
+                    files[1:],
+                    item.expression,
+                    item.sequence,
+                    item.frame,
+                )
                 self._entries.append(entry)
         self._entries.sort(key=lambda entry: entry.capture_id)
         self._last: tuple[Item, TexturedMesh, float] | None = None
@@ -81,7 +98,11 @@ class LayoutSource:
         frame = self._layout.frame(item)
         height, width = frame.rgb.shape[:2]
         check_camera(frame.intrinsics, width, height, item.files[0])
-        depth_mm = without_far_depth(frame.depth_mm)
+        factor, along_ray = self._config.depth_factor, self._config.depth_is_along_ray
+        depth_mm = frame.depth_mm
+        if factor != 1.0 or along_ray:
+            depth_mm = z_depth_mm(depth_mm, frame.intrinsics, factor, along_ray)
+        depth_mm = without_far_depth(depth_mm)
         if not (depth_mm > 0).any():
             raise CaptureError("no_depth", f"{item.files[0]}: no pixel has a depth")
         return Capture(
@@ -104,7 +125,8 @@ class LayoutSource:
         if self._last is None or self._last[0] != item:
             assert self._layout.mesh is not None
             read, name = self._layout.mesh(item), str(item.files[0])
-            self._last = (item, *ready_scan(read, self._layout.unit_mm, name))
+            unit_mm = self._layout.unit_mm * self._config.depth_factor
+            self._last = (item, *ready_scan(read, unit_mm, name))
         return self._last[1], self._last[2]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import glob
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from fg3d_builder.captures.source import CaptureSource
+from fg3d_builder.captures.source import CaptureEntry, CaptureSource
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.records import Capture
@@ -45,26 +46,59 @@ def open_source(config: SourceConfig) -> CaptureSource:
     return source
 
 
-def load_capture(path: Path, scan: SourceConfig) -> Capture:
-    """Load a capture folder, or render the first view of a scan.
-
-    Parameters
-    ----------
-    path : Path
-        Folder with ``capture.json``; or a mesh file, or a folder with one.
-    scan : SourceConfig
-        How a scan is rendered; its `kind` and `path` are set here.
+def load_capture(
+    path: Path, config: SourceConfig, kind: str = "", frame: int | None = None
+) -> Capture:
+    """Load one capture; see `source_of_one`.
 
     Raises
     ------
     CaptureError
         Nothing is there, or it cannot be read.
+    ConfigError
+        The path holds several, or more than one layout fits it.
     """
-    from fg3d_builder.captures.folder import read_capture
+    source, entry = source_of_one(path, config, kind, frame)
+    return source.load(entry)
+
+
+def source_of_one(
+    path: Path, config: SourceConfig, kind: str = "", frame: int | None = None
+) -> tuple[CaptureSource, CaptureEntry]:
+    """Return a source with its entry for one capture.
+
+    Parameters
+    ----------
+    path : Path
+        Folder with ``capture.json``; a mesh file, or a folder with one, of which the first view is
+        taken; or a file or folder of a research set or sensor.
+    config : SourceConfig
+        How it is read; its `kind` and `path` are set here.
+    kind : str
+        Of the source, where it is to be no other.
+    frame : int, optional
+        Number of the frame, for files that hold several.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file``: nothing is there, or nothing of that kind.
+    ConfigError
+        The path holds several, or more than one layout fits it.
+    """
+    from fg3d_builder.captures.one_item import item_at
 
     if not os.path.exists(path):
         raise CaptureError("missing_file", f"{path} does not exist")
-    if os.path.lexists(path / "capture.json"):
-        return read_capture(path)
-    source = open_source(dataclasses.replace(scan, kind="scan", path=str(path)))
-    return source.load(source.entries()[0])
+    if kind == "folder" or (not kind and os.path.lexists(path / "capture.json")):
+        if not os.path.lexists(path / "capture.json"):
+            raise CaptureError("missing_file", f"{path}: no capture.json in it")
+        found = replace(config, kind="folder", path=str(path), include=("*",))
+    else:
+        item = item_at(path, kind, frame) if kind != "scan" else None
+        found = replace(config, kind="scan", path=str(path))
+        if item is not None:
+            include = (glob.escape(item.name),)
+            found = replace(config, kind=item.kind, path=str(item.root), include=include)
+    source = open_source(found)
+    return source, source.entries()[0]

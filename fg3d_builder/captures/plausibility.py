@@ -88,7 +88,11 @@ def check_upright_pixels(colour_file: Path) -> None:
     CaptureError
         ``orientation_tag``.
     """
-    tag = read_exif(colour_file).orientation
+    refuse_turned(read_exif(colour_file).orientation, colour_file)
+
+
+def refuse_turned(tag: int, colour_file: object) -> None:
+    """Raise for a picture with such an orientation tag, see `check_upright_pixels`."""
     if tag != UPRIGHT:
         raise CaptureError(
             "orientation_tag",

@@ -63,12 +63,12 @@ class ScanSource:
         for subject, scan_id, path in _scans(source_folder(config), config.include):
             if path.is_dir():
                 self._missing[scan_id] = path
-                entries.append(CaptureEntry(scan_id, subject, str(path)))
+                entries.append(CaptureEntry(scan_id, subject, str(path), expression="neutral"))
                 continue
             for pitch, yaw in config.views:
                 capture_id = view_name(scan_id, (pitch, yaw))
                 self._views[capture_id] = _View(path, pitch, yaw)
-                entries.append(CaptureEntry(capture_id, subject, str(path)))
+                entries.append(CaptureEntry(capture_id, subject, str(path), expression="neutral"))
         self._entries = sorted(entries, key=lambda e: e.capture_id)
         self._last: tuple[Path, TexturedMesh, float] | None = None
 
@@ -94,12 +94,16 @@ class ScanSource:
         config = replace(self._config, unit_mm=unit_mm)
         angles_deg = (view.pitch_deg, view.yaw_deg)
         capture = rendered_scan(config, mesh, angles_deg, entry, str(view.mesh_file))
-        return replace(capture, unit_mm=self._config.unit_mm or None)
+        return replace(capture, unit_mm=self._declared_mm or None)
+
+    @property
+    def _declared_mm(self) -> float:
+        return self._config.unit_mm * self._config.depth_factor
 
     def _mesh(self, path: Path) -> tuple[TexturedMesh, float]:
         """Views of one scan come one after the other: keep the last mesh."""
         if self._last is None or self._last[0] != path:
-            self._last = (path, *ready_scan(read_scan(path), self._config.unit_mm, str(path)))
+            self._last = (path, *ready_scan(read_scan(path), self._declared_mm, str(path)))
         return self._last[1], self._last[2]
 
 

@@ -86,11 +86,21 @@ def inconsistent_share(mesh: TexturedMesh) -> float:
     return wrong / max(int(np.count_nonzero(inner)), 1)
 
 
-def _main_part(mesh: TexturedMesh) -> Array:
-    """Mark the triangles (m,) of the largest piece and of all pieces that are not far from it."""
+def pieces(mesh: TexturedMesh) -> Array:
+    """Return the (m,) number of the piece that each triangle belongs to; edges join triangles."""
     corner = _places(mesh.vertices)[mesh.triangles]
     ends = np.concatenate([corner[:, :2], corner[:, 1:]])
-    piece = _components(int(corner.max(initial=0)) + 1, *ends.T)[corner[:, 0]]
+    return _components(int(corner.max(initial=0)) + 1, *ends.T)[corner[:, 0]]
+
+
+def with_triangles(mesh: TexturedMesh, kept: Array) -> TexturedMesh:
+    """Return a mesh of the triangles that are marked (m,); vertices stay, with their numbers."""
+    return _with_triangles(mesh, np.flatnonzero(kept), False)
+
+
+def _main_part(mesh: TexturedMesh) -> Array:
+    """Mark the triangles (m,) of the largest piece and of all pieces that are not far from it."""
+    piece = pieces(mesh)
     largest = piece == np.bincount(piece).argmax()
     reach = np.ptp(mesh.vertices[np.unique(mesh.triangles[largest])], axis=0).max()
     longest = np.ptp(mesh.vertices[mesh.triangles], axis=1).max(axis=1)

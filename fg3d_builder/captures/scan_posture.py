@@ -18,7 +18,7 @@ import numpy as np
 from fg3d_builder.captures.clay import clay, has_colour
 from fg3d_builder.captures.scan_view import render_scan
 from fg3d_builder.config import LandmarkConfig, SourceConfig
-from fg3d_builder.errors import CaptureError, MissingDependencyError
+from fg3d_builder.errors import CaptureError, MissingDependencyError, WrongUnitError
 from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.geometry.camera import cam_from_px
 from fg3d_builder.landmarks.detector import LandmarkDetector
@@ -94,8 +94,8 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
 
     Raises
     ------
-    CaptureError
-        ``wrong_unit`` where that unit makes the face, or the scan, of no size that faces have.
+    WrongUnitError
+        That unit makes the face, or the scan, of no size that faces have.
     """
     large = unit_mm * _extent(mesh)
     believable = SCAN_MM[0] <= large <= SCAN_MM[1]
@@ -118,10 +118,10 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
         exact = unit_mm * _GUESS_MM / large
         # Heads, busts and bodies differ in size too much to tell more than powers of ten.
         likely = min(DECIMAL_UNITS_MM, key=lambda usual: abs(np.log(usual / exact)))
-        raise CaptureError(
-            "wrong_unit",
+        raise WrongUnitError(
             f"{name}: the scan would be {rounded(large)} mm large: unit_mm is {unit_mm:g}, but "
             f"probably {unit_in_words(likely)}",
+            unit_mm / likely,
         )
     return mesh
 
@@ -192,11 +192,11 @@ def _check_unit(size: FaceSize | None, rendered_mm: float, unit_mm: float, name:
         return
     declared = size.scaled(unit_mm / rendered_mm)
     if not declared.plausible:
-        raise CaptureError(
-            "wrong_unit",
+        raise WrongUnitError(
             f"{name}: the face would be {rounded(declared.width_mm)} mm wide, adults' are about "
             f"{FACE_WIDTH_MM:.0f} mm: unit_mm is {unit_mm:g}, but probably "
             f"{likely_unit(unit_mm, declared.across)}",
+            declared.across,
         )
 
 

@@ -34,12 +34,21 @@ class CaptureEntry:
         Folder, file or seed that it comes from, for people to read.
     files : tuple of str
         Further files that it is read from, where the source knows them all.
+    expression : str
+        ``""`` where it is not known before the capture is loaded.
+    sequence : str
+        As its own files or names call the sequence that it is a frame of; ``""`` for none.
+    frame : int
+        Number in its sequence.
     """
 
     capture_id: str
     subject_id: str
     location: str
     files: tuple[str, ...] = ()
+    expression: str = ""
+    sequence: str = ""
+    frame: int = 0
 
 
 class CaptureSource(Protocol):

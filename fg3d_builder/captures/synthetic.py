@@ -147,9 +147,12 @@ class SyntheticSource:
         """List subjects times captures."""
         return [
             CaptureEntry(
-                capture_id, capture_id.rsplit("-", 1)[0], f"population seed {self._seed(subject)}"
+                capture_id,
+                capture_id.rsplit("-", 1)[0],
+                f"population seed {self._seed(subject)}",
+                expression="" if number and self._config.expressions else "neutral",
             )
-            for capture_id, (subject, _) in sorted(self._place.items())
+            for capture_id, (subject, number) in sorted(self._place.items())
         ]
 
     def scene(self, entry: CaptureEntry) -> tuple[Subject, Scene]:

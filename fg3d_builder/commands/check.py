@@ -30,8 +30,8 @@ large it gets, what of it is there already.
   fg3d check studio.toml --workers 8
 
 At most 10 seconds are spent on reading captures as a trial, evenly spread over each source;
-`fg3d captures studio.toml` reads all of them. Times hold for one core for each worker, and are
-right within a factor of two. Exit status 1 where something is wrong.
+`fg3d captures check studio.toml` reads all of them and looks for their faces. Times hold for one
+core for each worker, and are right within a factor of two. Exit status 1 where something is wrong.
 """
 
 _TRIAL_S = 10.0
@@ -54,7 +54,7 @@ class Look:
     @property
     def all_pixels(self) -> int:
         """Of all captures, if those that were not tried are like the others."""
-        if self.config.kind == "folder":
+        if self.config.kind not in ("scan", "synthetic"):
             good = self.tried - len(self.bad)
             return len(self.entries) * self.pixels // good if good > 0 else 0
         height, width = self.config.image_size

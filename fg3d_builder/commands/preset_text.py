@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from fg3d_builder.captures import CaptureEntry, open_source
+from fg3d_builder.captures.layouts.known import LAYOUTS
+from fg3d_builder.captures.layouts.layout import Layout
 from fg3d_builder.captures.recognition import Found, counted
-from fg3d_builder.config import MIN_QUALITY, ShardConfig, TransformConfig
+from fg3d_builder.config import MIN_QUALITY, ShardConfig, SourceConfig, TransformConfig
 from fg3d_builder.config.constraints import FolderName
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.transform.donors import DONATED_PARTS
+
+_LONG = 10
+"""Captures of one person and expression that are rather frames of a recording."""
 
 _SALTS = 1000
 """Salts that are tried, so that neither split is empty."""
@@ -25,25 +31,29 @@ def preset_name(folder: Path) -> str:
     return name if name and FolderName().allows(name) else "captures"
 
 
-def preset_text(found: Sequence[Found], name: str, file: Path) -> str:
+def preset_text(
+    found: Sequence[Found], sources: Sequence[SourceConfig], name: str, file: Path
+) -> str:
     """Return a preset with comments, as TOML.
 
     Parameters
     ----------
     found : sequence of Found
         What there is to read, see `recognise`.
+    sources : sequence of SourceConfig
+        That read it, one for each.
     name : str
         Of the build.
     file : Path
         Where the preset will be: paths in it count from there.
     """
-    entries = [open_source(one.source()).entries() for one in found]
+    entries = [open_source(source).entries() for source in sources]
     people = sorted({entry.subject_id for part in entries for entry in part if entry.subject_id})
     total = sum(map(len, entries))
     fraction, salt = split_for(people, name)
     training = sum(split_of(person, fraction, salt) == "train" for person in people)
     parts = [_head(name, total, len(people))]
-    parts += [_source(one, part, file) for one, part in zip(found, entries, strict=True)]
+    parts += [_source(*one, file) for one in zip(found, sources, entries, strict=True)]
     parts.append(_settings(fraction, salt, training))
     return "\n".join(parts)
 
@@ -79,30 +89,65 @@ max_failure_rate = 0.5
 """
 
 
-def _source(found: Found, entries: Sequence[CaptureEntry], file: Path) -> str:
+def _source(found: Found, source: SourceConfig, entries: Sequence[CaptureEntry], file: Path) -> str:
     root = os.path.relpath(found.root.resolve(), file.resolve().parent)
     lines = [f"# {found.says}", "[[sources]]", f'kind = "{found.kind}"']
     lines += [f"path = {_quoted(root)}  # counts from this file's folder"]
     if not found.everything:
         lines += ["# The folder holds other things as well: only these.", _include(found)]
+    layout = LAYOUTS.get(found.kind)
+    if source.depth_factor != 1.0:
+        lines += [
+            "# The files are in another unit than such files usually are.",
+            f"depth_factor = {source.depth_factor!r}",
+        ]
+    if source.depth_is_along_ray:
+        lines += ["# The files hold distances along the ray.", "depth_is_along_ray = true"]
     if found.kind == "scan":
         lines += [
             "# Length of the scans' unit in mm; 0 finds it from the eyes, 1000 is a metre.",
-            "unit_mm = 0.0",
+            f"unit_mm = {source.unit_mm!r}",
+        ]
+    if found.kind == "scan" or (layout and layout.mesh):
+        lines += [
             "# (pitch, yaw) in degrees of the sides that each scan is photographed from.",
             "views = [[0.0, 0.0]]",
-            "# Goes with every sample that is made of these scans.",
-            'licence = "unknown"',
         ]
-    else:
-        people = {entry.subject_id for entry in entries if entry.subject_id}
-        if len(entries) > len(people):
-            lines += [
-                "# true: captures of one person and expression get one shape together, see",
-                "# docs/captures.md.",
-                "fuse = false",
-            ]
+    if found.kind != "folder":
+        lines += _licence(layout)
+    lines += _frames(found.kind, entries)
+    people = {entry.subject_id for entry in entries if entry.subject_id}
+    if found.kind == "folder" and len(entries) > len(people):
+        lines += [
+            "# true: captures of one person and expression get one shape together, see",
+            "# docs/captures.md.",
+            "fuse = false",
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _licence(layout: Layout | None) -> list[str]:
+    if layout is None or not layout.terms:
+        return ["# Goes with every sample that is made of these.", 'licence = "unknown"']
+    return [
+        f"# Goes with every sample; with whom the terms of {layout.title} are agreed:",
+        f"# {layout.terms}",
+        f"licence = {_quoted(layout.title)}",
+    ]
+
+
+def _frames(kind: str, entries: Sequence[CaptureEntry]) -> list[str]:
+    """Offer the choices where there are sequences; in folders of captures, where one is long."""
+    lengths = Counter(entry.sequence for entry in entries if entry.sequence)
+    if not lengths or (kind == "folder" and max(lengths.values()) < _LONG):
+        return []
+    return [
+        f"# Which frames of the {counted(len(lengths), 'sequence')}: all, or one of the others.",
+        'frames = {take = "all"}',
+        '# frames = {take = "every", count = 10}   # every tenth of each sequence',
+        '# frames = {take = "random", count = 3}   # three of each, the same ones every time',
+        '# frames = {take = "peak"}                # the strongest expression, else the middle',
+    ]
 
 
 def _settings(fraction: float, salt: str, training: int) -> str:

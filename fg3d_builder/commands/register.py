@@ -9,19 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fg3d_builder.commands.arguments import folder_to_write, number
+from fg3d_builder.commands.arguments import folder_to_write, number, whole
 from fg3d_builder.commands.model_options import add_model_options, model_config
+from fg3d_builder.commands.source_options import add_kind_option
 from fg3d_builder.config import DETECTORS, BuildConfig, LandmarkConfig, SourceConfig, load_preset
 from fg3d_builder.errors import CaptureError, ConfigError
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
+    from fg3d_builder.records import Capture
 
 DESCRIPTION = """\
 Registers a single capture or scan, to look at before a build.
 
   fg3d register my_captures/anna-001 --out out/anna-001
   fg3d register scan.obj --unit-mm 1000 --yaw 20 --out out/scan
+  fg3d register walk.r3d --frame 12 --out out/walk
   fg3d register my_captures/anna-00[123] --fuse --out out/anna
 
 DIR gets registered.ply and .glb (the face in its own frame, with texture), sheet.png (image, depth,
@@ -42,7 +45,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "capture",
         type=Path,
         nargs="+",
-        help="capture folder; or a mesh file, or a folder with one; several with --fuse",
+        help="capture folder; a mesh file, or a folder with one; a file of a research set or of a "
+        "sensor; several with --fuse",
     )
     command.add_argument(
         "--fuse",
@@ -53,6 +57,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out", type=folder_to_write, required=True, help="folder for the results"
     )
     add_model_options(command)
+    add_kind_option(command)
+    command.add_argument(
+        "--frame", type=whole(0, 10_000_000), metavar="N", help="of a file that holds several"
+    )
+    command.add_argument(
+        "--fix-units",
+        action="store_true",
+        help="read it in the unit that its face says, where the one declared is wrong",
+    )
     command.add_argument("--preset", type=Path, help="take the settings of this preset")
     command.add_argument("--detector", choices=DETECTORS, help="of the landmarks")
     command.add_argument(
@@ -72,7 +85,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Register one capture or scan."""
-    from fg3d_builder.captures import load_capture
     from fg3d_builder.commands.registration_files import register_into
     from fg3d_builder.heads.library import get_model
 
@@ -89,9 +101,9 @@ def run(options: argparse.Namespace) -> int:
         refuse_many(path)
     if options.fuse:
         model = get_model(model_config(options, config.facemodel))
-        return _fuse(options.out, model, options.capture, scan, config)
+        return _fuse(options, model, scan, config)
     try:
-        capture = load_capture(options.capture[0], scan)
+        capture = _loaded(options.capture[0], options, scan, config)
         model = get_model(model_config(options, config.facemodel))
         result = register_into(options.out, model, capture, config)
     except CaptureError as error:
@@ -113,7 +125,7 @@ def refuse_many(path: Path) -> None:
 
     if not path.is_dir() or is_capture(path):
         return
-    captures = [(one.root, name) for one in recognise(path) for name in one.captures]
+    captures = [(one.root, name) for one in recognise(path, "folder") for name in one.captures]
     if captures:
         root, name = captures[0]
         raise ConfigError(
@@ -122,17 +134,30 @@ def refuse_many(path: Path) -> None:
         )
 
 
+def _loaded(
+    path: Path, options: argparse.Namespace, scan: SourceConfig, config: BuildConfig
+) -> Capture:
+    """Load a capture, with the unit that its face says where that is wanted."""
+    from fg3d_builder.captures import load_capture
+    from fg3d_builder.commands.fixing import settings_of_one
+
+    kind, frame = options.kind or "", options.frame
+    if options.fix_units:
+        scan = settings_of_one(path, scan, kind, frame, config.landmarks)
+    return load_capture(path, scan, kind, frame)
+
+
 def _fuse(
-    out: Path, model: FaceModel, paths: list[Path], scan: SourceConfig, config: BuildConfig
+    options: argparse.Namespace, model: FaceModel, scan: SourceConfig, config: BuildConfig
 ) -> int:
     """Register captures together and say of each how; 1 if one of them could not be used."""
-    from fg3d_builder.captures import load_capture
     from fg3d_builder.commands.registration_files import register_fused_into
 
     captures, failures = {}, {}
-    for path in paths:
+    out = options.out
+    for path in options.capture:
         try:
-            capture = load_capture(path, scan)
+            capture = _loaded(path, options, scan, config)
         except CaptureError as error:
             failures[str(path)] = error
             continue

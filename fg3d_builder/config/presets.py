@@ -94,12 +94,24 @@ def read_toml(file: Path) -> dict[str, Any]:
         if file.exists() and not file.is_file():
             kind = "a folder" if file.is_dir() else "no regular file"
             raise ConfigError(f"cannot read preset {file}: it is {kind}, expected a TOML file")
-        # One more line: of an error on the last one tomllib does not say the number.
-        return tomllib.loads(file.read_bytes().decode("utf-8") + "\n")
+        return toml_table(file.read_bytes().decode("utf-8"), file)
     except OSError as error:
         raise ConfigError(f"cannot read preset {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"preset {file} is no TOML: it is not text in UTF-8") from None
+
+
+def toml_table(text: str, file: Path) -> dict[str, Any]:
+    """Return what a text in TOML says.
+
+    Raises
+    ------
+    ConfigError
+        Broken TOML; names the file.
+    """
+    try:
+        # One more line: of an error on the last one tomllib does not say the number.
+        return tomllib.loads(text + "\n")
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"preset {file} is no valid TOML: {error}") from None
     except RecursionError:

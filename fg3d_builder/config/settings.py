@@ -39,6 +39,18 @@ LAYOUT_KINDS: tuple[str, ...] = (
     "casia3d",
     "bp4d",
     "bosphorus",
+    "record3d",
+    "portrait",
+    "arkit",
+    "standardcyborg",
+    "synthhuman",
+    "realsense",
+    "realsense_ply",
+    "kinect",
+    "biwi",
+    "florence",
+    "headspace",
+    "facescape",
 )
 """Kinds of sources whose files lie as a research set or a sensor has them."""
 
@@ -89,6 +101,9 @@ class SourceConfig:
         size is (height, width).
     views: (pitch, yaw) in degrees of each rendering of a scan.
     unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
+    depth_factor: multiplies depths or lengths of a source whose files are in another unit than its
+        layout, or its captures' own files, say.
+    depth_is_along_ray: the files hold distances along the ray in place of the z coordinate.
     frames: which frames of sequences are taken.
     subjects, captures_per_subject, seed: size and seed of the synthetic population; the seed is
         also that of frames at random.
@@ -107,6 +122,8 @@ class SourceConfig:
     views: Annotated[tuple[tuple[PitchDeg, YawDeg], ...], Length(1, 1000)] = ((0.0, 0.0),)
     unit_mm: Annotated[float, Within(0, 1e6)] = 1.0
     sensor: SensorConfig = field(default_factory=SensorConfig)
+    depth_factor: Annotated[float, Within(0, 1e6, above=True)] = field(default=1.0, metadata=ADDED)
+    depth_is_along_ray: bool = field(default=False, metadata=ADDED)
     frames: FramesConfig = field(default_factory=FramesConfig, metadata=ADDED)
     subjects: Annotated[int, Within(1, 1_000_000)] = 8
     captures_per_subject: Annotated[int, Within(1, 1000)] = 3
@@ -123,6 +140,14 @@ class SourceConfig:
             yield "path", f' = "{self.path}": kind "synthetic" reads no files; write {instead}'
         if self.kind != "synthetic" and not self.path:
             yield "path", f': missing; kind "{self.kind}" needs a folder'
+        if self.kind == "synthetic" and self.depth_factor != 1.0:
+            yield "depth_factor", f' = {self.depth_factor:g}: kind "synthetic" reads no files'
+        if self.kind == "scan" and self.unit_mm == 0 and self.depth_factor != 1.0:
+            yield "depth_factor", f" = {self.depth_factor:g}: unit_mm = 0 measures the unit"
+        if self.kind in ("scan", "synthetic") and self.depth_is_along_ray:
+            yield "depth_is_along_ray", f': the depth of kind "{self.kind}" is rendered'
+        if self.kind in ("scan", "synthetic") and self.frames.take != "all":
+            yield "frames.take", f' = "{self.frames.take}": kind "{self.kind}" has no sequences'
         twice = sorted({view for view in self.views if self.views.count(view) > 1})
         if twice:
             yield "views", f" names {list(twice[0])} twice"

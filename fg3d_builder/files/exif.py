@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -44,8 +45,17 @@ def read_exif(path: Path) -> Exif:
     CaptureError
         ``missing_file`` or ``unreadable_image``.
     """
+    return _notes(path, path)
+
+
+def exif_of(data: bytes, name: str) -> Exif:
+    """Read the notes in the bytes of an image, as `read_exif`; `name` is for messages."""
+    return _notes(io.BytesIO(data), name)
+
+
+def _notes(source: Path | BinaryIO, path: object) -> Exif:
     try:
-        with Image.open(path) as image, warnings.catch_warnings():
+        with Image.open(source) as image, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged notes
             exif = image.getexif()
             orientation = _number(exif.get(ExifTags.Base.Orientation))

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.gltf_arrays import MAX_ELEMENTS, GltfFile
+from fg3d_builder.files.gltf_decoders import DRACO
 from fg3d_builder.files.images import decoded_rgb
 from fg3d_builder.files.textured_mesh import (
     TexturedMesh,
@@ -113,10 +114,14 @@ class _Scene:
         mode = row.get("mode", _TRIANGLES)
         if mode not in (_TRIANGLES, _STRIP, _FAN):
             return None
-        attributes = row["attributes"]
+        packed = self._file.draco(row)
+        if packed is not None and mode != _TRIANGLES:
+            raise ValueError(f"{DRACO}: mode {mode}, which is not read here")
         # Not as numbers in double precision yet: a flip of v in single precision is exact.
-        points = self._vectors(attributes, "POSITION", (3,)).astype(np.float64)
-        if "indices" in row:
+        points = self._vectors(row, "POSITION", (3,)).astype(np.float64)
+        if packed is not None:
+            corners = packed.corners
+        elif "indices" in row:
             corners = self._file.array(row["indices"])
             if corners.shape[1] != 1 or corners.dtype.kind != "u":
                 raise ValueError("indices of triangles are no whole numbers")
@@ -142,11 +147,11 @@ class _Scene:
             image = self._texture(about)
             transform = about.get("extensions", {}).get("KHR_texture_transform", {})
             name = f"TEXCOORD_{transform.get('texCoord', about.get('texCoord', 0))}"
-            uv = _transformed(self._vectors(attributes, name, (2,), len(points)), transform)
+            uv = _transformed(self._vectors(row, name, (2,), len(points)), transform)
             texture = _tinted(image, factor)
             return mesh_with_texture(points, triangles, uv, texture)
         if "COLOR_0" in attributes:
-            colors = self._vectors(attributes, "COLOR_0", (3, 4), len(points))[:, :3]
+            colors = self._vectors(row, "COLOR_0", (3, 4), len(points))[:, :3]
             if colors.dtype.kind != "f":
                 raise ValueError("COLOR_0 is neither float nor normalised")
             return mesh_with_colors(points, triangles, _tinted(_bytes(colors), factor))
@@ -175,15 +180,11 @@ class _Scene:
         return self._images[source]
 
     def _vectors(
-        self,
-        attributes: dict[str, Any],
-        name: str,
-        widths: tuple[int, ...],
-        count: int | None = None,
+        self, row: dict[str, Any], name: str, widths: tuple[int, ...], count: int | None = None
     ) -> Array:
-        if name not in attributes:
+        if name not in row["attributes"]:
             raise ValueError(f"no attribute {name}")
-        values = self._file.array(attributes[name])
+        values = self._file.attribute(row, name)
         if values.shape[1] not in widths or count not in (None, len(values)):
             raise ValueError(f"{name} has the shape {values.shape}")
         return values

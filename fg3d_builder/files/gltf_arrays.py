@@ -15,6 +15,15 @@ from urllib.parse import unquote
 import numpy as np
 
 from fg3d_builder.files.bounded import file_within, read_regular
+from fg3d_builder.files.gltf_decoders import (
+    DRACO,
+    MESHOPT,
+    PACKAGES,
+    DracoMesh,
+    decoded_draco,
+    decoded_meshopt,
+    missing_package,
+)
 from fg3d_builder.records import Array
 
 MAX_ELEMENTS = 20_000_000
@@ -30,8 +39,10 @@ EXTENSIONS = frozenset({
     "KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit", "KHR_materials_specular",
     "KHR_materials_ior", "KHR_materials_sheen",
     "KHR_materials_clearcoat", "KHR_materials_emissive_strength", "KHR_lights_punctual",
+    *PACKAGES,
 })  # fmt: skip
-"""What a file may require. The last ones shine or reflect, which the base colour leaves out."""
+"""What a file may require; see also `gltf_decoders`. Materials' further members shine or reflect,
+which the base colour leaves out."""
 
 
 class GltfFile:
@@ -59,13 +70,10 @@ class GltfFile:
     def __init__(self, path: Path, limit: int) -> None:
         self._path, self._limit = path, limit
         self.table, self._binary = _chunks(read_regular(path, "unreadable_mesh", limit))
-        needed = sorted(set(map(str, self.table.get("extensionsRequired", []))) - EXTENSIONS)
-        if needed:
-            raise ValueError(
-                f"it requires the glTF extension {', '.join(needed)}, which is not read here; "
-                "export it without"
-            )
+        _check_extensions(set(map(str, self.table.get("extensionsRequired", []))))
         self._buffers: dict[int, memoryview] = {}
+        self._decoded: dict[int, memoryview] = {}
+        self._meshes: dict[int, DracoMesh] = {}
 
     def item(self, kind: str, index: Any) -> dict[str, Any]:
         """Return ``table[kind][index]``; ValueError where there is none."""
@@ -78,8 +86,53 @@ class GltfFile:
         return row
 
     def view(self, index: Any) -> memoryview:
-        """Return the bytes of a buffer view."""
+        """Return the bytes of a buffer view, decoded where they are compressed."""
         row = self.item("bufferViews", index)
+        name = next((name for name in MESHOPT if name in _extensions(row)), None)
+        if name is None or missing_package(name):  # what is there without it
+            return self._bytes(row, index)
+        if index not in self._decoded:
+            packed = _extensions(row)[name]
+            data = bytes(self._bytes(packed, index))
+            length = _count(row, "byteLength")
+            self._decoded[index] = memoryview(decoded_meshopt(data, packed, length, name))
+        return self._decoded[index]
+
+    def attribute(self, row: dict[str, Any], name: str) -> Array:
+        """Return an attribute (n, width) of a primitive; see `array`."""
+        mesh = self.draco(row)
+        if mesh is None or name not in _extensions(row)[DRACO]["attributes"]:
+            return self.array(row["attributes"][name])
+        accessor = self.item("accessors", row["attributes"][name])
+        dtype = np.dtype(_of(_COMPONENTS, accessor, "componentType"))
+        width = _of(_WIDTHS, accessor, "type")
+        values = mesh.attributes.get(_extensions(row)[DRACO]["attributes"][name])
+        if values is None or values.shape[1] != width or values.dtype.kind not in "fiu":
+            raise ValueError(f"{DRACO}: no {name} of {width} numbers in it")
+        normalized = bool(accessor.get("normalized")) and values.dtype.kind != "f"
+        return _scaled(values, dtype, normalized)
+
+    def draco(self, row: dict[str, Any]) -> DracoMesh | None:
+        """Return the decoded mesh of a primitive; None where it is there uncompressed as well."""
+        about = _extensions(row).get(DRACO)
+        if about is None:
+            return None
+        position = self.item("accessors", row["attributes"]["POSITION"])
+        if "bufferView" in position:
+            return None
+        hint = missing_package(DRACO)
+        if hint:
+            raise ValueError(f"it requires the glTF extension {DRACO}, {hint}")
+        index = about.get("bufferView")
+        if index not in self._meshes:
+            vertices = _count(position, "count")
+            corners = _count(self.item("accessors", row.get("indices")), "count")
+            if max(vertices, corners) > 3 * MAX_ELEMENTS:
+                raise ValueError(f"{vertices} vertices and {corners} corners declared")
+            self._meshes[index] = decoded_draco(bytes(self.view(index)), vertices, corners)
+        return self._meshes[index]
+
+    def _bytes(self, row: dict[str, Any], index: Any) -> memoryview:
         start, length = _count(row, "byteOffset", 0), _count(row, "byteLength")
         buffer = self._buffer(row.get("buffer"))
         if start + length > len(buffer):
@@ -102,9 +155,7 @@ class GltfFile:
             values = np.zeros((count, width), dtype)
         if "sparse" in row:
             values = self._with_sparse(values, row["sparse"], count, dtype, width)
-        if not row.get("normalized") or dtype.kind == "f":
-            return values
-        return np.maximum(values / np.iinfo(dtype).max, -1.0)
+        return _scaled(values, dtype, bool(row.get("normalized")))
 
     def _with_sparse(
         self, values: Array, sparse: dict[str, Any], count: int, dtype: np.dtype, width: int
@@ -170,6 +221,32 @@ class GltfFile:
             return base64.b64decode(body, validate=True)
         file = file_within(self._path.parent, unquote(uri), f"{self._path}: {named_by}")
         return read_regular(file, "unreadable_mesh", self._limit)
+
+
+def _extensions(row: dict[str, Any]) -> dict[str, Any]:
+    found = row.get("extensions", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _check_extensions(required: set[str]) -> None:
+    """Raise ValueError where a file requires what is not read."""
+    unknown = sorted(required - EXTENSIONS)
+    if unknown:
+        raise ValueError(
+            f"it requires the glTF extension {', '.join(unknown)}, which is not read here; "
+            "export it without"
+        )
+    for name in sorted(required):
+        hint = missing_package(name)
+        if hint:
+            raise ValueError(f"it requires the glTF extension {name}, {hint}")
+
+
+def _scaled(values: Array, dtype: np.dtype, normalized: bool) -> Array:
+    """Return what whole numbers stand for."""
+    if not normalized or dtype.kind == "f":
+        return values
+    return np.maximum(values / np.iinfo(dtype).max, -1.0)
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -40,6 +40,26 @@ def check_depth_on_face(capture: Capture, landmarks: Landmarks) -> None:
     CaptureError
         ``"no_depth_on_face"``; ``"no_face"`` where the landmarks are of no use.
     """
+    share = depth_share(capture, landmarks)
+    if share < MIN_DEPTH_SHARE:
+        raise CaptureError(
+            "no_depth_on_face",
+            f"capture {capture.capture_id} has depth on {100 * share:.0f} % of the face, "
+            f"needed are {100 * MIN_DEPTH_SHARE:.0f} %",
+        )
+
+
+def depth_share(capture: Capture, landmarks: Landmarks) -> float:
+    """Return the share of the face that has depth, see `check_depth_on_face`.
+
+    Gaps are bridged only where there would be too little without: most captures have few, and
+    bridging them takes a while.
+
+    Raises
+    ------
+    CaptureError
+        ``"no_face"`` where the landmarks are of no use.
+    """
     inside = face_hull(landmarks, *capture.depth_mm.shape)
     if not inside.any():
         raise CaptureError(
@@ -47,15 +67,9 @@ def check_depth_on_face(capture: Capture, landmarks: Landmarks) -> None:
         )
     share = _share_of_face(capture.depth_mm[inside])
     if share < MIN_DEPTH_SHARE:
-        # Only then: most captures have few gaps, and bridging them takes a while.
         filled = filled_depth(capture.depth_mm, capture.intrinsics)
         share = max(share, _share_of_face(filled[inside]))
-    if share < MIN_DEPTH_SHARE:
-        raise CaptureError(
-            "no_depth_on_face",
-            f"capture {capture.capture_id} has depth on {100 * share:.0f} % of the face, "
-            f"needed are {100 * MIN_DEPTH_SHARE:.0f} %",
-        )
+    return share
 
 
 def _share_of_face(depth_mm: Array) -> float:

@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.errors import CaptureError
-from fg3d_builder.geometry.alignment import align_similarity
-from fg3d_builder.geometry.camera import cam_from_px, resolution_factor
-from fg3d_builder.geometry.pose import angles_from_rotation
-from fg3d_builder.records import Array, Capture, Landmarks
+from fg3d_builder.errors import CaptureError, WrongUnitError
+from fg3d_builder.geometry.camera import resolution_factor
+from fg3d_builder.landmarks.lifted_points import lifted_points
+from fg3d_builder.records import Capture, Landmarks
 
 FACE_WIDTH_MM = 140.0
 """Width of adults' faces, from cheekbone to cheekbone."""
@@ -31,7 +30,7 @@ DECIMAL_UNITS_MM = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
 OTHER_UNITS_MM = (0.25, 0.125, 25.4, 304.8)
 """Parts of a millimetre that depth cameras count in; inch and foot."""
 
-_NEAR_UNIT = 1.35
+NEAR_UNIT = 1.35
 """A usual unit within this factor of the one that the face's width asks for is probably it."""
 
 _SAME = (0.62, 1.45)
@@ -40,31 +39,6 @@ ones have 0.67 to 1.36; a focal length that is wrong by a factor multiplies that
 
 _FLAT = 0.25
 """Relief, over a face's, of what is no face: a wall behind it, or a photo of one."""
-
-_WINDOW_SHARE = 0.015
-"""Half of the window that depth is taken from, over the extent of the landmarks: a few pixels."""
-
-_MIN_POINTS = 5
-
-# Outer and inner eye corners of both sides, nasion, tip and root of the nose, mouth corners: mean
-# of the embedded face model, object frame.
-_PLACES_MM = np.array(
-    [
-        [-44.6, 25.0, 82.1],
-        [-16.5, 22.4, 85.9],
-        [16.5, 22.4, 85.9],
-        [44.6, 25.0, 82.1],
-        [0.0, 27.3, 99.6],
-        [0.0, -14.0, 121.6],
-        [0.0, -22.7, 109.8],
-        [-23.3, -45.6, 94.4],
-        [23.3, -45.6, 94.4],
-    ]
-)
-_POINTS = {
-    "mediapipe478": (33, 133, 362, 263, 168, 1, 2, 61, 291),
-    "ibug68": (36, 39, 42, 45, 27, 30, 33, 48, 54),
-}
 
 
 class FaceSize(NamedTuple):
@@ -96,30 +70,14 @@ class FaceSize(NamedTuple):
 
 def face_size(capture: Capture, landmarks: Landmarks) -> FaceSize | None:
     """Measure a face; None where too few landmarks have depth to tell."""
-    places = _lifted(capture, landmarks)
-    if places is None:
+    lifted = lifted_points(capture, landmarks)
+    if lifted is None:
         return None
-    points, mean = places
-    mean = mean - mean.mean(axis=0)
-    linear = np.linalg.lstsq(mean, points - points.mean(axis=0), rcond=None)[0]
+    points, mean = lifted
+    linear = np.linalg.lstsq(mean - mean.mean(axis=0), points - points.mean(axis=0), rcond=None)[0]
     # Of a rotation times a scale along each axis of the camera only the scales are left.
     squared = np.diag(linear.T @ linear)
     return FaceSize(float(np.sqrt(squared[:2].mean())), float(np.sqrt(squared[2])))
-
-
-def face_angles_deg(capture: Capture, landmarks: Landmarks) -> tuple[float, float, float] | None:
-    """Measure (pitch, yaw, roll) of a face; None where too few landmarks have depth to tell.
-
-    Faces differ from the mean that it is laid on by a few degrees.
-    """
-    places = _lifted(capture, landmarks)
-    if places is None:
-        return None
-    points, mean = places
-    try:
-        return angles_from_rotation(align_similarity(mean, points).rotation)
-    except ValueError:  # all of them on one line
-        return None
 
 
 def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
@@ -127,8 +85,9 @@ def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
 
     Raises
     ------
+    WrongUnitError
     CaptureError
-        ``"wrong_unit"``, ``"wrong_intrinsics"``, or ``"no_depth_on_face"`` where what is behind
+        ``"wrong_intrinsics"``, or ``"no_depth_on_face"`` where what is behind
         the landmarks is flat and so far away that it is no face.
     """
     size = face_size(capture, landmarks)
@@ -143,7 +102,7 @@ def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
             f"{wide}; the depth there is flat, as of a wall behind the face",
         )
     if _SAME[0] <= size.along / size.across <= _SAME[1]:
-        raise CaptureError("wrong_unit", f"{wide}: {_unit_sentence(capture, size.across)}")
+        raise WrongUnitError(f"{wide}: {_unit_sentence(capture, size.across)}", size.across)
     raise CaptureError("wrong_intrinsics", f"{wide}: {_intrinsics_sentence(capture, size)}")
 
 
@@ -155,7 +114,7 @@ def likely_unit_mm(declared_mm: float, size: float) -> float:
     exact = declared_mm / size
     for units in (DECIMAL_UNITS_MM, OTHER_UNITS_MM):
         nearest = min(units, key=lambda unit: abs(np.log(unit / exact)))
-        if abs(np.log(nearest / exact)) < np.log(_NEAR_UNIT):
+        if abs(np.log(nearest / exact)) < np.log(NEAR_UNIT):
             return nearest
     return exact
 
@@ -180,8 +139,12 @@ def unit_in_words(unit_mm: float) -> str:
 
 def _unit_sentence(capture: Capture, size: float) -> str:
     field = "unit_mm" if capture.source == "scan" else "depth_unit_mm"
-    if capture.unit_mm is None:
-        return f"its depth is probably {rounded(size)} times what it should be; check {field}"
+    if capture.unit_mm is None:  # the layout of the files has one unit for all
+        factor = likely_unit_mm(1.0, size)
+        cure = f"depth_factor = {factor:g} in the table of its source puts that right"
+        if factor not in DECIMAL_UNITS_MM + OTHER_UNITS_MM:
+            cure = "or the intrinsics are those of another image"
+        return f"its depth is probably {rounded(size)} times what it should be; {cure}"
     text = f"{field} is {capture.unit_mm:g}, but probably {likely_unit(capture.unit_mm, size)}"
     if likely_unit_mm(capture.unit_mm, size) not in DECIMAL_UNITS_MM + OTHER_UNITS_MM:
         # Nobody would have chosen such a unit.
@@ -196,45 +159,9 @@ def _intrinsics_sentence(capture: Capture, size: FaceSize) -> str:
     text = f"the focal length is {focal:.0f} px, but probably about {rounded(focal * ratio)} px"
     height, width = capture.rgb.shape[:2]
     factor = resolution_factor(capture.intrinsics, width, height)
-    if factor is not None and abs(np.log(factor * ratio)) < np.log(_NEAR_UNIT):
+    if factor is not None and abs(np.log(factor * ratio)) < np.log(NEAR_UNIT):
         text += (
             f": the intrinsics are those of an image of about {factor * width:.0f} x "
             f"{factor * height:.0f} pixels, this one has {width} x {height}"
         )
     return text
-
-
-def _lifted(capture: Capture, landmarks: Landmarks) -> tuple[Array, Array] | None:
-    """Return landmarks (k, 3) in the camera frame, and where the mean face has them."""
-    chosen = _POINTS.get(landmarks.scheme)
-    if chosen is None or len(landmarks.points_px) <= max(chosen):
-        return None
-    px = landmarks.points_px[list(chosen)]
-    depth = _depth_around(capture.depth_mm, px, _window_px(landmarks))
-    used = np.isfinite(depth) & (landmarks.confidence[list(chosen)] > 0)
-    if used.sum() < _MIN_POINTS:
-        return None
-    return cam_from_px(px[used], depth[used], capture.intrinsics), _PLACES_MM[used]
-
-
-def _window_px(landmarks: Landmarks) -> int:
-    known = landmarks.points_px[np.isfinite(landmarks.points_px).all(axis=1)]
-    return max(1, round(_WINDOW_SHARE * float(np.ptp(known, axis=0).max())))
-
-
-def _depth_around(depth_mm: Array, points_px: Array, reach_px: int) -> Array:
-    """Median depth (k,) within a square around points (k, 2), NaN where it holds none."""
-    height, width = depth_mm.shape
-    found = np.full(len(points_px), np.nan)
-    for number, point in enumerate(points_px):
-        if not np.isfinite(point).all() or not (0 <= point[0] < width and 0 <= point[1] < height):
-            continue
-        column, row = (round(float(value)) for value in point)
-        near = depth_mm[
-            max(0, row - reach_px) : row + reach_px + 1,
-            max(0, column - reach_px) : column + reach_px + 1,
-        ]
-        near = near[np.isfinite(near) & (near > 0)]
-        if len(near):
-            found[number] = float(np.median(near))
-    return found

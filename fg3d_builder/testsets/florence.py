@@ -13,15 +13,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fg3d_builder.captures.layouts.florence import (
+    SCANS,
+    scan_folder,
+    scan_meshes,
+    subject_folders,
+)
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.mesh_io import MESH_SUFFIXES
 from fg3d_builder.testsets.mesh_files import only_mesh
 from fg3d_builder.testsets.records import ProtocolImage
 
 PITCHES_DEG = (-20.0, 0.0, 20.0)
 YAWS_DEG = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
-SCANS = ("frontal1", "frontal2")
 
 
 def list_images(folder: Path) -> list[ProtocolImage]:
@@ -34,8 +38,7 @@ def list_images(folder: Path) -> list[ProtocolImage]:
             pitch,
             yaw,
         )
-        for subject in folder.glob("subject_*")
-        if subject.is_dir()
+        for subject in subject_folders(folder)
         for pitch in PITCHES_DEG
         for yaw in YAWS_DEG
     ]
@@ -50,10 +53,8 @@ def find_scan(folder: Path, subject: str) -> tuple[Path, None]:
         ``missing_file`` or ``ambiguous_scan``.
     """
     for scan in SCANS:
-        place = folder / subject / "Model" / scan / "obj"
-        for suffix in MESH_SUFFIXES if place.is_dir() else ():
-            found = [path for path in place.iterdir() if path.suffix.lower() == suffix]
-            if found:
-                return only_mesh(found, place), None
+        found = scan_meshes(folder / subject, scan)
+        if found:
+            return only_mesh(found, scan_folder(folder / subject, scan)), None
     wanted = " or ".join(f"Model/{scan}/obj/*.obj" for scan in SCANS)
     raise CaptureError("missing_file", f"{folder / subject}: no {wanted}")

@@ -286,8 +286,8 @@ def test_opening_nothing_is_a_configuration_error(tmp_path: Path) -> None:
         open_source(SourceConfig(kind="folder", path=str(tmp_path)))
     with pytest.raises(ConfigError, match=r"sources\.path"):
         open_source(SourceConfig(kind="folder"))
-    with pytest.raises(ConfigError, match="unknown kind 'kinect'"):
-        open_source(SourceConfig(kind="kinect", path=str(tmp_path)))
+    with pytest.raises(ConfigError, match="unknown kind 'mirror'"):
+        open_source(SourceConfig(kind="mirror", path=str(tmp_path)))
 
 
 def test_ids_are_safe_and_stay_different() -> None:

@@ -12,14 +12,8 @@ from seen_faces import seen_faces, with_camera, with_unit
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks import check_depth
-from fg3d_builder.landmarks.face_size import (
-    check_face_size,
-    face_angles_deg,
-    face_size,
-    likely_unit_mm,
-)
+from fg3d_builder.landmarks.face_size import check_face_size, face_size, likely_unit_mm
 from fg3d_builder.records import Capture, Landmarks
 
 Seen = tuple[Capture, Landmarks]
@@ -156,15 +150,3 @@ def test_real_captures_pass(shared_data: object) -> None:
         size = face_size(capture, landmarks)
         assert size is not None
         assert size.across == pytest.approx(1.0, abs=0.05)
-
-
-def test_the_pose_of_a_face_is_measured(seen: list[Seen]) -> None:
-    for capture, landmarks in seen:
-        assert capture.truth is not None
-        found = face_angles_deg(capture, landmarks)
-        assert found is not None
-        true = angles_from_rotation(capture.truth.pose.rotation)
-        # Faces differ from the mean, and expressions move mouth and brows.
-        assert np.abs(np.subtract(found, true)).max() < 7.0
-    nothing = dataclasses.replace(capture, depth_mm=np.full_like(capture.depth_mm, np.nan))
-    assert face_angles_deg(nothing, landmarks) is None

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from fg3d_builder.geometry.camera import cam_from_px, intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface, estimate_noise
+from fg3d_builder.rendering.depth_surface import (
+    MAX_SLOPE,
+    DepthSurface,
+    depth_mesh,
+    estimate_noise,
+    joined_pixels,
+)
 
 INTRINSICS = intrinsics_matrix(300.0, 310.0, 63.5, 47.5)
 HEIGHT, WIDTH = 96, 128
@@ -159,3 +165,26 @@ def test_empty_depth_gives_an_empty_surface() -> None:
     assert not surface.valid.any()
     assert len(surface.triangles) == len(surface.vertices_cam_mm) == 0
     assert not surface.lookup(np.array([[5.0, 5.0]]))[2].any()
+
+
+def test_a_mesh_ends_at_a_depth_step_and_what_is_in_front_gets_a_rim() -> None:
+    depth = np.full((HEIGHT, WIDTH), 500.0)
+    depth[:, 64:] = 400.0
+    right, down = joined_pixels(depth, INTRINSICS)
+    assert down[:-1].all()
+    assert right[:, :-1].sum() == HEIGHT * (WIDTH - 2)
+    vertices, triangles, rims = depth_mesh(depth, INTRINSICS)
+    assert len(triangles) == 2 * (HEIGHT - 1) * (WIDTH - 2)
+    assert set(np.unique(np.ptp(vertices[triangles][..., 2], axis=1))) == {0.0}
+    # One column of squares, at the depth of what is in front.
+    assert len(rims) == 3 * 2 * (HEIGHT - 1)
+    assert (rims[:, 2] == 400.0).all()
+    columns = np.unique(np.rint(px_from_cam(rims, INTRINSICS)[:, 0]))
+    np.testing.assert_array_equal(columns, [63, 64])
+
+
+def test_outlines_do_not_pass_for_noise() -> None:
+    depth = sphere_depth(np.array([0.0, 0.0, 500.0]), 80.0)
+    depth = np.where(np.isfinite(depth), depth, 900.0)
+    vertices, triangles, _ = depth_mesh(depth, INTRINSICS)
+    assert np.ptp(vertices[triangles][..., 2], axis=1).max() < 30.0

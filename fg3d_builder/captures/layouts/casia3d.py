@@ -14,7 +14,7 @@ from fg3d_builder.captures.layouts.named_texture import scan_with_picture
 from fg3d_builder.captures.scan_posture import frontal_face, upright_scan
 from fg3d_builder.errors import CaptureError, MissingDependencyError
 from fg3d_builder.files.textured_mesh import TexturedMesh
-from fg3d_builder.landmarks.face_size import face_angles_deg
+from fg3d_builder.landmarks.face_pose import face_angles_deg
 
 _SCAN = re.compile(r"(\d{3})-(\d{3})\.wrl", re.IGNORECASE)
 _PICTURE = re.compile(r"\d{3}-\d{3}\.bmp", re.IGNORECASE)
@@ -87,4 +87,6 @@ LAYOUT = Layout(
     expects="3D-Face-WRL/001/001-001.wrl, and 3D-Face-BMP/001/001-001.bmp",
     find=find,
     mesh=mesh,
+    suffixes=(".wrl",),
+    terms="docs/captures/casia3d.md",
 )

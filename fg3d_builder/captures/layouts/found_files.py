@@ -50,3 +50,12 @@ def names_once(folder: Path, files: Sequence[Path], names: Sequence[str]) -> lis
         parts = file.relative_to(folder).parent.parts if often[name] > 1 else ()
         found.append("-".join([*parts, name]))
     return found
+
+
+def distinct(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return names, or the paths (relative, each once) of those that several have."""
+    often = Counter(names)
+    return [
+        name if often[name] == 1 else path.as_posix()
+        for name, path in zip(names, paths, strict=True)
+    ]

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from fg3d_builder.captures.layouts import bosphorus, bp4d, bu3dfe, casia3d, frgc
+from fg3d_builder.captures.layouts import (
+    arkit,
+    biwi,
+    bosphorus,
+    bp4d,
+    bu3dfe,
+    casia3d,
+    facescape,
+    florence,
+    frgc,
+    headspace,
+    kinect,
+    portrait,
+    realsense,
+    realsense_ply,
+    record3d,
+    standardcyborg,
+    synthhuman,
+)
 from fg3d_builder.captures.layouts.layout import Layout
 
 _ALL: tuple[Layout, ...] = (
@@ -11,6 +29,18 @@ _ALL: tuple[Layout, ...] = (
     casia3d.LAYOUT,
     bp4d.LAYOUT,
     bosphorus.LAYOUT,
+    record3d.LAYOUT,
+    portrait.LAYOUT,
+    arkit.LAYOUT,
+    standardcyborg.LAYOUT,
+    synthhuman.LAYOUT,
+    realsense.LAYOUT,
+    realsense_ply.LAYOUT,
+    kinect.LAYOUT,
+    biwi.LAYOUT,
+    florence.LAYOUT,
+    headspace.LAYOUT,
+    facescape.LAYOUT,
 )
 
 LAYOUTS: dict[str, Layout] = {layout.kind: layout for layout in _ALL}
