@@ -61,6 +61,13 @@ def fill(file: h5py.File) -> None:
         images[number] = np.frombuffer(rng.bytes(9_000 + number), np.uint8)
 
 
+def fill_with_small(file: h5py.File) -> None:
+    """Fill it with data sets so small that each is written when its object goes."""
+    for number in range(60):
+        file.create_dataset(f"small/{number}", data=np.ones(1000)).attrs["unit"] = "mm"
+    fill(file)
+
+
 def assert_told(error: OSError, path: Path) -> None:
     assert error.errno == errno.ENOSPC
     assert error.filename == str(path)
@@ -130,9 +137,7 @@ def test_a_disk_that_gets_full_while_an_hdf5_file_is_filled(
         replacing(path) as temporary,
         new_hdf5(temporary) as file,
     ):
-        for number in range(60):  # so small that each is written when its object goes
-            file.create_dataset(f"small/{number}", data=np.ones(1000)).attrs["unit"] = "mm"
-        fill(file)
+        fill_with_small(file)
     gc.collect()
     assert not reported
     assert [p.name for p in small_disk.iterdir()] == ["filler"]
