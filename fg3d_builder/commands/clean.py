@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def _root(options: argparse.Namespace) -> Path:
 
     if not options.root and not options.preset:
         raise ConfigError("name the folder of a build with --root, or its preset with --preset")
-    root = Path(options.root or default_root(load_preset(options.preset[0]))).resolve()
+    root = Path(os.path.realpath(options.root or default_root(load_preset(options.preset[0]))))
     if not any((root / "work").glob("config-*.json")):
         raise ConfigError(f"{root} is no folder of a build: it has no work/config-*.json")
     return root

@@ -21,6 +21,7 @@ GIVEN = {
     "a long name": "{here}/" + 300 * "x",
     "a long path": "{here}" + 60 * ("/" + 100 * "x"),
     "a line break": "{here}/a\nb",
+    "links in a circle": "{here}/circle",
     "no name": "",
 }
 """What stands where a file or folder is expected."""
@@ -98,6 +99,7 @@ VALUES = [
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").touch()
+    (tmp_path / "circle").symlink_to("circle")
     (tmp_path / "text").write_text("What is written here is nothing that a command reads.\n")
     (tmp_path / "binary").write_bytes(np.random.default_rng(0).bytes(4096))
     (tmp_path / "good.toml").write_text('[[sources]]\nkind = "folder"\npath = "folder"\n')
