@@ -284,7 +284,8 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
     if "confidence" in inner:
         confidence = _numbers(inner, "confidence", path, (count,), prefix)
         if confidence.min() < 0 or confidence.max() > 1:
-            raise _bad(path, f"{prefix}confidence", "numbers in [0, 1]", float(confidence.max()))
+            wrong = confidence[(confidence < 0) | (confidence > 1)][0]
+            raise _bad(path, f"{prefix}confidence", "numbers in [0, 1]", float(wrong))
     detector = _text(inner, "detector", path, prefix=prefix, default="annotation")
     return Landmarks(scheme, points, confidence, detector)
 

@@ -42,6 +42,9 @@ _FLAT = 0.25
 _WINDOW_SHARE = 0.015
 """Half of the window that depth is taken from, over the extent of the landmarks: a few pixels."""
 
+_ONE_SPOT = 1e-8
+"""Size, over a face's, that no unit explains: all landmarks lie on one pixel."""
+
 _MIN_POINTS = 5
 
 # Outer and inner eye corners of both sides, nasion, tip and root of the nose, mouth corners: mean
@@ -116,13 +119,16 @@ def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
     Raises
     ------
     CaptureError
-        ``"wrong_unit"``, ``"wrong_intrinsics"``, or ``"no_depth_on_face"`` where what is behind
-        the landmarks is flat and so far away that it is no face.
+        ``"wrong_unit"``, ``"wrong_intrinsics"``, ``"no_depth_on_face"`` where what is behind
+        the landmarks is flat and so far away that it is no face, or ``"no_face"`` where the
+        landmarks all lie on one spot.
     """
     size = face_size(capture, landmarks)
     if size is None or size.plausible:
         return
     name = f"capture {capture.capture_id}"
+    if size.across < _ONE_SPOT:
+        raise CaptureError("no_face", f"{name}: its landmarks of eyes, nose and mouth are one spot")
     wide = f"{name}: the face would be {rounded(size.width_mm)} mm wide, adults' are about "
     wide += f"{FACE_WIDTH_MM:.0f} mm"
     if size.along < _FLAT and size.along < _FLAT * size.across:

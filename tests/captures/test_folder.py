@@ -123,6 +123,7 @@ def edit(folder: Path, **changes: object) -> None:
         ({"landmarks__points_px": [[1, None]] * 68}, "bad_field", "'landmarks.points_px'"),
         ({"landmarks__points_px": "none"}, "bad_field", "'landmarks.points_px'"),
         ({"landmarks__confidence": [2.0] * 68}, "bad_field", "'landmarks.confidence'"),
+        ({"landmarks__confidence": [-0.5] + [1.0] * 67}, "bad_field", "found -0.5"),
         ({"landmarks": "marks.json"}, "missing_file", "marks.json"),
     ],
 )
