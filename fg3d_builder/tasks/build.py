@@ -28,7 +28,7 @@ from fg3d_builder.tasks.completeness import (
     write_completeness,
 )
 from fg3d_builder.tasks.finding import layout_of
-from fg3d_builder.tasks.progress import kept_line
+from fg3d_builder.tasks.progress import kept_line, note_begin
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
 
@@ -107,6 +107,7 @@ class BuildFG3D(luigi.Task):
         kept = kept_line(layout, self.index)
         if kept:
             log.info(kept)
+        note_begin(layout)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
         return WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
 
