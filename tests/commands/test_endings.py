@@ -29,6 +29,7 @@ def end_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (ConfigError("a: wrong"), "fg3d: a: wrong\n"),
         (ValueError("b: wrong"), "fg3d: b: wrong\n"),
         (MissingDependencyError("c is missing"), "fg3d: c is missing\n"),
+        (ConfigError("p: 2 problems\n  \x1b[31m\n  b"), "fg3d: p: 2 problems\n  \\x1b[31m\n  b\n"),
         (CaptureError("no_face", "d: no face"), "fg3d: no_face: d: no face\n"),
         (
             DamagedFileError(Path("e"), "why"),
