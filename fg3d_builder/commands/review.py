@@ -65,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"no review list at {path}; run `fg3d build` to its end first")
     wanted = {ACCEPT: options.accept, REJECT: options.reject, AUTO: options.reset}
     count = Counter(name for names in wanted.values() for name in names)
+    if options.note and not count:
+        raise ConfigError(
+            "--note: write --accept, --reject or --reset beside it, and whom it is about"
+        )
     twice = [name for name, times in count.items() if times > 1]
     if twice:
         raise ConfigError(f"more than one verdict about {', '.join(twice)}")
