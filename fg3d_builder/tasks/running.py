@@ -12,6 +12,7 @@ from typing import Any
 
 import luigi
 from luigi.execution_summary import LuigiStatusCode
+from luigi.rpc import RPCError
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
@@ -41,6 +42,7 @@ _EXPECTED = (
     DamagedFileError,
     OSError,
     MemoryError,
+    RPCError,
 )
 """Errors whose message says it all."""
 
@@ -90,14 +92,18 @@ def run_tasks(
     # What Luigi says of errors is in its own words and has tracebacks; the events below say it.
     logging.getLogger("luigi-interface").setLevel(logging.CRITICAL)
     logging.getLogger("luigi").setLevel(logging.CRITICAL)
-    result = luigi.build(
-        list(tasks),
-        worker_scheduler_factory=_Factory(),
-        local_scheduler=not scheduler_host,
-        scheduler_host=scheduler_host or "localhost",
-        workers=workers,
-        detailed_summary=True,
-    )
+    try:
+        result = luigi.build(
+            list(tasks),
+            worker_scheduler_factory=_Factory(),
+            local_scheduler=not scheduler_host,
+            scheduler_host=scheduler_host or "localhost",
+            workers=workers,
+            detailed_summary=True,
+        )
+    except RPCError:
+        log.error("no luigid answers on %s; start one there, or build without it", scheduler_host)
+        return False
     good = result.status in (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
     if not good:
         log.error("%s; the same command goes on with what is missing", _END[result.status])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import luigi
 import psutil
@@ -143,3 +144,15 @@ def test_a_stop_is_one_line_and_leaves_no_process(tmp_path: Path, how: str, work
     assert process.returncode == 130
     assert said == "fg3d: stopped; the same command goes on\n"
     assert not [child for child in children if child.is_running()]
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fetch(*_: object) -> NoReturn:
+        raise luigi.rpc.RPCError("Errors (3 attempts) when connecting")
+
+    monkeypatch.setattr(luigi.rpc.RemoteScheduler, "_fetch", fetch)
+    assert not run_tasks([step(tmp_path, "good")], 1, "far.away")
+    assert "no luigid answers on far.away; start one there" in caplog.text
+    assert "Traceback" not in caplog.text
