@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if not (options.capture or options.subject):
         _remove(root, cleaning.unneeded(root, _current(options, root)), options.dry_run)
         return 0
+    _refuse_strangers(root, options.capture, options.subject)
     captures = {*options.capture, *cleaning.captures_of(root, options.subject)}
     paths = cleaning.files_of(root, captures, options.subject)
     _remove(root, paths, options.dry_run)
@@ -83,6 +84,29 @@ def _root(options: argparse.Namespace) -> Path:
     if not any((root / "work").glob("config-*.json")):
         raise ConfigError(f"{root} is no folder of a build: it has no work/config-*.json")
     return root
+
+
+def _refuse_strangers(root: Path, captures: Sequence[str], subjects: Sequence[str]) -> None:
+    """Raise where a build holds nothing of a capture or subject: an id that is misspelt.
+
+    Nothing is removed then: who withdraws somebody has to know that all of it is gone.
+    """
+    from fg3d_builder.config.reading import nearest
+    from fg3d_builder.errors import ConfigError
+    from fg3d_builder.tasks import cleaning
+
+    people, known = cleaning.subjects_and_captures(root)
+    listed = cleaning.captures_with_verdicts(root)
+    for option, names, there in (("subject", subjects, people), ("capture", captures, known)):
+        for name in names:
+            if name in there or (option == "capture" and name in listed):
+                continue
+            held = {name} if option == "capture" else set()
+            if cleaning.files_of(root, held, [name] if option == "subject" else ()):
+                continue
+            near = nearest(name, sorted(there))
+            hint = f'; did you mean "{near}"?' if near else ""
+            raise ConfigError(f'--{option} "{name}": {root} holds nothing of it{hint}')
 
 
 def _current(options: argparse.Namespace, root: Path) -> list[BuildLayout]:

@@ -116,6 +116,18 @@ def captures_of(root: Path, subjects: Collection[str]) -> set[str]:
     }
 
 
+def subjects_and_captures(root: Path) -> tuple[set[str], set[str]]:
+    """Return the ids of all subjects and captures that any build in a folder has had."""
+    entries = [e for index in _indices(root) for chunk in index.chunks for e in chunk.entries]
+    return {e.subject_id for e in entries}, {e.capture_id for e in entries}
+
+
+def captures_with_verdicts(root: Path) -> set[str]:
+    """Return the ids of the captures in the review list of a build's folder."""
+    file = root / "review.csv"
+    return set(read_review_list(file).entries) if file.is_file() else set()
+
+
 def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = ()) -> list[Path]:
     """List all that a build's folder holds of some captures.
 
@@ -185,12 +197,9 @@ def _chunks_with_parts_of(root: Path, captures: set[str], subjects: set[str]) ->
 
 def forget_verdicts(root: Path, captures: Collection[str]) -> int:
     """Take captures out of the review list in a build's folder; return how many it had."""
-    file = root / "review.csv"
-    if not file.is_file():
-        return 0
-    there = set(captures) & set(read_review_list(file).entries)
+    there = set(captures) & captures_with_verdicts(root)
     if there:
-        update_review_list(file, lambda old: old.without(there))
+        update_review_list(root / "review.csv", lambda old: old.without(there))
     return len(there)
 
 

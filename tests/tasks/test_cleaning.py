@@ -105,6 +105,26 @@ def test_all_of_a_withdrawn_subject_goes(
     assert sorted(s for part in splits.values() for s in part["subjects"]) == ["s0", "s2"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--subject", "S1"], '--subject "S1": {out} holds nothing of it; did you mean "s1"?'),
+        (["--capture", "s10"], '--capture "s10": {out} holds nothing of it; did you mean "s1-0"?'),
+        (["--subject", "s1", "--capture", "nobody"], '--capture "nobody": {out} holds nothing'),
+        (["--subject", "somebody", "--dry-run"], '--subject "somebody": {out} holds nothing of it'),
+    ],
+)
+def test_who_is_not_there_cannot_be_withdrawn(
+    words: list[str], said: str, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is removed, and nobody believes that somebody was: an id may be misspelt."""
+    out = copy_of(toy, tmp_path / "out")
+    before = files(out)
+    assert clean(out, *words) == 2
+    assert said.format(out=out) in capsys.readouterr().err
+    assert files(out) == before
+
+
 def test_a_running_build_is_left_alone(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
