@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from fg3d_builder.shards.manifest import (
     TOPOLOGY_NAME,
     read_manifest,
     shard_counts,
+    shard_names,
 )
 from fg3d_builder.shards.problems import Problems, Remedy, repair_sentences
 from fg3d_builder.shards.rows import rms_length
@@ -96,6 +97,12 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     folder, problems = Path(dataset), Problems()
     try:
         manifest = read_manifest(folder)
+    except FileNotFoundError as error:
+        problems.check(False, MANIFEST_NAME, str(error), Remedy.BUILD)
+        report = _report(folder, problems)
+        # Elsewhere there is nothing of a dataset, and nothing to repair.
+        there = shard_names(folder) or (Path(os.path.realpath(folder)).parent / "work").is_dir()
+        return report if there else replace(report, repair=())
     except (OSError, ValueError) as error:
         problems.check(False, MANIFEST_NAME, str(error), Remedy.BUILD)
         return _report(folder, problems)

@@ -74,6 +74,16 @@ def test_one_flipped_bit_names_the_shard(dataset: Path, place: float) -> None:
     assert verify_dataset(dataset).problems == (f"{SHARD}: SHA-256 differs from the manifest's",)
 
 
+def test_another_folder_is_no_dataset_to_repair(dataset: Path) -> None:
+    report = verify_dataset(dataset.parent)
+    (problem,) = report.problems
+    assert problem.endswith(f"it has no manifest.json; there is one at {dataset}")
+    assert report.repair == ()
+    (dataset.parent / "work").mkdir()
+    shutil.rmtree(dataset)
+    assert "fg3d build" in "".join(verify_dataset(dataset).repair)
+
+
 def test_missing_and_extra_shards(dataset: Path) -> None:
     (dataset / SHARD).rename(dataset / "train-00099.h5")
     found = problems(dataset)
