@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.drill import bad_captures, damage, disk, kills, mutations, races, training_damage
 from benchmarks.drill.commands import Server
-from benchmarks.drill.outcomes import NAMES, Tally
+from benchmarks.drill.outcomes import NAMES, Tally, fail
 from benchmarks.drill.readers import all_readers
 from benchmarks.drill.site import Site, prepare
 from benchmarks.timings import machine
@@ -86,6 +86,9 @@ def _run(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> No
         checkpoint = training_damage.checkpoint_of(site) if wanted else None
         readers = all_readers(site, checkpoint)
         if options.readers:
+            known = {reader.name for reader in readers}
+            if unknown := sorted(set(options.readers) - known):
+                fail(f"no reader {', '.join(unknown)}; there are {', '.join(sorted(known))}")
             readers = [reader for reader in readers if reader.name in options.readers]
         mutations.run(readers, site.root / "mutations", tally, options.mutations, seed)
     elif kind == "kills":

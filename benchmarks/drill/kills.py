@@ -22,6 +22,7 @@ KIND = "kills"
 WAYS = ("group", "worker", "Ctrl-C", "SIGTERM")
 SHARES = (0.4, 0.3, 0.2, 0.1)
 AGAIN = {"what to do": r"again|goes on"}
+WORKER = {"whose process it was, and the signal": r": its process was killed by SIGKILL.*again"}
 
 
 def run(site: Site, tally: Tally, count: int, seed: int) -> None:
@@ -81,8 +82,10 @@ def _judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str
     if ended.status == 0:
         missing = ", ".join(site.missing(out)) or "nothing"
         return Outcome.STATUS, f"exit status 0, missing: {missing}; {ended.last_lines}"
-    outcome, what = judged_words(ended, {} if way == "SIGTERM" else AGAIN)
-    if outcome is Outcome.RIGHT and way == "Ctrl-C" and ended.status != 130:
+    if way == "SIGTERM" and ended.status == -signal.SIGTERM:
+        return Outcome.RIGHT, ""  # it had not begun to build
+    outcome, what = judged_words(ended, WORKER if way == "worker" else AGAIN)
+    if outcome is Outcome.RIGHT and way != "worker" and ended.status != 130:
         return Outcome.STATUS, f"status {ended.status}, wanted 130"
     return outcome, what
 
