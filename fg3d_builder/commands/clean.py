@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -50,12 +51,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Remove, and say what and how much."""
-    from fg3d_builder.files.locks import BuildRunningError, claim
+    from fg3d_builder.files.locks import BuildRunningError
     from fg3d_builder.tasks import cleaning
 
     root = _root(options)
     try:
-        claim(root / "build.lock")
+        _keep_builds_out(root / "build.lock", options.dry_run)
     except BuildRunningError as error:
         print(f"fg3d: {error}", file=sys.stderr)
         return 2
@@ -84,6 +85,28 @@ def _root(options: argparse.Namespace) -> Path:
     if not any((root / "work").glob("config-*.json")):
         raise ConfigError(f"{root} is no folder of a build: it has no work/config-*.json")
     return root
+
+
+def _keep_builds_out(lock: Path, dry_run: bool) -> None:
+    """Claim a build's folder; where only a look is wanted, or no room is left, see that it is free.
+
+    No build can begin on a full disk, and whoever makes room there has to be able to.
+
+    Raises
+    ------
+    BuildRunningError
+    """
+    from fg3d_builder.files.locks import check_unclaimed, claim
+
+    if dry_run:
+        check_unclaimed(lock)
+        return
+    try:
+        claim(lock)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        check_unclaimed(lock)
 
 
 def _refuse_strangers(root: Path, captures: Sequence[str], subjects: Sequence[str]) -> None:

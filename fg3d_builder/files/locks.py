@@ -62,6 +62,18 @@ def claim(lock: Path) -> None:
     atexit.register(release, lock, os.getpid())
 
 
+def check_unclaimed(lock: Path) -> None:
+    """Raise where a living process holds a lock file; nothing is written.
+
+    Raises
+    ------
+    BuildRunningError
+    """
+    owner = _owner(lock)
+    if lock not in _held and owner and _alive(owner):
+        raise _refused(lock, owner)
+
+
 def release(lock: Path, pid: int) -> None:
     """Give the lock back; does nothing in a forked process."""
     if lock in _held and pid == os.getpid():
@@ -94,12 +106,16 @@ def _taken_over(own: Path, lock: Path) -> bool:
             return False
         owner = _owner(lock)
         if owner and _alive(owner):
-            raise BuildRunningError(
-                f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
-                f"wait for it, or remove {lock} if it is gone"
-            )
+            raise _refused(lock, owner)
         os.replace(own, lock)
     return True
+
+
+def _refused(lock: Path, owner: dict[str, str]) -> BuildRunningError:
+    return BuildRunningError(
+        f"process {owner['pid']} on {owner['host']} builds in {lock.parent}; "
+        f"wait for it, or remove {lock} if it is gone"
+    )
 
 
 def _is_still_at(descriptor: int, path: Path) -> bool:

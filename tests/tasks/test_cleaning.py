@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from test_build import build, content
@@ -133,7 +135,31 @@ def test_a_running_build_is_left_alone(
     (out / "build.lock").write_text('{"host": "elsewhere", "pid": "1", "start": "1"}')
     assert clean(out) == 2
     assert "elsewhere" in capsys.readouterr().err
+    assert clean(out, "--dry-run") == 2
+    assert "elsewhere" in capsys.readouterr().err
     assert files(out) == before | {"build.lock"}
+
+
+def test_a_full_disk_can_be_cleaned_and_a_look_writes_nothing(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    (out / "work/plan-x.json.damaged").write_text("set aside")
+
+    def full(path: Path, *_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = files(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert clean(out, "--dry-run") == 0
+        assert files(out) == before
+        assert clean(out) == 0
+    assert files(out) == before - {"work/plan-x.json.damaged"}
+    (out / "build.lock").write_text('{"host": "elsewhere", "pid": "1", "start": "1"}')
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert clean(out) == 2
 
 
 def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
