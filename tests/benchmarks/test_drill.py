@@ -19,9 +19,11 @@ from benchmarks.drill.damage import WAYS, damage
 from benchmarks.drill.mutate import FORMS, mutated
 from benchmarks.drill.outcomes import Ended, Outcome, Tally, judged_words
 from benchmarks.drill.readers import Reader
+from benchmarks.drill.site import _same
 from benchmarks.drill.world import drill_mesh
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.mesh_io import write_mesh
+from fg3d_builder.files.sealed_object import SEAL, write_sealed_object
 
 PROJECT = Path(__file__).resolve().parents[2]
 TRACEBACK = """\
@@ -106,6 +108,20 @@ def test_killed_builds_say_who_was_killed(
     site.missing = lambda _out: ["dataset"]
     found, _ = kills._judged(way, Ended(status, said, 1.0), site, tmp_path)
     assert found is Outcome[wanted]
+
+
+def test_a_manifest_of_other_code_is_the_same_and_one_whose_seal_is_broken_is_not(
+    tmp_path: Path,
+) -> None:
+    names = [tmp_path / x / "manifest.json" for x in ("a", "b", "c")]
+    for path, code in zip(names, ("1", "2", "1"), strict=True):
+        path.parent.mkdir()
+        write_sealed_object(path, {"shards": [], "versions": {"fg3d-builder-source": code}})
+    broken = json.loads(names[2].read_text())
+    broken[SEAL] = broken[SEAL][::-1]
+    names[2].write_text(json.dumps(broken))
+    assert _same(names[0], names[1], "dataset-1/manifest.json")
+    assert not _same(names[2], names[0], "dataset-1/manifest.json")
 
 
 @pytest.mark.parametrize(("built", "failed", "right"), [(2, 2, True), (1, 3, False), (2, 1, False)])
