@@ -16,14 +16,13 @@ from fg3d_builder.captures.plausibility import (
 )
 from fg3d_builder.captures.source import (
     CaptureEntry,
-    folder_contents,
     matching,
     plain_text,
     safe_id,
     source_folder,
 )
 from fg3d_builder.config import SourceConfig
-from fg3d_builder.errors import CaptureError
+from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.bounded import file_within, read_json_object, read_npy
 from fg3d_builder.files.encoding import encode_png
@@ -46,6 +45,13 @@ class FolderSource:
     """Captures on disk: one folder that holds a folder for each capture.
 
     A path that is itself a capture's folder is a source of that one capture.
+
+    Raises
+    ------
+    ConfigError
+        The path is not there, or no folder.
+    OSError
+        The folder cannot be read.
     """
 
     name = "folder"
@@ -55,8 +61,10 @@ class FolderSource:
         if os.path.lexists(root / DESCRIPTION):
             folders = [root.resolve()]
         else:
+            if not root.is_dir():
+                raise ConfigError(f"sources.path: {root} is a file, expected a folder of captures")
             # Unlike the methods of `Path`, `os.path` never raises for a name that is too odd.
-            names = [f.name for f in folder_contents(root) if os.path.isdir(f)]
+            names = [f.name for f in root.iterdir() if os.path.isdir(f)]
             folders = [root / n for n in matching(names, config.include)]
         entries = [CaptureEntry(safe_id(f.name), _subject_of(f), str(f)) for f in folders]
         self._entries = sorted(entries, key=lambda e: e.capture_id)

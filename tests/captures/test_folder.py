@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -289,6 +290,20 @@ def test_opening_nothing_is_a_configuration_error(tmp_path: Path) -> None:
         open_source(SourceConfig(kind="folder"))
     with pytest.raises(ConfigError, match="unknown kind 'kinect'"):
         open_source(SourceConfig(kind="kinect", path=str(tmp_path)))
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"notes\.txt is a file, expected a folder of captures"):
+        open_source(SourceConfig(kind="folder", path=str(tmp_path / "notes.txt")))
+
+
+def test_a_folder_that_cannot_be_read_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_path: Path) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(PermissionError):
+        open_source(SourceConfig(kind="folder", path=str(tmp_path)))
 
 
 def test_ids_are_safe_and_stay_different() -> None:
