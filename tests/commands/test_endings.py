@@ -36,6 +36,7 @@ def end_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
             "fg3d: e is damaged (why) and was set aside; the same command makes it again\n",
         ),
         (PermissionError(13, "Permission denied", "f"), "fg3d: f: permission denied\n"),
+        (OSError(9, "Bad file descriptor", 99), "fg3d: open file 99: Bad file descriptor\n"),
         (MemoryError("1 TiB"), "fg3d: not enough memory: 1 TiB\n"),
         (RecursionError(), "fg3d: a file is nested too deep\n"),
     ],
