@@ -73,6 +73,8 @@ def test_what_fails_or_cannot_be_planned_is_no_success(
         assert not run_tasks([step(tmp_path, "last", does)], workers)
     assert not step(tmp_path, "last", does).file.is_file()
     assert "not complete" in caplog.text
+    if does == "unplanned":
+        assert "Step: cannot tell" in caplog.text
     assert "Traceback" not in caplog.text
     if does == "refused" and workers == 1:  # else another process says it
         assert "Step: sources: nothing there" in caplog.text
