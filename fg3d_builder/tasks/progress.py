@@ -76,9 +76,11 @@ def note_task(task: BuildTask, seconds: float) -> None:
     work = work_of(layout, task.index, verdicts)
     finished = work[kind].left <= 0
     if finished or time.time() - _last_shown(layout) > PAUSE_S:
-        _append(layout, "shown", 0, 0.0)
         workers = Display.workers or luigi.interface.core().workers
-        _show(work, read_times(layout, workers), layout.config, workers)
+        times = read_times(layout, workers)
+        # The record says later how true the time left was.
+        _append(layout, "shown", 0, seconds_left(work, times, layout.config, workers))
+        _show(work, times, layout.config, workers)
 
 
 def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -> dict[str, Work]:

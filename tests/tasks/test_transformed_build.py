@@ -70,9 +70,12 @@ def test_new_shapes_stay_within_the_training_split(toy: Path) -> None:
 def test_times_are_noted_of_as_many_captures_as_were_worked_on(toy: Path) -> None:
     (timings,) = (toy / "undisturbed").glob("work/timings-*.csv")
     done: dict[str, list[int]] = {}
+    left = []
     for line in timings.read_text().splitlines():
-        _, kind, captures, _ = line.split(",")
+        _, kind, captures, seconds = line.split(",")
         done.setdefault(kind, []).append(int(captures))
+        left += [float(seconds)] if kind == "shown" else []
+    assert left[-1] == 0.0 < left[0]
     assert sum(done["views"]) == sum(done["shards"]) == SUBJECTS
     train = read_manifest(toy / "undisturbed/dataset")["splits"]["train"]["subjects"]
     assert sum(done["transform"]) == len(train) < SUBJECTS
