@@ -64,7 +64,7 @@ def drill(options: argparse.Namespace, folder: Path) -> Tally:
         for kind in options.only:
             print(f"== {kind}", flush=True)
             began = time.monotonic()
-            _run(kind, site, tally, options)
+            run_kind(kind, site, tally, options)
             name = NAMES_OF_KINDS[kind]
             tally.note(name, seconds=round(time.monotonic() - began, 1))
             print(f"{name}: {tally.line(name)}", flush=True)
@@ -79,7 +79,8 @@ def write(tally: Tally, options: argparse.Namespace) -> None:
     options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-def _run(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> None:
+def run_kind(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> None:
+    """Run one of `KINDS`; ends the drill where it is asked for a reader that there is not."""
     seed = options.seed
     if kind == "mutations":
         wanted = not options.readers or "checkpoint" in options.readers

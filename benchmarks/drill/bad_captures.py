@@ -46,7 +46,7 @@ def run(site: Site, tally: Tally, count: int, seed: int) -> None:
     for name in names:
         _make(captures, captures / name.replace(" ", "-").replace("/", "-")[:60], name)
     ended = site.server.run(site.build(root / "out", preset, 1))
-    outcome, what = _all_judged(root / "out", ended, names)
+    outcome, what = all_judged(root / "out", ended, names)
     tally.add(KIND, "all at once", outcome, what, "all bad captures in one folder")
 
 
@@ -81,11 +81,12 @@ def _away(captures: Path) -> None:
             shutil.rmtree(os.path.join(os.fsencode(captures), entry))
 
 
-def _failures(out: Path) -> list[dict[str, Any]]:
+def recorded_failures(out: Path) -> list[dict[str, Any]]:
+    """Return the failures that the dataset's manifest records."""
     return list(read_manifest(out / "dataset")["failures"])
 
 
-def _built(out: Path) -> int:
+def built_captures(out: Path) -> int:
     """Return how many captures the dataset holds."""
     return sum(split["captures"] for split in read_manifest(out / "dataset")["splits"].values())
 
@@ -98,9 +99,9 @@ def _judged(out: Path, ended: Ended, name: str, wanted: str) -> tuple[Outcome, s
         return outcome, what
     if ended.status != 0:
         return Outcome.BLOCKED, f"status {ended.status}: {ended.last_lines}"
-    failures = _failures(out)
+    failures = recorded_failures(out)
     if words is None:  # harmless: taken as it is
-        built = _built(out)
+        built = built_captures(out)
         right = not failures and built == 2
         what = "" if right else f"{built} captures are built, failures: {failures}"
         return (Outcome.RIGHT if right else Outcome.SILENT), what
@@ -117,7 +118,7 @@ def _judged(out: Path, ended: Ended, name: str, wanted: str) -> tuple[Outcome, s
     return Outcome.RIGHT, ""
 
 
-def _all_judged(out: Path, ended: Ended, names: list[str]) -> tuple[Outcome, str]:
+def all_judged(out: Path, ended: Ended, names: list[str]) -> tuple[Outcome, str]:
     """The build ends, and of all captures each is built or among the failures."""
     outcome, what = judged_words(ended)
     if outcome is not Outcome.RIGHT or ended.status != 0:
@@ -125,7 +126,7 @@ def _all_judged(out: Path, ended: Ended, names: list[str]) -> tuple[Outcome, str
             Outcome.BLOCKED if outcome is Outcome.RIGHT else outcome,
             what or f"status {ended.status}: {ended.last_lines}",
         )
-    built, failed = _built(out), len(_failures(out))
+    built, failed = built_captures(out), len(recorded_failures(out))
     wanted = 1 + sum(CASES[name][1] is None for name in names)
     right = (built, failed) == (wanted, 1 + len(names) - wanted)
     what = f"{built} of {wanted} good captures are built, of {1 + len(names)} {failed} have failed"

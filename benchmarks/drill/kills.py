@@ -41,7 +41,7 @@ def run(site: Site, tally: Tally, count: int, seed: int) -> None:
         repeat = f"kill {killed}: {way} after {delay:.2f} s of: fg3d {' '.join(words)}"
         if hit:
             killed += 1
-            outcome, what = _judged(way, ended, site, out)
+            outcome, what = judged(way, ended, site, out)
             tally.add(KIND, way, outcome, what, repeat)
         else:
             finished += 1
@@ -70,7 +70,7 @@ def _hit(running: Running, way: str, rng: np.random.Generator) -> bool:
     return True
 
 
-def _judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str]:
+def judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str]:
     """Judge a killed build: its status, its words, and every file that it has left."""
     if different := site.differences(out):
         return Outcome.SILENT, f"{way}: left behind: {', '.join(different[:5])}"

@@ -74,7 +74,7 @@ class Site:
             name = path.relative_to(out).as_posix()
             if path.is_symlink() or not path.is_file() or _PASSING.search(name):
                 continue
-            if not _same(path, wanted / name, name):
+            if not same_content(path, wanted / name, name):
                 found.append(name)
         return found
 
@@ -145,7 +145,8 @@ def _built(server: Server, preset: Path, out: Path) -> Ended:
     return ended
 
 
-def _same(path: Path, reference: Path, name: str) -> bool:
+def same_content(path: Path, reference: Path, name: str) -> bool:
+    """Whether a file of a build, of this name in it, is as another build has it, times aside."""
     if not reference.is_file():
         return False
     if _TOLD.search(name):

@@ -19,7 +19,7 @@ from benchmarks.drill.damage import WAYS, damage
 from benchmarks.drill.mutate import FORMS, mutated
 from benchmarks.drill.outcomes import Ended, Outcome, Tally, judged_words
 from benchmarks.drill.readers import Reader
-from benchmarks.drill.site import _same
+from benchmarks.drill.site import same_content
 from benchmarks.drill.world import drill_mesh
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.mesh_io import write_mesh
@@ -106,7 +106,7 @@ def test_killed_builds_say_who_was_killed(
     monkeypatch.setattr(kills, "content_hash", str)
     site = an_interrupted_site()
     site.missing = lambda _out: ["dataset"]
-    found, _ = kills._judged(way, Ended(status, said, 1.0), site, tmp_path)
+    found, _ = kills.judged(way, Ended(status, said, 1.0), site, tmp_path)
     assert found is Outcome[wanted]
 
 
@@ -120,8 +120,8 @@ def test_a_manifest_of_other_code_is_the_same_and_one_whose_seal_is_broken_is_no
     broken = json.loads(names[2].read_text())
     broken[SEAL] = broken[SEAL][::-1]
     names[2].write_text(json.dumps(broken))
-    assert _same(names[0], names[1], "dataset-1/manifest.json")
-    assert not _same(names[2], names[0], "dataset-1/manifest.json")
+    assert same_content(names[0], names[1], "dataset-1/manifest.json")
+    assert not same_content(names[2], names[0], "dataset-1/manifest.json")
 
 
 @pytest.mark.parametrize(("built", "failed", "right"), [(2, 2, True), (1, 3, False), (2, 1, False)])
@@ -129,10 +129,10 @@ def test_every_capture_is_built_or_has_failed(
     built: int, failed: int, right: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two that are wrong and one of an odd name, beside the good one."""
-    monkeypatch.setattr(bad_captures, "_built", lambda _out: built)
-    monkeypatch.setattr(bad_captures, "_failures", lambda _out: [{}] * failed)
+    monkeypatch.setattr(bad_captures, "built_captures", lambda _out: built)
+    monkeypatch.setattr(bad_captures, "recorded_failures", lambda _out: [{}] * failed)
     names = ["no subject", "no depth", "name with a line break"]
-    found, _ = bad_captures._all_judged(tmp_path, Ended(0, "", 1.0), names)
+    found, _ = bad_captures.all_judged(tmp_path, Ended(0, "", 1.0), names)
     assert (found is Outcome.RIGHT) == right
 
 
@@ -160,7 +160,7 @@ def test_a_reader_that_does_not_exist_is_no_success(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(drill_main, "all_readers", lambda *_: [])
     options = drill_main.arguments(["--readers", "capture.jsn"])
     with pytest.raises(SystemExit, match="2"):
-        drill_main._run("mutations", an_interrupted_site(), Tally(), options)
+        drill_main.run_kind("mutations", an_interrupted_site(), Tally(), options)
 
 
 def test_findings_of_one_sort_are_counted_together() -> None:

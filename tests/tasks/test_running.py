@@ -151,10 +151,10 @@ def test_a_stop_is_one_line_and_leaves_no_process(tmp_path: Path, how: str, work
 def test_a_scheduler_that_does_not_answer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fetch(*_: object) -> NoReturn:
+    def build(*_: object, **__: object) -> NoReturn:
         raise luigi.rpc.RPCError("Errors (3 attempts) when connecting")
 
-    monkeypatch.setattr(luigi.rpc.RemoteScheduler, "_fetch", fetch)
+    monkeypatch.setattr(luigi, "build", build)
     assert not run_tasks([step(tmp_path, "good")], 1, "far.away")
     assert "no luigid answers on far.away; start one there" in caplog.text
     assert "Traceback" not in caplog.text
