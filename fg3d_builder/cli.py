@@ -35,7 +35,13 @@ from fg3d_builder.commands import (
     verify,
 )
 from fg3d_builder.commands.arguments import OneLineParser
-from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError, sentence
+from fg3d_builder.errors import (
+    CaptureError,
+    ConfigError,
+    MissingDependencyError,
+    printable,
+    sentence,
+)
 from fg3d_builder.files.sealed import DamagedFileError
 
 COMMANDS = (
@@ -158,7 +164,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    """Print a sentence on stderr, also where stdout is broken."""
+    """Print a sentence on stderr, also where stdout is broken.
+
+    What cannot be printed becomes escapes: names of files, and names in them, hold anything.
+    """
+    text = "\n".join(map(printable, text.split("\n")))
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -97,9 +97,8 @@ def sentence(error: BaseException) -> str:
 
 def _of_system(error: OSError) -> str:
     """Say what the operating system refused, and with which file."""
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    where = " -> ".join(map(_cut, names))
-    at = where
+    names = [name for name in (error.filename, error.filename2) if name is not None]
+    where = at = " -> ".join(map(_cut, names))
     known = {
         errno.ENOENT: f"{at} does not exist",
         errno.EACCES: f"{at}: permission denied",
@@ -126,5 +125,7 @@ def _of_system(error: OSError) -> str:
     return f"{where}: {reason}" if where else reason
 
 
-def _cut(path: str) -> str:
+def _cut(name: str | bytes | int) -> str:
+    """Return a path, or the number of an open file, in no more than some letters."""
+    path = f"open file {name}" if isinstance(name, int) else os.fsdecode(name)
     return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}..."

@@ -97,6 +97,7 @@ def test_review_by_command(
     for wrong, message in (
         (["--reject", "nobody"], "not in the review list: nobody"),
         (["--reject", "s0-0", "--accept", "s0-0"], "more than one verdict about s0-0"),
+        (["--note", "a hand"], "--note: write --accept, --reject or --reset beside it"),
     ):
         assert main(["review", str(out), *wrong]) == 2
         assert message in capsys.readouterr().err

@@ -185,6 +185,9 @@ def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(ConfigError, match="no regular file"):
         load_preset(tmp_path / "pipe.toml")
+    (tmp_path / "circle").symlink_to("circle")
+    config = load_preset(write(tmp_path, "[[sources]]\nkind = 'scan'\npath = 'circle'"))
+    assert config.sources[0].path == str(tmp_path / "circle")
     with pytest.raises(ConfigError, match=r"nested too deep|no valid TOML"):
         load_preset(write(tmp_path, "a = " + "[" * 100_000))
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.drill import bad_captures, damage, disk, kills, mutations, races, training_damage
 from benchmarks.drill.commands import Server
-from benchmarks.drill.outcomes import NAMES, Tally
+from benchmarks.drill.outcomes import NAMES, Tally, fail
 from benchmarks.drill.readers import all_readers
 from benchmarks.drill.site import Site, prepare
 from benchmarks.timings import machine
@@ -64,7 +64,7 @@ def drill(options: argparse.Namespace, folder: Path) -> Tally:
         for kind in options.only:
             print(f"== {kind}", flush=True)
             began = time.monotonic()
-            _run(kind, site, tally, options)
+            run_kind(kind, site, tally, options)
             name = NAMES_OF_KINDS[kind]
             tally.note(name, seconds=round(time.monotonic() - began, 1))
             print(f"{name}: {tally.line(name)}", flush=True)
@@ -79,13 +79,17 @@ def write(tally: Tally, options: argparse.Namespace) -> None:
     options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-def _run(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> None:
+def run_kind(kind: str, site: Site, tally: Tally, options: argparse.Namespace) -> None:
+    """Run one of `KINDS`; ends the drill where it is asked for a reader that there is not."""
     seed = options.seed
     if kind == "mutations":
         wanted = not options.readers or "checkpoint" in options.readers
         checkpoint = training_damage.checkpoint_of(site) if wanted else None
         readers = all_readers(site, checkpoint)
         if options.readers:
+            known = {reader.name for reader in readers}
+            if unknown := sorted(set(options.readers) - known):
+                fail(f"no reader {', '.join(unknown)}; there are {', '.join(sorted(known))}")
             readers = [reader for reader in readers if reader.name in options.readers]
         mutations.run(readers, site.root / "mutations", tally, options.mutations, seed)
     elif kind == "kills":

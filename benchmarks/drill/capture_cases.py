@@ -142,6 +142,15 @@ def _renamed(name: str | bytes) -> Change:
     return act
 
 
+def _strip(folder: Path) -> None:
+    """Make the capture an image of one row, which a picture of some height would make endless."""
+    Image.fromarray(np.full((1, 4000, 3), 90, np.uint8)).save(folder / "color.png")
+    (folder / "depth.png").unlink()
+    np.save(folder / "depth.npy", np.full((1, 4000), 550.0, np.float32))
+    _set("depth_unit_mm", to=1.0)(folder)
+    _set("intrinsics", to={"fx": 4000, "fy": 4000, "cx": 2000, "cy": 0})(folder)
+
+
 def _shifted_points(table: dict[str, Any]) -> None:
     table["landmarks"]["points_px"] = [[1e300, 1e300]] * 68
 
@@ -268,6 +277,11 @@ CASES: dict[str, tuple[Change, tuple[str, ...] | None]] = {
     "background of 1e13 mm": (
         _depth(lambda d: np.where(np.isfinite(d) & (d > 0), d, 1e13)),
         None,
+    ),
+    "an image of one row": (_strip, ("landmarks",)),
+    "landmarks on one spot": (
+        _json(lambda t: t["landmarks"].update(points_px=[[80, 60]] * 68)),
+        ("landmarks",),
     ),
     "depth of complex numbers": (_depth(lambda d: d.astype(complex)), ("depth.npy",)),
     "depth of three axes": (_depth(lambda d: d[None]), ("depth.npy",)),

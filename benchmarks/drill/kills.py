@@ -22,6 +22,7 @@ KIND = "kills"
 WAYS = ("group", "worker", "Ctrl-C", "SIGTERM")
 SHARES = (0.4, 0.3, 0.2, 0.1)
 AGAIN = {"what to do": r"again|goes on"}
+WORKER = {"whose process it was, and the signal": r": its process was killed by SIGKILL.*again"}
 
 
 def run(site: Site, tally: Tally, count: int, seed: int) -> None:
@@ -40,7 +41,7 @@ def run(site: Site, tally: Tally, count: int, seed: int) -> None:
         repeat = f"kill {killed}: {way} after {delay:.2f} s of: fg3d {' '.join(words)}"
         if hit:
             killed += 1
-            outcome, what = _judged(way, ended, site, out)
+            outcome, what = judged(way, ended, site, out)
             tally.add(KIND, way, outcome, what, repeat)
         else:
             finished += 1
@@ -69,7 +70,7 @@ def _hit(running: Running, way: str, rng: np.random.Generator) -> bool:
     return True
 
 
-def _judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str]:
+def judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str]:
     """Judge a killed build: its status, its words, and every file that it has left."""
     if different := site.differences(out):
         return Outcome.SILENT, f"{way}: left behind: {', '.join(different[:5])}"
@@ -81,8 +82,10 @@ def _judged(way: str, ended: Ended, site: Site, out: Path) -> tuple[Outcome, str
     if ended.status == 0:
         missing = ", ".join(site.missing(out)) or "nothing"
         return Outcome.STATUS, f"exit status 0, missing: {missing}; {ended.last_lines}"
-    outcome, what = judged_words(ended, {} if way == "SIGTERM" else AGAIN)
-    if outcome is Outcome.RIGHT and way == "Ctrl-C" and ended.status != 130:
+    if way == "SIGTERM" and ended.status == -signal.SIGTERM:
+        return Outcome.RIGHT, ""  # it had not begun to build
+    outcome, what = judged_words(ended, WORKER if way == "worker" else AGAIN)
+    if outcome is Outcome.RIGHT and way != "worker" and ended.status != 130:
         return Outcome.STATUS, f"status {ended.status}, wanted 130"
     return outcome, what
 

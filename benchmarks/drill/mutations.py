@@ -132,6 +132,10 @@ class _Show:
             line = json.dumps([case, outcome.value, what[:600], under[:300]]) + "\n"
             os.write(send, line.encode())
 
+    def _names(self, path: Path) -> set[str]:
+        """Names of the files that an error may be about: points of a scan name the scan's own."""
+        return {path.name, *(p.name for p in self._place.rglob("*") if p.is_file())}
+
     def _outcome(self, path: Path, wanted: Any) -> tuple[Outcome, str, str]:
         reader = self._reader
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
@@ -147,8 +151,7 @@ class _Show:
             return Outcome.BLOCKED, f"more than {SECONDS:g} s, at {place}", place
         except reader.errors as error:
             if type(error) in reader.errors or isinstance(error, (DOCUMENTED)):
-                # Lists of captures name the list, points of a scan the scan's own file.
-                if path.name in str(error) or str(path.parent) in str(error):
+                if any(name in str(error) for name in self._names(path)):
                     return Outcome.RIGHT, "", ""
                 place = _place(error)
                 return Outcome.UNCLEAR, f"does not name the file: {error} at {place}", place

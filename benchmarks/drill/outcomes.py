@@ -12,6 +12,9 @@ from enum import Enum
 from typing import Any
 
 TRACEBACK = "Traceback (most recent call last)"
+FAULT = re.compile(r"^.*(a fault of fg3d|details in .*errors\.log).*$", re.MULTILINE)
+"""Said of errors that nobody expected: their traceback is in a file, and they are no better."""
+
 _SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -155,6 +158,8 @@ def judged_words(ended: Ended, must_name: Mapping[str, str] | None = None) -> tu
         return Outcome.BLOCKED, f"no end after {ended.seconds:.0f} s: {ended.last_lines}"
     if TRACEBACK in ended.text:
         return Outcome.TRACEBACK, last_error(ended.text)
+    if fault := FAULT.search(ended.text):
+        return Outcome.TRACEBACK, fault[0][-600:]
     for what, pattern in (must_name or {}).items():
         if not re.search(pattern, ended.text):
             return Outcome.UNCLEAR, f"{what} is not named: {ended.last_lines}"

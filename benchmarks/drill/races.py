@@ -17,6 +17,8 @@ KIND = "races"
 TOGETHER = 3
 """Commands that are started at once."""
 
+REFUSED = {"who builds there": r"process \d+ on \S+ builds in "}
+
 
 def run(site: Site, tally: Tally, count: int, seed: int) -> None:
     """Race `count` times for a stale lock, and a fortieth of it for folders and caches."""
@@ -60,8 +62,8 @@ def _one_folder(site: Site, out: Path, tally: Tally, number: int, rng: np.random
     part, repeat = "builds in one folder", f"race {number}: {' '.join(site.build(out))}, at once"
     statuses = [one.status for one in ended]
     for one in ended:
-        outcome, what = judged_words(one)
-        if one.status not in (0, 2):
+        outcome, what = judged_words(one, REFUSED if one.status else {})
+        if outcome is Outcome.RIGHT and one.status not in (0, 2):
             outcome, what = Outcome.STATUS, f"statuses {statuses}: {one.last_lines}"
         tally.add(KIND, part, outcome, what, repeat)
     wrong = content_hash(out) != content_hash(site.reference) or site.differences(out)
@@ -78,14 +80,18 @@ def _two_presets(site: Site, out: Path, tally: Tally, number: int) -> None:
     shutil.rmtree(out, ignore_errors=True)
     presets = (site.preset, site.other_preset)
     references = (site.reference, site.other_reference)
+    part, both = "two presets in one folder", f"race {number}: both presets in {out} at once"
     for running in [site.server.start(site.build(out, preset, 1)) for preset in presets]:
-        running.wait()
-    part = "two presets in one folder"
+        ended = running.wait()
+        outcome, what = judged_words(ended, REFUSED if ended.status else {})
+        if outcome is Outcome.RIGHT and ended.status not in (0, 2):
+            outcome, what = Outcome.STATUS, f"status {ended.status}: {ended.last_lines}"
+        tally.add(KIND, part, outcome, what, both)
     for preset, reference in zip(presets, references, strict=True):
         words = site.build(out, preset, 1)
         ended = site.server.run(words)
         outcome, what = judged_words(ended)
-        repeat = f"race {number}: both presets in {out} at once, then {' '.join(words)}"
+        repeat = f"{both}, then {' '.join(words)}"
         if outcome is Outcome.RIGHT and ended.status != 0:
             outcome, what = Outcome.BLOCKED, f"status {ended.status}: {ended.last_lines}"
         elif content_hash(out) != content_hash(reference):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fg3d_builder.config import DETECTORS
 from fg3d_builder.files.mesh_io import TexturedMesh
 from fg3d_builder.records import Capture
 
@@ -138,7 +139,7 @@ def wrong_preset(config: Any, _wanted: Any) -> str:
         return "iterations below 1, or no levels"
     if any(level.stiffness <= 0 or level.iterations < 1 for level in config.registration.levels):
         return "a level of no stiffness or no iterations"
-    known = config.landmarks.detector in ("annotation", "mediapipe", "face_alignment")
+    known = config.landmarks.detector in DETECTORS
     return "" if known and config.sources else "an unknown detector, or no sources"
 
 

@@ -37,13 +37,12 @@ from fg3d_builder.captures.plausibility import (
 )
 from fg3d_builder.captures.source import (
     CaptureEntry,
-    folder_contents,
     matching,
     safe_id,
     source_folder,
 )
 from fg3d_builder.config import SourceConfig
-from fg3d_builder.errors import CaptureError
+from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.atomic import write_bytes, write_json
 from fg3d_builder.files.bounded import file_within, read_json_object, read_npy
 from fg3d_builder.files.encoding import encode_png
@@ -60,6 +59,13 @@ class FolderSource:
     """Captures on disk: one folder that holds a folder for each capture.
 
     A path that is itself a capture's folder is a source of that one capture.
+
+    Raises
+    ------
+    ConfigError
+        The path is not there, or no folder.
+    OSError
+        The folder cannot be read.
     """
 
     name = "folder"
@@ -69,8 +75,10 @@ class FolderSource:
         if os.path.lexists(root / DESCRIPTION):
             folders = [root.resolve()]
         else:
+            if not root.is_dir():
+                raise ConfigError(f"sources.path: {root} is a file, expected a folder of captures")
             # Unlike the methods of `Path`, `os.path` never raises for a name that is too odd.
-            names = [f.name for f in folder_contents(root) if os.path.isdir(f)]
+            names = [f.name for f in root.iterdir() if os.path.isdir(f)]
             folders = [root / n for n in matching(names, config.include)]
         items = chosen_frames(_items(folders), config.frames, config.seed)
         entries = [_entry(item) for item in items]
@@ -390,8 +398,8 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
     if "confidence" in inner:
         confidence = numbers_field(inner, "confidence", path, (count,), prefix)
         if confidence.min() < 0 or confidence.max() > 1:
-            wanted, found = "numbers in [0, 1]", float(confidence.max())
-            raise bad_field(path, f"{prefix}confidence", wanted, found)
+            wrong = float(confidence[(confidence < 0) | (confidence > 1)][0])
+            raise bad_field(path, f"{prefix}confidence", "numbers in [0, 1]", wrong)
     detector = text_field(inner, "detector", path, prefix=prefix, default="annotation")
     return Landmarks(scheme, points, confidence, detector)
 

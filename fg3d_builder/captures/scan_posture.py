@@ -96,11 +96,13 @@ def upright_scan(mesh: TexturedMesh, unit_mm: float, name: str) -> TexturedMesh:
     ------
     WrongUnitError
         That unit makes the face, or the scan, of no size that faces have.
+    CaptureError
+        ``unreadable_mesh`` where the scan is a point.
     """
-    large = unit_mm * _extent(mesh)
+    large = unit_mm * _extent(mesh, name)
     believable = SCAN_MM[0] <= large <= SCAN_MM[1]
     try:
-        for rotation, unit in _ways_to_look(mesh, unit_mm if believable else 0.0):
+        for rotation, unit in _ways_to_look(mesh, unit_mm if believable else 0.0, name):
             turned = mesh
             if not np.array_equal(rotation, np.eye(3)):
                 turned = replace(mesh, vertices=mesh.vertices @ rotation.T)
@@ -135,9 +137,10 @@ def scan_unit_mm(mesh: TexturedMesh, name: str) -> float:
     Raises
     ------
     CaptureError
-        ``no_unit`` where no face is found or a corner is beside the scan.
+        ``no_unit`` where no face is found or a corner is beside the scan; ``unreadable_mesh``
+        where the scan is a point.
     """
-    guess_mm = _guessed_unit_mm(mesh)
+    guess_mm = _guessed_unit_mm(mesh, name)
     config = SourceConfig(kind="scan", unit_mm=guess_mm, distance_mm=_TRIAL_MM)
     rgb, depth_mm, intrinsics = render_scan(config, (0.0, 0.0), mesh)
     frontal = Capture("unit", "", "scan", rgb, depth_mm, intrinsics)
@@ -200,17 +203,22 @@ def _check_unit(size: FaceSize | None, rendered_mm: float, unit_mm: float, name:
         )
 
 
-def _extent(mesh: TexturedMesh) -> float:
-    return float(np.ptp(mesh.vertices[np.unique(mesh.triangles)], axis=0).max())
+def _extent(mesh: TexturedMesh, name: str) -> float:
+    extent = float(np.ptp(mesh.vertices[np.unique(mesh.triangles)], axis=0).max())
+    if not extent > 0:
+        raise CaptureError("unreadable_mesh", f"{name}: all of its triangles lie on one point")
+    return extent
 
 
-def _guessed_unit_mm(mesh: TexturedMesh) -> float:
-    return _GUESS_MM / _extent(mesh)
+def _guessed_unit_mm(mesh: TexturedMesh, name: str) -> float:
+    return _GUESS_MM / _extent(mesh, name)
 
 
-def _ways_to_look(mesh: TexturedMesh, believed_mm: float) -> Iterator[tuple[Array, float]]:
+def _ways_to_look(
+    mesh: TexturedMesh, believed_mm: float, name: str
+) -> Iterator[tuple[Array, float]]:
     """Yield rotations, and units to render with: as declared, where believed, and the guess."""
-    guess_mm = _guessed_unit_mm(mesh)
+    guess_mm = _guessed_unit_mm(mesh, name)
     # The guess shows no face of a whole body, the declared unit none of a head at twice its size.
     whole_body = believed_mm > 2.0 * guess_mm
     for number, rotation in enumerate(_ways_up()):

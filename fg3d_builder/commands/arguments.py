@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from fg3d_builder.config.constraints import Within
-from fg3d_builder.errors import sentence
+from fg3d_builder.errors import printable, sentence
 
 MOST_WORKERS = 1024
 
@@ -18,7 +18,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with status 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

@@ -202,7 +202,8 @@ def _tell_effort(
     side_by_side = min(workers, counts.chunks, len(os.sched_getaffinity(0)))
     seconds = wall_seconds(stages, factor, side_by_side)
     print(f"time: about {duration(seconds)} with {counted(workers, 'worker')}, from the beginning")
-    if complete_dataset(layout) is not None:
+    complete = complete_dataset(layout) is not None
+    if complete:
         print("  all of it is there: a build has nothing to do")
     size = sizes(config, counts, sum(look.all_pixels for look in looks))
     folder, free = layout.root, _free(layout.root)
@@ -211,6 +212,10 @@ def _tell_effort(
         f"{_bytes(size.report)} of report"
     )
     print(f"place: {folder}, {_bytes(free)} free")
+    if complete:
+        return []
+    if not os.access(_there(folder), os.W_OK):
+        return [f"{folder}: nothing can be written there"]
     if free < size.total and not done:
         return [f"{folder}: {_bytes(free)} free, the build needs about {_bytes(size.total)}"]
     return []
@@ -253,9 +258,12 @@ def _factor() -> float:
 
 def _free(folder: Path) -> int:
     """Bytes that are free where a folder is or will be made."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(_there(folder)).free
+
+
+def _there(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def _bytes(count: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,12 +51,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Remove, and say what and how much."""
-    from fg3d_builder.files.locks import BuildRunningError, claim
+    from fg3d_builder.files.locks import BuildRunningError
     from fg3d_builder.tasks import cleaning
 
     root = _root(options)
     try:
-        claim(root / "build.lock")
+        _keep_builds_out(root / "build.lock", options.dry_run)
     except BuildRunningError as error:
         print(f"fg3d: {error}", file=sys.stderr)
         return 2
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         _remove(root, cleaning.unneeded(root, _current(options, root)), options.dry_run)
         return 0
     subjects = [_plain(subject) for subject in options.subject]
+    _refuse_strangers(root, options.capture, subjects)
     captures = {*options.capture, *cleaning.captures_of(root, subjects)}
     paths = cleaning.files_of(root, captures, subjects)
     _remove(root, paths, options.dry_run)
@@ -90,10 +93,54 @@ def _root(options: argparse.Namespace) -> Path:
 
     if not options.root and not options.preset:
         raise ConfigError("name the folder of a build with --root, or its preset with --preset")
-    root = Path(options.root or default_root(load_preset(options.preset[0]))).resolve()
+    root = Path(os.path.realpath(options.root or default_root(load_preset(options.preset[0]))))
     if not any((root / "work").glob("config-*.json")):
         raise ConfigError(f"{root} is no folder of a build: it has no work/config-*.json")
     return root
+
+
+def _keep_builds_out(lock: Path, dry_run: bool) -> None:
+    """Claim a build's folder; where only a look is wanted, or no room is left, see that it is free.
+
+    No build can begin on a full disk, and whoever makes room there has to be able to.
+
+    Raises
+    ------
+    BuildRunningError
+    """
+    from fg3d_builder.files.locks import check_unclaimed, claim
+
+    if dry_run:
+        check_unclaimed(lock)
+        return
+    try:
+        claim(lock)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        check_unclaimed(lock)
+
+
+def _refuse_strangers(root: Path, captures: Sequence[str], subjects: Sequence[str]) -> None:
+    """Raise where a build holds nothing of a capture or subject: an id that is misspelt.
+
+    Nothing is removed then: who withdraws somebody has to know that all of it is gone.
+    """
+    from fg3d_builder.config.reading import nearest
+    from fg3d_builder.errors import ConfigError
+    from fg3d_builder.tasks import cleaning
+
+    people, known = cleaning.subjects_and_captures(root)
+    listed = cleaning.captures_with_verdicts(root)
+    for option, names, there in (("subject", subjects, people), ("capture", captures, known)):
+        for name in names:
+            if name in there or (option == "capture" and name in listed):
+                continue
+            if cleaning.is_named(root, name):
+                continue
+            near = nearest(name, sorted(there))
+            hint = f'; did you mean "{near}"?' if near else ""
+            raise ConfigError(f'--{option} "{name}": {root} holds nothing of it{hint}')
 
 
 def _current(options: argparse.Namespace, root: Path) -> list[BuildLayout]:

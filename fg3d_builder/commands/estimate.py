@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.config import BuildConfig
-from fg3d_builder.fullview.views import schedule
-from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.pipeline.augmentation_report import drawn_chunks
-from fg3d_builder.records import Pose
+from fg3d_builder.tasks.time_left import SAMPLE_S, new_shape_seconds, turned_views, usual_seconds
 from fg3d_builder.transform.donors import DONATED_PARTS
 
 REFERENCE_PROBE_S = 0.122
@@ -63,12 +61,6 @@ class Sizes:
         return self.dataset + self.work + self.report
 
 
-def turned_views(config: BuildConfig) -> int:
-    """How many turned views a capture gets that looks straight into the camera."""
-    frontal = Pose(1.0, rotation_from_angles(0.0, 0.0, 0.0), np.zeros(3))
-    return len(schedule(frontal, config.fullview))
-
-
 def count_all(config: BuildConfig, captures: int, training: int, subjects: int) -> Counts:
     """Count what will be made.
 
@@ -90,24 +82,22 @@ def count_all(config: BuildConfig, captures: int, training: int, subjects: int) 
 def costs(config: BuildConfig, counts: Counts, loading_s: float) -> list[StageCost]:
     """Return the processor time of all stages, on the reference machine.
 
-    `loading_s` is the mean time of loading or rendering a capture. The others were measured with
-    builds of 8 and 2 views a capture, of 64 and 480 lines an image; where the affine method is
-    chosen its cost is that of `benchmarks.registration`.
+    `loading_s` is the mean time of loading or rendering a capture; for the others see
+    `tasks.time_left.usual_seconds`.
     """
-    views = counts.views
-    registering = 0.65 if config.registration.method == "membrane" else 6.5
+    usual = usual_seconds(config)
     drawn = len(drawn_chunks([str(number) for number in range(counts.chunks)]))
     shards = -(-counts.captures // config.shards.samples_per_shard)
     return [
         StageCost("load", counts.captures, loading_s),
-        StageCost("landmarks", counts.captures, 0.13),
-        StageCost("fit", counts.captures, 0.45),
-        StageCost("register", counts.captures, registering),
-        StageCost("turn", counts.captures, 0.37 + 0.18 * views),
-        StageCost("new shapes", counts.new_shapes, 1.2 + 0.18 * views),
-        StageCost("shards", shards, 0.1 + 0.006 * counts.samples / max(1, shards)),
-        StageCost("sheets", counts.captures, 0.37),
-        StageCost("augmentation sheets", drawn, 0.4 + 0.24 * views),
+        StageCost("landmarks", counts.captures, usual["landmarks"]),
+        StageCost("fit", counts.captures, usual["fitting"]),
+        StageCost("register", counts.captures, usual["registration"]),
+        StageCost("turn", counts.captures, usual["views"]),
+        StageCost("new shapes", counts.new_shapes, new_shape_seconds(counts.views)),
+        StageCost("shards", shards, 0.1 + SAMPLE_S * counts.samples / max(1, shards)),
+        StageCost("sheets", counts.captures, usual["sheets"]),
+        StageCost("augmentation sheets", drawn, usual["examples"]),
         StageCost("keeping chunks", counts.chunks, 0.6),
     ]
 

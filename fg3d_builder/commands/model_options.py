@@ -6,6 +6,7 @@ import argparse
 
 from fg3d_builder.commands.arguments import name
 from fg3d_builder.config import FaceModelConfig
+from fg3d_builder.errors import ConfigError
 
 
 def add_model_options(command: argparse.ArgumentParser) -> None:
@@ -15,7 +16,15 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
 
 
 def model_config(options: argparse.Namespace, otherwise: FaceModelConfig) -> FaceModelConfig:
-    """Return the face model that the options name, `otherwise` where they name none."""
+    """Return the face model that the options name, `otherwise` where they name none.
+
+    Raises
+    ------
+    ConfigError
+        A folder that the model does not need.
+    """
+    if options.model_path and options.model != "ict":
+        raise ConfigError("--model-path: only --model ict reads it")
     if not options.model:
         return otherwise
     return FaceModelConfig(model=options.model, path=options.model_path or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT, update_review_list
     from fg3d_builder.shards.manifest import read_manifest
 
-    folder = BuildFolder(options.build.resolve())
+    folder = BuildFolder(Path(os.path.realpath(options.build)))
     manifest = read_manifest(folder.dataset_link)
     config = from_table(BuildConfig, manifest["config"], "manifest.json")
     path = folder.review_list_of(config.review)
@@ -64,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
         raise FileNotFoundError(f"no review list at {path}; run `fg3d build` to its end first")
     wanted = {ACCEPT: options.accept, REJECT: options.reject, AUTO: options.reset}
     count = Counter(name for names in wanted.values() for name in names)
+    if options.note and not count:
+        raise ConfigError(
+            "--note: write --accept, --reject or --reset beside it, and whom it is about"
+        )
     twice = [name for name, times in count.items() if times > 1]
     if twice:
         raise ConfigError(f"more than one verdict about {', '.join(twice)}")

@@ -34,6 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Check a dataset."""
+    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.facemodel.storage import load_model
     from fg3d_builder.shards.verify import verify_dataset
 
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     for sentence in report.repair:
         print(sentence)
     if not report.ok:
-        print(f"{options.dataset}: {len(report.problems)} problems", file=sys.stderr)
+        print(f"{options.dataset}: {counted(len(report.problems), 'problem')}", file=sys.stderr)
         return 1
     counts = f"{report.shards} shards, {report.samples} samples, {report.shapes} shapes"
     print(f"{options.dataset}: good; {counts}, content {report.content_sha256[:16]}")

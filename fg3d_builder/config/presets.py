@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,8 @@ def load_preset(path: str | Path) -> BuildConfig:
     base = file.resolve().parent
 
     def absolute(path: str) -> str:
-        return str((base / path).resolve()) if path else ""
+        # Unlike `Path.resolve` it does not raise where links point in a circle.
+        return os.path.realpath(base / path) if path else ""
 
     model = config.facemodel
     is_file = model.model.endswith((".h5", ".hdf5"))

@@ -69,6 +69,17 @@ def claim(lock: Path) -> None:
     atexit.register(release, lock, os.getpid())
 
 
+def check_unclaimed(lock: Path) -> None:
+    """Raise where a living process holds a lock file; nothing is written.
+
+    Raises
+    ------
+    BuildRunningError
+    """
+    if lock not in _held:
+        _refuse_living(lock)
+
+
 def release(lock: Path, pid: int) -> None:
     """Give the lock back; does nothing in a forked process.
 

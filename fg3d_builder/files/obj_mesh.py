@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ def read_obj_mesh(path: Path, limit: int, colours: bool) -> TexturedMesh:
         image = materials[name].image if name in materials else ""
         if image:
             file = file_within(path.parent, image, f"{path}: the material '{name}'")
+            if not os.path.lexists(file):
+                text = (
+                    f"{path}: the material '{name}' has the texture '{image}', which is not there"
+                )
+                raise CaptureError("missing_file", text)
             if file not in texture_of_file:
                 texture_of_file[file] = len(textures)
                 textures.append(read_rgb(file))

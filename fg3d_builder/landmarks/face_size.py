@@ -41,6 +41,10 @@ _FLAT = 0.25
 """Relief, over a face's, of what is no face: a wall behind it, or a photo of one."""
 
 
+_ONE_SPOT = 1e-8
+"""Size, over a face's, that no unit explains: all landmarks lie on one pixel."""
+
+
 class FaceSize(NamedTuple):
     """Size of a face by its landmarks and depth, over adults' mean.
 
@@ -87,13 +91,15 @@ def check_face_size(capture: Capture, landmarks: Landmarks) -> None:
     ------
     WrongUnitError
     CaptureError
-        ``"wrong_intrinsics"``, or ``"no_depth_on_face"`` where what is behind
-        the landmarks is flat and so far away that it is no face.
+        ``"wrong_intrinsics"``, ``"no_depth_on_face"`` where what is behind the landmarks is flat
+        and so far away that it is no face, or ``"no_face"`` where they all lie on one spot.
     """
     size = face_size(capture, landmarks)
     if size is None or size.plausible:
         return
     name = f"capture {capture.capture_id}"
+    if size.across < _ONE_SPOT:
+        raise CaptureError("no_face", f"{name}: its landmarks of eyes, nose and mouth are one spot")
     wide = f"{name}: the face would be {rounded(size.width_mm)} mm wide, adults' are about "
     wide += f"{FACE_WIDTH_MM:.0f} mm"
     if size.along < _FLAT and size.along < _FLAT * size.across:

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
 from fg3d_builder.records import Array, Failure
+from fg3d_builder.report.paper import message_card
 
 T = TypeVar("T")
 
@@ -77,4 +78,8 @@ def _add_failure(
     picture: Callable[[str, CaptureError], Array],
 ) -> None:
     result.failures.append(Failure(name, subject, stage, error.code, error.message))
-    result.pictures[name] = picture(name, error)
+    try:
+        result.pictures[name] = picture(name, error)
+    except Exception:  # nor must a picture
+        log.error("%s: no picture of its failure\n%s", name, traceback.format_exc().rstrip())
+        result.pictures[name] = message_card([error.code, error.message])

@@ -30,6 +30,9 @@ POINT = (255, 214, 10)
 TARGET = (0, 200, 255)
 OUTSIDE = (60, 60, 60)
 MESH_OPACITY = 0.6
+WIDEST = 4.0
+"""Larger side of the picture of a whole image over the smaller one, whatever strip it is."""
+
 DISTANCE = 10.0
 """Distance of the camera in sizes of the mesh, where a mesh is shown from its sides."""
 
@@ -96,10 +99,16 @@ class Window:
 
 
 def whole_view(capture: Capture, height: int = PICTURE_HEIGHT) -> Window:
-    """Show the whole image at a height of `height` pixels."""
+    """Show the whole image at a height of `height` pixels, or the middle of a long strip."""
     rows, columns = capture.rgb.shape[:2]
-    factor = height / rows
-    return Window(-0.5, -0.5, factor, height, round(columns * factor))
+    if max(rows / columns, columns / rows) <= WIDEST:
+        factor = height / rows
+        return Window(-0.5, -0.5, factor, height, round(columns * factor))
+    # A picture's pixel for a row and a column at least, and room for the whole where that allows.
+    factor = max(height / max(rows, columns / WIDEST), 1.0 / min(rows, columns))
+    width = round(height * (WIDEST if columns > rows else 1.0 / WIDEST))
+    left, top = (columns - width / factor) / 2, (rows - height / factor) / 2
+    return Window(left - 0.5, top - 0.5, factor, height, width)
 
 
 def view_of_points(points_px: Array, margin: float = 1.5, height: int = PICTURE_HEIGHT) -> Window:

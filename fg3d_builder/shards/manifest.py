@@ -119,7 +119,9 @@ def read_manifest(dataset: Path) -> dict[str, Any]:
     """
     path = dataset / MANIFEST_NAME
     if not path.is_file():
-        raise FileNotFoundError(f"no dataset at {dataset}: it has no {MANIFEST_NAME}")
+        inside = dataset / "dataset"
+        hint = f"; there is one at {inside}" if (inside / MANIFEST_NAME).is_file() else ""
+        raise FileNotFoundError(f"no dataset at {dataset}: it has no {MANIFEST_NAME}{hint}")
     return read_sealed_object(path, MANIFEST_SCHEMA)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def repair_sentences(dataset: Path, problems: Sequence[Problem]) -> tuple[str, .
     tuple of str
         One sentence for each kind of remedy that is needed; empty without problems.
     """
-    folder = dataset.resolve()
+    folder = Path(os.path.realpath(dataset))
     build = f"`fg3d build PRESET --out {shlex.quote(str(folder.parent))}`"
     again = f"run {build} with the preset that it was built from"
     if not (folder.parent / "work").is_dir():

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from fg3d_builder.shards.manifest import (
     TOPOLOGY_NAME,
     read_manifest,
     shard_counts,
+    shard_names,
 )
 from fg3d_builder.shards.problems import Problems, Remedy, repair_sentences
-from fg3d_builder.shards.rows import rms_length
+from fg3d_builder.shards.rows import rms_length, sample_seed
 from fg3d_builder.shards.schema import (
     CAPTURED,
     FIELDS,
@@ -80,7 +81,8 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     """Check a dataset.
 
     The manifest against its seal and itself; files against their SHA-256; presence, counts,
-    shapes, dtypes and units of every field; finite values; indices; images; rotations; crop
+    shapes, dtypes and units of every field; finite values; indices; names, each of which is there
+    once; images; rotations; crop
     against camera; visible vertices against the picture; the coarse shape against the stored
     size of ``delta_S`` (where the face model is in the dataset or given); subjects against the
     split; rejected captures are in no shard; new shapes are in the training split alone, with
@@ -96,6 +98,12 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     folder, problems = Path(dataset), Problems()
     try:
         manifest = read_manifest(folder)
+    except FileNotFoundError as error:
+        problems.check(False, MANIFEST_NAME, str(error), Remedy.BUILD)
+        report = _report(folder, problems)
+        # Elsewhere there is nothing of a dataset, and nothing to repair.
+        there = shard_names(folder) or (Path(os.path.realpath(folder)).parent / "work").is_dir()
+        return report if there else replace(report, repair=())
     except (OSError, ValueError) as error:
         problems.check(False, MANIFEST_NAME, str(error), Remedy.BUILD)
         return _report(folder, problems)
@@ -113,6 +121,10 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     sound = [entry for entry in shards if entry["file"] not in damaged]
     # Where shards are missing nobody knows who is in a split.
     members = _members(folder, sound) if len(sound) == len(shards) else {}
+    if members:
+        names = [name for found in members.values() for name in found]
+        once = len(set(names)) == sum(entry["captures"] for entry in sound)
+        problems.check(once, MANIFEST_NAME, "a capture is in the dataset twice")
     for entry in sound:
         try:
             with h5py.File(folder / entry["file"], "r") as file:
@@ -193,6 +205,7 @@ class _ShardCheck:
         if len(self.problems.found) > before:
             return  # what follows relies on the columns
         self.members()
+        self.names()
         self.images()
         self.poses()
         self.augmentation(members.get(self.entry["split"]))
@@ -247,6 +260,19 @@ class _ShardCheck:
         for rejection in self.manifest["rejected"]:
             name = rejection["capture_id"]
             self.check(name not in captures, f"holds the rejected capture '{name}'")
+
+    def names(self) -> None:
+        """Check that samples are called after what they show, each otherwise, with their seeds."""
+        samples = self.file["samples"]
+        captures = self.file["captures/capture_id"].asstr()[()][samples["capture_index"][()]]
+        sources = self.file["shapes/shape_source"].asstr()[()][samples["shape_index"][()]]
+        names = samples["sample_id"].asstr()[()]
+        for name, capture, source in zip(names, captures, sources, strict=True):
+            fits = name.startswith(f"{capture}/") and name.endswith(f"/{source}")
+            self.check(fits, f"sample '{name}' is of capture '{capture}' and shape '{source}'")
+        self.check(len(set(names)) == len(names), "two samples have the same name")
+        seeds = [sample_seed(name) for name in names]
+        self.check(samples["seed"][()].tolist() == seeds, "samples/seed is not that of their names")
 
     def images(self) -> None:
         size = self.manifest["config"]["shards"]["image_size"]

@@ -12,6 +12,7 @@ from functools import cached_property
 import luigi
 
 from fg3d_builder.config import load_preset
+from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import remove_abandoned
 from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout
@@ -28,7 +29,7 @@ from fg3d_builder.tasks.completeness import (
     write_completeness,
 )
 from fg3d_builder.tasks.finding import layout_of
-from fg3d_builder.tasks.progress import kept_line
+from fg3d_builder.tasks.progress import kept_line, note_begin
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
 
@@ -95,8 +96,10 @@ class BuildFG3D(luigi.Task):
 
         Keeps other builds out, freezes configuration, captures and verdicts.
         """
-        layout = self.layout
-        if luigi.interface.core().local_scheduler:
+        layout, luigis = self.layout, luigi.interface.core()
+        if luigis.workers < 1:  # Luigi would plan, run nothing, and say nothing
+            raise ConfigError(f"--workers {luigis.workers}: expected a whole number from 1")
+        if luigis.local_scheduler:
             claim(layout.lock)  # a central scheduler keeps machines apart by itself
         remove_abandoned(layout.root)
         layout.freeze()
@@ -107,6 +110,7 @@ class BuildFG3D(luigi.Task):
         kept = kept_line(layout, self.index)
         if kept:
             log.info(kept)
+        note_begin(layout)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
         return WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import luigi
 
 from fg3d_builder.config import load_preset
 from fg3d_builder.errors import ConfigError, sentence
+
+TRACEBACK = "Traceback (most recent call last)"
 
 _DEFAULTS = {
     "local_scheduler": "true",
@@ -17,6 +20,18 @@ _DEFAULTS = {
     "logging_conf_file": str(Path(__file__).with_name("logging.cfg")),
 }
 """As luigi.cfg of the project has them."""
+
+
+class WithoutTraceback(logging.Formatter):
+    """Makes one line of what Luigi says of an error: its beginning, and the error itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Leave out the traceback."""
+        text = super().format(record)
+        if TRACEBACK not in text:
+            return text
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f"{lines[0]} {lines[-1]}"
 
 
 class PresetParameter(luigi.Parameter):

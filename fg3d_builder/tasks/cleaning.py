@@ -158,6 +158,26 @@ def _held_by(files: Iterable[Path]) -> dict[str, str] | None:
     return subjects if listed and listed <= set(subjects) else None
 
 
+def subjects_and_captures(root: Path) -> tuple[set[str], set[str]]:
+    """Return the ids of all subjects and captures that any build in a folder has had."""
+    pairs = [pair for held in _held(root).values() if held for pair in held.items()]
+    return {subject for _, subject in pairs}, {capture for capture, _ in pairs}
+
+
+def is_named(root: Path, name: str) -> bool:
+    """Whether a dataset or a description in a build's folder names a capture or subject."""
+    described = [file for file in _files(BuildFolder(root).work) if file.suffix == ".json"]
+    files = [file for file in described if not file.name.startswith("config-")]
+    manifests = [dataset / MANIFEST_NAME for dataset in _datasets(root)]
+    return any(_names(file, {name}) for file in (*files, *manifests))
+
+
+def captures_with_verdicts(root: Path) -> set[str]:
+    """Return the ids of the captures in the review list of a build's folder."""
+    file = root / "review.csv"
+    return set(read_review_list(file).entries) if file.is_file() else set()
+
+
 def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = ()) -> list[Path]:
     """List all that a build's folder holds of some captures.
 
@@ -235,12 +255,9 @@ def _chunks_with_parts_of(root: Path, captures: set[str], subjects: set[str]) ->
 
 def forget_verdicts(root: Path, captures: Collection[str]) -> int:
     """Take captures out of the review list in a build's folder; return how many it had."""
-    file = root / "review.csv"
-    if not file.is_file():
-        return 0
-    there = set(captures) & set(read_review_list(file).entries)
+    there = set(captures) & captures_with_verdicts(root)
     if there:
-        update_review_list(file, lambda old: old.without(there))
+        update_review_list(root / "review.csv", lambda old: old.without(there))
     return len(there)
 
 

@@ -208,6 +208,11 @@ class TransformShapes(StageTask, WholeTask):
     reads = STAGES
     priority = 5
 
+    @property
+    def amount(self) -> tuple[str, int]:
+        """The captures of the chunk that get new shapes."""
+        return self.stage, len(self.chunk_draws()[0])
+
     def requires(self) -> list[luigi.Task]:
         """Need the draws, and what the shapes are made of."""
         return [self.whole(DrawDonors), *super().requires()]

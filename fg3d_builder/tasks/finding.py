@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fg3d_builder.config import BuildConfig
@@ -15,7 +16,7 @@ from fg3d_builder.tasks.review import read_decisions, verdicts_now
 
 def layout_of(config: BuildConfig, root: Path | str = "") -> BuildLayout:
     """Return the paths of a build in the folder `root`, or in the default one."""
-    folder = Path(root or default_root(config)).resolve()
+    folder = Path(os.path.realpath(root or default_root(config)))
     return BuildLayout(folder, config, model_identity(config.facemodel))
 
 

@@ -14,14 +14,14 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import luigi
 from tqdm import tqdm
 
+from fg3d_builder.config import BuildConfig
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import drawn_chunks
 from fg3d_builder.shards.manifest import shard_names
@@ -29,44 +29,24 @@ from fg3d_builder.shards.split import split_of
 from fg3d_builder.tasks.base import BuildTask, if_there, log
 from fg3d_builder.tasks.chunks import Index
 from fg3d_builder.tasks.dataset_tasks import WholeTask, read_plan
+from fg3d_builder.tasks.time_left import (
+    KINDS,
+    Work,
+    expected_seconds,
+    seconds_left,
+    share_done,
+    usual_seconds,
+)
 from fg3d_builder.transform.donors import DONATED_PARTS
 
 PAUSE_S = 10.0
 """Between two lines, unless a stage has been finished."""
 
-
-class Kind(NamedTuple):
-    """A kind of work: what a person calls it when done, and roughly how long a capture takes.
-
-    The times are of the demo on one core of 2.5 GHz. They count until the kind's own times are
-    known, and only against each other: other kinds tell how much faster or slower things go here.
-    """
-
-    done: str
-    seconds: float
+_HALF_A_DAY_S = 43_200.0
 
 
-KINDS = {
-    "captures": Kind("loaded", 1.5),
-    "landmarks": Kind("landmarks", 0.5),
-    "fitting": Kind("fitted", 2.0),
-    "registration": Kind("registered", 3.0),
-    "views": Kind("turned", 6.0),
-    "sheets": Kind("drawn", 1.5),
-    "transform": Kind("given new shapes", 8.0),
-    "shards": Kind("in shards", 0.2),
-    "counts": Kind("counted", 0.1),
-    "examples": Kind("examples drawn", 2.0),
-}
-"""In the order in which they are done."""
-
-PHASES = (
-    ("captures", "landmarks", "fitting", "registration", "views", "sheets"),
-    ("transform",),
-    ("shards",),
-    ("counts", "examples"),
-)
-"""What waits for the end of what is before it."""
+_BEGUN = "begun"
+"""Marks in the record of times where a run of the build begins."""
 
 _QUICK_S = 0.05
 """A count of the products that takes no longer is made after every task."""
@@ -78,18 +58,6 @@ _SAMPLED = 24
 """Tasks of a kind that its time is the median of."""
 
 _TAIL_BYTES = 1 << 16
-
-
-class Work(NamedTuple):
-    """How much there is of a kind of work, in captures."""
-
-    done: int
-    total: int
-
-    @property
-    def left(self) -> int:
-        """What is not done."""
-        return self.total - self.done
 
 
 class Display:
@@ -126,13 +94,17 @@ def note_task(task: BuildTask, seconds: float) -> None:
     took = time.monotonic() - start
     Display.counts_from = start + took + (_SHARE * took if took > _QUICK_S else 0.0)
     if due or work[kind].left <= 0:
-        _append(layout, "shown", 0, 0.0)
         workers = Display.workers or luigi.interface.core().workers
-        _show(work, read_times(layout), task.layout.config.chunk_size, workers)
+        times = read_times(layout, workers)
+        # The record says later how true the time left was.
+        _append(layout, "shown", 0, seconds_left(work, times, layout.config, workers))
+        _show(work, times, layout.config, workers)
 
 
 def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -> dict[str, Work]:
     """Count what there is to do of each kind and what is done, by a listing of each folder.
+
+    Examples are drawn of some chunks, one of each; the others are counted only.
 
     Parameters
     ----------
@@ -156,10 +128,11 @@ def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -
     shaped = chunks(layout.stage_folder("transform"), ".h5", receivers, 1)
     work["transform"] = Work(shaped, sum(receivers.values()))
     work["shards"] = Work(_in_shards(layout, whole), total)
-    counted = chunks(layout.augmentation_rows("", "").parent, ".json", sizes, 1)
-    work["counts"] = Work(counted, total)
-    drawn = sum(sizes[name] for name in drawn_chunks(index.names))
-    work["examples"] = Work(round(drawn * counted / total), drawn)
+    drawn = dict.fromkeys(drawn_chunks(index.names), 1)
+    alone = {name: size for name, size in sizes.items() if name not in drawn}
+    shown = layout.augmentation_rows("", "").parent
+    work["counts"] = Work(chunks(shown, ".json", alone, 1), sum(alone.values()))
+    work["examples"] = Work(chunks(shown, ".json", drawn, 1), len(drawn))
     return work
 
 
@@ -187,64 +160,27 @@ def _in_shards(layout: BuildLayout, whole: WholeTask | None) -> int:
     return sum(len(plan[name]) for name in there if name in plan)
 
 
-def seconds_left(
-    work: Mapping[str, Work], times: Mapping[str, float], chunk_size: int, workers: int
-) -> float:
-    """Estimate how long the rest takes.
-
-    Parameters
-    ----------
-    work : mapping of kind to Work
-    times : mapping of kind to float
-        Measured seconds for a capture, of the kinds that are begun.
-    chunk_size : int
-        Captures that one process does one after the other.
-    workers : int
-    """
-    expected = capture_seconds(times)
-    left = 0.0
-    for phase in PHASES:
-        seconds = {kind: work[kind].left * expected[kind] for kind in phase}
-        # The last chunk of a phase keeps one process busy, whatever the others do.
-        longest = max(min(work[k].left, chunk_size) * expected[k] for k in phase)
-        left += max(sum(seconds.values()) / max(workers, 1), longest)
-    return left
-
-
-def capture_seconds(times: Mapping[str, float]) -> dict[str, float]:
-    """Return what a capture takes in each kind of work: measured, or else scaled from the demo."""
-    usual = sum(KINDS[kind].seconds for kind in times)
-    pace = sum(times.values()) / usual if usual else 1.0
-    return {kind: times.get(kind, pace * about.seconds) for kind, about in KINDS.items()}
-
-
 def progress_line(
-    work: Mapping[str, Work], times: Mapping[str, float], chunk_size: int, workers: int
+    work: Mapping[str, Work], times: Mapping[str, float], config: BuildConfig, workers: int
 ) -> str:
     """Say how far each kind of work is that is begun, and how long the rest will take."""
     parts = [
-        f"{KINDS[kind].done} {amount.done}/{amount.total}"
+        f"{KINDS[kind]} {amount.done}/{amount.total}"
         for kind, amount in work.items()
         if amount.done > 0 and (amount.left or kind == "registration")
     ]
-    left = seconds_left(work, times, chunk_size, workers)
-    until = time.strftime("%H:%M", time.localtime(time.time() + left))
+    left = seconds_left(work, times, config, workers)
+    day = "%a " if left > _HALF_A_DAY_S else ""
+    until = time.strftime(f"{day}%H:%M", time.localtime(time.time() + left))
     about = f"about {duration(left)} left (until {until})" if left > 0 else "about to end"
     return f"{about}: {', '.join(parts)}" if parts else about
-
-
-def share_done(work: Mapping[str, Work], times: Mapping[str, float]) -> float:
-    """Return how much of all work is done, in [0, 1], by the time that it takes."""
-    expected = capture_seconds(times)
-    total = sum(amount.total * expected[kind] for kind, amount in work.items())
-    return sum(amount.done * expected[kind] for kind, amount in work.items()) / total
 
 
 def kept_line(layout: BuildLayout, index: Index) -> str:
     """Say what an earlier run has left; empty where that is nothing."""
     work = work_of(layout, index)
     parts = [
-        f"{KINDS[kind].done} {work[kind].done}"
+        f"{KINDS[kind]} {work[kind].done}"
         for kind in (*CHUNK_STAGES, "transform")
         if work[kind].done
     ]
@@ -252,23 +188,49 @@ def kept_line(layout: BuildLayout, index: Index) -> str:
     return f"kept of {total} captures from an earlier run: {', '.join(parts)}" if parts else ""
 
 
-def read_times(layout: BuildLayout) -> dict[str, float]:
+def note_begin(layout: BuildLayout) -> None:
+    """Note that a run of the build begins."""
+    _append(layout, _BEGUN, 0, 0.0)
+
+
+def read_times(layout: BuildLayout, workers: int) -> dict[str, float]:
     """Return the seconds for a capture, by kind of work, as far as they are measured.
 
-    They are medians: the first task of a process also loads and compiles, for minutes where the
-    others take seconds. A time that is measured once lies halfway between itself and what the
-    other kinds let expect.
+    What was measured in earlier runs of the build counts as much more or less as the kinds of work
+    take now that were measured both then and now.
     """
-    found: dict[str, list[float]] = {}
-    for _, kind, captures, seconds in _rows(layout):
-        if kind in KINDS and captures:
-            found.setdefault(kind, []).append(seconds / captures)
-    times = {k: statistics.median_low(v[-_SAMPLED:]) for k, v in found.items() if len(v) > 1}
-    expected = capture_seconds(times)
-    once = {kind: values[0] for kind, values in found.items() if len(values) == 1}
-    for kind, seconds in once.items():
+    rows = _rows(layout)
+    begun = max((i for i, row in enumerate(rows) if row[1] == _BEGUN), default=0)
+    usual = usual_seconds(layout.config)
+    before, _ = _measured(rows[:begun], workers)
+    now, few = _measured(rows[begun:], workers)
+    both = before.keys() & now.keys()
+    pace = sum(now[k] for k in both) / sum(before[k] for k in both) if both else 1.0
+    times = {kind: pace * seconds for kind, seconds in before.items()} | now
+    expected = expected_seconds(times, usual)
+    for kind, seconds in few.items():
         times[kind] = math.sqrt(seconds * expected[kind]) if times else seconds
     return times
+
+
+def _measured(
+    rows: Sequence[tuple[float, str, int, float]], workers: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the seconds for a capture of kinds that were measured often, and of the others.
+
+    The first task of every process also loads and compiles, for minutes where the others take
+    seconds: it does not count. Where there are no others, the fastest is a bound.
+    """
+    found: dict[str, list[float]] = {}
+    for _, kind, captures, seconds in rows:
+        if kind in KINDS and captures:
+            found.setdefault(kind, []).append(seconds / captures)
+    often = {
+        kind: statistics.median(values[workers:][-_SAMPLED:])
+        for kind, values in found.items()
+        if len(values) > workers
+    }
+    return often, {kind: min(values) for kind, values in found.items() if kind not in often}
 
 
 def duration(seconds: float) -> str:
@@ -310,9 +272,11 @@ def _listing(folder: Path) -> list[str]:
     return os.listdir(folder) if folder.is_dir() else []
 
 
-def _show(work: Mapping[str, Work], times: Mapping[str, float], size: int, workers: int) -> None:
-    line = progress_line(work, times, size, workers)
-    share = share_done(work, times)
+def _show(
+    work: Mapping[str, Work], times: Mapping[str, float], config: BuildConfig, workers: int
+) -> None:
+    line = progress_line(work, times, config, workers)
+    share = share_done(work, times, usual_seconds(config))
     if not Display.on_terminal:
         log.info("%.0f %%, %s", 100 * share, line)
         return

@@ -84,8 +84,8 @@ class DrawAugmentation(ChunkTask, WholeTask):
 
     @property
     def amount(self) -> tuple[str, int]:
-        """The captures of the chunk; chunks that are drawn are work of their own kind."""
-        return "examples" if self.drawn_here() else "counts", len(self.content().entries)
+        """The captures of the chunk; a chunk that is drawn is work of its own kind."""
+        return ("examples", 1) if self.drawn_here() else ("counts", len(self.content().entries))
 
     def requires(self) -> list[luigi.Task]:
         """Need the views and the new shapes, and for sheets all that they are made of."""

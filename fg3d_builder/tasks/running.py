@@ -145,6 +145,11 @@ class CarefulWorker(Worker):
         results._wlock = self._writing
         self._task_result_queue = results
 
+    def _log_complete_error(self, task: luigi.Task, trace: str) -> None:
+        """Say why it cannot be told whether a task is complete; Luigi has no event for that."""
+        kind, _, text = trace.strip().splitlines()[-1].partition(": ")
+        log.error("%s: %s", what(task), text or kind)
+
     def _purge_children(self) -> None:
         processes = self._running_tasks.values()
         if any(process.exitcode and process.exitcode < 0 for process in processes):
@@ -188,7 +193,7 @@ def what(task: luigi.Task) -> str:
 @BuildTask.event_handler(luigi.Event.BROKEN_TASK)
 @BuildFG3D.event_handler(luigi.Event.FAILURE)
 @BuildTask.event_handler(luigi.Event.FAILURE)
-def say_failure(task: BuildTask | BuildFG3D, error: BaseException) -> None:
+def say_failure(task: Any, error: BaseException) -> None:
     """Say in a sentence why a task failed; of a bug, write down where it is."""
     text = sentence(error)
     if text.startswith(_UNFULFILLED):  # it has been set aside as damaged, and is made again

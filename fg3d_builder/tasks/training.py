@@ -35,6 +35,7 @@ from fg3d_builder.tasks.base import log
 from fg3d_builder.tasks.build import BuildFG3D
 from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.finding import complete_dataset, layout_of
+from fg3d_builder.tasks.running import say_failure
 
 if TYPE_CHECKING:
     from fg3d_builder.fgnet.training.settings import TrainConfig
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 LOG_NAME, FAILED_NAME = "run.log", "failed.json"
 LAST_LINES = 20
 """Lines of the log that `FAILED_NAME` holds."""
+
+
+class RunFailedError(RuntimeError):
+    """A ``fg3d`` command that a task has run has failed."""
 
 
 class NetworkTask(luigi.Task):
@@ -123,7 +128,7 @@ class NetworkTask(luigi.Task):
 
         Raises
         ------
-        RuntimeError
+        RunFailedError
             It fails; `FAILED_NAME` in the run's folder says how.
         """
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -143,7 +148,17 @@ class NetworkTask(luigi.Task):
             last = [line for line in lines if line.strip()][-LAST_LINES:]
             value = {"command": command, "status": status, "last_lines": last}
             write_sealed_object(self.folder / FAILED_NAME, value)
-            raise RuntimeError(f"exit status {status} of: {command}")
+            raise RunFailedError(f"exit status {status} of: {command}")
+
+
+@NetworkTask.event_handler(luigi.Event.BROKEN_TASK)
+@NetworkTask.event_handler(luigi.Event.FAILURE)
+def say_failed_run(task: NetworkTask, error: BaseException) -> None:
+    """Say in a sentence why a run failed."""
+    if isinstance(error, RunFailedError):
+        log.error("%s: %s; see %s", task.task_family, error, task.folder / LOG_NAME)
+    else:
+        say_failure(task, error)
 
 
 class TrainFGNet(NetworkTask):

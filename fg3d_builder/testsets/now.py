@@ -46,6 +46,8 @@ def list_images(folder: Path) -> list[ProtocolImage]:
             raise ConfigError(f"{path}: line {number}: '{found}', wanted SUBJECT/SET/IMAGE.jpg")
         if words[1] == NEUTRAL:
             listed.add("/".join(words))
+    if not listed:
+        raise ConfigError(f"{path}: it names no image of the set {NEUTRAL}")
     pictures = next((folder / name for name in PICTURES if (folder / name).is_dir()), None)
     if pictures is None:
         raise ConfigError(f"{folder}: no folder {' or '.join(PICTURES)} in it")

@@ -65,6 +65,8 @@ def list_images(folder: Path) -> list[ProtocolImage]:
             found[name] = ProtocolImage(image_id, subject, folder / photo, None, yaw)
     except csv.Error as error:
         raise ConfigError(f"{path}: line {reader.line_num}: {error}") from None
+    if not found:
+        raise ConfigError(f"{path}: it names no photo")
     return list(found.values())
 
 

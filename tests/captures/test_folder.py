@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -123,6 +124,7 @@ def edit(folder: Path, **changes: object) -> None:
         ({"landmarks__points_px": [[1, None]] * 68}, "bad_field", "'landmarks.points_px'"),
         ({"landmarks__points_px": "none"}, "bad_field", "'landmarks.points_px'"),
         ({"landmarks__confidence": [2.0] * 68}, "bad_field", "'landmarks.confidence'"),
+        ({"landmarks__confidence": [-0.5] + [1.0] * 67}, "bad_field", "found -0.5"),
         ({"landmarks": "marks.json"}, "missing_file", "marks.json"),
     ],
 )
@@ -288,6 +290,20 @@ def test_opening_nothing_is_a_configuration_error(tmp_path: Path) -> None:
         open_source(SourceConfig(kind="folder"))
     with pytest.raises(ConfigError, match="unknown kind 'mirror'"):
         open_source(SourceConfig(kind="mirror", path=str(tmp_path)))
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"notes\.txt is a file, expected a folder of captures"):
+        open_source(SourceConfig(kind="folder", path=str(tmp_path / "notes.txt")))
+
+
+def test_a_folder_that_cannot_be_read_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_path: Path) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(PermissionError):
+        open_source(SourceConfig(kind="folder", path=str(tmp_path)))
 
 
 def test_ids_are_safe_and_stay_different() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,3 +124,13 @@ def test_a_source_turns_and_checks_its_scans(head: TexturedMesh, tmp_path: Path)
     with pytest.raises(CaptureError, match=r"carl\.ply") as caught:
         source.load(carl)
     assert caught.value.code == "wrong_unit"
+
+
+@pytest.mark.parametrize(
+    "look", [lambda m: upright_scan(m, 1.0, "dot"), lambda m: scan_unit_mm(m, "dot")]
+)
+def test_a_scan_that_is_a_point_is_named(look: Callable[[TexturedMesh], object]) -> None:
+    dot = mesh_with_colors(np.ones((3, 3)), np.array([[0, 1, 2]]), np.zeros((3, 3)))
+    with pytest.raises(CaptureError, match="dot: all of its triangles lie on one point") as caught:
+        look(dot)
+    assert caught.value.code == "unreadable_mesh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -87,6 +88,14 @@ def test_check_names_what_cannot_be_read(folder: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "problem: s0-0: missing_file: " in said
     assert "2 problems" in said
+
+
+def test_check_names_a_place_that_cannot_be_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != folder)
+    assert main(["check", "toy.toml", "--out", "new/out"]) == 1
+    assert f"problem: {folder / 'new/out'}: nothing can be written there" in capsys.readouterr().out
 
 
 def test_check_of_a_wrong_preset_says_all_that_is_wrong(

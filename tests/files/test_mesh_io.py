@@ -132,7 +132,7 @@ def test_missing_mesh_and_missing_texture(tmp_path: Path) -> None:
     assert caught.value.code == "missing_file"
     text = "mtllib mesh.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nusemtl s\nf 1/1 2/1 3/1\n"
     file = write_obj(tmp_path, text, "newmtl s\nmap_Kd gone.jpg\n")
-    with pytest.raises(CaptureError, match=r"gone\.jpg") as caught:
+    with pytest.raises(CaptureError, match=r"mesh\.obj: the material 's' .*'gone\.jpg'") as caught:
         read_mesh(file)
     assert caught.value.code == "missing_file"
 

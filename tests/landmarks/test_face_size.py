@@ -119,6 +119,13 @@ def test_a_wall_behind_a_face_without_depth_is_no_unit(seen: list[Seen]) -> None
     assert failure_of(wall, landmarks).code == "no_depth_on_face"
 
 
+def test_landmarks_on_one_spot_are_no_face(seen: list[Seen]) -> None:
+    capture, landmarks = seen[0]
+    spot = np.broadcast_to(np.rint(landmarks.points_px.mean(axis=0)), landmarks.points_px.shape)
+    error = failure_of(capture, dataclasses.replace(landmarks, points_px=spot))
+    assert error.code == "no_face"
+
+
 def test_without_depth_or_landmarks_nothing_is_said(seen: list[Seen]) -> None:
     capture, landmarks = seen[0]
     empty = dataclasses.replace(capture, depth_mm=np.full_like(capture.depth_mm, np.nan))

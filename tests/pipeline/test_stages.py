@@ -18,16 +18,16 @@ from fg3d_builder.config import (
     SourceConfig,
     StiffnessLevel,
 )
-from fg3d_builder.errors import ConfigError
+from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.pipeline.each_capture import StageResult
+from fg3d_builder.pipeline.each_capture import StageResult, run_each
 from fg3d_builder.pipeline.stages import (
     detect_landmarks,
     fit_coarse,
     load_captures,
     register_all,
 )
-from fg3d_builder.records import Capture
+from fg3d_builder.records import Array, Capture
 
 ANNOTATION = LandmarkConfig(detector="annotation")
 
@@ -108,3 +108,18 @@ def test_captures_pass_through_all_stages(captures: dict[str, Capture], model: F
         error = registration.surface_error_mm[registration.visible & model.reliable]
         # The depth is the model's own surface with 0.3 mm of noise.
         assert np.nanmedian(error) < 0.3
+
+
+def test_a_picture_that_cannot_be_drawn_stops_nothing() -> None:
+    def work(name: str) -> str:
+        if name == "bad":
+            raise CaptureError("no_face", "no face in it")
+        return name
+
+    def picture(_name: str, _error: CaptureError) -> Array:
+        raise ValueError("no room for it")
+
+    result = run_each("landmarks", {"bad": "anna", "good": "ben"}, work, picture)
+    assert result.records == {"good": "good"}
+    assert [(f.capture_id, f.code) for f in result.failures] == [("bad", "no_face")]
+    assert np.ptp(result.pictures["bad"]) > 100  # the reason in letters

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy_build import INTRINSICS, build_model, toy_capture
 
+from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -25,6 +26,7 @@ from fg3d_builder.report.pictures import (
     view_of_points,
     whole_view,
 )
+from fg3d_builder.report.sheets import failure_sheet
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +155,20 @@ def test_side_picture_shows_the_profile(model: FaceModel) -> None:
         / np.ptp(model.mean, axis=0).max()
     )
     assert abs(found.mean() - nose) < 6
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 4000), (4000, 1), (9, 3000), (700, 11)])
+def test_the_picture_of_a_strip_is_no_strip(rows: int, columns: int) -> None:
+    """Of an image of one row, a picture 480 pixels high would have two million columns."""
+    rgb = np.full((rows, columns, 3), (200, 40, 30), np.uint8)
+    depth = np.full((rows, columns), 500.0, np.float32)
+    strip = Capture("strip", "s", "test", rgb, depth, INTRINSICS)
+    view = whole_view(strip, 480)
+    assert (view.height, view.width) == (480, 4 * 480 if columns > rows else 120)
+    middle = view.points(np.array([(columns - 1) / 2, (rows - 1) / 2]))
+    np.testing.assert_allclose(middle, [(view.width - 1) / 2, 239.5])
+    red = np.count_nonzero(image_picture(strip, view)[..., 0] > 100)
+    drawn = min(rows * view.factor, 480) * min(columns * view.factor, view.width)
+    assert 0.8 * drawn < red < 2.5 * drawn
+    sheet = failure_sheet(strip, CaptureError("no_face", "no face"))
+    assert max(sheet.shape) < 6000

@@ -17,6 +17,7 @@ from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.sealed import BLOCK, write_sealed
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest
+from fg3d_builder.shards.rows import sample_seed
 from fg3d_builder.shards.schema import SCHEMA
 from fg3d_builder.shards.verify import verify_dataset
 
@@ -72,6 +73,16 @@ def test_one_flipped_bit_names_the_shard(dataset: Path, place: float) -> None:
     data[int(place * len(data))] ^= 1
     (dataset / SHARD).write_bytes(bytes(data))
     assert verify_dataset(dataset).problems == (f"{SHARD}: SHA-256 differs from the manifest's",)
+
+
+def test_another_folder_is_no_dataset_to_repair(dataset: Path) -> None:
+    report = verify_dataset(dataset.parent)
+    (problem,) = report.problems
+    assert problem.endswith(f"it has no manifest.json; there is one at {dataset}")
+    assert report.repair == ()
+    (dataset.parent / "work").mkdir()
+    shutil.rmtree(dataset)
+    assert "fg3d build" in "".join(verify_dataset(dataset).repair)
 
 
 def test_missing_and_extra_shards(dataset: Path) -> None:
@@ -130,15 +141,23 @@ def _drop(path: str) -> Callable[[h5py.File], None]:
 
 
 def _donors(source: str, text: str) -> Callable[[h5py.File], None]:
-    """Make the first shape one of `source` with these donors."""
+    """Make the first shape, and its only sample, one of `source` with these donors."""
 
     def edit(file: h5py.File) -> None:
+        name = file["samples/sample_id"].asstr()[0].replace("/capture", f"/{source}")
+        file["samples/sample_id"][0], file["samples/seed"][0] = name, sample_seed(name)
         for path, value in (("shapes/shape_source", source), ("shapes/donors", text)):
             values = file[path].asstr()[()]
             values[0] = value
             file[path][...] = values
 
     return edit
+
+
+def _twice(file: h5py.File) -> None:
+    """Call the second capture and its sample as the first are called."""
+    for path in ("captures/capture_id", "samples/sample_id"):
+        file[path][1] = file[path][0]
 
 
 def _unit(file: h5py.File) -> None:
@@ -178,6 +197,13 @@ def _spoil_image(file: h5py.File) -> None:
         (_set("samples/painted", 0, 1.5), "samples/painted is no share from 0 to 1"),
         (_set("samples/painted", 1, -0.1), "samples/painted is no share from 0 to 1"),
         (_set("samples/shape_index", 0, 1), "a sample's shape was made from another capture"),
+        (_set("samples/seed", 0, 5), "samples/seed is not that of their names"),
+        (
+            _set("samples/sample_id", 0, "x/view+00+00/capture"),
+            "sample 'x/view+00+00/capture' is of",
+        ),
+        (_twice, "a capture is in the dataset twice"),
+        (_twice, "two samples have the same name"),
         (_donors("transform-0", "{nose"), "shape 0: donors are no JSON"),
         (_donors("transform-0", '["a"]'), "shape 0: donors are no table of captures"),
         (_donors("transform-0", "{}"), "shape 0: 'transform-0' has 0 donors"),

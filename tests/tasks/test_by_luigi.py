@@ -49,6 +49,31 @@ def test_a_wrong_preset_is_one_sentence(task: str, tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("task", "words", "said"),
+    [
+        ("BuildFG3D", [], "ConfigError: sources.path: {here}/captures does not exist"),
+        ("BuildFG3D", ["--workers", "0"], "BuildFG3D: --workers 0: expected a whole number from 1"),
+        (
+            "TrainFGNet",
+            ["--dataset", "nowhere"],
+            "TrainFGNet: exit status 2 of: fg3d train nowhere ",
+        ),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence_without_a_traceback(
+    task: str, words: list[str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "toy.toml").write_text('[[sources]]\nkind = "folder"\npath = "captures"\n')
+    if words:
+        write_toy_build(tmp_path, subjects=1, captures=1)
+    done = run_luigi(tmp_path, task, "--preset", "toy.toml", *words)
+    assert done.returncode != 0
+    assert said.format(here=tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(done.stderr.splitlines()) <= 5
+
+
 def test_defaults_leave_alone_what_a_configuration_says() -> None:
     config = luigi.configuration.get_config()
     before = config.get("core", "local_scheduler", None)

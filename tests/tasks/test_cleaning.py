@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from test_build import build, content
@@ -139,10 +141,9 @@ def test_old_products_of_unknown_captures_go_with_any_withdrawn_one(
     (product,) = (p for p in out.glob("work/captures-*/*.h5") if b"s1-0" in p.read_bytes())
     old = product.with_name("chunk-all-0123456789ab.h5")
     shutil.copy(product, old)
-    kept = {p: p.read_bytes() for p in out.glob("work/captures-*/*") if p != old}
-    assert clean(out, "--capture", "of-nobody") == 0
-    assert not old.exists()
-    assert {p: p.read_bytes() for p in out.glob("work/captures-*/*")} == kept
+    others = {p for p in out.glob("work/captures-*/*.h5") if b"s0-0" not in p.read_bytes()} - {old}
+    assert clean(out, "--capture", "s0-0") == 0
+    assert set(out.glob("work/captures-*/*.h5")) == others
 
 
 def test_names_are_found_as_json_writes_them(tmp_path: Path) -> None:
@@ -166,6 +167,26 @@ def test_folders_of_a_person_and_settings_of_another_version(toy: Path, tmp_path
     assert before - files(out) == {str(old.relative_to(out))}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--subject", "S1"], '--subject "S1": {out} holds nothing of it; did you mean "s1"?'),
+        (["--capture", "s10"], '--capture "s10": {out} holds nothing of it; did you mean "s1-0"?'),
+        (["--subject", "s1", "--capture", "nobody"], '--capture "nobody": {out} holds nothing'),
+        (["--subject", "somebody", "--dry-run"], '--subject "somebody": {out} holds nothing of it'),
+    ],
+)
+def test_who_is_not_there_cannot_be_withdrawn(
+    words: list[str], said: str, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is removed, and nobody believes that somebody was: an id may be misspelt."""
+    out = copy_of(toy, tmp_path / "out")
+    before = files(out)
+    assert clean(out, *words) == 2
+    assert said.format(out=out) in capsys.readouterr().err
+    assert files(out) == before
+
+
 def test_a_running_build_is_left_alone(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +195,31 @@ def test_a_running_build_is_left_alone(
     (out / "build.lock").write_text('{"host": "elsewhere", "pid": "1", "start": "1"}')
     assert clean(out) == 2
     assert "elsewhere" in capsys.readouterr().err
+    assert clean(out, "--dry-run") == 2
+    assert "elsewhere" in capsys.readouterr().err
     assert files(out) == before | {"build.lock"}
+
+
+def test_a_full_disk_can_be_cleaned_and_a_look_writes_nothing(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    (out / "work/plan-x.json.damaged").write_text("set aside")
+
+    def full(path: Path, *_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = files(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert clean(out, "--dry-run") == 0
+        assert files(out) == before
+        assert clean(out) == 0
+    assert files(out) == before - {"work/plan-x.json.damaged"}
+    (out / "build.lock").write_text('{"host": "elsewhere", "pid": "1", "start": "1"}')
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        assert clean(out) == 2
 
 
 def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

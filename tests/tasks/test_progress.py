@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import pytest
 
 from fg3d_builder.captures import CaptureEntry
-from fg3d_builder.config import BuildConfig
+from fg3d_builder.config import BuildConfig, FullViewConfig, TransformConfig
 from fg3d_builder.files.products import write_product
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
+from fg3d_builder.pipeline.augmentation_report import DRAWN_CHUNKS, drawn_chunks
 from fg3d_builder.tasks import progress
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.chunks import Chunk, Index
 from fg3d_builder.tasks.progress import (
-    KINDS,
     Display,
-    Work,
-    capture_seconds,
     duration,
     kept_line,
+    note_begin,
     note_task,
     progress_line,
     read_times,
+    work_of,
+)
+from fg3d_builder.tasks.time_left import (
+    KINDS,
+    Work,
+    expected_seconds,
     seconds_left,
     share_done,
-    work_of,
+    usual_seconds,
 )
 
 
@@ -38,6 +45,8 @@ def chunk(name: str, *captures: str) -> Chunk:
 
 
 INDEX = Index((chunk("chunk-0-a", "a", "b"), chunk("chunk-1-b", "c")))
+CONFIG = BuildConfig()
+USUAL = usual_seconds(CONFIG)
 
 
 @pytest.fixture
@@ -122,21 +131,67 @@ def test_a_long_count_is_not_made_after_every_task(
     assert len(counts) == 3
 
 
+def test_examples_are_chunks_that_are_drawn_and_the_others_are_counted(
+    layout: BuildLayout,
+) -> None:
+    names = [f"chunk-{i}-x" for i in range(DRAWN_CHUNKS + 6)]
+    index = Index(tuple(chunk(name, f"{name}1", f"{name}2") for name in names))
+    work = work_of(layout, index)
+    assert work["examples"] == Work(0, DRAWN_CHUNKS)
+    assert work["counts"] == Work(0, 12)
+    rows = layout.augmentation_rows("", "").parent
+    rows.mkdir(parents=True)
+    for name in set(names) - drawn_chunks(names):
+        (rows / f"{name}-digest.json").touch()
+    work = work_of(layout, index)
+    assert work["counts"] == Work(12, 12)
+    assert work["examples"] == Work(0, DRAWN_CHUNKS)  # none of those that take long is done
+
+
+def times_file(layout: BuildLayout, *rows: str) -> None:
+    layout.timings.write_text("".join(f"1.0,{row}\n" for row in rows))
+
+
 def test_times_are_medians_and_survive_a_row_cut_short(layout: BuildLayout) -> None:
-    assert read_times(layout) == {}
-    rows = ["1.0,views,4,400.0", "2.0,views,4,40.0", "3.0,views,2,24.0", "4.0,shown,0,0.0"]
-    layout.timings.write_text("\n".join([*rows, "5.0,view"]))
-    assert read_times(layout) == {"views": 12.0}  # the first one also compiled
-    pace = 12.0 / KINDS["views"].seconds
+    assert read_times(layout, 1) == {}
+    rows = ["views,4,400.0", "views,4,40.0", "views,2,24.0", "views,1,14.0", "shown,0,0.0"]
+    times_file(layout, *rows)
     with layout.timings.open("a") as file:
-        file.write(f"\n6.0,transform,1,{4 * pace * KINDS['transform'].seconds}\n")
-    assert read_times(layout)["transform"] == pytest.approx(2 * pace * KINDS["transform"].seconds)
+        file.write("5.0,view")
+    assert read_times(layout, 1) == {"views": 12.0}  # the first one also compiled
+    pace = 12.0 / USUAL["views"]
+    times_file(layout, *rows, f"transform,1,{4 * pace * USUAL['transform']}")
+    assert read_times(layout, 1)["transform"] == pytest.approx(2 * pace * USUAL["transform"])
+
+
+def test_the_first_task_of_every_process_does_not_count(layout: BuildLayout) -> None:
+    times_file(layout, "views,1,200.0", "views,1,190.0", "views,1,10.0")
+    assert read_times(layout, 2) == {"views": 10.0}
+    assert read_times(layout, 3) == {"views": 10.0}  # as all that there is
+
+
+def test_times_of_an_earlier_run_follow_the_pace_of_this_one(layout: BuildLayout) -> None:
+    first = ["captures,1,9.0", *["captures,1,2.0"] * 9, "views,1,99.0", *["views,1,10.0"] * 9]
+    times_file(layout, *first)
+    note_begin(layout)
+    assert read_times(layout, 1) == {"captures": 2.0, "views": 10.0}
+    with layout.timings.open("a") as file:
+        file.write("2.0,captures,1,7.0\n2.0,captures,1,6.0\n2.0,captures,1,6.0\n")
+    assert read_times(layout, 1) == {"captures": 6.0, "views": 30.0}  # three times slower now
 
 
 def test_unknown_times_follow_the_pace_of_the_known() -> None:
-    expected = capture_seconds({"captures": 2.0 * KINDS["captures"].seconds})
-    assert expected["transform"] == pytest.approx(2.0 * KINDS["transform"].seconds)
-    assert capture_seconds({}) == {kind: about.seconds for kind, about in KINDS.items()}
+    expected = expected_seconds({"captures": 2.0 * USUAL["captures"]}, USUAL)
+    assert expected["transform"] == pytest.approx(2.0 * USUAL["transform"])
+    assert expected_seconds({}, USUAL) == USUAL
+
+
+def test_what_is_usual_follows_from_the_configuration() -> None:
+    few = FullViewConfig(yaw_steps_deg=(), pitch_steps_deg=())
+    one = usual_seconds(replace(CONFIG, transform=TransformConfig(shapes_per_capture=1)))
+    assert USUAL["transform"] == pytest.approx(4 * one["transform"])
+    assert usual_seconds(replace(CONFIG, fullview=few))["views"] < 0.5 * USUAL["views"]
+    assert set(USUAL) == set(KINDS)
 
 
 def all_work(done: int, total: int) -> dict[str, Work]:
@@ -145,19 +200,31 @@ def all_work(done: int, total: int) -> dict[str, Work]:
 
 def test_the_longest_stage_counts_and_the_last_chunk_has_one_process() -> None:
     times = dict.fromkeys(KINDS, 0.0) | {"transform": 10.0}
-    assert seconds_left(all_work(0, 100), times, 4, 2) == 500.0
-    assert seconds_left(all_work(96, 100), times, 4, 8) == 40.0
-    assert seconds_left(all_work(100, 100), times, 4, 2) == 0.0
-    assert share_done(all_work(25, 100), times) == 0.25
+    assert seconds_left(all_work(0, 100), times, CONFIG, 2) == 500.0
+    assert seconds_left(all_work(96, 100), times, CONFIG, 8) == 40.0
+    assert seconds_left(all_work(100, 100), times, CONFIG, 2) == 0.0
+    assert share_done(all_work(25, 100), times, USUAL) == 0.25
+
+
+def test_stages_of_the_last_chunk_wait_for_each_other() -> None:
+    times = dict.fromkeys(KINDS, 0.0) | {"captures": 1.0, "fitting": 2.0, "views": 5.0}
+    assert seconds_left(all_work(96, 100), times, CONFIG, 8) == 4 * 8.0
+
+
+def test_a_shard_is_written_by_one_process() -> None:
+    times = dict.fromkeys(KINDS, 0.0) | {"shards": 1.0}
+    assert seconds_left(all_work(0, 1000), times, CONFIG, 8) == 512.0
 
 
 def test_a_line_names_what_is_under_way() -> None:
     work = all_work(0, 8) | {"captures": Work(8, 8), "registration": Work(4, 8)}
     times = dict.fromkeys(KINDS, 0.0) | {"registration": 30.0}
-    line = progress_line(work, times, 4, 1)
+    line = progress_line(work, times, CONFIG, 1)
     assert line.startswith("about 2 min left (until ")
     assert line.endswith("): registered 4/8")
-    assert progress_line(all_work(8, 8), times, 4, 1) == "about to end: registered 8/8"
+    assert progress_line(all_work(8, 8), times, CONFIG, 1) == "about to end: registered 8/8"
+    days = progress_line(work, {**times, "registration": 36_000.0}, CONFIG, 1)
+    assert re.match(r"about 40\.0 h left \(until [A-Z][a-z]{2} \d\d:\d\d\)", days)
 
 
 def test_durations_in_words() -> None:

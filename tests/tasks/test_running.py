@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import luigi
 import psutil
@@ -84,6 +85,8 @@ def test_what_fails_or_cannot_be_planned_is_no_success(
         assert not run_tasks([step(tmp_path, "last", does)], workers)
     assert not step(tmp_path, "last", does).file.is_file()
     assert "not complete" in caplog.text
+    if does == "unplanned":
+        assert "Step: cannot tell" in caplog.text
     assert "Traceback" not in caplog.text
     if does == "refused" and workers == 1:  # else another process says it
         assert "Step: sources: nothing there" in caplog.text
@@ -250,3 +253,15 @@ def test_a_stop_is_one_line_and_leaves_no_process(tmp_path: Path, how: str, work
     assert process.returncode == 130
     assert said == "fg3d: stopped; the same command goes on\n"
     assert not [child for child in children if child.is_running()]
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(*_: object, **__: object) -> NoReturn:
+        raise luigi.rpc.RPCError("Errors (3 attempts) when connecting")
+
+    monkeypatch.setattr(luigi, "build", build)
+    assert not run_tasks([step(tmp_path, "good")], 1, "far.away")
+    assert "no luigid answers on far.away; start one there" in caplog.text
+    assert "Traceback" not in caplog.text

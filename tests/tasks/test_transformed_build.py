@@ -67,6 +67,22 @@ def test_new_shapes_stay_within_the_training_split(toy: Path) -> None:
 
 
 @pytest.mark.slow
+def test_times_are_noted_of_as_many_captures_as_were_worked_on(toy: Path) -> None:
+    (timings,) = (toy / "undisturbed").glob("work/timings-*.csv")
+    done: dict[str, list[int]] = {}
+    left = []
+    for line in timings.read_text().splitlines():
+        _, kind, captures, seconds = line.split(",")
+        done.setdefault(kind, []).append(int(captures))
+        left += [float(seconds)] if kind == "shown" else []
+    assert left[-1] == 0.0 < left[0]
+    assert sum(done["views"]) == sum(done["shards"]) == SUBJECTS
+    train = read_manifest(toy / "undisturbed/dataset")["splits"]["train"]["subjects"]
+    assert sum(done["transform"]) == len(train) < SUBJECTS
+    assert done["examples"] == [1] * SUBJECTS  # one a chunk
+
+
+@pytest.mark.slow
 def test_transformed_samples_show_their_shape_and_not_the_captured_one(toy: Path) -> None:
     reader = ShardReader(toy / "undisturbed/dataset", "train")
     own = {s["capture_id"]: s for s in samples(toy / "undisturbed", "train")[::-1]}

@@ -141,7 +141,7 @@ def test_stirling_records_what_is_missing_and_needs_no_annotation(
         ("photo,subject,yaw\na.jpg,F1,left\n", "line 2: yaw is 'left'"),
         ("photo,subject,yaw\n../a.jpg,F1,45\n", "is outside the folder"),
         ("photo,subject,yaw\na.jpg,F1,45\na.jpg,F2,45\n", "named twice"),
-        ("photo,subject,yaw\n", "there is none"),
+        ("photo,subject,yaw\n", "names no photo"),
     ],
 )
 def test_broken_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -239,3 +239,12 @@ def test_the_papers_rows_belong_to_the_protocols(model: FaceModel) -> None:
     for row in [*TABLE5["florence"], *TABLE5["now"]]:
         assert row.intervals is not None
         assert min(row.intervals) <= row.mean <= max(row.intervals)
+
+
+def test_a_list_of_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "imagepathsvalidation.txt").write_text("anna/multiview_expressions/IMG_2.jpg\n")
+    with pytest.raises(ConfigError, match=r"imagepathsvalidation\.txt: it names no image of the"):
+        open_protocol("now", tmp_path)
+    (tmp_path / "photos.csv").write_text("photo,subject,yaw\n")
+    with pytest.raises(ConfigError, match=r"photos\.csv: it names no photo"):
+        open_protocol("stirling", tmp_path)

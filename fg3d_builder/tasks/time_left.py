@@ -1,0 +1,138 @@
+"""How long the rest of a build takes, from what is left and how long it took so far.
+
+Kinds of work that have not begun are foretold from those that have: how long a kind usually takes,
+by what the configuration asks for, counts against the others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.config import BuildConfig
+from fg3d_builder.fullview.views import schedule
+from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.layout import CHUNK_STAGES
+from fg3d_builder.records import Pose
+
+KINDS = {
+    "captures": "loaded",
+    "landmarks": "landmarks",
+    "fitting": "fitted",
+    "registration": "registered",
+    "views": "turned",
+    "sheets": "drawn",
+    "transform": "given new shapes",
+    "shards": "in shards",
+    "counts": "counted",
+    "examples": "examples drawn",
+}
+"""Kinds of work in the order in which they are done, and what a person calls it when done."""
+
+PHASES = (
+    ("captures", "landmarks", "fitting", "registration", "views", "sheets"),
+    ("transform",),
+    ("shards",),
+    ("counts", "examples"),
+)
+"""What waits for the end of what is before it."""
+
+SAMPLE_S = 0.006
+"""Processor time that a sample takes on its way into a shard, on the machine of `usual_seconds`."""
+
+
+class Work(NamedTuple):
+    """How much there is of a kind of work: captures, of examples chunks."""
+
+    done: int
+    total: int
+
+    @property
+    def left(self) -> int:
+        """What is not done."""
+        return self.total - self.done
+
+
+def turned_views(config: BuildConfig) -> int:
+    """How many turned views a capture gets that looks straight into the camera."""
+    frontal = Pose(1.0, rotation_from_angles(0.0, 0.0, 0.0), np.zeros(3))
+    return len(schedule(frontal, config.fullview))
+
+
+def new_shape_seconds(views: int) -> float:
+    """Processor time of one new shape, and of its views; see `usual_seconds`."""
+    return 1.2 + 0.18 * views
+
+
+def usual_seconds(config: BuildConfig) -> dict[str, float]:
+    """Return the processor time of a capture in each kind of work, of examples that of a chunk.
+
+    Measured on one core with builds of 8 and 2 views a capture, of 64 and 480 lines an image; the
+    affine method is that of `benchmarks.registration`.
+    """
+    views, shapes = turned_views(config), config.transform.shapes_per_capture
+    return {
+        "captures": 0.3,
+        "landmarks": 0.13,
+        "fitting": 0.45,
+        "registration": 0.65 if config.registration.method == "membrane" else 6.5,
+        "views": 0.37 + 0.18 * views,
+        "sheets": 0.37,
+        "transform": shapes * new_shape_seconds(views),
+        "shards": SAMPLE_S * (1 + shapes) * (1 + views),
+        "counts": 0.05,
+        "examples": 0.4 + 0.24 * views + (0.5 if shapes else 0.0),
+    }
+
+
+def expected_seconds(times: Mapping[str, float], usual: Mapping[str, float]) -> dict[str, float]:
+    """Return what a capture takes in each kind of work: measured, or else as the others let expect.
+
+    Parameters
+    ----------
+    times : mapping of kind to float
+        Measured seconds.
+    usual : mapping of kind to float
+        See `usual_seconds`.
+    """
+    in_all = sum(usual[kind] for kind in times)
+    pace = sum(times.values()) / in_all if in_all else 1.0
+    return {kind: times.get(kind, pace * seconds) for kind, seconds in usual.items()}
+
+
+def seconds_left(
+    work: Mapping[str, Work], times: Mapping[str, float], config: BuildConfig, workers: int
+) -> float:
+    """Estimate how long the rest takes.
+
+    Parameters
+    ----------
+    work : mapping of kind to Work
+    times : mapping of kind to float
+        Measured seconds for a capture, of the kinds that are begun.
+    config : BuildConfig
+    workers : int
+    """
+    expected = expected_seconds(times, usual_seconds(config))
+    together = dict.fromkeys(KINDS, config.chunk_size)
+    together |= {"shards": config.shards.samples_per_shard, "examples": 1}
+    left = 0.0
+    for phase in PHASES:
+        total = sum(work[kind].left * expected[kind] for kind in phase)
+        # What one process does at one go, whatever the others do.
+        alone = {kind: min(work[kind].left, together[kind]) * expected[kind] for kind in phase}
+        # Stages of the chunk that is farthest behind wait for each other.
+        chain = sum(alone.pop(stage) for stage in CHUNK_STAGES if stage in alone)
+        left += max(total / max(workers, 1), chain, *alone.values())
+    return left
+
+
+def share_done(
+    work: Mapping[str, Work], times: Mapping[str, float], usual: Mapping[str, float]
+) -> float:
+    """Return how much of all work is done, in [0, 1], by the time that it takes."""
+    expected = expected_seconds(times, usual)
+    total = sum(amount.total * expected[kind] for kind, amount in work.items())
+    return sum(amount.done * expected[kind] for kind, amount in work.items()) / total
