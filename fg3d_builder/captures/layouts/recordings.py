@@ -39,7 +39,14 @@ def recordings_layout(
     """
 
     def find(root: Path) -> list[Item]:
-        items = [_item(root, pair, camera_files) for pair in find_pairs(root)]
+        pairs = find_pairs(root)
+        whole = {pair.folder for pair in pairs if pair.colour and pair.depth}
+        items = [
+            _item(root, pair, camera_files)
+            for pair in pairs
+            # A colour picture alone, without a pair or a camera near it, is no recording.
+            if pair.folder in whole or _camera_file(root, pair, camera_files)
+        ]
         paths = [item.files[0].relative_to(root) for item in items]
         names = distinct([item.name for item in items], paths)
         return [replace(item, name=name) for item, name in zip(items, names, strict=True)]
