@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from fg3d_builder.captures.layouts.layout import Item, Layout
@@ -15,6 +16,9 @@ DEEPEST = 3
 
 _LOOKED_DEEPER = 3
 """Further levels whose names are looked at: sets have their files in folders of folders."""
+
+_TRIED = 3
+"""Items of a layout that are read to see whether they are that."""
 
 _MOST_NAMES, _MOST_OF_FOLDER = 4000, 400
 """Names that are looked at, in all and of one folder."""
@@ -35,10 +39,41 @@ class Fit:
     root: Path
     items: tuple[Item, ...]
 
-    @property
-    def main_files(self) -> set[str]:
+    @cached_property
+    def main_files(self) -> frozenset[str]:
         """Absolute names of the main file of every item."""
-        return {os.path.abspath(item.files[0]) for item in self.items}
+        return frozenset(os.path.abspath(item.files[0]) for item in self.items)
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """Absolute names of all files of all items."""
+        return frozenset(os.path.abspath(file) for item in self.items for file in item.files)
+
+    @cached_property
+    def problem(self) -> str:
+        """Why none of some items, from first to last, can be read; empty where one can.
+
+        What needs a package that is not there counts as readable: it says so when it is used.
+        """
+        usable = [item for item in self.items if not item.refusal] or list(self.items)
+        problem = ""
+        for number in range(min(_TRIED, len(usable))):
+            try:
+                self._read(usable[number * len(usable) // _TRIED])
+            except CaptureError as error:
+                problem = problem or error.message
+            except MissingDependencyError:
+                return ""
+            else:
+                return ""
+        return problem
+
+    def _read(self, item: Item) -> None:
+        read = self.layout.frame or self.layout.mesh
+        if item.refusal:
+            raise CaptureError("refused", f"{item.files[0]}: {item.refusal}")
+        if read is not None:
+            read(item)
 
 
 @dataclass
@@ -73,7 +108,8 @@ def search(folder: Path, layouts: Iterable[Layout]) -> Search:
 def told_apart(folder: Path, fits: list[Fit]) -> list[Fit]:
     """Return the fits that do not want the same files.
 
-    Of two that do, one is left where the first of these files can be read as that alone.
+    Of two that do, a layout with names of its own comes before a common one, and else the one
+    whose files can be read as that alone.
 
     Raises
     ------
@@ -83,34 +119,23 @@ def told_apart(folder: Path, fits: list[Fit]) -> list[Fit]:
     left = list(fits)
     for number, one in enumerate(fits):
         for other in fits[number + 1 :]:
-            shared = one.main_files & other.main_files
-            if not shared or one not in left or other not in left:
-                continue
-            first = min(shared)
-            readable = [fit for fit in (one, other) if _reads(fit, first)]
-            if len(readable) != 1:
-                kinds = " and ".join(
-                    f"{fit.layout.kind} ({fit.layout.title}: {fit.layout.expects})"
-                    for fit in (one, other)
-                )
-                raise ConfigError(
-                    f"{folder}: its files fit more than one layout, {kinds}; say which it is with "
-                    "--kind"
-                )
-            left.remove(other if readable[0] is one else one)
+            if one in left and other in left and one.files & other.files:
+                left.remove(_other_than_these(folder, one, other))
     return left
 
 
-def _reads(fit: Fit, file: str) -> bool:
-    """Whether a file can be read as the layout has it."""
-    item = next(item for item in fit.items if os.path.abspath(item.files[0]) == file)
-    read = fit.layout.frame or fit.layout.mesh
-    try:
-        if read is not None and not item.refusal:
-            read(item)
-    except (CaptureError, MissingDependencyError):
-        return False
-    return True
+def _other_than_these(folder: Path, one: Fit, other: Fit) -> Fit:
+    """Return which of two fits is the wrong one."""
+    if one.layout.common != other.layout.common:
+        return one if one.layout.common else other
+    if bool(one.problem) != bool(other.problem):
+        return one if one.problem else other
+    kinds = " and ".join(
+        f"{fit.layout.kind} ({fit.layout.title}: {fit.layout.expects})" for fit in (one, other)
+    )
+    raise ConfigError(
+        f"{folder}: its files fit more than one layout, {kinds}; say which it is with --kind"
+    )
 
 
 class _Names:
@@ -130,11 +155,13 @@ class _Names:
                 below += self.inner[folder]
             level = below
 
-    def has(self, folder: Path, ends: tuple[str, ...]) -> bool:
-        """Whether a file was seen in a folder, or below it, whose name ends so."""
-        if any(seen.endswith(ends) for seen in self._files.get(folder, ())):
+    def has(self, folder: Path, names: tuple[str, ...]) -> bool:
+        """Whether a file was seen in a folder, or below it, as `Layout.suffixes` has them."""
+        ends = tuple(name for name in names if name.startswith("."))
+        seen = self._files.get(folder, set())
+        if seen & set(names) or any(name.endswith(ends) for name in seen):
             return True
-        return any(self.has(inner, ends) for inner in self.inner.get(folder, ()))
+        return any(self.has(inner, names) for inner in self.inner.get(folder, ()))
 
     def _look(self, folder: Path, most: int) -> int:
         folders, files, count = [], set(), 0

@@ -78,8 +78,6 @@ def fit_at(path: Path, kind: str = "") -> Fit | None:
 def _fits(path: Path, layout: Layout, up: int) -> Iterator[Fit]:
     """Yield what is at the path, of the nearest folder that has it."""
     here = Path(os.path.abspath(path))
-    if layout.suffixes and here.is_file() and not here.name.lower().endswith(layout.suffixes):
-        return
     parents = list(here.parents)[: up if here.is_file() else up - 1]
     for root in ([] if here.is_file() else [here]) + parents:
         if root == root.parent:  # nobody's set is a whole disk

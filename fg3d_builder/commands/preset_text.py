@@ -130,9 +130,9 @@ def _licence(layout: Layout | None) -> list[str]:
     if layout is None or not layout.terms:
         return ["# Goes with every sample that is made of these.", 'licence = "unknown"']
     return [
-        f"# Goes with every sample; the terms of {layout.title} are at",
+        f"# Goes with every sample; with whom the terms of {layout.title} are agreed:",
         f"# {layout.terms}",
-        f"licence = {_quoted(f'terms of {layout.title}')}",
+        f"licence = {_quoted(layout.title)}",
     ]
 
 

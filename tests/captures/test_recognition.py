@@ -9,6 +9,7 @@ import trimesh
 
 from fg3d_builder.captures import open_source
 from fg3d_builder.captures.recognition import Found, contents, counted, is_capture, recognise
+from fg3d_builder.errors import ConfigError
 
 
 def capture(folder: Path, *names: str) -> Path:
@@ -79,7 +80,10 @@ def test_what_is_neither(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.JPG", "c.txt", "README"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
-    assert recognise(tmp_path) == []
+    with pytest.raises(
+        ConfigError, match=r"holds 2 \.jpg, .*; as portrait: .*a\.jpg: not an image"
+    ):
+        recognise(tmp_path)
     assert contents(tmp_path) == "2 .jpg, 1 .txt, 1 without suffix, 1 folder"
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     assert contents(tmp_path).endswith("1 folder, 1 link to folders, which are not followed")

@@ -293,10 +293,10 @@ def test_a_new_preset_has_the_unit_and_the_choices_of_a_layout(
         "kind": "toy",
         "path": "set",
         "depth_factor": 1000.0,
-        "licence": "terms of Toy set",
+        "licence": "Toy set",
         "frames": {"take": "all"},
     }
-    assert "# Goes with every sample; the terms of Toy set are at\n# toys.example\n" in text
+    assert "with whom the terms of Toy set are agreed:\n# toys.example\n" in text
     assert "# Which frames of the 2 sequences: all, or one of the others." in text
     for line in re.findall(r"^# (frames = \{.*\})", text, re.MULTILINE):
         take = tomllib.loads(line)["frames"]

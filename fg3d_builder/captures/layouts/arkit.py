@@ -168,4 +168,6 @@ LAYOUT = Layout(
     expects="PERSON/0001.npy (metres), PERSON/0001.jpg, PERSON/intrinsics.json",
     find=find,
     frame=frame,
+    suffixes=(".npy",),
+    common=True,
 )

@@ -162,4 +162,6 @@ LAYOUT = Layout(
     expects="01/frame_00003_rgb.png, 01/frame_00003_depth.bin, 01/rgb.cal, 01/depth.cal",
     find=find,
     frame=read_frame,
+    suffixes=(".bin",),
+    terms="docs/captures/biwi.md",
 )

@@ -74,4 +74,6 @@ LAYOUT = Layout(
     expects="bs000/bs000_N_N_0.bnt with bs000_N_N_0.png",
     find=find,
     mesh=mesh,
+    suffixes=(".bnt",),
+    terms="docs/captures/bosphorus.md",
 )

@@ -172,4 +172,6 @@ LAYOUT = Layout(
     expects="F001/T1/0000.obj (or .wrl) with 0000.jpg, and AU_OCC/F001_T1.csv where there is one",
     find=find,
     mesh=mesh,
+    suffixes=(".obj", ".wrl"),
+    terms="docs/captures/bp4d.md",
 )

@@ -73,4 +73,6 @@ LAYOUT = Layout(
     expects="F0001/F0001_AN01WH_F3D.wrl with F0001_AN01WH_F3D.bmp",
     find=find,
     mesh=mesh,
+    suffixes=(".wrl",),
+    terms="docs/captures/bu3dfe.md",
 )

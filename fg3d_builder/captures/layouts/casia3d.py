@@ -87,4 +87,6 @@ LAYOUT = Layout(
     expects="3D-Face-WRL/001/001-001.wrl, and 3D-Face-BMP/001/001-001.bmp",
     find=find,
     mesh=mesh,
+    suffixes=(".wrl",),
+    terms="docs/captures/casia3d.md",
 )

@@ -77,4 +77,6 @@ LAYOUT = Layout(
     expects="1/models_reg/1_neutral.obj with 1_neutral.obj.mtl and 1_neutral.jpg",
     find=find,
     mesh=read_model,
+    suffixes=(".obj",),
+    terms="docs/captures/scan-collections.md",
 )

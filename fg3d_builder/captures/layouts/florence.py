@@ -73,4 +73,6 @@ LAYOUT = Layout(
     expects="subject_01/Model/frontal1/obj/110920150452.obj",
     find=find,
     mesh=read_scan,
+    suffixes=MESH_SUFFIXES,
+    terms="docs/captures/scan-collections.md",
 )

@@ -82,4 +82,6 @@ LAYOUT = Layout(
     expects="04201d302.abs or .abs.gz with 04201d303.ppm, in folders such as Fall2003range",
     find=find,
     frame=frame,
+    suffixes=(".abs", ".abs.gz"),
+    terms="docs/captures/frgc.md",
 )

@@ -98,4 +98,6 @@ LAYOUT = Layout(
     expects="subjects/00001/12345678901.obj with its mtl, bmp and person00001.txt",
     find=find,
     mesh=read_scan,
+    suffixes=(".obj",),
+    terms="docs/captures/scan-collections.md",
 )

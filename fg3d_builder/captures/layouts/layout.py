@@ -89,10 +89,15 @@ class Layout:
     extra : str
         Name of the optional dependencies in pyproject.toml that it needs; ``""`` for none.
     suffixes : tuple of str
-        Ends of file names, in lower case, of which every folder in this layout has one: a first
-        look at a folder asks `find` only where it saw one. Without any it always asks.
+        Names of files, or ends of them that begin with a dot, in lower case, of which every folder
+        in this layout has one: a first look at a folder asks `find` only where it saw one. Without
+        any it always asks.
     terms : str
-        Of a research set, where its terms of use are; for the licence in a new preset.
+        Of a research set, the page that says with whom its terms of use are agreed; a new preset
+        names it beside the licence.
+    common : bool
+        Many folders hold files of such names: a first look takes them for this only where one can
+        be read as this, and leaves meshes to the kind ``"scan"``.
     """
 
     kind: str
@@ -105,3 +110,4 @@ class Layout:
     extra: str = ""
     suffixes: tuple[str, ...] = ()
     terms: str = ""
+    common: bool = False

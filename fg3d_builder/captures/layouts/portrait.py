@@ -135,4 +135,6 @@ LAYOUT = Layout(
     find=find,
     frame=frame,
     extra=EXTRA,
+    suffixes=SUFFIXES,
+    common=True,
 )

@@ -137,4 +137,6 @@ LAYOUT = Layout(
     find=find,
     mesh=read_export,
     unit_mm=1000.0,
+    suffixes=(".ply",),
+    common=True,
 )

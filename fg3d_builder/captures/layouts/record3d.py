@@ -142,4 +142,5 @@ LAYOUT = Layout(
     expects="PERSON_smile.r3d, PERSON/*.r3d, or PERSON/EXR_RGBD/metadata.json",
     find=find,
     frame=frame,
+    suffixes=(".r3d", "metadata.json"),
 )

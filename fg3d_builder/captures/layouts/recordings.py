@@ -68,7 +68,10 @@ def recordings_layout(
 
         return rig_frame(colour, depth, rig_of, named_aligned(depth))
 
-    return Layout(kind, title, expects, find, frame)
+    # Two such layouts are told apart by the names that their cameras' files usually have.
+    return Layout(
+        kind, title, expects, find, frame, suffixes=tuple(sorted(camera_files)), common=True
+    )
 
 
 def _item(root: Path, pair: Pair, camera_files: tuple[str, ...]) -> Item:

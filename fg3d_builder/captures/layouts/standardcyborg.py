@@ -153,4 +153,5 @@ LAYOUT = Layout(
     expects="PERSON/DepthFrames/frame-000.ply with frame-000.jpeg",
     find=find,
     frame=frame,
+    suffixes=(".ply",),
 )

@@ -76,4 +76,6 @@ LAYOUT = Layout(
     find=find,
     frame=frame,
     extra=EXTRA,
+    suffixes=(".exr",),
+    terms="docs/captures/synthhuman.md",
 )
