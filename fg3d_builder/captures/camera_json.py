@@ -22,6 +22,9 @@ from fg3d_builder.records import Array
 LARGEST_SIDE = 30_000
 """Pixels; also the longest side that OpenCV redraws."""
 
+DEPTH_MODE = "depth_mode"
+"""Member of what Open3D writes beside the matrix of an Azure Kinect, and of no other camera."""
+
 MAX_OFFSET_MM = 2000.0
 """Between the two cameras of one device."""
 

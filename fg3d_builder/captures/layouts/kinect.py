@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.captures.camera_json import (
+    DEPTH_MODE,
     camera_object,
     distortion_object,
     first_of,
@@ -50,9 +51,9 @@ CAMERA_FILES = (
     "camera.json",
 )
 
-_COLOUR = ("rgb_intrinsic", "rgbIntrinsic", "color_intrinsic", "colorIntrinsic")
+_COLOUR = ("rgb_intrinsic", "rgbIntrinsic")
 _DEPTH = ("depth_intrinsic", "depthIntrinsic")
-_COLOUR_BEND = ("rgb_distortion", "rgbDistortion", "color_distortion", "colorDistortion")
+_COLOUR_BEND = ("rgb_distortion", "rgbDistortion")
 _DEPTH_BEND = ("depth_distortion", "depthDistortion")
 _BETWEEN = ("transform", "depth_to_color", "d2c_extrinsic")
 _ROTATION, _TRANSLATION = ("rot", "rotation"), ("transform", "trans", "translation")
@@ -75,10 +76,13 @@ def read_rig(path: Path, colour_size: tuple[int, int], depth_size: tuple[int, in
     if FROM_SOFTWARE in table:
         colour, depth, pose = software_calibration(table, path)
         return Rig(path, colour, depth, *pose)
-    if "intrinsic_matrix" in table:
+    if "intrinsic_matrix" in table and DEPTH_MODE in table:
         return Rig(path, open3d_lens(table, path))
     if first_of(table, _COLOUR) in table:
         return _orbbec_rig(table, path)
+    if "intrinsic_matrix" in table:
+        text = f"{path}: field '{DEPTH_MODE}' is missing: no Azure Kinect's; see kind 'realsense'"
+        raise CaptureError("missing_field", text)
     known = ", ".join([RECORDED, FROM_SOFTWARE, "intrinsic_matrix", _COLOUR[0]])
     raise CaptureError("missing_field", f"{path}: none of the fields {known} is there")
 

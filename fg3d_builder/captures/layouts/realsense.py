@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fg3d_builder.captures.camera_json import (
+    DEPTH_MODE,
     camera_object,
     distortion_list,
     first_of,
@@ -30,6 +31,7 @@ from fg3d_builder.captures.layouts.layout import Layout
 from fg3d_builder.captures.layouts.recordings import recordings_layout
 from fg3d_builder.captures.layouts.rgbd_rig import Rig
 from fg3d_builder.captures.lens import Lens
+from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import read_json_object
 from fg3d_builder.records import Array
 
@@ -63,6 +65,9 @@ def read_rig(path: Path) -> Rig:
         ``missing_file``, ``bad_json``, ``missing_field`` or ``bad_field``.
     """
     table = read_json_object(path)
+    if "intrinsic_matrix" in table and DEPTH_MODE in table:
+        text = f"{path}: field '{DEPTH_MODE}': that is an Azure Kinect's; see kind 'kinect'"
+        raise CaptureError("bad_field", text)
     if "intrinsic_matrix" in table:
         rig = Rig(path, open3d_lens(table, path))
     elif "fx" in table:

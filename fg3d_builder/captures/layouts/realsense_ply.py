@@ -25,6 +25,7 @@ from fg3d_builder.captures.layouts.person_names import folder_tag
 from fg3d_builder.captures.scan_parts import pieces, with_triangles, without_debris
 from fg3d_builder.captures.source import folder_contents
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.files.bounded import opened_regular
 from fg3d_builder.files.mesh_io import read_mesh
 from fg3d_builder.files.textured_mesh import TexturedMesh
 from fg3d_builder.geometry.meshes import triangle_normals
@@ -35,8 +36,11 @@ _PERSON_SHARE = 0.1
 in front of one: the largest may be the wall behind."""
 
 
+_COMMENT, _HEADER_BYTES = b"saved from realsense viewer", 1000
+
+
 def find(root: Path) -> list[Item]:
-    """List all ply files; the first folder, or the file's name, is the person."""
+    """List all exports; the first folder, or the file's name, is the person."""
     found = []
     for file, parts in _files(root, ()):
         person = parts[0] if parts else file.stem
@@ -59,8 +63,17 @@ def _files(folder: Path, parts: tuple[str, ...]) -> Iterator[tuple[Path, tuple[s
         if os.path.isdir(path):
             if len(parts) < _DEEPEST:
                 yield from _files(path, (*parts, path.name))
-        elif path.suffix.lower() == ".ply":
+        elif path.suffix.lower() == ".ply" and _is_export(path):
             yield path, parts
+
+
+def _is_export(path: Path) -> bool:
+    """Whether the header has the comment of all exports; what cannot be opened fails later."""
+    try:
+        with opened_regular(path, "unreadable_mesh") as file:
+            return _COMMENT in file.read(_HEADER_BYTES).lower()
+    except CaptureError:
+        return True
 
 
 def read_export(item: Item) -> TexturedMesh:

@@ -39,7 +39,16 @@ def recordings_layout(
     """
 
     def find(root: Path) -> list[Item]:
-        items = [_item(root, pair, camera_files) for pair in find_pairs(root)]
+        pairs = find_pairs(root)
+        whole = {pair.folder for pair in pairs if pair.colour and pair.depth}
+        places = {pair.folder: len(pair.parts) + 1 for pair in pairs}
+        cameras = {f: _camera_file(f, levels, camera_files) for f, levels in places.items()}
+        items = [
+            _item(root, pair, cameras[pair.folder])
+            for pair in pairs
+            # A colour picture alone, without a pair or a camera near it, is no recording.
+            if pair.folder in whole or cameras[pair.folder]
+        ]
         paths = [item.files[0].relative_to(root) for item in items]
         names = distinct([item.name for item in items], paths)
         return [replace(item, name=name) for item, name in zip(items, names, strict=True)]
@@ -67,8 +76,7 @@ def recordings_layout(
     )
 
 
-def _item(root: Path, pair: Pair, camera_files: tuple[str, ...]) -> Item:
-    cameras = _camera_file(root, pair, camera_files)
+def _item(root: Path, pair: Pair, cameras: Path | None) -> Item:
     person = pair.parts[0] if pair.parts else root.resolve().name
     files = [pair.colour or _partner(pair, pair.depth), pair.depth or _partner(pair, pair.colour)]
     return Item(
@@ -88,9 +96,9 @@ def _partner(pair: Pair, other: Path | None) -> Path:
     return pair.folder / f"the {stream} picture beside {other.name}"
 
 
-def _camera_file(root: Path, pair: Pair, names: tuple[str, ...]) -> Path | None:
-    folder = pair.folder
-    for _ in range(len(pair.parts) + 1):
+def _camera_file(folder: Path, levels: int, names: tuple[str, ...]) -> Path | None:
+    """Find the cameras' file in a folder or in those above it, so many levels in all."""
+    for _ in range(levels):
         found = [folder / name for name in names if os.path.lexists(folder / name)]
         if found:
             return found[0]

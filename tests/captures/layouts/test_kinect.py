@@ -14,6 +14,7 @@ from PIL import Image
 from fg3d_builder.captures import k4a_calibration
 from fg3d_builder.captures.k4a_calibration import recorded_calibration
 from fg3d_builder.captures.layout_source import LayoutSource
+from fg3d_builder.captures.layouts import realsense
 from fg3d_builder.captures.layouts.kinect import LAYOUT, read_rig
 from fg3d_builder.captures.lens import Lens
 from fg3d_builder.config import SourceConfig
@@ -283,6 +284,25 @@ def test_open3ds_reader_of_recordings(tmp_path: Path) -> None:
     Image.fromarray(steps(view)).save(tmp_path / "anna/depth/00001.png")
     (capture,) = captures(tmp_path)
     assert np.abs(capture.depth_mm - view.depth_mm).max() <= 0.5
+
+
+def test_cameras_of_both_kinds_are_told_apart(tmp_path: Path) -> None:
+    """Open3D writes the same matrix for both, and more of an Azure Kinect."""
+    K = COLOUR.intrinsics
+    table = {"width": 160, "height": 120, "intrinsic_matrix": K.T.ravel().tolist()}
+    file = tmp_path / "intrinsic.json"
+    file.write_text(json.dumps(table))
+    assert realsense.read_rig(file).colour.size == (120, 160)
+    with pytest.raises(CaptureError, match="'depth_mode' is missing: no Azure Kinect's"):
+        read_rig(file, (120, 160), (120, 160))
+    file.write_text(json.dumps({**table, "depth_mode": "NFOV_UNBINNED"}))
+    assert read_rig(file, (120, 160), (120, 160)).colour.size == (120, 160)
+    with pytest.raises(CaptureError, match="that is an Azure Kinect's; see kind 'kinect'"):
+        realsense.read_rig(file)
+    for made in (recorded(), by_software(COLOUR, DEPTH), of_orbbec(COLOUR, DEPTH)):
+        file.write_text(json.dumps(made))
+        with pytest.raises(CaptureError):
+            realsense.read_rig(file)
 
 
 def test_names_of_orbbecs_samples(tmp_path: Path) -> None:

@@ -284,6 +284,13 @@ def test_tags_are_words_for_expressions_or_folders(tmp_path: Path) -> None:
     }
 
 
+def test_pictures_alone_are_no_recording(tmp_path: Path) -> None:
+    write_picture(tmp_path / "anna" / "color_1.png", seen_by(COLOUR).rgb)
+    assert LAYOUT.find(tmp_path) == []
+    write_json(tmp_path / "anna" / "camera.json", intrinsics(COLOUR))
+    assert [item.name for item in LAYOUT.find(tmp_path)] == ["anna-1"]  # depth is missing
+
+
 def test_frames_by_time_come_in_order(tmp_path: Path) -> None:
     """Names with several numbers, as TUM's tools write them: seconds and their fraction."""
     view = seen_by(COLOUR)

@@ -127,7 +127,8 @@ def test_a_rendering_is_what_the_camera_saw(tmp_path: Path) -> None:
 def test_people_and_expressions(tmp_path: Path) -> None:
     for name in ("cleo.ply", "anna/1.ply", "ben/smile/2.PLY", "ben/note.txt", ".hidden/3.ply"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).write_text("ply\ncomment pointcloud saved from Realsense Viewer\n")
+    (tmp_path / "meshlab.ply").write_text("ply\ncomment VCGLIB generated\n")  # kind scan
     found = {(i.name, i.subject, i.expression) for i in LAYOUT.find(tmp_path)}
     assert found == {
         ("cleo", "cleo", "neutral"),
