@@ -118,43 +118,25 @@ def recognise(folder: Path, kind: str = "") -> list[Found]:
     described = [one for one in general if _described(one)]
     fits = told_apart(folder, [fit for fit in looked.fits if not _within(fit, described)])
     if not kind:
-        fits = _without_common(fits, general, looked.problems)
+        fits = _without_common(fits, looked.problems)
     found = [_of_layout(fit, general) for fit in fits]
     claimed = set().union(*(fit.main_files for fit in fits)) if fits else set()
-    left = [one for one in general if one in described or not claimed & _files_of(one)]
-    found += [_with_readers(one, [f for f in looked.fits if f not in fits]) for one in left]
+    found += [one for one in general if one in described or not claimed & _files_of(one)]
     if not found and looked.problems:
         why = "; ".join(looked.problems[:_MOST_TOLD])
         raise ConfigError(f"{folder} holds {contents(folder)}; {EXPECTED}; {why}")
     return found
 
 
-def _without_common(
-    fits: Sequence[Fit], general: Sequence[Found], problems: list[str]
-) -> list[Fit]:
-    """Leave out layouts of common names where nothing can be read as that, or scans are there."""
-    scans = set().union(*(_files_of(one) for one in general if one.kind == "scan"), set())
+def _without_common(fits: Sequence[Fit], problems: list[str]) -> list[Fit]:
+    """Leave out layouts of common names where nothing can be read as that."""
     left = []
     for fit in fits:
-        mesh = fit.layout.mesh is not None
-        if not fit.layout.common or not (fit.problem or (mesh and fit.main_files <= scans)):
-            left.append(fit)
-        elif fit.problem:
+        if fit.layout.common and fit.problem:
             problems.append(f"as {fit.layout.kind}: {fit.problem}")
+        else:
+            left.append(fit)
     return left
-
-
-def _with_readers(found: Found, fits: Sequence[Fit]) -> Found:
-    """Name the layouts of common names that would read scans as well."""
-    if found.kind != "scan":
-        return found
-    files = _files_of(found)
-    notes = tuple(
-        f"{fit.layout.title} have such names as well; --kind {fit.layout.kind} reads them as that"
-        for fit in fits
-        if fit.layout.mesh is not None and not fit.problem and files & fit.main_files
-    )
-    return replace(found, notes=notes)
 
 
 def _general(folder: Path) -> Iterator[Found]:

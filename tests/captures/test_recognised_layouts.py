@@ -28,7 +28,7 @@ KINDS = {
     "kinect, of the software": "kinect",
     "kinect, Orbbec": "kinect",
     "biwi, depth": "biwi",
-    "realsense_ply": "scan",  # a name that any mesh may have
+    "realsense_ply": "realsense_ply",
     "mesh.wrl": "scan",
     "draco.glb": "scan",
 }
@@ -69,7 +69,7 @@ def test_names_of_sets_of_scans(kind: str, tmp_path: Path) -> None:
 
 
 def test_every_layout_is_tried() -> None:
-    assert set(LAYOUTS) - {*KINDS.values(), *TREES} == {"realsense_ply"}
+    assert set(LAYOUTS) <= {*KINDS.values(), *TREES}
 
 
 def test_terms_are_named_on_a_page() -> None:

@@ -97,7 +97,7 @@ class Layout:
         names it beside the licence.
     common : bool
         Many folders hold files of such names: a first look takes them for this only where one can
-        be read as this, and leaves meshes to the kind ``"scan"``.
+        be read as this.
     """
 
     kind: str

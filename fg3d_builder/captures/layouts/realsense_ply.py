@@ -138,5 +138,4 @@ LAYOUT = Layout(
     mesh=read_export,
     unit_mm=1000.0,
     suffixes=(".ply",),
-    common=True,
 )
