@@ -140,6 +140,7 @@ class CarefulWorker(Worker):
         super().__init__(*arguments, **options)
         # In place of Luigi's own: one of whose queue's lock this object knows.
         self._running_tasks: dict[str, Any] = {}
+        self._ended: set[int] = set()
         self._writing = multiprocessing.Lock()
         results: Any = multiprocessing.Queue()
         results._wlock = self._writing
@@ -151,10 +152,18 @@ class CarefulWorker(Worker):
         log.error("%s: %s", what(task), text or kind)
 
     def _purge_children(self) -> None:
-        processes = self._running_tasks.values()
-        if any(process.exitcode and process.exitcode < 0 for process in processes):
+        """Look for processes that have died, once at each: Luigi comes by again and again."""
+        running = self._running_tasks
+        died = {process.pid for process in running.values() if process.exitcode} - self._ended
+        if any(p.exitcode < 0 for p in running.values() if p.pid in died):
             self._free_results()
-        super()._purge_children()
+        known = self._ended
+        self._running_tasks = {k: p for k, p in running.items() if p.pid not in known}
+        try:
+            super()._purge_children()
+        finally:
+            self._running_tasks = running
+        self._ended = known | died
 
     def _free_results(self) -> None:
         """Free the lock of the queue of results, if a process was killed that held it.
