@@ -21,6 +21,7 @@ from luigi.retcodes import retcode
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.layout import BuildLayout
+from fg3d_builder.tasks import running
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.running import MOST_REPAIRS, CarefulWorker, run_tasks
 
@@ -128,13 +129,12 @@ def test_a_killed_worker_is_named_and_nothing_hangs(
 def test_a_killed_worker_is_named_once_however_slow_its_result_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = vars(CarefulWorker)["_purge_children"]
+    class OftenLooking(CarefulWorker):
+        def _purge_children(self) -> None:
+            for _ in range(3):  # as where nothing has come through the queue yet
+                super()._purge_children()
 
-    def look_often(worker: CarefulWorker) -> None:
-        for _ in range(3):  # as where nothing has come through the queue yet
-            looked(worker)
-
-    monkeypatch.setattr(CarefulWorker, "_purge_children", look_often)
+    monkeypatch.setattr(running, "CarefulWorker", OftenLooking)
     with caplog.at_level(logging.INFO, logger="fg3d"):
         assert not run_tasks([step(tmp_path, "killed"), step(tmp_path, "other")], 2)
     said = [record.getMessage() for record in caplog.records]
