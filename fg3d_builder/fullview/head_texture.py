@@ -176,10 +176,11 @@ def head_texture(
     # About between the ears.
     height, depth = obj[:n, 1][model.reliable].mean(), obj[n:, 2][surround.scalp > 0.5].mean()
     centre = np.array([0.0, height, depth])
-    fields = np.zeros((len(vertices), 6))
+    fields = np.zeros((len(vertices), 7))
     fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
     ears = obj[n:, 1][surround.ear > EAR]
     fields[n:, 5] = obj[n:, 1] < (ears if len(ears) else obj[:n, 1]).min()
+    fields[n:, 6] = surround.ear > EAR
     fields[:, 0] = hull.scalp
     aside = np.degrees(np.arctan2(np.abs(obj[:n, 0]), obj[:n, 2])) > ASIDE_DEG
     fields[:n, 1] = hull.covered[:n] * aside
@@ -273,7 +274,8 @@ def _seen(
 
 
 class _Regions(NamedTuple):
-    """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin, features, neck and below.
+    """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin, features, neck and what
+    is below it, ears.
 
     `behind` is where the picture shows something before the head's surface.
     """
@@ -284,6 +286,7 @@ class _Regions(NamedTuple):
     plain: Array
     features: Array
     below: Array
+    ear: Array
     behind: Array
 
 
@@ -376,9 +379,8 @@ def _skin_and_clothes(log_color: Array, weight: Array, plain: Array, regions: _R
     off = _unlikeliness(log_color, plain, SKIN_SPREAD)[0]
     unlike = np.clip((off - SKIN_OFF[0]) / (SKIN_OFF[1] - SKIN_OFF[0]), 0.0, 1.0)
     unlike = np.asarray(cv2.GaussianBlur(unlike.astype(np.float32), (0, 0), 1.0))
-    # On a face it is a beard, if it is darker: nostrils and red noses are skin, and so are ears.
-    brightness = tone(log_color)[..., 0]
-    beard = unlike * (regions.face > 0.5) * (brightness < np.median(brightness[plain]))
+    # Above the neck it is a beard, or hair that was not told as such; an ear is skin, though redder.
+    beard = unlike * (regions.below <= 0.5) * (regions.ear <= 0.5)
     clothes = unlike * (regions.below > 0.5)
     share = _continued(np.stack([clothes, beard], axis=2), weight, LEVEL)
     # Along a collar colours are mixed: what is left out there is continued.
