@@ -379,7 +379,7 @@ def _skin_and_clothes(log_color: Array, weight: Array, plain: Array, regions: _R
     off = _unlikeliness(log_color, plain, SKIN_SPREAD)[0]
     unlike = np.clip((off - SKIN_OFF[0]) / (SKIN_OFF[1] - SKIN_OFF[0]), 0.0, 1.0)
     unlike = np.asarray(cv2.GaussianBlur(unlike.astype(np.float32), (0, 0), 1.0))
-    # Above the neck it is a beard, or hair that was not told as such; an ear is skin, though redder.
+    # Above the neck it is a beard, or hair that was not told as such; ears are skin, though redder.
     beard = unlike * (regions.below <= 0.5) * (regions.ear <= 0.5)
     clothes = unlike * (regions.below > 0.5)
     share = _continued(np.stack([clothes, beard], axis=2), weight, LEVEL)
