@@ -382,7 +382,11 @@ def _landmarks(table: dict[str, Any], path: Path) -> Landmarks | None:
         return None
     prefix = "landmarks."
     if isinstance(inner, str):
-        path, prefix = file_within(path.parent, inner, f"{path}: field 'landmarks'"), ""
+        named_by = f"{path}: field 'landmarks'"
+        path, prefix = file_within(path.parent, inner, named_by), ""
+        if not os.path.lexists(path):
+            text = f"{named_by} names the file '{path.name}', which is not there"
+            raise CaptureError("missing_file", text)
         inner = read_json_object(path)
     if not isinstance(inner, dict):
         raise bad_field(path, "landmarks", "an object or a file name", inner)

@@ -125,7 +125,7 @@ def edit(folder: Path, **changes: object) -> None:
         ({"landmarks__points_px": "none"}, "bad_field", "'landmarks.points_px'"),
         ({"landmarks__confidence": [2.0] * 68}, "bad_field", "'landmarks.confidence'"),
         ({"landmarks__confidence": [-0.5] + [1.0] * 67}, "bad_field", "found -0.5"),
-        ({"landmarks": "marks.json"}, "missing_file", "marks.json"),
+        ({"landmarks": "marks.json"}, "missing_file", "capture.json: field 'landmarks' names"),
     ],
 )
 def test_bad_description_is_named(
