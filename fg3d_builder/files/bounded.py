@@ -147,17 +147,38 @@ def read_json_object(path: Path, code: str = "bad_json") -> dict[str, Any]:
         ``missing_file``, or `code`: no JSON in UTF-8, no object, a field given twice, larger than
         `MAX_JSON_BYTES` or nested too deeply.
     """
-    data = read_regular(path, code, MAX_JSON_BYTES)
+    return json_object(read_regular(path, code, MAX_JSON_BYTES), str(path), code)
+
+
+def json_object(
+    data: bytes, where: str, code: str = "bad_json", encoding: str = "utf-8-sig"
+) -> dict[str, Any]:
+    """Return the JSON object that some bytes are, a part of a file or a whole one.
+
+    Parameters
+    ----------
+    data : bytes
+    where : str
+        File, and part of it, for messages.
+    code : str
+    encoding : str
+        ``"utf-8"`` where a byte order mark is an error.
+
+    Raises
+    ------
+    CaptureError
+        `code`: no JSON in UTF-8, no object, a field given twice, or nested too deeply.
+    """
     try:
-        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=each_once)
+        table = json.loads(data.decode(encoding), object_pairs_hook=each_once)
     except UnicodeDecodeError as error:
-        raise CaptureError(code, f"{path}: no text in UTF-8, byte {error.start}") from None
+        raise CaptureError(code, f"{where}: no text in UTF-8, byte {error.start}") from None
     except RecursionError:
-        raise CaptureError(code, f"{path}: nested too deeply") from None
+        raise CaptureError(code, f"{where}: nested too deeply") from None
     except ValueError as error:
-        raise CaptureError(code, f"{path}: no valid JSON: {error}") from None
+        raise CaptureError(code, f"{where}: no valid JSON: {error}") from None
     if not isinstance(table, dict):
-        raise CaptureError(code, f"{path}: expected an object, found {type(table).__name__}")
+        raise CaptureError(code, f"{where}: expected an object, found {type(table).__name__}")
     return table
 
 

@@ -6,7 +6,6 @@ Elements, in this order: ``metadata`` (the bytes of a JSON object, property ``uc
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.bounded import each_once, read_regular
+from fg3d_builder.files.bounded import json_object, read_regular
 from fg3d_builder.records import Array
 
 UNREADABLE = "unreadable_mesh"
@@ -63,7 +62,7 @@ def read_bply_frame(path: Path) -> RawFrame:
     if len(data) - start != length:
         text = f"{path}: {length} bytes declared after the header, {len(data) - start} are there"
         raise CaptureError(UNREADABLE, text)
-    about = _description(data[start : start + sizes[0]], path)
+    about = json_object(data[start : start + sizes[0]], f"{path}: 'metadata'", encoding="utf-8")
     width, height = (_side(about, name, path) for name in ("width", "height"))
     if sizes[1] != width * height or sizes[2] != width * height:
         text = f"{width} x {height} pixels described, {sizes[1]} colours and {sizes[2]} depths"
@@ -91,18 +90,6 @@ def _sizes(lines: list[str], path: Path) -> list[int]:
         names = ", ".join(name[:20] for name, _, _ in found[:5])
         raise CaptureError(UNREADABLE, f"{path}: {text}, found {names or 'none'}")
     return [count for _, count, _ in found]
-
-
-def _description(data: bytes, path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(data.decode(), object_pairs_hook=each_once)
-    except RecursionError:
-        raise CaptureError("bad_json", f"{path}: 'metadata': nested too deeply") from None
-    except ValueError as error:
-        raise CaptureError("bad_json", f"{path}: 'metadata': no valid JSON: {error}") from None
-    if not isinstance(about, dict):
-        raise CaptureError("bad_json", f"{path}: 'metadata': expected an object")
-    return about
 
 
 def _side(about: dict[str, Any], name: str, path: Path) -> int:

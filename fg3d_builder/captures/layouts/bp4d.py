@@ -15,10 +15,9 @@ import numpy as np
 
 from fg3d_builder.captures.layouts.found_files import files_below, names_once
 from fg3d_builder.captures.layouts.layout import Item, Layout
-from fg3d_builder.captures.layouts.named_texture import scan_with_picture
+from fg3d_builder.captures.layouts.named_texture import PICTURES, read_pictured
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.bounded import read_regular
-from fg3d_builder.files.textured_mesh import TexturedMesh
 from fg3d_builder.records import Array
 
 _FILE = re.compile(r"(\d{2,6})\.(obj|wrl|mtl|jpg|png|bmp)|[FM]\d{3}_T\d{1,2}\.csv", re.IGNORECASE)
@@ -26,7 +25,6 @@ _SUBJECT = re.compile(r"[FM]\d{3}", re.IGNORECASE)
 _TASK = re.compile(r"T\d{1,2}", re.IGNORECASE)
 
 _MESHES = (".obj", ".wrl")
-_PICTURES = (".jpg", ".png", ".bmp")
 
 OCCURRENCES = "AU_OCC"
 """Folder of the tables of action units, one for each sequence."""
@@ -76,18 +74,6 @@ def find(folder: Path) -> list[Item]:
         )
         for stem, name in zip(stems, names, strict=True)
     ]
-
-
-def mesh(item: Item) -> TexturedMesh:
-    """Read the mesh of a frame; its texture is what it names, else the frame's own picture.
-
-    Raises
-    ------
-    CaptureError
-        As `read_mesh`.
-    """
-    pictures = [file for file in item.files if file.suffix.lower() in _PICTURES]
-    return scan_with_picture(item.files[0], pictures[0] if pictures else None)
 
 
 def read_occurrences(file: Path) -> Occurrences:
@@ -162,7 +148,7 @@ def _peaks(stems: list[Path], tables: dict[str, Path]) -> set[Path]:
 def _files(files: dict[str, Path]) -> tuple[Path, ...]:
     """Return the mesh of a frame, its materials and its picture."""
     mesh = next(files[suffix] for suffix in _MESHES if suffix in files)
-    others = [files[s] for s in (".mtl", *_PICTURES) if s in files]
+    others = [files[s] for s in (".mtl", *PICTURES) if s in files]
     return (mesh, *others)
 
 
@@ -171,7 +157,7 @@ LAYOUT = Layout(
     title="BP4D-Spontaneous",
     expects="F001/T1/0000.obj (or .wrl) with 0000.jpg, and AU_OCC/F001_T1.csv where there is one",
     find=find,
-    mesh=mesh,
+    mesh=read_pictured,
     suffixes=(".obj", ".wrl"),
     terms="docs/captures/bp4d.md",
 )

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from fg3d_builder.captures.layouts.found_files import files_below, names_once
 from fg3d_builder.captures.layouts.layout import Item, Layout
-from fg3d_builder.captures.layouts.named_texture import scan_with_picture
-from fg3d_builder.files.textured_mesh import TexturedMesh
+from fg3d_builder.captures.layouts.named_texture import read_pictured
 
 _FILE = re.compile(r"(\d{1,2})_([a-z]+(?:_[a-z]+)*)\.(obj|obj\.mtl|jpg|png)", re.IGNORECASE)
 _SUBJECT = re.compile(r"\d{1,4}")
@@ -65,18 +64,12 @@ def _number(mesh: Path) -> int:
     return int(mesh.stem.partition("_")[0])
 
 
-def read_model(item: Item) -> TexturedMesh:
-    """Read a model; where its materials are missing, the picture of its name is its texture."""
-    pictures = [f for f in item.files if f.suffix.lower() in _PICTURES]
-    return scan_with_picture(item.files[0], pictures[0] if pictures else None)
-
-
 LAYOUT = Layout(
     kind="facescape",
     title="FaceScape, uniform models",
     expects="1/models_reg/1_neutral.obj with 1_neutral.obj.mtl and 1_neutral.jpg",
     find=find,
-    mesh=read_model,
+    mesh=read_pictured,
     suffixes=(".obj",),
     terms="docs/captures/scan-collections.md",
 )

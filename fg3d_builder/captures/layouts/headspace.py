@@ -17,11 +17,10 @@ from pathlib import Path
 from fg3d_builder.captures.layouts.found_files import files_below, names_once
 from fg3d_builder.captures.layouts.labels import UNLABELLED
 from fg3d_builder.captures.layouts.layout import Item, Layout
-from fg3d_builder.captures.layouts.named_texture import scan_with_picture
+from fg3d_builder.captures.layouts.named_texture import read_pictured
 from fg3d_builder.captures.source import plain_text
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import read_regular
-from fg3d_builder.files.textured_mesh import TexturedMesh
 
 _SUBJECT = re.compile(r"\d{5}")
 _FILE = re.compile(r"[^.].*\.(obj|mtl|bmp|png|jpg|txt)", re.IGNORECASE)
@@ -86,18 +85,12 @@ def read_expression(path: Path) -> str:
     return UNLABELLED
 
 
-def read_scan(item: Item) -> TexturedMesh:
-    """Read a scan; where its materials are missing, the picture of its name is its texture."""
-    pictures = [f for f in item.files if f.suffix.lower() in _PICTURES]
-    return scan_with_picture(item.files[0], pictures[0] if pictures else None)
-
-
 LAYOUT = Layout(
     kind="headspace",
     title="Headspace",
     expects="subjects/00001/12345678901.obj with its mtl, bmp and person00001.txt",
     find=find,
-    mesh=read_scan,
+    mesh=read_pictured,
     suffixes=(".obj",),
     terms="docs/captures/scan-collections.md",
 )

@@ -7,11 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
+from fg3d_builder.captures.layouts.layout import Item
 from fg3d_builder.captures.scan_parts import mended
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.images import read_rgb
 from fg3d_builder.files.mesh_io import read_mesh
 from fg3d_builder.files.textured_mesh import TexturedMesh
+
+PICTURES = (".jpg", ".png", ".bmp")
+
+
+def read_pictured(item: Item) -> TexturedMesh:
+    """Read a scan; where its materials are missing, the picture among its files is its texture.
+
+    Raises
+    ------
+    CaptureError
+        As `read_mesh`.
+    """
+    pictures = [file for file in item.files if file.suffix.lower() in PICTURES]
+    return scan_with_picture(item.files[0], pictures[0] if pictures else None)
 
 
 def scan_with_picture(file: Path, picture: Path | None) -> TexturedMesh:

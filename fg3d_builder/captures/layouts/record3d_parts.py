@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from fg3d_builder.captures.json_fields import bad_field, field, numbers_field
 from fg3d_builder.captures.layouts.layout import Frame
 from fg3d_builder.captures.plausibility import check_camera
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.bounded import each_once
+from fg3d_builder.files.bounded import json_object
 from fg3d_builder.files.lzfse import lzfse_decoded
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array
@@ -37,15 +36,7 @@ def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
     CaptureError
         ``bad_json``.
     """
-    try:
-        table = json.loads(data.decode("utf-8-sig"), object_pairs_hook=each_once)
-    except RecursionError:
-        raise CaptureError("bad_json", f"{path}: 'metadata': nested too deeply") from None
-    except ValueError as error:
-        raise CaptureError("bad_json", f"{path}: 'metadata': no valid JSON: {error}") from None
-    if not isinstance(table, dict):
-        raise CaptureError("bad_json", f"{path}: 'metadata': expected an object")
-    return table
+    return json_object(data, f"{path}: 'metadata'")
 
 
 def frame_of(table: dict[str, Any], number: int, rgb: Array, depth_m: Array, path: Path) -> Frame:
