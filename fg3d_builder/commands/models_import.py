@@ -1,0 +1,80 @@
+"""Makes a face model of the files of a published one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fg3d_builder.commands.arguments import file_to_read, file_to_write, folder_to_write, name
+from fg3d_builder.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fg3d_builder.facemodel.importing import Imported
+
+DESCRIPTION = """\
+Reads the files of a published face model as they come, cuts the face out of its head, and carries
+landmarks, edges, contour lines, masks and, where it has none, colours over from the embedded model.
+Says which unit was found, what became of each part of the mesh, and how far the landmarks that a
+detector sees on the model's rendering are from those carried over. Kinds: fg3d models list.
+
+  fg3d models import 01_MorphableModel.mat --out bfm.h5
+  fg3d models import FLAME2023 --kind flame --out flame.h5 --pictures flame
+  fg3d models import head.npz --out ours.h5 --overrides ours.json
+
+Look at the pictures. Where landmarks or the face's outline are wrong, say what is right in a file
+of overrides (docs/facemodels.md) and import again. A preset then says `model = "bfm.h5"`.
+"""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    command.add_argument("source", type=_there, help="file or folder of the model")
+    command.add_argument(
+        "--out", type=file_to_write, required=True, metavar="FILE.h5", help="file to write"
+    )
+    command.add_argument("--kind", type=name, default="", help="where the files do not tell it")
+    command.add_argument(
+        "--overrides", type=file_to_read, metavar="FILE.json", help="what to take as given"
+    )
+    command.add_argument(
+        "--pictures", type=folder_to_write, metavar="FOLDER", help="also write pictures there"
+    )
+    command.add_argument("--force", action="store_true", help="overwrite the file if it is there")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Import a model."""
+    from fg3d_builder.commands.models_show import write_pictures
+    from fg3d_builder.facemodel.importing import import_model
+    from fg3d_builder.facemodel.overrides import read_overrides
+    from fg3d_builder.facemodel.sources.known import read_source
+    from fg3d_builder.facemodel.storage import save_model
+    from fg3d_builder.heads.library import default_model
+
+    if options.out.exists() and not options.force:
+        raise ConfigError(f"{options.out} is there already; --force overwrites it")
+    overrides = read_overrides(options.overrides) if options.overrides else None
+    source = read_source(options.source, options.kind)
+    print(f"{options.source}: {source.name} ({source.layout}); {source.unit_said}", flush=True)
+    imported = import_model(source, default_model(), overrides)
+    save_model(imported.model, options.out)
+    _say(imported)
+    if options.pictures:
+        for file in write_pictures(imported.model, options.pictures, 6):
+            print(f"  {file}")
+    print(f"written: {options.out}; next: fg3d models show --model {options.out}")
+    return 0
+
+
+def _say(imported: Imported) -> None:
+    """Print what became of the mesh, and the figures of the check."""
+    for line in imported.said:
+        print(f"  {line}")
+
+
+def _there(text: str) -> Path:
+    path = Path(text)
+    if not text.strip() or not path.exists():
+        raise argparse.ArgumentTypeError(f"{text} does not exist")
+    return path
