@@ -60,3 +60,46 @@ def write_textured_obj(
         *(f"f {a}/{a} {b}/{b} {c}/{c}" for a, b, c in number.tolist()),
     ]
     write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def write_polygon_obj(
+    path: Path,
+    vertices: Array,
+    polygons: Array,
+    corner_uv: Array | None = None,
+    unit_mm: float = 1.0,
+) -> None:
+    """Write an obj of triangles and quads, no material; vertices and polygons keep their order.
+
+    Parameters
+    ----------
+    path : Path
+    vertices : (n, 3) float
+        Four decimals are written.
+    polygons : (m, 3) or (m, 4) int
+        -1 in the last place of triangles among quads.
+    corner_uv : (m, 3 or 4, 2) float, optional
+        Texture coordinates of the polygons' corners, v up.
+    unit_mm : float
+        Length of the vertices' unit; a comment in the first line says it.
+    """
+    corners = np.asarray(polygons, dtype=np.int64) + 1
+    lines = [f"# unit: {unit_mm:g} mm"]
+    lines += [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in np.asarray(vertices).tolist()]
+    if corner_uv is None:
+        lines += ["f " + " ".join(str(c) for c in row if c > 0) for row in corners.tolist()]
+    else:
+        there = corners > 0
+        places, number = np.unique(
+            np.round(np.asarray(corner_uv, dtype=np.float64)[there], 6), axis=0, return_inverse=True
+        )
+        of_corner = np.zeros(corners.shape, dtype=np.int64)
+        of_corner[there] = number.ravel() + 1
+        corner_rows: list[list[int]] = corners.tolist()
+        texture_rows: list[list[int]] = of_corner.tolist()
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in places.tolist()]
+        lines += [
+            "f " + " ".join(f"{c}/{t}" for c, t in zip(row, texture, strict=True) if c)
+            for row, texture in zip(corner_rows, texture_rows, strict=True)
+        ]
+    write_bytes(path, ("\n".join(lines) + "\n").encode())

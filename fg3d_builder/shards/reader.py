@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -65,6 +66,17 @@ class Registered(NamedTuple):
     sample_id: str
     subject_id: str
     rotation: Array
+    shape_obj_mm: Array
+    confidence: Array
+
+
+class StoredShape(NamedTuple):
+    """One ground-truth shape and where it comes from; units and frames as in `Sample`."""
+
+    capture_id: str
+    subject_id: str
+    expression: str
+    shape_source: str
     shape_obj_mm: Array
     confidence: Array
 
@@ -158,6 +170,35 @@ class ShardReader:
             of_shape = file["shapes/shape_source"].asstr()[:]
             sources += of_shape[file["samples/shape_index"][:]].tolist()
         return ids, sources
+
+    def shapes(self) -> Iterator[StoredShape]:
+        """Yield every shape of the split once, though samples in several shards may share it."""
+        seen: set[tuple[str, str]] = set()
+        for name in self._names:
+            file = self._open(name)
+            texts = {
+                field: file[field].asstr()[:].tolist()
+                for field in (
+                    "captures/capture_id",
+                    "captures/subject_id",
+                    "captures/expression",
+                    "shapes/shape_source",
+                )
+            }
+            of_capture = file["samples/capture_index"][:]
+            rows, first = np.unique(file["samples/shape_index"][:], return_index=True)
+            for row, sample in zip(rows.tolist(), first.tolist(), strict=True):
+                capture, subject, expression = (
+                    texts[f"captures/{field}"][of_capture[sample]]
+                    for field in ("capture_id", "subject_id", "expression")
+                )
+                source = texts["shapes/shape_source"][row]
+                if (capture, source) in seen:
+                    continue
+                seen.add((capture, source))
+                shape = file["shapes/shape_obj_mm"][row]
+                confidence = _fraction(file["shapes/confidence"][row])
+                yield StoredShape(capture, subject, expression, source, shape, confidence)
 
     def close(self) -> None:
         """Close all files; they are opened again when needed."""

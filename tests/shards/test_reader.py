@@ -41,6 +41,19 @@ def test_parts_of_a_sample_are_those_of_the_whole(made: tuple[Path, FaceModel]) 
     assert len(ids) == len(reader)
 
 
+def test_every_shape_comes_once(made: tuple[Path, FaceModel]) -> None:
+    samples = by_capture(made[0])
+    readers = [ShardReader(made[0], split) for split in ("train", "test")]
+    shapes = [shape for reader in readers for shape in reader.shapes()]
+    assert sorted(shape.capture_id for shape in shapes) == sorted(samples)
+    for shape in shapes:
+        sample = samples[shape.capture_id]
+        assert shape.subject_id == sample["subject_id"]
+        assert shape.shape_source == sample["shape_source"]
+        np.testing.assert_array_equal(shape.shape_obj_mm, sample["shape_obj_mm"])
+        np.testing.assert_array_equal(shape.confidence, sample["confidence"])
+
+
 def test_every_capture_is_there_once(made: tuple[Path, FaceModel]) -> None:
     readers = [ShardReader(made[0], split) for split in ("train", "test")]
     ids = [reader[i]["capture_id"] for reader in readers for i in range(len(reader))]
