@@ -82,7 +82,9 @@ def closed_holes(
     """
     n = len(vertices_mm)
     lengths = [_length(vertices_mm[loop]) for loop in border_loops(triangles)]
-    loops = [loop for _, loop in sorted(zip(lengths, border_loops(triangles), strict=True), key=_size)]
+    loops = [
+        loop for _, loop in sorted(zip(lengths, border_loops(triangles), strict=True), key=_size)
+    ]
     eye_mm, mouth_mm = bent.from_openings_mm()
     surface = (bent.points_mm, bent.donor.triangles) if eyeballs is None else eyeballs
     parts: list[_Part] = []

@@ -23,6 +23,7 @@ _DEEPEST_FOLD = 2.0
 """A fold at lids or lips with more surface than that many times its opening is an inside."""
 
 _SHARPEST_TIP_DEG = 80.0
+_SHARPEST_NOTCH_DEG = 100.0
 _SMOOTHING_ROUNDS = 6
 
 
@@ -79,6 +80,7 @@ def face_triangles(
     openings = np.minimum(*bent.from_openings_mm())
     from_opening = at_vertices(places.carried(openings, heads))
     kept = _with_pits(kept, within, vertices_mm, triangles, joined, from_opening)
+    kept = _without_notches(kept, vertices_mm, triangles)
     kept &= ~never[triangles].any(axis=1)
     return _with_simple_borders(kept, vertices_mm, triangles, joined)
 
@@ -117,7 +119,9 @@ def _pieces(chosen: Array, joined: sp.csr_matrix) -> list[Array]:
     own = np.flatnonzero(chosen)
     count, label = connected_components(joined[own][:, own], directed=False)
     order = np.argsort(label, kind="stable")
-    return [own[one] for one in np.split(order, np.cumsum(np.bincount(label, minlength=count)))[:-1]]
+    return [
+        own[one] for one in np.split(order, np.cumsum(np.bincount(label, minlength=count)))[:-1]
+    ]
 
 
 def _with_pits(
@@ -142,7 +146,9 @@ def _with_pits(
         surface = float(area[piece].sum())
         if at_opening and surface > _LARGEST_FOLD_MM2:
             lid = border_edges(triangles[piece])
-            fan = np.cross(*(vertices_mm[lid[:, i]] - vertices_mm[rim].mean(axis=0) for i in (0, 1)))
+            fan = np.cross(
+                *(vertices_mm[lid[:, i]] - vertices_mm[rim].mean(axis=0) for i in (0, 1))
+            )
             if surface > _DEEPEST_FOLD * 0.5 * np.linalg.norm(fan, axis=1).sum():
                 continue
         if _is_disk(triangles[piece]):
@@ -154,6 +160,22 @@ def _is_disk(triangles: Array) -> bool:
     edges, border = undirected_edges(triangles), border_edges(triangles)
     euler = len(np.unique(triangles)) - len(edges) + len(triangles)
     return euler == 1 and len(np.unique(border[:, 0])) == len(border)
+
+
+def _without_notches(kept: Array, vertices_mm: Array, triangles: Array) -> Array:
+    """Add the triangles at border vertices that have nearly all around them on the sheet."""
+    kept = kept.copy()
+    angle = corner_angles(vertices_mm, triangles)
+    count = int(triangles.max()) + 1
+    whole = np.bincount(triangles.ravel(), angle.ravel(), minlength=count)
+    file_border = np.zeros(count, dtype=bool)
+    file_border[border_edges(triangles)] = True
+    for _ in range(2):
+        covered = np.bincount(triangles[kept].ravel(), angle[kept].ravel(), minlength=count)
+        missing = whole - covered
+        notch = (covered > 0) & (missing > 1e-6) & (missing < np.radians(_SHARPEST_NOTCH_DEG))
+        kept |= (notch & ~file_border)[triangles].any(axis=1)
+    return kept
 
 
 def _with_simple_borders(
