@@ -42,11 +42,14 @@ class Targets(NamedTuple):
         Of the donor's face.
     barycentric : (k, 3) float64
     points_mm : (k, 3) float64
+    weight : (k,) float64
+        1 for a point as a detector finds it.
     """
 
     triangle: Array
     barycentric: Array
     points_mm: Array
+    weight: Array
 
 
 def bent_onto(
@@ -67,10 +70,9 @@ def bent_onto(
         The outside of the other head.
     targets : Targets
     """
-    triangle, barycentric, wanted = targets
-    pose = align_similarity(
-        surface_points(donor.mean, donor.triangles, triangle, barycentric), wanted
-    )
+    triangle, barycentric, wanted, sure = targets
+    own = surface_points(donor.mean, donor.triangles, triangle, barycentric)
+    pose = align_similarity(own, wanted, sure)
     start = pose.cam_from_obj(head.vertices_mm)
     at_marks = _rows(triangle, barycentric, donor.triangles, len(start))
     surface = _Surface(vertices_mm, triangles)
@@ -84,23 +86,21 @@ def bent_onto(
         weight = np.where(near, area, 0.0)
         trust = _LANDMARK_AREA_MM2 * (bending / _BENDING_MM[0]) ** 2 + _LEAST_LANDMARK_AREA_MM2
         energy = smoothness(start, head.triangles, bending, _STRETCHING_SHARE * bending)
-        system = energy + sp.diags(weight) + trust * (at_marks.T @ at_marks)
-        right = weight[:, None] * (found.points_mm - start)
-        right += trust * (at_marks.T @ (wanted - at_marks @ start))
+        pull = at_marks.T @ sp.diags(trust * sure)
+        right = weight[:, None] * (found.points_mm - start) + pull @ (wanted - at_marks @ start)
+        system = energy + sp.diags(weight) + pull @ at_marks
         points = start + solved(system, right)
     return points
 
 
 def open_regions(model: FaceModel) -> Array:
     """Return the (n,) vertices within the eyes and between the lips of a model's face."""
-    embedding = model.embeddings[MEDIAPIPE]
     inside = np.zeros(model.vertex_count, dtype=bool)
     for name in ("right_eye", "left_eye", "inner_lips"):
         ring = model.embedded(MEDIAPIPE, MEDIAPIPE_CURVES[name].points)
         polygon = ring.points(model.mean, model.triangles)
         near = model.mean[:, 2] > polygon[:, 2].min() - 15.0
         inside |= near & (signed_distance(model.mean[:, :2], polygon[:, :2]) > 0.0)
-    assert len(embedding.point_index)
     return inside
 
 

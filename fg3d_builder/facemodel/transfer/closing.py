@@ -57,7 +57,8 @@ class Closing(NamedTuple):
     def of_basis(self, basis: Array) -> Array:
         """Return the (k, 3, d) displacements of the new vertices in modes (n, 3, d)."""
         n, _, modes = basis.shape
-        moved = np.asarray(self.weights @ basis.reshape(n, -1)).reshape(-1, 3, modes)
+        flat = basis.reshape(n, 3 * modes)
+        moved = np.asarray(self.weights @ flat).reshape(len(self.offset_mm), 3, modes)
         moved[:, 2] += self.offset_mm[:, 2:] * np.asarray(self.opening @ basis[:, 1])
         return moved
 
@@ -118,12 +119,12 @@ def _eye(vertices_mm: Array, loop: Array, surface: tuple[Array, Array]) -> _Part
     flat = patch.weights @ vertices_mm
     low, high = vertices_mm[loop].min(axis=0) - 5.0, vertices_mm[loop].max(axis=0) + 5.0
     corners = surface[0][surface[1]]
-    near = np.all((corners > low - [0, 0, 20]) & (corners < high + [0, 0, 20]), axis=(1, 2))
+    behind = np.array([0.0, 0.0, 20.0])
+    near = np.all((corners > low - behind) & (corners < high + behind), axis=(1, 2))
     offset = np.zeros_like(flat)
     if near.any():
         ball = heights_on_surface(flat[:, :2], surface[0], surface[1][near])
         offset[:, 2] = np.maximum(np.nan_to_num(ball, nan=-np.inf) - flat[:, 2], 0.0)
-    height = float(patch.opening @ vertices_mm[:, 1])
     upper, lower = _rims(vertices_mm, loop)
     height = float(vertices_mm[upper, 1].mean() - vertices_mm[lower, 1].mean())
     return _Part(patch.triangles, patch, offset, height > _LEAST_OPENING_MM, 0)
@@ -154,9 +155,9 @@ def _without_vertices(vertices_mm: Array, loop: Array) -> Array:
         return _least_area(vertices_mm, ring)
     points = vertices_mm[ring]
     apart = np.linalg.norm(points[:, None] - points, axis=2)
-    first, last = np.unravel_index(int(np.argmax(apart)), apart.shape)
-    ring = np.roll(ring, -int(first))
-    last = int((last - first) % len(ring))
+    first, opposite = divmod(int(np.argmax(apart)), len(ring))
+    ring = np.roll(ring, -first)
+    last = (opposite - first) % len(ring)
     one, other = list(range(last + 1)), [0, *range(len(ring) - 1, last - 1, -1)]
     triangles = []
     while len(one) > 1 or len(other) > 1:

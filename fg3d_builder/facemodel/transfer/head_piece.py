@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from fg3d_builder.facemodel.embedding import robust_mean
 from fg3d_builder.facemodel.showing import VIEWS_DEG, Scene, Spot
 from fg3d_builder.facemodel.sources.source import ModelSource
+from fg3d_builder.facemodel.transfer.colours import has_colours
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import directed_edges
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -25,9 +26,11 @@ _CLAY = (0.45, 0.30, 0.22)
 _SAME_MM = 1e-4
 _MAX_SPREAD_MM = 4.0
 _LOOKS_PX = 1024
-_LOOKS_DEG = tuple(
-    (pitch, yaw) for pitch in (-50.0, -20.0, 10.0, 40.0) for yaw in (-80.0, -40.0, 0.0, 40.0, 80.0)
-) + ((0.0, 140.0), (0.0, -140.0), (0.0, 180.0), (80.0, 0.0), (-75.0, 0.0))
+_AROUND_DEG = [(p, y) for p in (-50.0, -20.0, 10.0, 40.0) for y in (-80.0, -40.0, 0.0, 40.0, 80.0)]
+_LOOKS_DEG = (
+    *_AROUND_DEG,
+    *((0.0, 140.0), (0.0, -140.0), (0.0, 180.0), (80.0, 0.0), (-75.0, 0.0)),
+)
 """(pitch, yaw) from which the outside is looked for, all around."""
 
 
@@ -51,19 +54,18 @@ class HeadPiece(NamedTuple):
     points_mm: Array
 
 
-def head_piece(source: ModelSource, dropped: Array, albedo: Array | None = None) -> HeadPiece:
+def head_piece(source: ModelSource, dropped: Array) -> HeadPiece:
     """Find the skin: the connected piece on which most of the detector's points are.
 
-    The detector sees the mesh as a whole, so that eyeballs, hair and clothes look as they do
-    in pictures.
+    The detector sees the mesh as a whole, in its own colours or in clay, so that eyeballs, hair
+    and clothes look as they do in pictures. Where it finds no face, the source's own landmarks
+    say which piece it is, if it has any.
 
     Parameters
     ----------
     source : ModelSource
     dropped : (n,) bool
         Vertices that are not to be part of the skin.
-    albedo : (n, 3) float64, optional
-        Linear RGB to show the mesh in; by default its own, or clay where it has none.
 
     Raises
     ------
@@ -78,16 +80,18 @@ def head_piece(source: ModelSource, dropped: Array, albedo: Array | None = None)
     free = np.flatnonzero(proper & ~dropped[triangles].any(axis=1))
     if len(free) == 0:
         raise ValueError(f"face model '{source.name}': no triangles are left to be skin")
-    if albedo is None:
-        albedo = source.albedo_mean
-    if albedo is None or float(np.ptp(albedo, axis=0).max()) < 0.02:
-        albedo = np.tile(_CLAY, (len(source.mean), 1))
-    looks = _looks(source.name, source.mean, shown, albedo)
     label = _piece_of_vertex(triangles[free], len(source.mean))
     piece_of_triangle = np.full(len(shown), -1)
     piece_of_triangle[free] = label[triangles[free, 0]]
-    hit = np.concatenate([spots.triangle[np.isfinite(spots.barycentric[:, 0])] for spots in looks])
-    votes = piece_of_triangle[hit]
+    try:
+        looks = _looks(source, shown)
+        seen = [spots.triangle[np.isfinite(spots.barycentric[:, 0])] for spots in looks]
+        votes = piece_of_triangle[np.concatenate(seen)]
+    except ValueError:
+        if source.landmarks68 is None:
+            raise
+        looks = []
+        votes = piece_of_triangle[np.isin(triangles, source.landmarks68).any(axis=1)]
     if not np.any(votes >= 0):
         raise ValueError(f"face model '{source.name}': the face is on none of its skin")
     skin = int(np.bincount(votes[votes >= 0]).argmax())
@@ -123,13 +127,17 @@ def seen_from_around(vertices_mm: Array, triangles: Array) -> Array:
     return np.asarray(seen | corner_seen[triangles].all(axis=1))
 
 
-def _looks(name: str, vertices_mm: Array, triangles: Array, albedo: Array) -> list[Spot]:
-    scene = Scene(name, triangles)
-    scene.frame(vertices_mm, albedo)
-    looks = [scene.show(vertices_mm, albedo, 0, view, i) for i, view in enumerate(VIEWS_DEG)]
+def _looks(source: ModelSource, triangles: Array) -> list[Spot]:
+    albedo = np.tile(_CLAY, (len(source.mean), 1))
+    if has_colours(source):
+        assert source.albedo_mean is not None
+        albedo = source.albedo_mean
+    scene = Scene(source.name, triangles)
+    scene.frame(source.mean, albedo)
+    looks = [scene.show(source.mean, albedo, 0, view, i) for i, view in enumerate(VIEWS_DEG)]
     found = [spots for spots in looks if spots is not None]
     if not found:
-        raise ValueError(f"face model '{name}': no face is found on its renderings")
+        raise ValueError(f"face model '{source.name}': no face is found on its renderings")
     return found
 
 
@@ -137,6 +145,8 @@ def _points_on(
     skin: int, piece_of_triangle: Array, looks: list[Spot], vertices_mm: Array, triangles: Array
 ) -> Array:
     """(478, 3) places of the detector's points on one piece; NaN where there is none."""
+    if not looks:
+        return np.full((478, 3), np.nan)
     places = []
     for spots in looks:
         place = np.einsum("kc,kcd->kd", spots.barycentric, vertices_mm[triangles[spots.triangle]])
