@@ -217,7 +217,9 @@ def colour_scale(mean: Array, where: str) -> float:
     """
     white = 255.0 if np.median(mean) > 1.0 else 1.0
     if mean.min() < -0.02 * white or mean.max() > 1.02 * white:
-        raise ValueError(f"{where}: colours {mean.min():.3g} to {mean.max():.3g}, not 0 to {white:g}")
+        raise ValueError(
+            f"{where}: colours {mean.min():.3g} to {mean.max():.3g}, not 0 to {white:g}"
+        )
     return white
 
 
@@ -244,7 +246,9 @@ def linear_colours(mean: Array, modes: Array | None, where: str) -> tuple[Array,
         return linear, None
     modes *= linear_per_srgb(srgb)[:, :, None]
     if not _largest(modes) <= _LARGEST_COLOUR_STEP:
-        raise ValueError(f"{where}: one standard deviation changes a colour by {_largest(modes):.3g}")
+        raise ValueError(
+            f"{where}: one standard deviation changes a colour by {_largest(modes):.3g}"
+        )
     return linear, modes
 
 
