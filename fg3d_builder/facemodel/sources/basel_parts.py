@@ -107,8 +107,8 @@ def scaled_modes(columns: Array, factors: Array, where: str, count: int) -> Arra
     return modes.reshape(count, 3, len(factors))
 
 
-def sized(mean: Array, modes: Array, where: str) -> None:
-    """Check that a mean and its modes, mm, are of a head's size.
+def sized_mean(mean: Array, where: str) -> None:
+    """Check that a mean, mm, is of a head's size in all directions.
 
     Raises
     ------
@@ -116,6 +116,15 @@ def sized(mean: Array, modes: Array, where: str) -> None:
     """
     if np.ptp(mean, axis=0).max() > _LARGEST_MM or np.abs(mean).max() > 10 * _LARGEST_MM:
         raise ValueError(f"{where}: vertices lie up to {np.abs(mean).max():.3g} mm away")
+
+
+def sized_modes(modes: Array, where: str) -> None:
+    """Check that modes, mm at one standard deviation, leave a head a head.
+
+    Raises
+    ------
+    ValueError
+    """
     step = _largest(modes)
     if not step <= _LARGEST_STEP_MM:
         raise ValueError(f"{where}: one standard deviation moves a vertex by {step:.3g} mm")

@@ -22,7 +22,8 @@ from fg3d_builder.facemodel.sources.basel_parts import (
     linear_colours,
     scaled_modes,
     segment_groups,
-    sized,
+    sized_mean,
+    sized_modes,
     triangle_list,
     turned_out,
     unit_of,
@@ -80,6 +81,7 @@ def _read_mat(path: Path) -> ModelSource:
     n = len(mean)
     unit_mm, unit_said = unit_of(mean, where("shapeMU"))
     mean *= unit_mm
+    sized_mean(mean, where("shapeMU"))
     triangles = triangle_list(fields["tl"], 1, n, where("tl"), upright=True)
     triangles = turned_out(mean, triangles, where("tl"))
     groups = {}
@@ -87,7 +89,7 @@ def _read_mat(path: Path) -> ModelSource:
         groups = segment_groups(fields[_SEGMENTS], n, where(_SEGMENTS))
     sd = deviations(fields["shapeEV"], where("shapeEV"))
     id_basis = _modes(path, "shapePC", sd * unit_mm, n)
-    sized(mean, id_basis, where("shapePC"))
+    sized_modes(id_basis, where("shapePC"))
 
     colour = vertex_column(fields["texMU"], where("texMU"), n)
     white = colour_scale(colour, where("texMU"))

@@ -25,7 +25,8 @@ from fg3d_builder.facemodel.sources.basel_parts import (
     deviations,
     linear_colours,
     scaled_modes,
-    sized,
+    sized_mean,
+    sized_modes,
     triangle_list,
     turned_out,
     unit_of,
@@ -105,6 +106,8 @@ def _source(path: Path, file: h5py.File, year: str, licence: str) -> ModelSource
         mean += vertex_column(fields.array(name), fields.where(name), n)
     unit_mm, unit_said = unit_of(mean, fields.where("shape/model/mean"))
     mean *= unit_mm
+    sized_mean(neutral * unit_mm, fields.where("shape/model/mean"))
+    sized_mean(mean, fields.where("expression/model/mean"))
     cells = "shape/representer/cells"
     cells = cells if cells in file else "representer/cells"
     triangles = triangle_list(fields.array(cells), 0, n, fields.where(cells), upright=False)
@@ -112,11 +115,11 @@ def _source(path: Path, file: h5py.File, year: str, licence: str) -> ModelSource
     groups = _groups(fields, neutral, unit_mm)
 
     id_basis = fields.modes("shape", unit_mm, n)
-    sized(mean, id_basis, fields.where("shape/model/pcaBasis"))
+    sized_modes(id_basis, fields.where("shape/model/pcaBasis"))
     exp_basis = np.zeros((n, 3, 0))
     if "expression" in file:
         exp_basis = fields.modes("expression", unit_mm, n)
-        sized(mean, exp_basis, fields.where("expression/model/pcaBasis"))
+        sized_modes(exp_basis, fields.where("expression/model/pcaBasis"))
     albedo_mean = albedo_basis = None
     if "color" in file:
         where = fields.where("color/model/mean")

@@ -25,7 +25,8 @@ from fg3d_builder.facemodel.sources.basel_parts import (
     scaled_modes,
     segment_groups,
     signs_of_axes,
-    sized,
+    sized_mean,
+    sized_modes,
     triangle_list,
     turned_out,
     unit_of,
@@ -113,6 +114,7 @@ def _source(shape: _Variables, expressions: _Variables, basel: _Variables | None
     mean += vertex_column(expressions.get("mu_exp"), expressions.where("mu_exp"), n)
     unit_mm, unit_said = unit_of(mean, shape.where("mu_shape"))
     mean *= unit_mm
+    sized_mean(mean, shape.where("mu_shape"))
     landmarks = indices(shape.get("keypoints").ravel(), 1, n, shape.where("keypoints"))
     if len(landmarks) != 68:
         raise ValueError(f"{shape.where('keypoints')}: {len(landmarks)} points, wanted 68")
@@ -126,11 +128,11 @@ def _source(shape: _Variables, expressions: _Variables, basel: _Variables | None
 
     sd = _identity_deviations(shape, basel)
     id_basis = shape.modes("w", sd * unit_mm, n)
-    sized(mean, id_basis, shape.where("w"))
+    sized_modes(id_basis, shape.where("w"))
     id_basis *= signs[None, :, None]
     exp_sd = deviations(expressions.get("sigma_exp"), expressions.where("sigma_exp"))
     exp_basis = expressions.modes("w_exp", exp_sd * unit_mm, n)
-    sized(mean, exp_basis, expressions.where("w_exp"))
+    sized_modes(exp_basis, expressions.where("w_exp"))
     exp_basis *= signs[None, :, None]
     albedo_mean, albedo_basis = _colours(shape, basel, n)
     return ModelSource(

@@ -31,7 +31,8 @@ from fg3d_builder.facemodel.sources.basel_parts import (
     numbers,
     scaled_modes,
     signs_of_axes,
-    sized,
+    sized_mean,
+    sized_modes,
     triangle_list,
     turned_out,
     unit_of,
@@ -176,6 +177,7 @@ def _source(parts: _Parts) -> ModelSource:
     where, n = parts.where, len(parts.mean)
     unit_mm, unit_said = unit_of(parts.mean, where("u_shp"))
     mean = parts.mean * unit_mm
+    sized_mean(mean, where("u_shp"))
     landmarks = _landmarks(parts.keypoints, n, where("keypoints"))
     signs = signs_of_axes(mean[landmarks], where("keypoints"))
     mean *= signs
@@ -191,7 +193,7 @@ def _source(parts: _Parts) -> ModelSource:
             raise ValueError(f"{where(name)}: shape {columns.shape}, wanted columns")
         known = columns[:, : len(sd)]
         modes = scaled_modes(known, sd[: known.shape[1]] * unit_mm, where(name), n)
-        sized(mean, modes, where(name))
+        sized_modes(modes, where(name))
         modes *= signs[None, :, None]
         bases.append(modes)
     return ModelSource(

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
-from fg3d_builder.facemodel.sources.source import ModelSource
+from fg3d_builder.facemodel.sources.source import ModelSource, check_source
 from fg3d_builder.rendering.shading import linear_per_srgb
 
 MICROMETRES = 1000.0
@@ -293,3 +293,32 @@ def write_3ddfa_arrays(folder: Path, source: ModelSource) -> Path:
     pickled(configs / "param_whitening.pkl", {"param_mean": mean, "param_std": std})
     savemat(visualize / "tri.mat", {"tri": source.triangles[:, [0, 2, 1]].T + 1.0})
     return configs
+
+
+def assert_same_model(found: ModelSource, wanted: ModelSource, colours: str = "modes") -> None:
+    """Hold a model that was read against the one that was written, to single precision.
+
+    `colours` is what the file has of them: ``"modes"``, ``"mean"`` or ``""``.
+    """
+    check_source(found)
+    np.testing.assert_allclose(found.mean, wanted.mean, atol=2e-5)
+    np.testing.assert_array_equal(found.polygons, wanted.triangles)
+    assert found.polygons.dtype == np.int32
+    for basis in (found.mean, found.id_basis, found.exp_basis):
+        assert basis.dtype == np.float64
+    identity = wanted.id_basis * wanted.id_sd
+    np.testing.assert_allclose(found.id_basis * found.id_sd, identity, atol=2e-6)
+    if found.exp_basis.shape[2]:
+        expression = wanted.exp_basis * wanted.exp_sd
+        np.testing.assert_allclose(found.exp_basis * found.exp_sd, expression, atol=2e-6)
+    assert (found.albedo_mean is not None) == bool(colours)
+    assert (found.albedo_basis is not None) == (colours == "modes")
+    if colours:
+        np.testing.assert_allclose(found.albedo_mean, wanted.albedo_mean, atol=1e-6)
+    if colours == "modes":
+        assert wanted.albedo_basis is not None
+        assert wanted.albedo_sd is not None
+        assert found.albedo_basis is not None
+        assert found.albedo_sd is not None
+        colour = wanted.albedo_basis * wanted.albedo_sd
+        np.testing.assert_allclose(found.albedo_basis * found.albedo_sd, colour, atol=1e-7)
