@@ -52,8 +52,10 @@ def files(path: Path) -> tuple[Path, ...]:
     The release has the expressions beside the shape or one folder above it.
     """
     shape = path / SHAPE if path.is_dir() else path
-    if shape.name != SHAPE or not begins_with(shape, b"MATLAB"):
-        return ()
+    return _with_others(shape) if shape.name == SHAPE and begins_with(shape, b"MATLAB") else ()
+
+
+def _with_others(shape: Path) -> tuple[Path, ...]:
     beside = [shape.parent / name for name in EXPRESSIONS]
     above = [shape.parent.parent / name for name in EXPRESSIONS]
     found = [p for p in (*beside, *above) if p.is_file()][:1]
@@ -69,13 +71,13 @@ def read(path: Path) -> ModelSource:
     ValueError
         Names file and field.
     """
-    found = files(path)
-    shape = found[0] if found else (path / SHAPE if path.is_dir() else path)
-    expressions = [p for p in found if p.name in EXPRESSIONS]
-    if not expressions:
+    shape, *others = _with_others(path / SHAPE if path.is_dir() else path)
+    variables = _Variables(shape)
+    expressions = next((p for p in others if p.name in EXPRESSIONS), None)
+    if expressions is None:
         raise ValueError(f"{shape}: no {EXPRESSIONS[0]} or {EXPRESSIONS[1]} beside it")
-    basel = next((_Variables(p) for p in found if p.name == bfm2009.FILE), None)
-    return _source(_Variables(shape), _Variables(expressions[0]), basel)
+    basel = next((_Variables(p) for p in others if p.name == bfm2009.FILE), None)
+    return _source(variables, _Variables(expressions), basel)
 
 
 class _Variables:

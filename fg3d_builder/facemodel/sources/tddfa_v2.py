@@ -76,14 +76,24 @@ class _Parts(NamedTuple):
 
 def files(path: Path) -> tuple[Path, ...]:
     """Return the model's file, or all of its arrays, and those beside it; see `SourceLayout`."""
-    for folder in (path / name for name in _FOLDERS) if path.is_dir() else ():
-        pickles = [p for name in PICKLES if begins_with(p := folder / name, b"\x80")]
+    own = _own(path)
+    magic = b"\x80" if own and own[0].name in PICKLES else b"\x93NUMPY"
+    if not own or not all(begins_with(p, magic) for p in own):
+        return ()
+    return (*own, *_beside(own[0].parent))
+
+
+def _own(path: Path) -> tuple[Path, ...]:
+    """Return the pickle, or all arrays, by their names."""
+    if path.name in PICKLES and path.is_file():
+        return (path,)
+    for folder in (path / name for name in _FOLDERS):
+        pickles = [p for name in PICKLES if (p := folder / name).is_file()]
+        arrays = tuple(p for name in ARRAYS if (p := folder / name).is_file())
         if pickles:
-            return (pickles[0], *_beside(folder))
-        if all(begins_with(folder / name, b"\x93NUMPY") for name in ARRAYS):
-            return (*(folder / name for name in ARRAYS), *_beside(folder))
-    if path.name in PICKLES and begins_with(path, b"\x80"):
-        return (path, *_beside(path.parent))
+            return (pickles[0],)
+        if len(arrays) == len(ARRAYS):
+            return arrays
     return ()
 
 
@@ -100,11 +110,11 @@ def read(path: Path) -> ModelSource:
     ValueError
         Names file and field.
     """
-    found = files(path)
+    own = _own(path)
     try:
-        if found and found[0].name in ARRAYS:
-            return _source(_arrays(found[0].parent))
-        return _source(_pickled(found[0] if found else path))
+        if own and own[0].name in ARRAYS:
+            return _source(_arrays(own[0].parent))
+        return _source(_pickled(own[0] if own else path))
     except CaptureError as error:
         raise ValueError(error.message) from None
 
@@ -120,7 +130,7 @@ def _arrays(folder: Path) -> _Parts:
 
     mean = vertex_column(u_shape, where("u_shp"))
     mean += vertex_column(u_expression, where("u_exp"), len(mean))
-    triangles = _triangles_beside(folder)
+    triangles = _triangles_beside(folder / ARRAYS[0])
     name = "3DDFA's Basel Face Model in NumPy's arrays"
     return _Parts(name, folder / ARRAYS[0], mean, shapes, expressions, keypoints, triangles, where)
 
@@ -137,7 +147,7 @@ def _pickled(path: Path) -> _Parts:
     mean = vertex_column(get("u"), where("u"))
     own = numbers(get("tri"), where("tri")) if "tri" in table else None
     if own is None or own.max(initial=0) >= len(mean):  # those of a larger cut
-        triangles = _triangles_beside(path.parent)
+        triangles = _triangles_beside(path)
     else:
         triangles = own, 0, where("tri")
     name = f"3DDFA-V2's Basel Face Model without neck ({path.stem})"
@@ -145,17 +155,18 @@ def _pickled(path: Path) -> _Parts:
     return _Parts(name, path, mean, *columns, triangles, where)
 
 
-def _triangles_beside(folder: Path) -> tuple[Array, int, str]:
+def _triangles_beside(model: Path) -> tuple[Array, int, str]:
     """Return triangles, what the first vertex is called, file and field."""
-    file = folder / _TRIANGLES
+    file = model.parent / _TRIANGLES
     if file.is_file():
         found = read_inert_pickle(file, MOST_BYTES)
         return _array({"tri": found}, "tri", f"{file}: its array"), 0, f"{file}: its array"
-    for file in (folder / name for name in _MATLAB_TRIANGLES):
+    for file in (model.parent / name for name in _MATLAB_TRIANGLES):
         if file.is_file():
             where = f"{file}: field 'tri'"
             return _array(read_mat5(file, ("tri",), MOST_BYTES), "tri", where), 1, where
-    raise ValueError(f"{folder}: no {_TRIANGLES} or {_MATLAB_TRIANGLES[0]} with the triangles")
+    names = f"{_TRIANGLES} or {_MATLAB_TRIANGLES[0]}"
+    raise ValueError(f"{model}: no {names} with its triangles beside it")
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_the_slim_pickle_has_its_own_triangles(tmp_path: Path) -> None:
     file = write_3ddfa_v2(tmp_path, face_source())
     table = table_of(file)
     (tmp_path / "tri.pkl").unlink()
-    with pytest.raises(ValueError, match=r"no tri\.pkl or tri\.mat with the triangles"):
+    with pytest.raises(ValueError, match=r"v3\.pkl: no tri\.pkl or tri\.mat with its tri"):
         read_source(tmp_path)
     table["tri"] = face_source().polygons.T
     file.unlink()
@@ -151,6 +151,11 @@ def test_a_wrong_array_of_the_first_release(tmp_path: Path) -> None:
     np.save(configs / "keypoints_sim.npy", rows + 1)
     with pytest.raises(ValueError, match=r"keypoints_sim\.npy: field 'keypoints': a point begins"):
         read_source(tmp_path)
+    (configs / "keypoints_sim.npy").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="holds no face model of a known kind"):
+        read_source(tmp_path)
+    with pytest.raises(ValueError, match=r"keypoints_sim\.npy: no npy file"):
+        read_source(tmp_path, "3ddfa-v2")
     np.save(configs / "keypoints_sim.npy", np.array(["x"]))
     with pytest.raises(ValueError, match=r"keypoints_sim\.npy: expected an array of real numbers"):
         read_source(tmp_path)
