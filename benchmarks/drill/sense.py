@@ -124,6 +124,24 @@ def wrong_model(model: Any, _wanted: Any) -> str:
     return ""
 
 
+def wrong_source(source: Any, _wanted: Any) -> str:
+    """Say what makes no sense in a model as its own file has it."""
+    if np.ptp(source.mean, axis=0).max() > 2000 or np.ptp(source.mean, axis=0).max() < 50:
+        return f"a head of {np.ptp(source.mean, axis=0).max():.1e} mm"
+    for name in ("id", "exp", "albedo"):
+        basis, sd = getattr(source, f"{name}_basis"), getattr(source, f"{name}_sd")
+        if basis is not None and basis.size and not np.abs(basis * sd).max() <= 1e3:
+            return f"a mode of {name} that is not finite, or huge"
+    albedo = np.zeros(1) if source.albedo_mean is None else source.albedo_mean
+    if not 0 <= albedo.min() <= albedo.max() <= 1:
+        return "reflectance outside of 0 to 1"
+    if source.polygons.min() < -1 or source.polygons.max() >= len(source.mean):
+        return "a polygon's vertex out of range"
+    if any(len(name) > 300 or not name.isprintable() for name in source.groups):
+        return "a group whose name cannot be shown"
+    return ""
+
+
 def wrong_preset(config: Any, _wanted: Any) -> str:
     """Say what makes no sense in a preset: numbers that are not finite, or out of their range."""
     for name, value in _numbers(dataclasses.asdict(config)):

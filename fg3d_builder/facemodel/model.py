@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fg3d_builder.facemodel.origin import Origin, check_origin
 from fg3d_builder.facemodel.surround import Surround, check_surround
 from fg3d_builder.geometry.meshes import surface_points
 from fg3d_builder.records import Array
@@ -89,6 +90,8 @@ class FaceModel:
     surround : Surround or None
         Ears, scalp, neck and shoulders around the sheet, for rendering turned heads; None
         where nothing is known beyond the sheet.
+    origin : Origin or None
+        The published mesh that the sheet was cut from; None for models made in another way.
     """
 
     name: str
@@ -113,6 +116,7 @@ class FaceModel:
     rigid: Array = field(default_factory=lambda: np.zeros(0, bool))
     reliable: Array = field(default_factory=lambda: np.zeros(0, bool))
     surround: Surround | None = None
+    origin: Origin | None = None
 
     @property
     def vertex_count(self) -> int:
@@ -210,6 +214,8 @@ def check_model(model: FaceModel) -> None:
         _expect(bool(np.all((line >= 0) & (line < n))), "contour_lines", "out of range")
     if model.surround is not None:
         check_surround(model.surround, m, len(model.id_sd), _expect)
+    if model.origin is not None:
+        check_origin(model.origin, n, len(model.id_sd), _expect)
 
 
 def _expect(condition: bool, name: str, problem: str) -> None:

@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
+from fg3d_builder.facemodel.origin import Origin
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hdf5_checks import check_declared
@@ -54,6 +55,13 @@ _SURROUND = {
     "scalp": ("<f4", "probability"),
     "neck": ("<f4", ""),
     "mirror": ("<i4", ""),
+}
+_ORIGIN = {
+    "mean": ("<f8", "mm, object frame"),  # exact, to be found again in the file
+    "polygons": ("<i4", ""),
+    "sheet_vertex": ("<i4", ""),
+    "outside": ("<i4", ""),
+    "outside_id_basis": ("<f4", "mm per unit of alpha_id"),
 }
 
 _HOW_TO_MAKE_ONE = (
@@ -98,11 +106,17 @@ def _write_fields(model: FaceModel, file: h5py.File) -> None:
     for i, line in enumerate(model.contour_lines):
         file[f"contour_lines/{i:03d}"] = np.asarray(line, dtype="<i4")
     if model.surround is not None:
-        _write_surround(model.surround, file.create_group("surround"))
+        _write_arrays(model.surround, _SURROUND, file.create_group("surround"))
+    if model.origin is not None:
+        group = file.create_group("origin")
+        group.attrs["layout"] = model.origin.layout
+        _write_arrays(model.origin, _ORIGIN, group)
+        if model.origin.uv is not None:
+            group["uv"] = model.origin.uv.astype("<f8")
 
 
 def load_model(path: str | os.PathLike[str]) -> FaceModel:
-    """Read a model file; one without a surround, as files had none at first, gets None.
+    """Read a model file; one without a surround or an origin, as files were at first, gets None.
 
     Raises
     ------
@@ -129,6 +143,7 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
             edge_points=edge_points,
             contour_lines=tuple(lines[key][()] for key in sorted(lines)),
             surround=_read_surround(file["surround"]) if "surround" in file else None,
+            origin=_read_origin(file["origin"]) if "origin" in file else None,
             **values,
         )
         stored = str(file.attrs["topology_hash"])
@@ -167,18 +182,29 @@ def stored_contents(path: str | os.PathLike[str]) -> StoredContents:
         return StoredContents(points, "surround" in file)
 
 
-def _write_surround(surround: Surround, group: h5py.Group) -> None:
-    for name, (dtype, unit) in _SURROUND.items():
-        dataset = group.create_dataset(name, data=getattr(surround, name).astype(dtype))
+def _write_arrays(
+    record: Surround | Origin, fields: dict[str, tuple[str, str]], group: h5py.Group
+) -> None:
+    for name, (dtype, unit) in fields.items():
+        dataset = group.create_dataset(name, data=getattr(record, name).astype(dtype))
         dataset.attrs["unit"] = unit
 
 
-def _read_surround(group: h5py.Group) -> Surround:
+def _read_arrays(fields: dict[str, tuple[str, str]], group: h5py.Group) -> dict[str, Any]:
     values = {}
-    for name, (dtype, _) in _SURROUND.items():
+    for name, (dtype, _) in fields.items():
         stored = group[name][()]
         values[name] = stored.astype(np.float64) if "f" in dtype else stored
-    return Surround(**values)
+    return values
+
+
+def _read_surround(group: h5py.Group) -> Surround:
+    return Surround(**_read_arrays(_SURROUND, group))
+
+
+def _read_origin(group: h5py.Group) -> Origin:
+    uv = group["uv"][()].astype(np.float64) if "uv" in group else None
+    return Origin(layout=str(group.attrs["layout"]), uv=uv, **_read_arrays(_ORIGIN, group))
 
 
 @contextmanager

@@ -245,7 +245,9 @@ class _Sheet:
 
     def __init__(self, vertices_mm: Array, triangles: Array) -> None:
         self._surface = ScanSurface(vertices_mm, triangles)
-        self._border = ScanSurface(vertices_mm, border_edges(triangles)[:, [0, 1, 1]])
+        border = border_edges(triangles)[:, [0, 1, 1]]
+        # A head that is closed all around has no border.
+        self._border = ScanSurface(vertices_mm, border) if len(border) else None
         self._normals = normalized(triangle_normals(vertices_mm, triangles))
         self._index = {tuple(t): i for i, t in enumerate(triangles.tolist())}
         self._owner = {}
@@ -261,7 +263,9 @@ class _Sheet:
         """
         found = self._surface.closest(points_mm)
         triangle = np.array([self._index[tuple(c)] for c in found.corners.tolist()])
-        from_border = self._border.closest(found.points_mm).distance_mm
+        from_border = np.full(len(points_mm), np.inf)
+        if self._border is not None:
+            from_border = self._border.closest(found.points_mm).distance_mm
         own = vertex_normals(points_mm, triangles)
         agree = np.einsum("ij,ij->i", own, self._normals[triangle]) > _LEAST_COSINE
         return _Below(
@@ -275,6 +279,7 @@ class _Sheet:
 
     def on_border(self, points_mm: Array) -> tuple[Array, Array]:
         """Return triangle (k,) and barycentric (k, 3) of the closest points of the border."""
+        assert self._border is not None
         found = self._border.closest(points_mm)
         triangle = np.zeros(len(points_mm), dtype=np.int64)
         barycentric = np.zeros((len(points_mm), 3))

@@ -109,7 +109,8 @@ def _components(centred: Array) -> tuple[Array, Array]:
 
 def _with_mediapipe(model: FaceModel, population: HeadPopulation) -> FaceModel:
     # The detector is heavy to import, and a cached model does not need it.
-    from fg3d_builder.facemodel.embedding import Surroundings, mediapipe_embedding
+    from fg3d_builder.facemodel.embedding import mediapipe_embedding
+    from fg3d_builder.facemodel.showing import Surroundings
 
     seeds = [_EMBEDDING_SEED + i for i in range(population.recipe["embedding"]["subjects"])]
     people = [population.neutral(seed) for seed in seeds]
@@ -131,7 +132,7 @@ def _with_mediapipe(model: FaceModel, population: HeadPopulation) -> FaceModel:
 
 def _with_semantics(model: FaceModel, population: HeadPopulation) -> FaceModel:
     """Add the 68 points and what follows from them: parts, masks, contour lines."""
-    from fg3d_builder.facemodel.embedding import nearest_on_surface
+    from fg3d_builder.facemodel.showing import nearest_on_surface
 
     known = model.embeddings[MEDIAPIPE]
     row = {int(point): i for i, point in enumerate(known.point_index)}

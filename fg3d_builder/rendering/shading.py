@@ -89,6 +89,11 @@ def linear_from_srgb(srgb: Array) -> Array:
     return _decode(np.asarray(srgb, dtype=np.float64)).astype(np.float32)
 
 
+def linear_per_srgb(srgb: Array) -> Array:
+    """Return the derivative of linear light by sRGB; float in [0, 1] -> float64, any shape."""
+    return np.where(srgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((srgb + 0.055) / 1.055) ** 1.4)
+
+
 def srgb_from_linear(linear: Array) -> Array:
     """Encode linear light, clipped to [0, 1], as sRGB uint8."""
     clipped = np.clip(linear, 0.0, 1.0)

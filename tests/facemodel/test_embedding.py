@@ -10,13 +10,12 @@ import pytest
 
 from fg3d_builder.facemodel.embedding import (
     mediapipe_embedding,
-    nearest_on_surface,
     robust_mean,
-    trace_back,
     with_embeddings,
 )
 from fg3d_builder.facemodel.ict import import_ict
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.showing import nearest_on_surface, trace_back
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles

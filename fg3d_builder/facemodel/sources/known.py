@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fg3d_builder.facemodel.sources import bfm2009, bfm_hdf5, tddfa, tddfa_v2
 from fg3d_builder.facemodel.sources.layout import SourceLayout
 from fg3d_builder.facemodel.sources.source import ModelSource, check_source
 
-LAYOUTS: tuple[SourceLayout, ...] = ()
+LAYOUTS: tuple[SourceLayout, ...] = (
+    bfm2009.LAYOUT,
+    *bfm_hdf5.LAYOUTS,
+    tddfa.LAYOUT,
+    tddfa_v2.LAYOUT,
+)
 """In the order in which they are tried."""
 
 

@@ -1,0 +1,85 @@
+"""The file's own chart for a face sheet, where it is one chart; else a new one."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from fg3d_builder.facemodel.chart import balanced_chart, relax_chart
+from fg3d_builder.facemodel.patches import border_loops
+from fg3d_builder.facemodel.sources.source import ModelSource
+from fg3d_builder.geometry.meshes import signed_areas, vertex_adjacency
+from fg3d_builder.records import Array
+
+_SAME = 1e-6
+_RELAXED_RINGS = 3
+
+
+def sheet_chart(
+    source: ModelSource,
+    sheet_vertex: Array,
+    vertices_mm: Array,
+    triangles: Array,
+    weights: sp.csr_matrix,
+) -> tuple[Array, bool]:
+    """Return the (n, 2) chart of a sheet, and whether it is the file's own.
+
+    Parameters
+    ----------
+    source : ModelSource
+    sheet_vertex : (n,) int32
+        The file's vertex of each vertex; -1 for the last ones, which close openings.
+    vertices_mm : (n, 3) float64
+    triangles : (m, 3) int32
+    weights : (k, n - k) sparse float64
+        The vertices that close openings as combinations of the others.
+    """
+    own = _own_chart(source, sheet_vertex, weights)
+    if own is not None:
+        own = _opened(own, vertices_mm, triangles, sheet_vertex < 0)
+        if is_one_chart(own, triangles):
+            return own, True
+    return balanced_chart(vertices_mm, triangles), False
+
+
+def is_one_chart(uv: Array, triangles: Array) -> bool:
+    """Tell whether a chart (n, 2) of a disk lies in [0, 1] without flips and overlaps."""
+    areas = signed_areas(uv[triangles])
+    if areas.min() <= 0 or uv.min() < 0 or uv.max() > 1:
+        return False
+    # Without flips, a chart of a disk overlaps itself only if its border does; the area that
+    # the border encloses is then not that of the triangles.
+    x, y = uv[border_loops(triangles)[0]].T
+    enclosed = 0.5 * abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)))
+    return bool(np.isclose(areas.sum(), enclosed, rtol=1e-6))
+
+
+def _own_chart(source: ModelSource, sheet_vertex: Array, weights: sp.csr_matrix) -> Array | None:
+    """The file's chart at the sheet's vertices; None without one, and across seams."""
+    if source.uv is None:
+        return None
+    of_file = sheet_vertex[sheet_vertex >= 0]
+    on_sheet = np.zeros(len(source.mean), dtype=bool)
+    on_sheet[of_file] = True
+    corners = source.polygons
+    whole = np.all(on_sheet[corners] | (corners < 0), axis=1)
+    vertex, place = corners[whole].ravel(), source.uv[whole].reshape(-1, 2)
+    vertex, place = vertex[vertex >= 0], place[vertex >= 0]
+    uv = np.full((len(source.mean), 2), np.nan)
+    uv[vertex] = place
+    if np.abs(uv[vertex] - place).max(initial=0.0) > _SAME or np.isnan(uv[of_file]).any():
+        return None
+    return np.vstack([uv[of_file], weights @ uv[of_file]])
+
+
+def _opened(uv: Array, vertices_mm: Array, triangles: Array, closes: Array) -> Array:
+    """Lay out anew what closes openings, which are slits in many charts, and what is around."""
+    if not closes.any() or signed_areas(uv[triangles]).min() > 0:
+        return uv
+    free = closes.astype(float)
+    joined = vertex_adjacency(triangles, len(uv))
+    for _ in range(_RELAXED_RINGS):
+        free = np.minimum(free + joined @ free, 1.0)
+    inner = free > 0
+    inner[border_loops(triangles)[0]] = False
+    return relax_chart(uv, vertices_mm, triangles, inner)
