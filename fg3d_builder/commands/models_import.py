@@ -33,7 +33,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", type=file_to_write, required=True, metavar="FILE.h5", help="file to write"
     )
-    command.add_argument("--kind", type=name, default="", help="where the files do not tell it")
+    command.add_argument("--kind", type=name, help="where the files do not tell it")
     command.add_argument(
         "--overrides", type=file_to_read, metavar="FILE.json", help="what to take as given"
     )
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.force:
         raise ConfigError(f"{options.out} is there already; --force overwrites it")
     overrides = read_overrides(options.overrides) if options.overrides else None
-    source = read_source(options.source, options.kind)
+    source = read_source(options.source, options.kind or "")
     print(f"{options.source}: {source.name} ({source.layout}); {source.unit_said}", flush=True)
     imported = import_model(source, default_model(), overrides)
     save_model(imported.model, options.out)
@@ -69,8 +69,22 @@ def run(options: argparse.Namespace) -> int:
 
 def _say(imported: Imported) -> None:
     """Print what became of the mesh, and the figures of the check."""
-    for line in imported.said:
-        print(f"  {line}")
+    model, check = imported.model, imported.check
+    assert model.origin is not None
+    own = int((model.origin.sheet_vertex >= 0).sum())
+    closing = model.vertex_count - own
+    around = "no surround" if model.surround is None else f"{model.surround.vertex_count} around it"
+    print(
+        f"  of {len(model.origin.mean)} vertices {own} are the face, {closing} new ones close "
+        f"eyes, mouth and other holes; {around}"
+    )
+    print(f"  chart: {'its own' if imported.own_chart else 'a new one'}")
+    mean, high = check.surface_mm
+    print(f"  embedded face on it: {mean:.2f} mm off, 95 % within {high:.2f} mm")
+    regions = ", ".join(f"{name} {mm:.1f}" for name, mm in check.by_region_mm.items())
+    print(f"  landmarks carried over, from where a detector sees them, mm: {regions}")
+    for problem in check.problems:
+        print(f"  doubtful: {problem}")
 
 
 def _there(text: str) -> Path:

@@ -29,7 +29,7 @@ from fg3d_builder.facemodel.regions import painted_albedo, reliable_mask
 from fg3d_builder.facemodel.surround import Beyond
 from fg3d_builder.files.bounded import read_json_object, read_npz, read_regular
 from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
-from fg3d_builder.geometry.meshes import signed_areas
+from fg3d_builder.geometry.meshes import signed_areas, split_polygons
 from fg3d_builder.records import Array
 
 FACE_VERTICES = 9409
@@ -323,21 +323,15 @@ def _cut(
         identity=identities[:, :FACE_VERTICES],
         expression=np.array(list(expressions.values())).reshape(-1, FACE_VERTICES, 3),
         expression_names=tuple(expressions),
-        triangles=_triangulated(face),
+        triangles=split_polygons(face),
         uv=uv,
         landmarks68=landmarks.astype(np.int32),
         eyeballs=eyeballs,
-        eyeball_triangles=_triangulated(np.where(quads >= 0, quads - low, -1)[of_eyes]),
+        eyeball_triangles=split_polygons(np.where(quads >= 0, quads - low, -1)[of_eyes]),
         rest=head[FACE_VERTICES:],
         rest_identity=identities[:, FACE_VERTICES:],
-        rest_triangles=_triangulated(quads[of_rest]),
+        rest_triangles=split_polygons(quads[of_rest]),
     )
-
-
-def _triangulated(quads: Array) -> Array:
-    """Split quads (k, 4), of which -1 in the last place makes triangles, keeping their order."""
-    both = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
-    return both[np.all(both >= 0, axis=1)].astype(np.int32)
 
 
 def _read_obj(file: Path, vertices_only: bool = False) -> ObjMesh:

@@ -18,7 +18,12 @@ from scipy.spatial import cKDTree
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.model_pairs import Correspondence, Places, correspondence
 from fg3d_builder.facemodel.smooth_extension import smoothness
-from fg3d_builder.geometry.meshes import vertex_adjacency, vertex_areas, vertex_normals
+from fg3d_builder.geometry.meshes import (
+    split_polygons,
+    vertex_adjacency,
+    vertex_areas,
+    vertex_normals,
+)
 from fg3d_builder.numerics.sparse_solver import SparseFactor, analyze
 from fg3d_builder.records import Array
 
@@ -91,13 +96,13 @@ def whole_mesh(model: FaceModel) -> ExportMesh:
     n, own = len(origin.mean), origin.sheet_vertex >= 0
     id_basis = np.zeros((n, 3, len(model.id_sd)))
     exp_basis = np.zeros((n, 3, len(model.exp_sd)))
-    id_basis[origin.outside] = origin.id_basis
+    id_basis[origin.outside] = origin.outside_id_basis
     id_basis[origin.sheet_vertex[own]] = model.id_basis[own]
     exp_basis[origin.sheet_vertex[own]] = model.exp_basis[own]
     return ExportMesh(
         origin.mean,
         origin.polygons,
-        origin.triangles,
+        split_polygons(origin.polygons),
         origin.sheet_vertex,
         id_basis,
         exp_basis,

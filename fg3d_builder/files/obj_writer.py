@@ -95,11 +95,7 @@ def write_polygon_obj(
         )
         of_corner = np.zeros(corners.shape, dtype=np.int64)
         of_corner[there] = number.ravel() + 1
-        corner_rows: list[list[int]] = corners.tolist()
-        texture_rows: list[list[int]] = of_corner.tolist()
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in places.tolist()]
-        lines += [
-            "f " + " ".join(f"{c}/{t}" for c, t in zip(row, texture, strict=True) if c)
-            for row, texture in zip(corner_rows, texture_rows, strict=True)
-        ]
+        both = np.stack([corners, of_corner], axis=2)
+        lines += ["f " + " ".join(f"{c}/{t}" for c, t in row if c > 0) for row in both.tolist()]
     write_bytes(path, ("\n".join(lines) + "\n").encode())

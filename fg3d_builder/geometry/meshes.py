@@ -112,3 +112,18 @@ def compact_triangles(triangles: Array, vertex_count: int) -> tuple[Array, Array
 def surface_points(vertices: Array, triangles: Array, index: Array, barycentric: Array) -> Array:
     """Return the (k, 3) points at `barycentric` (k, 3) on the triangles `index` (k,)."""
     return np.einsum("kc,kcd->kd", barycentric, vertices[triangles[index]])
+
+
+def split_polygons(polygons: Array) -> Array:
+    """Return the (t, 3) int32 triangles of triangles and quads, in their order.
+
+    Parameters
+    ----------
+    polygons : (m, 3) or (m, 4) int
+        Counter-clockwise; -1 in the last place of triangles among quads. Quads are cut from
+        their first corner to their third.
+    """
+    if polygons.shape[1] == 3:
+        return np.ascontiguousarray(polygons, dtype=np.int32)
+    both = np.stack([polygons[:, [0, 1, 2]], polygons[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+    return np.ascontiguousarray(both[np.all(both >= 0, axis=1)], dtype=np.int32)

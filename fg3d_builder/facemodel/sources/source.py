@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fg3d_builder.geometry.meshes import split_polygons
 from fg3d_builder.records import Array
 
 
@@ -74,11 +75,7 @@ class ModelSource:
     @property
     def triangles(self) -> Array:
         """(t, 3) int32 triangles: quads are split, in the file's order."""
-        if self.polygons.shape[1] == 3:
-            return self.polygons
-        both = np.stack([self.polygons[:, [0, 1, 2]], self.polygons[:, [0, 2, 3]]], axis=1)
-        every = both.reshape(-1, 3)
-        return np.ascontiguousarray(every[np.all(every >= 0, axis=1)])
+        return split_polygons(self.polygons)
 
 
 def check_source(source: ModelSource) -> None:
