@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,8 +38,8 @@ millimetres and the object frame, with index.csv, which says for each file whose
 then every shape is handed out with that model's vertices. --whole gives all vertices of the files
 that it was imported from, with the back of the head, eyeballs and teeth as far as it has them:
 what a capture does not show follows that model's own statistics. Formats: npz (vertices_mm and
-confidence, and topology.npz once), obj (polygons and chart as the model's file has them), ply, glb
-(in metres, as glTF is).
+confidence, and topology.npz once), obj (polygons and chart as the model's file has them; --atlas
+lays out what comes without a chart, for textures), ply, glb (in metres, as glTF is).
 """
 
 FORMATS = ("npz", "obj", "ply", "glb")
@@ -68,6 +69,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     action.add_argument(
         "--whole", action="store_true", help="all of the topology's head, not the face alone"
     )
+    action.add_argument(
+        "--atlas", action="store_true", help="obj: lay a mesh without chart out (package xatlas)"
+    )
     action.add_argument("--new-shapes", action="store_true", help="also those of new faces")
     action.add_argument("--force", action="store_true", help="write into a folder with files in it")
     action.add_argument(
@@ -85,6 +89,7 @@ class _Out(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Write the shapes."""
+    from fg3d_builder.facemodel.atlas import atlas
     from fg3d_builder.facemodel.storage import load_model
     from fg3d_builder.files.atomic import write_bytes
     from fg3d_builder.files.csv_text import csv_text
@@ -99,6 +104,8 @@ def run(options: argparse.Namespace) -> int:
     splits = read_manifest(options.dataset)["splits"]
     readers = {split: ShardReader(options.dataset, split, own) for split in splits}
     mesh, convert = _converter(options, next(iter(readers.values())).model)
+    if options.atlas and mesh.uv is None:
+        mesh = replace(mesh, uv=atlas(mesh.mean, mesh.polygons))
     options.out.mkdir(parents=True, exist_ok=True)
     write = _writer(options.format, mesh, options.out)
     rows = [("file", "capture", "subject", "expression", "split", "shape")]

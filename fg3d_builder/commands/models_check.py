@@ -26,7 +26,7 @@ _EYES_MM = (75.0, 110.0)
 """Distances of the outer eye corners of adults' mean faces, with room."""
 
 _VARIATION_MM = (1.5, 12.0)
-"""Root mean square distance of a model's people from its mean, over the reliable face, with room."""
+"""Root mean square distance of people from the mean, over the reliable face, with room."""
 
 _OUTER_CORNERS = (36, 45)
 
