@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fg3d_builder.rendering.shading import Light, linear_from_srgb, phong, srgb_from_linear
+from fg3d_builder.rendering.shading import (
+    Light,
+    linear_from_srgb,
+    linear_per_srgb,
+    phong,
+    srgb_from_linear,
+)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -67,3 +73,10 @@ def test_srgb_curve_has_its_published_values() -> None:
     np.testing.assert_allclose(found, [0.0, 0.0031308, 0.21404114, 1.0], atol=1e-7)
     assert srgb_from_linear(np.array([-1.0, 2.0])).tolist() == [0, 255]
     np.testing.assert_array_equal(srgb_from_linear(np.array([0.5])), [188])
+
+
+def test_slope_of_the_curve_is_its_difference_quotient() -> None:
+    values = np.array([0.0, 0.02, 0.1, 0.5, 1.0])
+    h = 1e-3
+    up, down = (linear_from_srgb(values + s * h).astype(np.float64) for s in (1, -1))
+    np.testing.assert_allclose(linear_per_srgb(values), (up - down) / (2 * h), rtol=2e-3)

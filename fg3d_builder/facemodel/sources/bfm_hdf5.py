@@ -190,23 +190,29 @@ class _Fields:
         )
         name = f"{group}/model/pcaBasis"
         columns = self.array(name)
-        if self._version(group) == (0, 8):
-            return scaled_modes(columns, np.full(len(variance), unit), self.where(name), count)
-        modes = scaled_modes(columns, np.sqrt(variance) * unit, self.where(name), count)
-        longest = float(np.max(np.einsum("ij,ij->j", columns, columns), initial=0.0)) ** 0.5
-        if longest > _LONGEST_COLUMN:
-            text = f"columns of length {longest:.3g}, wanted unit vectors"
+        if columns.ndim != 2 or columns.shape[1] != len(variance):
+            text = f"shape {columns.shape}, wanted {len(variance)} columns"
             raise ValueError(f"{self.where(name)}: {text}")
-        return modes
+        length = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+        version = self._version(group)
+        # Before 0.8 had a version in its files its columns were scaled as well.
+        scaled = version == (0, 8) or (version is None and np.any(length > _LONGEST_COLUMN))
+        sd = np.sqrt(variance)
+        if np.any(length > _LONGEST_COLUMN * (sd if scaled else 1.0)):
+            of = "their deviations" if scaled else "1"
+            text = f"columns of length {length.max():.3g}, longer than {of}"
+            raise ValueError(f"{self.where(name)}: {text}")
+        factors = np.full(len(sd), unit) if scaled else sd * unit
+        return scaled_modes(columns, factors, self.where(name), count)
 
-    def _version(self, group: str) -> tuple[int, int]:
-        """Return statismo's version of a model, (0, 9) where the file has none."""
+    def _version(self, group: str) -> tuple[int, int] | None:
+        """Return statismo's version of a model."""
         for place in (f"{group}/version", "version"):
             names = [f"{place}/{part}Version" for part in ("major", "minor")]
             if all(isinstance(self.file.get(name), h5py.Dataset) for name in names):
                 major, minor = (int(np.ravel(self.value(name))[0]) for name in names)
                 return major, minor
-        return 0, 9
+        return None
 
 
 LAYOUTS = tuple(

@@ -3,9 +3,10 @@
 ``Model_Shape.mat`` holds ``mu_shape`` (3 n), ``w`` (3 n, 199), ``sigma`` (199), triangles
 ``tri`` (3, m) and the 68 points ``keypoints``, both counted from 1, the mean of the colours
 ``mu_tex`` or ``tex`` from 0 to 255, and ``segbin``; ``Model_Exp.mat`` or
-``Model_Expression.mat`` hold ``mu_exp``, ``w_exp`` (3 n, 29) and ``sigma_exp``. Micrometres; n is
-53,215 of the 53,490 vertices of 2009, whose ``01_MorphableModel.mat`` beside them gives
-what the release itself may lack: ``sigma``, and the deviations of ``w_tex``.
+``Model_Expression.mat`` hold ``mu_exp``, ``w_exp`` (3 n, 29) and ``sigma_exp``, which also goes
+about in a file of its own. Micrometres; n is 53,215 of the 53,490 vertices of 2009, whose
+``01_MorphableModel.mat`` beside them gives what the release itself may lack: ``sigma``, and the
+deviations of ``w_tex``.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from fg3d_builder.records import Array
 
 SHAPE = "Model_Shape.mat"
 EXPRESSIONS = ("Model_Exp.mat", "Model_Expression.mat")
+SPREAD = "sigma_exp.mat"
 LICENCE = (
     "3DDFA's cut of the Basel Face Model 2009 with expressions of FaceWarehouse: "
     "non-commercial research, by registration (University of Basel)"
@@ -47,7 +49,7 @@ _SMALL = ("mu_shape", "sigma", "tri", "keypoints", "mu_tex", "tex", "segbin")
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """Return the files of shape, expressions and, where it is there, of 2009; see `SourceLayout`.
+    """Return the files of shape and expressions, and others that are there; see `SourceLayout`.
 
     The release has the expressions beside the shape or one folder above it.
     """
@@ -59,8 +61,9 @@ def _with_others(shape: Path) -> tuple[Path, ...]:
     beside = [shape.parent / name for name in EXPRESSIONS]
     above = [shape.parent.parent / name for name in EXPRESSIONS]
     found = [p for p in (*beside, *above) if p.is_file()][:1]
+    spread = [p for folder in shape.parents[:2] if (p := folder / SPREAD).is_file()][:1]
     basel = shape.parent / bfm2009.FILE
-    return (shape, *found, *([basel] if basel.is_file() else []))
+    return (shape, *found, *spread, *([basel] if basel.is_file() else []))
 
 
 def read(path: Path) -> ModelSource:
@@ -72,12 +75,13 @@ def read(path: Path) -> ModelSource:
         Names file and field.
     """
     shape, *others = _with_others(path / SHAPE if path.is_dir() else path)
-    variables = _Variables(shape)
-    expressions = next((p for p in others if p.name in EXPRESSIONS), None)
-    if expressions is None:
+    files_by_role = {"shape": _Variables(shape)}
+    for other in others:
+        role = {SPREAD: "spread", bfm2009.FILE: "basel"}.get(other.name, "expressions")
+        files_by_role[role] = _Variables(other)
+    if "expressions" not in files_by_role:
         raise ValueError(f"{shape}: no {EXPRESSIONS[0]} or {EXPRESSIONS[1]} beside it")
-    basel = next((_Variables(p) for p in others if p.name == bfm2009.FILE), None)
-    return _source(variables, _Variables(expressions), basel)
+    return _source(**files_by_role)
 
 
 class _Variables:
@@ -110,7 +114,12 @@ class _Variables:
         return scaled_modes(columns, factors, self.where(name), count)
 
 
-def _source(shape: _Variables, expressions: _Variables, basel: _Variables | None) -> ModelSource:
+def _source(
+    shape: _Variables,
+    expressions: _Variables,
+    spread: _Variables | None = None,
+    basel: _Variables | None = None,
+) -> ModelSource:
     mean = vertex_column(shape.get("mu_shape"), shape.where("mu_shape"))
     n = len(mean)
     mean += vertex_column(expressions.get("mu_exp"), expressions.where("mu_exp"), n)
@@ -128,11 +137,11 @@ def _source(shape: _Variables, expressions: _Variables, basel: _Variables | None
     if "segbin" in shape:
         groups = segment_groups(shape.get("segbin"), n, shape.where("segbin"))
 
-    sd = _identity_deviations(shape, basel)
+    sd = _deviations(shape, "sigma", basel, "shapeEV")
     id_basis = shape.modes("w", sd * unit_mm, n)
     sized_modes(id_basis, shape.where("w"))
     id_basis *= signs[None, :, None]
-    exp_sd = deviations(expressions.get("sigma_exp"), expressions.where("sigma_exp"))
+    exp_sd = _deviations(expressions, "sigma_exp", spread, "sigma_exp")
     exp_basis = expressions.modes("w_exp", exp_sd * unit_mm, n)
     sized_modes(exp_basis, expressions.where("w_exp"))
     exp_basis *= signs[None, :, None]
@@ -156,10 +165,11 @@ def _source(shape: _Variables, expressions: _Variables, basel: _Variables | None
     )
 
 
-def _identity_deviations(shape: _Variables, basel: _Variables | None) -> Array:
-    if "sigma" in shape or basel is None:
-        return deviations(shape.get("sigma"), shape.where("sigma"))
-    return deviations(basel.get("shapeEV"), basel.where("shapeEV"))
+def _deviations(own: _Variables, name: str, other: _Variables | None, its_name: str) -> Array:
+    """Return deviations from a file itself, or where it has none from the other."""
+    if name not in own and other is not None:
+        own, name = other, its_name
+    return deviations(own.get(name), own.where(name))
 
 
 def _colours(

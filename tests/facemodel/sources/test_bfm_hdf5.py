@@ -72,7 +72,10 @@ def test_statismo_0_8_has_scaled_columns(tmp_path: Path) -> None:
     file = write_bfm_hdf5(tmp_path, face_source(), version=(0, 8))
     assert_same_model(read_source(file), face_source())
     with h5py.File(file, "r+") as stored:
-        stored["shape/version/minorVersion"][()] = 9
+        del stored["shape/version"]
+    assert_same_model(read_source(file), face_source())
+    with h5py.File(file, "r+") as stored:
+        stored["shape/version/majorVersion"], stored["shape/version/minorVersion"] = 0, 9
     with pytest.raises(ValueError, match="'/shape/model/pcaBasis': columns of length 9"):
         read_source(file)
 

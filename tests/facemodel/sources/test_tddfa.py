@@ -65,6 +65,15 @@ def test_the_model_of_2009_beside_it_gives_what_the_release_lacks(tmp_path: Path
     assert_same_model(read_source(tmp_path, "3ddfa"), wanted)
 
 
+def test_deviations_of_expressions_may_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
+    shape, expressions = tddfa_fields(face_source())
+    savemat(tmp_path / "sigma_exp.mat", {"sigma_exp": expressions.pop("sigma_exp")})
+    assert_same_model(read_source(save(tmp_path, shape, expressions)), face_source(), "mean")
+    savemat(tmp_path / "sigma_exp.mat", {"sigma": np.ones((4, 1))})
+    with pytest.raises(ValueError, match=r"sigma_exp\.mat: field 'sigma_exp' is missing"):
+        read_source(tmp_path)
+
+
 def test_colours_of_the_older_release(tmp_path: Path) -> None:
     wanted = face_source()
     shape, expressions = tddfa_fields(wanted)

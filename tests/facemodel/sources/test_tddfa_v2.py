@@ -39,6 +39,8 @@ def test_every_field_of_the_pickle_is_what_was_written(tmp_path: Path) -> None:
         assert_same_model(found, wanted, colours="")
         assert found.layout == layout_of(path).name == "3ddfa-v2"
         np.testing.assert_array_equal(found.landmarks68, wanted.landmarks68)
+        assert found.uv is not None
+        assert wanted.uv is not None
         np.testing.assert_allclose(found.uv, wanted.uv, atol=1e-12)
         assert found.unit_said == "its unit is taken as micrometres: the mean is 205 mm high"
 
