@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fg3d_builder.facemodel.sources import (
+    facescape,
+    flame,
+    gnm,
+    plain_arrays,
+    surrey,
+)
 from fg3d_builder.facemodel.sources.layout import SourceLayout
 from fg3d_builder.facemodel.sources.source import ModelSource, check_source
 
-LAYOUTS: tuple[SourceLayout, ...] = ()
+LAYOUTS: tuple[SourceLayout, ...] = (
+    flame.LAYOUT,
+    gnm.LAYOUT,
+    surrey.LAYOUT,
+    facescape.LAYOUT,
+    plain_arrays.LAYOUT,
+)
 """In the order in which they are tried."""
 
 
