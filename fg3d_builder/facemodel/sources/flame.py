@@ -84,7 +84,7 @@ def read_flame(path: Path) -> ModelSource:
     eyes = _eyeballs(faces, skeleton, masks, count)
     return ModelSource(
         layout="flame",
-        name=f"flame-{file.stem}".replace("flame-flame", "flame"),
+        name=file.stem if file.stem.lower().startswith("flame") else f"flame-{file.stem}",
         licence=_LICENCE,
         mean=unit_mm * template,
         polygons=triangles,
