@@ -23,7 +23,7 @@ from fg3d_builder.facemodel.sources.layout import SourceLayout
 from fg3d_builder.facemodel.sources.mesh_sides import turned_outwards
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.sources.units import plausible_unit
-from fg3d_builder.files.npy_streams import ArrayArchive, ArrayStream, array_names, opened_npz
+from fg3d_builder.files.npy_streams import ArrayStream, array_names, opened_npz
 from fg3d_builder.records import Array
 
 BLENDSHAPE_SD = 0.3
@@ -57,9 +57,9 @@ def read_facescape(path: Path) -> ModelSource:
     with said_in_a_line():
         stored = facescape_pickles.read_folder(path)
     with said_in_a_line(), facescape_pickles.opened_core(stored.core_file) as stream:
-        core = _slices(stream, Fields(str(stored.core_file), {}), stored.id_mean)
-    where = Fields(str(stored.core_file), {"core": core.mean_identity})
-    return _source(where, "core", core, stored)
+        where = str(stored.core_file)
+        core = _slices(stream, where, "core", stored.id_mean, identities_last=False)
+    return _source(Fields(where, {}), "core", core, stored)
 
 
 def _read_npz(file: Path) -> ModelSource:
@@ -74,7 +74,8 @@ def _read_npz(file: Path) -> ModelSource:
         values: dict[str, Any] = {n: archive.array(n) for n in names if n in archive.names}
         fields = Fields(str(file), values)
         id_mean = fields.real("id_mean", None)
-        core = _core_of(archive, fields, id_mean)
+        with archive.stream("shape_bm_core") as stream:
+            core = _slices(stream, str(file), "shape_bm_core", id_mean, identities_last=True)
     count = len(core.neutral) // 3
     points = fields.real("texcoords", None, 2)
     triangles = fields.indices("fv_indices", count, None, 3, first=1)
@@ -92,19 +93,8 @@ def _read_npz(file: Path) -> ModelSource:
     return source if colours is None else _with_colours(source, colours)
 
 
-def _core_of(archive: ArrayArchive, fields: Fields, id_mean: Array) -> _Core:
-    with archive.stream("shape_bm_core") as stream:
-        # The order of the array's axes in the file is either; a tensor that was turned by its
-        # makers is written in Fortran's order.
-        flipped = stream.fortran_order
-        straight = stream.reversed_axes() if flipped else stream
-        if len(stream.shape) != 3:
-            raise fields.wrong("shape_bm_core", f"shape {stream.shape}, wanted (3n, e, k)")
-        return _slices(straight, fields, id_mean, identities_last=not flipped)
-
-
 def _slices(
-    stream: ArrayStream, fields: Fields, id_mean: Array, identities_last: bool = False
+    stream: ArrayStream, where: str, name: str, id_mean: Array, identities_last: bool
 ) -> _Core:
     """Go through the core, which may be larger than memory.
 
@@ -112,8 +102,15 @@ def _slices(
     ----------
     stream : ArrayStream
         (k, e, 3n), or (3n, e, k) where `identities_last`.
+    where, name : str
+        File and field.
+    id_mean : (k,) float64
+    identities_last : bool
     """
-    name = "shape_bm_core" if "id_mean" in fields else "core"
+    # NumPy writes a tensor that was turned before, which is the same bytes, in Fortran's order.
+    if stream.fortran_order:
+        stream, identities_last = stream.reversed_axes(), not identities_last
+    fields = Fields(where, {})
     shape = stream.shape
     wanted = "(3n, e, k)" if identities_last else "(k, e, 3n)"
     if stream.dtype.kind != "f" or len(shape) != 3:
@@ -133,8 +130,10 @@ def _slices(
         else:
             neutral[:, first:last] = block[:, 0].T
             at_mean += np.einsum("ker,k->re", block, id_mean[first:last])
-    checked = Fields(fields.where, {name: neutral, f"{name} ": at_mean})
-    return _Core(checked.real(name, rows, k), checked.real(f"{name} ", rows, expressions))
+    return _Core(
+        Fields(where, {name: neutral}).real(name, rows, k),
+        Fields(where, {name: at_mean}).real(name, rows, expressions),
+    )
 
 
 def _source(

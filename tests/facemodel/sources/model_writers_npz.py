@@ -124,14 +124,17 @@ def write_facescape(
     return file
 
 
-def write_facescape_folder(source: ModelSource, folder: Path, predictor: bool = False) -> Path:
+def write_facescape_folder(
+    source: ModelSource, folder: Path, predictor: bool = False, fortran: bool = False
+) -> Path:
     """Write version 1.3: core and factors of subjects, faces in pickled lists.
 
     With `predictor` the names and lists of the makers' detail predictor, with the 68 points.
     """
     core, id_mean, id_var = facescape_core(source)
     k = len(id_mean)
-    np.save(folder / f"core_847_{k}_52.npy", core.transpose(2, 1, 0).astype(SINGLE))
+    turned = core.transpose(2, 1, 0)
+    np.save(folder / f"core_847_{k}_52.npy", turned.astype(SINGLE, order="F" if fortran else "C"))
     points, corners = chart_points(source)
     pairs = zip((source.triangles + 1).tolist(), (corners + 1).tolist(), strict=True)
     faces = [(vertices, [0, 0, 0], places, None) for vertices, places in pairs]
@@ -185,8 +188,11 @@ def array_fields(source: ModelSource, unit_mm: float | None = None) -> dict[str,
 
 
 def write_arrays(
-    source: ModelSource, file: Path, unit_mm: float | None = None, **changed: Array
+    source: ModelSource,
+    file: Path,
+    unit_mm: float | None = None,
+    changed: dict[str, Array] | None = None,
 ) -> Path:
     """Write an ``npz`` file of plain arrays."""
-    np.savez(file, **(array_fields(source, unit_mm) | changed))  # type: ignore[arg-type]
+    np.savez(file, **(array_fields(source, unit_mm) | (changed or {})))  # type: ignore[arg-type]
     return file
