@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drill import layout_readers_a, layout_readers_c, layout_readers_d
+from benchmarks.drill import (
+    layout_readers_a,
+    layout_readers_c,
+    layout_readers_d,
+    model_readers_flame,
+)
 from benchmarks.drill.inputs import (
     ascii_ply,
     capture_maker,
@@ -277,6 +282,7 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
     readers += layout_readers_a.readers()
     readers += readers_b()
     readers += layout_readers_c.readers()
+    readers += model_readers_flame.readers()
     if checkpoint is not None:
         readers.append(
             Reader(

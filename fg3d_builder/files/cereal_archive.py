@@ -13,6 +13,7 @@ import struct
 
 import numpy as np
 
+from fg3d_builder.errors import printable
 from fg3d_builder.records import Array
 
 _MOST_NUMBERS = 400_000_000
@@ -57,11 +58,11 @@ class CerealArchive:
         return bool(value)
 
     def text(self, field: str) -> str:
-        """Return a text; bytes that are no UTF-8 become question marks."""
+        """Return a text that can be printed; bytes that are no UTF-8 become question marks."""
         length = self.number("<Q", field)
         if length > _LONGEST_TEXT:
             raise self.wrong(field, f"a text of {length} bytes")
-        return self._take(length, field).decode("utf-8", "replace")
+        return printable(self._take(length, field).decode("utf-8", "replace"))
 
     def length(self, field: str, item_bytes: int) -> int:
         """Return the length of a list whose items have at least so many bytes each."""

@@ -17,6 +17,8 @@ UNREADABLE = "unreadable_model"
 _LARGEST = 1e9
 """Of any number in a model, in whatever unit; what is larger has overflowed."""
 
+_LAST_CHARACTER = 0x10FFFF
+
 
 @contextmanager
 def said_in_a_line() -> Iterator[None]:
@@ -119,9 +121,24 @@ class Fields:
         if array.dtype.kind not in "US" or array.ndim != 1:
             raise self.wrong(name, "no list of texts")
         self._shaped(name, array, (length,))
-        return tuple(
-            printable(t.decode("latin-1") if isinstance(t, bytes) else str(t)) for t in array
-        )
+        return tuple(self._printable(name, array))
+
+    def text(self, name: str) -> str:
+        """Return a field that is one text."""
+        array = np.asarray(self.value(name))
+        if array.dtype.kind not in "US" or array.shape != ():
+            raise self.wrong(name, "no text")
+        return next(self._printable(name, array[None]))
+
+    def _printable(self, name: str, array: Array) -> Iterator[str]:
+        points = np.ascontiguousarray(array)
+        if points.dtype.kind == "U" and points.size:
+            # Python fails at numbers beyond those of Unicode.
+            order = ">" if points.dtype.byteorder == ">" else "<"
+            if points.view(f"{order}u4").max() > _LAST_CHARACTER:
+                raise self.wrong(name, "holds what is no text")
+        for text in points.tolist():
+            yield printable(text.decode("latin-1") if isinstance(text, bytes) else text)
 
     def _array(self, name: str, kinds: str) -> Array:
         value = self.value(name)

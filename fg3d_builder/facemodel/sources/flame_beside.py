@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from fg3d_builder.errors import printable
 from fg3d_builder.facemodel.sources.colours import linear_albedo
 from fg3d_builder.facemodel.sources.fields import UNREADABLE, Fields, said_in_a_line
 from fg3d_builder.files.bounded import read_regular
@@ -31,8 +32,9 @@ def masks_beside(model: Path, count: int) -> dict[str, Array]:
     masks = read_inert_pickle(file, _MAX_MASKS_BYTES)
     if not isinstance(masks, dict):
         raise ValueError(f"{file}: expected a table of masks, found {type(masks).__name__}")
-    fields = Fields(str(file), {str(name): mask for name, mask in masks.items()})
-    return {str(name): fields.indices(str(name), count, None) for name in masks}
+    fields = Fields(str(file), {printable(str(name)): mask for name, mask in masks.items()})
+    names = [printable(str(name)) for name in masks]
+    return {name: fields.indices(name, count, None) for name in names}
 
 
 def chart_beside(model: Path, triangles: Array) -> Array | None:

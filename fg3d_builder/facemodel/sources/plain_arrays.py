@@ -45,8 +45,8 @@ def read_arrays(path: Path) -> ModelSource:
     directions = len(exp_sd)
     return ModelSource(
         layout="arrays",
-        name=_text(fields, "name", path.stem),
-        licence=_text(fields, "licence", "unknown"),
+        name=fields.text("name") if "name" in fields else path.stem,
+        licence=fields.text("licence") if "licence" in fields else "unknown",
         mean=mean,
         polygons=triangles,
         id_basis=unit_mm * fields.real("id_basis", count, 3, len(id_sd)),
@@ -62,7 +62,7 @@ def read_arrays(path: Path) -> ModelSource:
         uv=_chart(fields, triangles, count),
         landmarks68=fields.indices("landmarks68", count, 68) if "landmarks68" in fields else None,
         groups={
-            name.removeprefix(_GROUP): fields.indices(name, count, None)
+            printable(name.removeprefix(_GROUP)): fields.indices(name, count, None)
             for name in values
             if name.startswith(_GROUP)
         },
@@ -121,15 +121,6 @@ def _chart(fields: Fields, triangles: Array, count: int) -> Array | None:
     if np.ndim(fields.value("uv")) == 3:
         return fields.real("uv", len(triangles), 3, 2)
     return fields.real("uv", count, 2)[triangles]
-
-
-def _text(fields: Fields, name: str, otherwise: str) -> str:
-    if name not in fields:
-        return otherwise
-    value = np.asarray(fields.value(name))
-    if value.dtype.kind != "U" or value.shape != ():
-        raise fields.wrong(name, "no text")
-    return printable(str(value))
 
 
 def _files(path: Path) -> tuple[Path, ...]:

@@ -29,6 +29,7 @@ _MAX_BYTES = 1 << 30
 _MAX_TEXT_BYTES = 1 << 20
 _NEWEST_VERSION = 4
 _LICENCE = "Surrey Face Model: research only, University of Surrey (CVSSP)"
+_ANOTHER_LICENCE = "unknown: the file does not say whose model it is"
 _NAME = re.compile(r"sfm_shape_\d+")
 _PAIR = re.compile(r"^\s*(\d+)\s*[=\s]\s*(\d+)\s*(?:[;#].*)?$")
 
@@ -97,7 +98,7 @@ def _source(
     return ModelSource(
         layout="surrey",
         name=file.stem,
-        licence=_LICENCE,
+        licence=_LICENCE if _NAME.fullmatch(file.stem) else _ANOTHER_LICENCE,
         mean=mean,
         polygons=triangles,
         id_basis=unit_mm * shape.basis.reshape(count, 3, -1),
