@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drill import layout_readers_a, layout_readers_c, layout_readers_d, model_readers_bfm
+from benchmarks.drill import (
+    layout_readers_a,
+    layout_readers_c,
+    layout_readers_d,
+    model_readers_bfm,
+    model_readers_flame,
+)
 from benchmarks.drill.inputs import (
     ascii_ply,
     capture_maker,
@@ -278,6 +284,7 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
     readers += readers_b()
     readers += layout_readers_c.readers()
     readers += model_readers_bfm.readers()
+    readers += model_readers_flame.readers()
     if checkpoint is not None:
         readers.append(
             Reader(

@@ -217,7 +217,7 @@ def read_npy(path: Path, code: str) -> Array:
         be code to run), more of them than `MAX_ARRAY_ELEMENTS`, or than are there.
     """
     with opened_regular(path, code) as file:
-        shape, fortran_order, dtype = _npy_header(file, path, code)
+        shape, fortran_order, dtype = npy_header(file, path, code)
         if dtype.kind not in "fiu":
             found = "Python objects" if dtype.hasobject else f"elements of type {dtype}"
             raise CaptureError(code, f"{path}: expected an array of real numbers, found {found}")
@@ -253,7 +253,7 @@ def read_npz(path: Path, code: str) -> dict[str, Array]:
                 for member in archive.infolist():
                     with archive.open(member) as stored:
                         where = Path(f"{path}: {member.filename}")
-                        shape, fortran_order, dtype = _npy_header(stored, where, code)
+                        shape, fortran_order, dtype = npy_header(stored, where, code)
                         count = math.prod(shape)
                         size = count * dtype.itemsize
                         total += size
@@ -277,7 +277,14 @@ def read_npz(path: Path, code: str) -> dict[str, Array]:
     return found
 
 
-def _npy_header(file: IO[bytes], path: Path, code: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def npy_header(file: IO[bytes], path: Path, code: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether in Fortran's order, and element type of an ``npy`` file at its start.
+
+    Raises
+    ------
+    CaptureError
+        `code`: no such file.
+    """
     try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):

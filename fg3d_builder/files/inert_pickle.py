@@ -11,10 +11,9 @@ Instructions as ``pickletools`` of Python's standard library lists them, protoco
 from __future__ import annotations
 
 import codecs
-import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,22 +21,16 @@ from fg3d_builder.errors import CaptureError, printable
 from fg3d_builder.files import inert_numpy
 from fg3d_builder.files.bounded import read_regular
 from fg3d_builder.files.inert_numpy import Inert
+from fg3d_builder.files.pickle_stack import PickleStack
 
 MAX_STEPS = 4_000_000
 """Instructions of a pickle; one of arrays has some hundreds, one of lists one per element."""
 
-MAX_DEPTH = 100
-"""Of lists within tables within tuples and so on."""
-
-_LONGEST_LINE = 1 << 20
 _LONGEST_INTEGER = 1 << 10
 """Bytes; those of a pickle are sizes and numbers."""
 
 _KEYS = (str, bytes, int, float, type(None))
 """What a table's keys may be: nothing whose hash is computed by going through its parts."""
-
-_COPIES = 3
-"""Bytes that texts, arrays and the like may take in all, in those of the file."""
 
 
 def read_inert_pickle(path: Path, limit_bytes: int) -> Any:
@@ -58,7 +51,8 @@ def read_inert_pickle(path: Path, limit_bytes: int) -> Any:
     ------
     ValueError
         One line with the file: not there, too large, no pickle, damaged, nested deeper than
-        `MAX_DEPTH`, more instructions than `MAX_STEPS`, or in need of what cannot be inert.
+        `pickle_stack.MAX_DEPTH`, more instructions than `MAX_STEPS`, or in need of what is not in
+        the file.
     """
     try:
         data = read_regular(path, "unreadable_pickle", limit_bytes)
@@ -86,266 +80,171 @@ def inert_pickle(data: bytes, where: str) -> Any:
         raise ValueError(text) from None
 
 
-class _Machine:
-    """Stack, marks and memo of a pickle, and the next of its bytes."""
+class _Machine(PickleStack):
+    """The instructions of a pickle."""
 
     def __init__(self, data: bytes) -> None:
-        self.place = 0
-        self._data = data
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
-        self._memo: dict[int, Any] = {}
-        self._budget = _COPIES * len(data)
-        # Of containers by identity; all of them are kept, so that none is taken for another.
-        self._depths: dict[int, int] = {}
-        self._kept: list[Any] = []
-        self._within: set[int] = set()
+        super().__init__(data)
         self._empty_arrays: set[int] = set()
 
     def run(self) -> Any:
         """Go through the instructions until the end."""
         for _ in range(MAX_STEPS):
-            code = self._take(1)[0]
+            code = self.take(1)[0]
             if code == _STOP:
-                return self._pop()
+                return self.pop()
             step = _STEPS.get(code)
             if step is None:
-                raise ValueError(f"instruction {bytes([code])!r} is unknown, or cannot be inert")
+                raise ValueError(
+                    f"instruction {bytes([code])!r} is unknown, or needs what is not in the file"
+                )
             step.run(self, step.argument)
         raise ValueError(f"more than {MAX_STEPS} instructions")
-
-    # ---- bytes ----
-
-    def _take(self, count: int) -> bytes:
-        part = self._data[self.place : self.place + count]
-        if len(part) != count:
-            raise ValueError(f"ends {count - len(part)} bytes early")
-        self.place += count
-        return part
-
-    def _number(self, form: str) -> Any:
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
-
-    def _sized(self, form: str) -> bytes:
-        count = self._number(form)
-        if count < 0:
-            raise ValueError(f"a part of {count} bytes")
-        self._spend(count)
-        return self._take(count)
-
-    def _line(self) -> bytes:
-        end = self._data.find(b"\n", self.place, self.place + _LONGEST_LINE)
-        if end < 0:
-            raise ValueError("a line without an end")
-        line = self._data[self.place : end]
-        self.place = end + 1
-        self._spend(len(line))
-        return line
-
-    def _spend(self, count: int) -> None:
-        """Count bytes that are copied: the same text may be asked for again and again."""
-        self._budget -= count
-        if self._budget < 0:
-            raise ValueError(f"unpacks to more than {_COPIES} times its size")
-
-    # ---- the stack ----
-
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    def _floor(self) -> int:
-        return self._marks[-1] if self._marks else 0
-
-    def _pop(self) -> Any:
-        if len(self._stack) <= self._floor():
-            raise ValueError("takes more from the stack than is there")
-        return self._stack.pop()
-
-    def _top(self) -> Any:
-        if len(self._stack) <= self._floor():
-            raise ValueError("takes more from the stack than is there")
-        return self._stack[-1]
-
-    def _to_mark(self) -> list[Any]:
-        if not self._marks:
-            raise ValueError("no mark on the stack")
-        start = self._marks.pop()
-        taken = self._stack[start:]
-        del self._stack[start:]
-        return taken
-
-    # ---- containers ----
-
-    def _new(self, container: Any, *parts: Any) -> Any:
-        """Take note of a container, and of what it holds."""
-        self._kept.append(container)
-        self._depths[id(container)] = 1
-        self._filled(container, *parts)
-        return container
-
-    def _filled(self, container: Any, *parts: Any) -> None:
-        """Take note of parts that go into a container."""
-        depth = self._depths[id(container)]
-        for part in parts:
-            if part is container:
-                raise ValueError("a list, table or array that is part of itself")
-            below = self._depths.get(id(part), 0)
-            if below:
-                self._within.add(id(part))
-                depth = max(depth, below + 1)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested more than {MAX_DEPTH} deep")
-        self._depths[id(container)] = depth
-
-    def _open(self, container: Any) -> None:
-        """Refuse to change what is already part of something: depths hold, and nothing is round."""
-        if id(container) in self._within:
-            raise ValueError("a list, table or array that is changed after it was put to use")
 
     # ---- instructions ----
 
     def protocol(self, _argument: Any) -> None:
-        number = self._take(1)[0]
+        number = self.take(1)[0]
         if number > 5:
             raise ValueError(f"protocol {number}")
 
     def skip(self, count: Any) -> None:
-        self._take(count)
+        self.take(count)
 
     def constant(self, value: Any) -> None:
-        self._push(value)
+        self.push(value)
 
     def packed(self, form: Any) -> None:
-        self._push(self._number(form))
+        self.push(self.number(form))
 
     def integer_line(self, _argument: Any) -> None:
-        line = self._line()
+        line = self.line()
         known = {b"00": False, b"01": True}
-        self._push(known[line] if line in known else _decimal(line))
+        self.push(known[line] if line in known else _decimal(line))
 
     def long_line(self, _argument: Any) -> None:
-        self._push(_decimal(self._line().removesuffix(b"L")))
+        self.push(_decimal(self.line().removesuffix(b"L")))
 
     def float_line(self, _argument: Any) -> None:
-        self._push(float(self._line()))
+        self.push(float(self.line()))
 
     def long_bytes(self, form: Any) -> None:
-        data = self._sized(form)
+        data = self.sized(form)
         if len(data) > _LONGEST_INTEGER:
             raise ValueError(f"an integer of {len(data)} bytes")
-        self._push(int.from_bytes(data, "little", signed=True))
+        self.push(int.from_bytes(data, "little", signed=True))
 
     def quoted(self, _argument: Any) -> None:
-        line = self._line()
+        line = self.line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise ValueError("a text without its quotes")
-        self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        self.push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
 
     def latin_text(self, form: Any) -> None:
-        self._push(self._sized(form).decode("latin-1"))
+        self.push(self.sized(form).decode("latin-1"))
 
     def text_line(self, _argument: Any) -> None:
-        self._push(self._line().decode("raw-unicode-escape"))
+        self.push(self.line().decode("raw-unicode-escape"))
 
     def text(self, form: Any) -> None:
-        self._push(self._sized(form).decode("utf-8", "surrogatepass"))
+        self.push(self.sized(form).decode("utf-8", "surrogatepass"))
 
     def raw(self, form: Any) -> None:
-        self._push(self._sized(form))
+        self.push(self.sized(form))
 
     def mark(self, _argument: Any) -> None:
-        self._marks.append(len(self._stack))
+        self.marks.append(len(self.stack))
 
     def drop(self, _argument: Any) -> None:
-        if self._marks and len(self._stack) == self._marks[-1]:
-            self._marks.pop()
+        if self.marks and len(self.stack) == self.marks[-1]:
+            self.marks.pop()
         else:
-            self._pop()
+            self.pop()
 
     def drop_to_mark(self, _argument: Any) -> None:
-        self._to_mark()
+        self.to_mark()
 
     def twice(self, _argument: Any) -> None:
-        self._push(self._top())
+        self.push(self.top())
 
     def remember(self, form: Any) -> None:
-        number = _decimal(self._line()) if form is None else self._number(form)
-        self._memo[number] = self._top()
+        number = _decimal(self.line()) if form is None else self.number(form)
+        self.memo[number] = self.top()
 
     def memoize(self, _argument: Any) -> None:
-        self._memo[len(self._memo)] = self._top()
+        self.memo[len(self.memo)] = self.top()
 
     def recall(self, form: Any) -> None:
-        number = _decimal(self._line()) if form is None else self._number(form)
-        if number not in self._memo:
+        number = _decimal(self.line()) if form is None else self.number(form)
+        if number not in self.memo:
             raise ValueError(f"nothing is remembered as number {number}")
-        self._push(self._memo[number])
+        self.push(self.memo[number])
 
     def empty(self, kind: Any) -> None:
-        self._push(self._new(kind()))
+        self.push(self.note(kind()))
 
     def short_tuple(self, count: Any) -> None:
-        parts = tuple(reversed([self._pop() for _ in range(count)]))
-        self._push(self._new(parts, *parts))
+        parts = tuple(reversed([self.pop() for _ in range(count)]))
+        self.push(self.note(parts, *parts))
 
     def tuple_(self, _argument: Any) -> None:
-        parts = tuple(self._to_mark())
+        parts = tuple(self.to_mark())
         # The one tuple without parts is everybody's, and no container.
-        self._push(self._new(parts, *parts) if parts else ())
+        self.push(self.note(parts, *parts) if parts else ())
 
     def list_(self, _argument: Any) -> None:
-        parts = self._to_mark()
-        self._push(self._new(parts, *parts))
+        parts = self.to_mark()
+        self.push(self.note(parts, *parts))
 
     def empty_set(self, _argument: Any) -> None:
-        self._push(self._record("builtins", "set"))
+        self.push(self._record("builtins", "set"))
 
     def frozen_set(self, _argument: Any) -> None:
-        parts = self._to_mark()
-        self._push(self._record("builtins", "frozenset", self._new((parts,), *parts)))
+        parts = self.to_mark()
+        self.push(self._record("builtins", "frozenset", self.note((parts,), *parts)))
 
     def dict_(self, _argument: Any) -> None:
-        parts = self._to_mark()
-        self._push(self._new({}))
+        parts = self.to_mark()
+        self.push(self.note({}))
         self._set(parts)
 
     def append(self, _argument: Any) -> None:
-        self._extend([self._pop()])
+        self._extend([self.pop()])
 
     def appends(self, _argument: Any) -> None:
-        self._extend(self._to_mark())
+        self._extend(self.to_mark())
 
     def _extend(self, parts: list[Any]) -> None:
-        target = self._top()
+        target = self.top()
         if isinstance(target, list):
-            self._open(target)
+            self.must_be_open(target)
             target.extend(parts)
         else:
             self._inert(target).items.extend(parts)
-        self._filled(target, *parts)
+        self.filled(target, *parts)
 
     def set_item(self, _argument: Any) -> None:
-        value, key = self._pop(), self._pop()
+        value, key = self.pop(), self.pop()
         self._set([key, value])
 
     def set_items(self, _argument: Any) -> None:
-        self._set(self._to_mark())
+        self._set(self.to_mark())
 
     def _set(self, parts: list[Any]) -> None:
         if len(parts) % 2:
             raise ValueError("a table with a key too many")
-        target, keys, values = self._top(), parts[::2], parts[1::2]
+        target, keys, values = self.top(), parts[::2], parts[1::2]
         if isinstance(target, dict):
-            self._open(target)
+            self.must_be_open(target)
             for key in keys:
                 if not isinstance(key, _KEYS):
                     raise ValueError(f"a table's key of type {type(key).__name__}")
             target.update(zip(keys, values, strict=True))
         else:
-            pairs = [self._new(pair, *pair) for pair in zip(keys, values, strict=True)]
+            pairs = [self.note(pair, *pair) for pair in zip(keys, values, strict=True)]
             self._inert(target).items.extend(pairs)
             values = pairs
-        self._filled(target, *values)
+        self.filled(target, *values)
 
     # ---- what a pickle names, calls and makes ----
 
@@ -357,46 +256,46 @@ class _Machine:
     def _record(self, module: str, name: str, arguments: tuple[Any, ...] = ()) -> Inert:
         made = Inert(module, name, arguments)
         if arguments:
-            self._new(made, arguments)
+            self.note(made, arguments)
         else:
-            self._new(made)
+            self.note(made)
         return made
 
     def global_line(self, _argument: Any) -> None:
-        module, name = self._line().decode("utf-8"), self._line().decode("utf-8")
-        self._push(self._record(module, name))
+        module, name = self.line().decode("utf-8"), self.line().decode("utf-8")
+        self.push(self._record(module, name))
 
     def global_stack(self, _argument: Any) -> None:
-        name, module = self._pop(), self._pop()
+        name, module = self.pop(), self.pop()
         if not isinstance(module, str) or not isinstance(name, str):
             raise ValueError("a name that is no text")
-        self._push(self._record(module, name))
+        self.push(self._record(module, name))
 
     def call(self, _argument: Any) -> None:
-        arguments, what = self._pop(), self._inert(self._pop())
+        arguments, what = self.pop(), self._inert(self.pop())
         if not isinstance(arguments, tuple):
             raise ValueError("arguments that are no tuple")
-        self._push(self._made(what, arguments))
+        self.push(self._made(what, arguments))
 
     def new_object(self, with_names: Any) -> None:
-        names = self._pop() if with_names else {}
-        arguments, what = self._pop(), self._inert(self._pop())
+        names = self.pop() if with_names else {}
+        arguments, what = self.pop(), self._inert(self.pop())
         if not isinstance(arguments, tuple) or not isinstance(names, dict):
             raise ValueError("arguments that are no tuple")
-        self._push(self._record(what.module, what.name, arguments))
+        self.push(self._record(what.module, what.name, arguments))
 
     def old_instance(self, named: Any) -> None:
         module, name = (
-            (self._line().decode("utf-8"), self._line().decode("utf-8")) if named else ("", "")
+            (self.line().decode("utf-8"), self.line().decode("utf-8")) if named else ("", "")
         )
-        parts = self._to_mark()
+        parts = self.to_mark()
         if not named:
             what = self._inert(parts.pop(0) if parts else None)
             module, name = what.module, what.name
         arguments = tuple(parts)
         if arguments:
-            self._new(arguments, *arguments)
-        self._push(self._record(module, name, arguments))
+            self.note(arguments, *arguments)
+        self.push(self._record(module, name, arguments))
 
     def _made(self, what: Inert, arguments: tuple[Any, ...]) -> Any:
         """Return what a call gives: an array or bytes where it is one of NumPy's few, or a record.
@@ -410,34 +309,31 @@ class _Machine:
             made = self._inert(arguments[0] if arguments else None)
             return self._record(made.module, made.name, arguments[1:2])
         if kind == "empty array" and inert_numpy.is_plain_array(arguments):
-            array = self._new(np.zeros(0, np.uint8))
+            array = self.note(np.zeros(0, np.uint8))
             self._empty_arrays.add(id(array))
             return array
         rebuild = inert_numpy.REBUILT.get(kind)
         if rebuild is None:
             return self._record(what.module, what.name, arguments)
-        self._spend(inert_numpy.bytes_in(arguments))
+        self.spend(inert_numpy.bytes_in(arguments))
         return rebuild(arguments)
 
     def build(self, _argument: Any) -> None:
-        state, target = self._pop(), self._top()
+        state, target = self.pop(), self.top()
         if isinstance(target, np.ndarray):
             if id(target) not in self._empty_arrays:
                 raise ValueError("fills an array twice")
-            self._open(target)
+            self.must_be_open(target)
             self._empty_arrays.remove(id(target))
             if isinstance(state, tuple):
-                self._spend(inert_numpy.bytes_in(state))
+                self.spend(inert_numpy.bytes_in(state))
                 parts = inert_numpy.fill(target, state)
-                self._filled(target, *parts)
+                self.filled(target, *parts)
                 return
             raise ValueError("an array without its content")
         made = self._inert(target)
         made.state = state
-        self._filled(made, state)
-
-    def refused(self, why: Any) -> NoReturn:
-        raise ValueError(why)
+        self.filled(made, state)
 
 
 class _Step(NamedTuple):
@@ -452,7 +348,6 @@ def _decimal(line: bytes) -> int:
 
 
 _STOP = ord(".")
-_OUTSIDE = "it needs something that is not in the file"
 _INSTRUCTIONS: dict[str, tuple[Any, ...]] = {
     "\x80": (_Machine.protocol,),
     "\x95": (_Machine.skip, 8),
@@ -514,12 +409,5 @@ _INSTRUCTIONS: dict[str, tuple[Any, ...]] = {
     "i": (_Machine.old_instance, True),
     "o": (_Machine.old_instance, False),
     "b": (_Machine.build,),
-    "P": (_Machine.refused, _OUTSIDE),
-    "Q": (_Machine.refused, _OUTSIDE),
-    "\x82": (_Machine.refused, _OUTSIDE),
-    "\x83": (_Machine.refused, _OUTSIDE),
-    "\x84": (_Machine.refused, _OUTSIDE),
-    "\x97": (_Machine.refused, _OUTSIDE),
-    "\x98": (_Machine.refused, _OUTSIDE),
 }
 _STEPS = {ord(code): _Step(*step) for code, step in _INSTRUCTIONS.items()}

@@ -227,7 +227,7 @@ def array_state(shape: bytes, dtype: str, content: bytes) -> bytes:
         (b"\x80\x07.", "protocol 7"),
         (b"hello", "nothing is remembered"),
         (b"\x80\x02.", "more from the stack"),
-        (b"\x80\x02K\x01\xff.", "unknown"),
+        (b"\x80\x02K\x01\xff.", "is unknown"),
         (b"\x80\x02X\xff\xff\xff\x7fabc.", "times its size"),
         (b"\x80\x02T\xff\xff\xff\xffabc.", "-1 bytes"),
         (b"\x80\x04\x8e" + b"\xff" * 8 + b".", "times its size"),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fg3d_builder.facemodel.sources import bfm2009, bfm_hdf5, tddfa, tddfa_v2
+from fg3d_builder.facemodel.sources import (
+    bfm2009,
+    bfm_hdf5,
+    facescape,
+    flame,
+    gnm,
+    plain_arrays,
+    surrey,
+    tddfa,
+    tddfa_v2,
+)
 from fg3d_builder.facemodel.sources.layout import SourceLayout
 from fg3d_builder.facemodel.sources.source import ModelSource, check_source
 
@@ -13,6 +23,11 @@ LAYOUTS: tuple[SourceLayout, ...] = (
     *bfm_hdf5.LAYOUTS,
     tddfa.LAYOUT,
     tddfa_v2.LAYOUT,
+    flame.LAYOUT,
+    gnm.LAYOUT,
+    surrey.LAYOUT,
+    facescape.LAYOUT,
+    plain_arrays.LAYOUT,
 )
 """In the order in which they are tried."""
 

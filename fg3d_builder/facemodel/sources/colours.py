@@ -1,0 +1,32 @@
+"""Albedo of models whose colours are those of pictures (sRGB)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fg3d_builder.records import Array
+
+
+def linear_albedo(mean: Array, basis: Array | None = None) -> tuple[Array, Array | None]:
+    """Return an albedo model in linear light for one in sRGB.
+
+    A linear model of sRGB values is none of linear ones: the basis is taken along at the mean, to
+    first order.
+
+    Parameters
+    ----------
+    mean : (n, 3) float
+        sRGB; clipped to [0, 1].
+    basis : (n, 3, b) float, optional
+
+    Returns
+    -------
+    mean : (n, 3) float64
+    basis : (n, 3, b) float64 or None
+    """
+    srgb = np.clip(np.asarray(mean, dtype=np.float64), 0.0, 1.0)
+    bright = srgb > 0.04045
+    root = (srgb + 0.055) / 1.055
+    linear = np.where(bright, root**2.4, srgb / 12.92)
+    slope = np.where(bright, 2.4 / 1.055 * root**1.4, 1.0 / 12.92)
+    return linear, None if basis is None else slope[:, :, None] * basis
