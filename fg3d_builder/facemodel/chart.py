@@ -69,7 +69,11 @@ def disk_chart(vertices: Array, triangles: Array) -> Array:
 
 
 def balanced_chart(
-    vertices: Array, triangles: Array, rounds: int = 8, exponent: float = 0.5
+    vertices: Array,
+    triangles: Array,
+    rounds: int = 8,
+    exponent: float = 0.5,
+    detail: float = 0.0,
 ) -> Array:
     """Flatten a sheet into a circle with less stretch than mean-value coordinates alone.
 
@@ -77,6 +81,18 @@ def balanced_chart(
     vertex to its neighbours grow, and the linear system is solved again. All weights stay
     positive and the border convex, so no triangle can flip. Rounds stop early where the total
     stretch no longer falls.
+
+    Parameters
+    ----------
+    vertices : (n, 3) float64
+    triangles : (m, 3) int
+    rounds : int
+        At most.
+    exponent : float
+        Of the stretch in the weights.
+    detail : float
+        0 gives every part of the surface its share by area, 1 by its number of triangles; in
+        between, lengths count by that power of how fine the mesh is there.
 
     Returns
     -------
@@ -88,12 +104,13 @@ def balanced_chart(
     free = np.ones(len(vertices), dtype=bool)
     free[np.unique(border_edges(triangles))] = False
     area = triangle_areas(vertices, triangles)
-    best, least = uv, _stretch(vertices, triangles, uv, area)[1]
+    finer = _fineness(area, triangles, len(vertices)) ** detail
+    best, least = uv, _stretch(vertices, triangles, uv, area, finer)[1]
     for _ in range(rounds):
-        per_vertex, _ = _stretch(vertices, triangles, uv, area)
+        per_vertex, _ = _stretch(vertices, triangles, uv, area, finer)
         weights = (weights @ sp.diags(per_vertex**-exponent)).tocsr()
         uv = _laid_out(uv, weights, free)
-        total = _stretch(vertices, triangles, uv, area)[1]
+        total = _stretch(vertices, triangles, uv, area, finer)[1]
         if total >= least or np.any(signed_areas(uv[triangles]) <= 0):
             break
         best, least = uv, total
@@ -131,14 +148,31 @@ def _laid_out(uv: Array, weights: sp.csr_matrix, free: Array) -> Array:
     return out
 
 
-def _stretch(vertices: Array, triangles: Array, uv: Array, area: Array) -> tuple[Array, float]:
-    """L2 stretch (Sander et al. 2001) per vertex and in total, for equal overall area."""
+def _fineness(area: Array, triangles: Array, vertex_count: int) -> Array:
+    """(m,) how many times shorter the edges around a triangle are than those of the mesh."""
+    total, count = np.zeros(vertex_count), np.zeros(vertex_count)
+    for corner in range(3):
+        total += np.bincount(triangles[:, corner], weights=area, minlength=vertex_count)
+        count += np.bincount(triangles[:, corner], minlength=vertex_count)
+    around = (total / np.maximum(count, 1))[triangles].mean(axis=1)
+    return np.asarray(np.sqrt(area.mean() / around))
+
+
+def _stretch(
+    vertices: Array, triangles: Array, uv: Array, area: Array, finer: Array
+) -> tuple[Array, float]:
+    """L2 stretch (Sander et al. 2001) per vertex and in total, for equal overall area.
+
+    Lengths within triangle t count `finer[t]` times.
+    """
+    area = area * finer**2
     p = [vertices[triangles[:, i]] for i in range(3)]
     q = [uv[triangles[:, i]] for i in range(3)]
     flat = signed_areas(uv[triangles])
     grad_s = sum(p[i] * (q[(i + 1) % 3] - q[(i + 2) % 3])[:, 1:2] for i in range(3))
     grad_t = sum(p[i] * (q[(i + 2) % 3] - q[(i + 1) % 3])[:, 0:1] for i in range(3))
     square = ((grad_s**2).sum(axis=1) + (grad_t**2).sum(axis=1)) / (4 * flat**2) / 2
+    square = square * finer**2
     share = np.zeros(len(vertices))
     weight = np.zeros(len(vertices))
     for corner in range(3):

@@ -104,7 +104,7 @@ def import_model(
     assert model.origin is not None
     vertex = model.origin.sheet_vertex
     beyond = beyond_sheet(piece.triangles, kept, vertex, source.id_basis, source.mean)
-    model = with_surround(model, donor, beyond)
+    model = with_surround(model, donor, beyond, bent.points_mm)
     check = checked_transfer(model, to_donor_mm)
     for problem in check.problems:
         _LOG.warning("face model '%s': %s", model.name, problem)

@@ -52,7 +52,12 @@ _EXTENSION_MM = 60.0
 """How far beyond the sheet a displacement goes on as it was, before it becomes constant."""
 
 
-def with_surround(model: FaceModel, donor: FaceModel, beyond: Beyond | None = None) -> FaceModel:
+def with_surround(
+    model: FaceModel,
+    donor: FaceModel,
+    beyond: Beyond | None = None,
+    on_model_mm: Array | None = None,
+) -> FaceModel:
     """Return the model with a surround made of the donor's; unchanged where it has one.
 
     Without all 68 points on both models, or without a border around the model's sheet, there
@@ -65,6 +70,8 @@ def with_surround(model: FaceModel, donor: FaceModel, beyond: Beyond | None = No
         Symmetric, with a surround.
     beyond : Beyond, optional
         The model's own head beyond its sheet.
+    on_model_mm : (v, 3) float64, optional
+        The vertices of the donor's `whole_head` on the model's, where that is known already.
     """
     if model.surround is not None:
         return model
@@ -72,7 +79,9 @@ def with_surround(model: FaceModel, donor: FaceModel, beyond: Beyond | None = No
     if problem:
         _LOG.warning("face model '%s' gets no surround: %s", model.name, problem)
         return model
-    return dataclasses.replace(model, surround=transferred_surround(model, donor, beyond))
+    return dataclasses.replace(
+        model, surround=transferred_surround(model, donor, beyond, on_model_mm)
+    )
 
 
 def has_all_points(embedding: Embedding | None) -> bool:
@@ -81,9 +90,12 @@ def has_all_points(embedding: Embedding | None) -> bool:
 
 
 def transferred_surround(
-    model: FaceModel, donor: FaceModel, beyond: Beyond | None = None
+    model: FaceModel,
+    donor: FaceModel,
+    beyond: Beyond | None = None,
+    on_model_mm: Array | None = None,
 ) -> Surround:
-    """Make the surround of a model from the donor's; see the module's description.
+    """Make the surround of a model from the donor's; see the module and `with_surround`.
 
     Raises
     ------
@@ -91,7 +103,7 @@ def transferred_surround(
         Nothing of the donor's head is left beyond the model's sheet.
     """
     head = whole_head(donor)
-    points = bent_head(head, donor, model, beyond)
+    points = bent_head(head, donor, model, beyond) if on_model_mm is None else on_model_mm
     cut = _cut(head, points, model)
     skirt_index = np.flatnonzero(cut.skirted[cut.kept])
     at = cut.kept[skirt_index]

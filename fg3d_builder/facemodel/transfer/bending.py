@@ -26,6 +26,9 @@ from fg3d_builder.records import Array
 
 _BENDING_MM = (80.0, 60.0, 45.0, 34.0, 26.0, 20.0, 15.0, 12.0, 9.0, 7.0, 5.5, 4.5, 4.0, 3.5, 3.0)
 _STRETCHING_SHARE = 0.2
+_EXTENSION_MM = 60.0
+"""How far a displacement at least goes on as it was beyond what is known of the other head."""
+
 _LANDMARK_AREA_MM2 = 150.0
 _LEAST_LANDMARK_AREA_MM2 = 6.0
 _REACH_MM = 30.0
@@ -85,7 +88,8 @@ def bent_onto(
         near = searching & found.fits & (found.distance_mm < min(_REACH_MM, _REACH_SHARE * bending))
         weight = np.where(near, area, 0.0)
         trust = _LANDMARK_AREA_MM2 * (bending / _BENDING_MM[0]) ** 2 + _LEAST_LANDMARK_AREA_MM2
-        energy = smoothness(start, head.triangles, bending, _STRETCHING_SHARE * bending)
+        stretching = min(_STRETCHING_SHARE * bending, bending**2 / _EXTENSION_MM)
+        energy = smoothness(start, head.triangles, bending, stretching)
         pull = at_marks.T @ sp.diags(trust * sure)
         right = weight[:, None] * (found.points_mm - start) + pull @ (wanted - at_marks @ start)
         system = energy + sp.diags(weight) + pull @ at_marks

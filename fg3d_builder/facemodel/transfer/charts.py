@@ -13,6 +13,8 @@ from fg3d_builder.records import Array
 
 _SAME = 1e-6
 _RELAXED_RINGS = 3
+_ROUNDS, _EXPONENT, _DETAIL = 16, 0.25, 1.0
+"""For a new chart: so maps of 256 x 256 lose least of shapes, see `benchmarks.model_import`."""
 
 
 def sheet_chart(
@@ -39,7 +41,7 @@ def sheet_chart(
         own = _opened(own, vertices_mm, triangles, sheet_vertex < 0)
         if is_one_chart(own, triangles):
             return own, True
-    return balanced_chart(vertices_mm, triangles), False
+    return balanced_chart(vertices_mm, triangles, _ROUNDS, _EXPONENT, _DETAIL), False
 
 
 def is_one_chart(uv: Array, triangles: Array) -> bool:
