@@ -27,6 +27,7 @@ from fg3d_builder.facemodel.transfer.closing import Closing, closed_holes
 from fg3d_builder.facemodel.transfer.colours import sheet_albedo
 from fg3d_builder.facemodel.transfer.correspondence import BentDonor
 from fg3d_builder.facemodel.transfer.cutting import face_triangles
+from fg3d_builder.facemodel.transfer.expressions import sheet_expressions
 from fg3d_builder.facemodel.transfer.head_piece import HeadPiece, head_piece
 from fg3d_builder.facemodel.transfer.semantics import (
     Sheet,
@@ -183,7 +184,7 @@ def _model(
         )
         for scheme in (IBUG, MEDIAPIPE)
     }
-    unbounded = np.full(len(source.exp_sd), np.inf)
+    expressions = sheet_expressions(source, of_file, triangles, closing, places, bent)
     model = FaceModel(
         name=source.name,
         licence=source.licence,
@@ -191,11 +192,11 @@ def _model(
         triangles=every,
         id_basis=_basis(source.id_basis, of_file, closing),
         id_sd=source.id_sd,
-        exp_basis=_basis(source.exp_basis, of_file, closing),
-        exp_sd=source.exp_sd,
-        exp_names=source.exp_names,
-        exp_lower=-unbounded if source.exp_lower is None else source.exp_lower,
-        exp_upper=unbounded if source.exp_upper is None else source.exp_upper,
+        exp_basis=expressions.basis,
+        exp_sd=expressions.sd,
+        exp_names=expressions.names,
+        exp_lower=expressions.lower,
+        exp_upper=expressions.upper,
         albedo_mean=albedo_mean,
         albedo_basis=albedo_basis,
         albedo_sd=albedo_sd,

@@ -6,7 +6,6 @@ import numpy as np
 
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.transfer.correspondence import BentDonor, Correspondence
-from fg3d_builder.geometry.meshes import vertex_adjacency
 from fg3d_builder.records import Array
 
 _ONE_COLOUR = 0.02
@@ -45,24 +44,12 @@ def sheet_albedo(
 
 def _donors(places: Correspondence, bent: BentDonor, triangles: Array) -> tuple[Array, Array]:
     """The donor's colours; beyond its face, those at the face's border go on."""
-    donor, heads = bent.donor, bent.head.triangles
+    donor = bent.donor
     n, v = donor.vertex_count, len(bent.points_mm)
     both = np.concatenate([donor.albedo_mean[:, :, None], donor.albedo_basis], axis=2)
     every = np.zeros((v, both[0].size))
     every[:n] = both.reshape(n, -1)
-    known = np.zeros(v)
-    known[:n] = 1.0
-    share = places.carried(known, heads)
-    values = places.carried(every, heads)
-    there = share > 1e-6
-    values[there] /= share[there, None]
-    joined = vertex_adjacency(triangles, len(values))
-    while not there.all():
-        count = joined @ there.astype(float)
-        front = ~there & (count > 0)
-        if not front.any():
-            break
-        values[front] = (joined[front] @ (values * there[:, None])) / count[front, None]
-        there |= front
+    known = np.arange(v) < n
+    values = bent.carried_where(known, every, places, triangles)
     values = values.reshape(len(values), 3, -1)
     return np.clip(values[:, :, 0], 0.0, 1.0), values[:, :, 1:].copy()

@@ -15,10 +15,14 @@ from fg3d_builder.geometry.meshes import (
     normalized,
     surface_points,
     triangle_normals,
+    vertex_adjacency,
     vertex_normals,
 )
 from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES
 from fg3d_builder.records import Array
+
+_LEAST_SHARE = 1e-6
+"""Of a place on vertices that have a value, for it to have one."""
 
 
 class Correspondence(NamedTuple):
@@ -71,6 +75,43 @@ class BentDonor(NamedTuple):
         at = surface_points(self.points_mm, triangles, spots.triangle, spots.barycentric)
         distance = np.linalg.norm(at - points_mm, axis=1)
         return Correspondence(spots.triangle, spots.barycentric, distance)
+
+    def carried_where(
+        self, known: Array, values: Array, places: Correspondence, triangles: Array
+    ) -> Array:
+        """Interpolate values that only some of the donor's vertices have.
+
+        Points whose place has none take the mean of their neighbours' values, from the known
+        ones outwards.
+
+        Parameters
+        ----------
+        known : (v,) bool
+        values : (v, c) float64
+        places : Correspondence
+            Of (k,) vertices of a mesh.
+        triangles : (m, 3) int
+            Of that mesh.
+
+        Returns
+        -------
+        (k, c) float64
+            0 where a piece of the mesh has no known value at all.
+        """
+        share = places.carried(known.astype(float), self.head.triangles)
+        out = places.carried(values * known[:, None], self.head.triangles)
+        there = share > _LEAST_SHARE
+        out[there] /= share[there, None]
+        out[~there] = 0.0
+        joined = vertex_adjacency(triangles, len(out))
+        while not there.all():
+            count = joined @ there.astype(float)
+            front = ~there & (count > 0)
+            if not front.any():
+                break
+            out[front] = (joined[front] @ (out * there[:, None])) / count[front, None]
+            there |= front
+        return out
 
     def normals_at(self, places: Correspondence) -> Array:
         """Unit normals (k, 3) of the bent donor, smooth over its triangles."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +20,32 @@ from model_writers_bfm import (
     write_bfm2009,
     write_bfm_hdf5,
 )
+from model_writers_eos import write_surrey
+from model_writers_flame import write_flame
+from model_writers_npz import write_arrays, write_facescape, write_gnm
 
-from benchmarks.model_sources import ict_source
 from fg3d_builder.cli import main
+from fg3d_builder.facemodel.sources.known import read_source
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.shards.manifest import read_manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 
+MODES = 40
+
 WRITERS: dict[str, Callable[[Path, ModelSource], Path]] = {
     "bfm2009": write_bfm2009,
     "bfm2017": write_bfm_hdf5,
+    "bfm2019": lambda folder, source: write_bfm_hdf5(folder, source, "model2019_fullHead.h5"),
     "3ddfa": write_3ddfa,
     "3ddfa-v2": write_3ddfa_v2,
     "3ddfa-v2-arrays": write_3ddfa_arrays,
+    "flame": lambda folder, source: write_flame(source, folder / "generic_model.pkl"),
+    "gnm": lambda folder, source: write_gnm(source, folder / "gnm_head.npz"),
+    "surrey": lambda folder, source: write_surrey(source, folder),
+    "facescape": lambda folder, source: write_facescape(source, folder / "facescape_bm_v1.6.npz"),
+    "arrays": lambda folder, source: write_arrays(source, folder / "ours.npz"),
 }
 
 PRESET = """\
@@ -73,7 +85,8 @@ test_fraction = 0.01
 def test_from_files_to_a_trained_network(
     kind: str, tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, _ = ict_source(shared_data, modes=40)
+    source = in_triangles(read_source(shared_data / "ict_facekit"))
+    (tmp_path / "files").mkdir()
     path, model = WRITERS[kind](tmp_path / "files", source), tmp_path / "model.h5"
     run("models", "import", path, "--out", model, "--pictures", tmp_path / "pictures")
     assert "doubtful" not in capsys.readouterr().out
@@ -108,6 +121,21 @@ def test_from_files_to_a_trained_network(
     train = ("train", dataset, "--out", tmp_path / "run", "--preset", "tiny", "--device", "cpu")
     run(*train, "--epochs", "1", "--batch-size", "2")
     assert list((tmp_path / "run").glob("*.pt"))
+
+
+def in_triangles(source: ModelSource) -> ModelSource:
+    """The source with its first modes, all expressions, and triangles for quads."""
+    assert source.uv is not None
+    quad = source.polygons[:, 3] >= 0
+    corners = np.stack([source.uv[:, [0, 1, 2]], source.uv[:, [0, 2, 3]]], axis=1)
+    there = np.column_stack([np.ones(len(quad), bool), quad])
+    return replace(
+        source,
+        polygons=source.triangles,
+        uv=corners[there],
+        id_basis=source.id_basis[:, :, :MODES],
+        id_sd=source.id_sd[:MODES],
+    )
 
 
 def run(*words: object) -> None:
