@@ -6,6 +6,7 @@ something to carry.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def all_sources(data: Path) -> dict[str, Callable[[], ModelSource]]:
     }
     for folder in sorted((data / "heads").iterdir()):
         if folder.is_dir():
-            found[folder.name] = lambda name=folder.name: valid_source(data, name)
+            found[folder.name] = functools.partial(valid_source, data, folder.name)
     return found
 
 

@@ -18,6 +18,8 @@ from fg3d_builder.geometry.meshes import (
 )
 from fg3d_builder.records import Array
 
+_LEAST_LENGTH, _LEAST_SHARE = 1e-6, 1e-9
+
 
 def relax_chart(uv: Array, vertices: Array, triangles: Array, free: Array) -> Array:
     """Return (n, 2) chart coordinates in which the `free` vertices are laid out anew.
@@ -123,10 +125,14 @@ def mean_value_weights(vertices: Array, triangles: Array) -> sp.csr_matrix:
     for corner in range(3):
         i, j, k = (triangles[:, (corner + s) % 3] for s in range(3))
         to_j, to_k = vertices[j] - vertices[i], vertices[k] - vertices[i]
-        length_j, length_k = np.linalg.norm(to_j, axis=1), np.linalg.norm(to_k, axis=1)
+        # Files have triangles without area as well: their weights stay finite.
+        length_j = np.maximum(np.linalg.norm(to_j, axis=1), _LEAST_LENGTH)
+        length_k = np.maximum(np.linalg.norm(to_k, axis=1), _LEAST_LENGTH)
         # tan(angle / 2) = sin / (1 + cos), stable for flat corners.
         sine = np.linalg.norm(np.cross(to_j, to_k), axis=1)
-        half = sine / (length_j * length_k + np.einsum("md,md->m", to_j, to_k))
+        both = length_j * length_k
+        cosine_more = np.maximum(both + np.einsum("md,md->m", to_j, to_k), _LEAST_SHARE * both)
+        half = np.maximum(sine, _LEAST_SHARE * both) / cosine_more
         rows += [i, i]
         columns += [j, k]
         values += [half / length_j, half / length_k]

@@ -27,7 +27,8 @@ class Origin:
     sheet_vertex : (n,) int32
         The file's vertex that a vertex of the model is; -1 for those that close an opening.
     outside : (o,) int32
-        The file's vertices that are not on the sheet, rising.
+        The file's vertices that are not on the sheet, rising. Of vertices that the file has
+        several times at one place, the first one may be on the sheet.
     outside_id_basis : (o, 3, k) float64
         Their displacements per unit of the model's ``alpha_id``.
     """

@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.facemodel.surround import Beyond
+from fg3d_builder.facemodel.transfer.closing import loop_length
 from fg3d_builder.geometry.meshes import directed_edges
 from fg3d_builder.records import Array
 
@@ -39,7 +40,7 @@ def beyond_sheet(
     if not len(rest):
         return None
     loops = border_loops(triangles[kept])
-    lengths = [_length(vertices_mm[loop]) for loop in loops]
+    lengths = [loop_length(vertices_mm[loop]) for loop in loops]
     rim = loops[int(np.argmax(lengths))]
     a, b = directed_edges(rest).T
     size = len(vertices_mm)
@@ -57,7 +58,3 @@ def beyond_sheet(
     free = free[number[free] < 0]
     number[free] = len(sheet_vertex) + np.arange(len(free))
     return Beyond(vertices_mm[free], number[outer].astype(np.int32), id_basis[free])
-
-
-def _length(ring_mm: Array) -> float:
-    return float(np.linalg.norm(np.roll(ring_mm, -1, axis=0) - ring_mm, axis=1).sum())

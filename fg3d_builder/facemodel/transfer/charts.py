@@ -13,7 +13,7 @@ from fg3d_builder.records import Array
 
 _SAME = 1e-6
 _RELAXED_RINGS = 3
-_ROUNDS, _EXPONENT, _DETAIL = 16, 0.25, 1.0
+_ROUNDS, _EXPONENT, _DETAIL = 16, 0.25, 0.75
 """For a new chart: so maps of 256 x 256 lose least of shapes, see `benchmarks.model_import`."""
 
 

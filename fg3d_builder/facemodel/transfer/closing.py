@@ -13,12 +13,14 @@ import scipy.sparse as sp
 
 from fg3d_builder.facemodel.patches import Patch, border_loops, close_opening, heights_on_surface
 from fg3d_builder.facemodel.transfer.correspondence import BentDonor
+from fg3d_builder.geometry.meshes import vertex_adjacency
 from fg3d_builder.records import Array
 
 EYE_ROWS, MOUTH_ROWS = 5, 3
 _NEAR_OPENING_MM = 8.0
 _LEAST_OPENING_MM = 2.0
 _POCKET_MM = 2.0
+_SHORTEST_RIM = 4
 _ALL_WAYS = 60
 """Rims of up to so many vertices are closed by the least area; longer ones are zipped."""
 
@@ -82,10 +84,7 @@ def closed_holes(
         The model's own eyes, which count instead.
     """
     n = len(vertices_mm)
-    lengths = [_length(vertices_mm[loop]) for loop in border_loops(triangles)]
-    loops = [
-        loop for _, loop in sorted(zip(lengths, border_loops(triangles), strict=True), key=_size)
-    ]
+    loops = sorted(border_loops(triangles), key=lambda loop: loop_length(vertices_mm[loop]))
     eye_mm, mouth_mm = bent.from_openings_mm()
     surface = (bent.points_mm, bent.donor.triangles) if eyeballs is None else eyeballs
     parts: list[_Part] = []
@@ -96,8 +95,9 @@ def closed_holes(
             float(np.median(places.carried(values, bent.head.triangles)))
             for values in (eye_mm, mouth_mm)
         )
-        if min(to_eye, to_mouth) > _NEAR_OPENING_MM or len(loop) < 8:
-            parts.append(_Part(_without_vertices(vertices_mm, loop)))
+        shortest = min(len(side) for side in _rims(vertices_mm, loop))
+        if min(to_eye, to_mouth) > _NEAR_OPENING_MM or shortest < _SHORTEST_RIM:
+            parts.append(_Part(covered_rim(vertices_mm, loop, triangles)))
         elif to_eye < to_mouth:
             parts.append(_eye(vertices_mm, loop, surface))
         else:
@@ -148,11 +148,23 @@ def _rims(vertices_mm: Array, loop: Array) -> tuple[Array, Array]:
     return loop[: last + 1], np.append(loop[0], loop[last:][::-1])
 
 
-def _without_vertices(vertices_mm: Array, loop: Array) -> Array:
-    """Triangles of least area over a rim, or between its two halves where it is long."""
+def covered_rim(vertices_mm: Array, loop: Array, triangles: Array) -> Array:
+    """Return triangles (t, 3) over a hole, without new vertices.
+
+    Those of least area, with no edge that the mesh has already; between the two halves of the
+    rim, zipped up from one end, where it is long.
+
+    Parameters
+    ----------
+    vertices_mm : (n, 3) float64
+    loop : (p,) int
+        One of `border_loops`.
+    triangles : (m, 3) int
+        The mesh around the hole.
+    """
     ring = loop[::-1]
     if len(ring) <= _ALL_WAYS:
-        return _least_area(vertices_mm, ring)
+        return _least_area(vertices_mm, ring, triangles)
     points = vertices_mm[ring]
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     first, opposite = divmod(int(np.argmax(apart)), len(ring))
@@ -176,11 +188,12 @@ def _without_vertices(vertices_mm: Array, loop: Array) -> Array:
     return np.array(triangles, dtype=np.int32)
 
 
-def _least_area(vertices_mm: Array, ring: Array) -> Array:
+def _least_area(vertices_mm: Array, ring: Array, triangles: Array) -> Array:
     """Triangulation of a closed polygon in space with the least area (Barequet, Sharir 1995)."""
     k, points = len(ring), vertices_mm[ring]
     least = np.zeros((k, k))
     choice = np.zeros((k, k), dtype=int)
+    there = vertex_adjacency(triangles, len(vertices_mm))[ring][:, ring].toarray() > 0
     for span in range(2, k):
         for i in range(k - span):
             j = i + span
@@ -190,7 +203,9 @@ def _least_area(vertices_mm: Array, ring: Array) -> Array:
             )
             total = least[i, middle] + least[middle, j] + area
             choice[i, j] = middle[int(np.argmin(total))]
-            least[i, j] = total.min()
+            # An edge that the mesh has already would get a third triangle.
+            taken = there[i, j] and span < k - 1
+            least[i, j] = np.inf if taken else total.min()
     triangles, open_sides = [], [(0, k - 1)]
     while open_sides:
         i, j = open_sides.pop()
@@ -228,9 +243,6 @@ def _joined(parts: list[_Part], n: int, rims: tuple[Array, Array]) -> Closing:
     )
 
 
-def _length(ring_mm: Array) -> float:
+def loop_length(ring_mm: Array) -> float:
+    """Return the length of a closed polyline (p, 3), mm."""
     return float(np.linalg.norm(np.roll(ring_mm, -1, axis=0) - ring_mm, axis=1).sum())
-
-
-def _size(one: tuple[float, Array]) -> float:
-    return one[0]
