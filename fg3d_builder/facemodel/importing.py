@@ -184,7 +184,7 @@ def _model(
         )
         for scheme in (IBUG, MEDIAPIPE)
     }
-    expressions = sheet_expressions(source, of_file, triangles, closing, places, bent)
+    expressions = sheet_expressions(source, of_file, vertices, triangles, closing, places, bent)
     model = FaceModel(
         name=source.name,
         licence=source.licence,

@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.smooth_extension import extended, smoothness
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.transfer.bending import open_regions
 from fg3d_builder.facemodel.transfer.closing import Closing
 from fg3d_builder.facemodel.transfer.correspondence import BentDonor, Correspondence
+from fg3d_builder.facemodel.transfer.semantics import (
+    LOWER_INNER_LIP,
+    UPPER_INNER_LIP,
+    lip_sides,
+)
 from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.landmarks.edges import MEDIAPIPE, MEDIAPIPE_CURVES
 from fg3d_builder.records import Array
+
+_LIP_MM = 7.0
+_SMOOTH_MM = 6.0
 
 
 class Expressions(NamedTuple):
@@ -29,6 +40,7 @@ class Expressions(NamedTuple):
 def sheet_expressions(
     source: ModelSource,
     of_file: Array,
+    sheet_mm: Array,
     triangles: Array,
     closing: Closing,
     places: Correspondence,
@@ -44,6 +56,8 @@ def sheet_expressions(
     source : ModelSource
     of_file : (f,) int
         The file's vertices on the sheet, which come first on it.
+    sheet_mm : (n, 3) float64
+        The sheet's vertices.
     triangles : (m, 3) int
         The sheet's, over these vertices, with its openings.
     closing : Closing
@@ -63,16 +77,9 @@ def sheet_expressions(
             unbounded if source.exp_upper is None else source.exp_upper,
             True,
         )
-    donor, n = bent.donor, bent.donor.vertex_count
-    moved = np.zeros((len(bent.points_mm), donor.exp_basis[0].size))
-    moved[:n] = donor.exp_basis.reshape(n, -1)
-    # What closes the donor's mouth and eyes moves as lips and lids of both sides mixed.
-    skin = np.ones(len(moved), dtype=bool)
-    skin[:n] = ~open_regions(donor)
-    count = len(of_file)
+    donor, count = bent.donor, len(of_file)
     of_skin = Correspondence(*(column[:count] for column in places))
-    known = _size(donor, bent) * bent.carried_where(skin, moved, of_skin, triangles)
-    known = known.reshape(count, *donor.exp_basis.shape[1:])
+    known = _size(donor, bent) * _carried(sheet_mm[:count], triangles, closing, of_skin, bent)
     return Expressions(
         np.concatenate([known, closing.of_basis(known)]),
         donor.exp_sd,
@@ -87,3 +94,43 @@ def _size(donor: FaceModel, bent: BentDonor) -> float:
     """How many times as large as the donor the other face is."""
     face = np.flatnonzero(donor.reliable)
     return float(align_similarity(donor.mean[face], bent.points_mm[face]).scale)
+
+
+def _carried(
+    vertices_mm: Array, triangles: Array, closing: Closing, places: Correspondence, bent: BentDonor
+) -> Array:
+    """(f, 3, e) motion of the donor at the places of a sheet's vertices.
+
+    What closes the donor's mouth and eyes moves as lips and lids of both sides mixed, and the
+    nearest skin of closed lips may be the other lip's: there the motion of the same side goes on
+    smoothly.
+    """
+    donor, n = bent.donor, bent.donor.vertex_count
+    moved = np.zeros((len(bent.points_mm), donor.exp_basis[0].size))
+    moved[:n] = donor.exp_basis.reshape(n, -1)
+    skin = np.ones(len(moved), dtype=bool)
+    skin[:n] = ~open_regions(donor)
+    heads = bent.head.triangles
+    wrong = places.carried((~skin).astype(float), heads) > 0
+    upper, lower = (rim[1:-1] for rim in closing.mouth_rims)
+    if len(upper):
+        own = lip_sides(vertices_mm, triangles, upper, lower, _LIP_MM)
+        for mine, others in zip(own, _donors_lips(donor, skin[:n]), strict=True):
+            foreign = np.zeros(len(moved))
+            foreign[:n] = ~others
+            wrong |= mine & ~(own[0] & own[1]) & (places.carried(foreign, heads) > 0)
+    known = np.flatnonzero(~wrong)
+    energy = smoothness(vertices_mm, triangles, _SMOOTH_MM, _SMOOTH_MM)
+    values = extended(energy, known, places.carried(moved, heads)[known])
+    return values.reshape(-1, *donor.exp_basis.shape[1:])
+
+
+def _donors_lips(donor: FaceModel, skin: Array) -> tuple[Array, Array]:
+    """Vertices (n,) that may be of the donor's upper lip, and those of its lower one."""
+    ring = donor.embedded(MEDIAPIPE, MEDIAPIPE_CURVES["inner_lips"].points)
+    places = ring.points(donor.mean, donor.triangles)
+    candidates = np.flatnonzero(skin)
+    nearest = candidates[cKDTree(donor.mean[candidates]).query(places)[1]]
+    of_skin = donor.triangles[skin[donor.triangles].all(axis=1)]
+    upper, lower = nearest[UPPER_INNER_LIP], nearest[LOWER_INNER_LIP]
+    return lip_sides(donor.mean, of_skin, upper, lower, _LIP_MM)

@@ -21,12 +21,15 @@ _LIPS_REACH_MM = 30.0
 _LINE_WIDTH_MM = 3.0
 _LINE_BESIDE_MM = 4.0
 _ON_DONOR_MM = 3.0
+UPPER_INNER_LIP, LOWER_INNER_LIP = slice(11, 20), slice(1, 10)
+"""Points of MediaPipe's inner lips that are on the upper and on the lower lip."""
+
 _OUTER_LIPS = MEDIAPIPE_CURVES["outer_lips"].points
 _INNER_LIPS = MEDIAPIPE_CURVES["inner_lips"].points
 _LIPS = {
     MEDIAPIPE: (
-        (*_OUTER_LIPS[11:20], *_INNER_LIPS[11:20]),
-        (*_OUTER_LIPS[1:10], *_INNER_LIPS[1:10]),
+        (*_OUTER_LIPS[11:20], *_INNER_LIPS[UPPER_INNER_LIP]),
+        (*_OUTER_LIPS[1:10], *_INNER_LIPS[LOWER_INNER_LIP]),
     ),
     IBUG: ((49, 50, 51, 52, 53, 61, 62, 63), (55, 56, 57, 58, 59, 65, 66, 67)),
 }
@@ -102,19 +105,33 @@ def with_vertices(embedding: Embedding, sheet: Sheet, places: dict[int, Array]) 
 
 def _lip_sides(sheet: Sheet) -> tuple[Array | None, Array | None]:
     """(m,) triangles nearer, over the surface, to the upper than to the lower rim; the others."""
-    upper, lower = sheet.mouth_rims
-    if not len(upper):
+    if not len(sheet.mouth_rims[0]):
         return None, None
-    graph = edge_graph(sheet.vertices_mm, sheet.triangles[: sheet.file_triangles])
+    upper, lower = (rim[1:-1] for rim in sheet.mouth_rims)
+    of_file = sheet.triangles[: sheet.file_triangles]
+    above, below = lip_sides(sheet.vertices_mm, of_file, upper, lower)
+    return above[sheet.triangles].all(axis=1), below[sheet.triangles].all(axis=1)
+
+
+def lip_sides(
+    vertices_mm: Array,
+    triangles: Array,
+    upper: Array,
+    lower: Array,
+    reach_mm: float = _LIPS_REACH_MM,
+) -> tuple[Array, Array]:
+    """Return the vertices (n,) that may belong to the upper lip, and those to the lower one.
+
+    Near the mouth those are nearer, over the surface, to the `upper` vertices than to the
+    `lower` ones, or the other way round; what is further than `reach_mm` from both is both.
+    """
+    graph = edge_graph(vertices_mm, triangles)
     to_upper, to_lower = (
-        dijkstra(graph, directed=False, indices=rim[1:-1], min_only=True, limit=_LIPS_REACH_MM)
+        dijkstra(graph, directed=False, indices=rim, min_only=True, limit=reach_mm)
         for rim in (upper, lower)
     )
-    corners = sheet.triangles
     far = np.isinf(to_upper) & np.isinf(to_lower)
-    above = (to_upper < to_lower) | far
-    below = (to_lower < to_upper) | far
-    return above[corners].all(axis=1), below[corners].all(axis=1)
+    return (to_upper < to_lower) | far, (to_lower < to_upper) | far
 
 
 def edge_graph(vertices_mm: Array, triangles: Array) -> sp.csr_matrix:
