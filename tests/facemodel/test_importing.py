@@ -13,6 +13,7 @@ from known_heads import bent_mm, bent_source
 from fg3d_builder.facemodel import load_model, save_model
 from fg3d_builder.facemodel.importing import Imported, import_model
 from fg3d_builder.facemodel.model import FaceModel, check_model
+from fg3d_builder.facemodel.overrides import Choice, Overrides
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.facemodel.showing import nearest_on_surface
 from fg3d_builder.facemodel.sources.source import ModelSource
@@ -193,6 +194,32 @@ def test_an_origin_that_forgets_a_vertex_is_refused(imported: Imported) -> None:
     )
     with pytest.raises(ValueError, match=r"origin\.outside"):
         check_model(dataclasses.replace(imported.model, origin=wrong))
+
+
+def test_a_person_has_the_last_word(
+    source: ModelSource, default: FaceModel, imported: Imported
+) -> None:
+    """Points by hand are where they are said to be; vertices come and go as wished."""
+    model, origin = imported.model, imported.model.origin
+    assert origin is not None
+    tip = model.embedded(IBUG, [30]).points(model.mean, model.triangles)[0]
+    by_hand = int(np.argmin(np.linalg.norm(source.mean - tip - [2.0, 0.0, 0.0], axis=1)))
+    rim = origin.sheet_vertex[border_loops(model.triangles)[0]]
+    lowest = rim[np.argmin(source.mean[rim, 1])]
+    unwanted = np.flatnonzero(np.linalg.norm(source.mean - source.mean[lowest], axis=1) < 15.0)
+    said = Overrides(
+        name="ours",
+        landmarks={IBUG: {30: by_hand}},
+        drop=Choice(tuple(unwanted.tolist()), ("eyes",)),
+    )
+    corrected = import_model(source, default, said).model
+    check_disk(corrected)
+    check_of_file(corrected, source)
+    assert corrected.name == "ours"
+    assert corrected.origin is not None
+    assert not np.any(np.isin(unwanted, corrected.origin.sheet_vertex))
+    place = corrected.embedded(IBUG, [30]).points(corrected.mean, corrected.triangles)[0]
+    assert np.linalg.norm(place - source.mean[by_hand]) < 1e-4
 
 
 def test_a_mesh_without_a_face_is_refused(default: FaceModel, source: ModelSource) -> None:

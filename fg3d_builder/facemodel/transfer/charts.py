@@ -49,11 +49,21 @@ def is_one_chart(uv: Array, triangles: Array) -> bool:
     areas = signed_areas(uv[triangles])
     if areas.min() <= 0 or uv.min() < 0 or uv.max() > 1:
         return False
-    # Without flips, a chart of a disk overlaps itself only if its border does; the area that
-    # the border encloses is then not that of the triangles.
-    x, y = uv[border_loops(triangles)[0]].T
-    enclosed = 0.5 * abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)))
-    return bool(np.isclose(areas.sum(), enclosed, rtol=1e-6))
+    # Without flips, the chart of a disk overlaps itself only where its border crosses itself.
+    return not _crosses_itself(uv[border_loops(triangles)[0]])
+
+
+def _crosses_itself(ring: Array) -> bool:
+    """Tell whether two sides of a closed polygon (p, 2) cross."""
+    a, b = ring, np.roll(ring, -1, axis=0)
+
+    def side(points: Array) -> Array:
+        """(p, k) on which side of each of the polygon's sides points (k, 2) are."""
+        along, to = (b - a)[:, None], points[None] - a[:, None]
+        return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])
+
+    apart = side(a) * side(b)
+    return bool(np.any((apart < 0) & (apart.T < 0)))
 
 
 def _own_chart(source: ModelSource, sheet_vertex: Array, weights: sp.csr_matrix) -> Array | None:

@@ -9,11 +9,11 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from fg3d_builder.facemodel.embedding import robust_mean
-from fg3d_builder.facemodel.showing import VIEWS_DEG, Scene, Spot
+from fg3d_builder.facemodel.showing import VIEWS_DEG, Scene, Spot, nearest_on_surface
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.transfer.colours import has_colours
 from fg3d_builder.geometry.camera import intrinsics_matrix
-from fg3d_builder.geometry.meshes import directed_edges
+from fg3d_builder.geometry.meshes import directed_edges, surface_points
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.landmarks.edges import MEDIAPIPE_IRISES, MEDIAPIPE_OVAL
 from fg3d_builder.records import Array
@@ -25,6 +25,8 @@ NOT_SKIN = ("eyes", "teeth")
 _CLAY = (0.45, 0.30, 0.22)
 _SAME_MM = 1e-4
 _MAX_SPREAD_MM = 4.0
+_LARGEST_EYE_MM = 60.0
+_BESIDE_MM = 3.0
 _LOOKS_PX = 1024
 _AROUND_DEG = [(p, y) for p in (-50.0, -20.0, 10.0, 40.0) for y in (-80.0, -40.0, 0.0, 40.0, 80.0)]
 _LOOKS_DEG = (
@@ -57,9 +59,9 @@ class HeadPiece(NamedTuple):
 def head_piece(source: ModelSource, dropped: Array) -> HeadPiece:
     """Find the skin: the connected piece on which most of the detector's points are.
 
-    The detector sees the mesh as a whole, in its own colours or in clay, so that eyeballs, hair
-    and clothes look as they do in pictures. Where it finds no face, the source's own landmarks
-    say which piece it is, if it has any.
+    The detector sees the mesh as a whole, in its own colours or in clay. Where it finds no face,
+    the source's own landmarks say which piece it is, if it has any. If there is more than skin
+    and what is as small as eyes, such as hair, the points are looked for again without that.
 
     Parameters
     ----------
@@ -95,7 +97,15 @@ def head_piece(source: ModelSource, dropped: Array) -> HeadPiece:
     if not np.any(votes >= 0):
         raise ValueError(f"face model '{source.name}': the face is on none of its skin")
     skin = int(np.bincount(votes[votes >= 0]).argmax())
-    points = _points_on(skin, piece_of_triangle, looks, source.mean, shown)
+    clear = np.flatnonzero(~_large_others(skin, piece_of_triangle, source.mean, triangles))
+    if not looks or len(clear) == len(shown):
+        clear = np.arange(len(shown))
+    else:
+        try:
+            looks = _looks(source, shown[clear])
+        except ValueError:  # then what was seen with hair and all has to do
+            clear = np.arange(len(shown))
+    points = _points_on(skin, piece_of_triangle[clear], looks, source.mean, shown[clear])
     chosen = np.flatnonzero(piece_of_triangle == skin)
     outside = seen_from_around(source.mean, triangles[chosen])
     return HeadPiece(np.ascontiguousarray(triangles[chosen], np.int32), outside, points)
@@ -127,6 +137,19 @@ def seen_from_around(vertices_mm: Array, triangles: Array) -> Array:
     return np.asarray(seen | corner_seen[triangles].all(axis=1))
 
 
+def _large_others(skin: int, piece: Array, vertices_mm: Array, triangles: Array) -> Array:
+    """(m,) triangles of pieces that are larger than an eye and not the skin."""
+    high = np.full((int(piece.max()) + 1, 3), -np.inf)
+    low = -high
+    own = piece >= 0
+    for corner in range(3):
+        np.maximum.at(high, piece[own], vertices_mm[triangles[own, corner]])
+        np.minimum.at(low, piece[own], vertices_mm[triangles[own, corner]])
+    large = np.linalg.norm(high - low, axis=1) > _LARGEST_EYE_MM
+    large[skin] = False
+    return np.asarray(own & large[piece])
+
+
 def _looks(source: ModelSource, triangles: Array) -> list[Spot]:
     albedo = np.tile(_CLAY, (len(source.mean), 1))
     if has_colours(source):
@@ -144,13 +167,22 @@ def _looks(source: ModelSource, triangles: Array) -> list[Spot]:
 def _points_on(
     skin: int, piece_of_triangle: Array, looks: list[Spot], vertices_mm: Array, triangles: Array
 ) -> Array:
-    """(478, 3) places of the detector's points on one piece; NaN where there is none."""
+    """(478, 3) places of the detector's points on one piece; NaN where there is none.
+
+    Points of lids and lips that fall just beside the skin, onto an eyeball or a tooth, are
+    brought to the nearest skin.
+    """
     if not looks:
         return np.full((478, 3), np.nan)
+    of_skin = piece_of_triangle == skin
     places = []
     for spots in looks:
         place = np.einsum("kc,kcd->kd", spots.barycentric, vertices_mm[triangles[spots.triangle]])
-        place[piece_of_triangle[spots.triangle] != skin] = np.nan
+        beside = np.flatnonzero(~of_skin[spots.triangle] & np.isfinite(place[:, 0]))
+        found = nearest_on_surface(place[beside], vertices_mm, triangles, of_skin)
+        at = surface_points(vertices_mm, triangles, found.triangle, found.barycentric)
+        at[np.linalg.norm(at - place[beside], axis=1) > _BESIDE_MM] = np.nan
+        place[beside] = at
         places.append(place)
     points, spread = robust_mean(np.array(places))
     points[spread > _MAX_SPREAD_MM] = np.nan
