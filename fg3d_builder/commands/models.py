@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from fg3d_builder.commands import models_import, models_show
+from fg3d_builder.commands import models_check, models_import, models_show
 from fg3d_builder.commands.arguments import file_to_write
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import FaceModelConfig
@@ -153,6 +153,12 @@ _ACTIONS = {
         "pictures of modes, landmarks, masks, colours and chart",
         models_show.add_options,
         models_show.run,
+    ),
+    "check": _Action(
+        models_check.DESCRIPTION,
+        "landmarks, chart, sizes; exit status 1 where one is doubtful",
+        models_check.add_options,
+        models_check.run,
     ),
     "build": _Action(_BUILD, "write a model with all that a build needs", _add_build, _build),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,26 +82,42 @@ def checked_transfer(model: FaceModel, to_donor_mm: Array) -> TransferCheck:
             f"the bent donor is {surface[1]:.1f} mm off the face at the 95th percentile, "
             f"at most {MAX_SURFACE_MM:g} mm are right"
         )
-    known = model.embeddings[MEDIAPIPE]
-    found = _detected(model)
-    if found is None:
+    seen = seen_landmarks(model)
+    if seen is None:
         problems.append("no face is found on renderings of the finished model")
-        return TransferCheck(surface, known.point_index[:0], np.zeros(0), {}, tuple(problems))
-    carried = known.points(model.mean, model.triangles)
-    distance = np.linalg.norm(found[known.point_index] - carried, axis=1)
+        return TransferCheck(surface, np.zeros(0, np.int32), np.zeros(0), {}, tuple(problems))
+    for name, away in seen.by_region_mm.items():
+        if name != "all" and away > MAX_LANDMARK_MM:
+            problems.append(
+                f"points of the {name} are {away:.1f} mm from where a detector "
+                f"sees them, at most {MAX_LANDMARK_MM:g} mm are right"
+            )
+    return TransferCheck(surface, *seen, tuple(problems))
+
+
+class SeenLandmarks(NamedTuple):
+    """MediaPipe's points of a model and where it sees them; see `TransferCheck`."""
+
+    point_index: Array
+    distance_mm: Array
+    by_region_mm: dict[str, float]
+
+
+def seen_landmarks(model: FaceModel) -> SeenLandmarks | None:
+    """Compare a model's points with what the detector finds on renderings; None for no face."""
+    known, found = model.embeddings[MEDIAPIPE], _detected(model)
+    if found is None:
+        return None
+    own = known.points(model.mean, model.triangles)
+    distance = np.linalg.norm(found[known.point_index] - own, axis=1)
     seen = np.isfinite(distance)
     index, distance = known.point_index[seen], distance[seen]
     regions = {"all": float(distance.mean())} if len(distance) else {}
     for name, points in REGIONS.items():
-        own = distance[np.isin(index, points)]
-        if len(own):
-            regions[name] = float(own.mean())
-            if regions[name] > MAX_LANDMARK_MM:
-                problems.append(
-                    f"points of the {name} are {regions[name]:.1f} mm from where a detector "
-                    f"sees them, at most {MAX_LANDMARK_MM:g} mm are right"
-                )
-    return TransferCheck(surface, index, distance, regions, tuple(problems))
+        of_region = distance[np.isin(index, points)]
+        if len(of_region):
+            regions[name] = float(of_region.mean())
+    return SeenLandmarks(index, distance, regions)
 
 
 def _detected(model: FaceModel) -> Array | None:

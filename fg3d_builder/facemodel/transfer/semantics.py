@@ -110,7 +110,8 @@ def _lip_sides(sheet: Sheet) -> tuple[Array | None, Array | None]:
     upper, lower = (rim[1:-1] for rim in sheet.mouth_rims)
     of_file = sheet.triangles[: sheet.file_triangles]
     above, below = lip_sides(sheet.vertices_mm, of_file, upper, lower)
-    return above[sheet.triangles].all(axis=1), below[sheet.triangles].all(axis=1)
+    corners = sheet.triangles
+    return np.all(above[corners], axis=1), np.all(below[corners], axis=1)
 
 
 def lip_sides(
