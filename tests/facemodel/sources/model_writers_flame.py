@@ -45,7 +45,7 @@ def jaw_skeleton(source: ModelSource, seed: int = 0) -> flame_jaw.Skeleton:
         joints=joint_regressor(source) @ mean,
         parents=np.array([0, 0, 1, 1, 1]),
         weights=share,
-        correctives=rng.normal(0, 0.3, (len(mean), 3, 36)),
+        correctives=rng.normal(0, 0.05, (len(mean), 3, 36)),
     )
 
 
