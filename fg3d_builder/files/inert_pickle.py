@@ -255,10 +255,7 @@ class _Machine(PickleStack):
 
     def _record(self, module: str, name: str, arguments: tuple[Any, ...] = ()) -> Inert:
         made = Inert(module, name, arguments)
-        if arguments:
-            self.note(made, arguments)
-        else:
-            self.note(made)
+        self.note(made, *arguments)
         return made
 
     def global_line(self, _argument: Any) -> None:

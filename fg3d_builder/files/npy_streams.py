@@ -21,7 +21,9 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import MAX_ARRAY_ELEMENTS, npy_header, opened_regular
 from fg3d_builder.records import Array
 
-_BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 32 << 20
+"""Of a block, at most, unless a row is larger."""
+
 _MOST_BYTES = 1 << 34
 """Of an array that is read a block at a time; a quarter of an hour from a slow disk."""
 
@@ -83,7 +85,7 @@ class ArrayStream(NamedTuple):
         row = math.prod(self.shape[1:]) * self.dtype.itemsize
         if row * self.shape[0] > _MOST_BYTES:
             _refuse(self, f"{row * self.shape[0]} bytes, at most {_MOST_BYTES} are read")
-        step = max(1, _BLOCK_BYTES // max(row, 1))
+        step = max(1, BLOCK_BYTES // max(row, 1))
         if row > MAX_ARRAY_ELEMENTS:
             _refuse(self, f"{row} bytes in a row, at most {MAX_ARRAY_ELEMENTS} are read")
         for first in range(0, self.shape[0], step):

@@ -252,6 +252,10 @@ def array_state(shape: bytes, dtype: str, content: bytes) -> bytes:
         (b"\x80\x02}q\x00\x85h\x00K\x01K\x02s.", "after it was put to use"),
         (b"\x80\x02" + b"N" + b"\x85" * 101 + b".", "more than 100 deep"),
         (b"\x80\x02" + b"]" * 300 + b"a" * 299 + b".", "more than 100 deep"),
+        (
+            b"\x80\x02N" + b"q\x00ccopy_reg\n__newobj__\ncm\nn\nh\x00\x86R" * 101 + b".",
+            "more than 100 deep",
+        ),
         (array_state(b"K\x03\x85", "f8", short_text("a" * 16)), "3 elements of 8 bytes"),
         (array_state(b"K\x02\x85", "O8", b"]"), "2 objects without them"),
         (array_state(b"K\x02\x85", "O8", short_text("a" * 16)), "objects without them"),

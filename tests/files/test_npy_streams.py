@@ -37,7 +37,7 @@ def test_arrays_by_name(archive: Path) -> None:
 
 
 def test_blocks(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npy_streams, "_BLOCK_BYTES", 2 * 3 * 2 * 4)
+    monkeypatch.setattr(npy_streams, "BLOCK_BYTES", 2 * 3 * 2 * 4)
     with opened_npz(archive, "bad") as found:
         with found.stream("numbers") as stream:
             assert stream.shape == (7, 3, 2)

@@ -12,13 +12,21 @@ from fg3d_builder.files.inert_numpy import Inert
 from fg3d_builder.records import Array
 
 _MOST_ELEMENTS = 200_000_000
+_MOST_SELECTIONS = 8
+"""A slice of a slice of an array; more would be a circle."""
 
 
-def array_of(value: Any) -> Any:
+def array_of(value: Any, selections: int = 0) -> Any:
     """Return the array that a Chumpy object or a sparse matrix stands for; else the value itself.
 
     Chumpy's ``Ch`` keeps its array as ``x``; its ``Select`` takes elements ``idxs`` of another
     object ``a`` and shapes them.
+
+    Parameters
+    ----------
+    value : Any
+    selections : int
+        In how many objects that take elements of another it is.
 
     Raises
     ------
@@ -32,7 +40,7 @@ def array_of(value: Any) -> Any:
     if value.module.split(".")[0] != "chumpy":
         raise ValueError(f"an object of {value.module}.{value.name}")
     if value.name == "Select":
-        return _selected(value)
+        return _selected(value, selections)
     x = value.attribute("x")
     if value.name != "Ch" or isinstance(x, Inert):
         raise ValueError(f"a Chumpy object of kind {value.name}, which would have to be computed")
@@ -87,9 +95,10 @@ def _plain(record: Inert, name: str) -> Array:
     return value
 
 
-def _selected(record: Inert) -> Array:
-    whole = record.attribute("a")
-    whole = whole.attribute("x") if isinstance(whole, Inert) else whole
+def _selected(record: Inert, selections: int) -> Array:
+    if selections >= _MOST_SELECTIONS:
+        raise ValueError(f"Chumpy objects Select in more than {_MOST_SELECTIONS} others")
+    whole = array_of(record.attribute("a"), selections + 1)
     index, shape = record.attribute("idxs"), record.attribute("preferred_shape")
     if (
         not isinstance(whole, np.ndarray)

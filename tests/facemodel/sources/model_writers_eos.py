@@ -34,8 +34,9 @@ def eos_pca(mean: Array, basis: Array, variances: Array, triangles: Array, versi
 
 def eos_blendshapes(source: ModelSource) -> bytes:
     """eos' list of ``Blendshape``."""
-    data = struct.pack("<Q", len(source.exp_names))
-    for name, shape in zip(source.exp_names, np.moveaxis(source.exp_basis, 2, 0), strict=True):
+    names = source.exp_names or tuple(f"shape_{i}" for i in range(len(source.exp_sd)))
+    data = struct.pack("<Q", len(names))
+    for name, shape in zip(names, np.moveaxis(source.exp_basis, 2, 0), strict=True):
         data += struct.pack("<Q", len(name)) + name.encode() + eigen(shape.ravel())
     return data
 

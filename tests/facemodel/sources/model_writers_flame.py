@@ -25,53 +25,57 @@ from tests.facemodel.sources.writing import chart_points
 def jaw_skeleton(source: ModelSource, seed: int = 0) -> flame_jaw.Skeleton:
     """A skeleton for a head: neck below, jaw at the ears, eyes in the "eyes" group; mm.
 
-    Joints are means of vertices, as a regressor gives them; correctives are small and random.
+    Joints are means of vertices, as a regressor gives them; correctives are small and random. A
+    head without that group has joints of the eyes that turn nothing.
     """
     mean = source.mean
     low, high = mean.min(axis=0), mean.max(axis=0)
     size, middle = high - low, (low + high) / 2
-    eyes = source.groups["eyes"]
-    sides = [eyes[mean[eyes, 0] > middle[0]], eyes[mean[eyes, 0] <= middle[0]]]
-    regressor = joint_regressor(source)
     share = np.zeros((len(mean), 5))
     # The jaw takes what is low and to the front, smoothly; the rest turns with the neck.
     down = (middle[1] - 0.1 * size[1] - mean[:, 1]) / (0.2 * size[1])
     front = (mean[:, 2] - middle[2]) / (0.3 * size[2])
     share[:, 2] = np.clip(down, 0, 1) * np.clip(front, 0, 1)
     share[:, 1] = 1 - share[:, 2]
-    for joint, vertices in zip((3, 4), sides, strict=True):
-        share[vertices] = np.eye(5)[joint]
+    if "eyes" in source.groups:
+        for joint, vertices in zip((3, 4), _eyes(source), strict=True):
+            share[vertices] = np.eye(5)[joint]
     rng = np.random.default_rng(seed)
     return flame_jaw.Skeleton(
-        joints=regressor @ mean,
+        joints=joint_regressor(source) @ mean,
         parents=np.array([0, 0, 1, 1, 1]),
         weights=share,
-        correctives=rng.normal(0, 1.0, (len(mean), 3, 36)),
+        correctives=rng.normal(0, 0.05, (len(mean), 3, 36)),
     )
 
 
 def joint_regressor(source: ModelSource) -> Array:
     """Weights (5, n) that give the joints: root, neck, jaw, left and right eye."""
-    mean = source.mean
-    low, high = mean.min(axis=0), mean.max(axis=0)
-    middle = (low + high) / 2
-    eyes = source.groups["eyes"]
-    regressor = np.zeros((5, len(mean)))
-    near = [
-        np.argsort(np.linalg.norm(mean - [middle[0], low[1], middle[2]], axis=1))[:4],
-        np.argsort(np.linalg.norm(mean - [middle[0], low[1] / 2, middle[2]], axis=1))[:4],
-        np.concatenate(
-            [
-                np.argsort(np.linalg.norm(mean - [side, middle[1], middle[2]], axis=1))[:4]
-                for side in (low[0], high[0])
-            ]
-        ),
-        eyes[mean[eyes, 0] > middle[0]],
-        eyes[mean[eyes, 0] <= middle[0]],
-    ]
-    for joint, vertices in enumerate(near):
+    low, high = source.mean.min(axis=0), source.mean.max(axis=0)
+    x, y, z = (low + high) / 2
+    ears = [_nearest(source.mean, [side, y, z]) for side in (low[0], high[0])]
+    neck, root = [x, low[1] / 2, z], [x, low[1], z]
+    groups = [_nearest(source.mean, root), _nearest(source.mean, neck), np.concatenate(ears)]
+    regressor = np.zeros((5, len(source.mean)))
+    for joint, vertices in enumerate([*groups, *_eyes(source)]):
         regressor[joint, vertices] = 1 / len(vertices)
     return regressor
+
+
+def _eyes(source: ModelSource) -> list[Array]:
+    """Vertices of the left and of the right eye, or those of the skin where eyes may be."""
+    low, high = source.mean.min(axis=0), source.mean.max(axis=0)
+    x = (low[0] + high[0]) / 2
+    if "eyes" in source.groups:
+        eyes = source.groups["eyes"]
+        left = source.mean[eyes, 0] > x
+        return [eyes[left], eyes[~left]]
+    y, side = low[1] + 0.6 * (high[1] - low[1]), 0.2 * (high[0] - low[0])
+    return [_nearest(source.mean, [x + sign * side, y, high[2]]) for sign in (1, -1)]
+
+
+def _nearest(points: Array, place: list[float]) -> Array:
+    return np.argsort(np.linalg.norm(points - place, axis=1))[:4]
 
 
 def flame_fields(

@@ -48,7 +48,7 @@ def toy() -> ModelSource:
 def test_round_trip_of_version_1_6(
     tmp_path: Path, head: ModelSource, fortran: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(npy_streams, "_BLOCK_BYTES", 5000)  # several blocks, the last one shorter
+    monkeypatch.setattr(npy_streams, "BLOCK_BYTES", 5000)  # several blocks, the last one shorter
     file = write_facescape(toy(), tmp_path / NAME, fortran)
     assert layout_of(file) is LAYOUT
     found = read_source(file)

@@ -25,7 +25,7 @@ from tests.facemodel.sources.model_writers_flame import (
     write_flame_template,
     write_flame_texture,
 )
-from tests.facemodel.sources.python2_pickle import Ch, python2_pickle
+from tests.facemodel.sources.python2_pickle import Ch, Select, python2_pickle
 from tests.facemodel.sources.toy_head import toy_head
 
 NOT_HELD = ("albedo_mean", "albedo_basis", "uv", "landmarks68", "exp_names", "exp_basis")
@@ -263,6 +263,63 @@ def test_chumpy_objects_that_would_be_computed(tmp_path: Path, head: ModelSource
         file.write_bytes(python2_pickle(fields | {"v_template": value}))
         with pytest.raises(ValueError, match=problem):
             read_flame(file)
+
+
+def test_slices_of_slices(tmp_path: Path, head: ModelSource) -> None:
+    fields = flame_fields(head)
+    whole = np.concatenate([np.zeros((1, 3)), fields["v_template"], np.zeros((2, 3))])
+    index = np.arange(whole.size).reshape(whole.shape)
+    slice_ = Select(Ch(whole), index[1:].ravel(), index[1:].shape)
+    inner = np.arange(index[1:].size).reshape(index[1:].shape)[:-2]
+    file = tmp_path / "generic_model.pkl"
+    template = Select(slice_, inner.ravel(), inner.shape)
+    file.write_bytes(python2_pickle(fields | {"v_template": template}))
+    close("mean", read_flame(file).mean, head.mean, 1e-12)
+    template.a = template  # round
+    file.write_bytes(python2_pickle(fields | {"v_template": template}))
+    with pytest.raises(ValueError, match="'v_template': Chumpy objects Select in more than 8"):
+        read_flame(file)
+    template.a, template.idxs = slice_, inner.ravel() + 10**6
+    file.write_bytes(python2_pickle(fields | {"v_template": template}))
+    with pytest.raises(ValueError, match="'v_template': a Chumpy object Select without"):
+        read_flame(file)
+
+
+def test_like_smplx(tmp_path: Path, head: ModelSource) -> None:
+    """Against the reader that most people use, where it is installed."""
+    smplx = pytest.importorskip("smplx", reason="the package smplx is not installed")
+    torch = pytest.importorskip("torch")
+    found = read_flame(write_flame(head, tmp_path / "FLAME_NEUTRAL.pkl", single=True))
+    points = {"lmk_face_idx": np.arange(51), "lmk_b_coords": np.full((51, 3), 1 / 3)}
+    (tmp_path / "flame_static_embedding.pkl").write_bytes(pickle.dumps(points))
+    theirs = smplx.FLAME(
+        str(tmp_path), num_betas=300, num_expression_coeffs=100, use_face_contour=False
+    )
+
+    def shape(**parameters: Array) -> Array:
+        tensors = {k: torch.tensor(v, dtype=torch.float32) for k, v in parameters.items()}
+        return np.asarray(1000.0 * theirs(**tensors).vertices[0].detach().numpy())
+
+    rng = np.random.default_rng(4)
+    betas, expression = np.zeros((1, 300)), np.zeros((1, 100))
+    betas[0, :6], expression[0, :4] = rng.normal(size=6), rng.normal(size=4)
+    jaw = {
+        name: np.array([[0.0, angle, 0.0]])
+        for name, angle in (("left", flame_jaw.SIDE_RAD), ("right", -flame_jaw.SIDE_RAD))
+    }
+    sideways = (shape(jaw_pose=jaw["left"]) - shape(jaw_pose=jaw["right"])) / 2
+    for ours, wanted in (
+        (found.mean, shape()),
+        (found.mean + found.id_basis @ betas[0, :6], shape(betas=betas)),
+        (found.mean + found.exp_basis[..., :4] @ expression[0, :4], shape(expression=expression)),
+        (
+            found.mean + found.exp_basis[..., 4],
+            shape(jaw_pose=np.array([[flame_jaw.OPEN_RAD, 0.0, 0.0]])),
+        ),
+        (found.exp_basis[..., 5], sideways),
+    ):
+        np.testing.assert_allclose(ours, wanted, atol=1e-4)
+    np.testing.assert_array_equal(found.polygons, theirs.faces)
 
 
 def test_wrong_files_are_named(tmp_path: Path, head: ModelSource) -> None:

@@ -61,6 +61,26 @@ def test_expressions_within_the_model(tmp_path: Path, head: ModelSource, express
     assert layout_of(file, "surrey") is LAYOUT
 
 
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_like_eos(tmp_path: Path, head: ModelSource, version: int) -> None:
+    """The library reads what the tests write, and what it writes is read; where it is installed."""
+    package = pytest.importorskip("eos", reason="the package eos-py is not installed")
+    library = package.morphablemodel
+    source = head if version == 4 else without_seams(head)
+    expressions = "blendshapes" if version > 1 else ""
+    ours, theirs = tmp_path / "ours.bin", tmp_path / "theirs.bin"
+    ours.write_bytes(eos_model(source, version, expressions))
+    model = library.load_model(str(ours))
+    np.testing.assert_allclose(model.get_shape_model().get_mean(), head.mean.ravel(), atol=1e-4)
+    basis = (head.id_basis * head.id_sd).reshape(head.mean.size, -1)
+    rescaled = model.get_shape_model().get_rescaled_pca_basis()
+    np.testing.assert_allclose(rescaled, basis, atol=1e-4)
+    library.save_model(model, str(theirs))  # in its newest version
+    if version == 4:
+        assert theirs.read_bytes() == ours.read_bytes()
+    assert_same(read_surrey(theirs), read_surrey(ours), rtol=1e-6)
+
+
 def test_basis_that_is_there_twice(tmp_path: Path, head: ModelSource) -> None:
     """As eos wrote it with Eigen for some months: scaled, then orthonormal."""
     data = eos_model(without_seams(head), 1)
