@@ -145,7 +145,7 @@ def test_contour_lines_are_paths_where_the_donors_are(
             np.column_stack([np.interp(share, steps, default.mean[known, i]) for i in range(3)])
         )
         away = np.linalg.norm(model.mean[line][:, None] - truth, axis=2).min(axis=1)
-        assert np.median(away) < 2.0
+        assert np.median(away) < 4.0  # a side of its triangles
 
 
 def test_beyond_the_sheet_is_the_models_own_head(imported: Imported) -> None:
