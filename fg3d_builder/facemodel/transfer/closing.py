@@ -187,7 +187,7 @@ def covered_rim(vertices_mm: Array, loop: Array, triangles: Array) -> Array:
     ring = np.roll(ring, -first)
     last = (opposite - first) % len(ring)
     one, other = list(range(last + 1)), [0, *range(len(ring) - 1, last - 1, -1)]
-    triangles = []
+    added = []
     while len(one) > 1 or len(other) > 1:
         a, b = ring[one[0]], ring[other[0]]
         ahead = [vertices_mm[ring[side[1]]] if len(side) > 1 else None for side in (one, other)]
@@ -200,8 +200,8 @@ def covered_rim(vertices_mm: Array, loop: Array, triangles: Array) -> Array:
         corners = [a, ring[side[1]], b]
         side.pop(0)
         if len(set(corners)) == 3:
-            triangles.append(corners)
-    return np.array(triangles, dtype=np.int32)
+            added.append(corners)
+    return np.array(added, dtype=np.int32)
 
 
 def _least_area(vertices_mm: Array, ring: Array, triangles: Array) -> Array:
@@ -222,14 +222,14 @@ def _least_area(vertices_mm: Array, ring: Array, triangles: Array) -> Array:
             # An edge that the mesh has already would get a third triangle.
             taken = there[i, j] and span < k - 1
             least[i, j] = np.inf if taken else total.min()
-    triangles, open_sides = [], [(0, k - 1)]
+    added, open_sides = [], [(0, k - 1)]
     while open_sides:
         i, j = open_sides.pop()
         if j - i >= 2:
             m = int(choice[i, j])
-            triangles.append([ring[i], ring[m], ring[j]])
+            added.append([ring[i], ring[m], ring[j]])
             open_sides += [(i, m), (m, j)]
-    return np.array(triangles, dtype=np.int32)
+    return np.array(added, dtype=np.int32)
 
 
 def _joined(parts: list[_Part], n: int, rims: tuple[Array, Array]) -> Closing:
