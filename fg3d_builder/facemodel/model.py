@@ -170,7 +170,8 @@ def _combined(basis: Array, coefficients: Array) -> Array:
     if len(coefficients) < basis.shape[2]:
         return np.asarray(basis[:, :, : len(coefficients)] @ coefficients)
     # One product of a matrix with a vector: stacked (3, k) ones are slower.
-    return np.asarray(basis.reshape(-1, basis.shape[2]) @ coefficients).reshape(len(basis), 3)
+    flat = basis.reshape(3 * len(basis), basis.shape[2])
+    return np.asarray(flat @ coefficients).reshape(len(basis), 3)
 
 
 def topology_hash(vertex_count: int, triangles: Array) -> str:
