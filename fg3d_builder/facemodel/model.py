@@ -170,7 +170,7 @@ def _combined(basis: Array, coefficients: Array) -> Array:
     if len(coefficients) < basis.shape[2]:
         return np.asarray(basis[:, :, : len(coefficients)] @ coefficients)
     # One product of a matrix with a vector: stacked (3, k) ones are slower.
-    flat = basis.reshape(basis.shape[0] * 3, basis.shape[2])
+    flat = basis.reshape(3 * len(basis), basis.shape[2])
     return np.asarray(flat @ coefficients).reshape(len(basis), 3)
 
 

@@ -63,6 +63,7 @@ def test_defaults_are_neutral_and_can_be_stored(tmp_path: Path) -> None:
     assert model.rigid.all()
     assert model.reliable.all()
     assert signed_areas(model.uv[model.triangles]).min() > 0
+    assert np.array_equal(model.shape(None, np.zeros(0)), model.mean)
     save_model(model, tmp_path / "m.h5")
     assert load_model(tmp_path / "m.h5").topology_hash == model.topology_hash
 

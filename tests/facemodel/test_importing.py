@@ -17,6 +17,7 @@ from fg3d_builder.facemodel.overrides import Choice, Overrides
 from fg3d_builder.facemodel.patches import border_loops
 from fg3d_builder.facemodel.showing import nearest_on_surface
 from fg3d_builder.facemodel.sources.source import ModelSource
+from fg3d_builder.facemodel.transfer.check import REGIONS, checked_transfer
 from fg3d_builder.geometry.meshes import (
     directed_edges,
     signed_areas,
@@ -145,7 +146,7 @@ def test_contour_lines_are_paths_where_the_donors_are(
             np.column_stack([np.interp(share, steps, default.mean[known, i]) for i in range(3)])
         )
         away = np.linalg.norm(model.mean[line][:, None] - truth, axis=2).min(axis=1)
-        assert np.median(away) < 2.0
+        assert np.median(away) < 4.0  # a side of its triangles
 
 
 def test_beyond_the_sheet_is_the_models_own_head(imported: Imported) -> None:
@@ -220,6 +221,28 @@ def test_a_person_has_the_last_word(
     assert not np.any(np.isin(unwanted, corrected.origin.sheet_vertex))
     place = corrected.embedded(IBUG, [30]).points(corrected.mean, corrected.triangles)[0]
     assert np.linalg.norm(place - source.mean[by_hand]) < 1e-4
+
+
+def test_points_at_wrong_places_are_called_so(imported: Imported) -> None:
+    model = imported.model
+    known = model.embeddings[MEDIAPIPE]
+    lips = np.isin(known.point_index, REGIONS["lips"])
+    # The lips' points on the chin.
+    places = known.points(model.mean, model.triangles)[lips] - [0.0, 15.0, 0.0]
+    everywhere = np.ones(len(model.triangles), dtype=bool)
+    spots = nearest_on_surface(places, model.mean, model.triangles, everywhere)
+    triangle, barycentric = known.triangle.copy(), known.barycentric.copy()
+    triangle[lips], barycentric[lips] = spots.triangle, spots.barycentric
+    wrong = dataclasses.replace(known, triangle=triangle, barycentric=barycentric)
+    check = checked_transfer(
+        dataclasses.replace(model, embeddings={**model.embeddings, MEDIAPIPE: wrong}),
+        np.full(model.vertex_count, 2.0),
+    )
+    assert check.by_region_mm["lips"] > 10.0
+    assert check.by_region_mm["nose"] < 3.0
+    assert len(check.problems) == 2
+    assert "95th percentile" in check.problems[0]
+    assert "lips" in check.problems[1]
 
 
 def test_a_mesh_without_a_face_is_refused(default: FaceModel, source: ModelSource) -> None:

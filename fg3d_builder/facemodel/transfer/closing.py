@@ -19,6 +19,7 @@ from fg3d_builder.records import Array
 EYE_ROWS, MOUTH_ROWS = 5, 3
 _NEAR_OPENING_MM = 8.0
 _LEAST_OPENING_MM = 2.0
+_MORE_THAN_DONOR_MM = 3.0
 _POCKET_MM = 2.0
 _SHORTEST_RIM = 4
 _ALL_WAYS = 60
@@ -81,12 +82,12 @@ def closed_holes(
     bent : BentDonor
         The donor on this head: its eyes say where eyes are, and how far they stand out.
     eyeballs : ((e, 3) float64, (f, 3) int), optional
-        The model's own eyes, which count instead.
+        The model's own eyes, which count instead, as far as they are not far before that.
     """
     n = len(vertices_mm)
     loops = sorted(border_loops(triangles), key=lambda loop: loop_length(vertices_mm[loop]))
     eye_mm, mouth_mm = bent.from_openings_mm()
-    surface = (bent.points_mm, bent.donor.triangles) if eyeballs is None else eyeballs
+    face = (bent.points_mm, bent.donor.triangles)
     parts: list[_Part] = []
     rims = (np.zeros(0, np.int32), np.zeros(0, np.int32))
     for loop in loops[:-1]:
@@ -99,7 +100,7 @@ def closed_holes(
         if min(to_eye, to_mouth) > _NEAR_OPENING_MM or shortest < _SHORTEST_RIM:
             parts.append(_Part(covered_rim(vertices_mm, loop, triangles)))
         elif to_eye < to_mouth:
-            parts.append(_eye(vertices_mm, loop, surface))
+            parts.append(_eye(vertices_mm, loop, face, eyeballs))
         else:
             parts.append(_mouth(vertices_mm, loop))
             rims = _rims(vertices_mm, loop)
@@ -114,20 +115,35 @@ class _Part(NamedTuple):
     kind: int = 0
 
 
-def _eye(vertices_mm: Array, loop: Array, surface: tuple[Array, Array]) -> _Part:
+def _eye(
+    vertices_mm: Array,
+    loop: Array,
+    donor: tuple[Array, Array],
+    eyeballs: tuple[Array, Array] | None,
+) -> _Part:
     patch = close_opening(vertices_mm, loop, EYE_ROWS)
     flat = patch.weights @ vertices_mm
-    low, high = vertices_mm[loop].min(axis=0) - 5.0, vertices_mm[loop].max(axis=0) + 5.0
-    corners = surface[0][surface[1]]
-    behind = np.array([0.0, 0.0, 20.0])
-    near = np.all((corners > low - behind) & (corners < high + behind), axis=(1, 2))
     offset = np.zeros_like(flat)
-    if near.any():
-        ball = heights_on_surface(flat[:, :2], surface[0], surface[1][near])
-        offset[:, 2] = np.maximum(np.nan_to_num(ball, nan=-np.inf) - flat[:, 2], 0.0)
+    offset[:, 2] = _bulge_mm(flat, donor)
+    if eyeballs is not None:
+        # What a file counts to its eyes may have lashes, which are not to stand out.
+        own = _bulge_mm(flat, eyeballs)
+        offset[:, 2] = np.minimum(own, offset[:, 2] + _MORE_THAN_DONOR_MM)
     upper, lower = _rims(vertices_mm, loop)
     height = float(vertices_mm[upper, 1].mean() - vertices_mm[lower, 1].mean())
     return _Part(patch.triangles, patch, offset, height > _LEAST_OPENING_MM, 0)
+
+
+def _bulge_mm(flat: Array, surface: tuple[Array, Array]) -> Array:
+    """(k,) how far a surface stands out along z before points (k, 3) of an eye's opening."""
+    behind = np.array([5.0, 5.0, 25.0])
+    corners = surface[0][surface[1]]
+    low, high = flat.min(axis=0) - behind, flat.max(axis=0) + behind
+    near = np.all((corners > low) & (corners < high), axis=(1, 2))
+    if not near.any():
+        return np.zeros(len(flat))
+    ball = heights_on_surface(flat[:, :2], surface[0], surface[1][near])
+    return np.maximum(np.nan_to_num(ball, nan=-np.inf) - flat[:, 2], 0.0)
 
 
 def _mouth(vertices_mm: Array, loop: Array) -> _Part:
@@ -171,7 +187,7 @@ def covered_rim(vertices_mm: Array, loop: Array, triangles: Array) -> Array:
     ring = np.roll(ring, -first)
     last = (opposite - first) % len(ring)
     one, other = list(range(last + 1)), [0, *range(len(ring) - 1, last - 1, -1)]
-    triangles = []
+    added = []
     while len(one) > 1 or len(other) > 1:
         a, b = ring[one[0]], ring[other[0]]
         ahead = [vertices_mm[ring[side[1]]] if len(side) > 1 else None for side in (one, other)]
@@ -184,8 +200,8 @@ def covered_rim(vertices_mm: Array, loop: Array, triangles: Array) -> Array:
         corners = [a, ring[side[1]], b]
         side.pop(0)
         if len(set(corners)) == 3:
-            triangles.append(corners)
-    return np.array(triangles, dtype=np.int32)
+            added.append(corners)
+    return np.array(added, dtype=np.int32)
 
 
 def _least_area(vertices_mm: Array, ring: Array, triangles: Array) -> Array:
@@ -206,14 +222,14 @@ def _least_area(vertices_mm: Array, ring: Array, triangles: Array) -> Array:
             # An edge that the mesh has already would get a third triangle.
             taken = there[i, j] and span < k - 1
             least[i, j] = np.inf if taken else total.min()
-    triangles, open_sides = [], [(0, k - 1)]
+    added, open_sides = [], [(0, k - 1)]
     while open_sides:
         i, j = open_sides.pop()
         if j - i >= 2:
             m = int(choice[i, j])
-            triangles.append([ring[i], ring[m], ring[j]])
+            added.append([ring[i], ring[m], ring[j]])
             open_sides += [(i, m), (m, j)]
-    return np.array(triangles, dtype=np.int32)
+    return np.array(added, dtype=np.int32)
 
 
 def _joined(parts: list[_Part], n: int, rims: tuple[Array, Array]) -> Closing:

@@ -8,14 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from fg3d_builder.facemodel.embedding import robust_mean
+from fg3d_builder.facemodel.embedding import is_symmetric, robust_mean
 from fg3d_builder.facemodel.showing import VIEWS_DEG, Scene, Spot, nearest_on_surface
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.transfer.colours import has_colours
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.geometry.meshes import directed_edges, surface_points
 from fg3d_builder.geometry.pose import rotation_from_angles
-from fg3d_builder.landmarks.edges import MEDIAPIPE_IRISES, MEDIAPIPE_OVAL
+from fg3d_builder.landmarks.edges import MEDIAPIPE_IRISES, MEDIAPIPE_OVAL, mediapipe_mirror
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import rasterize
 
@@ -186,6 +186,10 @@ def _points_on(
         places.append(place)
     points, spread = robust_mean(np.array(places))
     points[spread > _MAX_SPREAD_MM] = np.nan
+    if is_symmetric(vertices_mm[np.unique(triangles[of_skin])]):
+        # Left and right differ by chance alone; the mean of both halves the variance.
+        both = 0.5 * (points + points[mediapipe_mirror()] * [-1.0, 1.0, 1.0])
+        points = np.where(np.isfinite(both), both, points)
     points[[*MEDIAPIPE_IRISES, *MEDIAPIPE_OVAL.points]] = np.nan
     return points
 
