@@ -101,7 +101,13 @@ def run(options: argparse.Namespace) -> int:
     if options.out.is_dir() and any(options.out.iterdir()) and not options.force:
         raise ConfigError(f"{options.out} holds files already; --force writes into it")
     own = load_model(options.model_file) if options.model_file else None
-    splits = read_manifest(options.dataset)["splits"]
+    manifest = read_manifest(options.dataset)
+    if own is None and not manifest["facemodel"]["file"]:
+        raise ConfigError(
+            f"{options.dataset}: the licence of face model '{manifest['facemodel']['name']}' keeps "
+            "it out of the dataset; name its file with --model-file"
+        )
+    splits = manifest["splits"]
     readers = {split: ShardReader(options.dataset, split, own) for split in splits}
     mesh, convert = _converter(options, next(iter(readers.values())).model)
     if options.atlas and mesh.uv is None:

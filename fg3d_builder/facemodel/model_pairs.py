@@ -95,13 +95,16 @@ def correspondence(first: FaceModel, second: FaceModel) -> Correspondence:
     """Find where two models' faces are on each other.
 
     The order of the two does not matter: the result for the exchanged pair is the same,
-    exchanged.
+    exchanged. Models of one topology correspond by number.
 
     Raises
     ------
     ValueError
         The models have fewer than 20 landmarks in common.
     """
+    if first.topology_hash == second.topology_hash:
+        same = _own_places(first)
+        return Correspondence(same, same)
     area = [triangle_areas(model.mean, model.triangles).sum() for model in (first, second)]
     hashes = (first.topology_hash, second.topology_hash)
     if (area[0], hashes[0]) > (area[1], hashes[1]):
@@ -137,6 +140,16 @@ def bent_sheet(moving: FaceModel, fixed: FaceModel) -> Array:
         pull += trust * (at_marks.T @ (wanted - at_marks @ points)) - energy @ (points - start)
         points = points + solved(system, np.asarray(pull))
     return points
+
+
+def _own_places(model: FaceModel) -> Places:
+    """Every vertex where it is."""
+    corners = np.zeros((model.vertex_count, 3), dtype=np.int64)
+    barycentric = np.zeros((model.vertex_count, 3))
+    for corner in range(3):
+        corners[model.triangles[:, corner]] = model.triangles
+        barycentric[model.triangles[:, corner]] = np.eye(3)[corner]
+    return Places(corners, barycentric, np.ones(model.vertex_count, dtype=bool))
 
 
 def _common_landmarks(first: FaceModel, second: FaceModel) -> tuple[Embedding, Embedding]:
