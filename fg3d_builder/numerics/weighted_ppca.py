@@ -308,7 +308,7 @@ def _principal(
     """Turn the loadings to their principal axes in the metric of the mean weights."""
     flat = state.loadings.reshape(-1, state.loadings.shape[2])
     metric = np.repeat(data.metric.astype(np.float64), data.values.shape[2])
-    value, vector = np.linalg.eigh(flat.T @ (metric[:, None] * flat))
+    _, vector = np.linalg.eigh(flat.T @ (metric[:, None] * flat))
     turned = flat @ vector[:, ::-1]
     sd = np.linalg.norm(turned, axis=0)
     basis = turned / np.maximum(sd, 1e-300)

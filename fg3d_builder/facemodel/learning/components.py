@@ -1,0 +1,156 @@
+"""Mean and modes of identities, with the model that they were registered with as the prior."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fg3d_builder.facemodel.learning.alignment import procrustes_aligned
+from fg3d_builder.facemodel.learning.reconstruction import LinearShapes
+from fg3d_builder.facemodel.learning.shapes import (
+    Identities,
+    measurements,
+    mirror_partners,
+    with_mirrored,
+)
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.numerics.weighted_ppca import Components, Prior, weighted_ppca
+from fg3d_builder.records import Array
+
+MEAN_COUNT = 1.0
+"""Subjects that the old model's mean counts as: it only decides where hardly anyone was seen."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class OldModel(NamedTuple):
+    """What learning takes from the model that was registered; parts of it, or its albedo.
+
+    Attributes
+    ----------
+    linear : LinearShapes
+        Its identities, in standard deviations.
+    measurements : (n,) float64
+        See `fg3d_builder.facemodel.learning.shapes.measurements`.
+    aligns : (n,) bool or None
+        Vertices at which faces are aligned; None for albedos, which are not.
+    partners : (n,) int or None
+        Vertices on the other side, None where mirror images take no part.
+    """
+
+    linear: LinearShapes
+    measurements: Array
+    aligns: Array | None
+    partners: Array | None
+
+    @staticmethod
+    def of_shapes(model: FaceModel, mirror: bool = True) -> OldModel:
+        """Take the identities of a model."""
+        return OldModel(
+            LinearShapes(model.mean, model.id_basis * model.id_sd),
+            measurements(model),
+            model.reliable,
+            mirror_partners(model) if mirror else None,
+        )
+
+    @staticmethod
+    def of_albedos(model: FaceModel, mirror: bool = True) -> OldModel:
+        """Take the albedos of a model."""
+        return OldModel(
+            LinearShapes(model.albedo_mean, model.albedo_basis * model.albedo_sd),
+            measurements(model),
+            None,
+            mirror_partners(model) if mirror else None,
+        )
+
+    def at(self, vertices: Array) -> OldModel:
+        """Keep the vertices with the given numbers, which contain all of their partners."""
+        partners = self.partners
+        if partners is not None:
+            number = np.full(len(partners), -1)
+            number[vertices] = np.arange(len(vertices))
+            partners = number[partners[vertices]]
+        # Those that are left stand for all of the surface.
+        share = self.measurements.sum() / self.measurements[vertices].sum()
+        return OldModel(
+            LinearShapes(self.linear.mean[vertices], self.linear.basis[vertices]),
+            self.measurements[vertices] * share,
+            None if self.aligns is None else self.aligns[vertices],
+            partners,
+        )
+
+
+def even_sample(old: OldModel, count: int) -> Array:
+    """Return about `count` vertices, evenly by area and the same on both sides, ascending."""
+    from fg3d_builder.numerics.sampling import systematic_sample
+
+    sample = np.unique(systematic_sample(old.measurements, count))
+    if old.partners is not None:
+        # Half of them, and their partners.
+        half = sample[::2]
+        sample = np.unique(np.concatenate([half, old.partners[half]]))
+    return np.asarray(sample)
+
+
+def learnt_components(
+    old: OldModel,
+    identities: Identities,
+    modes: int,
+    prior_subjects: float,
+    progress: Callable[[int], None] | None = None,
+) -> Components:
+    """Learn mean and modes.
+
+    Parameters
+    ----------
+    old : OldModel
+    identities : Identities
+        In any order; their order plays no part.
+    modes : int
+    prior_subjects : float
+        Subjects that the old model's covariance counts as; positive.
+    progress : callable, optional
+        See `weighted_ppca`.
+
+    Raises
+    ------
+    ValueError
+        See `weighted_ppca` and `procrustes_aligned`.
+    """
+    order = np.argsort(np.array(identities.subjects))
+    identities = identities.subset(order)
+    if old.aligns is not None:
+        # By area, so that finely divided parts count no more than others.
+        weights = old.measurements * old.aligns
+        identities = procrustes_aligned(identities, old.linear.mean, weights)
+    copies = 1
+    if old.partners is not None:
+        identities = with_mirrored(identities, old.partners, flips_x=old.aligns is not None)
+        copies = 2
+    directions = old.linear.basis.shape[2]
+    prior = Prior(
+        old.linear.mean,
+        copies * MEAN_COUNT,
+        np.moveaxis(old.linear.basis, 2, 0) * np.sqrt(directions),
+        copies * prior_subjects,
+        old.measurements,
+    )
+    weights = identities.confidence * old.measurements
+    found = weighted_ppca(identities.values, weights, modes, prior, progress=progress)
+    if not found.converged:
+        _LOG.warning("the components have not converged in %d steps", len(found.log_likelihood))
+    return found
+
+
+def linear_of(found: Components) -> LinearShapes:
+    """Return components as a linear model in standard deviations."""
+    return LinearShapes(found.mean, found.basis * found.sd)
+
+
+def fold_of(subjects: Sequence[str], folds: int) -> Array:
+    """Return the (s,) fold of every subject: by turns in the order of their names."""
+    order = np.argsort(np.argsort(np.array(subjects)))
+    return np.asarray(order % folds)
