@@ -50,7 +50,6 @@ def registrations(
     detector = open_detector(config.landmarks)
     wanted = [e for e in source.entries() if int(e.capture_id.rsplit("-", 1)[1]) < captures]
     for entry in tqdm(wanted, f"registrations, seed {seed}", unit="capture"):
-
         # Plain tuples: pickles name the module that classes are from, which may be the program.
         def made(entry: CaptureEntry = entry) -> tuple[str, str, Array, Array] | None:
             capture = source.load(entry)

@@ -29,7 +29,10 @@ from fg3d_builder.numerics.sampling import systematic_sample
 from fg3d_builder.records import Array
 
 NEUTRAL = "neutral"
-"""Tag of captures without expression; any other tag, and none, may show one."""
+"""Tag of captures without expression, and of those of which nothing is known."""
+
+RESTING = 0.25
+"""Of its standard deviations, the share that an expression has in captures with that tag."""
 
 OWN_MM = 0.5
 """Standard deviation of d per coordinate: registered faces are so far off the 3DMM."""
@@ -90,10 +93,10 @@ class ExpressionRemoval:
         model = self._model
         moved = np.array([c.shape_obj_mm for c in captures], dtype=np.float64)
         confidence = np.array([c.confidence for c in captures], dtype=np.float64)
-        shown = np.array([c.expression != NEUTRAL for c in captures])
+        spread = np.array([RESTING if c.expression == NEUTRAL else 1.0 for c in captures])
         alpha_exp = np.zeros((len(captures), len(model.exp_sd)))
         for _ in range(ROUNDS):
-            alpha_id, alpha_exp = self._fitted(moved, confidence, shown)
+            alpha_id, alpha_exp = self._fitted(moved, confidence, spread)
             face = model.shape(alpha_id)
             for c, weights in enumerate(confidence * model.rigid):
                 if np.count_nonzero(weights) >= 3:
@@ -109,43 +112,37 @@ class ExpressionRemoval:
         shape = np.where(total[:, None] > 0, shape, (moved - offsets).mean(axis=0))
         return NeutralFace(shape, 1.0 - np.prod(1.0 - weights, axis=0), alpha_exp, moved)
 
-    def _fitted(self, moved: Array, confidence: Array, shown: Array) -> tuple[Array, Array]:
-        """Return alpha_id (k,) and alpha_exp (c, e), 0 for captures that are not `shown` (c,)."""
-        model, k = self._model, len(self._model.id_sd)
+    def _fitted(self, moved: Array, confidence: Array, spread: Array) -> tuple[Array, Array]:
+        """Return alpha_id (k,) and alpha_exp (c, e).
+
+        `spread` (c,): share of their standard deviations that the expressions of a capture have.
+        """
+        model, k, e = self._model, len(self._model.id_sd), len(self._model.exp_sd)
         seen = confidence[:, self._sample] * self._share / ERROR_MM**2
         own = self._share / OWN_MM**2
         left = own / (own + seen.sum(axis=0))
         apart = (moved[:, self._sample] - model.mean[self._sample]).reshape(len(moved), -1)
-        # Rows of the inverse covariance of all captures of one vertex, d eliminated.
-        inverse = np.array(
-            [
-                [seen[c] * (c == other) - seen[c] * seen[other] / own * left for other in range(len(seen))]
-                for c in range(len(seen))
-            ]
-        )
-        inverse = np.repeat(inverse, 3, axis=2)
+        identity, expression = self._identity, self._expression
         together = np.repeat(seen * left, 3, axis=1)
-        columns = np.flatnonzero(shown)
-        e = self._expression.shape[1]
-        hessian = np.eye(k + e * len(columns))
+        hessian = np.eye(k + e * len(moved))
         gradient = np.zeros(len(hessian))
-        hessian[:k, :k] += self._identity.T @ (together.sum(axis=0)[:, None] * self._identity)
-        gradient[:k] = (together * apart).sum(axis=0) @ self._identity
-        for i, c in enumerate(columns):
-            mine = slice(k + e * i, k + e * (i + 1))
-            hessian[:k, mine] = self._identity.T @ (together[c][:, None] * self._expression)
+        hessian[:k, :k] += identity.T @ (together.sum(axis=0)[:, None] * identity)
+        gradient[:k] = (together * apart).sum(axis=0) @ identity
+        for c in range(len(moved)):
+            mine = slice(k + e * c, k + e * (c + 1))
+            hessian[mine, mine] /= spread[c] ** 2
+            hessian[:k, mine] = identity.T @ (together[c][:, None] * expression)
             hessian[mine, :k] = hessian[:k, mine].T
-            gradient[mine] = (inverse[c] * apart).sum(axis=0) @ self._expression
-            for j, other in enumerate(columns):
-                its = slice(k + e * j, k + e * (j + 1))
-                hessian[mine, its] += self._expression.T @ (
-                    inverse[c, other][:, None] * self._expression
-                )
+            for other in range(len(moved)):
+                # A row of the inverse covariance of a vertex's captures, d eliminated.
+                row = seen[c] * (c == other) - seen[c] * seen[other] / own * left
+                row = np.repeat(row, 3)
+                its = slice(k + e * other, k + e * (other + 1))
+                gradient[mine] += (row * apart[other]) @ expression
+                hessian[mine, its] += expression.T @ (row[:, None] * expression)
         lower, upper = coefficient_bounds(model)
-        bounds = (np.concatenate([b[:k], np.tile(b[k:], len(columns))]) for b in (lower, upper))
+        bounds = (np.concatenate([b[:k], np.tile(b[k:], len(moved))]) for b in (lower, upper))
         z = minimum_in_box(hessian, gradient, *bounds, np.zeros(len(gradient)))
-        alpha_exp = np.zeros((len(moved), e))
-        for i, c in enumerate(columns):
-            one = np.concatenate([z[:k], z[k + e * i : k + e * (i + 1)]])
-            alpha_exp[c] = split_coefficients(model, one)[1]
-        return z[:k] * model.id_sd, alpha_exp
+        ones = [np.concatenate([z[:k], part]) for part in z[k:].reshape(len(moved), e)]
+        alpha_exp = np.array([split_coefficients(model, one)[1] for one in ones])
+        return z[:k] * model.id_sd, alpha_exp.reshape(len(moved), e)
