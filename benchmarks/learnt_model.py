@@ -66,7 +66,8 @@ def meshmonk(model: FaceModel, data: Path, prior: float | None) -> dict[str, Any
             weights = faces.confidence[row] * measured
             for name, linear in (("learnt", learnt), ("old", old.linear)):
                 rows[name].append(_errors(linear, faces.values[row], weights, grid, surfaces, row))
-        print(f"fold {number + 1} of {FOLDS}: the old model counts as {prior_subjects:g} faces")
+        text = f"fold {number + 1} of {FOLDS}: the old model counts as {prior_subjects:g} faces"
+        print(text, flush=True)
     result = {"modes": grid, "faces": len(names), "folds": FOLDS, "prior_subjects": priors}
     return result | _summary(np.array(rows["learnt"]), np.array(rows["old"]))
 
@@ -79,7 +80,7 @@ def _errors(
     surfaces: Surfaces | None = None,
     row: int = 0,
 ) -> Array:
-    """(2, m) mean distances of the reconstructions to the registered vertices and to the surface."""
+    """(2, m) mean distances of reconstructions to the registered vertices and to the surface."""
     reconstruct = Reconstructor(model, shape, weights)
     used = weights > 0
     share = weights[used] / weights[used].sum()
@@ -95,7 +96,9 @@ def _errors(
     return out
 
 
-def synthetic(model: FaceModel, subjects: int, captures: int, prior: float | None) -> dict[str, Any]:
+def synthetic(
+    model: FaceModel, subjects: int, captures: int, prior: float | None
+) -> dict[str, Any]:
     """Learn from registrations; reconstruct the true faces of subjects of another seed."""
     collected = Subjects(model)
     for group in by_subject(registrations(model, TRAIN_SEED, subjects, captures)):

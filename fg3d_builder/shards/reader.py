@@ -72,6 +72,7 @@ class Registered(NamedTuple):
 class CaptureFacts(NamedTuple):
     """What is known of the capture behind a sample; see `FIELDS`."""
 
+    subject_id: str
     expression: str
     licence: str
 

@@ -22,11 +22,11 @@ from fg3d_builder.facemodel.learning.shapes import Identities
 from fg3d_builder.numerics.weighted_ppca import Components
 from fg3d_builder.records import Array
 
-PRIOR_SHARES = (1 / 32, 1 / 8, 1 / 2, 2.0)
+PRIOR_SHARES = (1 / 8, 1 / 2, 2.0)
 """Subjects that the old model may count as, by the number of subjects."""
 
-VERTICES = 1200
-FOLDS = 4
+VERTICES = 800
+FOLDS = 3
 MOST_MODES = 100
 ENOUGH = 1.01
 """The fewest modes are kept whose error is within this factor of the least."""

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.records import Array, Pose
 
 _STEPS = 12
@@ -62,7 +64,8 @@ class Reconstructor:
         """Reconstruct with the first `modes` modes; 0 is the mean alone."""
         basis = self._basis[:, :modes]
         points = self._shape[self._used].astype(np.float64)
-        rotation, shift = np.eye(3), np.zeros(3)
+        start = align_similarity(points, self._mean, self._root[::3] ** 2, fix_scale=True)
+        rotation, shift = start.rotation, start.translation_mm
         z = np.zeros(modes)
         for _ in range(_STEPS):
             moved = points @ rotation.T + shift
@@ -79,7 +82,7 @@ class Reconstructor:
             found = np.linalg.lstsq(normal / np.outer(scale, scale), right / scale, rcond=1e-12)[0]
             found /= scale
             step, z = found[:6], found[6:]
-            turn = _rotation(step[:3])
+            turn = Rotation.from_rotvec(step[:3]).as_matrix()
             rotation = turn @ rotation
             shift = turn @ (shift - middle) + middle + step[3:]
             if np.abs(step[:3]).max() < _TOLERANCE and np.abs(step[3:]).max() < 1e-4:
@@ -88,12 +91,6 @@ class Reconstructor:
         pose = Pose(1.0, rotation, shift)
         shape = pose.obj_from_cam(full)
         return Reconstruction(np.linalg.norm(shape - self._shape, axis=1), shape)
-
-
-def _rotation(vector: Array) -> Array:
-    from scipy.spatial.transform import Rotation
-
-    return np.asarray(Rotation.from_rotvec(vector).as_matrix())
 
 
 def errors_mm(
