@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_shards
 from toy_models import toy_model
 from toy_shards import write_toy_shards
 
@@ -14,11 +15,13 @@ from fg3d_builder.facemodel.learning.learn import LearningOptions
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.pipeline.learning import (
     DatasetLearning,
+    Skins,
     as_registered,
     captured_samples,
     learn_from_dataset,
     learnt_licence,
 )
+from fg3d_builder.rendering.shading import linear_from_srgb
 from fg3d_builder.shards.reader import ShardReader
 
 GIVEN = LearningOptions(modes=6, prior_subjects=3.0)
@@ -66,16 +69,26 @@ def test_the_picture_and_the_camera_of_a_sample_fit_its_face(dataset: Path) -> N
     assert np.nanmedian(np.abs(off)) < 1.0
 
 
-def test_paint_on_the_faces_is_learnt_as_albedo(dataset: Path) -> None:
-    learnt = learn_from_dataset(dataset, DatasetLearning(GIVEN))
-    assert not learnt.without_texture
-    model = learnt.model
-    # The toy's own albedo is grey; its photos are painted with stripes.
-    front = model.reliable & (np.abs(model.mean[:, 0]) < 40)
-    assert np.ptp(learnt.old.albedo_mean[front]) < 1e-6
-    assert model.albedo_mean[front].std(axis=0).min() > 0.03
-    assert model.albedo_mean.min() >= 0.0
-    assert model.albedo_mean.max() <= 1.0
+def test_paint_on_the_faces_is_learnt_as_albedo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Strong stripes would be taken for something before the face.
+    strong = toy_shards.paint
+    monkeypatch.setattr(toy_shards, "paint", lambda points: 0.55 + 0.25 * (strong(points) - 0.5))
+    write_toy_shards(tmp_path, train=4, test=1, size=160)
+    reader = ShardReader(tmp_path, "train")
+    skins = Skins(reader.model)
+    for index in range(4):
+        skins.look(f"s{index}", reader[index])
+    found = skins.identities()
+    assert not skins.failures
+    known = found.confidence.min(axis=0) > 0.5
+    assert known.sum() > 300
+    true = linear_from_srgb(np.rint(255 * toy_shards.paint(reader.model.mean)).astype(np.uint8))
+    # Slow changes of colour may be the light's: the fit shares them out.
+    for channel in range(3):
+        pair = found.values.mean(axis=0)[known, channel], true[known, channel]
+        assert np.corrcoef(*pair)[0, 1] > 0.75
 
 
 def test_a_licence_is_as_narrow_as_its_narrowest_part() -> None:

@@ -12,7 +12,7 @@ from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.records import Array, Pose
 
 _STEPS = 12
-_TOLERANCE = 1e-7
+_TURN, _SHIFT_MM = 3e-6, 1e-3
 
 
 class LinearShapes(NamedTuple):
@@ -85,7 +85,7 @@ class Reconstructor:
             turn = Rotation.from_rotvec(step[:3]).as_matrix()
             rotation = turn @ rotation
             shift = turn @ (shift - middle) + middle + step[3:]
-            if np.abs(step[:3]).max() < _TOLERANCE and np.abs(step[3:]).max() < 1e-4:
+            if np.abs(step[:3]).max() < _TURN and np.abs(step[3:]).max() < _SHIFT_MM:
                 break
         full = self._model.mean + self._model.basis[:, :, :modes] @ z
         pose = Pose(1.0, rotation, shift)
