@@ -6,6 +6,7 @@ and the embedded template is bent onto its surface (`benchmarks.real_faces.regis
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,13 +58,8 @@ def meshmonk_registrations(model: FaceModel, data: Path) -> Surfaces:
     kept = Kept(KEPT, code_behind(CODE), model.topology_hash, file_sha256(file))
     rows = []
     for number, source in enumerate(tqdm(sources, "MeshMonk faces", unit="face")):
-        rows.append(
-            kept.get(
-                f"meshmonk-{number:02d}",
-                [str(number)],
-                lambda source=source: _registered(model, source, triangles),
-            )
-        )
+        make = partial(_registered, model, source, triangles)
+        rows.append(kept.get(f"meshmonk-{number:02d}", [str(number)], make))
     shapes, confidence, moved = (np.array(parts) for parts in zip(*rows, strict=True))
     return Surfaces(shapes, confidence, moved, triangles)
 

@@ -62,7 +62,7 @@ def meshmonk(model: FaceModel, data: Path, prior: float | None) -> dict[str, Any
         prior_subjects = chosen(old, rest, grid[-1], prior).prior_subjects
         priors.append(prior_subjects)
         learnt = linear_of(learnt_components(old, rest, grid[-1], prior_subjects))
-        for row in np.flatnonzero(fold == number):
+        for row in np.flatnonzero(fold == number).tolist():
             weights = faces.confidence[row] * measured
             for name, linear in (("learnt", learnt), ("old", old.linear)):
                 rows[name].append(_errors(linear, faces.values[row], weights, grid, surfaces, row))
@@ -113,7 +113,7 @@ def synthetic(
     print(f"the old model counts as {choice.prior_subjects:g} subjects: {choice.by_prior}")
     learnt = linear_of(learnt_components(old, faces, grid[-1], choice.prior_subjects))
     within = [count for count in grid if count <= old.linear.basis.shape[2]]
-    rows = {"learnt": [], "old": []}
+    rows: dict[str, list[Array]] = {"learnt": [], "old": []}
     for shape in held_out[:, vertices]:
         rows["learnt"].append(_errors(learnt, shape, measured, grid))
         known = _errors(old.linear, shape, measured, within)

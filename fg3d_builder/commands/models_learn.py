@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from fg3d_builder.commands.arguments import file_to_write, name, number, whole
 from fg3d_builder.errors import ConfigError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from fg3d_builder.facemodel.learning.measures import Curves
     from fg3d_builder.pipeline.learning import Learnt
 
@@ -92,7 +94,7 @@ class _Bars:
 
     def __init__(self) -> None:
         self._what = ""
-        self._bar = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> _Bars:
         return self
@@ -104,7 +106,7 @@ class _Bars:
     def show(self, what: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
-        if what != self._what:
+        if self._bar is None or what != self._what:
             self.__exit__()
             self._what, self._bar = what, tqdm(desc=what, total=total or None)
         self._bar.update(done - self._bar.n)

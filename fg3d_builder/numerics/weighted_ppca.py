@@ -17,6 +17,7 @@ follow it, given what the samples say elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,8 @@ _LEAST_NOISE = 1e-12
 """Of the total variance: exact data have none, which would leave nothing to divide by."""
 
 
-class Prior(NamedTuple):
+@dataclass(frozen=True)
+class Prior:
     """What is known before the samples.
 
     Attributes
@@ -130,7 +132,8 @@ def weighted_ppca(
     return _principal(data, state, tuple(history), converged)
 
 
-class _Data(NamedTuple):
+@dataclass(frozen=True)
+class _Data:
     """Samples and the prior's mean, less a first mean, then the prior's deviations.
 
     first_mean (n, d); values (s, n, d) with 0 where unknown; weights (s, n); count (s,) how often

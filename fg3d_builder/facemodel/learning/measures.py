@@ -106,7 +106,7 @@ def generalisation(
     for number in range(folds):
         rest = identities.subset(fold != number)
         found = linear_of(learnt_components(old, rest, max(grid), prior_subjects))
-        for row in np.flatnonzero(fold == number):
+        for row in np.flatnonzero(fold == number).tolist():
             out[row] = _error(found, identities, row, measured, grid)
         if progress:
             progress()

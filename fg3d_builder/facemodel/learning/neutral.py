@@ -141,8 +141,8 @@ class ExpressionRemoval:
                 gradient[mine] += (row * apart[other]) @ expression
                 hessian[mine, its] += expression.T @ (row[:, None] * expression)
         lower, upper = coefficient_bounds(model)
-        bounds = (np.concatenate([b[:k], np.tile(b[k:], len(moved))]) for b in (lower, upper))
-        z = minimum_in_box(hessian, gradient, *bounds, np.zeros(len(gradient)))
+        low, high = (np.append(b[:k], np.tile(b[k:], len(moved))) for b in (lower, upper))
+        z = minimum_in_box(hessian, gradient, low, high, np.zeros(len(gradient)))
         ones = [np.concatenate([z[:k], part]) for part in z[k:].reshape(len(moved), e)]
         alpha_exp = np.array([split_coefficients(model, one)[1] for one in ones])
         return z[:k] * model.id_sd, alpha_exp.reshape(len(moved), e)
