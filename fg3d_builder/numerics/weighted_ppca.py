@@ -62,7 +62,7 @@ class Components(NamedTuple):
     ----------
     mean : (n, d) float64
     basis : (n, d, k) float64
-        Columns of unit length, orthogonal in the metric of the samples' mean weights.
+        Columns of unit length, orthogonal in the metric that was asked for.
     sd : (k,) float64
         Standard deviation along each, ordered by what they contribute in that metric.
     noise_variance : float
@@ -87,6 +87,7 @@ def weighted_ppca(
     modes: int,
     prior: Prior | None = None,
     *,
+    metric: Array | None = None,
     tolerance: float = 1e-6,
     iterations: int = 60,
     progress: Callable[[int], None] | None = None,
@@ -103,6 +104,9 @@ def weighted_ppca(
     modes : int
         Components ``k``.
     prior : Prior, optional
+    metric : (n,) float, optional
+        Weights of the places in which the components are principal ones, the most important
+        first; by default the samples' mean weights.
     tolerance : float
         Converged when the log-likelihood of a measured coordinate rises by less in an iteration.
     iterations : int
@@ -129,7 +133,8 @@ def weighted_ppca(
         converged = len(history) > 1 and history[-1] - history[-2] < tolerance
         if progress:
             progress(len(history))
-    return _principal(data, state, tuple(history), converged)
+    axes = data.metric if metric is None else metric
+    return _principal(data, state, axes, tuple(history), converged)
 
 
 @dataclass(frozen=True)
@@ -306,11 +311,11 @@ def _solved(normal: Array, right: Array) -> Array:
 
 
 def _principal(
-    data: _Data, state: _State, history: tuple[float, ...], converged: bool
+    data: _Data, state: _State, axes: Array, history: tuple[float, ...], converged: bool
 ) -> Components:
-    """Turn the loadings to their principal axes in the metric of the mean weights."""
+    """Turn the loadings to their principal axes in the metric of weights `axes` (n,)."""
     flat = state.loadings.reshape(-1, state.loadings.shape[2])
-    metric = np.repeat(data.metric.astype(np.float64), data.values.shape[2])
+    metric = np.repeat(np.asarray(axes, dtype=np.float64), data.values.shape[2])
     _, vector = np.linalg.eigh(flat.T @ (metric[:, None] * flat))
     turned = flat @ vector[:, ::-1]
     sd = np.linalg.norm(turned, axis=0)

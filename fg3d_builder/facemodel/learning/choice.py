@@ -14,6 +14,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.learning.components import (
     OldModel,
+    aligned,
     even_sample,
     fold_of,
     learnt_components,
@@ -135,10 +136,7 @@ def hidden_errors(
     grid : sequence of int
         Numbers of modes.
     """
-    if old.aligns is not None:
-        from fg3d_builder.facemodel.learning.alignment import procrustes_aligned
-
-        faces = procrustes_aligned(faces, found.mean, old.measurements * old.aligns)
+    faces = aligned(old, faces, found.mean)
     basis = (found.basis * found.sd).reshape(-1, len(found.sd))
     middle = np.median(found.mean, axis=0)
     variance = np.einsum("ndk,ndk,n->k", found.basis, found.basis, old.measurements) * found.sd**2

@@ -26,6 +26,14 @@ MEAN_COUNT = 1.0
 TOLERANCE, ITERATIONS = 2e-3, 40
 """Of the log-likelihood of a measured coordinate; later steps move errors by less than 1 %."""
 
+_BESIDE_FACE = 1e-3
+"""Weight of the rest of the sheet where components are put in their order."""
+
+OWN_MM = 0.5
+"""Standard deviation per coordinate of what the old model does not explain of a face."""
+
+_LEAST_SEEN = 3
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -38,6 +46,8 @@ class OldModel(NamedTuple):
         Its identities, in standard deviations.
     measurements : (n,) float64
         See `fg3d_builder.facemodel.learning.shapes.measurements`.
+    face : (n,) bool
+        The reliable face: in it the components are principal ones.
     aligns : (n,) bool or None
         Vertices at which faces are aligned; None for albedos, which are not.
     partners : (n,) int or None
@@ -46,6 +56,7 @@ class OldModel(NamedTuple):
 
     linear: LinearShapes
     measurements: Array
+    face: Array
     aligns: Array | None
     partners: Array | None
 
@@ -56,6 +67,7 @@ class OldModel(NamedTuple):
             LinearShapes(model.mean, model.id_basis * model.id_sd),
             measurements(model),
             model.reliable,
+            model.rigid,
             mirror_partners(model) if mirror else None,
         )
 
@@ -65,6 +77,7 @@ class OldModel(NamedTuple):
         return OldModel(
             LinearShapes(model.albedo_mean, model.albedo_basis * model.albedo_sd),
             measurements(model),
+            model.reliable,
             None,
             mirror_partners(model) if mirror else None,
         )
@@ -81,6 +94,7 @@ class OldModel(NamedTuple):
         return OldModel(
             LinearShapes(self.linear.mean[vertices], self.linear.basis[vertices]),
             self.measurements[vertices] * share,
+            self.face[vertices],
             None if self.aligns is None else self.aligns[vertices],
             partners,
         )
@@ -96,6 +110,43 @@ def even_sample(old: OldModel, count: int) -> Array:
         half = sample[::2]
         sample = np.unique(np.concatenate([half, old.partners[half]]))
     return np.asarray(sample)
+
+
+def aligned(old: OldModel, identities: Identities, reference_mm: Array) -> Identities:
+    """Align faces rigidly to a reference (n, 3), by all of the rigid part; albedos stay.
+
+    Half a face, laid upon half of a mean, would turn and shift: what was not seen takes the place
+    that the old model expects of it. It takes part in nothing else.
+
+    Raises
+    ------
+    ValueError
+        A subject of whom too little was seen; names it.
+    """
+    if old.aligns is None:
+        return identities
+    for name, confidence in zip(identities.subjects, identities.confidence, strict=True):
+        if np.count_nonzero(confidence[old.aligns]) < _LEAST_SEEN:
+            raise ValueError(f"subject {name}: nothing of the face that aligns it was seen")
+    whole = completed(old, identities)
+    # By area, so that finely divided parts count no more than others.
+    found = procrustes_aligned(whole, reference_mm, old.measurements * old.aligns)
+    return found._replace(confidence=identities.confidence)
+
+
+def completed(old: OldModel, identities: Identities) -> Identities:
+    """Put what the old model expects, given what was seen, where nothing was; confidence 1."""
+    mean = old.linear.mean
+    basis = old.linear.basis.reshape(mean.size, -1)
+    values = identities.values.copy()
+    for row, confidence in enumerate(identities.confidence):
+        seen = confidence > 0
+        apart = np.where(seen[:, None], values[row] - mean, 0.0).ravel()
+        weighted = basis * np.repeat(confidence * old.measurements / OWN_MM**2, 3)[:, None]
+        normal = np.eye(basis.shape[1]) + weighted.T @ basis
+        expected = mean + (basis @ np.linalg.solve(normal, weighted.T @ apart)).reshape(mean.shape)
+        values[row, ~seen] = expected[~seen]
+    return identities._replace(values=values, confidence=np.ones_like(identities.confidence))
 
 
 def learnt_components(
@@ -125,10 +176,7 @@ def learnt_components(
     """
     order = np.argsort(np.array(identities.subjects))
     identities = identities.subset(order)
-    if old.aligns is not None:
-        # By area, so that finely divided parts count no more than others.
-        weights = old.measurements * old.aligns
-        identities = procrustes_aligned(identities, old.linear.mean, weights)
+    identities = aligned(old, identities, old.linear.mean)
     copies = 1
     if old.partners is not None:
         identities = with_mirrored(identities, old.partners, flips_x=old.aligns is not None)
@@ -147,6 +195,8 @@ def learnt_components(
         weights,
         modes,
         prior,
+        # Rims count as much as the middle, although fewer were seen there.
+        metric=old.measurements * np.where(old.face, 1.0, _BESIDE_FACE),
         tolerance=TOLERANCE,
         iterations=ITERATIONS,
         progress=progress,

@@ -5,6 +5,7 @@ import pytest
 from toy_models import toy_model
 
 from fg3d_builder.facemodel.learning.alignment import procrustes_aligned
+from fg3d_builder.facemodel.learning.components import OldModel, aligned
 from fg3d_builder.facemodel.learning.shapes import (
     Identities,
     measurements,
@@ -51,7 +52,23 @@ def test_a_subject_of_whom_nothing_is_known_is_named() -> None:
     copies = moved_copies(3)
     copies.confidence[1] = 0.0
     with pytest.raises(ValueError, match="subject s1: nothing of the face"):
-        procrustes_aligned(copies, MODEL.mean, measurements(MODEL))
+        aligned(OldModel.of_shapes(MODEL), copies, MODEL.mean)
+
+
+def test_halves_of_faces_are_aligned_as_the_whole_faces_are() -> None:
+    """A wide face, seen from the left alone, is not moved until its left half is the mean's."""
+    old = OldModel.of_shapes(MODEL)
+    rng = np.random.default_rng(2)
+    z = rng.standard_normal((6, 12))
+    values = MODEL.mean + np.einsum("ndk,sk->snd", MODEL.id_basis * MODEL.id_sd, z)
+    names = tuple(f"s{i}" for i in range(6))
+    whole = Identities(names, values, np.ones(values.shape[:2]))
+    halves = np.array([side * MODEL.mean[:, 0] > -10 for side in (1, -1, 1, -1, 1, -1)])
+    spoilt = np.where(halves[:, :, None], values, np.nan)
+    by_half = aligned(old, Identities(names, spoilt, halves.astype(float)), MODEL.mean)
+    by_whole = aligned(old, whole, MODEL.mean)
+    off = np.linalg.norm(by_half.values - by_whole.values, axis=2)[halves]
+    assert off.mean() < 0.1
 
 
 def test_mirror_images_of_mirror_images_are_the_faces() -> None:
