@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from fg3d_builder.commands import models_check, models_import, models_show
+from fg3d_builder.commands import models_check, models_import, models_learn, models_show
 from fg3d_builder.commands.arguments import file_to_write
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import FaceModelConfig
@@ -159,6 +159,12 @@ _ACTIONS = {
         "landmarks, chart, sizes; exit status 1 where one is doubtful",
         models_check.add_options,
         models_check.run,
+    ),
+    "learn": _Action(
+        models_learn.LEARN_DESCRIPTION,
+        "a model of a dataset's own faces",
+        models_learn.add_learn_arguments,
+        models_learn.run_learn,
     ),
     "build": _Action(_BUILD, "write a model with all that a build needs", _add_build, _build),
 }

@@ -81,6 +81,14 @@ class StoredShape(NamedTuple):
     confidence: Array
 
 
+class CaptureFacts(NamedTuple):
+    """What is known of the capture behind a sample; see `FIELDS`."""
+
+    subject_id: str
+    expression: str
+    licence: str
+
+
 class ShardReader:
     """Map-style access to one split: ``len(reader)``, ``reader[i]``.
 
@@ -146,6 +154,13 @@ class ShardReader:
             shapes["shape_obj_mm"][shape_row],
             _fraction(shapes["confidence"][shape_row]),
         )
+
+    def capture_facts(self, index: int) -> CaptureFacts:
+        """Return what is known of the capture behind a sample."""
+        file, row = self._place(index)
+        at = int(file["samples/capture_index"][row])
+        names = (file[f"captures/{name}"][at].decode() for name in CaptureFacts._fields)
+        return CaptureFacts(*names)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}

@@ -1,0 +1,1 @@
+"""A new face model from registered faces of one topology: identities, expressions, albedos."""
