@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components, maximum_flow
 
 from fg3d_builder.facemodel.transfer.correspondence import BentDonor, facing
 from fg3d_builder.geometry.meshes import (
@@ -22,6 +22,8 @@ _LARGEST_FOLD_MM2 = 10.0
 _DEEPEST_FOLD = 2.0
 """A fold at lids or lips with more surface than that many times its opening is an inside."""
 
+_BAND_MM = 12.0
+_AREA_WEIGHT = 0.4
 _SHARPEST_TIP_DEG = 80.0
 _SHARPEST_NOTCH_DEG = 100.0
 _SMOOTHING_ROUNDS = 6
@@ -66,36 +68,84 @@ def face_triangles(
         out[used] = values
         return out
 
-    within = at_vertices(places.carried(bent.within_face_mm(), heads))[triangles].mean(axis=1) > 0
+    from_outline = at_vertices(places.carried(bent.within_face_mm(), heads))[triangles]
+    from_outline = from_outline.mean(axis=1)
+    within = from_outline > 0
     agree = facing(vertices_mm, triangles, at_vertices(bent.normals_at(places)))
     distance = at_vertices(places.distance_mm)[triangles].max(axis=1)
     chosen = always[triangles].all(axis=1)
     within |= chosen
-    kept = within & outside & (agree > _LEAST_COSINE) & (distance < _REACH_MM)
-    kept |= chosen
-    joined = _neighbours(triangles)
-    kept = _main_piece(_smoothed(kept & within, within, joined), joined)
+    on_donor = outside & (agree > _LEAST_COSINE) & (distance < _REACH_MM)
+    sides = _shared_sides(vertices_mm, triangles)
+    joined = sides.copy()
+    joined.data[:] = 1.0
+    kept = (within & on_donor) | chosen
+    kept = _main_piece(_smoothed(kept, within, joined), joined)
     if not kept.any():
         raise ValueError("nothing of the mesh lies on the face of the donor")
     openings = np.minimum(*bent.from_openings_mm())
     from_opening = at_vertices(places.carried(openings, heads))
     kept = _with_pits(kept, within, vertices_mm, triangles, joined, from_opening)
+    area = triangle_areas(vertices_mm, triangles)
+    kept = _evened(kept, on_donor & ~chosen, from_outline, area, sides)
     kept = _without_notches(kept, vertices_mm, triangles)
     kept &= ~never[triangles].any(axis=1)
     return _with_simple_borders(kept, vertices_mm, triangles, joined)
 
 
-def _neighbours(triangles: Array) -> sp.csr_matrix:
-    """(m, m) matrix of triangles that share an edge."""
+def _shared_sides(vertices_mm: Array, triangles: Array) -> sp.csr_matrix:
+    """(m, m) lengths of the sides that triangles share."""
     m = len(triangles)
     edges = np.sort(directed_edges(triangles), axis=1)
+    length = np.linalg.norm(vertices_mm[edges[:, 0]] - vertices_mm[edges[:, 1]], axis=1)
     key = edges[:, 0] * (int(triangles.max()) + 1) + edges[:, 1]
     owner = np.repeat(np.arange(m), 3)
     order = np.argsort(key, kind="stable")
     same = np.flatnonzero(np.diff(key[order]) == 0)
     a, b = owner[order[same]], owner[order[same + 1]]
-    half = sp.coo_matrix((np.ones(len(a)), (a, b)), shape=(m, m))
+    values = np.maximum(length[order[same]], 1e-6)
+    half = sp.coo_matrix((values, (a, b)), shape=(m, m))
     return (half + half.T).tocsr()
+
+
+def _evened(
+    kept: Array, movable: Array, from_outline_mm: Array, area: Array, sides: sp.csr_matrix
+) -> Array:
+    """Let the outline run where it is short and near the donor's: the least cut of a graph.
+
+    Its cost is the length of the border plus the area between it and the donor's outline,
+    which counts the more the farther out it is (Boykov and Jolly 2001).
+    """
+    band = np.flatnonzero(movable & (np.abs(from_outline_mm) < _BAND_MM))
+    rest = np.ones(len(kept), dtype=bool)
+    rest[band] = False
+    rows = sides[band]
+    astray = _AREA_WEIGHT * area[band] * np.abs(from_outline_mm[band]) / _BAND_MM
+    inside = from_outline_mm[band] > 0
+    # What it costs a triangle to be off the sheet, and on it.
+    if_off = rows @ (rest & kept).astype(float) + np.where(inside, astray, 0.0)
+    if_on = rows @ (rest & ~kept).astype(float) + np.where(inside, 0.0, astray)
+    count = len(band)
+    start, end = np.full(count, count), np.full(count, count + 1)
+    own = np.arange(count)
+    between = rows[:, band].tocoo()
+    entries = (
+        np.concatenate([between.data, if_off, if_on]),
+        (
+            np.concatenate([between.row, start, own]),
+            np.concatenate([between.col, own, end]),
+        ),
+    )
+    network = sp.csr_matrix(entries, shape=(count + 2,) * 2)
+    network.data = np.round(100.0 * network.data)
+    network = network.astype(np.int32)
+    left = network - maximum_flow(network, count, count + 1).flow
+    left.data = np.maximum(left.data, 0)
+    left.eliminate_zeros()
+    reached = breadth_first_order(left, count, return_predecessors=False)
+    out = kept.copy()
+    out[band] = np.isin(own, reached)
+    return out
 
 
 def _smoothed(kept: Array, allowed: Array, joined: sp.csr_matrix) -> Array:
