@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from fg3d_builder.facemodel.learning.shapes import PATCH_MM2, measurements
 from fg3d_builder.facemodel.model import FaceModel, check_model
+from fg3d_builder.facemodel.origin import Origin
 from fg3d_builder.facemodel.smooth_extension import smoothness, solved
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.geometry.meshes import surface_points, vertex_areas
@@ -60,6 +61,7 @@ def learnt_model(
         id_basis=identity.basis,
         id_sd=identity.sd,
         surround=None,
+        origin=None,
     )
     if albedo is not None:
         model = dataclasses.replace(
@@ -79,8 +81,13 @@ def learnt_model(
             exp_lower=np.concatenate([old.exp_lower, -expressions.reach]),
             exp_upper=np.concatenate([old.exp_upper, expressions.reach]),
         )
+    offsets = np.concatenate([(identity.mean - old.mean)[:, :, None], identity.basis], axis=2)
+    alpha = old_coefficients(old, offsets)
     if old.surround is not None:
-        model = dataclasses.replace(model, surround=_following(old, old.surround, identity))
+        around = _following(old, old.surround, offsets, alpha)
+        model = dataclasses.replace(model, surround=around)
+    if old.origin is not None:
+        model = dataclasses.replace(model, origin=_around(old.origin, identity.mean, alpha))
     check_model(model)
     return model
 
@@ -98,14 +105,25 @@ def old_coefficients(old: FaceModel, offsets_mm: Array) -> Array:
     return np.asarray(old.id_sd[:, None] * z)
 
 
-def _following(old: FaceModel, surround: Surround, identity: Components) -> Surround:
-    """Return the surround of new identities.
+def _around(origin: Origin, mean_mm: Array, alpha: Array) -> Origin:
+    """Return the published mesh around the new mean; what is off the sheet follows as before.
+
+    `alpha` (k, 1 + m) are the old coefficients of the new mean and of the new modes.
+    """
+    own = origin.sheet_vertex >= 0
+    mean = origin.mean.copy()
+    mean[origin.sheet_vertex[own]] = mean_mm[own]
+    moved = origin.outside_id_basis @ alpha
+    mean[origin.outside] += moved[:, :, 0]
+    return dataclasses.replace(origin, mean=mean, outside_id_basis=moved[:, :, 1:])
+
+
+def _following(old: FaceModel, surround: Surround, offsets: Array, alpha: Array) -> Surround:
+    """Return the surround of new identities, see `_around`; `offsets` (n, 3, 1 + m) are theirs.
 
     What the old model knows of a face moves all of the head; what it does not know of the face's
     edge is carried on smoothly and fades.
     """
-    offsets = np.concatenate([(identity.mean - old.mean)[:, :, None], identity.basis], axis=2)
-    alpha = old_coefficients(old, offsets)
     moved = surround.id_basis @ alpha
     left = offsets - old.id_basis @ alpha
     at = (old.triangles, surround.skirt_triangle, surround.skirt_barycentric)

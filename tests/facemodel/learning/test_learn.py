@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fg3d_builder.facemodel.learning.components import (
 from fg3d_builder.facemodel.learning.learn import LearningOptions, Subjects, learn_components
 from fg3d_builder.facemodel.learning.model import learnt_model, old_coefficients
 from fg3d_builder.facemodel.learning.shapes import CapturedShape, Identities
+from fg3d_builder.facemodel.origin import Origin
 from fg3d_builder.facemodel.storage import load_model, save_model
 from fg3d_builder.heads.library import default_model
 from fg3d_builder.numerics.weighted_ppca import Components
@@ -122,6 +124,32 @@ def test_a_surround_follows_the_old_identities_within_the_learnt_ones() -> None:
     off = np.linalg.norm(model.surround.shape(alpha) - old.surround.shape(alpha), axis=1)
     moved = np.linalg.norm(old.surround.shape(alpha) - old.surround.mean, axis=1)
     assert off.mean() < 0.05 * moved.mean()
+
+
+def test_the_file_around_an_imported_face_follows_it() -> None:
+    """Vertices beyond the sheet that repeat ones of it stay with them."""
+    count = MODEL.vertex_count
+    beyond = np.arange(0, count, 7)
+    origin = Origin(
+        layout="toy",
+        mean=np.concatenate([MODEL.mean, MODEL.mean[beyond]]),
+        polygons=MODEL.triangles,
+        uv=None,
+        sheet_vertex=np.arange(count, dtype=np.int32),
+        outside=count + np.arange(len(beyond), dtype=np.int32),
+        outside_id_basis=MODEL.id_basis[beyond],
+    )
+    old = dataclasses.replace(MODEL, origin=origin)
+    shifted = Components(
+        MODEL.shape(0.5 * MODEL.id_sd), MODEL.id_basis[:, :, :5], MODEL.id_sd[:5], 0.01, (), True
+    )
+    model = learnt_model(old, shifted, "same", "CC0")
+    assert model.origin is not None
+    np.testing.assert_array_equal(model.origin.mean[:count], model.mean)
+    off = np.linalg.norm(model.origin.mean[count:] - model.mean[beyond], axis=1)
+    moved = np.linalg.norm(model.mean - MODEL.mean, axis=1)
+    assert off.mean() < 0.05 * moved.mean()
+    assert model.origin.outside_id_basis.shape == (len(beyond), 3, 5)
 
 
 def test_a_surround_meets_a_face_that_the_old_model_does_not_know() -> None:
