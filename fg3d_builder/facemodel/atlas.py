@@ -35,7 +35,7 @@ def atlas(vertices: Array, polygons: Array) -> Array:
     except ImportError as error:
         raise MissingDependencyError(
             "a chart for a model without one needs the package xatlas: "
-            "pip install 'fg3d_builder[atlas]'"
+            "pip install 'fg3d-builder[atlas]'"
         ) from error
     triangles = split_polygons(polygons)
     _, corners, uv = xatlas.parametrize(
