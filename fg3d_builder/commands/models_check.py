@@ -112,10 +112,13 @@ def _landmarks(model: FaceModel) -> Iterator[Finding]:
 
 
 def _chart(model: FaceModel) -> Finding:
-    from fg3d_builder.facemodel.transfer.charts import is_one_chart
-    from fg3d_builder.fgnet.data.chart_loss import MOST_MM, chart_loss_mm
+    from fg3d_builder.facemodel.transfer import charts
 
-    if not is_one_chart(model.uv, model.triangles):
+    if not charts.is_one_chart(model.uv, model.triangles):
         return Finding(False, "chart: has flips or overlaps")
-    lost = float(np.percentile(chart_loss_mm(model)[:, model.reliable], 95))
-    return Finding(lost <= MOST_MM, f"chart: 256 x 256 texels lose {lost:.3f} mm (95 %)")
+    moved = charts.typical_displacements_mm(model.id_basis, model.id_sd)
+    moved = moved + charts.typical_displacements_mm(model.exp_basis, model.exp_sd)
+    lost = charts.map_loss_mm(model.uv, model.triangles, moved)
+    size = charts.MAP_SIZE
+    text = f"chart: {size} x {size} texels lose {lost:.3f} mm (95 % of the vertices)"
+    return Finding(lost <= charts.MAX_LOSS_MM, text)

@@ -21,7 +21,13 @@ from fg3d_builder.facemodel.surround import Beyond
 from fg3d_builder.facemodel.surround_transfer import whole_head, with_surround
 from fg3d_builder.facemodel.transfer.bending import Targets, bent_onto
 from fg3d_builder.facemodel.transfer.beyond import beyond_sheet
-from fg3d_builder.facemodel.transfer.charts import sheet_chart
+from fg3d_builder.facemodel.transfer.charts import (
+    MAP_SIZE,
+    MAX_LOSS_MM,
+    SheetChart,
+    sheet_chart,
+    typical_displacements_mm,
+)
 from fg3d_builder.facemodel.transfer.check import TransferCheck, checked_transfer
 from fg3d_builder.facemodel.transfer.closing import Closing, closed_holes
 from fg3d_builder.facemodel.transfer.colours import sheet_albedo
@@ -60,12 +66,15 @@ class Imported(NamedTuple):
         What the source has of the head beyond the model's sheet.
     own_chart : bool
         The model's chart is the file's.
+    map_loss_mm : float
+        What shapes lose on a map of 256 x 256 texels, see `transfer.charts.map_loss_mm`.
     """
 
     model: FaceModel
     check: TransferCheck
     beyond: Beyond | None
     own_chart: bool
+    map_loss_mm: float
 
 
 def import_model(
@@ -101,7 +110,7 @@ def import_model(
     kept = face_triangles(source.mean, piece.triangles, piece.outside, bent, never, wanted)
     of_file, triangles = compact_triangles(piece.triangles[kept], len(source.mean))
     closing = closed_holes(source.mean[of_file], triangles, bent, _eyeballs(source))
-    model, own_chart, to_donor_mm = _model(source, of_file, triangles, closing, bent, choices)
+    model, chart, to_donor_mm = _model(source, of_file, triangles, closing, bent, choices)
     assert model.origin is not None
     vertex = model.origin.sheet_vertex
     beyond = beyond_sheet(piece.triangles, kept, vertex, source.id_basis, source.mean)
@@ -109,7 +118,10 @@ def import_model(
     check = checked_transfer(model, to_donor_mm)
     for problem in check.problems:
         _LOG.warning("face model '%s': %s", model.name, problem)
-    return Imported(model, check, beyond, own_chart)
+    if chart.loss_mm > MAX_LOSS_MM:
+        text = "face model '%s': maps of %d x %d texels lose %.2f mm of its shapes"
+        _LOG.warning(text, model.name, MAP_SIZE, MAP_SIZE, chart.loss_mm)
+    return Imported(model, check, beyond, chart.own, chart.loss_mm)
 
 
 def _bent(source: ModelSource, donor: FaceModel, piece: HeadPiece, choices: Overrides) -> BentDonor:
@@ -166,15 +178,20 @@ def _model(
     closing: Closing,
     bent: BentDonor,
     choices: Overrides,
-) -> tuple[FaceModel, bool, Array]:
-    """The model without surround; whether its chart is the file's; distances to the donor."""
+) -> tuple[FaceModel, SheetChart, Array]:
+    """The model without surround, its chart, and distances to the donor."""
     new = len(closing.offset_mm)
     vertices = np.concatenate([source.mean[of_file], closing.of_mean(source.mean[of_file])])
     every = np.concatenate([triangles, closing.triangles]).astype(np.int32)
     sheet = Sheet(vertices, every, len(triangles), closing.mouth_rims)
     sheet_vertex = np.concatenate([of_file, np.full(new, -1)]).astype(np.int32)
     places = bent.under(vertices)
-    uv, own_chart = sheet_chart(source, sheet_vertex, vertices, every, closing.weights)
+    id_basis = _basis(source.id_basis, of_file, closing)
+    expressions = sheet_expressions(source, of_file, vertices, triangles, closing, places, bent)
+    moved = typical_displacements_mm(id_basis, source.id_sd) + typical_displacements_mm(
+        expressions.basis, expressions.sd
+    )
+    chart = sheet_chart(source, sheet_vertex, vertices, every, closing.weights, moved)
     albedo_mean, albedo_basis, albedo_sd = sheet_albedo(source, sheet_vertex, every, places, bent)
     rigid, reliable = carried_masks(places, bent, sheet.closes)
     outside = np.setdiff1d(np.arange(len(source.mean)), of_file).astype(np.int32)
@@ -184,13 +201,12 @@ def _model(
         )
         for scheme in (IBUG, MEDIAPIPE)
     }
-    expressions = sheet_expressions(source, of_file, vertices, triangles, closing, places, bent)
     model = FaceModel(
         name=source.name,
         licence=source.licence,
         mean=vertices,
         triangles=every,
-        id_basis=_basis(source.id_basis, of_file, closing),
+        id_basis=id_basis,
         id_sd=source.id_sd,
         exp_basis=expressions.basis,
         exp_sd=expressions.sd,
@@ -200,7 +216,7 @@ def _model(
         albedo_mean=albedo_mean,
         albedo_basis=albedo_basis,
         albedo_sd=albedo_sd,
-        uv=uv,
+        uv=chart.uv,
         embeddings=embeddings,
         edge_points={
             scheme: points[np.isin(points, embeddings[scheme].point_index)]
@@ -222,7 +238,7 @@ def _model(
         ),
     )
     check_model(model)
-    return model, own_chart, places.distance_mm
+    return model, chart, places.distance_mm
 
 
 def _named(source: ModelSource, sheet: Sheet, scheme: str, choices: Overrides) -> dict[int, Array]:

@@ -7,11 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.sources.source import ModelSource
-from fg3d_builder.facemodel.transfer.charts import is_one_chart, sheet_chart
-from fg3d_builder.geometry.meshes import signed_areas
+from fg3d_builder.facemodel.transfer.charts import (
+    SheetChart,
+    is_one_chart,
+    map_loss_mm,
+    sheet_chart,
+)
+from fg3d_builder.fgnet.data.uv import UVMap
+from fg3d_builder.geometry.meshes import border_edges, signed_areas
 from fg3d_builder.records import Array
 
 
@@ -34,17 +41,52 @@ def sheet(toy_model: FaceModel) -> tuple[ModelSource, Array]:
     return source, np.arange(model.vertex_count, dtype=np.int32)
 
 
-def charted(source: ModelSource, number: Array) -> tuple[Array, bool]:
+def uv_of(source: ModelSource) -> Array:
+    """Chart at the vertices."""
+    assert source.uv is not None
+    uv = np.zeros((len(source.mean), 2))
+    uv[source.polygons] = source.uv
+    return uv
+
+
+def charted(source: ModelSource, number: Array, moved: Array | None = None) -> SheetChart:
     none = sp.csr_matrix((0, len(number)))
-    return sheet_chart(source, number, source.mean, source.polygons, none)
+    displacements = np.zeros((len(number), 3, 1)) if moved is None else moved
+    return sheet_chart(source, number, source.mean, source.polygons, none, displacements)
 
 
 def test_one_chart_is_taken_as_it_is(
     sheet: tuple[ModelSource, Array], toy_model: FaceModel
 ) -> None:
-    uv, own = charted(*sheet)
-    assert own
-    assert np.array_equal(uv, toy_model.uv)
+    found = charted(*sheet)
+    assert found.own
+    assert np.array_equal(found.uv, toy_model.uv)
+    assert found.loss_mm == 0.0
+
+
+def test_a_chart_on_which_shapes_are_lost_is_made_anew(sheet: tuple[ModelSource, Array]) -> None:
+    """One that leaves nearly all of the map empty."""
+    source, number = sheet
+    assert source.uv is not None
+    moved = np.random.default_rng(0).normal(0.0, 1.0, (len(number), 3, 2))
+    crowded = dataclasses.replace(source, uv=0.5 + 0.02 * source.uv)
+    found = charted(crowded, number, moved)
+    assert not found.own
+    assert found.loss_mm < 0.3 * map_loss_mm(0.5 + 0.02 * uv_of(source), source.polygons, moved)
+
+
+def test_the_loss_is_that_of_the_networks_maps(sheet: tuple[ModelSource, Array]) -> None:
+    source, _ = sheet
+    uv = uv_of(source)
+    moved = np.random.default_rng(1).normal(0.0, 1.0, (len(uv), 3, 2))
+    maps = UVMap(uv, source.polygons, 32)
+    shapes = torch.from_numpy(np.moveaxis(moved, 2, 0).copy())
+    back = maps.vertices_from_uv_map(maps.uv_map_from_vertices(shapes)).numpy()
+    lost = np.linalg.norm(back - shapes.numpy(), axis=2)
+    border = np.unique(border_edges(source.polygons))
+    inner = np.setdiff1d(np.arange(len(uv)), border)
+    measured = map_loss_mm(uv, source.polygons, moved, 32)
+    assert measured == pytest.approx(np.quantile(lost[:, inner], 0.95), rel=0.1)
 
 
 @pytest.mark.parametrize("damage", ["none", "seam", "mirrored", "beyond"])
@@ -60,9 +102,9 @@ def test_what_is_no_chart_of_a_sheet_is_made_anew(
         uv[..., 0] = 1.0 - uv[..., 0]
     elif damage == "beyond":
         uv[..., 0] += 1.0
-    found, own = charted(dataclasses.replace(source, uv=None if damage == "none" else uv), number)
-    assert not own
-    assert is_one_chart(found, source.polygons)
+    found = charted(dataclasses.replace(source, uv=None if damage == "none" else uv), number)
+    assert not found.own
+    assert is_one_chart(found.uv, source.polygons)
 
 
 def test_overlaps_are_seen(sheet: tuple[ModelSource, Array]) -> None:
