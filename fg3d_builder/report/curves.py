@@ -38,8 +38,9 @@ def curves_picture(panels: Sequence[Panel], x_label: str = "modes") -> Array:
     for i, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), i + 1)
         for curve in panel.curves:
-            look = {"color": f"C{curve.colour}", "marker": ".", "label": curve.name}
-            axes.plot(curve.x, curve.y, curve.style, **look)
+            (line,) = axes.plot(curve.x, curve.y, curve.style, marker=".")
+            line.set_color(f"C{curve.colour}")
+            line.set_label(curve.name)
         axes.set_title(panel.title)
         axes.set_xlabel(x_label)
         axes.set_ylabel(panel.y_label)
