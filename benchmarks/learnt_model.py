@@ -31,13 +31,19 @@ from fg3d_builder.facemodel.learning.components import (
 from fg3d_builder.facemodel.learning.learn import Subjects, by_subject
 from fg3d_builder.facemodel.learning.reconstruction import LinearShapes, Reconstructor
 from fg3d_builder.facemodel.learning.shapes import Identities
+from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.heads.library import default_model
 from fg3d_builder.records import Array
-from fg3d_builder.report.curves import Curve, draw_curves
+from fg3d_builder.report.curves import Curve, Panel, curves_picture
 
 OUT = Path("build/bench")
 VERTICES = 2500
 FOLDS = 6
+TITLES = {
+    "meshmonk": "MeshMonk faces left out",
+    "synthetic": "true faces of other synthetic people",
+}
 TRAIN_SEED, HELD_OUT_SEED = 200, 201
 
 
@@ -147,22 +153,27 @@ def _summary(learnt: Array, old: Array) -> dict[str, Any]:
 
 
 def show(part: str, result: dict[str, Any]) -> None:
-    """Print a table and draw the curves."""
-    curves = []
+    """Print a table; write figures and curves."""
     for what in ("vertices", "surface"):
-        if what not in result:
-            continue
-        rows = result[what]
-        print(f"{part}, mean distance to the {what}, mm")
-        print("modes    " + "".join(f"{count:8d}" for count in result["modes"]))
-        for name in ("learnt_mm", "old_mm", "difference_se_mm", "faces_better"):
-            print(f"{name[:9]:9}" + "".join(f"{value:8.3f}" for value in rows[name]))
-        style = "-" if what == "vertices" else "--"
-        curves.append(Curve(f"learnt, {what}", result["modes"], rows["learnt_mm"], style, 0))
-        curves.append(Curve(f"embedded, {what}", result["modes"], rows["old_mm"], style, 1))
+        if what in result:
+            print(f"{part}, mean distance to the {what}, mm")
+            print("modes    " + "".join(f"{count:8d}" for count in result["modes"]))
+            for name in ("learnt_mm", "old_mm", "difference_se_mm", "faces_better"):
+                print(f"{name[:9]:9}" + "".join(f"{v:8.3f}" for v in result[what][name]))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / f"learnt-{part}.json").write_text(json.dumps(result, indent=1))
-    draw_curves(OUT / f"learnt-{part}.png", [("faces left out", "mean distance, mm", curves)])
+    write_bytes(OUT / f"learnt-{part}.png", encode_png(curves_picture([panel(part, result)])))
+
+
+def panel(part: str, result: dict[str, Any]) -> Panel:
+    """Return the curves of a part."""
+    curves = []
+    for what, style in (("vertices", "-"), ("surface", "--")):
+        if what in result:
+            rows, modes = result[what], result["modes"]
+            curves.append(Curve(f"learnt, {what}", modes, rows["learnt_mm"], style, 0))
+            curves.append(Curve(f"embedded, {what}", modes, rows["old_mm"], style, 1))
+    return Panel(TITLES[part], "mean distance, mm", curves)
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """Make the pictures of the documentation: `python -m docs.make_pictures [NAME ...]`.
 
 They come from the embedded face model, so anyone can make them again; ``quality`` from what
-`python -m benchmarks.quality` left in build/bench, and it is not made where that did not run;
+`python -m benchmarks.quality` left in build/bench, ``learnt`` from what
+`python -m benchmarks.learnt_model` left there, and they are not made where these did not run;
 ``turned-heads`` from heads, scans and frames of real data, and not where there are none.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -299,6 +301,16 @@ def quality() -> Array:
     return quality_picture({name: file for name, file in files.items() if file.is_file()})
 
 
+def learnt() -> Array:
+    """How well learnt models explain faces that they have not seen."""
+    from benchmarks.learnt_model import TITLES, panel
+    from fg3d_builder.report.curves import curves_picture
+
+    files = {part: BENCH / f"learnt-{part}.json" for part in TITLES}
+    results = {part: json.loads(file.read_text()) for part, file in files.items()}
+    return curves_picture([panel(part, result) for part, result in results.items()])
+
+
 def turned_heads() -> Array:
     """The forty views of the blind look, each above the same head truly turned where known."""
     from benchmarks.turned_sheet import REPORTED_SEED, drawn_pairs
@@ -326,6 +338,8 @@ def main() -> None:
     }
     if any(BENCH.glob("quality-*.jsonl")):
         makers["quality"] = quality
+    if all((BENCH / f"learnt-{part}.json").is_file() for part in ("meshmonk", "synthetic")):
+        makers["learnt"] = learnt
     if DATA.is_dir():
         makers["turned-heads"] = turned_heads
     parser = argparse.ArgumentParser(description=__doc__)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fg3d_builder.facemodel.learning.measures import Curves
     from fg3d_builder.pipeline.learning import Learnt
+    from fg3d_builder.records import Array
 
 LEARN_DESCRIPTION = """\
 Learns a face model from the registered faces of a dataset: identities apart from expressions,
@@ -134,6 +135,7 @@ def _measure(learnt: Learnt, options: argparse.Namespace) -> None:
     from fg3d_builder.facemodel.learning.measures import measure_curves
     from fg3d_builder.facemodel.learning.reconstruction import LinearShapes
     from fg3d_builder.files.atomic import write_bytes
+    from fg3d_builder.files.encoding import encode_png
 
     model, old = learnt.model, learnt.old
     folds = min(options.folds or DEFAULT_FOLDS, len(learnt.identities.subjects))
@@ -164,7 +166,7 @@ def _measure(learnt: Learnt, options: argparse.Namespace) -> None:
     }
     write_bytes(options.measures, json.dumps(table, indent=1).encode())
     picture = options.measures.with_suffix(".png")
-    draw_measures(curves, picture)
+    write_bytes(picture, encode_png(measures_picture(curves)))
     for line in measures_text(curves):
         print(line)
     print(f"{options.measures}, {picture}")
@@ -186,35 +188,30 @@ def measures_text(curves: Curves) -> list[str]:
     return lines
 
 
-def draw_measures(curves: Curves, picture: Path) -> None:
-    """Draw the measures by number of modes, beside the old model's."""
-    from fg3d_builder.report.curves import Curve, draw_curves
+def measures_picture(curves: Curves) -> Array:
+    """Draw the measures by number of modes, beside the old model's; (H, W, 3) uint8."""
+    from fg3d_builder.report.curves import Curve, Panel, curves_picture
 
-    learnt, old = curves.modes, curves.old_modes
-    variance = [Curve("learnt", learnt, curves.compactness_mm)]
-    draw_curves(
-        picture,
+    def panel(title: str, label: str, learnt: list[float], old: list[float] | None) -> Panel:
+        lines = [Curve("learnt", curves.modes, learnt)]
+        if old is not None:
+            lines.append(Curve("old model", curves.old_modes, old, "--", 1))
+        return Panel(title, label, lines)
+
+    return curves_picture(
         [
-            (
-                "compactness",
-                "RMS displacement, mm",
-                variance,
-            ),
-            (
+            panel("compactness", "RMS displacement, mm", curves.compactness_mm, None),
+            panel(
                 "generalisation",
                 "error of faces left out, mm",
-                [
-                    Curve("learnt", learnt, curves.generalisation_mm),
-                    Curve("old model", old, curves.old_generalisation_mm, "--", 1),
-                ],
+                curves.generalisation_mm,
+                curves.old_generalisation_mm,
             ),
-            (
+            panel(
                 "specificity",
-                "random faces to nearest, mm",
-                [
-                    Curve("learnt", learnt, curves.specificity_mm),
-                    Curve("old model", old, curves.old_specificity_mm, "--", 1),
-                ],
+                "random faces to the nearest, mm",
+                curves.specificity_mm,
+                curves.old_specificity_mm,
             ),
-        ],
+        ]
     )

@@ -46,6 +46,9 @@ class Prior:
         Samples that all deviations together count as; positive.
     weights : (n,) float
         Measurements that every place of a pseudo-sample counts as.
+    still_count : float
+        Samples that the loadings' own prior counts as: that a component moves nothing. Where a
+        place is known by fewer samples than there are components, they would else be free.
     """
 
     mean: Array
@@ -53,6 +56,7 @@ class Prior:
     deviations: Array
     count: float
     weights: Array
+    still_count: float = 0.0
 
 
 class Components(NamedTuple):
@@ -68,8 +72,8 @@ class Components(NamedTuple):
     noise_variance : float
         ``sigma^2``, per coordinate.
     log_likelihood : tuple of float
-        By iteration, per measured coordinate, without constants; it never falls but by the
-        precision of the data's type.
+        By iteration, per measured coordinate, without constants, the loadings' own prior
+        included; without that it never falls but by the precision of the data's type.
     converged : bool
     """
 
@@ -142,7 +146,8 @@ class _Data:
     """Samples and the prior's mean, less a first mean, then the prior's deviations.
 
     first_mean (n, d); values (s, n, d) with 0 where unknown; weights (s, n); count (s,) how often
-    each row counts; about_mean (s,) 0 for deviations, 1 for all others; metric (n,) mean weights.
+    each row counts; about_mean (s,) 0 for deviations, 1 for all others; metric (n,) mean weights;
+    still (n,) weights of the loadings' own prior.
     """
 
     first_mean: Array
@@ -151,6 +156,7 @@ class _Data:
     count: Array
     about_mean: Array
     metric: Array
+    still: Array
 
     @staticmethod
     def of(values: Array, weights: Array, prior: Prior | None) -> _Data:
@@ -180,7 +186,8 @@ class _Data:
             full = np.broadcast_to(prior.weights.astype(kind), pseudo.shape[:2])
             weights = np.concatenate([weights, full])
             count = np.append(count, np.full(len(pseudo), prior.count / max(len(pseudo), 1)))
-        return _Data(first, values, weights, count, about, count @ weights / count.sum())
+        still = np.zeros(len(first)) if prior is None else prior.still_count * prior.weights
+        return _Data(first, values, weights, count, about, count @ weights / count.sum(), still)
 
     def blocks(self) -> Iterator[slice]:
         """Yield the places, some at a time."""
@@ -258,6 +265,8 @@ def _expected(data: _Data, state: _State) -> _Posterior:
     log_det = float(data.count @ np.linalg.slogdet(full)[1])
     measured = data.values.shape[2] * float(data.count @ data.weights.sum(1, dtype=np.float64))
     surprise = measured * np.log(state.noise) + squares / state.noise - explained + log_det
+    moved = (state.loadings**2).sum(axis=(1, 2))
+    surprise += float(data.still @ moved) / state.noise
     products = covariance + z[:, :, None] * z[:, None, :]
     return _Posterior(z, products, -0.5 * surprise / measured)
 
@@ -289,6 +298,7 @@ def _maximised(data: _Data, state: _State, posterior: _Posterior) -> _State:
     for block in data.blocks():
         weights, values = data.weights[:, block], data.values[:, block]
         normal = _symmetric((weights.T @ flat).astype(np.float64), modes + 1)
+        normal[:, np.arange(modes), np.arange(modes)] += data.still[block, None]
         right = np.einsum("snd,sk->nkd", weights[:, :, None] * values, counted, optimize=True)
         right = right.astype(np.float64)
         found = _solved(normal, right)

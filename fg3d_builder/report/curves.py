@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from fg3d_builder.files.atomic import write_bytes
+import numpy as np
+
+from fg3d_builder.records import Array
 
 
 class Curve(NamedTuple):
@@ -20,32 +20,32 @@ class Curve(NamedTuple):
     colour: int = 0
 
 
-def draw_curves(
-    path: Path,
-    panels: Sequence[tuple[str, str, Sequence[Curve]]],
-    x_label: str = "modes",
-) -> None:
-    """Draw panels side by side into a PNG: (title, label of the y axis, curves) each."""
+class Panel(NamedTuple):
+    """Curves with common axes."""
+
+    title: str
+    y_label: str
+    curves: Sequence[Curve]
+
+
+def curves_picture(panels: Sequence[Panel], x_label: str = "modes") -> Array:
+    """Draw panels side by side; (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
-    for i, (title, label, curves) in enumerate(panels):
+    figure = Figure(figsize=(4.6 * len(panels), 3.6), dpi=110, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    for i, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), i + 1)
-        for curve in curves:
-            axes.plot(
-                curve.x,
-                curve.y,
-                curve.style,
-                color=f"C{curve.colour}",
-                marker=".",
-                label=curve.name,
-            )
-        axes.set_title(title)
+        for curve in panel.curves:
+            (line,) = axes.plot(curve.x, curve.y, curve.style, marker=".")
+            line.set_color(f"C{curve.colour}")
+            line.set_label(curve.name)
+        axes.set_title(panel.title)
         axes.set_xlabel(x_label)
-        axes.set_ylabel(label)
+        axes.set_ylabel(panel.y_label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=110, metadata={"Software": ""})
-    write_bytes(path, data.getvalue())
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()

@@ -23,6 +23,9 @@ from fg3d_builder.records import Array
 MEAN_COUNT = 1.0
 """Subjects that the old model's mean counts as: it only decides where hardly anyone was seen."""
 
+STILL_COUNT = 1.0
+"""Subjects that count as unmoved by a mode: where few were seen, modes would else move anything."""
+
 TOLERANCE, ITERATIONS = 2e-3, 40
 """Of the log-likelihood of a measured coordinate; later steps move errors by less than 1 %."""
 
@@ -188,6 +191,7 @@ def learnt_components(
         np.moveaxis(old.linear.basis, 2, 0) * np.sqrt(directions),
         copies * prior_subjects,
         old.measurements,
+        copies * STILL_COUNT,
     )
     weights = identities.confidence * old.measurements
     found = weighted_ppca(

@@ -153,5 +153,7 @@ def learn_expressions(model: FaceModel, subjects: Subjects, modes: int) -> Extra
     # A small weight everywhere: where no expression was seen, nothing moves.
     known = np.maximum(confidence, 1e-3)
     values = np.where(confidence[:, :, None] > 0, residuals, 0.0).astype(residuals.dtype)
+    # What all of them have in common is an expression, too: about 0, not about their mean.
+    values, known = np.concatenate([values, -values]), np.concatenate([known, known])
     found = weighted_ppca(values, known * measurements(model), modes, tolerance=2e-3)
     return ExtraExpressions(found.basis, found.sd, LEARNT_EXPRESSIONS_REACH * found.sd)

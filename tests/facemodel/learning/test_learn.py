@@ -65,6 +65,17 @@ def test_unseen_vertices_do_not_count_but_follow_the_old_model() -> None:
     assert left[~seen].mean() < 0.35 * moved[~seen].mean()
 
 
+def test_unseen_vertices_vary_no_more_than_before() -> None:
+    """With more modes than the old model has, nothing determines some of them there."""
+    some = faces(10)
+    some = some._replace(confidence=np.maximum(some.confidence, 1e-3).astype(np.float32))
+    found = learnt_components(OLD, some, 20, 3.0)
+    rim = MODEL.mean[:, 1] <= -70
+    learnt = np.einsum("ndk,k->n", found.basis**2, found.sd**2)[rim]
+    before = np.einsum("ndk,k->n", MODEL.id_basis**2, MODEL.id_sd**2)[rim]
+    assert learnt.mean() < 1.5 * before.mean()
+
+
 def test_what_the_old_model_does_not_know_is_learnt() -> None:
     found, _ = learn_components(OLD, faces(60), LearningOptions(modes=14, prior_subjects=4.0))
     # The bump's standard deviation is 4 mm at its middle, on top of the old model's.

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from toy_models import toy_model
 
 from fg3d_builder.facemodel.learning.components import OldModel, learnt_components, linear_of
-from fg3d_builder.facemodel.learning.learn import Subjects
+from fg3d_builder.facemodel.learning.learn import Subjects, learn_expressions
 from fg3d_builder.facemodel.learning.neutral import ExpressionRemoval
 from fg3d_builder.facemodel.learning.reconstruction import LinearShapes
 from fg3d_builder.facemodel.learning.shapes import CapturedShape
@@ -98,3 +99,21 @@ def _along_smile(model: LinearShapes) -> float:
     smile = MODEL.exp_basis[:, :, SMILE].ravel()
     along = model.basis.reshape(smile.size, -1).T @ (smile / np.linalg.norm(smile))
     return float((along**2).sum())
+
+
+def test_an_expression_that_the_old_model_does_not_have_is_learnt() -> None:
+    """Everyone also puffs a cheek, which no direction of the toy does."""
+    puff = np.exp(-(((MODEL.mean - [45.0, -20.0, 60.0]) / 18.0) ** 2).sum(axis=1))
+    outwards = puff[:, None] * [[0.6, 0.0, 0.8]]
+    rng = np.random.default_rng(5)
+    subjects = Subjects(MODEL)
+    for subject in range(16):
+        still, puffed = captured(subject, 0.0, rng), captured(subject, 0.4, rng)
+        own = puffed.shape_obj_mm + rng.uniform(2.0, 6.0) * outwards
+        subjects.add([still, puffed._replace(shape_obj_mm=own)])
+    extra = learn_expressions(MODEL, subjects, 1)
+    seen = MODEL.reliable
+    ours, true = extra.basis[seen, :, 0].ravel(), outwards[seen].ravel()
+    assert abs(ours @ true) > 0.85 * np.linalg.norm(ours) * np.linalg.norm(true)
+    with pytest.raises(ValueError, match="20 expression directions cannot be learnt from 16"):
+        learn_expressions(MODEL, subjects, 20)
