@@ -110,9 +110,9 @@ def check_source(source: ModelSource) -> None:
     low = source.polygons[:, :3].min()
     if low < 0 or source.polygons.min() < -1 or source.polygons.max() >= n:
         raise ValueError("field 'polygons': out of range")
-    if source.exp_lower is not None and source.exp_upper is not None:
-        if np.any(source.exp_lower > source.exp_upper):
-            raise ValueError("field 'exp_upper': below 'exp_lower'")
+    lower, upper = source.exp_lower, source.exp_upper
+    if lower is not None and upper is not None and np.any(lower > upper):
+        raise ValueError("field 'exp_upper': below 'exp_lower'")
     if source.exp_names and len(source.exp_names) != e:
         raise ValueError(f"field 'exp_names': {len(source.exp_names)} names, wanted {e}")
     for name, index in [("landmarks68", source.landmarks68), *source.groups.items()]:
