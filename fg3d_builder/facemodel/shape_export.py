@@ -147,7 +147,7 @@ class ShapeExport:
     Raises
     ------
     ValueError
-        The models have too few landmarks in common.
+        The models have too few landmarks in common, or no place of their faces.
     """
 
     def __init__(
@@ -161,6 +161,11 @@ class ShapeExport:
         self._source, self._target = source, target
         places = (pair or correspondence(source, target)).second_on_first
         kept = np.flatnonzero(places.there & (self.mesh.sheet_vertex >= 0))
+        if not len(kept):
+            raise ValueError(
+                f"face models '{source.name}' and '{target.name}': nothing of one's face lies on "
+                "the other's where their landmarks agree"
+            )
         self._places = Places(places.corners[kept], places.barycentric[kept], places.there[kept])
         self._known = self.mesh.sheet_vertex[kept]
         self._fit = _ModelFit(target, self.mesh, self._known, kept)

@@ -122,6 +122,7 @@ VALUES = [
     ["models", "sell"],
     ["models", "info", "--model-path", "{here}/folder"],
     ["models", "info", "--model", "{here}/my.h5", "--model-path", "{here}/folder"],
+    ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--measures", "{here}/my.png"],
     ["networks", "--preset", "huge"],
     ["biuld", "{here}/good.toml"],
     ["build", "{here}/good.toml", "--wrokers", "2"],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from fg3d_builder.facemodel.arrays import from_arrays
+from fg3d_builder.facemodel.model_pairs import Correspondence, Places
 from fg3d_builder.facemodel.origin import Origin
 from fg3d_builder.facemodel.shape_export import ShapeExport, whole_mesh
 from fg3d_builder.geometry.meshes import undirected_edges
@@ -62,3 +64,13 @@ def test_expressions_tear_nothing_off_the_sheet_and_fade() -> None:
     beside = np.hypot(*(mean[: COLUMNS**2, :2] - 100.0).T) > 120.0
     assert np.linalg.norm(displacement[: COLUMNS**2][beside], axis=1).max() < 0.3 * MOVED_MM
     assert np.abs(displacement[-3:]).max() < 0.1  # what is apart stays
+
+
+def test_faces_that_lie_nowhere_on_each_other_are_refused() -> None:
+    mean, triangles = grid()
+    flat = mean[:-3]
+    model = from_arrays(flat, triangles[:-1], np.zeros((len(flat), 3, 1)), np.ones(1), name="flat")
+    corners = np.zeros((len(flat), 3), dtype=np.int64)
+    nowhere = Places(corners, np.zeros((len(flat), 3)), np.zeros(len(flat), dtype=bool))
+    with pytest.raises(ValueError, match="'flat' and 'flat': nothing of one's face lies"):
+        ShapeExport(model, model, pair=Correspondence(nowhere, nowhere))
