@@ -66,10 +66,19 @@ def folder_to_write(text: str) -> Path:
 
 
 def file_to_write(text: str) -> Path:
-    """Take the name of a file that will be written."""
+    """Take the name of a file that will be written; missing folders will be made."""
     path = _path(text)
     if _is(path.is_dir):
         raise argparse.ArgumentTypeError(f"{path} is a folder, expected a file to write")
+    folder_to_write(str(path.parent))
+    return path
+
+
+def path_to_read(text: str) -> Path:
+    """Take the name of a file or folder that must be there."""
+    path = _path(text)
+    if not _is(path.exists):
+        raise argparse.ArgumentTypeError(f"{path} does not exist")
     return path
 
 

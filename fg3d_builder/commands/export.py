@@ -38,11 +38,13 @@ millimetres and the object frame, with index.csv, which says for each file whose
 then every shape is handed out with that model's vertices. --whole gives all vertices of the files
 that it was imported from, with the back of the head, eyeballs and teeth as far as it has them:
 what a capture does not show follows that model's own statistics. Formats: npz (vertices_mm and
-confidence, and topology.npz once), obj (polygons and chart as the model's file has them; --atlas
-lays out what comes without a chart, for textures), ply, glb (in metres, as glTF is).
+confidence, and topology.npz once), obj (polygons and chart as the model's file has them), both with
+--atlas to lay out what comes without a chart, for textures; ply and glb (triangles alone, no chart;
+glb in metres, as glTF is).
 """
 
 FORMATS = ("npz", "obj", "ply", "glb")
+_WITH_CHART = ("npz", "obj")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,7 +72,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--whole", action="store_true", help="all of the topology's head, not the face alone"
     )
     action.add_argument(
-        "--atlas", action="store_true", help="obj: lay a mesh without chart out (package xatlas)"
+        "--atlas",
+        action="store_true",
+        help="obj, npz: lay out a mesh without chart (package xatlas)",
     )
     action.add_argument("--new-shapes", action="store_true", help="also those of new faces")
     action.add_argument("--force", action="store_true", help="write into a folder with files in it")
@@ -98,6 +102,9 @@ def run(options: argparse.Namespace) -> int:
 
     if options.whole and not options.topology:
         raise ConfigError("--whole: needs --topology, a dataset's own model is its face alone")
+    if options.atlas and options.format not in _WITH_CHART:
+        known = " and ".join(_WITH_CHART)
+        raise ConfigError(f"--atlas: {options.format} files get no chart, {known} files do")
     if options.out.is_dir() and any(options.out.iterdir()) and not options.force:
         raise ConfigError(f"{options.out} holds files already; --force writes into it")
     own = load_model(options.model_file) if options.model_file else None
@@ -109,7 +116,11 @@ def run(options: argparse.Namespace) -> int:
         )
     splits = manifest["splits"]
     readers = {split: ShardReader(options.dataset, split, own) for split in splits}
-    mesh, convert = _converter(options, next(iter(readers.values())).model)
+    if not readers:
+        raise ConfigError(f"{options.dataset}: holds no shapes")
+    model = next(iter(readers.values())).model
+    target = load_model(options.topology) if options.topology else None
+    mesh, convert = _converter(model, target, options.whole)
     if options.atlas and mesh.uv is None:
         mesh = replace(mesh, uv=atlas(mesh.mean, mesh.polygons))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -136,6 +147,9 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"{options.out}: {len(rows) - 1} shapes as {options.format}, {known}; index.csv says whose"
     )
+    for one in (model, target):
+        if one is not None:
+            print(f"licence of face model '{one.name}': {one.licence}")
     return 0
 
 
@@ -149,16 +163,14 @@ def _wanted(readers: dict[str, ShardReader], new_shapes: bool) -> Iterator[tuple
 
 
 def _converter(
-    options: argparse.Namespace, model: FaceModel
+    model: FaceModel, target: FaceModel | None, whole: bool
 ) -> tuple[ExportMesh, Callable[[StoredShape], _Out]]:
     """Return the mesh of what is handed out, and what makes it of a shape."""
     from fg3d_builder.facemodel.shape_export import ShapeExport, sheet_mesh, whole_mesh
-    from fg3d_builder.facemodel.storage import load_model
 
-    if not options.topology:
+    if target is None:
         return sheet_mesh(model), lambda shape: _Out(shape.shape_obj_mm, shape.confidence)
-    target = load_model(options.topology)
-    mesh = whole_mesh(target) if options.whole else sheet_mesh(target)
+    mesh = whole_mesh(target) if whole else sheet_mesh(target)
     print(
         f"finding where the faces of '{model.name}' and '{target.name}' are each other", flush=True
     )

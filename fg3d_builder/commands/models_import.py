@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fg3d_builder.commands.arguments import file_to_read, file_to_write, folder_to_write, name
+from fg3d_builder.commands.arguments import (
+    file_to_read,
+    file_to_write,
+    folder_to_write,
+    name,
+    path_to_read,
+)
 from fg3d_builder.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fg3d_builder.facemodel.importing import Imported
+
+_MOST_NAMES = 8
 
 DESCRIPTION = """\
 Reads the files of a published face model as they come, cuts the face out of its head, and carries
@@ -29,7 +38,7 @@ of overrides (docs/facemodels.md) and import again. A preset then says `model = 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options."""
-    command.add_argument("source", type=_there, help="file or folder of the model")
+    command.add_argument("source", type=path_to_read, help="file or folder of the model")
     command.add_argument(
         "--out", type=file_to_write, required=True, metavar="FILE.h5", help="file to write"
     )
@@ -48,15 +57,19 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.commands.models_show import write_pictures
     from fg3d_builder.facemodel.importing import import_model
     from fg3d_builder.facemodel.overrides import read_overrides
-    from fg3d_builder.facemodel.sources.known import read_source
+    from fg3d_builder.facemodel.sources.known import layout_of, read_source
     from fg3d_builder.facemodel.storage import save_model
     from fg3d_builder.heads.library import default_model
 
     if options.out.exists() and not options.force:
         raise ConfigError(f"{options.out} is there already; --force overwrites it")
     overrides = read_overrides(options.overrides) if options.overrides else None
-    source = read_source(options.source, options.kind or "")
+    kind = options.kind or ""
+    source = read_source(options.source, kind)
     print(f"{options.source}: {source.name} ({source.layout}); {source.unit_said}", flush=True)
+    # A neighbour of another name than its page says is not read: here that shows.
+    files = layout_of(options.source, kind).files(options.source) or (options.source,)
+    print(f"  read: {_names(files)}", flush=True)
     imported = import_model(source, default_model(), overrides)
     save_model(imported.model, options.out)
     _say(imported)
@@ -65,6 +78,14 @@ def run(options: argparse.Namespace) -> int:
             print(f"  {file}")
     print(f"written: {options.out}; next: fg3d models show --model {options.out}")
     return 0
+
+
+def _names(files: tuple[Path, ...]) -> str:
+    """Return names of files, the middle ones of many left out."""
+    names = [file.name for file in files]
+    if len(names) > _MOST_NAMES:
+        names = [*names[: _MOST_NAMES - 2], f"{len(names) - _MOST_NAMES + 1} more", names[-1]]
+    return ", ".join(names)
 
 
 def _say(imported: Imported) -> None:
@@ -85,10 +106,3 @@ def _say(imported: Imported) -> None:
     print(f"  landmarks carried over, from where a detector sees them, mm: {regions}")
     for problem in check.problems:
         print(f"  doubtful: {problem}")
-
-
-def _there(text: str) -> Path:
-    path = Path(text)
-    if not text.strip() or not path.exists():
-        raise argparse.ArgumentTypeError(f"{text} does not exist")
-    return path

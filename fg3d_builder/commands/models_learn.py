@@ -73,6 +73,8 @@ def run_learn(options: argparse.Namespace) -> int:
 
     if options.folds and not options.measures:
         raise ConfigError("--folds: only --measures leaves subjects out by parts")
+    if options.measures and options.measures.suffix.lower() == ".png":
+        raise ConfigError("--measures: expected a name for JSON; the picture beside it is the png")
     splits = ("train", "test") if options.split == "all" else (options.split,)
     wanted = DatasetLearning(
         LearningOptions(options.modes, options.prior, not options.no_mirror, options.expressions),

@@ -2,8 +2,8 @@
 
 Where the two faces correspond, the shape is read off its own surface. What the other model has
 beyond - a crown, ears, the back of the head, eyeballs - is first as the other model expects it
-around such a face, by its own identity and expression modes, and then moved along smoothly with
-what is left over.
+around such a face, by its own identity modes and by expression modes that go on smoothly beyond the
+sheet, and then moved along smoothly with what is left over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.model_pairs import Correspondence, Places, correspondence
-from fg3d_builder.facemodel.smooth_extension import smoothness
+from fg3d_builder.facemodel.smooth_extension import extended, smoothness
 from fg3d_builder.geometry.meshes import (
     split_polygons,
     vertex_adjacency,
@@ -31,8 +31,14 @@ _ALIKE_MM2 = 100.0
 """Area over which faces deviate from a model alike: so much of it counts as one measurement."""
 
 _DEVIATION_MM = 1.0
+_LEAST_AREA_MM2 = 0.05
+"""Of a vertex that no triangle has."""
+
 _EXTENSION_MM = 60.0
 """How far beyond what is known a deviation goes on as it was, before it becomes constant."""
+
+_FADING_MM = 20.0
+"""How far beyond the sheet an expression fades; held against ICT-FaceKit's own head."""
 
 _NEAREST = 12
 
@@ -52,7 +58,6 @@ class ExportMesh:
         The mesh's vertex of each vertex of the model's sheet, -1 for one that it does not have.
     id_basis : (n, 3, k) float64
     exp_basis : (n, 3, e) float64
-        Zero where the model says nothing.
     uv : (m, 3 or 4, 2) float64, optional
         Chart coordinates of the polygons' corners, v up.
     """
@@ -82,6 +87,9 @@ def sheet_mesh(model: FaceModel) -> ExportMesh:
 def whole_mesh(model: FaceModel) -> ExportMesh:
     """Return all vertices of the files that a model was imported from.
 
+    A model keeps its expressions on its sheet alone: beyond, they fade, and what is in pieces of
+    its own (eyeballs, teeth) does not take part in them.
+
     Raises
     ------
     ValueError
@@ -94,20 +102,32 @@ def whole_mesh(model: FaceModel) -> ExportMesh:
             "`fg3d models import` to hand out whole heads"
         )
     n, own = len(origin.mean), origin.sheet_vertex >= 0
+    triangles = split_polygons(origin.polygons)
     id_basis = np.zeros((n, 3, len(model.id_sd)))
-    exp_basis = np.zeros((n, 3, len(model.exp_sd)))
     id_basis[origin.outside] = origin.outside_id_basis
     id_basis[origin.sheet_vertex[own]] = model.id_basis[own]
-    exp_basis[origin.sheet_vertex[own]] = model.exp_basis[own]
+    exp_basis = _beyond_the_sheet(
+        origin.mean, triangles, origin.sheet_vertex[own], model.exp_basis[own]
+    )
     return ExportMesh(
         origin.mean,
         origin.polygons,
-        split_polygons(origin.polygons),
+        triangles,
         origin.sheet_vertex,
         id_basis,
         exp_basis,
         origin.uv,
     )
+
+
+def _beyond_the_sheet(mean: Array, triangles: Array, known: Array, basis: Array) -> Array:
+    """Return modes (n, 3, e) of a whole mesh that continue those (s, 3, e) of known vertices.
+
+    Without this, lips and chin would leave the mouth's inside and the throat where they were.
+    """
+    fading = sp.diags(np.maximum(vertex_areas(mean, triangles), _LEAST_AREA_MM2))
+    energy = smoothness(mean, triangles, _FADING_MM, _FADING_MM) + fading
+    return extended(energy.tocsr(), known, basis)
 
 
 class ShapeExport:
@@ -127,7 +147,7 @@ class ShapeExport:
     Raises
     ------
     ValueError
-        The models have too few landmarks in common.
+        The models have too few landmarks in common, or no place of their faces.
     """
 
     def __init__(
@@ -141,6 +161,11 @@ class ShapeExport:
         self._source, self._target = source, target
         places = (pair or correspondence(source, target)).second_on_first
         kept = np.flatnonzero(places.there & (self.mesh.sheet_vertex >= 0))
+        if not len(kept):
+            raise ValueError(
+                f"face models '{source.name}' and '{target.name}': nothing of one's face lies on "
+                "the other's where their landmarks agree"
+            )
         self._places = Places(places.corners[kept], places.barycentric[kept], places.there[kept])
         self._known = self.mesh.sheet_vertex[kept]
         self._fit = _ModelFit(target, self.mesh, self._known, kept)

@@ -37,6 +37,9 @@ MAX_ARRAY_ELEMENTS = 200_000_000
 MAX_ARCHIVE_BYTES = 2 * 2**30
 """Of all arrays of an archive, unpacked."""
 
+_MOST_PLACES = 1 << 40
+"""Of an array, with lengths of zero taken for one."""
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -293,12 +296,18 @@ def npy_header(file: IO[bytes], path: Path, code: str) -> tuple[tuple[int, ...],
             shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
         else:  # version 3 is for field names beyond Latin-1
             raise ValueError(f"format version {version[0]}.{version[1]}")
-        if any(type(length) is not int or length < 0 for length in shape):
+        whole = all(type(length) is int and length >= 0 for length in shape)
+        if not whole or not can_be_made(shape):
             raise ValueError(f"shape {shape}")
     except Exception as error:  # numpy evaluates the text of the header, which may be anything
         text = f"{path}: no npy file, or a damaged one ({type(error).__name__}: {error})"
         raise CaptureError(code, text) from None
     return shape, fortran_order, dtype
+
+
+def can_be_made(shape: tuple[int, ...]) -> bool:
+    """Whether NumPy can make arrays of a shape: also an empty one's other lengths have a limit."""
+    return math.prod(max(length, 1) for length in shape) <= _MOST_PLACES
 
 
 def _only_regular(path: Path, mode: int, code: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fg3d_builder.files.bounded import can_be_made
 from fg3d_builder.records import Array
 
 
@@ -188,7 +189,7 @@ def _dtype(record: Any) -> np.dtype[Any]:
 def _count(shape: Any) -> int:
     if not isinstance(shape, tuple) or len(shape) > _MOST_AXES:
         raise ValueError("an array without a shape")
-    if any(type(n) is not int or not 0 <= n < 2**48 for n in shape):
+    if any(type(n) is not int or n < 0 for n in shape) or not can_be_made(shape):
         raise ValueError("an array with a length that is none")
     return math.prod(shape)
 

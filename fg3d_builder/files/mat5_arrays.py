@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal, NamedTuple
 import numpy as np
 
 from fg3d_builder.errors import CaptureError
-from fg3d_builder.files.bounded import opened_regular
+from fg3d_builder.files.bounded import can_be_made, opened_regular
 from fg3d_builder.records import Array
 
 _HEADER_BYTES = 128
@@ -183,7 +183,7 @@ class _Reader:
         if head.kind not in _CLASSES or head.complex:
             found = "complex" if head.kind in _CLASSES else _OTHER_CLASSES.get(head.kind, "unknown")
             raise _DamagedError(f"expected an array of real numbers, it is {found}")
-        if len(head.shape) < 2 or min(head.shape) < 0:
+        if len(head.shape) < 2 or min(head.shape) < 0 or not can_be_made(head.shape):
             raise _DamagedError(f"shape {head.shape}")
         kind, length, within = self._element_tag(stream)
         if kind not in _NUMBERS:

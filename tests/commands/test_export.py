@@ -118,11 +118,15 @@ def test_what_does_not_go_together_is_refused(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["export", "shapes", str(dataset), "--out", str(tmp_path / "out")]
+    model = load_model(dataset / "facemodel.h5")
     assert main([*words, "--whole"]) == 2
     assert "needs --topology" in capsys.readouterr().err
     assert main([*words, "--topology", str(dataset / "facemodel.h5"), "--whole"]) == 2
     assert "knows nothing but its face" in capsys.readouterr().err
+    assert main([*words, "--format", "glb", "--atlas"]) == 2
+    assert "glb files get no chart, npz and obj files do" in capsys.readouterr().err
     assert main(words) == 0
+    assert f"licence of face model '{model.name}': {model.licence}" in capsys.readouterr().out
     assert main(words) == 2
     assert "holds files already" in capsys.readouterr().err
     assert main([*words, "--force"]) == 0

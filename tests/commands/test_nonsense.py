@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fg3d_builder.cli import COMMANDS, main
+from fg3d_builder.facemodel.sources.known import LAYOUTS
 
 GIVEN = {
     "nothing": "{here}/nothing",
@@ -26,6 +27,8 @@ GIVEN = {
 }
 """What stands where a file or folder is expected."""
 
+KINDS_OF_MODELS = [layout.name for layout in LAYOUTS]
+
 PATHS = [
     ["build", "PATH"],
     ["check", "PATH"],
@@ -38,6 +41,19 @@ PATHS = [
     ["verify", "PATH"],
     ["models", "info", "--model", "PATH"],
     ["models", "info", "--model", "ict", "--model-path", "PATH"],
+    ["models", "show", "--model", "PATH", "--out", "{here}/out"],
+    ["models", "check", "--model", "PATH"],
+    ["models", "import", "PATH", "--out", "{here}/my.h5"],
+    ["models", "import", "{here}/text", "--out", "{here}/my.h5", "--overrides", "PATH"],
+    *(
+        ["models", "import", "PATH", "--out", "{here}/my.h5", "--kind", kind]
+        for kind in KINDS_OF_MODELS
+    ),
+    ["models", "learn", "PATH", "--out", "{here}/my.h5"],
+    ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--facemodel", "PATH"],
+    ["export", "shapes", "PATH", "--out", "{here}/out"],
+    ["export", "shapes", "{here}/folder", "--out", "{here}/out", "--topology", "PATH"],
+    ["export", "shapes", "{here}/folder", "--out", "{here}/out", "--model-file", "PATH"],
     ["report", "PATH"],
     ["clean", "--root", "PATH"],
     ["clean", "--preset", "PATH"],
@@ -61,6 +77,9 @@ WRITTEN = [
     ["build", "{here}/good.toml", "--out", "PATH"],
     ["check", "{here}/good.toml", "--out", "PATH"],
     ["register", "{here}/folder", "--out", "PATH"],
+    ["models", "show", "--out", "PATH"],
+    ["models", "import", "{here}/text", "--out", "{here}/my.h5", "--pictures", "PATH"],
+    ["export", "shapes", "{here}/folder", "--out", "PATH"],
     ["train", "{here}/folder", "--device", "cpu", "--out", "PATH"],
     ["predict", "{here}/text", "--device", "cpu", "--out", "PATH"],
     ["unpack", "{here}/text", "--out", "PATH"],
@@ -68,6 +87,14 @@ WRITTEN = [
     ["experiments", "table1", "--scale", "tiny", "--dry-run", "--out", "PATH"],
 ]
 """Commands with a folder to write to."""
+
+WRITTEN_FILES = [
+    ["models", "build", "--out", "PATH"],
+    ["models", "import", "{here}/text", "--out", "PATH"],
+    ["models", "learn", "{here}/folder", "--out", "PATH"],
+    ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--measures", "PATH"],
+]
+"""Commands with a file to write, which are refused before hours of work and not after."""
 
 VALUES = [
     ["build", "{here}/good.toml", "--workers", "0"],
@@ -95,6 +122,7 @@ VALUES = [
     ["models", "sell"],
     ["models", "info", "--model-path", "{here}/folder"],
     ["models", "info", "--model", "{here}/my.h5", "--model-path", "{here}/folder"],
+    ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--measures", "{here}/my.png"],
     ["networks", "--preset", "huge"],
     ["biuld", "{here}/good.toml"],
     ["build", "{here}/good.toml", "--wrokers", "2"],
@@ -144,6 +172,15 @@ def test_a_place_that_cannot_be_written(
     said = told(words, here, GIVEN[given], capsys)
     assert "expected" in said or "too long" in said
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("given", ["a path through a file", "a long name", "no name"])
+@pytest.mark.parametrize("words", WRITTEN_FILES, ids=lambda words: words[1])
+def test_a_file_that_cannot_be_written(
+    words: list[str], given: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = told(words, here, GIVEN[given], capsys)
+    assert "expected" in said or "too long" in said
 
 
 @pytest.mark.parametrize("words", VALUES, ids=" ".join)

@@ -61,6 +61,7 @@ def test_arrays_come_back(tmp_path: Path, order: str) -> None:
     [
         npy_header("'<f8'", "(1000000, 1000000)"),
         npy_header("'<f8'", "(1000, 1000)") + bytes(100),
+        npy_header("'<f8'", "(4294967296, 4294967296, 0)"),
         saved(np.array([{}], dtype=object)),
         b"no array",
     ],
@@ -72,6 +73,13 @@ def test_archives_are_held_against_what_is_there(tmp_path: Path, member: bytes) 
         read_npz(file, "bad_model")
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
+
+
+def test_empty_arrays_of_lengths_beyond_any_memory(tmp_path: Path) -> None:
+    file = tmp_path / "a.npy"
+    file.write_bytes(npy_header("'<f8'", "(4294967296, 4294967296, 4, 0)"))
+    with pytest.raises(CaptureError, match=r"a\.npy: no npy file, or a damaged one .*shape"):
+        read_npy(file, "bad_array")
 
 
 def test_damaged_archives_are_named(tmp_path: Path) -> None:

@@ -264,6 +264,10 @@ def array_state(shape: bytes, dtype: str, content: bytes) -> bytes:
         (array_state(b"K\x02\x85", "f3", short_text("a" * 6)), "elements of type 'f3'"),
         (array_state(b"J\xff\xff\xff\xff\x85", "f8", short_text("")), "length that is none"),
         (array_state(b"J\xff\xff\xff\x7f\x85", "f8", short_text("a" * 8)), "2147483647 elements"),
+        (
+            array_state(b"(" + b"J\xff\xff\xff\x7f" * 3 + b"K\x00t", "f8", short_text("")),
+            "length that is none",
+        ),
         (array_state(b"K\x01", "f8", short_text("a" * 8)), "without a shape"),
         (array_state(b"K\x01\x85", "f8", b"N"), "without its bytes"),
         (array_state(b"K\x01\x85", "f8", short_text("\u2028" * 3)), "latin-1"),

@@ -96,6 +96,16 @@ def test_memory_that_a_file_declares_is_not_taken(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_empty_arrays_of_lengths_beyond_any_memory(tmp_path: Path) -> None:
+    file = tmp_path / "a.mat"
+    savemat(file, {"none": np.zeros((7, 5, 3, 0))})
+    data, most = file.read_bytes(), 2**31 - 1
+    shape = data.index(struct.pack("<4i", 7, 5, 3, 0))
+    file.write_bytes(data[:shape] + struct.pack("<4i", most, most, most, 0) + data[shape + 16 :])
+    with pytest.raises(ValueError, match=r"a\.mat: variable 'none' is damaged: shape"):
+        read_mat5(file, ["none"], LIMIT)
+
+
 def test_what_is_not_read_is_said(tmp_path: Path) -> None:
     file = tmp_path / "a.mat"
     cells = {"c": np.array([1, "x"], object), "s": {"a": 1.0}, "z": np.array([[1j]]), "t": "text"}

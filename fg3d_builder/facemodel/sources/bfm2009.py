@@ -62,6 +62,8 @@ def read(path: Path) -> ModelSource:
         Names file and field.
     """
     found = files(path)
+    if path.is_dir() and not found:
+        raise ValueError(f"{path}: no {FILE}, nor model2009-publicmm1-bfm.h5 in it")
     file = found[0] if found else path
     if begins_with(file, bfm_hdf5.MAGIC):
         return bfm_hdf5.read_year(path, "2009", LICENCE)

@@ -82,9 +82,12 @@ def read_year(path: Path, year: str, licence: str) -> ModelSource:
 
 def _opened(path: Path, year: str, licence: str) -> ModelSource:
     try:
-        with opened_regular(path, "unreadable_model") as stored, h5py.File(stored, "r") as file:
-            check_declared(file, str(path), MOST_BYTES)
-            return _source(path, file, year, licence)
+        with opened_regular(path, "unreadable_model") as stored:
+            if stored.read(len(MAGIC)) != MAGIC:
+                raise CaptureError("unreadable_model", f"{path}: no HDF5 file")
+            with h5py.File(stored, "r") as file:
+                check_declared(file, str(path), MOST_BYTES)
+                return _source(path, file, year, licence)
     except CaptureError as error:
         raise ValueError(error.message) from None
     except ValueError as error:

@@ -19,6 +19,10 @@ _LARGEST = 1e9
 
 _LAST_CHARACTER = 0x10FFFF
 
+_MOST_LISTED = 20_000_000
+"""Numbers in lists of lists. A file names each list once, but may put it to use again and again:
+a few hundred bytes can say more numbers than any memory holds."""
+
 
 @contextmanager
 def said_in_a_line() -> Iterator[None]:
@@ -60,6 +64,16 @@ class Fields:
     def wrong(self, name: str, problem: str) -> ValueError:
         """Return the error for a field."""
         return ValueError(f"{self.where}: field '{name}': {printable(problem)}")
+
+    def numbers(self, name: str) -> Array:
+        """Return a field of real numbers as they are, of any shape and size.
+
+        Raises
+        ------
+        ValueError
+            It is missing, or holds other things.
+        """
+        return self._array(name, "fiu")
 
     def real(self, name: str, *shape: int | None) -> Array:
         """Return a field of real numbers as float64.
@@ -142,6 +156,8 @@ class Fields:
 
     def _array(self, name: str, kinds: str) -> Array:
         value = self.value(name)
+        if _listed(value, {}) > _MOST_LISTED:
+            raise self.wrong(name, f"lists with more than {_MOST_LISTED} numbers")
         try:
             array = np.asarray(value)
         except ValueError:  # lists of different lengths
@@ -156,3 +172,23 @@ class Fields:
         if array.ndim != len(shape) or any(w is not None and n != w for n, w in pairs):
             wanted = ", ".join("any" if length is None else str(length) for length in shape)
             raise self.wrong(name, f"shape {array.shape}, wanted ({wanted})")
+
+
+def _listed(value: Any, known: dict[int, int]) -> int:
+    """Return how many numbers lists within lists would make, each list looked at once.
+
+    Parameters
+    ----------
+    value : Any
+    known : dict of int to int
+        Counts of the lists that were looked at, by their identity.
+    """
+    if isinstance(value, np.ndarray):
+        return value.size
+    if isinstance(value, str | bytes):
+        return len(value)
+    if not isinstance(value, list | tuple):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = 1 + sum(_listed(part, known) for part in value)
+    return known[id(value)]

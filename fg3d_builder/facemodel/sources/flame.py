@@ -111,9 +111,9 @@ def _moving(directions: Array) -> Array:
 
 def _skeleton(fields: Fields, template: Array) -> flame_jaw.Skeleton:
     count = len(template)
-    table = np.asarray(fields.value("kintree_table"))
+    table = fields.numbers("kintree_table")
     # The root's parent is written as -1 or as 2^32 - 1.
-    if table.dtype.kind not in "fiu" or not np.array_equal(table[:1, 1:], [_PARENTS]):
+    if not np.array_equal(table[:1, 1:], [_PARENTS]):
         raise fields.wrong("kintree_table", "not root, neck, and jaw and eyes on the neck")
     regressor = fields.real("J_regressor", JOINTS, count)
     weights = fields.real("weights", count, JOINTS)

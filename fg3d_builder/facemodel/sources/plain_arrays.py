@@ -11,12 +11,15 @@ from fg3d_builder.facemodel.sources.fields import UNREADABLE, Fields, said_in_a_
 from fg3d_builder.facemodel.sources.layout import SourceLayout
 from fg3d_builder.facemodel.sources.mesh_sides import faces_outwards
 from fg3d_builder.facemodel.sources.source import ModelSource
-from fg3d_builder.facemodel.sources.units import plausible_unit
+from fg3d_builder.facemodel.sources.units import HEIGHT_MM, plausible_unit
 from fg3d_builder.files.bounded import read_npz
 from fg3d_builder.files.npy_streams import array_names
 from fg3d_builder.records import Array
 
 _NEEDED = ("mean", "triangles", "id_basis", "id_sd")
+_TELLING = frozenset(("mean", "triangles"))
+"""Fields by which a file is told: others that are missing are named when it is read."""
+
 _GROUP = "group_"
 
 
@@ -33,8 +36,11 @@ def read_arrays(path: Path) -> ModelSource:
     fields = Fields(str(path), values)
     for name in _NEEDED:
         fields.value(name)
-    unit_mm, said = _unit(fields)
-    mean = unit_mm * fields.real("mean", None, 3)
+    mean = fields.real("mean", None, 3)
+    if not len(mean):
+        raise fields.wrong("mean", "has no vertices")
+    unit_mm, said = _unit(fields, mean)
+    mean = unit_mm * mean
     count = len(mean)
     triangles = fields.indices("triangles", count, None, 3)
     if not faces_outwards(mean, triangles):
@@ -70,14 +76,18 @@ def read_arrays(path: Path) -> ModelSource:
     )
 
 
-def _unit(fields: Fields) -> tuple[float, str]:
+def _unit(fields: Fields, mean: Array) -> tuple[float, str]:
     if "unit_mm" in fields:
         unit_mm = float(fields.real("unit_mm"))
         if unit_mm <= 0:
             raise fields.wrong("unit_mm", "not above 0")
+        height, (low, high) = unit_mm * float(np.ptp(mean[:, 1])), HEIGHT_MM
+        if not low <= height <= high:
+            text = f"makes the mean {height:.3g} mm high; faces and heads have {low:g} to {high:g}"
+            raise fields.wrong("unit_mm", text)
         return unit_mm, f"its field 'unit_mm' says {unit_mm:g} mm"
     try:
-        return plausible_unit(fields.real("mean", None, 3))
+        return plausible_unit(mean)
     except ValueError as error:
         raise fields.wrong("mean", f"{error}; a field 'unit_mm' may say it") from None
 
@@ -124,7 +134,7 @@ def _chart(fields: Fields, triangles: Array, count: int) -> Array | None:
 
 
 def _files(path: Path) -> tuple[Path, ...]:
-    return (path,) if array_names(path).issuperset(_NEEDED) else ()
+    return (path,) if array_names(path) >= _TELLING else ()
 
 
 LAYOUT = SourceLayout(

@@ -81,6 +81,8 @@ class ModelSource:
 def check_source(source: ModelSource) -> None:
     """Raise `ValueError` naming the field where a source contradicts itself."""
     n, (m, corners) = len(source.mean), source.polygons.shape
+    if m == 0 or corners not in (3, 4):
+        raise ValueError(f"field 'polygons': shape {source.polygons.shape}, wanted (m, 3 or 4)")
     k, e = len(source.id_sd), len(source.exp_sd)
     b = 0 if source.albedo_sd is None else len(source.albedo_sd)
     for name, array, shape in (
@@ -92,6 +94,7 @@ def check_source(source: ModelSource) -> None:
         ("albedo_mean", source.albedo_mean, (n, 3)),
         ("albedo_basis", source.albedo_basis, (n, 3, b)),
         ("uv", source.uv, (m, corners, 2)),
+        ("landmarks68", source.landmarks68, (68,)),
     ):
         if array is None:
             continue
@@ -104,11 +107,12 @@ def check_source(source: ModelSource) -> None:
     for name, sd in (("id_sd", source.id_sd), ("exp_sd", source.exp_sd)):
         if not np.all(np.isfinite(sd) & (sd > 0)):
             raise ValueError(f"field '{name}': not positive")
-    if m == 0 or corners not in (3, 4):
-        raise ValueError(f"field 'polygons': shape {source.polygons.shape}, wanted (m, 3 or 4)")
     low = source.polygons[:, :3].min()
     if low < 0 or source.polygons.min() < -1 or source.polygons.max() >= n:
         raise ValueError("field 'polygons': out of range")
+    lower, upper = source.exp_lower, source.exp_upper
+    if lower is not None and upper is not None and np.any(lower > upper):
+        raise ValueError("field 'exp_upper': below 'exp_lower'")
     if source.exp_names and len(source.exp_names) != e:
         raise ValueError(f"field 'exp_names': {len(source.exp_names)} names, wanted {e}")
     for name, index in [("landmarks68", source.landmarks68), *source.groups.items()]:

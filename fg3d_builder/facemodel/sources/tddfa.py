@@ -59,9 +59,11 @@ def files(path: Path) -> tuple[Path, ...]:
 
 def _with_others(shape: Path) -> tuple[Path, ...]:
     beside = [shape.parent / name for name in EXPRESSIONS]
-    above = [shape.parent.parent / name for name in EXPRESSIONS]
+    # Also where the path is a mere name, of which pathlib knows no folder above its own.
+    above = [shape.parent / ".." / name for name in EXPRESSIONS]
     found = [p for p in (*beside, *above) if p.is_file()][:1]
-    spread = [p for folder in shape.parents[:2] if (p := folder / SPREAD).is_file()][:1]
+    spreads = (shape.parent / SPREAD, shape.parent / ".." / SPREAD)
+    spread = [p for p in spreads if p.is_file()][:1]
     basel = shape.parent / bfm2009.FILE
     return (shape, *found, *spread, *([basel] if basel.is_file() else []))
 
@@ -80,7 +82,8 @@ def read(path: Path) -> ModelSource:
         role = {SPREAD: "spread", bfm2009.FILE: "basel"}.get(other.name, "expressions")
         files_by_role[role] = _Variables(other)
     if "expressions" not in files_by_role:
-        raise ValueError(f"{shape}: no {EXPRESSIONS[0]} or {EXPRESSIONS[1]} beside it")
+        names = " or ".join(EXPRESSIONS)
+        raise ValueError(f"{shape}: no {names} beside it or in the folder above")
     return _source(**files_by_role)
 
 

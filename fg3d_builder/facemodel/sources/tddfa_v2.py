@@ -111,6 +111,8 @@ def read(path: Path) -> ModelSource:
         Names file and field.
     """
     own = _own(path)
+    if path.is_dir() and not own:
+        raise ValueError(f"{path}: no {PICKLES[0]}, nor {', '.join(ARRAYS)} in it")
     try:
         if own and own[0].name in ARRAYS:
             return _source(_arrays(own[0].parent))

@@ -248,6 +248,16 @@ def test_wrong_fields_are_named(
     assert str(file) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["v_template", "kintree_table"])
+def test_lists_that_unfold_beyond_memory(tmp_path: Path, head: ModelSource, name: str) -> None:
+    many: Any = [0.0] * 30
+    for _ in range(12):  # each list names the one before it thirty times
+        many = [many] * 30
+    file = changed_pickle(head, tmp_path / "generic_model.pkl", **{name: many})
+    with pytest.raises(ValueError, match=f"'{name}': lists with more than"):
+        read_flame(file)
+
+
 def test_chumpy_objects_that_would_be_computed(tmp_path: Path, head: ModelSource) -> None:
     class Add(Ch):
         pass

@@ -41,12 +41,18 @@ def test_every_field_is_what_was_written(tmp_path: Path) -> None:
             np.testing.assert_array_equal(vertices, wanted.groups[name])
 
 
-def test_expressions_may_lie_above_under_their_other_name(tmp_path: Path) -> None:
+def test_expressions_may_lie_above_under_their_other_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inner = tmp_path / "ModelGeneration"
     inner.mkdir()
     write_3ddfa(inner, face_source())
     (inner / "Model_Exp.mat").rename(tmp_path / "Model_Expression.mat")
     assert_same_model(read_source(inner), face_source(), colours="mean")
+    with monkeypatch.context() as within:
+        within.chdir(inner)
+        for path in ("Model_Shape.mat", "."):
+            assert_same_model(read_source(Path(path)), face_source(), colours="mean")
     (tmp_path / "Model_Expression.mat").unlink()
     with pytest.raises(ValueError, match=r"Model_Shape\.mat: no Model_Exp\.mat or Model_Expr"):
         read_source(inner)

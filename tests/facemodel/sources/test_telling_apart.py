@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fg3d_builder.facemodel.sources.known import LAYOUTS, layout_of
+from fg3d_builder.facemodel.sources.known import LAYOUTS, layout_of, read_source
 from tests.facemodel.sources.model_writers_eos import write_surrey
 from tests.facemodel.sources.model_writers_flame import (
     write_flame,
@@ -84,3 +84,29 @@ def test_looking_raises_nothing(tmp_path: Path, name: str, content: bytes) -> No
     for layout in LAYOUTS:
         for path in (tmp_path / name, tmp_path, tmp_path / "gone", tmp_path / "folder.npz"):
             layout.files(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("bfm2009", "01_MorphableModel.mat"),
+        ("3ddfa", "Model_Shape.mat"),
+        ("3ddfa-v2", "bfm_noneck_v3.pkl"),
+        ("ict", "generic_neutral_mesh.obj"),
+        ("gnm", "gnm_head.npz"),
+        ("surrey", "sfm_shape"),
+        ("facescape", "core_847_50_52.npy"),
+    ],
+)
+def test_a_folder_without_the_model_says_what_is_missing(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    with pytest.raises(ValueError, match=name):
+        read_source(tmp_path, kind)
+
+
+def test_what_is_no_hdf5_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "model.h5").write_text("something else")
+    for kind in ("bfm2017", "bfm2019"):
+        with pytest.raises(ValueError, match=r"model\.h5: no HDF5 file"):
+            read_source(tmp_path / "model.h5", kind)
