@@ -28,8 +28,6 @@ _EYES_MM = (75.0, 110.0)
 _VARIATION_MM = (1.5, 12.0)
 """Root mean square distance of people from the mean, over the reliable face, with room."""
 
-_OUTER_CORNERS = (36, 45)
-
 
 class Finding(NamedTuple):
     """One line of the check."""
@@ -78,9 +76,11 @@ def _sheet(model: FaceModel) -> Finding:
 
 
 def _sizes(model: FaceModel) -> Iterator[Finding]:
+    from fg3d_builder.facemodel.ibug_points import OUTER_EYE_CORNERS
+
     marks = model.embeddings.get("ibug68")
-    if marks is not None and set(_OUTER_CORNERS) <= set(marks.point_index.tolist()):
-        corners = model.embedded("ibug68", _OUTER_CORNERS).points(model.mean, model.triangles)
+    if marks is not None and set(OUTER_EYE_CORNERS) <= set(marks.point_index.tolist()):
+        corners = model.embedded("ibug68", OUTER_EYE_CORNERS).points(model.mean, model.triangles)
         apart = float(np.linalg.norm(corners[1] - corners[0]))
         low, high = _EYES_MM
         yield Finding(low < apart < high, f"outer eye corners: {apart:.1f} mm apart")

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.facemodel.model import FaceModel, check_model
+from fg3d_builder.facemodel.ibug_points import JAW, OUTER_EYE_CORNERS, outline_points
+from fg3d_builder.facemodel.model import Embedding, FaceModel, check_model
 from fg3d_builder.facemodel.origin import Origin
 from fg3d_builder.facemodel.overrides import Overrides
 from fg3d_builder.facemodel.sources.source import ModelSource, check_source
@@ -195,11 +196,13 @@ def _model(
     albedo_mean, albedo_basis, albedo_sd = sheet_albedo(source, sheet_vertex, every, places, bent)
     rigid, reliable = carried_masks(places, bent, sheet.closes)
     outside = np.setdiff1d(np.arange(len(source.mean)), of_file).astype(np.int32)
+    lines = carried_lines(sheet, bent)
     embeddings = {
         scheme: with_vertices(
-            carried_embedding(scheme, sheet, bent), sheet, _named(source, sheet, scheme, choices)
+            carried, sheet, _placed(source, sheet, carried, lines, scheme, choices)
         )
         for scheme in (IBUG, MEDIAPIPE)
+        for carried in [carried_embedding(scheme, sheet, bent)]
     }
     model = FaceModel(
         name=source.name,
@@ -223,7 +226,7 @@ def _model(
             for scheme, points in bent.donor.edge_points.items()
             if scheme in embeddings
         },
-        contour_lines=carried_lines(sheet, bent),
+        contour_lines=lines,
         parts=carried_parts(places, bent),
         rigid=rigid,
         reliable=reliable,
@@ -241,16 +244,30 @@ def _model(
     return model, chart, places.distance_mm
 
 
-def _named(source: ModelSource, sheet: Sheet, scheme: str, choices: Overrides) -> dict[int, Array]:
-    """Places of points that the file or a person names, as far as they are on the sheet."""
-    named: dict[int, Array] = {}
+def _placed(
+    source: ModelSource,
+    sheet: Sheet,
+    carried: Embedding,
+    lines: tuple[Array, ...],
+    scheme: str,
+    choices: Overrides,
+) -> dict[int, Array]:
+    """Places of points that the scheme, the file or a person defines, the last one's first."""
+    placed: dict[int, Array] = {}
+    if scheme == IBUG:
+        row = {int(number): i for i, number in enumerate(carried.point_index)}
+        points = carried.points(sheet.vertices_mm, sheet.triangles)
+        if all(corner in row for corner in OUTER_EYE_CORNERS):
+            corners = points[[row[corner] for corner in OUTER_EYE_CORNERS]]
+            outline = outline_points(sheet.vertices_mm, sheet.triangles, lines, corners)
+            placed = {} if outline is None else dict(zip(JAW, outline, strict=True))
     if scheme == IBUG and source.landmarks68 is not None:
         points = source.mean[source.landmarks68]
         away = np.linalg.norm(sheet.nearest(points) - points, axis=1)
-        named = {i: points[i] for i in np.flatnonzero(away < _ON_SHEET_MM).tolist()}
+        placed |= {i: points[i] for i in np.flatnonzero(away < _ON_SHEET_MM).tolist()}
     for number, vertex in choices.landmarks.get(scheme, {}).items():
-        named[number] = source.mean[vertex]
-    return named
+        placed[number] = source.mean[vertex]
+    return placed
 
 
 def _basis(basis: Array, of_file: Array, closing: Closing) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fg3d_builder.facemodel.chart import balanced_chart
+from fg3d_builder.facemodel.ibug_points import BRIDGE, JAW, bridge_points
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.regions import contour_lines, part_labels, reliable_mask
 from fg3d_builder.facemodel.surround import mirror_vertices
@@ -16,7 +17,13 @@ from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.beyond import build_surround
 from fg3d_builder.heads.makehuman import LICENCE, MakeHumanData
 from fg3d_builder.heads.population import HeadPopulation
-from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE, MEDIAPIPE_OF_IBUG, edge_points
+from fg3d_builder.landmarks.edges import (
+    IBUG,
+    MEDIAPIPE,
+    MEDIAPIPE_OF_IBUG,
+    MEDIAPIPE_RIDGE,
+    edge_points,
+)
 from fg3d_builder.records import Array
 
 _EMBEDDING_SEED = 9_000_000
@@ -141,13 +148,14 @@ def _with_semantics(model: FaceModel, population: HeadPopulation) -> FaceModel:
         raise ValueError(f"MediaPipe's points {missing} were not placed on the default model")
     inner = [row[p] for p in MEDIAPIPE_OF_IBUG[17:]]
     jaw = jaw_points(model.mean, model.triangles, population.recipe["jaw"])
+    ridge = model.embedded(MEDIAPIPE, MEDIAPIPE_RIDGE).points(model.mean, model.triangles)
     everywhere = np.ones(len(model.triangles), dtype=bool)
-    spots = nearest_on_surface(jaw, model.mean, model.triangles, everywhere)
-    ibug = Embedding(
-        np.arange(68, dtype=np.int32),
-        np.concatenate([spots.triangle, known.triangle[inner]]).astype(np.int32),
-        np.concatenate([spots.barycentric, known.barycentric[inner]]),
-    )
+    placed = np.concatenate([jaw, bridge_points(ridge)])
+    spots = nearest_on_surface(placed, model.mean, model.triangles, everywhere)
+    triangle = np.concatenate([np.zeros(17), known.triangle[inner]]).astype(np.int32)
+    barycentric = np.concatenate([np.zeros((17, 3)), known.barycentric[inner]])
+    triangle[[*JAW, *BRIDGE]], barycentric[[*JAW, *BRIDGE]] = spots.triangle, spots.barycentric
+    ibug = Embedding(np.arange(68, dtype=np.int32), triangle, barycentric)
     marks = ibug.points(model.mean, model.triangles)
     head, anatomy = population.head, population.anatomy
     interior = (head.eye > 0) | (head.seam > 0.05) | (anatomy.nostril > 0.5)

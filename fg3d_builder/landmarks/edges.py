@@ -50,6 +50,9 @@ MEDIAPIPE_CURVES: dict[str, Curve] = {
 MEDIAPIPE_NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 98, 97, 326, 327)
 """Bridge, tip and base of the nose: no edges, but as stable as such."""
 
+MEDIAPIPE_RIDGE = (168, 6, 197, 195, 5, 4)
+"""The nose's ridge from its root to its tip."""
+
 # fmt: off
 MEDIAPIPE_OVAL = Curve((
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288,

@@ -42,14 +42,15 @@ def test_sheet_is_a_disk_of_the_files_own_vertices(
 def test_published_landmarks_are_found(
     imported: Imported, published: tuple[ModelSource, Array]
 ) -> None:
-    """Features are met; brows and jaw follow other conventions, see docs/benchmarks.md."""
+    """Features are met; brows follow another convention, see docs/benchmarks.md."""
     source, points = published
     distance, sideways = landmark_errors_mm(imported.model, source.mean[points])
     mean = {name: float(distance[rows].mean()) for name, rows in LANDMARK_REGIONS.items()}
     assert mean["all but jaw"] < 3.0
     assert mean["eyes"] < 2.0
     assert mean["lips"] < 3.0
-    assert mean["nose"] < 3.5
+    assert mean["nose"] < 2.5
+    assert mean["jaw"] < 10.0
     assert mean["brows"] < 6.0
     assert sideways[LANDMARK_REGIONS["jaw"]].mean() < 3.0
 
