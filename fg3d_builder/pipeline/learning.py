@@ -142,7 +142,7 @@ def learn_from_dataset(
     )
     albedo, albedo_choice = None, None
     if wanted.texture:
-        # Of skin, half as many modes are given where a number is given at all: by left-out faces.
+        # Modes and prior of skin are always found by faces that are left out.
         albedo, albedo_choice = learn_components(
             OldModel.of_albedos(old, wanted.options.mirror),
             skins.identities(),

@@ -11,6 +11,7 @@ import numpy as np
 from fg3d_builder.facemodel.learning.alignment import procrustes_aligned
 from fg3d_builder.facemodel.learning.reconstruction import LinearShapes
 from fg3d_builder.facemodel.learning.shapes import (
+    OWN_MM,
     Identities,
     measurements,
     mirror_partners,
@@ -31,9 +32,6 @@ TOLERANCE, ITERATIONS = 2e-3, 40
 
 _BESIDE_FACE = 1e-3
 """Weight of the rest of the sheet where components are put in their order."""
-
-OWN_MM = 0.5
-"""Standard deviation per coordinate of what the old model does not explain of a face."""
 
 _LEAST_SEEN = 3
 

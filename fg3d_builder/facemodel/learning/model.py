@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from fg3d_builder.facemodel.learning.shapes import PATCH_MM2, measurements
+from fg3d_builder.facemodel.learning.shapes import OWN_MM, PATCH_MM2, measurements
 from fg3d_builder.facemodel.model import FaceModel, check_model
 from fg3d_builder.facemodel.origin import Origin
 from fg3d_builder.facemodel.smooth_extension import smoothness, solved
@@ -16,9 +16,6 @@ from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.geometry.meshes import surface_points, vertex_areas
 from fg3d_builder.numerics.weighted_ppca import Components
 from fg3d_builder.records import Array
-
-OWN_MM = 0.5
-"""Standard deviation per coordinate of what the old model does not explain of a face."""
 
 FADE_MM, BENDING_MM = 40.0, 20.0
 """What the old surround misses at the edge of the new face fades over this distance, smoothly."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.facemodel.learning.shapes import PATCH_MM2, CapturedShape
+from fg3d_builder.facemodel.learning.shapes import OWN_MM, PATCH_MM2, CapturedShape
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surface_rows import coefficient_bounds, split_coefficients, vertex_rows
 from fg3d_builder.geometry.alignment import align_similarity
@@ -33,9 +33,6 @@ NEUTRAL = "neutral"
 
 RESTING = 0.25
 """Of its standard deviations, the share that an expression has in captures with that tag."""
-
-OWN_MM = 0.5
-"""Standard deviation of d per coordinate: registered faces are so far off the 3DMM."""
 
 ERROR_MM = 0.3
 """Standard deviation of e_c per coordinate: two registrations of one face are so far apart."""

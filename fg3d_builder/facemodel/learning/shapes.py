@@ -15,6 +15,9 @@ PATCH_MM2 = 100.0
 """Area over which the errors of a registered face are correlated: a face is as many independent
 measurements as it has such patches, not as it has vertices."""
 
+OWN_MM = 0.5
+"""Standard deviation per coordinate of what a 3DMM does not explain of a registered face."""
+
 _MIRROR_TOLERANCE_MM = 0.5
 
 
