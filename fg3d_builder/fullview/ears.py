@@ -123,8 +123,9 @@ def fitted_ears(
     without = coarse_fragments(
         np.concatenate([face_cam_mm, bald]), graph.triangles, measured
     ).depth_mm
+    skin = _Skin.of(measured.rgb[measured.face & measured.pure])
     for ear in ears:
-        target = _ear_points(around_cam_mm[ear], measured, without)
+        target = _ear_points(around_cam_mm[ear], measured, without, skin)
         if len(target) < LEAST_POINTS:
             continue
         moved[ear] = _placed(graph, face_cam_mm, around_cam_mm, ear, target, measured)
@@ -137,7 +138,9 @@ def fitted_ears(
     return Ears(around_cam_mm + step, tuple(fitted))
 
 
-def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Array:
+def _ear_points(
+    ear_cam_mm: Array, measured: MeasuredHead, without: Array, skin: _Skin | None
+) -> Array:
     """Measured points (k, 3) that stand out from a head without ears, where an ear is expected."""
     px = px_from_cam(ear_cam_mm, measured.intrinsics)
     margin = AROUND_MM * measured.intrinsics[0, 0] / np.median(ear_cam_mm[:, 2])
@@ -152,7 +155,8 @@ def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Ar
         out = ~np.isfinite(behind) | (depth < behind - OUT_MM)
         there = measured.head[box] & ~measured.before[box] & out
         there &= (depth > z.min() - DEEP_MM) & (depth < z.max() + DEEP_MM)
-    there &= _like_skin(measured.rgb[box], measured.rgb[measured.face & measured.pure])
+    if skin is not None:
+        there &= skin.is_like(measured.rgb[box])
     row, column = np.nonzero(there)
     if len(row) > MOST_POINTS:
         chosen = np.linspace(0, len(row) - 1, MOST_POINTS).astype(int)
@@ -161,14 +165,26 @@ def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Ar
     return cam_from_px(at, measured.depth_mm[at[:, 1], at[:, 0]], measured.intrinsics)
 
 
-def _like_skin(rgb: Array, skin_rgb: Array) -> Array:
-    """Tell which pixels (h, w) may be skin, by that of the face (k, 3): hair is none."""
-    if not len(skin_rgb):
-        return np.ones(rgb.shape[:2], dtype=bool)
-    skin = _tone(skin_rgb)
-    middle = np.median(skin, axis=0)
-    deviation = np.maximum(1.48 * np.median(np.abs(skin - middle), axis=0), SKIN_SD)
-    return np.asarray((np.abs(_tone(rgb) - middle) < SKIN_REACH * deviation).all(axis=-1))
+class _Skin(NamedTuple):
+    """Tones of a face's skin: middle and deviations (3,)."""
+
+    middle: Array
+    deviation: Array
+
+    @staticmethod
+    def of(rgb: Array) -> _Skin | None:
+        """Those of colours (k, 3) uint8; None of no colours."""
+        if not len(rgb):
+            return None
+        skin = _tone(rgb)
+        middle = np.median(skin, axis=0)
+        deviation = np.maximum(1.48 * np.median(np.abs(skin - middle), axis=0), SKIN_SD)
+        return _Skin(middle, deviation)
+
+    def is_like(self, rgb: Array) -> Array:
+        """Tell which pixels (h, w) may be skin: hair is none."""
+        off = np.abs(_tone(rgb) - self.middle)
+        return np.asarray((off < SKIN_REACH * self.deviation).all(axis=-1))
 
 
 def _tone(rgb: Array) -> Array:

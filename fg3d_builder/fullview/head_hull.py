@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
@@ -300,7 +301,6 @@ class _HeadOutline:
 
     def __init__(self, measured: MeasuredHead) -> None:
         self._distance = cv2.GaussianBlur(_signed_distance(measured.head), (0, 0), 1.5)
-        self._down, self._right = np.gradient(self._distance)
         self._camera = measured.intrinsics
 
     def steps_inside(self, hull: _Hull, offset: Array) -> Array:
@@ -308,23 +308,18 @@ class _HeadOutline:
 
         Vertices that no such step brings inside stay: the picture has nothing there.
         """
-        least = np.zeros(len(offset))
-        found = np.zeros(len(offset), dtype=bool)
-        for step in np.arange(0.0, DRAWN_IN_MM + 0.5, 1.0):
-            px = px_from_cam(hull.places(offset - step), self._camera)
-            inside = at_nearest_pixel(self._distance, px, 0.0) > INSIDE_PX
-            least[inside & ~found] = step
-            found |= inside
-        return least
+        steps = np.arange(0.0, DRAWN_IN_MM + 0.5, 1.0)
+        start, camera = hull.places(offset), self._camera
+        return np.asarray(
+            _least_steps(start, hull.along, steps, self._distance, camera, INSIDE_PX)
+        )
 
     def offsets(self, places: Array, seen: _Seen, along: Array) -> tuple[Array, Array]:
         """Offsets onto the outline and their weights (v,), 0 where a vertex is not on its own.
 
         A vertex near its own outline goes as near to the head's.
         """
-        slope = np.stack(
-            [at_nearest_pixel(g, seen.px, 0.0) for g in (self._right, self._down)], axis=1
-        )
+        slope = _slopes(self._distance, seen.px)
         distance = at_nearest_pixel(self._distance, seen.px, np.nan) - seen.inside_px
         px_per_mm = self._camera[0, 0] / places[:, 2]
         # How the distance falls along the offset's direction.
@@ -334,3 +329,47 @@ class _HeadOutline:
         offset = np.where(use, distance / np.where(use, fall * px_per_mm, 1.0), 0.0)
         use &= np.abs(offset) < REACH_MM
         return np.where(use, offset, 0.0), OUTLINE * use
+
+
+@numba.njit(cache=True)
+def _least_steps(start, along, steps, distance, camera, inside_px):  # type: ignore[no-untyped-def]
+    """The first of growing steps (v,) against directions (v, 3) to where a distance is enough.
+
+    0 where none of them leads there.
+    """
+    height, width = distance.shape
+    least = np.zeros(len(start))
+    for k in range(len(start)):
+        for step in steps:
+            z = start[k, 2] - step * along[k, 2]
+            if not z > 0.0:
+                continue
+            u = camera[0, 0] * (start[k, 0] - step * along[k, 0]) / z + camera[0, 2]
+            v = camera[1, 1] * (start[k, 1] - step * along[k, 1]) / z + camera[1, 2]
+            column, row = np.rint(u), np.rint(v)
+            if not (0 <= column < width and 0 <= row < height):
+                continue
+            if distance[int(row), int(column)] > inside_px:
+                least[k] = step
+                break
+    return least
+
+
+@numba.njit(cache=True)
+def _slopes(image, px):  # type: ignore[no-untyped-def]
+    """Central differences (k, 2), along x and y, of an image at the pixels nearest to places.
+
+    One-sided at the image's border, 0 beyond it.
+    """
+    height, width = image.shape
+    out = np.zeros((len(px), 2))
+    for k in range(len(px)):
+        column, row = np.rint(px[k, 0]), np.rint(px[k, 1])
+        if not (0 <= column < width and 0 <= row < height):
+            continue
+        c, r = int(column), int(row)
+        left, right = max(c - 1, 0), min(c + 1, width - 1)
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        out[k, 0] = (image[r, right] - image[r, left]) / max(right - left, 1)
+        out[k, 1] = (image[down, c] - image[up, c]) / max(down - up, 1)
+    return out
