@@ -310,9 +310,7 @@ class _HeadOutline:
         """
         steps = np.arange(0.0, DRAWN_IN_MM + 0.5, 1.0)
         start, camera = hull.places(offset), self._camera
-        return np.asarray(
-            _least_steps(start, hull.along, steps, self._distance, camera, INSIDE_PX)
-        )
+        return np.asarray(_least_steps(start, hull.along, steps, self._distance, camera, INSIDE_PX))
 
     def offsets(self, places: Array, seen: _Seen, along: Array) -> tuple[Array, Array]:
         """Offsets onto the outline and their weights (v,), 0 where a vertex is not on its own.

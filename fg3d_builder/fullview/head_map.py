@@ -1,0 +1,118 @@
+"""The map that a head is unrolled into, around its axis.
+
+To the right goes the azimuth, down the height, over the crown the way along it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numba
+import numpy as np
+
+from fg3d_builder.fullview.continuation import LEAST_SHARE, blended, halved, spread_out
+from fg3d_builder.records import Array
+from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+
+ROWS, COLUMNS = 288, 448
+TEXEL_MM = 1.25
+"""Height of a texel; its width is about the same around the head."""
+WRAP = 2
+"""Columns that the ends of the map share."""
+UP_MM = 140.0
+RADIUS_MM = 88.0
+HALVINGS = 2
+"""Times that a map is halved before its ends are joined: what is far is told by coarse means."""
+
+
+def unrolled(points_mm: Array) -> Array:
+    """Map (k, 3) points around the centre of a head to (k, 2) columns and rows of the map."""
+    x, y, z = points_mm.T
+    around = np.hypot(x, z)
+    column = (np.arctan2(x, z) / (2.0 * np.pi) + 0.5) * COLUMNS - 0.5
+    over = np.where(y > 0, RADIUS_MM * np.arctan2(y, np.maximum(around, 1e-6)), y)
+    return np.stack([column, (UP_MM - over) / TEXEL_MM], axis=1)
+
+
+def texels(points_mm: Array, triangles: Array, *values: Array) -> tuple[Array, ...]:
+    """Interpolate fields over the map; where surfaces lie upon each other the outermost counts.
+
+    Parameters
+    ----------
+    points_mm : (v, 3) float
+        Around the centre of the head.
+    triangles : (t, 3) int
+    *values : (v, c) float
+        Fields at the vertices.
+
+    Returns
+    -------
+    known : (ROWS, COLUMNS) bool
+        Texels that show a surface.
+    *fields : (ROWS, COLUMNS, c)
+        Of the type of `values`; 0 where nothing is known.
+    """
+    place = unrolled(points_mm)
+    wrapped = np.ptp(place[triangles, 0], axis=1) > COLUMNS / 2
+    left = np.where(place[:, 0] > COLUMNS / 2, place[:, 0] - COLUMNS, place[:, 0])
+    right = np.where(place[:, 0] < COLUMNS / 2, place[:, 0] + COLUMNS, place[:, 0])
+    column = np.concatenate([place[:, 0], left, right])
+    row = np.tile(place[:, 1], 3)
+    n = len(place)
+    pieces = np.concatenate(
+        [triangles[~wrapped], triangles[wrapped] + n, triangles[wrapped] + 2 * n]
+    )
+    depth = 1000.0 - np.tile(np.linalg.norm(points_mm, axis=1), 3)
+    flat = np.stack([column * depth, row * depth, depth], axis=1)
+    fragments = rasterize(flat, pieces, np.eye(3), ROWS, COLUMNS, False)
+    own = pieces % n
+    fields = [interpolate(fragments, own, field, dtype=field.dtype) for field in values]
+    return (fragments.triangle >= 0, *fields)
+
+
+@numba.njit(cache=True)
+def bilinear(image, place):  # type: ignore[no-untyped-def]
+    """Sample an image (R, C, k) at places (p, 2); beyond its border the border goes on."""
+    rows, columns, channels = image.shape
+    out = np.empty((len(place), channels))
+    for i in range(len(place)):
+        x = min(max(place[i, 0], 0.0), columns - 1.0)
+        y = min(max(place[i, 1], 0.0), rows - 1.0)
+        c, r = min(int(x), columns - 2), min(int(y), rows - 2)
+        s, t = x - c, y - r
+        for k in range(channels):
+            top = (1.0 - s) * image[r, c, k] + s * image[r, c + 1, k]
+            bottom = (1.0 - s) * image[r + 1, c, k] + s * image[r + 1, c + 1, k]
+            out[i, k] = (1.0 - t) * top + t * bottom
+    return out
+
+
+def continued_around(values: Array, weight: Array, level: int) -> Array:
+    """Continue values (R, C, k) float32 from where they are weighted (R, C), around the head.
+
+    `level` is how much farther to the sides than up and down.
+    """
+    rows, columns, channels = values.shape
+    share = np.asarray(weight, dtype=np.float32)
+    color = np.asarray(values, dtype=np.float32)
+    if level > 1:
+        size = (columns // level, rows)
+        total = cv2.resize(color * share[..., None], size, interpolation=cv2.INTER_AREA)
+        share = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
+        color = total.reshape(*share.shape, channels) / np.maximum(share, 1e-6)[..., None]
+    finer = []
+    while len(finer) < HALVINGS and share.min() < LEAST_SHARE:
+        finer.append((color, share))
+        color, share = halved(color, share)
+    count = share.shape[1]
+    half = count // 2
+    wide, known = (np.concatenate([x[:, -half:], x, x[:, :half]], axis=1) for x in (color, share))
+    middle = spread_out(wide, known)[:, half : half + count]
+    for color, share in finer[::-1]:
+        # The columns of the other end beside either end.
+        ends = np.concatenate([middle[:, -1:], middle, middle[:, :1]], axis=1)
+        size = (color.shape[1] + 4, color.shape[0])
+        up = cv2.resize(ends, size, interpolation=cv2.INTER_LINEAR)[:, 2:-2]
+        middle = blended(color, share, up.reshape(color.shape))
+    if level > 1:
+        middle = cv2.resize(middle, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(middle).reshape(values.shape)
