@@ -16,8 +16,6 @@ from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 ROWS, COLUMNS = 288, 448
 TEXEL_MM = 1.25
 """Height of a texel; its width is about the same around the head."""
-WRAP = 2
-"""Columns that the ends of the map share."""
 UP_MM = 140.0
 RADIUS_MM = 88.0
 HALVINGS = 2
@@ -69,19 +67,28 @@ def texels(points_mm: Array, triangles: Array, *values: Array) -> tuple[Array, .
     return (fragments.triangle >= 0, *fields)
 
 
-@numba.njit(cache=True)
-def bilinear(image, place):  # type: ignore[no-untyped-def]
-    """Sample an image (R, C, k) at places (p, 2); beyond its border the border goes on."""
+@numba.njit(cache=True, nogil=True)
+def sampled_around(image, points_mm):  # type: ignore[no-untyped-def]
+    """Sample a map (ROWS, COLUMNS, k), bilinear, at points (p, 3) around the centre of a head.
+
+    Its ends are joined; above and below it the border goes on.
+    """
     rows, columns, channels = image.shape
-    out = np.empty((len(place), channels))
-    for i in range(len(place)):
-        x = min(max(place[i, 0], 0.0), columns - 1.0)
-        y = min(max(place[i, 1], 0.0), rows - 1.0)
-        c, r = min(int(x), columns - 2), min(int(y), rows - 2)
-        s, t = x - c, y - r
+    out = np.empty((len(points_mm), channels))
+    for i in range(len(points_mm)):
+        px, py, pz = points_mm[i]
+        over = py
+        if py > 0.0:
+            over = RADIUS_MM * np.arctan2(py, max(np.hypot(px, pz), 1e-6))
+        x = (np.arctan2(px, pz) / (2.0 * np.pi) + 0.5) * columns - 0.5
+        y = min(max((UP_MM - over) / TEXEL_MM, 0.0), rows - 1.0)
+        left = int(np.floor(x))
+        r = min(int(y), rows - 2)
+        s, t = x - left, y - r
+        c, d = left % columns, (left + 1) % columns
         for k in range(channels):
-            top = (1.0 - s) * image[r, c, k] + s * image[r, c + 1, k]
-            bottom = (1.0 - s) * image[r + 1, c, k] + s * image[r + 1, c + 1, k]
+            top = (1.0 - s) * image[r, c, k] + s * image[r, d, k]
+            bottom = (1.0 - s) * image[r + 1, c, k] + s * image[r + 1, d, k]
             out[i, k] = (1.0 - t) * top + t * bottom
     return out
 

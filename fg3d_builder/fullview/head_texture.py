@@ -22,11 +22,9 @@ from fg3d_builder.fullview.hair_detail import mirrored_detail
 from fg3d_builder.fullview.head_hull import HeadHull
 from fg3d_builder.fullview.head_map import (
     TEXEL_MM,
-    WRAP,
-    bilinear,
     continued_around,
+    sampled_around,
     texels,
-    unrolled,
 )
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.texel_sight import LEAST_TEXELS, log_shade, seen_texels
@@ -104,15 +102,8 @@ class HeadTexture(NamedTuple):
 
     def at(self, points_cam_mm: Array) -> Array:
         """Return linear colours (k, 3) at points (k, 3) of the capture's frame."""
-        place = unrolled(self.pose.obj_from_cam(points_cam_mm) - self.centre_obj_mm)
-        place[:, 0] += WRAP
-        return np.exp(bilinear(self._wrapped, place)) - DARK
-
-    @property
-    def _wrapped(self) -> Array:
-        """The colours with the columns of the other end beside either end."""
-        color = self.log_color
-        return np.concatenate([color[:, -WRAP:], color, color[:, :WRAP]], axis=1)
+        at = self.pose.obj_from_cam(points_cam_mm) - self.centre_obj_mm
+        return np.exp(sampled_around(self.log_color, at)) - DARK
 
 
 def head_texture(

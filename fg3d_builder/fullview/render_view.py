@@ -81,7 +81,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     unit = float(camera.px_crop_from_px[0, 0])
     layers = layers_of(source, vertices_view, camera, config)
     covered = layers.triangle >= 0
-    source_px, jacobian, depth, trust = traced(
+    source_px, jacobian, depth, trust, stretch = traced(
         layers.triangle[covered],
         layers.barycentric[covered],
         np.argwhere(covered),
@@ -124,7 +124,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         around_linear=around,
         face_unseen=layers.face & (full_trust <= 0),
         trust=np.where(layers.face, full_trust, 0.0).astype(np.float32),
-        stretch=_image(covered, _stretch(jacobian) / unit, 0.0),
+        stretch=_image(covered, stretch, 0.0),
         beyond=_image(covered, outside.any(axis=1), 0.0) > 0,
         covered=covered,
         depth_mm=_image(covered, depth, np.nan),
@@ -139,7 +139,7 @@ def _colors(source: Source, layers: Layers, source_px: Array, jacobian: Array) -
     taken = np.empty((len(source_px), 3), np.uint8)
     head = (layers.face | layers.captured | layers.surround)[covered]
     for pyramid, own in ((source.picture, head), (source.backdrop, ~head)):
-        taken[own] = pyramid.sample(source_px[own], jacobian[own])
+        pyramid.sample_some(source_px, jacobian, own, taken)
     return _taken(layers, taken)
 
 
@@ -170,12 +170,6 @@ def _blend(rgb: Array, linear: Array, where: Array, share: Array) -> None:
     part = share[where][:, None]
     under = srgb_from_linear(linear[where])
     rgb[where] = np.rint(part * rgb[where] + (1.0 - part) * under).astype(np.uint8)
-
-
-def _stretch(jacobian: Array) -> Array:
-    a, b, c, d = (jacobian[:, i, j] for i in (0, 1) for j in (0, 1))
-    small = 0.5 * np.abs(np.hypot(a + d, c - b) - np.hypot(a - d, c + b))
-    return 1.0 / np.maximum(small, 1e-6)
 
 
 def _image(where: Array, values: Array, empty: float) -> Array:

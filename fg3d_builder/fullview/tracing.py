@@ -38,8 +38,8 @@ def traced(  # type: ignore[no-untyped-def]
 ):
     """Take pixels back to the picture.
 
-    Returns the position there (k, 2), its derivatives (k, 2, 2), and the depth in the view and
-    the trust, (k,) each.
+    Returns the position there (k, 2), its derivatives (k, 2, 2), the depth in the view, the
+    trust, and the stretch against `unit`, (k,) each.
 
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
@@ -49,6 +49,7 @@ def traced(  # type: ignore[no-untyped-def]
     jacobian = np.empty((count, 2, 2))
     distance = np.empty(count)
     trust = np.ones(count)
+    stretch = np.empty(count)
     fx, fy = source_intrinsics[0, 0], source_intrinsics[1, 1]
     cx, cy = source_intrinsics[0, 2], source_intrinsics[1, 2]
     ray = np.ones(3)
@@ -81,6 +82,10 @@ def traced(  # type: ignore[no-untyped-def]
             dz = rotation[0, 2] * step[0] + rotation[1, 2] * step[1] + rotation[2, 2] * step[2]
             jacobian[k, 0, axis] = fx * (dx - x * dz / z) / z
             jacobian[k, 1, axis] = fy * (dy - y * dz / z) / z
+        _, least = singular_values(
+            jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
+        )
+        stretch[k] = 1.0 / max(least, 1e-6) / unit
         if triangle[k] >= face_count:
             continue
         nx = wi * normals[i, 0] + wj * normals[j, 0] + wm * normals[m, 0]
@@ -88,12 +93,9 @@ def traced(  # type: ignore[no-untyped-def]
         nz = wi * normals[i, 2] + wj * normals[j, 2] + wm * normals[m, 2]
         length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + z * z))
         facing = -(nx * x + ny * y + nz * z) / max(length, 1e-12)
-        _, least = singular_values(
-            jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
-        )
-        stretch = 1.0 / max(least * unit, 1e-6)
+        drawn_out = 1.0 / max(least * unit, 1e-6)
         # In terms of the inverse, which is the cosine for a surface that is turned to face us.
-        trust[k] = min(1.0, max(0.0, (max_stretch / stretch - 1.0) / (TRUSTED_SHARE - 1.0)))
+        trust[k] = min(1.0, max(0.0, (max_stretch / drawn_out - 1.0) / (TRUSTED_SHARE - 1.0)))
         if facing < GRAZING:
             trust[k] = 0.0
         u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
@@ -103,7 +105,7 @@ def traced(  # type: ignore[no-untyped-def]
             trust[k] = 0.0
         else:
             trust[k] *= shown[v, u]
-    return place, jacobian, distance, trust
+    return place, jacobian, distance, trust, stretch
 
 
 @numba.njit(cache=True, nogil=True)

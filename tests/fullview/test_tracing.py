@@ -30,7 +30,7 @@ def test_derivatives_are_those_of_finite_differences(turn: tuple[float, float]) 
     found = rasterize(view, mesh.face_triangles, camera.intrinsics, SIZE, SIZE)
     inside = found.triangle >= 0
     pixel = np.argwhere(inside)
-    place, jacobian, depth, trust = traced(
+    place, jacobian, depth, trust, _ = traced(
         found.triangle[inside], found.barycentric[inside], pixel, source.triangles,
         mesh.face_triangle_count, source.vertices_cam_mm, view, camera.rotation,
         camera.intrinsics, mesh.intrinsics, source.normals_cam, source.first_mm, source.shown,
