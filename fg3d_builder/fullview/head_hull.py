@@ -189,20 +189,36 @@ def with_lost_depth(
     if hull is not None:
         vertices = np.concatenate([hull.face_cam_mm, hull.surround_cam_mm])
         triangles = np.concatenate([triangles, hull.triangles + len(face_cam_mm)])
-    height, width = lost.shape
     known = np.isfinite(measured.depth_mm)
+    camera = measured.intrinsics
+    # What is farther from all lost pixels lends them no depth.
+    nearest_mm = float(np.nanmin(measured.depth_mm)) if known.any() else np.inf
+    box = _box_of(lost, 2 + int(np.ceil(LOST_MM * camera[0, 0] / nearest_mm)))
+    here = known[box]
     away, label = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~here).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    nearest = np.zeros(label.max() + 1)
-    nearest[label[known]] = measured.depth_mm[known]
-    near = np.where(
-        away * nearest[label] / measured.intrinsics[0, 0] < LOST_MM, nearest[label], np.nan
-    )
-    drawn = rasterize(vertices, triangles, measured.intrinsics, height, width).depth_mm
-    depth = np.where(lost, np.where(np.isfinite(drawn), drawn, near), measured.depth_mm)
-    found = lost & np.isfinite(depth)
+    mine = lost[box]
+    depth_of = np.full(label.max() + 1, np.nan)
+    depth_of[label[here]] = measured.depth_mm[box][here]
+    beside = depth_of[label[mine]]
+    beside[away[mine] * beside / camera[0, 0] >= LOST_MM] = np.nan
+    own = camera.copy()
+    own[:2, 2] -= [box[1].start, box[0].start]
+    drawn = rasterize(vertices, triangles, own, *mine.shape).depth_mm[mine]
+    depth, found = measured.depth_mm.copy(), np.zeros_like(lost)
+    depth[box][mine] = np.where(np.isfinite(drawn), drawn, beside)
+    found[box] = mine & np.isfinite(depth[box])
     return measured._replace(depth_mm=depth, lost=found, head=measured.head & (known | found))
+
+
+def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a mask's pixels, with a margin around them."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
+        slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
+    )
 
 
 class _Hull:
