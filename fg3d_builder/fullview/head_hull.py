@@ -296,7 +296,8 @@ def _signed_distance(mask: Array) -> Array:
     inside = cv2.distanceTransform(image, cv2.DIST_L2, 5)
     outside = cv2.distanceTransform(1 - image, cv2.DIST_L2, 5)
     # The outline is half way between two pixels, of which one is inside.
-    return np.asarray(inside - outside + np.where(mask, -0.5, 0.5).astype(np.float32))
+    half = np.float32(0.5)
+    return np.where(mask, inside - half, half - outside)
 
 
 def _measured_offsets(

@@ -25,9 +25,11 @@ HALVINGS = 2
 def unrolled(points_mm: Array) -> Array:
     """Map (k, 3) points around the centre of a head to (k, 2) columns and rows of the map."""
     x, y, z = points_mm.T
-    around = np.hypot(x, z)
+    around = np.sqrt(x * x + z * z)
     column = (np.arctan2(x, z) / (2.0 * np.pi) + 0.5) * COLUMNS - 0.5
-    over = np.where(y > 0, RADIUS_MM * np.arctan2(y, np.maximum(around, 1e-6)), y)
+    over = np.array(y, dtype=np.float64)
+    above = y > 0
+    over[above] = RADIUS_MM * np.arctan2(y[above], np.maximum(around[above], 1e-6))
     return np.stack([column, (UP_MM - over) / TEXEL_MM], axis=1)
 
 
@@ -68,24 +70,20 @@ def texels(points_mm: Array, triangles: Array, *values: Array) -> tuple[Array, .
 
 
 @numba.njit(cache=True, nogil=True)
-def sampled_around(image, points_mm):  # type: ignore[no-untyped-def]
-    """Sample a map (ROWS, COLUMNS, k), bilinear, at points (p, 3) around the centre of a head.
+def sampled_around(image, place):  # type: ignore[no-untyped-def]
+    """Sample a map (ROWS, COLUMNS, k), bilinear, at its columns and rows (p, 2) -> (p, k).
 
     Its ends are joined; above and below it the border goes on.
     """
     rows, columns, channels = image.shape
-    out = np.empty((len(points_mm), channels))
-    for i in range(len(points_mm)):
-        px, py, pz = points_mm[i]
-        over = py
-        if py > 0.0:
-            over = RADIUS_MM * np.arctan2(py, max(np.hypot(px, pz), 1e-6))
-        x = (np.arctan2(px, pz) / (2.0 * np.pi) + 0.5) * columns - 0.5
-        y = min(max((UP_MM - over) / TEXEL_MM, 0.0), rows - 1.0)
-        left = int(np.floor(x))
+    out = np.empty((len(place), channels), np.float32)
+    for i in range(len(place)):
+        left = int(np.floor(place[i, 0]))
+        y = min(max(place[i, 1], 0.0), rows - 1.0)
         r = min(int(y), rows - 2)
-        s, t = x - left, y - r
-        c, d = left % columns, (left + 1) % columns
+        s, t = place[i, 0] - left, y - r
+        c = left if left >= 0 else left + columns
+        d = c + 1 if c + 1 < columns else 0
         for k in range(channels):
             top = (1.0 - s) * image[r, c, k] + s * image[r, d, k]
             bottom = (1.0 - s) * image[r + 1, c, k] + s * image[r + 1, d, k]

@@ -25,6 +25,7 @@ from fg3d_builder.fullview.head_map import (
     continued_around,
     sampled_around,
     texels,
+    unrolled,
 )
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.texel_sight import LEAST_TEXELS, log_shade, seen_texels
@@ -103,7 +104,7 @@ class HeadTexture(NamedTuple):
     def at(self, points_cam_mm: Array) -> Array:
         """Return linear colours (k, 3) at points (k, 3) of the capture's frame."""
         at = self.pose.obj_from_cam(points_cam_mm) - self.centre_obj_mm
-        return np.exp(sampled_around(self.log_color, at)) - DARK
+        return np.exp(sampled_around(self.log_color, unrolled(at))) - np.float32(DARK)
 
 
 def head_texture(

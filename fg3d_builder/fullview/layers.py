@@ -88,7 +88,9 @@ def layers_of(
 
     def drawn(first: int, count: int, cull: bool = True) -> Fragments:
         pieces = source.triangles[first : first + count]
-        found = rasterize(vertices_view, pieces, camera.intrinsics, size, size, cull)
+        low, end = (int(pieces.min()), int(pieces.max()) + 1) if count else (0, 0)
+        vertices = vertices_view[low:end]
+        found = rasterize(vertices, pieces - low, camera.intrinsics, size, size, cull)
         return _numbered(found, np.arange(first, first + count, dtype=np.int32))
 
     sheet = drawn(0, mesh.face_triangle_count)

@@ -245,21 +245,29 @@ def _at_heads_depth(
     with np.errstate(invalid="ignore"):
         near = (depth_mm > z.min() - BEFORE_MM) & (depth_mm < last)
         behind = depth_mm >= last
-    near = _parts(near, near, LEAST_PIXELS)
-    face = _parts(near, on_sheet, LEAST_PIXELS)
+    label, large = _labelled(near, LEAST_PIXELS)
+    touched = np.zeros_like(large)
+    touched[label[near & on_sheet]] = True
+    near, face = large[label], (large & touched)[label]
     away = cv2.distanceTransform((~face).astype(np.uint8), cv2.DIST_L2, 5)
     gap = np.isnan(depth_mm) & (away <= apart_px)
     return near & _parts(near | gap, face, LEAST_PIXELS), behind
 
 
+def _labelled(mask: Array, least: int) -> tuple[Array, Array]:
+    """Connected parts of a mask as labels (h, w), and which labels have at least so many pixels."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] >= least
+    large[0] = False
+    return label, large
+
+
 def _parts(mask: Array, seed: Array, least: int) -> Array:
     """Connected parts of a mask that have pixels of the seed, and at least so many."""
-    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    wanted = np.zeros(len(stats), dtype=bool)
-    wanted[label[mask & seed]] = True
-    wanted &= stats[:, cv2.CC_STAT_AREA] >= least
-    wanted[0] = False
-    return np.asarray(wanted[label])
+    label, large = _labelled(mask, least)
+    touched = np.zeros_like(large)
+    touched[label[mask & seed]] = True
+    return np.asarray((large & touched)[label])
 
 
 def _touching(mask: Array, head: Array) -> Array:

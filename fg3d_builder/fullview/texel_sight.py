@@ -130,9 +130,12 @@ def log_shade(light: Light | None, normals: Array, log_color: Array, plain: Arra
     """
     if light is None or plain.sum() < LEAST_TEXELS:
         return np.zeros((1, 1, 3), np.float32)
-    facing = np.maximum(normals @ np.asarray(light.direction, np.float32), 0.0)[..., None]
-    shade = np.log(np.asarray(light.ambient + DARK, np.float32) + light.directional * facing)
-    shade = np.asarray(shade, dtype=np.float32)
+    direction, directional, ambient = (
+        np.asarray(part, dtype=np.float32)
+        for part in (light.direction, light.directional, light.ambient + DARK)
+    )
+    facing = np.maximum(normals.reshape(-1, 3) @ direction, 0.0)
+    shade = np.log(ambient + directional * facing[:, None]).reshape(normals.shape)
     middle = np.median(shade[plain], axis=0)
     # Shadows that one lamp and even light give are deeper than those of a room.
     shade = np.clip(shade, middle - SHADOW, middle + SHADOW)
