@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 from fg3d_builder.fullview.first_surface import coarse_fragments, coarse_px, is_first
 from fg3d_builder.fullview.hull_graph import FIRM, HullGraph
 from fg3d_builder.fullview.measured_head import MeasuredHead
-from fg3d_builder.fullview.tones import DARK, tone
+from fg3d_builder.fullview.tones import DARK, middle_and_spread, tone
 from fg3d_builder.geometry.camera import (
     at_nearest_pixel,
     cam_from_px,
@@ -176,10 +176,8 @@ class _Skin(NamedTuple):
         """Those of colours (k, 3) uint8; None of no colours."""
         if not len(rgb):
             return None
-        skin = _tone(rgb)
-        middle = np.median(skin, axis=0)
-        deviation = np.maximum(1.48 * np.median(np.abs(skin - middle), axis=0), SKIN_SD)
-        return _Skin(middle, deviation)
+        middle, spread = middle_and_spread(_tone(rgb))
+        return _Skin(middle, np.maximum(spread, SKIN_SD))
 
     def is_like(self, rgb: Array) -> Array:
         """Tell which pixels (h, w) may be skin: hair is none."""

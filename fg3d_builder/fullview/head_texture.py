@@ -29,7 +29,7 @@ from fg3d_builder.fullview.head_map import (
 )
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.texel_sight import LEAST_TEXELS, log_shade, seen_texels
-from fg3d_builder.fullview.tones import DARK, tone
+from fg3d_builder.fullview.tones import DARK, middle_and_spread, tone
 from fg3d_builder.geometry.meshes import normalized, surface_points, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Capture, Pose, Registration
@@ -313,9 +313,7 @@ def _unlikeliness(
 
     The distance tells what is like the mask; added to the spread, which of two is likelier.
     """
-    color = tone(log_color[mask])
-    middle = np.median(color, axis=0)
-    deviation = 1.48 * np.median(np.abs(color - middle), axis=0)
+    middle, deviation = middle_and_spread(tone(log_color[mask]))
     deviation = np.maximum(deviation, spread)
     return _half_squares(log_color, middle, deviation), float(np.log(deviation).sum())
 

@@ -131,9 +131,20 @@ def layers_of(
 
 
 def _numbered(found: Fragments, number: Array) -> Fragments:
-    """Fragments with their triangles' own numbers; infinitely far where there is none."""
-    depth = np.where(found.triangle >= 0, found.depth_mm, np.float32(np.inf))
-    return Fragments(np.append(number, np.int32(-1))[found.triangle], found.barycentric, depth)
+    """Give fragments their triangles' own numbers; they are infinitely far where there is none."""
+    _renumber(found.triangle, found.depth_mm, number)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _renumber(triangle, depth, number):  # type: ignore[no-untyped-def]
+    for row in range(triangle.shape[0]):
+        for column in range(triangle.shape[1]):
+            t = triangle[row, column]
+            if t >= 0:
+                triangle[row, column] = number[t]
+            else:
+                depth[row, column] = np.inf
 
 
 @numba.njit(cache=True, nogil=True)
@@ -270,10 +281,21 @@ def _shreds(shown: Array, under: Array) -> Array:
     image = shown.astype(np.uint8)
     _, label, stats, _ = cv2.connectedComponentsWithStats(image, connectivity=4)
     solid = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    core = np.bincount(label.ravel(), solid.ravel(), len(stats))
-    alone = np.bincount(label.ravel(), ~under.ravel(), len(stats))
+    core, alone = _counted(label, len(stats), solid, under)
     shred = (stats[:, cv2.CC_STAT_AREA] < SHRED_PX) & (core < SPECK_PX) & (alone == 0)
     return np.asarray(shown & shred[label])
+
+
+@numba.njit(cache=True, nogil=True)
+def _counted(label, count, solid, under):  # type: ignore[no-untyped-def]
+    """Pixels of each label that are solid, and those with nothing under them."""
+    core, alone = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for row in range(label.shape[0]):
+        for column in range(label.shape[1]):
+            own = label[row, column]
+            core[own] += solid[row, column] > 0
+            alone[own] += not under[row, column]
+    return core, alone
 
 
 def is_same(camera: ViewCamera) -> bool:
