@@ -97,14 +97,14 @@ def continued_around(values: Array, weight: Array, level: int) -> Array:
     `level` is how much farther to the sides than up and down.
     """
     rows, columns, channels = values.shape
-    share = np.asarray(weight, dtype=np.float32)
-    color = np.asarray(values, dtype=np.float32)
+    share: Array = np.asarray(weight, dtype=np.float32)
+    color: Array = np.asarray(values, dtype=np.float32)
     if level > 1:
         size = (columns // level, rows)
         total = cv2.resize(color * share[..., None], size, interpolation=cv2.INTER_AREA)
         share = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
         color = total.reshape(*share.shape, channels) / np.maximum(share, 1e-6)[..., None]
-    finer = []
+    finer: list[tuple[Array, Array]] = []
     while len(finer) < HALVINGS and share.min() < LEAST_SHARE:
         finer.append((color, share))
         color, share = halved(color, share)

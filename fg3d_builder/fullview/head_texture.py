@@ -143,7 +143,7 @@ def head_texture(
     )
     seen = seen_texels(capture, measured, known, points, turned)
     trust = seen.trust
-    regions = _Regions(*np.ascontiguousarray(np.moveaxis(texel, 2, 0)), seen.hidden)
+    regions = _Regions._make([*np.ascontiguousarray(np.moveaxis(texel, 2, 0)), seen.hidden])
     plain = (regions.plain > 0.9) & (trust > 0.5)
     shade = log_shade(light, seen.normals, seen.log_color, plain)
     log_color = seen.log_color - shade
