@@ -42,6 +42,10 @@ of both are right."""
 DRAWN_OUT = 1.3
 """Stretch from which a piece is drawn out."""
 
+FARTHER = 1.5
+"""What was measured beside the face may be drawn out so many times farther than the face: it is
+in its place, and what would be drawn instead is a guess."""
+
 SAME_MM = 3.0
 """What is guessed and at most so far behind what was seen is the same surface."""
 
@@ -206,9 +210,10 @@ def _captured(
         camera.rotation,
         camera.translation_mm,
     )
+    most = FARTHER * config.max_stretch
     if not is_same(camera):
         # The head ends where it did, but not in colours that are mixed with the background.
-        of_vertex = np.where(source.edge, np.maximum(of_vertex, config.max_stretch), of_vertex)
+        of_vertex = np.where(source.edge, np.maximum(of_vertex, most), of_vertex)
         of_vertex = np.where(source.carried, np.inf, of_vertex)
         for ear in (1, 2):
             own = source.explained == ear
@@ -220,7 +225,7 @@ def _captured(
         source.triangles[start : start + len(source.captured)],
         first,
         of_vertex,
-        config.max_stretch,
+        most,
     )
     found = rasterize(vertices_view[first:end], pieces, camera.intrinsics, size, size)
     stretch, before = _stretch_and_before(

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
-from fg3d_builder.fullview.layers import Layers, is_same, layers_of
+from fg3d_builder.fullview.layers import FARTHER, Layers, is_same, layers_of
 from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.tracing import TRUSTED_SHARE, places_on, traced
@@ -114,7 +114,8 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         head = layers.face | layers.captured | layers.surround
         pyramids = ((source.picture, head), (source.backdrop, covered & ~head))
         rgb = _sampled(pyramids, source_px, jacobian)
-        share = (config.max_stretch / layers.stretch - 1.0) / (TRUSTED_SHARE - 1.0)
+        most = FARTHER * config.max_stretch
+        share = (most / layers.stretch - 1.0) / (TRUSTED_SHARE - 1.0)
         doubted = layers.captured & (share < 1.0)
         wanted = layers.surround | doubted | (layers.face & _near(layers.face & (trust < 1.0)))
         around = _around(source, layers, wanted)

@@ -10,7 +10,7 @@ from fg3d_builder.fullview.sampling import singular_values
 OCCLUSION_MM = 2.0
 """A surface point that is this far behind the first one on its ray is hidden."""
 
-TRUSTED_SHARE = 2.2
+TRUSTED_SHARE = 1.4
 """Pixels stretched by this factor less than the largest stretch are trusted fully."""
 
 GRAZING = 0.05
