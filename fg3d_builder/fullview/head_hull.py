@@ -54,6 +54,11 @@ REGISTERED_MM = 2.0
 INSIDE_PX, DRAWN_IN_MM = 2.0, 25.0
 """The hull stays so far inside of the head's outline in the picture, where that takes no more
 than so large a step inwards."""
+HAIR_MM, BEHIND_MM = 4.0, 14.0
+"""Mean offset of the scalp in sight that is hair, and how much farther hair stands off at the
+back of a head than where a camera in front of it sees it: it is longer there, or tied."""
+BACK = (0.4, 0.6)
+"""Cosines between a normal and the line of sight from which it is the back, and all of it."""
 LOST_MM = 6.0
 """Distance from the measured head within which what looks like the head is at its depth."""
 COVERED_MM = 6.0
@@ -72,6 +77,8 @@ class HeadHull(NamedTuple):
         The surround's.
     offset_mm : (n + c,) float64
         How far hair, or what else is there, stands off the skin.
+    behind_mm : (n + c,) float64
+        How much farther it is taken to stand off at the back, which nobody saw.
     covered : (n + c,) float64
         1 on a side whose ear is covered by hair.
     scalp : (n + c,) float64
@@ -85,6 +92,7 @@ class HeadHull(NamedTuple):
     surround_cam_mm: Array
     triangles: Array
     offset_mm: Array
+    behind_mm: Array
     covered: Array
     scalp: Array
     ears: tuple[Array, ...]
@@ -158,16 +166,34 @@ def head_hull(
     offset = hull.fitted(measured, outline, held)
     moved = offset.copy()
     moved[: graph.n] = _beyond(offset[: graph.n], REGISTERED_MM)
+    behind = np.where(held, 0.0, _hair_behind(hull, offset))
+    behind[: graph.n] = 0.0
+    moved += behind
     places = hull.places(moved - graph.grown(outline.steps_inside(hull, moved)))
     return HeadHull(
         face_cam_mm=places[: graph.n],
         surround_cam_mm=places[graph.n :],
         triangles=surround.triangles,
         offset_mm=offset,
+        behind_mm=behind,
         covered=covered,
         scalp=np.where(held, 0.0, graph.scalp),
         ears=tuple(bare),
     )
+
+
+def _hair_behind(hull: _Hull, offset: Array) -> Array:
+    """How much farther than the hair that is seen that at the back stands off (n + c,), mm.
+
+    Nothing where the scalp in sight bears none.
+    """
+    scalp = hull.graph.scalp
+    away = np.einsum("nd,nd->n", hull.along, normalized(hull.places(offset)))
+    seen = scalp * (away < -FACING)
+    thick = float((seen * offset).sum() / max(seen.sum(), 1e-9))
+    grown = np.clip(thick / HAIR_MM, 0.0, 1.0)
+    back = np.clip((away - BACK[0]) / (BACK[1] - BACK[0]), 0.0, 1.0)
+    return np.asarray(BEHIND_MM * grown * scalp * back)
 
 
 def _beyond(offset_mm: Array, least_mm: float) -> Array:

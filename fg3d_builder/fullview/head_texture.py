@@ -124,7 +124,10 @@ def head_texture(
     pose = registration.pose
     obj = pose.obj_from_cam(vertices)
     # About between the ears.
-    height, depth = obj[:n, 1][model.reliable].mean(), obj[n:, 2][surround.scalp > 0.5].mean()
+    # What is taken to stand off behind does not move it.
+    scalp = np.flatnonzero(surround.scalp > 0.5)
+    height, depth = obj[:n, 1][model.reliable].mean(), obj[n:, 2][scalp].mean()
+    depth += hull.behind_mm[n:][scalp].mean()
     centre = np.array([0.0, height, depth])
     fields = np.zeros((len(vertices), 7))
     fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
