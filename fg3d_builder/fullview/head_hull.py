@@ -54,9 +54,10 @@ REGISTERED_MM = 2.0
 INSIDE_PX, DRAWN_IN_MM = 2.0, 25.0
 """The hull stays so far inside of the head's outline in the picture, where that takes no more
 than so large a step inwards."""
-HAIR_MM, BEHIND_MM = 4.0, 14.0
-"""Mean offset of the scalp in sight that is hair, and how much farther hair stands off at the
-back of a head than where a camera in front of it sees it: it is longer there, or tied."""
+HAIR_MM, BEHIND_MM = (4.0, 8.0), 14.0
+"""Mean offset of the scalp in sight up to which it may be a bald head of another shape, and from
+which it is hair; how much farther hair stands off at the back of a head than where a camera in
+front of it sees it: it is longer there, or tied."""
 BACK = (0.4, 0.6)
 """Cosines between a normal and the line of sight from which it is the back, and all of it."""
 LOST_MM = 6.0
@@ -191,7 +192,7 @@ def _hair_behind(hull: _Hull, offset: Array) -> Array:
     away = np.einsum("nd,nd->n", hull.along, normalized(hull.places(offset)))
     seen = scalp * (away < -FACING)
     thick = float((seen * offset).sum() / max(seen.sum(), 1e-9))
-    grown = np.clip(thick / HAIR_MM, 0.0, 1.0)
+    grown = np.clip((thick - HAIR_MM[0]) / (HAIR_MM[1] - HAIR_MM[0]), 0.0, 1.0)
     back = np.clip((away - BACK[0]) / (BACK[1] - BACK[0]), 0.0, 1.0)
     return np.asarray(BEHIND_MM * grown * scalp * back)
 
