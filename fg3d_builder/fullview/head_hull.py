@@ -54,7 +54,7 @@ REGISTERED_MM = 2.0
 INSIDE_PX, DRAWN_IN_MM = 2.0, 25.0
 """The hull stays so far inside of the head's outline in the picture, where that takes no more
 than so large a step inwards."""
-HAIR_MM, BEHIND_MM = (4.0, 8.0), 14.0
+HAIR_MM, BEHIND_MM = (3.0, 4.5), 14.0
 """Mean offset of the scalp in sight up to which it may be a bald head of another shape, and from
 which it is hair; how much farther hair stands off at the back of a head than where a camera in
 front of it sees it: it is longer there, or tied."""
