@@ -60,10 +60,15 @@ def place_anchors(outline: Outline, height: int, width: int, config: FullViewCon
     y, coarse_y = _lines(height, low[1], high[1], spacing, face_px * config.margin)
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     coarseness = np.minimum(coarse_x[None, :], coarse_y[:, None])
-    away = _distance(outline, grid.reshape(-1, 2), spacing).reshape(coarseness.shape)
-    wanted = np.searchsorted(face_px * np.asarray(config.anchor_bands), away)
-    keep = (coarseness >= wanted) & (away > CLEARANCE * spacing)
-    keep &= ~_inside(outline, grid, spacing)
+    outside = ~_inside(outline, grid, spacing)
+    bands = face_px * np.asarray(config.anchor_bands)
+    keep = np.zeros_like(outside)
+    for level in range(LEVELS):
+        # Lattices end where their band does; from there on the distance does not matter.
+        end = float(bands[level]) if level < len(bands) else np.inf
+        mine = outside & (coarseness == level)
+        away = _distance(outline, grid[mine], spacing, end)
+        keep[mine] = (np.searchsorted(bands, away) <= level) & (away > CLEARANCE * spacing)
     border = np.zeros_like(keep)
     border[[0, -1], :] = border[:, [0, -1]] = True
     # Corners stay whatever the lattice: they span the mesh.
@@ -90,15 +95,19 @@ def _lines(
     return -0.5 + step * number, coarsest
 
 
-def _distance(outline: Outline, points: Array, spacing: float) -> Array:
-    """Return distances (p,) to the outline, exact to a sixteenth of the spacing."""
+def _distance(outline: Outline, points: Array, spacing: float, end: float) -> Array:
+    """Return distances (p,) to the outline, exact to a sixteenth of the spacing.
+
+    Those beyond `end` may be infinite.
+    """
     a = outline.points_px
     along = np.roll(a, -1, axis=0) - a
     pieces = np.maximum(1, np.ceil(np.linalg.norm(along, axis=1) / (0.5 * spacing))).astype(int)
     start = np.repeat(np.arange(len(a)), pieces)
     share = np.arange(len(start)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     dense = a[start] + along[start] * (share / pieces[start])[:, None]
-    return np.asarray(cKDTree(dense).query(points)[0])
+    bound = np.nextafter(end, np.inf)
+    return np.asarray(cKDTree(dense).query(points, distance_upper_bound=bound)[0])
 
 
 def _inside(outline: Outline, grid: Array, spacing: float) -> Array:

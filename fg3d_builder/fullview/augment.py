@@ -89,9 +89,15 @@ def full_view(
 
 
 def view_mesh(
-    model: FaceModel, capture: Capture, registration: Registration, config: FullViewConfig
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    config: FullViewConfig,
+    solver: str = "cholmod",
 ) -> ImageMesh:
     """Make the mesh that the configured method turns.
+
+    `solver` is the sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
 
     Raises
     ------
@@ -100,11 +106,12 @@ def view_mesh(
     ConfigError
         Unknown `config.method`.
     """
-    methods = {FULL_VIEW: image_mesh, FACE_PROFILING: profiling_mesh}
-    if config.method not in methods:
-        known = ", ".join(methods)
-        raise ConfigError(f"fullview.method: unknown '{config.method}'; known are {known}")
-    return methods[config.method](model, capture, registration, config)
+    if config.method == FULL_VIEW:
+        return image_mesh(model, capture, registration, config, solver)
+    if config.method == FACE_PROFILING:
+        return profiling_mesh(model, capture, registration, config)
+    known = f"{FULL_VIEW}, {FACE_PROFILING}"
+    raise ConfigError(f"fullview.method: unknown '{config.method}'; known are {known}")
 
 
 def finished_view(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.records import Array
@@ -31,14 +32,34 @@ def spread_out(values: Array, weight: Array) -> Array:
     """
     color, known = [values], [weight]
     while min(known[-1].shape) > 1 and known[-1].min() < LEAST_SHARE:
-        half = tuple((m + 1) // 2 for m in known[-1].shape[::-1])
-        small = cv2.resize(known[-1], half, interpolation=cv2.INTER_AREA)
-        sums = cv2.resize(color[-1] * known[-1][..., None], half, interpolation=cv2.INTER_AREA)
-        sums = sums.reshape(*small.shape, -1)
-        color.append(sums / np.maximum(small, 1e-6)[..., None])
-        known.append(np.minimum(4.0 * small, 1.0))
+        mean, share = halved(color[-1], known[-1])
+        color.append(mean)
+        known.append(share)
     filled = color[-1]
     for here, share in zip(color[-2::-1], known[-2::-1], strict=True):
         up = cv2.resize(filled, here.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        filled = here * share[..., None] + up.reshape(here.shape) * (1.0 - share[..., None])
+        filled = blended(here, share, up.reshape(here.shape))
     return np.asarray(filled)
+
+
+def halved(values: Array, weight: Array) -> tuple[Array, Array]:
+    """Weighted means of values (H, W, c) float32 over two by two pixels, and their weights."""
+    half = tuple((m + 1) // 2 for m in weight.shape[::-1])
+    small = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
+    sums = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
+    sums = sums.reshape(*small.shape, -1)
+    return sums / np.maximum(small, 1e-6)[..., None], np.minimum(4.0 * small, 1.0)
+
+
+@numba.njit(cache=True)
+def blended(values, share, others):  # type: ignore[no-untyped-def]
+    """Mix values (H, W, c) float32 by their shares (H, W) with others."""
+    rows, columns, channels = values.shape
+    out = np.empty((rows, columns, channels), np.float32)
+    for i in range(rows):
+        for j in range(columns):
+            mine = share[i, j]
+            rest = np.float32(1.0) - mine
+            for k in range(channels):
+                out[i, j, k] = values[i, j, k] * mine + others[i, j, k] * rest
+    return out

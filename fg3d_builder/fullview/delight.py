@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from fg3d_builder.geometry.smoothing import diffused
+from fg3d_builder.geometry.smoothing import diffused, diffused_far
 from fg3d_builder.records import Array
 
 _DARKEST = 0.004
@@ -52,7 +52,7 @@ def delit_albedo(
     weighted = np.concatenate([trust[:, None] * gain, trust[:, None]], axis=1)
     total = weighted.sum(axis=0)
     overall = total[:3] / max(total[3], 1e-9)
-    spread = diffused(weighted, triangles, _REACH_PASSES)
+    spread = diffused_far(weighted, triangles, _REACH_PASSES)
     carried = (spread[:, :3] + _FAR_WEIGHT * overall) / (spread[:, 3:] + _FAR_WEIGHT)
     blended = trust[:, None] * gain + (1.0 - trust[:, None]) * carried
     return np.clip(base * np.exp(blended), 0.0, 1.0)

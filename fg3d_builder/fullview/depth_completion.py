@@ -20,13 +20,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import scipy.sparse as sp
-from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.geometry.camera import at_nearest_pixel
 from fg3d_builder.numerics.robust import Huber
+from fg3d_builder.numerics.sparse_solver import analyze, lower_pattern
 from fg3d_builder.records import Array
 
 MAX_STEP_SHARE = 0.02
@@ -61,6 +60,7 @@ def complete_depth(
     fixed_mm: Array,
     measured_mm: Array,
     config: FullViewConfig,
+    solver: str = "cholmod",
 ) -> Completion:
     """Solve Eq. 12.
 
@@ -74,6 +74,8 @@ def complete_depth(
     measured_mm : (k,) float
         ``Depth`` where ``Mask`` is 1, NaN where it is 0. Not used where a depth is fixed.
     config : FullViewConfig
+    solver : str
+        Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
     """
     data_kernel, bend_kernel = Huber(config.data_knee_mm), Huber(config.smooth_knee_mm)
     free = ~np.isfinite(fixed_mm)
@@ -82,11 +84,12 @@ def complete_depth(
     data_weight = np.ones(len(data))
     edge_weight = np.full(len(edges), config.smoothness)
     depth = np.where(free, 0.0, fixed_mm)
+    system = _System(edges, free, solver)
     energies: list[float] = []
     converged = False
     while len(energies) < config.depth_iterations and not converged:
         before = depth[free]
-        depth = _weighted_solution(edges, edge_weight, data, data_weight, target, depth, free)
+        depth = system.solved(edge_weight, data, data_weight, target, depth)
         misfit = (depth[data] - target) ** 2
         bend = (depth[edges[:, 0]] - depth[edges[:, 1]]) ** 2
         energy = data_kernel.loss(misfit).sum() + config.smoothness * bend_kernel.loss(bend).sum()
@@ -155,32 +158,41 @@ def brought_near(
     return np.clip(measured_mm, base - room, base + room)
 
 
-def _weighted_solution(
-    edges: Array,
-    edge_weight: Array,
-    data: Array,
-    data_weight: Array,
-    target: Array,
-    depth: Array,
-    free: Array,
-) -> Array:
-    """Minimise the squares of Eq. 12's differences; depths that are not free stay."""
-    number = np.where(free, np.cumsum(free) - 1, -1)
-    count = int(free.sum())
-    one, other = number[edges[:, 0]], number[edges[:, 1]]
-    right, diagonal = np.zeros(count), np.zeros(count)
-    # Without any entry `bincount` counts in integers, hence the sums.
-    right += np.bincount(number[data], data_weight * target, count)
-    diagonal += np.bincount(number[data], data_weight, count)
-    for mine, theirs in ((one, edges[:, 1]), (other, edges[:, 0])):
-        has = mine >= 0
-        diagonal += np.bincount(mine[has], edge_weight[has], count)
-        given = has & ~free[theirs]
-        right += np.bincount(mine[given], (edge_weight * depth[theirs])[given], count)
-    both = (one >= 0) & (other >= 0)
-    upper = sp.coo_matrix((-edge_weight[both], (one[both], other[both])), shape=(count, count))
-    matrix = upper + upper.T + sp.diags(diagonal)
-    factor = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    out = depth.copy()
-    out[free] = factor.solve(right)
-    return out
+class _System:
+    """Weighted squares of Eq. 12's differences over one graph, in the depths that are free."""
+
+    def __init__(self, edges: Array, free: Array, solver: str) -> None:
+        number = np.where(free, np.cumsum(free) - 1, -1)
+        self._free, self._number, self._count = free, number, int(free.sum())
+        self._edges, ends = edges, number[edges]
+        self._both = (ends >= 0).all(axis=1)
+        low, high = np.sort(ends[self._both], axis=1).T
+        diagonal = np.arange(self._count) * (self._count + 1)
+        lower, (self._at_diagonal, self._at_edge) = lower_pattern(
+            self._count, diagonal, low * self._count + high
+        )
+        self._size = lower.nnz
+        # Every depth is held by one that is given, so that the matrix is positive definite.
+        self._analysis = analyze(lower, solver, supernodal=False, ordering="amd")
+
+    def solved(
+        self, edge_weight: Array, data: Array, data_weight: Array, target: Array, depth: Array
+    ) -> Array:
+        """Return depths (k,) with the least sum of squares; those that are not free stay."""
+        number, count, edges = self._number, self._count, self._edges
+        right, diagonal = np.zeros(count), np.zeros(count)
+        # Without any entry `bincount` counts in integers, hence the sums.
+        right += np.bincount(number[data], data_weight * target, count)
+        diagonal += np.bincount(number[data], data_weight, count)
+        for mine, theirs in ((0, 1), (1, 0)):
+            has = number[edges[:, mine]] >= 0
+            diagonal += np.bincount(number[edges[has, mine]], edge_weight[has], count)
+            given = has & ~self._free[edges[:, theirs]]
+            pull = edge_weight[given] * depth[edges[given, theirs]]
+            right += np.bincount(number[edges[given, mine]], pull, count)
+        values = np.zeros(self._size)
+        values[self._at_diagonal] = diagonal
+        values[self._at_edge] = -edge_weight[self._both]
+        out = depth.copy()
+        out[self._free] = self._analysis.factor(values).solve(right)
+        return out

@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from fg3d_builder.fullview.first_surface import coarse_fragments, coarse_px, is_first
 from fg3d_builder.fullview.hull_graph import FIRM, HullGraph
 from fg3d_builder.fullview.measured_head import MeasuredHead
-from fg3d_builder.fullview.tones import DARK, tone
+from fg3d_builder.fullview.tones import DARK, middle_and_spread, tone
 from fg3d_builder.geometry.camera import (
     at_nearest_pixel,
     cam_from_px,
@@ -123,8 +123,9 @@ def fitted_ears(
     without = coarse_fragments(
         np.concatenate([face_cam_mm, bald]), graph.triangles, measured
     ).depth_mm
+    skin = _Skin.of(measured.rgb[measured.face & measured.pure])
     for ear in ears:
-        target = _ear_points(around_cam_mm[ear], measured, without)
+        target = _ear_points(around_cam_mm[ear], measured, without, skin)
         if len(target) < LEAST_POINTS:
             continue
         moved[ear] = _placed(graph, face_cam_mm, around_cam_mm, ear, target, measured)
@@ -137,7 +138,9 @@ def fitted_ears(
     return Ears(around_cam_mm + step, tuple(fitted))
 
 
-def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Array:
+def _ear_points(
+    ear_cam_mm: Array, measured: MeasuredHead, without: Array, skin: _Skin | None
+) -> Array:
     """Measured points (k, 3) that stand out from a head without ears, where an ear is expected."""
     px = px_from_cam(ear_cam_mm, measured.intrinsics)
     margin = AROUND_MM * measured.intrinsics[0, 0] / np.median(ear_cam_mm[:, 2])
@@ -152,7 +155,8 @@ def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Ar
         out = ~np.isfinite(behind) | (depth < behind - OUT_MM)
         there = measured.head[box] & ~measured.before[box] & out
         there &= (depth > z.min() - DEEP_MM) & (depth < z.max() + DEEP_MM)
-    there &= _like_skin(measured.rgb[box], measured.rgb[measured.face & measured.pure])
+    if skin is not None:
+        there &= skin.is_like(measured.rgb[box])
     row, column = np.nonzero(there)
     if len(row) > MOST_POINTS:
         chosen = np.linspace(0, len(row) - 1, MOST_POINTS).astype(int)
@@ -161,14 +165,24 @@ def _ear_points(ear_cam_mm: Array, measured: MeasuredHead, without: Array) -> Ar
     return cam_from_px(at, measured.depth_mm[at[:, 1], at[:, 0]], measured.intrinsics)
 
 
-def _like_skin(rgb: Array, skin_rgb: Array) -> Array:
-    """Tell which pixels (h, w) may be skin, by that of the face (k, 3): hair is none."""
-    if not len(skin_rgb):
-        return np.ones(rgb.shape[:2], dtype=bool)
-    skin = _tone(skin_rgb)
-    middle = np.median(skin, axis=0)
-    deviation = np.maximum(1.48 * np.median(np.abs(skin - middle), axis=0), SKIN_SD)
-    return np.asarray((np.abs(_tone(rgb) - middle) < SKIN_REACH * deviation).all(axis=-1))
+class _Skin(NamedTuple):
+    """Tones of a face's skin: middle and deviations (3,)."""
+
+    middle: Array
+    deviation: Array
+
+    @staticmethod
+    def of(rgb: Array) -> _Skin | None:
+        """Those of colours (k, 3) uint8; None of no colours."""
+        if not len(rgb):
+            return None
+        middle, spread = middle_and_spread(_tone(rgb))
+        return _Skin(middle, np.maximum(spread, SKIN_SD))
+
+    def is_like(self, rgb: Array) -> Array:
+        """Tell which pixels (h, w) may be skin: hair is none."""
+        off = np.abs(_tone(rgb) - self.middle)
+        return np.asarray((off < SKIN_REACH * self.deviation).all(axis=-1))
 
 
 def _tone(rgb: Array) -> Array:
@@ -191,6 +205,7 @@ def _placed(
     motion = _Motion(np.eye(3), centre, 0.0, 0.0, centre, length)
     nothing = cv2.dilate(measured.head.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
     whole = np.concatenate([face, around])
+    axes = np.eye(3)[None]
     for count, reach_mm in enumerate(np.geomspace(*REACH_MM, ROUNDS)):
         places = whole[graph.n + ear] = motion.of(start)
         if count % SEEN_AGAIN == 0:
@@ -198,26 +213,20 @@ def _placed(
         px = px_from_cam(places, measured.intrinsics)
         depth = at_nearest_pixel(measured.depth_mm, px, np.nan)
         use = seen & (np.abs(depth - places[:, 2]) < DEEP_MM)
-        rows = []
-        if use.any():
-            ahead = (depth[use] / places[use, 2] - 1.0)[:, None] * places[use]
-            # To the measured surface along the normal.
-            gap = np.einsum("nd,nd->n", ahead, normals[use])[:, None] * normals[use]
-            rows.append(_rows(motion, places[use], gap, normals[use], reach_mm))
+        equations = _Equations(motion, reach_mm)
+        ahead = (depth[use] / places[use, 2] - 1.0)[:, None] * places[use]
+        # To the measured surface along the normal.
+        gap = np.einsum("nd,nd->n", ahead, normals[use])[:, None] * normals[use]
+        equations.add(places[use], gap, normals[use][:, None])
         outer = np.flatnonzero(np.einsum("nd,nd->n", normals, normalized(places)) < 0.0)
-        _, nearest = cKDTree(places[outer]).query(target)
-        pairs = [(outer[nearest], target)]
+        if len(outer):
+            nearest = outer[_nearest(target, places[outer])]
+            equations.add(places[nearest], target - places[nearest], axes)
         # The picture has nothing there, as far as an outline can tell.
         off = np.flatnonzero(at_nearest_pixel(nothing, px, False))
-        if len(off):
-            pairs.append((off, target[cKDTree(target).query(places[off])[1]]))
-        for vertex, wanted in pairs:
-            gap = wanted - places[vertex]
-            for axis in np.eye(3):
-                rows.append(
-                    _rows(motion, places[vertex], gap, np.tile(axis, (len(gap), 1)), reach_mm)
-                )
-        motion = motion.step(rows)
+        wanted = target[_nearest(places[off], target)]
+        equations.add(places[off], wanted - places[off], axes)
+        motion = motion.step(*equations.sums())
     return motion.of(start)
 
 
@@ -241,18 +250,12 @@ class _Motion(NamedTuple):
     def of(self, points: Array) -> Array:
         return self._grown(points) @ self.rotation.T + self.place
 
-    def step(self, rows: list[tuple[Array, Array, Array]]) -> _Motion:
-        """One Gauss-Newton step against rows of (derivatives, misfits, weights)."""
-        jacobian = np.concatenate([r[0] for r in rows])
-        misfit = np.concatenate([r[1] for r in rows])
-        weight = np.concatenate([r[2] for r in rows])
-        weight *= EFFECTIVE / max(weight.sum(), 1e-9) / POINT_MM**2
+    def step(self, normal: Array, right: Array) -> _Motion:
+        """One Gauss-Newton step by weighted normal equations (8, 8) and (8,), with the prior."""
         turn = Rotation.from_matrix(self.rotation).as_rotvec()
         state = np.concatenate([turn, self.place - self.centre, [self.size, self.stretch]])
         sd = np.array([np.radians(ROTATION_SD_DEG)] * 3 + [SHIFT_SD_MM] * 3 + [SIZE_SD, LENGTH_SD])
-        normal = (jacobian * weight[:, None]).T @ jacobian + np.diag(sd**-2)
-        right = (jacobian * weight[:, None]).T @ misfit - state / sd**2
-        by = np.linalg.solve(normal, right)
+        by = np.linalg.solve(normal + np.diag(sd**-2), right - state / sd**2)
         rotation = Rotation.from_rotvec(by[:3]).as_matrix() @ self.rotation
         return self._replace(
             rotation=rotation,
@@ -262,24 +265,64 @@ class _Motion(NamedTuple):
         )
 
 
-def _rows(
-    motion: _Motion, places: Array, gap: Array, along: Array, reach_mm: float
-) -> tuple[Array, Array, Array]:
-    """Derivatives (k, 8), misfits and robust weights (k,) of gaps (k, 3) along directions."""
-    off = places - motion.place
-    length = motion.rotation @ motion.length
-    stretched = (off @ length)[:, None] * length
-    jacobian = np.concatenate(
-        [
-            np.cross(off, along),
-            along,
-            np.einsum("nd,nd->n", off, along)[:, None],
-            np.einsum("nd,nd->n", stretched, along)[:, None],
-        ],
-        axis=1,
-    )
-    misfit = np.einsum("nd,nd->n", gap, along)
-    return jacobian, misfit, (1.0 + (gap**2).sum(axis=1) / reach_mm**2) ** -2
+class _Equations:
+    """Normal equations of a step of a motion, from gaps along directions, weighted robustly."""
+
+    def __init__(self, motion: _Motion, reach_mm: float) -> None:
+        self._place, self._length = motion.place, motion.rotation @ motion.length
+        self._square = reach_mm**2
+        # The misfit as the ninth derivative; what is left is the sum of all weights.
+        self._sums, self._total = np.zeros((9, 9)), 0.0
+
+    def add(self, places: Array, gap: Array, along: Array) -> None:
+        """Add gaps (k, 3) at places (k, 3) along a directions each, (k, a, 3) or (1, a, 3)."""
+        self._total += _add_equations(
+            self._sums, places, gap, along, self._place, self._length, self._square
+        )
+
+    def sums(self) -> tuple[Array, Array]:
+        """Matrix (8, 8) and right-hand side (8,), worth `EFFECTIVE` measurements."""
+        scaled = self._sums * (EFFECTIVE / max(self._total, 1e-9) / POINT_MM**2)
+        return scaled[:8, :8], scaled[:8, 8]
+
+
+@numba.njit(cache=True)
+def _add_equations(sums, places, gap, along, place, length, square):  # type: ignore[no-untyped-def]
+    """Add weighted products (9, 9) of derivatives and misfits; return the sum of the weights."""
+    row = np.empty(9)
+    weights = 0.0
+    for k in range(len(places)):
+        x, y, z = places[k] - place
+        far = gap[k, 0] ** 2 + gap[k, 1] ** 2 + gap[k, 2] ** 2
+        weight = 1.0 / (1.0 + far / square) ** 2
+        stretched = x * length[0] + y * length[1] + z * length[2]
+        for direction in along[min(k, len(along) - 1)]:
+            a, b, c = direction
+            row[0], row[1], row[2] = y * c - z * b, z * a - x * c, x * b - y * a
+            row[3], row[4], row[5] = a, b, c
+            row[6] = x * a + y * b + z * c
+            row[7] = stretched * (length[0] * a + length[1] * b + length[2] * c)
+            row[8] = gap[k, 0] * a + gap[k, 1] * b + gap[k, 2] * c
+            weights += weight
+            for i in range(9):
+                for j in range(9):
+                    sums[i, j] += weight * row[i] * row[j]
+    return weights
+
+
+@numba.njit(cache=True)
+def _nearest(points, others):  # type: ignore[no-untyped-def]
+    """Which of others (l, 3) is nearest to each of some points (k, 3); there are few of both."""
+    out = np.zeros(len(points), np.int64)
+    for k in range(len(points)):
+        least = np.inf
+        for i in range(len(others)):
+            x, y, z = others[i, 0] - points[k, 0], others[i, 1] - points[k, 1], others[i, 2]
+            z -= points[k, 2]
+            square = x * x + y * y + z * z
+            if square < least:
+                least, out[k] = square, i
+    return out
 
 
 def _seen_ear(

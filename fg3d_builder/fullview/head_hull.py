@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
@@ -53,6 +54,12 @@ REGISTERED_MM = 2.0
 INSIDE_PX, DRAWN_IN_MM = 2.0, 25.0
 """The hull stays so far inside of the head's outline in the picture, where that takes no more
 than so large a step inwards."""
+HAIR_MM, BEHIND_MM = (3.0, 4.5), 14.0
+"""Mean offset of the scalp in sight up to which it may be a bald head of another shape, and from
+which it is hair; how much farther hair stands off at the back of a head than where a camera in
+front of it sees it: it is longer there, or tied."""
+BACK = (0.4, 0.6)
+"""Cosines between a normal and the line of sight from which it is the back, and all of it."""
 LOST_MM = 6.0
 """Distance from the measured head within which what looks like the head is at its depth."""
 COVERED_MM = 6.0
@@ -71,6 +78,8 @@ class HeadHull(NamedTuple):
         The surround's.
     offset_mm : (n + c,) float64
         How far hair, or what else is there, stands off the skin.
+    behind_mm : (n + c,) float64
+        How much farther it is taken to stand off at the back, which nobody saw.
     covered : (n + c,) float64
         1 on a side whose ear is covered by hair.
     scalp : (n + c,) float64
@@ -84,6 +93,7 @@ class HeadHull(NamedTuple):
     surround_cam_mm: Array
     triangles: Array
     offset_mm: Array
+    behind_mm: Array
     covered: Array
     scalp: Array
     ears: tuple[Array, ...]
@@ -157,16 +167,34 @@ def head_hull(
     offset = hull.fitted(measured, outline, held)
     moved = offset.copy()
     moved[: graph.n] = _beyond(offset[: graph.n], REGISTERED_MM)
+    behind = np.where(held, 0.0, _hair_behind(hull, offset))
+    behind[: graph.n] = 0.0
+    moved += behind
     places = hull.places(moved - graph.grown(outline.steps_inside(hull, moved)))
     return HeadHull(
         face_cam_mm=places[: graph.n],
         surround_cam_mm=places[graph.n :],
         triangles=surround.triangles,
         offset_mm=offset,
+        behind_mm=behind,
         covered=covered,
         scalp=np.where(held, 0.0, graph.scalp),
         ears=tuple(bare),
     )
+
+
+def _hair_behind(hull: _Hull, offset: Array) -> Array:
+    """How much farther than the hair that is seen that at the back stands off (n + c,), mm.
+
+    Nothing where the scalp in sight bears none.
+    """
+    scalp = hull.graph.scalp
+    away = np.einsum("nd,nd->n", hull.along, normalized(hull.places(offset)))
+    seen = scalp * (away < -FACING)
+    thick = float((seen * offset).sum() / max(seen.sum(), 1e-9))
+    grown = np.clip((thick - HAIR_MM[0]) / (HAIR_MM[1] - HAIR_MM[0]), 0.0, 1.0)
+    back = np.clip((away - BACK[0]) / (BACK[1] - BACK[0]), 0.0, 1.0)
+    return np.asarray(BEHIND_MM * grown * scalp * back)
 
 
 def _beyond(offset_mm: Array, least_mm: float) -> Array:
@@ -188,20 +216,36 @@ def with_lost_depth(
     if hull is not None:
         vertices = np.concatenate([hull.face_cam_mm, hull.surround_cam_mm])
         triangles = np.concatenate([triangles, hull.triangles + len(face_cam_mm)])
-    height, width = lost.shape
     known = np.isfinite(measured.depth_mm)
+    camera = measured.intrinsics
+    # What is farther from all lost pixels lends them no depth.
+    nearest_mm = float(np.nanmin(measured.depth_mm)) if known.any() else np.inf
+    box = _box_of(lost, 2 + int(np.ceil(LOST_MM * camera[0, 0] / nearest_mm)))
+    here = known[box]
     away, label = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        (~here).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    nearest = np.zeros(label.max() + 1)
-    nearest[label[known]] = measured.depth_mm[known]
-    near = np.where(
-        away * nearest[label] / measured.intrinsics[0, 0] < LOST_MM, nearest[label], np.nan
-    )
-    drawn = rasterize(vertices, triangles, measured.intrinsics, height, width).depth_mm
-    depth = np.where(lost, np.where(np.isfinite(drawn), drawn, near), measured.depth_mm)
-    found = lost & np.isfinite(depth)
+    mine = lost[box]
+    depth_of = np.full(label.max() + 1, np.nan)
+    depth_of[label[here]] = measured.depth_mm[box][here]
+    beside = depth_of[label[mine]]
+    beside[away[mine] * beside / camera[0, 0] >= LOST_MM] = np.nan
+    own = camera.copy()
+    own[:2, 2] -= [box[1].start, box[0].start]
+    drawn = rasterize(vertices, triangles, own, *mine.shape).depth_mm[mine]
+    depth, found = measured.depth_mm.copy(), np.zeros_like(lost)
+    depth[box][mine] = np.where(np.isfinite(drawn), drawn, beside)
+    found[box] = mine & np.isfinite(depth[box])
     return measured._replace(depth_mm=depth, lost=found, head=measured.head & (known | found))
+
+
+def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a mask's pixels, with a margin around them."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
+        slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
+    )
 
 
 class _Hull:
@@ -279,7 +323,8 @@ def _signed_distance(mask: Array) -> Array:
     inside = cv2.distanceTransform(image, cv2.DIST_L2, 5)
     outside = cv2.distanceTransform(1 - image, cv2.DIST_L2, 5)
     # The outline is half way between two pixels, of which one is inside.
-    return np.asarray(inside - outside + np.where(mask, -0.5, 0.5).astype(np.float32))
+    half = np.float32(0.5)
+    return np.where(mask, inside - half, half - outside)
 
 
 def _measured_offsets(
@@ -300,7 +345,6 @@ class _HeadOutline:
 
     def __init__(self, measured: MeasuredHead) -> None:
         self._distance = cv2.GaussianBlur(_signed_distance(measured.head), (0, 0), 1.5)
-        self._down, self._right = np.gradient(self._distance)
         self._camera = measured.intrinsics
 
     def steps_inside(self, hull: _Hull, offset: Array) -> Array:
@@ -308,23 +352,16 @@ class _HeadOutline:
 
         Vertices that no such step brings inside stay: the picture has nothing there.
         """
-        least = np.zeros(len(offset))
-        found = np.zeros(len(offset), dtype=bool)
-        for step in np.arange(0.0, DRAWN_IN_MM + 0.5, 1.0):
-            px = px_from_cam(hull.places(offset - step), self._camera)
-            inside = at_nearest_pixel(self._distance, px, 0.0) > INSIDE_PX
-            least[inside & ~found] = step
-            found |= inside
-        return least
+        steps = np.arange(0.0, DRAWN_IN_MM + 0.5, 1.0)
+        start, camera = hull.places(offset), self._camera
+        return np.asarray(_least_steps(start, hull.along, steps, self._distance, camera, INSIDE_PX))
 
     def offsets(self, places: Array, seen: _Seen, along: Array) -> tuple[Array, Array]:
         """Offsets onto the outline and their weights (v,), 0 where a vertex is not on its own.
 
         A vertex near its own outline goes as near to the head's.
         """
-        slope = np.stack(
-            [at_nearest_pixel(g, seen.px, 0.0) for g in (self._right, self._down)], axis=1
-        )
+        slope = _slopes(self._distance, seen.px)
         distance = at_nearest_pixel(self._distance, seen.px, np.nan) - seen.inside_px
         px_per_mm = self._camera[0, 0] / places[:, 2]
         # How the distance falls along the offset's direction.
@@ -334,3 +371,47 @@ class _HeadOutline:
         offset = np.where(use, distance / np.where(use, fall * px_per_mm, 1.0), 0.0)
         use &= np.abs(offset) < REACH_MM
         return np.where(use, offset, 0.0), OUTLINE * use
+
+
+@numba.njit(cache=True)
+def _least_steps(start, along, steps, distance, camera, inside_px):  # type: ignore[no-untyped-def]
+    """The first of growing steps (v,) against directions (v, 3) to where a distance is enough.
+
+    0 where none of them leads there.
+    """
+    height, width = distance.shape
+    least = np.zeros(len(start))
+    for k in range(len(start)):
+        for step in steps:
+            z = start[k, 2] - step * along[k, 2]
+            if not z > 0.0:
+                continue
+            u = camera[0, 0] * (start[k, 0] - step * along[k, 0]) / z + camera[0, 2]
+            v = camera[1, 1] * (start[k, 1] - step * along[k, 1]) / z + camera[1, 2]
+            column, row = np.rint(u), np.rint(v)
+            if not (0 <= column < width and 0 <= row < height):
+                continue
+            if distance[int(row), int(column)] > inside_px:
+                least[k] = step
+                break
+    return least
+
+
+@numba.njit(cache=True)
+def _slopes(image, px):  # type: ignore[no-untyped-def]
+    """Central differences (k, 2), along x and y, of an image at the pixels nearest to places.
+
+    One-sided at the image's border, 0 beyond it.
+    """
+    height, width = image.shape
+    out = np.zeros((len(px), 2))
+    for k in range(len(px)):
+        column, row = np.rint(px[k, 0]), np.rint(px[k, 1])
+        if not (0 <= column < width and 0 <= row < height):
+            continue
+        c, r = int(column), int(row)
+        left, right = max(c - 1, 0), min(c + 1, width - 1)
+        up, down = max(r - 1, 0), min(r + 1, height - 1)
+        out[k, 0] = (image[r, right] - image[r, left]) / max(right - left, 1)
+        out[k, 1] = (image[down, c] - image[up, c]) / max(down - up, 1)
+    return out

@@ -6,6 +6,7 @@ fields are 0 there. What depends on the model alone is made once for it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.geometry.meshes import undirected_edges
 from fg3d_builder.geometry.smoothing import diffused
-from fg3d_builder.numerics.sparse_solver import analyze, lower_pattern
+from fg3d_builder.numerics.sparse_solver import SparseFactor, analyze, lower_pattern
 from fg3d_builder.records import Array
 
 STIFFNESS = 3.0
@@ -28,6 +29,10 @@ FIRM = 1e4
 
 GROWING_PASSES = 3
 """Averages over neighbours by which a step grows to its full size."""
+
+
+KEPT = 12
+"""Factors of recurring weights that are kept: of a skirt, and of each choice of ears."""
 
 
 class HullGraph:
@@ -87,15 +92,18 @@ class HullGraph:
         )
         weight[self.surround.skirt] = FIRM
         target[self.surround.skirt] = residual
-        return self._surround.smoothest(target, weight, REST)
+        return self._surround.smoothest(target, weight, REST, again=True)
 
     def smooth_around(self, steps: Array, weight: Array) -> Array:
-        """Return the smoothest field (c, 3) over the surround near weighted steps."""
-        return self._surround.smoothest(steps, weight, 0.0)
+        """Return the smoothest field (c, 3) over the surround near weighted steps.
+
+        Weights are those of few kinds of captures: with one ear in sight, the other, or both.
+        """
+        return self._surround.smoothest(steps, weight, 0.0, again=True)
 
     def closed_over(self, vertices: Array, hole: Array) -> Array:
         """Replace a part (c,) bool of the surround (c, 3) by the flattest cover of its border."""
-        return self._surround.smoothest(vertices, np.where(hole, 0.0, FIRM), 0.0)
+        return self._surround.smoothest(vertices, np.where(hole, 0.0, FIRM), 0.0, again=True)
 
     def grown(self, steps_mm: Array) -> Array:
         """Steps (n + c,) that grow to the given ones over their neighbours; none on the face."""
@@ -113,17 +121,36 @@ class _Graph:
             count, diagonal, low * count + high
         )
         self._size = lower.nnz
-        self._analysis = analyze(lower, solver)
+        # Rows of a mesh's graph have few entries, for which dense blocks do not pay.
+        self._analysis = analyze(lower, solver, supernodal=False)
         self._degree = np.bincount(edges.ravel(), minlength=count).astype(float)
+        self._kept: OrderedDict[bytes, SparseFactor] = OrderedDict()
 
-    def smoothest(self, target: Array, weight: Array, rest: float) -> Array:
-        """Return the field (c, ...) that is near `target` where weighted, and smooth."""
-        values = np.zeros(self._size)
-        values[self._at_edge] = -STIFFNESS
-        values[self._at_diagonal] = STIFFNESS * self._degree + weight + rest
-        factor = self._analysis.factor(values)
+    def smoothest(self, target: Array, weight: Array, rest: float, again: bool = False) -> Array:
+        """Return the field (c, ...) that is near `target` where weighted, and smooth.
+
+        `again` tells that the same weights will come again: their factor is kept.
+        """
+        total = weight + rest
+        factor = self._kept_factor(total) if again else self._factor(total)
         shape = (-1,) + (1,) * (target.ndim - 1)
         return np.asarray(factor.solve(weight.reshape(shape) * target))
+
+    def _factor(self, total: Array) -> SparseFactor:
+        values = np.zeros(self._size)
+        values[self._at_edge] = -STIFFNESS
+        values[self._at_diagonal] = STIFFNESS * self._degree + total
+        return self._analysis.factor(values)
+
+    def _kept_factor(self, total: Array) -> SparseFactor:
+        key = total.tobytes()
+        factor = self._kept.pop(key, None)
+        if factor is None:
+            factor = self._factor(total)
+        self._kept[key] = factor
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return factor
 
 
 class _Same:

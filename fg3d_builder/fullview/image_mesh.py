@@ -125,9 +125,15 @@ class FlatMesh:
 
 
 def image_mesh(
-    model: FaceModel, capture: Capture, registration: Registration, config: FullViewConfig
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    config: FullViewConfig,
+    solver: str = "cholmod",
 ) -> ImageMesh:
     """Complete a capture's depth channel (Eq. 12) and make a mesh of its picture.
+
+    `solver` is the sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
 
     Raises
     ------
@@ -148,7 +154,7 @@ def image_mesh(
     # Only the background takes part: model vertices off the outline are connected to none.
     used, triangles = compact_triangles(flat.background, len(flat.points_px))
     solved = complete_depth(
-        undirected_edges(triangles), flat.depth_mm[used], measured[used], config
+        undirected_edges(triangles), flat.depth_mm[used], measured[used], config, solver
     )
     depth = flat.depth_mm.copy()
     depth[used] = solved.depth_mm

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
@@ -40,6 +41,10 @@ of both are right."""
 
 DRAWN_OUT = 1.3
 """Stretch from which a piece is drawn out."""
+
+FARTHER = 1.5
+"""What was measured beside the face may be drawn out so many times farther than the face: it is
+in its place, and what would be drawn instead is a guess."""
 
 SAME_MM = 3.0
 """What is guessed and at most so far behind what was seen is the same surface."""
@@ -85,54 +90,76 @@ def layers_of(
     """
     size, mesh = camera.size, source.mesh
 
-    def drawn(number: Array, cull: bool = True) -> Fragments:
-        found = rasterize(
-            vertices_view, source.triangles[number], camera.intrinsics, size, size, cull
-        )
-        triangle = np.append(number, -1)[found.triangle].astype(np.int32)
-        return Fragments(triangle, found.barycentric, np.nan_to_num(found.depth_mm, nan=np.inf))
+    def drawn(first: int, count: int, cull: bool = True) -> Fragments:
+        pieces = source.triangles[first : first + count]
+        low, end = (int(pieces.min()), int(pieces.max()) + 1) if count else (0, 0)
+        vertices = vertices_view[low:end]
+        found = rasterize(vertices, pieces - low, camera.intrinsics, size, size, cull)
+        return _numbered(found, np.arange(first, first + count, dtype=np.int32))
 
-    sheet = drawn(np.arange(mesh.face_triangle_count))
+    sheet = drawn(0, mesh.face_triangle_count)
     triangle, barycentric, depth = sheet.triangle.copy(), sheet.barycentric.copy(), sheet.depth_mm
     stretch = np.ones((size, size), np.float32)
     captured = surround = thing = np.zeros((size, size), dtype=bool)
     if len(source.captured):
-        found, stretch = _captured(source, camera, config, drawn)
-        captured = (found.triangle >= 0) & (found.depth_mm < depth)
-        thing = _before(source, found)
-        triangle[captured] = found.triangle[captured]
-        barycentric[captured] = found.barycentric[captured]
+        found, stretch, thing = _captured(source, vertices_view, camera, config)
+        captured = found.depth_mm < depth
+        _put(captured, found.triangle, found.barycentric, triangle, barycentric)
         depth = np.where(captured, found.depth_mm, depth)
     if len(source.surround):
-        found = drawn(source.surround)
+        found = drawn(int(source.surround[0]), len(source.surround))
         keep = thing | is_same(camera)
         surround, bare = _shown_surround(source, found, sheet, captured, depth, stretch, keep)
-        triangle[bare], barycentric[bare] = sheet.triangle[bare], sheet.barycentric[bare]
-        triangle[surround] = found.triangle[surround]
-        barycentric[surround] = found.barycentric[surround]
+        _put(bare, sheet.triangle, sheet.barycentric, triangle, barycentric)
+        _put(surround, found.triangle, found.barycentric, triangle, barycentric)
         captured = captured & ~surround & ~bare
     face = (triangle >= 0) & (triangle < mesh.face_triangle_count)
     for first, count in source.behind:
         open_ = triangle < 0
         if not open_.any():
             break
-        found = drawn(np.arange(first, first + count), False)
-        here = open_ & (found.triangle >= 0)
-        triangle[here] = found.triangle[here]
-        barycentric[here] = found.barycentric[here]
+        found = drawn(first, count, False)
+        _put(open_, found.triangle, found.barycentric, triangle, barycentric)
+    sheet.triangle[~face] = -1
+    sheet.barycentric[~face] = 0.0
+    sheet.depth_mm[~face] = np.nan
     return Layers(
         triangle=triangle,
         barycentric=barycentric,
         face=face,
         captured=captured,
         surround=surround,
-        stretch=np.where(captured, stretch, 1.0).astype(np.float32),
-        sheet=Fragments(
-            np.where(face, sheet.triangle, -1).astype(np.int32),
-            np.where(face[..., None], sheet.barycentric, 0.0).astype(np.float32),
-            np.where(face, sheet.depth_mm, np.nan).astype(np.float32),
-        ),
+        stretch=np.where(captured, stretch, np.float32(1.0)),
+        sheet=sheet,
     )
+
+
+def _numbered(found: Fragments, number: Array) -> Fragments:
+    """Give fragments their triangles' own numbers; they are infinitely far where there is none."""
+    _renumber(found.triangle, found.depth_mm, number)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _renumber(triangle, depth, number):  # type: ignore[no-untyped-def]
+    for row in range(triangle.shape[0]):
+        for column in range(triangle.shape[1]):
+            t = triangle[row, column]
+            if t >= 0:
+                triangle[row, column] = number[t]
+            else:
+                depth[row, column] = np.inf
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(where, from_triangle, from_barycentric, triangle, barycentric):  # type: ignore[no-untyped-def]
+    """Write the fragments of some pixels (S, S) over others."""
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            if where[row, column]:
+                triangle[row, column] = from_triangle[row, column]
+                for k in range(3):
+                    barycentric[row, column, k] = from_barycentric[row, column, k]
 
 
 def _shown_surround(
@@ -170,45 +197,84 @@ def _shown_surround(
     return surround | (torn & before & (found.triangle >= 0)), bare
 
 
-def _captured(source, camera, config, drawn):  # type: ignore[no-untyped-def]
-    """Fragments of the captured surface where it may be drawn, and their stretch (S, S)."""
-    first = source.first_captured
+def _captured(
+    source: Source, vertices_view: Array, camera: ViewCamera, config: FullViewConfig
+) -> tuple[Fragments, Array, Array]:
+    """Fragments of the captured surface where it may be drawn, their stretch, and what is before
+    the face: all (S, S)."""
+    first, size = source.first_captured, camera.size
+    end = first + len(source.slopes_cam)
     of_vertex = stretches(
-        source.vertices_cam_mm[first : first + len(source.slopes_cam)],
+        source.vertices_cam_mm[first:end],
         source.slopes_cam,
         camera.rotation,
         camera.translation_mm,
     )
-    pieces = source.triangles[source.captured] - first
+    most = FARTHER * config.max_stretch
     if not is_same(camera):
         # The head ends where it did, but not in colours that are mixed with the background.
-        of_vertex = np.where(source.edge, np.maximum(of_vertex, config.max_stretch), of_vertex)
+        of_vertex = np.where(source.edge, np.maximum(of_vertex, most), of_vertex)
         of_vertex = np.where(source.carried, np.inf, of_vertex)
         for ear in (1, 2):
             own = source.explained == ear
             # A fitted ear is whole; what was measured of it is drawn out to pieces.
             if own.any() and np.median(of_vertex[own]) > DRAWN_OUT:
                 of_vertex = np.where(own, np.inf, of_vertex)
-    good = (of_vertex <= config.max_stretch)[pieces].all(axis=1)
-    found = drawn(source.captured[good])
-    here = found.triangle >= 0
-    stretch = np.ones(here.shape, np.float32)
-    corner = source.triangles[found.triangle[here]] - first
-    inverse = 1.0 / np.maximum(of_vertex[corner], 1e-6)
-    stretch[here] = 1.0 / (found.barycentric[here] * inverse).sum(axis=1)
-    _, label, stats, _ = cv2.connectedComponentsWithStats(here.astype(np.uint8), connectivity=4)
+    start = int(source.captured[0])
+    pieces, number = _pieces_within(
+        source.triangles[start : start + len(source.captured)],
+        first,
+        of_vertex,
+        most,
+    )
+    found = rasterize(vertices_view[first:end], pieces, camera.intrinsics, size, size)
+    stretch, before = _stretch_and_before(
+        found.triangle, found.barycentric, pieces, of_vertex, source.before
+    )
+    here = (found.triangle >= 0).astype(np.uint8)
+    _, label, stats, _ = cv2.connectedComponentsWithStats(here, connectivity=4)
     speck = (stats[:, cv2.CC_STAT_AREA] < SPECK_PX)[label] & (stretch > DRAWN_OUT)
     found.triangle[speck] = -1
-    return found, stretch
+    return _numbered(found, number + np.int32(start)), stretch, before & ~speck
 
 
-def _before(source: Source, found: Fragments) -> Array:
-    """Pixels (S, S) at which the captured surface is something before the face."""
-    out = np.zeros(found.triangle.shape, dtype=bool)
-    here = found.triangle >= 0
-    corner = source.triangles[found.triangle[here]] - source.first_captured
-    out[here] = source.before[corner].any(axis=1)
-    return out
+@numba.njit(cache=True, nogil=True)
+def _pieces_within(triangles, first, of_vertex, most):  # type: ignore[no-untyped-def]
+    """Triangles (g, 3) all of whose vertices, counted from `first`, are within a limit.
+
+    And their numbers (g,).
+    """
+    good = np.empty(len(of_vertex), np.bool_)
+    for k in range(len(of_vertex)):
+        good[k] = of_vertex[k] <= most
+    pieces = np.empty((len(triangles), 3), np.int32)
+    number = np.empty(len(triangles), np.int32)
+    kept = 0
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0] - first, triangles[t, 1] - first, triangles[t, 2] - first
+        pieces[kept, 0], pieces[kept, 1], pieces[kept, 2], number[kept] = a, b, c, t
+        kept += good[a] & good[b] & good[c]
+    return pieces[:kept], number[:kept]
+
+
+@numba.njit(cache=True, nogil=True)
+def _stretch_and_before(triangle, barycentric, pieces, of_vertex, before):  # type: ignore[no-untyped-def]
+    """Images (S, S): stretch by the vertices', 1 where nothing is; and what is before the face."""
+    rows, columns = triangle.shape
+    stretch = np.ones((rows, columns), np.float32)
+    thing = np.zeros((rows, columns), np.bool_)
+    for row in range(rows):
+        for column in range(columns):
+            t = triangle[row, column]
+            if t < 0:
+                continue
+            inverse = 0.0
+            for k in range(3):
+                corner = pieces[t, k]
+                inverse += barycentric[row, column, k] * (1.0 / max(of_vertex[corner], 1e-6))
+                thing[row, column] |= before[corner]
+            stretch[row, column] = 1.0 / inverse
+    return stretch, thing
 
 
 def _shreds(shown: Array, under: Array) -> Array:
@@ -220,10 +286,21 @@ def _shreds(shown: Array, under: Array) -> Array:
     image = shown.astype(np.uint8)
     _, label, stats, _ = cv2.connectedComponentsWithStats(image, connectivity=4)
     solid = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    core = np.bincount(label.ravel(), solid.ravel(), len(stats))
-    alone = np.bincount(label.ravel(), ~under.ravel(), len(stats))
+    core, alone = _counted(label, len(stats), solid, under)
     shred = (stats[:, cv2.CC_STAT_AREA] < SHRED_PX) & (core < SPECK_PX) & (alone == 0)
     return np.asarray(shown & shred[label])
+
+
+@numba.njit(cache=True, nogil=True)
+def _counted(label, count, solid, under):  # type: ignore[no-untyped-def]
+    """Pixels of each label that are solid, and those with nothing under them."""
+    core, alone = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for row in range(label.shape[0]):
+        for column in range(label.shape[1]):
+            own = label[row, column]
+            core[own] += solid[row, column] > 0
+            alone[own] += not under[row, column]
+    return core, alone
 
 
 def is_same(camera: ViewCamera) -> bool:

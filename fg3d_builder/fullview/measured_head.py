@@ -175,14 +175,17 @@ def _continued_beyond(
     left, top, right, bottom = (width_px * side for side in sides)
     camera = measured.intrinsics.copy()
     camera[:2, 2] += [left, top]
-    around = ((top, bottom), (left, right), (0, 0))
+    sides_px = (top, bottom, left, right)
     names = [name for name in MeasuredHead._fields if name != "intrinsics"]
-    images = {
-        name: np.pad(image, around[: image.ndim], mode="edge")
-        for name in names
-        for image in [getattr(measured, name)]
-    }
+    images = {name: _framed(getattr(measured, name), *sides_px) for name in names}
     return measured._replace(intrinsics=camera, **images)
+
+
+def _framed(image: Array, top: int, bottom: int, left: int, right: int) -> Array:
+    """An image (h, w, ...) with its border continued by so many pixels."""
+    plain = image.view(np.uint8) if image.dtype == bool else image
+    framed = cv2.copyMakeBorder(plain, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    return np.asarray(framed).view(image.dtype)
 
 
 def _surface_around(
@@ -242,21 +245,29 @@ def _at_heads_depth(
     with np.errstate(invalid="ignore"):
         near = (depth_mm > z.min() - BEFORE_MM) & (depth_mm < last)
         behind = depth_mm >= last
-    near = _parts(near, near, LEAST_PIXELS)
-    face = _parts(near, on_sheet, LEAST_PIXELS)
+    label, large = _labelled(near, LEAST_PIXELS)
+    touched = np.zeros_like(large)
+    touched[label[near & on_sheet]] = True
+    near, face = large[label], (large & touched)[label]
     away = cv2.distanceTransform((~face).astype(np.uint8), cv2.DIST_L2, 5)
     gap = np.isnan(depth_mm) & (away <= apart_px)
     return near & _parts(near | gap, face, LEAST_PIXELS), behind
 
 
+def _labelled(mask: Array, least: int) -> tuple[Array, Array]:
+    """Connected parts of a mask as labels (h, w), and which labels have at least so many pixels."""
+    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] >= least
+    large[0] = False
+    return label, large
+
+
 def _parts(mask: Array, seed: Array, least: int) -> Array:
     """Connected parts of a mask that have pixels of the seed, and at least so many."""
-    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    wanted = np.zeros(len(stats), dtype=bool)
-    wanted[np.unique(label[mask & seed])] = True
-    wanted &= stats[:, cv2.CC_STAT_AREA] >= least
-    wanted[0] = False
-    return np.asarray(wanted[label])
+    label, large = _labelled(mask, least)
+    touched = np.zeros_like(large)
+    touched[label[mask & seed]] = True
+    return np.asarray((large & touched)[label])
 
 
 def _touching(mask: Array, head: Array) -> Array:
@@ -307,6 +318,7 @@ def _differences(color: Array, head: Array, behind: Array, extent: float) -> tup
     out = []
     for known in sure:
         plate = cv2.resize(continued(small, known), color.shape[1::-1])
-        off = np.abs(color.astype(np.int16) - plate).max(axis=2).astype(np.float32)
+        red, green, blue = np.moveaxis(cv2.absdiff(color, plate), 2, 0)
+        off = np.maximum(np.maximum(red, green), blue).astype(np.float32)
         out.append(cv2.GaussianBlur(off, (0, 0), 1.0))
     return out[0], out[1]

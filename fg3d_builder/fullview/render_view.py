@@ -8,18 +8,24 @@ the face takes the colours of the unrolled head; the face is painted afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
-from fg3d_builder.fullview.layers import Layers, is_same, layers_of
+from fg3d_builder.fullview.layers import FARTHER, Layers, is_same, layers_of
+from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.tracing import TRUSTED_SHARE, places_on, traced
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.shading import srgb_from_linear
+
+NEAR_DOUBT = 10.0 / 256
+"""Distance, as a part of the view's side, over which painting is blended: more than it takes."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,9 @@ class RenderedView:
     surround : (S, S) bool
         The head beyond the face where the camera measured nothing.
     around_linear : (S, S, 3) float32
-        Colours of the unrolled head at the pixels of face and surround, linear light; none
-        where the view is the picture itself.
+        Colours of the unrolled head, linear light: at the pixels of the surround, and at those
+        of the face that are not trusted fully, or are within `NEAR_DOUBT` of the view's side of
+        such; none where the view is the picture itself.
     face_unseen : (S, S) bool
         Face pixels that the picture does not show: turned away from the camera, seen so
         obliquely that they are stretched too far, behind another part of the face, or not
@@ -81,10 +88,9 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     unit = float(camera.px_crop_from_px[0, 0])
     layers = layers_of(source, vertices_view, camera, config)
     covered = layers.triangle >= 0
-    source_px, jacobian, depth, trust = traced(
-        layers.triangle[covered],
-        layers.barycentric[covered],
-        np.argwhere(covered),
+    source_px, jacobian, depth, trust, stretch = traced(
+        layers.triangle,
+        layers.barycentric,
         source.triangles,
         mesh.face_triangle_count,
         source.vertices_cam_mm,
@@ -99,55 +105,57 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         unit,
         config.max_stretch,
     )
-    full_trust = _image(covered, trust, 0.0)
-    if source.head is not None and is_same(camera):
-        full_trust[:] = 1.0
-    share = np.clip((config.max_stretch / layers.stretch - 1.0) / (TRUSTED_SHARE - 1.0), 0.0, 1.0)
     if source.head is not None and is_same(camera):
         # Whatever is drawn here was seen here.
-        rgb = _taken(layers, source.picture.sample(source_px, jacobian))
+        trust[:] = 1.0
+        rgb = _sampled(((source.picture, covered),), source_px, jacobian)
         around = np.zeros((*covered.shape, 3), np.float32)
     else:
-        rgb = _colors(source, layers, source_px, jacobian)
+        head = layers.face | layers.captured | layers.surround
+        pyramids = ((source.picture, head), (source.backdrop, covered & ~head))
+        rgb = _sampled(pyramids, source_px, jacobian)
+        most = FARTHER * config.max_stretch
+        share = (most / layers.stretch - 1.0) / (TRUSTED_SHARE - 1.0)
         doubted = layers.captured & (share < 1.0)
-        around = _around(source, layers, layers.surround | layers.face | doubted)
+        wanted = layers.surround | doubted | (layers.face & _near(layers.face & (trust < 1.0)))
+        around = _around(source, layers, wanted)
         if source.around is not None:
             _blend(rgb, around, layers.surround, np.zeros_like(share))
-            _blend(rgb, around, doubted, share)
+            _blend(rgb, around, doubted, np.clip(share, 0.0, 1.0))
     height, width = mesh.image_size
-    outside = (source_px < -0.5) | (source_px > [width - 0.5, height - 0.5])
+    x, y = np.moveaxis(source_px, 2, 0)
+    beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
     return RenderedView(
         rgb=rgb,
         face=layers.face,
         captured=layers.captured,
         surround=layers.surround,
         around_linear=around,
-        face_unseen=layers.face & (full_trust <= 0),
-        trust=np.where(layers.face, full_trust, 0.0).astype(np.float32),
-        stretch=_image(covered, _stretch(jacobian) / unit, 0.0),
-        beyond=_image(covered, outside.any(axis=1), 0.0) > 0,
+        face_unseen=layers.face & (trust <= 0),
+        trust=np.where(layers.face, trust, np.float32(0.0)),
+        stretch=stretch,
+        beyond=beyond,
         covered=covered,
-        depth_mm=_image(covered, depth, np.nan),
-        source_px=_image(covered, source_px, np.nan),
+        depth_mm=depth,
+        source_px=source_px.astype(np.float32),
         fragments=layers.sheet,
     )
 
 
-def _colors(source: Source, layers: Layers, source_px: Array, jacobian: Array) -> Array:
-    """Colours (S, S, 3) uint8 by the picture, those of the background by the backdrop."""
-    covered = layers.triangle >= 0
-    taken = np.empty((len(source_px), 3), np.uint8)
-    head = (layers.face | layers.captured | layers.surround)[covered]
-    for pyramid, own in ((source.picture, head), (source.backdrop, ~head)):
-        taken[own] = pyramid.sample(source_px[own], jacobian[own])
-    return _taken(layers, taken)
+def _near(doubt: Array) -> Array:
+    """Pixels (S, S) that are so near to doubtful ones that painting may need their colours."""
+    side = 2 * int(np.ceil(NEAR_DOUBT * doubt.shape[0])) + 1
+    return cv2.dilate(doubt.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
 
 
-def _taken(layers: Layers, colors: Array) -> Array:
-    """The image (S, S, 3) of colours (k, 3) of the covered pixels."""
-    covered = layers.triangle >= 0
-    rgb = np.zeros((*covered.shape, 3), np.uint8)
-    rgb[covered] = colors
+def _sampled(
+    pyramids: Sequence[tuple[PicturePyramid, Array]], source_px: Array, jacobian: Array
+) -> Array:
+    """Colours (S, S, 3) uint8 by pictures, of each at pixels (S, S) of its own; black off them."""
+    rgb = np.zeros((*source_px.shape[:2], 3), np.uint8)
+    places, slopes = source_px.reshape(-1, 2), jacobian.reshape(-1, 2, 2)
+    for pyramid, own in pyramids:
+        pyramid.sample_some(places, slopes, own.ravel(), rgb.reshape(-1, 3))
     return rgb
 
 
@@ -170,15 +178,3 @@ def _blend(rgb: Array, linear: Array, where: Array, share: Array) -> None:
     part = share[where][:, None]
     under = srgb_from_linear(linear[where])
     rgb[where] = np.rint(part * rgb[where] + (1.0 - part) * under).astype(np.uint8)
-
-
-def _stretch(jacobian: Array) -> Array:
-    a, b, c, d = (jacobian[:, i, j] for i in (0, 1) for j in (0, 1))
-    small = 0.5 * np.abs(np.hypot(a + d, c - b) - np.hypot(a - d, c + b))
-    return 1.0 / np.maximum(small, 1e-6)
-
-
-def _image(where: Array, values: Array, empty: float) -> Array:
-    out = np.full((*where.shape, *values.shape[1:]), empty, dtype=np.float32)
-    out[where] = values
-    return out

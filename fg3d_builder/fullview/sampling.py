@@ -63,7 +63,13 @@ class PicturePyramid:
         return cls(pixels, start, height, width)
 
     def sample(self, points_px: Array, jacobian: Array) -> Array:
-        """Return (k, 3) uint8 colours, averaged over footprints.
+        """Return (k, 3) uint8 colours, averaged over footprints; see `sample_some`."""
+        out = np.empty((len(points_px), 3), np.uint8)
+        self.sample_some(points_px, jacobian, np.ones(len(points_px), dtype=bool), out)
+        return out
+
+    def sample_some(self, points_px: Array, jacobian: Array, wanted: Array, out: Array) -> None:
+        """Write colours, averaged over footprints, where they are wanted.
 
         Parameters
         ----------
@@ -73,16 +79,18 @@ class PicturePyramid:
         jacobian : (k, 2, 2) float
             Derivatives of the position in the picture by the pixel of the view:
             ``jacobian[:, :, 0]`` is the step to the view's next pixel to the right.
+        wanted : (k,) bool
+        out : (k, 3) uint8
         """
-        return np.asarray(
-            _sample(
-                self.pixels,
-                self.start,
-                self.height,
-                self.width,
-                np.ascontiguousarray(points_px, dtype=np.float64),
-                np.ascontiguousarray(jacobian, dtype=np.float64),
-            )
+        _sample(
+            self.pixels,
+            self.start,
+            self.height,
+            self.width,
+            np.ascontiguousarray(points_px, dtype=np.float64),
+            np.ascontiguousarray(jacobian, dtype=np.float64),
+            wanted,
+            out,
         )
 
 
@@ -95,10 +103,11 @@ def singular_values(a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _sample(pixels, start, height, width, points, jacobian):  # type: ignore[no-untyped-def]
-    out = np.empty((len(points), 3), np.uint8)
+def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # type: ignore[no-untyped-def]
     last = len(start) - 1
     for k in range(len(points)):
+        if not wanted[k]:
+            continue
         x = min(max(points[k, 0], -0.5), width[0] - 0.5)
         y = min(max(points[k, 1], -0.5), height[0] - 0.5)
         beyond = np.hypot(points[k, 0] - x, points[k, 1] - y)
@@ -137,7 +146,6 @@ def _sample(pixels, start, height, width, points, jacobian):  # type: ignore[no-
         out[k, 0] = np.uint8(min(255.0, max(0.0, red)) + 0.5)
         out[k, 1] = np.uint8(min(255.0, max(0.0, green)) + 0.5)
         out[k, 2] = np.uint8(min(255.0, max(0.0, blue)) + 0.5)
-    return out
 
 
 @numba.njit(cache=True, inline="always")

@@ -253,5 +253,10 @@ def _near(points: Array, others: Array, reach_mm: float) -> Array:
     """Tell which of points (k, 3) have one of others (l, 3) within reach."""
     if not len(others):
         return np.zeros(len(points), dtype=bool)
-    distance, _ = cKDTree(others).query(points, distance_upper_bound=reach_mm)
-    return np.isfinite(distance)
+    low, high = others.min(axis=0) - reach_mm, others.max(axis=0) + reach_mm
+    near = np.ones(len(points), dtype=bool)
+    for axis in range(3):
+        near &= (points[:, axis] >= low[axis]) & (points[:, axis] <= high[axis])
+    distance, _ = cKDTree(others).query(points[near], distance_upper_bound=reach_mm)
+    near[near] = np.isfinite(distance)
+    return near

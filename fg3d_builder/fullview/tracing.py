@@ -10,7 +10,7 @@ from fg3d_builder.fullview.sampling import singular_values
 OCCLUSION_MM = 2.0
 """A surface point that is this far behind the first one on its ray is hidden."""
 
-TRUSTED_SHARE = 2.2
+TRUSTED_SHARE = 1.4
 """Pixels stretched by this factor less than the largest stretch are trusted fully."""
 
 GRAZING = 0.05
@@ -21,7 +21,6 @@ GRAZING = 0.05
 def traced(  # type: ignore[no-untyped-def]
     triangle,
     barycentric,
-    pixel,
     triangles,
     face_count,
     source,
@@ -36,74 +35,81 @@ def traced(  # type: ignore[no-untyped-def]
     unit,
     max_stretch,
 ):
-    """Take pixels back to the picture.
+    """Take the pixels of a view back to the picture.
 
-    Returns the position there (k, 2), its derivatives (k, 2, 2), and the depth in the view and
-    the trust, (k,) each.
+    Returns images of the position there (S, S, 2), its derivatives (S, S, 2, 2), the depth in the
+    view, the trust (1 off the face), and the stretch against `unit`, (S, S) float32 each. Where no
+    triangle is: NaN, the trust 0 and the stretch 0.
 
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
     """
-    count = len(triangle)
-    place = np.empty((count, 2))
-    jacobian = np.empty((count, 2, 2))
-    distance = np.empty(count)
-    trust = np.ones(count)
+    rows, columns = triangle.shape
+    place = np.full((rows, columns, 2), np.nan)
+    jacobian = np.full((rows, columns, 2, 2), np.nan)
+    distance = np.full((rows, columns), np.float32(np.nan))
+    trust = np.zeros((rows, columns), np.float32)
+    stretch = np.zeros((rows, columns), np.float32)
     fx, fy = source_intrinsics[0, 0], source_intrinsics[1, 1]
     cx, cy = source_intrinsics[0, 2], source_intrinsics[1, 2]
-    ray = np.ones(3)
-    step, normal = np.zeros(3), np.zeros(3)
-    for k in range(count):
-        i, j, m = triangles[triangle[k]]
-        wi, wj, wm = barycentric[k]
-        x = wi * source[i, 0] + wj * source[j, 0] + wm * source[m, 0]
-        y = wi * source[i, 1] + wj * source[j, 1] + wm * source[m, 1]
-        z = wi * source[i, 2] + wj * source[j, 2] + wm * source[m, 2]
-        place[k, 0] = fx * x / z + cx
-        place[k, 1] = fy * y / z + cy
-        px, py, pz = view[j, 0] - view[i, 0], view[j, 1] - view[i, 1], view[j, 2] - view[i, 2]
-        qx, qy, qz = view[m, 0] - view[i, 0], view[m, 1] - view[i, 1], view[m, 2] - view[i, 2]
-        normal[0], normal[1], normal[2] = py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx
-        ray[0] = (pixel[k, 1] - view_intrinsics[0, 2]) / view_intrinsics[0, 0]
-        ray[1] = (pixel[k, 0] - view_intrinsics[1, 2]) / view_intrinsics[1, 1]
-        along = normal[0] * ray[0] + normal[1] * ray[1] + normal[2]
-        far = wi * view[i, 2] + wj * view[j, 2] + wm * view[m, 2]
-        distance[k] = far
-        for axis in range(2):
-            slope = 1.0 / view_intrinsics[axis, axis]
-            slide = normal[axis] * slope / along if along != 0.0 else 0.0
-            for c in range(3):
-                step[c] = -far * ray[c] * slide
-            step[axis] += far * slope
+    wide, high = 1.0 / view_intrinsics[0, 0], 1.0 / view_intrinsics[1, 1]
+    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    for row in range(rows):
+        down = (row - view_intrinsics[1, 2]) * high
+        for column in range(columns):
+            number = triangle[row, column]
+            if number < 0:
+                continue
+            i, j, m = triangles[number, 0], triangles[number, 1], triangles[number, 2]
+            wi, wj, wm = barycentric[row, column]
+            x = wi * source[i, 0] + wj * source[j, 0] + wm * source[m, 0]
+            y = wi * source[i, 1] + wj * source[j, 1] + wm * source[m, 1]
+            z = wi * source[i, 2] + wj * source[j, 2] + wm * source[m, 2]
+            x, y, near = x / z, y / z, 1.0 / z
+            place[row, column, 0] = fx * x + cx
+            place[row, column, 1] = fy * y + cy
+            px, py, pz = view[j, 0] - view[i, 0], view[j, 1] - view[i, 1], view[j, 2] - view[i, 2]
+            qx, qy, qz = view[m, 0] - view[i, 0], view[m, 1] - view[i, 1], view[m, 2] - view[i, 2]
+            nx, ny, nz = py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx
+            right = (column - view_intrinsics[0, 2]) * wide
+            along = nx * right + ny * down + nz
+            far = wi * view[i, 2] + wj * view[j, 2] + wm * view[m, 2]
+            distance[row, column] = far
+            slide = far / along if along != 0.0 else 0.0
+            # The step of the point in the view's frame, by a pixel to the right and one down.
+            s, t = -nx * wide * slide, -ny * high * slide
+            ax, ay, az = right * s + far * wide, down * s, s
+            bx, by, bz = right * t, down * t + far * high, t
             # Back to the capture's frame: the rotation's transpose.
-            dx = rotation[0, 0] * step[0] + rotation[1, 0] * step[1] + rotation[2, 0] * step[2]
-            dy = rotation[0, 1] * step[0] + rotation[1, 1] * step[1] + rotation[2, 1] * step[2]
-            dz = rotation[0, 2] * step[0] + rotation[1, 2] * step[1] + rotation[2, 2] * step[2]
-            jacobian[k, 0, axis] = fx * (dx - x * dz / z) / z
-            jacobian[k, 1, axis] = fy * (dy - y * dz / z) / z
-        if triangle[k] >= face_count:
-            continue
-        nx = wi * normals[i, 0] + wj * normals[j, 0] + wm * normals[m, 0]
-        ny = wi * normals[i, 1] + wj * normals[j, 1] + wm * normals[m, 1]
-        nz = wi * normals[i, 2] + wj * normals[j, 2] + wm * normals[m, 2]
-        length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + z * z))
-        facing = -(nx * x + ny * y + nz * z) / max(length, 1e-12)
-        _, least = singular_values(
-            jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
-        )
-        stretch = 1.0 / max(least * unit, 1e-6)
-        # In terms of the inverse, which is the cosine for a surface that is turned to face us.
-        trust[k] = min(1.0, max(0.0, (max_stretch / stretch - 1.0) / (TRUSTED_SHARE - 1.0)))
-        if facing < GRAZING:
-            trust[k] = 0.0
-        u = int(np.rint(first_intrinsics[0, 0] * x / z + first_intrinsics[0, 2]))
-        v = int(np.rint(first_intrinsics[1, 1] * y / z + first_intrinsics[1, 2]))
-        pictured = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
-        if not pictured or z > first[v, u] + OCCLUSION_MM:
-            trust[k] = 0.0
-        else:
-            trust[k] *= shown[v, u]
-    return place, jacobian, distance, trust
+            ux, uy = r00 * ax + r10 * ay + r20 * az, r01 * ax + r11 * ay + r21 * az
+            uz = r02 * ax + r12 * ay + r22 * az
+            vx, vy = r00 * bx + r10 * by + r20 * bz, r01 * bx + r11 * by + r21 * bz
+            vz = r02 * bx + r12 * by + r22 * bz
+            a, b = fx * (ux - x * uz) * near, fx * (vx - x * vz) * near
+            c, d = fy * (uy - y * uz) * near, fy * (vy - y * vz) * near
+            jacobian[row, column, 0, 0], jacobian[row, column, 0, 1] = a, b
+            jacobian[row, column, 1, 0], jacobian[row, column, 1, 1] = c, d
+            _, least = singular_values(a, b, c, d)
+            stretch[row, column] = 1.0 / (max(least, 1e-6) * unit)
+            if number >= face_count:
+                trust[row, column] = 1.0
+                continue
+            nx = wi * normals[i, 0] + wj * normals[j, 0] + wm * normals[m, 0]
+            ny = wi * normals[i, 1] + wj * normals[j, 1] + wm * normals[m, 1]
+            nz = wi * normals[i, 2] + wj * normals[j, 2] + wm * normals[m, 2]
+            length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + 1.0))
+            if -(nx * x + ny * y + nz) / max(length, 1e-12) < GRAZING:
+                continue
+            u = int(np.rint(first_intrinsics[0, 0] * x + first_intrinsics[0, 2]))
+            v = int(np.rint(first_intrinsics[1, 1] * y + first_intrinsics[1, 2]))
+            pictured = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
+            if pictured and z <= first[v, u] + OCCLUSION_MM:
+                # In terms of the inverse, which is the cosine for a surface turned to face us.
+                share = (max_stretch * max(least * unit, 1e-6) - 1.0) / (TRUSTED_SHARE - 1.0)
+                trust[row, column] = min(1.0, max(0.0, share)) * shown[v, u]
+    return place, jacobian, distance, trust, stretch
 
 
 @numba.njit(cache=True, nogil=True)

@@ -60,8 +60,10 @@ def vertex_normals(vertices: Array, triangles: Array) -> Array:
 
 def normalized(vectors: Array) -> Array:
     """Return vectors (..., 3) float64 at length 1; those of length 0 stay."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    from fg3d_builder.geometry.normal_sums import unit_vectors
+
+    flat = np.asarray(vectors).reshape(-1, 3)
+    return np.asarray(unit_vectors(flat)).reshape(np.shape(vectors))
 
 
 def _mesh(vertices: Array, triangles: Array) -> tuple[Array, Array]:

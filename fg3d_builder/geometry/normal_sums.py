@@ -1,4 +1,4 @@
-"""Compiled kernels behind normals and areas of `fg3d_builder.geometry.meshes`."""
+"""Compiled kernels behind normals, areas and unit vectors of `fg3d_builder.geometry.meshes`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def summed_normals(vertices, triangles):  # type: ignore[no-untyped-def]
             normals[at, 1] += y
             normals[at, 2] += z
     return normals
+
+
+@numba.njit(cache=True)
+def unit_vectors(vectors):  # type: ignore[no-untyped-def]
+    """Return vectors (n, 3) at length 1; those of length 0, or of none that is known, are 0."""
+    out = np.zeros(vectors.shape, vectors.dtype)
+    for i in range(len(vectors)):
+        x, y, z = vectors[i, 0], vectors[i, 1], vectors[i, 2]
+        length = np.sqrt(x * x + y * y + z * z)
+        # NaN fails the comparison.
+        if length > 0.0:
+            out[i, 0], out[i, 1], out[i, 2] = x / length, y / length, z / length
+    return out
 
 
 @numba.njit(cache=True)

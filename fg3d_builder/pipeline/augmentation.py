@@ -61,8 +61,9 @@ def make_views(model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> Stag
 
     def turned(name: str) -> ViewSet:
         capture, registration = chunk.captures[name], chunk.registrations[name]
+        solver = config.registration.solver
         texture = fit_texture(model, capture, registration, config.texture)
-        mesh = view_mesh(model, capture, registration, config.fullview)
+        mesh = view_mesh(model, capture, registration, config.fullview, solver)
         views = full_view(
             model,
             capture,
@@ -74,7 +75,7 @@ def make_views(model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> Stag
             config.shards.crop_margin,
             config.shards.image_size,
             lambda view: sample_seed(sample_name(name, view, CAPTURED)),
-            config.registration.solver,
+            solver,
         )
         fitter = _fitter(model, chunk.landmarks[name], config)
         shape = registration.shape_obj_mm
@@ -120,7 +121,7 @@ def make_transforms(
     def prepared(name: str) -> tuple[ImageMesh, TextureFit, BeforeFace | None]:
         capture, registration = chunk.captures[name], chunk.registrations[name]
         return (
-            image_mesh(model, capture, registration, config.fullview),
+            image_mesh(model, capture, registration, config.fullview, solver),
             fit_texture(model, capture, registration, config.texture),
             before_face(model, capture, registration, config.fullview),
         )

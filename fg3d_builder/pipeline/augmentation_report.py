@@ -122,7 +122,7 @@ def draw_transforms(
     """
     capture, registration = chunk.captures[name], chunk.registrations[name]
     texture = fit_texture(model, capture, registration, config.texture)
-    mesh = image_mesh(model, capture, registration, config.fullview)
+    mesh = image_mesh(model, capture, registration, config.fullview, config.registration.solver)
     before = before_face(model, capture, registration, config.fullview)
 
     def again(record: TransformedShape) -> Transformed:

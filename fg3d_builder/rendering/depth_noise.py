@@ -42,8 +42,11 @@ def estimate_noise(depth_mm: Array) -> Array:
             break
         response, where = _mixed_differences(depth, number, spacing)
         answers += len(response)
-        for n in np.flatnonzero(np.bincount(where, minlength=len(noise))):
-            here = response[where == n]
+        count = np.bincount(where, minlength=len(noise))
+        end = np.cumsum(count)
+        response = _by_number(response, where, end - count)
+        for n in np.flatnonzero(count):
+            here = response[end[n] - count[n] : end[n]]
             median = float(np.median(here[:: 1 + len(here) // _ENOUGH]))
             noise[n] = max(noise[n], median / (0.6745 * 6.0))
     # The last place is for number -1: no depth, no noise.
@@ -73,6 +76,17 @@ def _range_numbers(depth, ratio):  # type: ignore[no-untyped-def]
                 number = int(place - first)
                 low, high = ratio**place, ratio ** (place + 1.0)
             out[row, column] = number
+    return out
+
+
+@numba.njit(cache=True)
+def _by_number(values, number, first):  # type: ignore[no-untyped-def]
+    """Sort values (k,) by their numbers, whose places begin at `first`; else in their order."""
+    out = np.empty_like(values)
+    place = first.copy()
+    for k in range(len(values)):
+        out[place[number[k]]] = values[k]
+        place[number[k]] += 1
     return out
 
 

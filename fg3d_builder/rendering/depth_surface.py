@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numba
@@ -44,16 +45,12 @@ class DepthSurface:
     noise_mm : (H, W) float64
         Standard deviation of the depth noise of single pixels, estimated by depth; NaN
         where there is no depth.
+    near : (H, W) bool
+        Within the range of depths that matter.
     valid : (H, W) bool
         Depth and normal exist.
     border : (H, W) bool
         Valid pixels within two pixels of a hole, a discontinuity or the image's border.
-    vertices_cam_mm : (v, 3) float64
-        Vertices of the triangulated surface.
-    vertex_px : (v, 2) int32
-        Column and row of each mesh vertex.
-    triangles : (m, 3) int32
-        Counter-clockwise seen from the camera; cut at discontinuities.
     intrinsics : (3, 3) float64
     connected_right, connected_down : (H, W) bool
         The pixel and its right (lower) neighbour are on one surface.
@@ -65,11 +62,9 @@ class DepthSurface:
     normals_cam: Array
     fitted_cam_mm: Array
     noise_mm: Array
+    near: Array
     valid: Array
     border: Array
-    vertices_cam_mm: Array
-    vertex_px: Array
-    triangles: Array
     intrinsics: Array
     connected_right: Array
     connected_down: Array
@@ -106,22 +101,39 @@ class DepthSurface:
         points = cam_from_depth(depth, matrix)
         normals, fitted_cam_mm = fitted_planes(depth, noise, matrix, wanted, MAX_SLOPE)
         valid = known & np.isfinite(normals[..., 2])
-        vertices, vertex_px, triangles = _triangulate(points, right & wanted, down & wanted)
         return DepthSurface(
             points_cam_mm=points,
             normals_cam=normals,
             fitted_cam_mm=fitted_cam_mm,
             noise_mm=noise,
+            near=wanted,
             valid=valid,
             border=valid & _near_border(known, right, down),
-            vertices_cam_mm=vertices,
-            vertex_px=vertex_px,
-            triangles=triangles,
             intrinsics=matrix,
             connected_right=right,
             connected_down=down,
             sampling=DepthSampling("measured", 1.0, 1.0, _bridged_share(measured, depth)),
         )
+
+    @cached_property
+    def _mesh(self) -> tuple[Array, Array, Array]:
+        right, down = self.connected_right & self.near, self.connected_down & self.near
+        return _triangulate(self.points_cam_mm, right, down)
+
+    @property
+    def vertices_cam_mm(self) -> Array:
+        """(v, 3) float64: vertices of the triangulated surface."""
+        return self._mesh[0]
+
+    @property
+    def vertex_px(self) -> Array:
+        """(v, 2) int32: column and row of each mesh vertex."""
+        return self._mesh[1]
+
+    @property
+    def triangles(self) -> Array:
+        """(m, 3) int32: counter-clockwise seen from the camera; cut at discontinuities."""
+        return self._mesh[2]
 
     def px_from(self, points_px: Array, intrinsics: Array) -> Array:
         """Map (k, 2) pixels of the camera's colour image to pixels of this surface.

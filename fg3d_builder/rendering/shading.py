@@ -74,9 +74,9 @@ def shade_and_gloss(normals: Array, view: Array, light: Light) -> tuple[Array, A
     ``C = shade * T + gloss``; with a target shape's normals this is Eq. 17. Arguments as in
     `phong`.
     """
-    shade = phong(np.ones_like(normals), normals, view, light)
-    gloss = phong(np.zeros_like(normals), normals, view, light)
-    return shade - gloss, gloss
+    facing = np.einsum("...d,d->...", normals, light.direction)
+    shade = light.ambient + light.directional * np.maximum(facing, 0.0)[..., None]
+    return shade, phong(np.zeros_like(normals), normals, view, light)
 
 
 def linear_from_srgb(srgb: Array) -> Array:

@@ -104,7 +104,7 @@ def _turned(
     solver: str,
 ) -> tuple[ImageMesh, list[RenderedView], list[Array]]:
     """Return a capture's mesh, its views before painting, and the finished pictures."""
-    mesh = view_mesh(model, capture, registration, config)
+    mesh = view_mesh(model, capture, registration, config, solver)
     source = Source.of(model, capture, registration, mesh, texture, config, solver)
     rendered = [render_view(source, camera, config) for camera in cameras]
     finished = [

@@ -19,18 +19,10 @@ from head_scene import (
     hull_of,
 )
 
-from fg3d_builder.fullview.head_texture import (
-    COLUMNS,
-    DARK,
-    RADIUS_MM,
-    ROWS,
-    TEXEL_MM,
-    UP_MM,
-    HeadTexture,
-    head_texture,
-    largest_rectangle,
-    unrolled,
-)
+from fg3d_builder.fullview.hair_detail import largest_rectangle
+from fg3d_builder.fullview.head_map import COLUMNS, RADIUS_MM, ROWS, TEXEL_MM, UP_MM, unrolled
+from fg3d_builder.fullview.head_texture import HeadTexture, head_texture
+from fg3d_builder.fullview.tones import DARK
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import rasterize

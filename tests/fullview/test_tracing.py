@@ -30,12 +30,16 @@ def test_derivatives_are_those_of_finite_differences(turn: tuple[float, float]) 
     found = rasterize(view, mesh.face_triangles, camera.intrinsics, SIZE, SIZE)
     inside = found.triangle >= 0
     pixel = np.argwhere(inside)
-    place, jacobian, depth, trust = traced(
-        found.triangle[inside], found.barycentric[inside], pixel, source.triangles,
+    images = traced(
+        found.triangle, found.barycentric, source.triangles,
         mesh.face_triangle_count, source.vertices_cam_mm, view, camera.rotation,
         camera.intrinsics, mesh.intrinsics, source.normals_cam, source.first_mm, source.shown,
         source.first_intrinsics, float(camera.px_crop_from_px[0, 0]), CONFIG.max_stretch,
     )  # fmt: skip
+    place, jacobian, depth, trust, stretch = (image[inside] for image in images)
+    least = np.linalg.svd(jacobian, compute_uv=False)[:, 1]
+    unit = float(camera.px_crop_from_px[0, 0])
+    np.testing.assert_allclose(stretch, 1.0 / np.maximum(least, 1e-6) / unit, rtol=1e-3)
     np.testing.assert_allclose(depth, found.depth_mm[inside], rtol=1e-5)
     assert 0.0 <= trust.min() <= trust.max() <= 1.0
     # The same plane, met by the ray of a place a little to the side.

@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.geometry.smoothing import diffused, smooth_normals
+from fg3d_builder.geometry.smoothing import diffused, diffused_far, smooth_normals
 
 SPHERE = trimesh.creation.icosphere(subdivisions=3, radius=50.0)
 
@@ -27,6 +27,14 @@ def test_values_reach_as_many_edges_as_there_are_passes() -> None:
         reached |= {int(v) for tri in SPHERE.faces for v in tri if reached & set(tri.tolist())}
         got = set(np.flatnonzero(diffused(spike, SPHERE.faces, passes)[:, 0]).tolist())
         assert got == reached
+
+
+def test_many_passes_at_once_are_the_passes_one_after_the_other() -> None:
+    values = np.random.default_rng(2).random((len(SPHERE.vertices), 3))
+    values[: len(values) // 2] = 0.0
+    for passes in (0, 1, 7, 60, 200):
+        slow = diffused(values, SPHERE.faces, passes)
+        np.testing.assert_allclose(diffused_far(values, SPHERE.faces, passes), slow, atol=3e-6)
 
 
 def test_smooth_normals_are_unit_and_nearer_the_truth_than_noisy_ones() -> None:
