@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import (
@@ -76,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
     if options.pictures:
         for file in write_pictures(imported.model, options.pictures, 6):
             print(f"  {file}")
-    print(f"written: {options.out}; next: fg3d models show --model {options.out}")
+    model = shlex.quote(str(options.out))
+    print(f"written: {options.out}; next: fg3d models show --model {model}")
     return 0
 
 

@@ -54,3 +54,10 @@ def test_triangles_stay_triangles() -> None:
     used, corners = np.unique(triangles, return_inverse=True)
     uv = atlas(vertices[used], corners.reshape(-1, 3))
     assert uv.shape == (len(triangles), 3, 2)
+    assert np.all((uv >= 0) & (uv <= 1))
+    corner = vertices[used][corners.reshape(-1, 3)]
+    surface = np.linalg.norm(
+        np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1
+    )
+    share = np.abs(signed_areas(uv)) / surface  # alike, as all of them are
+    np.testing.assert_allclose(share, share.mean(), rtol=0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.records import Array
+from fg3d_builder.rendering.shading import linear_per_srgb
 
 
 def linear_albedo(mean: Array, basis: Array | None = None) -> tuple[Array, Array | None]:
@@ -28,5 +29,4 @@ def linear_albedo(mean: Array, basis: Array | None = None) -> tuple[Array, Array
     bright = srgb > 0.04045
     root = (srgb + 0.055) / 1.055
     linear = np.where(bright, root**2.4, srgb / 12.92)
-    slope = np.where(bright, 2.4 / 1.055 * root**1.4, 1.0 / 12.92)
-    return linear, None if basis is None else slope[:, :, None] * basis
+    return linear, None if basis is None else linear_per_srgb(srgb)[:, :, None] * basis

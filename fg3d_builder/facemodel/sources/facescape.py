@@ -70,7 +70,7 @@ def _read_npz(file: Path) -> ModelSource:
         )
     with said_in_a_line(), opened_npz(file, UNREADABLE) as archive:
         names = ["id_mean", "id_var", "fv_indices", "ft_indices", "texcoords", "lm_list_v16"]
-        names += _COLOURS if all(name in archive.names for name in _COLOURS) else ()
+        names += _COLOURS if _COLOURS[0] in archive.names else ()
         values: dict[str, Any] = {n: archive.array(n) for n in names if n in archive.names}
         fields = Fields(str(file), values)
         id_mean = fields.real("id_mean", None)

@@ -67,7 +67,7 @@ def read_flame(path: Path) -> ModelSource:
     faces = fields.indices("f", count, None, 3)
     skeleton = _skeleton(fields, template)
     chart = flame_beside.chart_beside(file, faces)
-    albedo = flame_beside.albedo_beside(file, faces, count)
+    albedo = flame_beside.albedo_beside(file, chart, faces, count)
     triangles, uv = turned_outwards(template, faces, chart)
     identity, expression = directions[..., :IDENTITIES], directions[..., IDENTITIES:]
     identity, expression = _moving(identity), _moving(expression)

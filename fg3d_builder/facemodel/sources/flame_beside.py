@@ -52,8 +52,12 @@ def chart_beside(model: Path, triangles: Array) -> Array | None:
     return None
 
 
-def albedo_beside(model: Path, triangles: Array, count: int) -> tuple[Array, Array, Array] | None:
+def albedo_beside(
+    model: Path, chart: Array | None, triangles: Array, count: int
+) -> tuple[Array, Array, Array] | None:
     """Return mean (n, 3), basis (n, 3, b) and deviations (b,) of the linear albedo, or None.
+
+    `chart` is that of `chart_beside`: of the texture space itself, or of a template beside it.
 
     The texture space is a PCA of images: ``mean`` (height, width, 3) and ``tex_dir`` (height,
     width, 3, b), blue first, sRGB in [0, 255], coefficients of unit variance, the first row at the
@@ -64,13 +68,15 @@ def albedo_beside(model: Path, triangles: Array, count: int) -> tuple[Array, Arr
     if not texture.is_file():
         return None
     with said_in_a_line(), opened_npz(texture, UNREADABLE) as archive:
-        if "vt" not in archive.names or "ft" not in archive.names:
-            return None
-        points, corners = _texture_chart(archive, texture, len(triangles))
+        if chart is None:
+            raise ValueError(
+                f"{texture}: field 'vt' is missing, and no {TEMPLATES[0]} with the chart is beside "
+                "it; take the file away to do without its colours"
+            )
         values: dict[str, Any] = {"mean": archive.array("mean")}
         image = Fields(str(texture), values).real("mean", None, None, 3)
         height, width = image.shape[:2]
-        weights = _sampling(points[corners], triangles, count, height, width)
+        weights = _sampling(chart, triangles, count, height, width)
         mean = (weights @ image.reshape(height * width, 3))[:, ::-1]
         basis = _sampled_basis(archive, texture, weights, height, width)
     used = np.any(basis != 0, axis=(0, 1))

@@ -219,7 +219,7 @@ def _source(parts: _Parts) -> ModelSource:
         id_sd=np.ones(bases[0].shape[2]),
         exp_basis=bases[1],
         exp_sd=np.ones(bases[1].shape[2]),
-        uv=_chart(parts.path.parent, triangles, n),
+        uv=_chart(parts.path, triangles, n),
         landmarks68=landmarks,
         unit_said=unit_said,
     )
@@ -258,9 +258,12 @@ def _spread(folder: Path) -> tuple[Array, Array]:
     raise ValueError(f"{folder}: no {names}, which hold the spread of the coefficients")
 
 
-def _chart(folder: Path, triangles: Array, count: int) -> Array | None:
-    """Chart coordinates of the triangles' corners, where both files of the chart are there."""
-    chart, places = (folder / name for name in _CHART)
+def _chart(model: Path, triangles: Array, count: int) -> Array | None:
+    """Chart coordinates of the triangles' corners, where both files of the chart are there.
+
+    They lie beside both pickles, and are those of the one that is not slim.
+    """
+    chart, places = (model.parent / name for name in _CHART)
     if not (chart.is_file() and places.is_file()):
         return None
     of = f"{chart}: field 'UV'"
@@ -271,6 +274,8 @@ def _chart(folder: Path, triangles: Array, count: int) -> Array | None:
         raise ValueError(f"{of}: coordinates outside of 0 to 1")
     of = f"{places}: its array"
     rows = indices(read_npy(places, "unreadable_model").ravel(), 0, len(uv), of)
+    if len(rows) != count and model.name != PICKLES[0]:
+        return None
     if len(rows) != count:
         raise ValueError(f"{of}: {len(rows)} numbers, wanted one a vertex, {count}")
     return uv.astype(np.float64)[rows][triangles]

@@ -165,7 +165,8 @@ def test_missing_fields_and_wrong_files_are_named(tmp_path: Path) -> None:
     file = write_facescape(toy(), tmp_path / NAME)
     with np.load(file, allow_pickle=True) as archive:
         fields = dict(archive)
-    for name in ("shape_bm_core", "id_mean", "id_var", "fv_indices", "ft_indices", "texcoords"):
+    needed = ("shape_bm_core", "id_mean", "id_var", "fv_indices", "ft_indices", "texcoords")
+    for name in (*needed, "vc_dict_front", "v_indices_front"):  # colours are not dropped silently
         np.savez(file, **{key: value for key, value in fields.items() if key != name})
         with pytest.raises(ValueError, match=rf"front\.npz: field '{name}'.* (missing|not in it)"):
             read_facescape(file)

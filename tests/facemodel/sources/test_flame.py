@@ -141,6 +141,15 @@ def test_texture_space(tmp_path: Path, head: ModelSource) -> None:
     wanted[:, 0] = slope[:, 0] * srgb[:, 3] / 255
     np.testing.assert_allclose(found.albedo_basis[..., 1], wanted, atol=1e-9)
 
+    # Without its chart the texture space takes that of a template, and is not dropped in silence.
+    with np.load(tmp_path / "FLAME_texture.npz") as stored:
+        images = {name: stored[name] for name in ("mean", "tex_dir")}
+    np.savez(tmp_path / "FLAME_texture.npz", **images)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"FLAME_texture\.npz: field 'vt' is missing, and no head"):
+        read_flame(file)
+    write_flame_template(head, tmp_path)
+    np.testing.assert_allclose(read_flame(file).albedo_mean, linear, atol=1e-6)
+
 
 def test_jaw_moves_as_skinning_does(head: ModelSource) -> None:
     """Against transforms of the whole chain of joints, as readers of FLAME compute them."""

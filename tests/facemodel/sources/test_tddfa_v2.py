@@ -54,6 +54,10 @@ def test_the_slim_pickle_has_its_own_triangles(tmp_path: Path) -> None:
     table["tri"] = face_source().polygons.T
     file.unlink()
     pickled(tmp_path / "bfm_noneck_v3_slim.pkl", table)
+    # The chart beside both pickles is the other one's, as the number of its places shows.
+    assert read_source(tmp_path).uv is not None
+    np.save(tmp_path / "indices.npy", np.load(tmp_path / "indices.npy")[1:])
+    assert read_source(tmp_path).uv is None
     for name in ("BFM_UV.mat", "indices.npy"):
         (tmp_path / name).unlink()
     found = read_source(tmp_path)
