@@ -3,7 +3,8 @@
 They come from the embedded face model, so anyone can make them again; ``quality`` from what
 `python -m benchmarks.quality` left in build/bench, ``learnt`` from what
 `python -m benchmarks.learnt_model` left there, and they are not made where these did not run;
-``turned-heads`` from heads, scans and frames of real data, and not where there are none.
+``imported`` and ``turned-heads`` from heads, scans and frames of real data, and not where there are
+none.
 """
 
 from __future__ import annotations
@@ -311,6 +312,27 @@ def learnt() -> Array:
     return curves_picture([panel(part, result) for part, result in results.items()])
 
 
+def imported() -> Array:
+    """Faces cut from heads of several makers, with what was carried over to them."""
+    from benchmarks.model_sources import (
+        facefuns_source,
+        ict_source,
+        meshmonk_source,
+        valid_source,
+    )
+    from fg3d_builder.facemodel.importing import import_model
+    from fg3d_builder.report.model_picture import model_strip
+
+    donor = get_model(FaceModelConfig())
+    sources = (
+        ict_source(DATA, 10)[0],
+        valid_source(DATA, "Black_F_1"),
+        meshmonk_source(DATA),
+        facefuns_source(DATA),
+    )
+    return joined([model_strip(import_model(source, donor).model) for source in sources], 0, 8)
+
+
 def turned_heads() -> Array:
     """The forty views of the blind look, each above the same head truly turned where known."""
     from benchmarks.turned_sheet import REPORTED_SEED, drawn_pairs
@@ -341,6 +363,7 @@ def main() -> None:
     if all((BENCH / f"learnt-{part}.json").is_file() for part in ("meshmonk", "synthetic")):
         makers["learnt"] = learnt
     if DATA.is_dir():
+        makers["imported"] = imported
         makers["turned-heads"] = turned_heads
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
@@ -357,6 +380,7 @@ def main() -> None:
         if name in (
             "augmentation",
             "confidence",
+            "imported",
             "population",
             "relief",
             "surround",

@@ -88,6 +88,22 @@ def model_picture(model: FaceModel) -> Array:
     return contact_sheet(tiles, title=title, columns=5, height=460)
 
 
+def model_strip(model: FaceModel, height: int = 300) -> Array:
+    """Draw the most telling parts of `model_picture` in one row -> (H, W, 3) uint8."""
+    front, side = _view(model, 0.0), _view(model, _SIDE_DEG)
+    clay = np.tile(np.array(_CLAY, float), (model.vertex_count, 1))
+    skin = srgb_from_linear(model.albedo()).astype(float)
+    tiles = [
+        (model.name, front.picture(model.mean, model.triangles, skin)),
+        (f"{model.vertex_count} vertices", _wired(model, front)),
+        ("ibug68", _with_points(model, front, IBUG)),
+        (f"{len(model.contour_lines)} contour lines", _with_lines(model, side)),
+        (", ".join(PARTS), front.picture(model.mean, model.triangles, _PART_COLOURS[model.parts])),
+        ("with its surround", _with_surround(model, 60.0, clay)),
+    ]
+    return contact_sheet(tiles, height=height)
+
+
 def _view(model: FaceModel, yaw_deg: float, whole: bool = False) -> _View:
     points = model.mean
     if whole and model.surround is not None:
