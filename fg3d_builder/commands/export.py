@@ -63,7 +63,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action.add_argument("dataset", type=folder_to_read, help="folder with manifest.json")
-    action.add_argument("--out", type=folder_to_write, required=True, help="folder to write to")
+    action.add_argument(
+        "--out", type=folder_to_write, required=True, metavar="FOLDER", help="folder to write to"
+    )
     action.add_argument("--format", choices=FORMATS, default="npz", help="default: npz")
     action.add_argument(
         "--topology", type=file_to_read, metavar="MODEL.h5", help="in that model's vertices"
@@ -79,7 +81,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     action.add_argument("--new-shapes", action="store_true", help="also those of new faces")
     action.add_argument("--force", action="store_true", help="write into a folder with files in it")
     action.add_argument(
-        "--model-file", type=file_to_read, help="face model, where the dataset may not hold it"
+        "--model-file",
+        type=file_to_read,
+        metavar="MODEL.h5",
+        help="face model, where the dataset may not hold it",
     )
     action.set_defaults(run=run)
 
