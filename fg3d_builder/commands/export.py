@@ -39,8 +39,8 @@ then every shape is handed out with that model's vertices. --whole gives all ver
 that it was imported from, with the back of the head, eyeballs and teeth as far as it has them:
 what a capture does not show follows that model's own statistics. Formats: npz (vertices_mm and
 confidence, and topology.npz once), obj (polygons and chart as the model's file has them), both with
---atlas to lay out what comes without a chart, for textures; ply and glb (triangles alone, no chart;
-glb in metres, as glTF is).
+--atlas to lay out what comes without a chart, as triangles, for textures; ply and glb (triangles
+alone, no chart; glb in metres, as glTF is).
 """
 
 FORMATS = ("npz", "obj", "ply", "glb")
@@ -127,12 +127,14 @@ def run(options: argparse.Namespace) -> int:
     target = load_model(options.topology) if options.topology else None
     mesh, convert = _converter(model, target, options.whole)
     if options.atlas and mesh.uv is None:
-        mesh = replace(mesh, uv=atlas(mesh.mean, mesh.polygons))
+        mesh = replace(mesh, polygons=mesh.triangles, uv=atlas(mesh.mean, mesh.triangles))
     options.out.mkdir(parents=True, exist_ok=True)
     write = _writer(options.format, mesh, options.out)
     rows = [("file", "capture", "subject", "expression", "split", "shape")]
     for split, shape in _wanted(readers, options.new_shapes):
         name = f"{shape.capture_id}.{shape.shape_source}"
+        if Path(name).name != name:
+            raise ConfigError(f"{options.dataset}: capture '{name}' is no name for a file")
         out = convert(shape)
         file = write(name, out)
         rows.append(
