@@ -39,8 +39,8 @@ then every shape is handed out with that model's vertices. --whole gives all ver
 that it was imported from, with the back of the head, eyeballs and teeth as far as it has them:
 what a capture does not show follows that model's own statistics. Formats: npz (vertices_mm and
 confidence, and topology.npz once), obj (polygons and chart as the model's file has them), both with
---atlas to lay out what comes without a chart, for textures; ply and glb (triangles alone, no chart;
-glb in metres, as glTF is).
+--atlas to lay out what comes without a chart, as triangles, for textures; ply and glb (triangles
+alone, no chart; glb in metres, as glTF is).
 """
 
 FORMATS = ("npz", "obj", "ply", "glb")
@@ -63,7 +63,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action.add_argument("dataset", type=folder_to_read, help="folder with manifest.json")
-    action.add_argument("--out", type=folder_to_write, required=True, help="folder to write to")
+    action.add_argument(
+        "--out", type=folder_to_write, required=True, metavar="FOLDER", help="folder to write to"
+    )
     action.add_argument("--format", choices=FORMATS, default="npz", help="default: npz")
     action.add_argument(
         "--topology", type=file_to_read, metavar="MODEL.h5", help="in that model's vertices"
@@ -79,7 +81,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     action.add_argument("--new-shapes", action="store_true", help="also those of new faces")
     action.add_argument("--force", action="store_true", help="write into a folder with files in it")
     action.add_argument(
-        "--model-file", type=file_to_read, help="face model, where the dataset may not hold it"
+        "--model-file",
+        type=file_to_read,
+        metavar="MODEL.h5",
+        help="face model, where the dataset may not hold it",
     )
     action.set_defaults(run=run)
 
@@ -122,12 +127,14 @@ def run(options: argparse.Namespace) -> int:
     target = load_model(options.topology) if options.topology else None
     mesh, convert = _converter(model, target, options.whole)
     if options.atlas and mesh.uv is None:
-        mesh = replace(mesh, uv=atlas(mesh.mean, mesh.polygons))
+        mesh = replace(mesh, polygons=mesh.triangles, uv=atlas(mesh.mean, mesh.triangles))
     options.out.mkdir(parents=True, exist_ok=True)
     write = _writer(options.format, mesh, options.out)
     rows = [("file", "capture", "subject", "expression", "split", "shape")]
     for split, shape in _wanted(readers, options.new_shapes):
         name = f"{shape.capture_id}.{shape.shape_source}"
+        if Path(name).name != name:
+            raise ConfigError(f"{options.dataset}: capture '{name}' is no name for a file")
         out = convert(shape)
         file = write(name, out)
         rows.append(

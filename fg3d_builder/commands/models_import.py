@@ -26,14 +26,17 @@ DESCRIPTION = """\
 Reads the files of a published face model as they come, cuts the face out of its head, and carries
 landmarks, edges, contour lines, masks and, where it has none, colours over from the embedded model.
 Says which unit was found, what became of each part of the mesh, and how far the landmarks that a
-detector sees on the model's rendering are from those carried over. Kinds: fg3d models list.
+detector sees on the model's rendering are from those carried over. `fg3d models list` names the
+kinds; docs/facemodels/ has a page for each: which files are wanted, and where they come from.
 
   fg3d models import 01_MorphableModel.mat --out bfm.h5
   fg3d models import FLAME2023 --kind flame --out flame.h5 --pictures flame
   fg3d models import head.npz --out ours.h5 --overrides ours.json
 
 Look at the pictures. Where landmarks or the face's outline are wrong, say what is right in a file
-of overrides (docs/facemodels.md) and import again. A preset then says `model = "bfm.h5"`.
+for --overrides and import again; docs/facemodels.md shows one, for example
+{"landmarks": {"ibug68": {"30": 8320}}}: the nose's tip is the file's vertex 8320, counted from 0.
+A preset then says `model = "bfm.h5"`.
 """
 
 
@@ -43,9 +46,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--out", type=file_to_write, required=True, metavar="FILE.h5", help="file to write"
     )
-    command.add_argument("--kind", type=name, help="where the files do not tell it")
+    command.add_argument("--kind", type=name, help="kind of the files, where they do not tell it")
     command.add_argument(
-        "--overrides", type=file_to_read, metavar="FILE.json", help="what to take as given"
+        "--overrides", type=file_to_read, metavar="FILE.json", help="corrections by hand"
     )
     command.add_argument(
         "--pictures", type=folder_to_write, metavar="FOLDER", help="also write pictures there"

@@ -32,7 +32,9 @@ DEFAULT_FOLDS = 5
 def add_learn_arguments(command: argparse.ArgumentParser) -> None:
     """Add the options of `fg3d models learn`."""
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
-    command.add_argument("--out", type=file_to_write, required=True, help="model file to write")
+    command.add_argument(
+        "--out", type=file_to_write, required=True, metavar="FILE.h5", help="model file to write"
+    )
     command.add_argument(
         "--modes", type=whole(1, 500), help="identity modes; default: by faces left out"
     )
@@ -43,12 +45,15 @@ def add_learn_arguments(command: argparse.ArgumentParser) -> None:
         help="subjects that the old model counts as; default: by faces left out",
     )
     command.add_argument(
-        "--expressions", type=whole(0, 100), default=0, help="expression directions to learn"
+        "--expressions", type=whole(0, 100), default=0, help="expressions to learn; default: none"
     )
     command.add_argument("--no-texture", action="store_true", help="keep the old albedo model")
     command.add_argument("--no-mirror", action="store_true", help="take no mirror images")
     command.add_argument(
-        "--split", choices=("train", "test", "all"), default="train", help="default train"
+        "--split",
+        choices=("train", "test", "all"),
+        default="train",
+        help="captures to learn from; default: train",
     )
     command.add_argument("--facemodel", type=Path, help="the dataset's model, where not inside")
     command.add_argument("--name", type=name, help="name of the new model")

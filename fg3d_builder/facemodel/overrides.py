@@ -30,15 +30,17 @@ from fg3d_builder.files.bounded import read_json_object
 from fg3d_builder.landmarks.edges import IBUG, MEDIAPIPE
 from fg3d_builder.records import Array
 
+_LONGEST_NAME = 200
 _POINTS = {IBUG: 68, MEDIAPIPE: 478}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Vertices of a file, by number and by group."""
+    """Vertices of a file, by number and by group; `field` is for messages."""
 
     vertices: tuple[int, ...] = ()
     groups: tuple[str, ...] = ()
+    field: str = field(default="drop or keep", compare=False)
 
     def mask(self, source: ModelSource) -> Array:
         """Return the (n,) chosen vertices of a source.
@@ -49,11 +51,12 @@ class Choice:
             The source has no such vertex or group.
         """
         chosen = np.zeros(len(source.mean), dtype=bool)
-        chosen[_known(self.vertices, source)] = True
+        chosen[_known(self.vertices, source, f"{self.field}.vertices")] = True
         for name in self.groups:
             if name not in source.groups:
                 there = ", ".join(sorted(source.groups)) or "none"
-                raise ValueError(f"overrides: the model has no group '{name}'; it has {there}")
+                problem = f"the model has no group '{name}'; it has {there}"
+                raise ValueError(f"overrides: field '{self.field}.groups': {problem}")
             chosen[source.groups[name]] = True
         return chosen
 
@@ -70,7 +73,9 @@ class Overrides:
 
     def scaled(self, source: ModelSource) -> ModelSource:
         """Return the source with another name and other lengths, where these are given."""
-        _known([v for points in self.landmarks.values() for v in points.values()], source)
+        for scheme, points in self.landmarks.items():
+            for number, vertex in points.items():
+                _known([vertex], source, f"landmarks.{scheme}.{number}")
         changes: dict[str, Any] = {}
         if self.name:
             changes["name"] = self.name
@@ -99,8 +104,8 @@ def read_overrides(path: Path) -> Overrides:
 def _parsed(table: dict[str, Any]) -> Overrides:
     _only(table, ("name", "scale", "landmarks", "drop", "keep"), "")
     name, scale = table.get("name", ""), table.get("scale", 1.0)
-    if not isinstance(name, str):
-        raise ValueError("field 'name': wanted a text")
+    if not isinstance(name, str) or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise ValueError(f"field 'name': wanted a text of one line, up to {_LONGEST_NAME} letters")
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1e-6 < scale < 1e6:
         raise ValueError("field 'scale': wanted a number above 0")
     return Overrides(
@@ -134,7 +139,7 @@ def _choice(table: dict[str, Any], name: str) -> Choice:
         raise ValueError(f"{where}: wanted a list of numbers")
     if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise ValueError(f"field '{name}.groups': wanted a list of names")
-    return Choice(tuple(_vertex(vertex, where) for vertex in vertices), tuple(groups))
+    return Choice(tuple(_vertex(vertex, where) for vertex in vertices), tuple(groups), name)
 
 
 def _vertex(value: object, where: str) -> int:
@@ -156,8 +161,9 @@ def _only(table: dict[str, Any], known: tuple[str, ...], within: str) -> None:
             raise ValueError(f"unknown field '{within}{name}'; known are {', '.join(known)}")
 
 
-def _known(vertices: list[int] | tuple[int, ...], source: ModelSource) -> list[int]:
+def _known(vertices: list[int] | tuple[int, ...], source: ModelSource, name: str) -> list[int]:
     beyond = [vertex for vertex in vertices if vertex >= len(source.mean)]
     if beyond:
-        raise ValueError(f"overrides: the model has {len(source.mean)} vertices, no {beyond[0]}")
+        problem = f"the model has {len(source.mean)} vertices, no {beyond[0]}"
+        raise ValueError(f"overrides: field '{name}': {problem}")
     return list(vertices)

@@ -8,7 +8,7 @@ sheet, and then moved along smoothly with what is left over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.model_pairs import Correspondence, Places, correspondence
 from fg3d_builder.facemodel.smooth_extension import extended, smoothness
+from fg3d_builder.facemodel.transfer.head_piece import first_of_same
 from fg3d_builder.geometry.meshes import (
     split_polygons,
     vertex_adjacency,
@@ -60,6 +61,9 @@ class ExportMesh:
     exp_basis : (n, 3, e) float64
     uv : (m, 3 or 4, 2) float64, optional
         Chart coordinates of the polygons' corners, v up.
+    same : (n,) int64, optional
+        For each vertex the one that stands for all at its place, which a file may have several
+        times; where it is left out, each stands for itself.
     """
 
     mean: Array
@@ -69,6 +73,16 @@ class ExportMesh:
     id_basis: Array
     exp_basis: Array
     uv: Array | None = None
+    same: Array | None = None
+
+    @property
+    def joined(self) -> Array:
+        """(t, 3) int triangles over the vertices that stand for all at their places."""
+        return self.triangles if self.same is None else np.asarray(self.same[self.triangles])
+
+    def at_all(self, values: Array) -> Array:
+        """Return (n, ...) values, at each vertex those of the one that stands for it."""
+        return values if self.same is None else np.asarray(values[self.same])
 
 
 def sheet_mesh(model: FaceModel) -> ExportMesh:
@@ -102,31 +116,38 @@ def whole_mesh(model: FaceModel) -> ExportMesh:
             "`fg3d models import` to hand out whole heads"
         )
     n, own = len(origin.mean), origin.sheet_vertex >= 0
-    triangles = split_polygons(origin.polygons)
     id_basis = np.zeros((n, 3, len(model.id_sd)))
     id_basis[origin.outside] = origin.outside_id_basis
     id_basis[origin.sheet_vertex[own]] = model.id_basis[own]
-    exp_basis = _beyond_the_sheet(
-        origin.mean, triangles, origin.sheet_vertex[own], model.exp_basis[own]
-    )
-    return ExportMesh(
+    mesh = ExportMesh(
         origin.mean,
         origin.polygons,
-        triangles,
+        split_polygons(origin.polygons),
         origin.sheet_vertex,
         id_basis,
-        exp_basis,
+        np.zeros((n, 3, 0)),
         origin.uv,
+        _standing_for_all(origin.mean, origin.sheet_vertex[own]),
     )
+    return replace(mesh, exp_basis=_beyond_the_sheet(mesh, model.exp_basis[own]))
 
 
-def _beyond_the_sheet(mean: Array, triangles: Array, known: Array, basis: Array) -> Array:
-    """Return modes (n, 3, e) of a whole mesh that continue those (s, 3, e) of known vertices.
+def _standing_for_all(mean: Array, on_sheet: Array) -> Array:
+    """Return for each vertex the one at its place that is on the sheet, else the first one."""
+    same = first_of_same(mean)
+    chosen = np.arange(len(mean))
+    chosen[same[on_sheet]] = on_sheet
+    return np.asarray(chosen[same])
+
+
+def _beyond_the_sheet(mesh: ExportMesh, basis: Array) -> Array:
+    """Return modes (n, 3, e) of a whole mesh that continue those (s, 3, e) of its sheet.
 
     Without this, lips and chin would leave the mouth's inside and the throat where they were.
     """
-    fading = sp.diags(np.maximum(vertex_areas(mean, triangles), _LEAST_AREA_MM2))
-    energy = smoothness(mean, triangles, _FADING_MM, _FADING_MM) + fading
+    fading = sp.diags(np.maximum(vertex_areas(mesh.mean, mesh.joined), _LEAST_AREA_MM2))
+    energy = smoothness(mesh.mean, mesh.joined, _FADING_MM, _FADING_MM) + fading
+    known = mesh.sheet_vertex[mesh.sheet_vertex >= 0]
     return extended(energy.tocsr(), known, basis)
 
 
@@ -176,21 +197,22 @@ class ShapeExport:
         out = np.zeros(len(self.mesh.mean))
         corners = np.asarray(values)[self._places.corners]
         out[self._known] = np.einsum("kc,kc->k", self._places.barycentric, corners)
-        return out
+        return self.mesh.at_all(out)
 
     @property
     def known(self) -> Array:
         """(n,) bool: vertices that are read off the shape; the others are completed."""
         known = np.zeros(len(self.mesh.mean), dtype=bool)
         known[self._known] = True
-        return known
+        return self.mesh.at_all(known)
 
     def __call__(self, shape_obj_mm: Array) -> Array:
         """Return the (n, 3) vertices of the mesh for a shape of the source, object frame, mm."""
         normals = vertex_normals(shape_obj_mm, self._source.triangles)
         seen = self._places.on(shape_obj_mm, normals)
         expected = self._fit.expected(seen)
-        return expected + self._extension.extended(seen - expected[self._known])
+        whole = expected + self._extension.extended(seen - expected[self._known])
+        return self.mesh.at_all(whole)
 
 
 class _ModelFit:
@@ -224,14 +246,14 @@ class _Extension:
     def __init__(self, mesh: ExportMesh, known: Array) -> None:
         n = len(mesh.mean)
         self._known, self._count = known, n
-        _, piece = connected_components(vertex_adjacency(mesh.triangles, n), directed=False)
+        _, piece = connected_components(vertex_adjacency(mesh.joined, n), directed=False)
         tied = np.isin(piece, np.unique(piece[known]))
         chosen = np.zeros(n, dtype=bool)
         chosen[known] = True
         self._free = np.flatnonzero(tied & ~chosen)
         self._factor: SparseFactor | None = None
         if len(self._free):
-            energy = smoothness(mesh.mean, mesh.triangles, _EXTENSION_MM, _EXTENSION_MM)
+            energy = smoothness(mesh.mean, mesh.joined, _EXTENSION_MM, _EXTENSION_MM)
             rows = energy[self._free]
             self._from_known = sp.csr_matrix(rows[:, known])
             lower = sp.tril(rows[:, self._free], format="csc")
@@ -241,11 +263,12 @@ class _Extension:
         self._apart = np.flatnonzero(~tied)
         if len(self._apart):
             near = cKDTree(mesh.mean[known])
-            groups = piece[self._apart]
-            centre = np.array([mesh.mean[piece == group].mean(axis=0) for group in groups])
-            self._beside = near.query(centre, k=min(_NEAREST, len(known)))[1].reshape(
-                len(groups), -1
-            )
+            _, group, size = np.unique(piece[self._apart], return_inverse=True, return_counts=True)
+            centre = np.zeros((len(size), 3))
+            np.add.at(centre, group, mesh.mean[self._apart])
+            centre /= size[:, None]
+            beside = near.query(centre, k=min(_NEAREST, len(known)))[1]
+            self._beside = beside.reshape(len(size), -1)[group]
 
     def extended(self, values: Array) -> Array:
         """Return (n, 3) values from those at the known vertices (s, 3)."""

@@ -141,7 +141,7 @@ class ArrayArchive:
 
 def array_names(path: Path) -> frozenset[str]:
     """Return the names of an archive's arrays, none where it is no archive; raises nothing."""
-    if path.suffix != ".npz" or not path.is_file():
+    if path.suffix.lower() != ".npz" or not path.is_file():
         return frozenset()
     try:
         with zipfile.ZipFile(path) as archive:

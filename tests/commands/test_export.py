@@ -130,3 +130,33 @@ def test_what_does_not_go_together_is_refused(
     assert main(words) == 2
     assert "holds files already" in capsys.readouterr().err
     assert main([*words, "--force"]) == 0
+
+
+def test_files_stay_within_the_folder(
+    dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = next(iter(shapes(dataset).values()))
+    outside = stored._replace(capture_id="../elsewhere")
+    monkeypatch.setattr(ShardReader, "shapes", lambda _: iter([outside]))
+    assert main(["export", "shapes", str(dataset), "--out", str(tmp_path / "out")]) == 2
+    assert "'../elsewhere.capture' is no name for a file" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "topology.npz"]
+
+
+def test_quads_without_a_chart_are_laid_out_as_triangles(dataset: Path, tmp_path: Path) -> None:
+    pytest.importorskip("xatlas")
+    model, _ = within_a_head(load_model(dataset / "facemodel.h5"))
+    assert model.origin is not None
+    quads = np.column_stack([model.origin.polygons, np.full(len(model.origin.polygons), -1)])
+    ball, face = quads[:4], quads[4:]
+    quads = np.concatenate([ball, [[0, 2, 1, 3]], face]).astype(np.int32)
+    model = dataclasses.replace(model, origin=dataclasses.replace(model.origin, polygons=quads))
+    save_model(model, tmp_path / "cut.h5")
+    options = ("--topology", str(tmp_path / "cut.h5"), "--whole", "--atlas")
+    export(dataset, tmp_path / "out", *options)
+    topology = np.load(tmp_path / "out" / "topology.npz")
+    np.testing.assert_array_equal(topology["polygons"], topology["triangles"])
+    assert topology["polygons_uv"].shape == (len(quads) + 1, 3, 2)

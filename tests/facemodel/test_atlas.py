@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fg3d_builder.facemodel.atlas import atlas
-from fg3d_builder.geometry.meshes import signed_areas
+from fg3d_builder.geometry.meshes import signed_areas, split_polygons
 from fg3d_builder.records import Array
 
 pytest.importorskip("xatlas")
@@ -32,32 +32,18 @@ def sphere_of_quads(rows: int = 9, columns: int = 16) -> tuple[Array, Array]:
     return 90.0 * np.array(points), np.array(quads, dtype=np.int32)
 
 
-def test_every_polygon_has_its_place() -> None:
+def test_every_triangle_has_its_place() -> None:
     vertices, polygons = sphere_of_quads()
-    uv = atlas(vertices, polygons)
-    assert uv.shape == (len(polygons), 4, 2)
-    assert uv.min() >= 0
-    assert uv.max() <= 1
-    quad = polygons[:, 3] >= 0
-    assert not uv[~quad, 3].any()
-    first = signed_areas(uv[:, [0, 1, 2]])
-    second = signed_areas(uv[quad][:, [0, 2, 3]])
-    assert np.all(np.abs(first) > 0)
-    # Charts keep the surface's areas up to one scale, and together they fit into the square.
-    total = np.abs(first).sum() + np.abs(second[np.abs(second) < 0.01]).sum()
-    assert 0.3 < total <= 1.0
-
-
-def test_triangles_stay_triangles() -> None:
-    vertices, polygons = sphere_of_quads()
-    triangles = polygons[polygons[:, 3] < 0][:, :3]
-    used, corners = np.unique(triangles, return_inverse=True)
-    uv = atlas(vertices[used], corners.reshape(-1, 3))
+    triangles = split_polygons(polygons)
+    uv = atlas(vertices, triangles)
     assert uv.shape == (len(triangles), 3, 2)
     assert np.all((uv >= 0) & (uv <= 1))
-    corner = vertices[used][corners.reshape(-1, 3)]
+    corner = vertices[triangles]
     surface = np.linalg.norm(
         np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1
     )
-    share = np.abs(signed_areas(uv)) / surface  # alike, as all of them are
-    np.testing.assert_allclose(share, share.mean(), rtol=0.05)
+    # Charts keep the surface's areas up to one scale, and together they fit into the square.
+    areas = np.abs(signed_areas(uv))
+    share = areas / surface
+    np.testing.assert_allclose(share, np.median(share), rtol=0.3)
+    assert 0.3 < areas.sum() <= 1.0

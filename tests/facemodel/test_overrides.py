@@ -77,6 +77,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path, source: ModelSource) -> N
         ({"scale": 0}, "'scale'"),
         ({"scale": "mm"}, "'scale'"),
         ({"name": 3}, "'name'"),
+        ({"name": "two\nlines"}, "'name'"),
+        ({"name": "x" * 100_000}, "'name'"),
         ([], "overrides.json"),
     ],
 )
@@ -88,11 +90,11 @@ def test_what_is_not_understood_is_named(tmp_path: Path, content: object, named:
 
 
 def test_what_the_model_does_not_have_is_named(source: ModelSource) -> None:
-    with pytest.raises(ValueError, match="'beard'; it has hair"):
-        Choice(groups=("beard",)).mask(source)
-    with pytest.raises(ValueError, match="no 4"):
-        Choice(vertices=(4,)).mask(source)
-    with pytest.raises(ValueError, match="no 9"):
+    with pytest.raises(ValueError, match=r"'drop\.groups': .*'beard'; it has hair"):
+        Choice(groups=("beard",), field="drop").mask(source)
+    with pytest.raises(ValueError, match=r"'keep\.vertices': .*no 4"):
+        Choice(vertices=(4,), field="keep").mask(source)
+    with pytest.raises(ValueError, match=r"'landmarks\.ibug68\.30': .*no 9"):
         Overrides(landmarks={"ibug68": {30: 9}}).scaled(source)
 
 

@@ -74,3 +74,46 @@ def test_faces_that_lie_nowhere_on_each_other_are_refused() -> None:
     nowhere = Places(corners, np.zeros((len(flat), 3)), np.zeros(len(flat), dtype=bool))
     with pytest.raises(ValueError, match="'flat' and 'flat': nothing of one's face lies"):
         ShapeExport(model, model, pair=Correspondence(nowhere, nowhere))
+
+
+def test_vertices_that_a_file_has_twice_stay_together() -> None:
+    """A seam of the chart through the face: the sheet has its vertices once, the file twice."""
+    mean, triangles = grid()
+    column, row = (mean[:, axis] / STEP_MM for axis in (0, 1))
+    seam = np.flatnonzero((column == 20) & (mean[:, 2] == 0))
+    again = np.arange(len(mean))
+    again[seam] = len(mean) + np.arange(len(seam))
+    right = (column[triangles] >= 20).all(axis=1) & (mean[triangles, 2] == 0).all(axis=1)
+    polygons = np.where(right[:, None], again[triangles], triangles).astype(np.int32)
+    inner = (np.abs(column - 20) <= MARGIN) & (np.abs(row - 20) <= MARGIN) & (mean[:, 2] == 0)
+    sheet, number = np.flatnonzero(inner), np.cumsum(inner) - 1
+    wave = np.zeros((len(sheet), 3, 1))
+    wave[:, 2, 0] = 3.0 * np.sin(mean[sheet, 1] / 15.0)
+    model = from_arrays(
+        mean[sheet],
+        number[triangles[inner[triangles].all(axis=1)]],
+        np.zeros((len(sheet), 3, 1)),
+        np.ones(1),
+        exp_basis=wave,
+    )
+    everywhere = np.concatenate([mean, mean[seam]])
+    outside = np.setdiff1d(np.arange(len(everywhere)), sheet).astype(np.int32)
+    origin = Origin(
+        layout="toy",
+        mean=everywhere,
+        polygons=polygons,
+        uv=None,
+        sheet_vertex=sheet.astype(np.int32),
+        outside=outside,
+        outside_id_basis=np.zeros((len(outside), 3, 1)),
+    )
+    model = dataclasses.replace(model, origin=origin)
+    shape = model.shape(np.zeros(1), np.ones(1))
+    shape[:, 0] += 4.0 * np.cos(shape[:, 1] / 30.0)  # what the model does not know
+    export = ShapeExport(model, model, whole_mesh(model))
+    moved = export(shape)
+    np.testing.assert_allclose(moved[again[seam]], moved[seam], atol=1e-9)
+    np.testing.assert_allclose(moved[sheet], shape, atol=1e-6)
+    confidence = export.carried(np.ones(len(sheet)))
+    np.testing.assert_array_equal(confidence[again[seam]], confidence[seam])
+    assert confidence[again[seam]].max() > 0.99

@@ -52,7 +52,7 @@ def read_facescape(path: Path) -> ModelSource:
     ValueError
         One line with the file and the field.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return _read_npz(path)
     with said_in_a_line():
         stored = facescape_pickles.read_folder(path)
@@ -197,7 +197,7 @@ def _with_colours(source: ModelSource, albedo: Array) -> ModelSource:
 
 
 def _files(path: Path) -> tuple[Path, ...]:
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return (path,) if "shape_bm_core" in array_names(path) else ()
     try:
         return facescape_pickles.files_of(path)

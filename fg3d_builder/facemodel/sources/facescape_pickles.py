@@ -90,7 +90,7 @@ def _core_file(path: Path) -> Path | None:
             names = ", ".join(file.name for file in found)
             raise ValueError(f"{path}: holds several models ({names}); name one")
         return found[0] if found else None
-    fits = path.is_file() and path.name.startswith("core_") and path.suffix == ".npy"
+    fits = path.is_file() and path.name.startswith("core_") and path.suffix.lower() == ".npy"
     return path if fits else None
 
 

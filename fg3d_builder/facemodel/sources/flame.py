@@ -150,7 +150,7 @@ def _has_jaw_in_expressions(file: Path) -> bool:
 
 def _fields(file: Path) -> Fields:
     values: dict[str, Any] = {}
-    if file.suffix == ".npz":
+    if file.suffix.lower() == ".npz":
         with said_in_a_line(), opened_npz(file, UNREADABLE) as archive:
             values = {name: archive.array(name) for name in _FIELDS if name in archive.names}
         return Fields(str(file), values)
@@ -185,7 +185,7 @@ def _is_model(file: Path) -> bool:
     if not file.is_file() or any(word in stem for word in _BESIDE):
         return False
     named = stem in _NAMES or stem.startswith("flame")
-    if file.suffix == ".pkl":
+    if file.suffix.lower() == ".pkl":
         return named
     return named and {"v_template", "shapedirs", "kintree_table"} <= array_names(file)
 

@@ -295,7 +295,7 @@ def _files(path: Path) -> tuple[Path, ...]:
         found = _named(path)
     except (OSError, ValueError):
         return ()
-    if found[0].suffix != ".bin" or not found[0].is_file():
+    if found[0].suffix.lower() != ".bin" or not found[0].is_file():
         return ()
     return tuple(file for file in found if file is not None)
 

@@ -66,6 +66,20 @@ def test_files_are_told_apart(files: dict[Path, str]) -> None:
                 layout_of(path)
 
 
+def test_endings_in_capitals(tmp_path: Path) -> None:
+    head = toy_head()
+    for kind, made in {
+        "flame": write_flame(head, tmp_path / "generic_model.pkl"),
+        "gnm": write_gnm(head, tmp_path / "gnm_head.npz"),
+        "surrey": write_surrey(head, tmp_path),
+        "facescape": write_facescape(head, tmp_path / "facescape_bm_v1.6_847_50_52_id.npz"),
+        "arrays": write_arrays(head, tmp_path / "ours.npz"),
+    }.items():
+        file = made.rename(made.with_suffix(made.suffix.upper()))
+        assert layout_of(file).name == kind
+        assert read_source(file).layout == kind
+
+
 def test_every_kind_has_a_page_and_a_title() -> None:
     pages = Path(__file__).resolve().parents[3] / "docs" / "facemodels"
     names = [layout.name for layout in LAYOUTS]
