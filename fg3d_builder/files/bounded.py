@@ -297,7 +297,7 @@ def npy_header(file: IO[bytes], path: Path, code: str) -> tuple[tuple[int, ...],
         else:  # version 3 is for field names beyond Latin-1
             raise ValueError(f"format version {version[0]}.{version[1]}")
         whole = all(type(length) is int and length >= 0 for length in shape)
-        if not whole or not can_be_made(shape):
+        if not whole or (0 in shape and not can_be_made(shape)):
             raise ValueError(f"shape {shape}")
     except Exception as error:  # numpy evaluates the text of the header, which may be anything
         text = f"{path}: no npy file, or a damaged one ({type(error).__name__}: {error})"

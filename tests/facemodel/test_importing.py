@@ -11,6 +11,7 @@ import pytest
 from known_heads import bent_mm, bent_source
 
 from fg3d_builder.facemodel import load_model, save_model
+from fg3d_builder.facemodel.ibug_points import JAW, OUTER_EYE_CORNERS, outline_points
 from fg3d_builder.facemodel.importing import Imported, import_model
 from fg3d_builder.facemodel.model import FaceModel, check_model
 from fg3d_builder.facemodel.overrides import Choice, Overrides
@@ -98,7 +99,9 @@ def test_landmarks_come_back_where_the_donor_has_them(
     imported: Imported, default: FaceModel
 ) -> None:
     for scheme in (IBUG, MEDIAPIPE):
-        known = default.embeddings[scheme]
+        jaw = np.array(JAW if scheme == IBUG else (), dtype=int)
+        numbers = np.setdiff1d(default.embeddings[scheme].point_index, jaw)
+        known = default.embedded(scheme, numbers)
         truth = bent_mm(known.points(default.mean, default.triangles))
         carried = imported.model.embedded(scheme, known.point_index)
         found = carried.points(imported.model.mean, imported.model.triangles)
@@ -108,6 +111,19 @@ def test_landmarks_come_back_where_the_donor_has_them(
         of_features = np.isin(known.point_index, default.edge_points[scheme])
         assert error[of_features].mean() < 0.8
         assert error.max() < 5.0
+
+
+def test_the_jaw_is_the_frontal_outline(imported: Imported, default: FaceModel) -> None:
+    """It is found anew on every model: the truth is the outline of the bent donor."""
+    bent = bent_mm(default.mean)
+    corners = default.embedded(IBUG, OUTER_EYE_CORNERS).points(bent, default.triangles)
+    truth = outline_points(bent, default.triangles, default.contour_lines, corners)
+    assert truth is not None
+    jaw = imported.model.embedded(IBUG, JAW)
+    found = jaw.points(imported.model.mean, imported.model.triangles)
+    seen = np.linalg.norm((found - truth)[:, :2], axis=1)
+    assert seen.mean() < 2.0  # as it is seen; along the line of sight an outline is hardly told
+    assert seen.max() < 5.0
 
 
 def test_parts_and_masks_come_back(imported: Imported, default: FaceModel) -> None:
