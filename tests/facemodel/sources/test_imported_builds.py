@@ -34,6 +34,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.data]
 
 MODES = 40
 
+ICT = Path(__file__).resolve().parents[4] / "shared" / "data" / "ict_facekit"
+"""The one published model that is at hand: read as it is."""
+
 WRITERS: dict[str, Callable[[Path, ModelSource], Path]] = {
     "bfm2009": write_bfm2009,
     "bfm2017": write_bfm_hdf5,
@@ -46,6 +49,7 @@ WRITERS: dict[str, Callable[[Path, ModelSource], Path]] = {
     "surrey": lambda folder, source: write_surrey(source, folder),
     "facescape": lambda folder, source: write_facescape(source, folder / "facescape_bm_v1.6.npz"),
     "arrays": lambda folder, source: write_arrays(source, folder / "ours.npz"),
+    "ict": lambda folder, source: ICT,
 }
 
 PRESET = """\
