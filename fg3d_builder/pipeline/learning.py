@@ -19,6 +19,7 @@ from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.learning.choice import Choice
 from fg3d_builder.facemodel.learning.components import OldModel
 from fg3d_builder.facemodel.learning.learn import (
+    LEAST_SUBJECTS,
     LearningOptions,
     Subjects,
     learn_components,
@@ -231,6 +232,9 @@ class Skins:
             self.failures.append(error.message)
             return
         trust = fit.trust * (registration.confidence > 0)
+        if not trust.any():
+            self.failures.append(f"{capture.capture_id}: its image shows no skin")
+            return
         seen = (fit.delit_albedo.astype(np.float32), trust.astype(np.float32))
         self._albedos.setdefault(subject_id, []).append(seen)
 
@@ -240,12 +244,13 @@ class Skins:
         Raises
         ------
         ValueError
-            No subject's images say anything.
+            The images of too few subjects say anything.
         """
-        if len(self._albedos) < 2:
+        if len(self._albedos) < LEAST_SUBJECTS:
             raise ValueError(
-                "the images of fewer than two subjects show skin well enough to learn albedos; "
-                "--no-texture keeps those of the old model"
+                f"albedos are learnt from {LEAST_SUBJECTS} subjects at least, the images of "
+                f"{len(self._albedos)} show skin well enough; --no-texture keeps those of the old "
+                "model"
             )
         values, confidence = [], []
         for name in sorted(self._albedos):

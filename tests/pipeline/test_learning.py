@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from toy_shards import write_toy_shards
 from fg3d_builder.commands.models_learn import add_learn_arguments, run_learn
 from fg3d_builder.facemodel.learning.learn import LearningOptions
 from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fullview.texture_fit import TextureFit
+from fg3d_builder.pipeline import learning
 from fg3d_builder.pipeline.learning import (
     DatasetLearning,
     Skins,
@@ -89,6 +93,26 @@ def test_paint_on_the_faces_is_learnt_as_albedo(
     for channel in range(3):
         pair = found.values.mean(axis=0)[known, channel], true[known, channel]
         assert np.corrcoef(*pair)[0, 1] > 0.75
+
+
+def test_images_without_skin_are_said_and_two_subjects_are_too_few(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = ShardReader(dataset, "train")
+    skins = Skins(reader.model)
+    skins.look("s0", reader[0])
+    skins.look("s1", reader[1])
+    whole = learning.fit_texture
+
+    def unseen(*known: Any) -> TextureFit:
+        fit = whole(*known)
+        return dataclasses.replace(fit, trust=np.zeros_like(fit.trust))
+
+    monkeypatch.setattr(learning, "fit_texture", unseen)
+    skins.look("s2", reader[2])
+    assert skins.failures == [f"{reader[2]['capture_id']}: its image shows no skin"]
+    with pytest.raises(ValueError, match=r"3 subjects at least, the images of 2 .*--no-texture"):
+        skins.identities()
 
 
 def test_a_licence_is_as_narrow_as_its_narrowest_part() -> None:

@@ -73,14 +73,16 @@ def chosen(
     Raises
     ------
     ValueError
-        See `learnt_components`.
+        See `learnt_components`; no face shows anything beside a half of it.
     """
     subjects = len(identities.subjects)
     if modes is not None and prior_subjects is not None:
         return Choice(modes, prior_subjects, {}, {})
     vertices = even_sample(old, VERTICES)
     small, faces = old.at(vertices), identities.at(vertices)
-    most = modes or most_modes(old, subjects - -(-subjects // FOLDS))
+    # Fewer subjects, in whose place faces are left out, determine fewer modes.
+    most = most_modes(old, subjects - -(-subjects // FOLDS))
+    most = most if modes is None else min(modes, most)
     grid = mode_grid(most)
     shares = [share * subjects for share in PRIOR_SHARES]
     candidates = shares if prior_subjects is None else [prior_subjects]
@@ -93,7 +95,10 @@ def chosen(
             rows.append(hidden_errors(small, found, faces.subset(fold == number), grid))
             if progress:
                 progress()
-        errors[count] = np.concatenate(rows).mean(axis=0)
+        told = np.concatenate(rows)
+        if not len(told):
+            raise ValueError("of no subject is seen what could be hidden: a half, and more than it")
+        errors[count] = told.mean(axis=0)
     best = min(errors, key=lambda count: float(errors[count][-1]))
     curve = errors[best]
     enough = grid[int(np.argmax(curve <= ENOUGH * curve.min()))]
@@ -126,6 +131,8 @@ def hidden_errors(
     old: OldModel, found: Components, faces: Identities, grid: Sequence[int]
 ) -> Array:
     """Return (s, m) mean distances of hidden halves to what is expected there, by modes.
+
+    Faces of which no two halves are seen say nothing, and are left out.
 
     Parameters
     ----------
@@ -162,5 +169,6 @@ def hidden_errors(
                     left = np.linalg.norm(apart - (part @ z).reshape(apart.shape), axis=1)
                     errors[i] += float(hidden[hidden > 0] @ left[hidden > 0])
                 total += float(hidden.sum())
-        rows.append(errors / total)
-    return np.array(rows)
+        if total > 0:
+            rows.append(errors / total)
+    return np.array(rows).reshape(-1, len(grid))

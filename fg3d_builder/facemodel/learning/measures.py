@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fg3d_builder.facemodel.learning.choice import most_modes
 from fg3d_builder.facemodel.learning.components import (
     OldModel,
     even_sample,
@@ -87,6 +88,8 @@ def generalisation(
 ) -> Array:
     """Return (s, m) errors of every subject by models that were learnt without it, mm.
 
+    Where those that remain determine fewer modes than are asked for, all of theirs count.
+
     Parameters
     ----------
     old : OldModel
@@ -105,9 +108,10 @@ def generalisation(
     out = np.zeros((len(fold), len(grid)))
     for number in range(folds):
         rest = identities.subset(fold != number)
-        found = linear_of(learnt_components(old, rest, max(grid), prior_subjects))
+        modes = min(max(grid), most_modes(old, len(rest.subjects)))
+        found = linear_of(learnt_components(old, rest, modes, prior_subjects))
         for row in np.flatnonzero(fold == number).tolist():
-            out[row] = _error(found, identities, row, measured, grid)
+            out[row] = _error(found, identities, row, measured, [min(k, modes) for k in grid])
         if progress:
             progress()
     return out

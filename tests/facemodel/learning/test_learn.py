@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_models import toy_model
 
-from fg3d_builder.facemodel.learning.choice import chosen
+from fg3d_builder.facemodel.learning.choice import chosen, most_modes
 from fg3d_builder.facemodel.learning.components import (
     OldModel,
     even_sample,
@@ -93,6 +93,27 @@ def test_more_modes_are_kept_where_faces_left_out_ask_for_them() -> None:
 def test_modes_and_prior_are_taken_where_they_are_given() -> None:
     choice = chosen(OLD, faces(6), modes=4, prior_subjects=2.0)
     assert (choice.modes, choice.prior_subjects) == (4, 2.0)
+
+
+def test_as_many_modes_as_all_subjects_determine_can_be_asked_for() -> None:
+    """Although the prior is chosen by models of fewer subjects, which determine fewer modes."""
+    most = most_modes(OLD, 6)
+    found, choice = learn_components(OLD, faces(6), LearningOptions(modes=most))
+    assert choice.modes == len(found.sd) == most
+    assert max(choice.by_modes) < most
+
+
+def test_a_face_that_says_nothing_of_halves_does_not_decide() -> None:
+    """A corner of a face has no hidden half."""
+    some = faces(12)
+    corner = (MODEL.mean[:, 0] > 30) & (MODEL.mean[:, 1] > 30)
+    confidence = some.confidence.copy()
+    confidence[5] *= corner
+    choice = chosen(OLD, some._replace(confidence=confidence), prior_subjects=4.0)
+    assert choice.modes > 1
+    assert np.isfinite(list(choice.by_modes.values())).all()
+    with pytest.raises(ValueError, match="of no subject is seen"):
+        chosen(OLD, some._replace(confidence=some.confidence * corner), prior_subjects=4.0)
 
 
 def test_too_few_subjects_and_too_many_modes_are_refused() -> None:

@@ -47,6 +47,13 @@ def test_faces_left_out_of_a_small_span_are_explained_by_the_others() -> None:
     assert errors[:, 2].mean() < 0.1
 
 
+def test_more_modes_than_the_others_determine_are_all_that_they_have() -> None:
+    """Ten subjects with 12 old modes determine 21, the five of a half 16."""
+    errors = generalisation(OLD, faces(10), WEIGHTS, [8, 16, 21], 2, 2.0)
+    assert np.array_equal(errors[:, 1], errors[:, 2])
+    assert np.all(errors[:, 0] > errors[:, 1])
+
+
 def test_random_faces_of_a_growing_head_are_as_far_from_its_mean_as_they_are_grown() -> None:
     centred = MODEL.mean - MODEL.mean.mean(axis=0)
     model = LinearShapes(centred, 0.1 * centred[:, :, None])
