@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,12 @@ _FACE_PX = 480.0
 _DISTANCE_MM = 700.0
 _BACKGROUND = 0.16
 _LIGHTS = ((0.0, 0.3, 1.0), (-0.45, 0.25, 1.0), (0.45, 0.25, 1.0))
+
+
+@lru_cache(maxsize=1)
+def _detector() -> MediaPipeDetector:
+    """The one of all scenes: MediaPipe keeps 28 MB of each that is opened for good."""
+    return MediaPipeDetector()
 
 
 class Surroundings(NamedTuple):
@@ -110,7 +117,7 @@ class Scene:
         self.name = name
         self.triangles = np.asarray(triangles, dtype=np.int32)
         self.context = context
-        self.detector = MediaPipeDetector()
+        self.detector = _detector()
         self.target_mm = np.zeros(3)
         self.camera = np.eye(3)
 

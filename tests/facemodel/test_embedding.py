@@ -15,7 +15,7 @@ from fg3d_builder.facemodel.embedding import (
 )
 from fg3d_builder.facemodel.ict import import_ict
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.facemodel.showing import nearest_on_surface, trace_back
+from fg3d_builder.facemodel.showing import Scene, nearest_on_surface, trace_back
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import surface_points, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -47,6 +47,23 @@ def bumpy_sheet() -> tuple[Array, Array]:
 
 def posed(vertices: Array, yaw_deg: float) -> Array:
     return np.asarray(vertices @ rotation_from_angles(0, yaw_deg, 0).T + [0.0, 0.0, 600.0])
+
+
+def test_scenes_share_a_detector_that_forgets_what_it_saw(default: FaceModel) -> None:
+    """One for each stayed in memory for good; what it saw before does not count."""
+    albedo = default.albedo()
+
+    def seen(scene: Scene, shape: Array) -> Array:
+        scene.frame(shape, albedo)
+        spots = scene.show(shape, albedo, 0, (0.0, 0.0), 0)
+        assert spots is not None
+        return scene.on_shape(spots, shape)
+
+    one, other = (Scene(name, default.triangles) for name in ("one", "other"))
+    assert one.detector is other.detector
+    first = seen(one, default.mean)
+    seen(other, default.shape(2.0 * default.id_sd))
+    assert np.array_equal(seen(one, default.mean), first, equal_nan=True)
 
 
 @pytest.mark.parametrize("yaw_deg", [0.0, 20.0])
