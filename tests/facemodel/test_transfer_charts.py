@@ -75,6 +75,15 @@ def test_a_chart_on_which_shapes_are_lost_is_made_anew(sheet: tuple[ModelSource,
     assert found.loss_mm < 0.3 * map_loss_mm(0.5 + 0.02 * uv_of(source), source.polygons, moved)
 
 
+def test_a_chart_within_one_texel_is_made_anew(sheet: tuple[ModelSource, Array]) -> None:
+    """One face of many in an atlas: no texel of the map shows it, so that nothing is measured."""
+    source, number = sheet
+    assert source.uv is not None
+    moved = np.random.default_rng(0).normal(0.0, 1.0, (len(number), 3, 2))
+    assert np.isinf(map_loss_mm(0.5 + 0.001 * uv_of(source), source.polygons, moved))
+    assert not charted(dataclasses.replace(source, uv=0.5 + 0.001 * source.uv), number, moved).own
+
+
 def test_the_loss_is_that_of_the_networks_maps(sheet: tuple[ModelSource, Array]) -> None:
     source, _ = sheet
     uv = uv_of(source)

@@ -94,7 +94,8 @@ def map_loss_mm(
     """Return how far displacements are off that went to a map and back, mm.
 
     Linear within triangles at the texels' centres, bilinear at the vertices. 95th percentile
-    over all vertices that have texels of the chart on all sides, and all displacements.
+    over all vertices that have texels of the chart on all sides, and all displacements. Infinite
+    where a chart is so small that none of them has.
 
     Parameters
     ----------
@@ -122,8 +123,12 @@ def map_loss_mm(
     ):
         read += share[:, None] * texels[y, x]
         inside &= seen.triangle[y, x] >= 0
+    if not displacements_mm.size:
+        return 0.0
+    if not inside.any():
+        return np.inf
     lost = np.linalg.norm((read - values).reshape(displacements_mm.shape), axis=1)
-    return float(np.quantile(lost[inside], 0.95)) if inside.any() and lost.size else 0.0
+    return float(np.quantile(lost[inside], 0.95))
 
 
 def is_one_chart(uv: Array, triangles: Array) -> bool:
