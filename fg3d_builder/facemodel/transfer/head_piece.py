@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.embedding import is_symmetric, robust_mean
 from fg3d_builder.facemodel.showing import VIEWS_DEG, Scene, Spot, nearest_on_surface
@@ -113,9 +114,12 @@ def head_piece(source: ModelSource, dropped: Array) -> HeadPiece:
 
 def first_of_same(vertices_mm: Array) -> Array:
     """Return for each of (n, 3) vertices the first one at its place."""
-    key = np.round(vertices_mm / _SAME_MM).astype(np.int64)
-    _, first, same = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[same.ravel()])
+    # Not by rounded places: between two of them equal ones that rounding moved would part.
+    places, number = np.unique(vertices_mm, axis=0, return_inverse=True)
+    a, b = cKDTree(places).query_pairs(_SAME_MM, output_type="ndarray").T
+    joined = sp.coo_matrix((np.ones(len(a)), (a, b)), shape=(len(places),) * 2)
+    same = connected_components(joined, directed=False)[1][number.ravel()]
+    return np.asarray(np.unique(same, return_index=True)[1][same])
 
 
 def seen_from_around(vertices_mm: Array, triangles: Array) -> Array:
@@ -156,11 +160,18 @@ def _looks(source: ModelSource, triangles: Array) -> list[Spot]:
         assert source.albedo_mean is not None
         albedo = source.albedo_mean
     scene = Scene(source.name, triangles)
-    scene.frame(source.mean, albedo)
+    problem = (
+        f"face model '{source.name}': no face is found on its renderings; is it upright, +y up, "
+        "does it look along +z, and is its unit right ('scale' in a file of overrides)?"
+    )
+    try:
+        scene.frame(source.mean, albedo)
+    except ValueError:
+        raise ValueError(problem) from None
     looks = [scene.show(source.mean, albedo, 0, view, i) for i, view in enumerate(VIEWS_DEG)]
     found = [spots for spots in looks if spots is not None]
     if not found:
-        raise ValueError(f"face model '{source.name}': no face is found on its renderings")
+        raise ValueError(problem)
     return found
 
 
