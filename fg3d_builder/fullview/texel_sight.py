@@ -139,5 +139,8 @@ def log_shade(light: Light | None, normals: Array, log_color: Array, plain: Arra
     middle = np.median(shade[plain], axis=0)
     # Shadows that one lamp and even light give are deeper than those of a room.
     shade = np.clip(shade, middle - SHADOW, middle + SHADOW)
-    explained = np.corrcoef(shade[plain].mean(axis=1), log_color[plain].mean(axis=1))[0, 1]
-    return np.asarray(max(explained, 0.0) * shade, dtype=np.float32)
+    pair = np.stack([shade[plain].mean(axis=1), log_color[plain].mean(axis=1)])
+    if np.ptp(pair, axis=1).min() == 0.0:
+        # A lamp behind the head lights none of what is seen.
+        return np.zeros((1, 1, 3), np.float32)
+    return np.asarray(max(np.corrcoef(pair)[0, 1], 0.0) * shade, dtype=np.float32)
