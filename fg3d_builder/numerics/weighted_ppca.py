@@ -166,33 +166,42 @@ class _Data:
             raise ValueError("weights must be finite, one per sample and place")
         if np.any(weights < 0):
             raise ValueError("weights must not be negative")
-        count = np.ones(len(values))
-        pseudo = np.zeros((0, *values.shape[1:]), kind)
+        samples, n, d = values.shape
+        deviations = np.zeros((0, n, d)) if prior is None else prior.deviations
+        measured = samples + (prior is not None)
+        # In one array from the start: there are as many values as memory holds a few times.
+        rows = np.zeros((measured + len(deviations), n, d), kind)
+        counted = np.zeros(rows.shape[:2], kind)
+        count = np.ones(len(rows))
+        counted[:samples] = weights
+        np.copyto(rows[:samples], values, where=(weights > 0)[:, :, None])
         if prior is not None:
-            values = np.concatenate([values, prior.mean[None].astype(kind)])
-            weights = np.concatenate([weights, prior.weights[None].astype(kind)])
-            count = np.append(count, prior.mean_count)
-            pseudo = prior.deviations.astype(kind)
-        known = weights > 0
-        values = np.where(known[:, :, None], values, 0)
-        total = count @ weights
+            rows[samples], counted[samples:] = prior.mean, prior.weights
+            rows[measured:] = deviations
+            count[samples] = prior.mean_count
+            count[measured:] = prior.count / max(len(deviations), 1)
+        known, own = counted[:measured], rows[:measured]
+        total = count[:measured] @ known
         if np.any(total <= 0):
             raise ValueError("there are places that no sample knows, and no prior for them")
-        first = np.einsum("s,sn,snd->nd", count, weights, values, optimize=True) / total[:, None]
-        values = np.where(known[:, :, None], values - first.astype(kind), 0)
-        about = np.append(np.ones(len(values)), np.zeros(len(pseudo)))
-        if prior is not None:
-            values = np.concatenate([values, pseudo])
-            full = np.broadcast_to(prior.weights.astype(kind), pseudo.shape[:2])
-            weights = np.concatenate([weights, full])
-            count = np.append(count, np.full(len(pseudo), prior.count / max(len(pseudo), 1)))
+        first = np.empty((n, d))
+        for block in _blocks(n):
+            share = count[:measured, None] * known[:, block] / total[block]
+            first[block] = np.einsum("sn,snd->nd", share, own[:, block])
+            own[:, block] -= first[block].astype(kind)
+            own[:, block][known[:, block] == 0] = 0
+        about = np.append(np.ones(measured), np.zeros(len(deviations)))
         still = np.zeros(len(first)) if prior is None else prior.still_count * prior.weights
-        return _Data(first, values, weights, count, about, count @ weights / count.sum(), still)
+        return _Data(first, rows, counted, count, about, count @ counted / count.sum(), still)
 
     def blocks(self) -> Iterator[slice]:
         """Yield the places, some at a time."""
-        for first in range(0, self.values.shape[1], _BLOCK):
-            yield slice(first, first + _BLOCK)
+        return _blocks(self.values.shape[1])
+
+
+def _blocks(places: int) -> Iterator[slice]:
+    for first in range(0, places, _BLOCK):
+        yield slice(first, first + _BLOCK)
 
 
 class _State(NamedTuple):
@@ -212,16 +221,10 @@ class _Posterior(NamedTuple):
 
 
 def _start(data: _Data, modes: int) -> _State:
-    """Principal components with the mean where nothing is known, in the dual form."""
+    """Principal components with the mean where nothing is known."""
     mean = np.zeros(data.values.shape[1:])
     root = np.sqrt(data.count)
-    gram = np.zeros((len(root), len(root)))
-    for block in data.blocks():
-        rows = _residual(data, mean, block).reshape(len(root), -1)
-        gram += rows @ rows.T
-    gram *= np.outer(root, root) / data.count.sum()
-    value, vector = np.linalg.eigh(gram)
-    value, vector = np.maximum(value[::-1], 0.0), vector[:, ::-1][:, :modes]
+    value, vector = _leading(data, mean, root / np.sqrt(data.count.sum()), modes)
     measured = data.values.shape[2] * float(data.metric.sum())
     noise = max(value[modes:].sum() / measured, _LEAST_NOISE * value.sum() / measured)
     # Components hold what noise does not explain; the mean over samples of x z^T gives them.
@@ -233,6 +236,27 @@ def _start(data: _Data, modes: int) -> _State:
         share = np.maximum(data.metric[block], 1e-12)[:, None, None]
         loadings[block] = np.einsum("snd,sk->ndk", apart, mix, optimize=True) / share
     return _State(mean, loadings, noise)
+
+
+def _leading(data: _Data, mean: Array, root: Array, modes: int) -> tuple[Array, Array]:
+    """Eigenvalues (r,), falling, of the samples' products times `root` (s,) on both sides.
+
+    And the first eigenvectors (s, modes). By samples or by coordinates, of which there are fewer.
+    """
+    if len(root) <= mean.size:
+        gram = np.zeros((len(root), len(root)))
+        for block in data.blocks():
+            rows = _residual(data, mean, block).reshape(len(root), -1)
+            gram += rows @ rows.T
+        value, vector = np.linalg.eigh(gram * np.outer(root, root))
+        return np.maximum(value[::-1], 0.0), vector[:, ::-1][:, :modes]
+    rows = [_residual(data, mean, block).reshape(len(root), -1) for block in data.blocks()]
+    whole = np.concatenate(rows, axis=1) * root[:, None]
+    value, vector = np.linalg.eigh(whole.T @ whole)
+    value = np.maximum(value[::-1], 0.0)
+    length = np.sqrt(value[:modes])
+    turned = whole @ vector[:, ::-1][:, :modes]
+    return value, np.divide(turned, length, out=np.zeros_like(turned), where=length > 0)
 
 
 def _residual(data: _Data, mean: Array, block: slice, power: float = 0.5) -> Array:

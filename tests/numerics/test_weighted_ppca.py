@@ -23,8 +23,10 @@ def covariance(found: Components) -> Array:
     return np.asarray(flat @ flat.T)
 
 
-def test_without_gaps_it_is_the_closed_form_of_tipping_and_bishop() -> None:
-    values, _, _ = drawn(40, 12, 4, 1.0, seed=1)
+@pytest.mark.parametrize("samples", [20, 40])
+def test_without_gaps_it_is_the_closed_form_of_tipping_and_bishop(samples: int) -> None:
+    """With fewer samples than the 36 coordinates, and with more."""
+    values, _, _ = drawn(samples, 12, 4, 1.0, seed=1)
     found = weighted_ppca(values, np.ones(values.shape[:2]), 4, tolerance=1e-15, iterations=400)
     flat = values.reshape(len(values), -1)
     value, vector = np.linalg.eigh(np.cov(flat.T, bias=True))

@@ -191,7 +191,7 @@ def learnt_components(
         old.measurements,
         copies * STILL_COUNT,
     )
-    weights = identities.confidence * old.measurements
+    weights = identities.confidence * old.measurements.astype(identities.confidence.dtype)
     found = weighted_ppca(
         identities.values,
         weights,

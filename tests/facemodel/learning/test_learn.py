@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_unseen_vertices_vary_no_more_than_before() -> None:
     learnt = np.einsum("ndk,k->n", found.basis**2, found.sd**2)[rim]
     before = np.einsum("ndk,k->n", MODEL.id_basis**2, MODEL.id_sd**2)[rim]
     assert learnt.mean() < 1.5 * before.mean()
+
+
+def test_memory_holds_the_shapes_some_nine_times_with_their_mirror_images() -> None:
+    some = faces(400)
+    some = some._replace(
+        values=some.values.astype(np.float32), confidence=some.confidence.astype(np.float32)
+    )
+    tracemalloc.start()
+    learnt_components(OLD, some, 2, 10.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(f"beside the shapes {peak / some.values.nbytes:.1f} times their size")
+    assert peak < 10.0 * some.values.nbytes
 
 
 def test_what_the_old_model_does_not_know_is_learnt() -> None:
