@@ -6,8 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from fg3d_builder.records import Array
+
+_SAME_MM = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,16 @@ class Origin:
     sheet_vertex: Array
     outside: Array
     outside_id_basis: Array
+
+
+def first_of_same(vertices_mm: Array) -> Array:
+    """Return for each of (n, 3) vertices the first one at its place."""
+    # Not by rounded places: between two of them equal ones that rounding moved would part.
+    places, number = np.unique(vertices_mm, axis=0, return_inverse=True)
+    a, b = cKDTree(places).query_pairs(_SAME_MM, output_type="ndarray").T
+    joined = sp.coo_matrix((np.ones(len(a)), (a, b)), shape=(len(places),) * 2)
+    same = connected_components(joined, directed=False)[1][number.ravel()]
+    return np.asarray(np.unique(same, return_index=True)[1][same])
 
 
 def check_origin(

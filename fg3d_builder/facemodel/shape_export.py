@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.model_pairs import Correspondence, Places, correspondence
+from fg3d_builder.facemodel.origin import first_of_same
 from fg3d_builder.facemodel.smooth_extension import extended, smoothness
-from fg3d_builder.facemodel.transfer.head_piece import first_of_same
 from fg3d_builder.geometry.meshes import (
     split_polygons,
     vertex_adjacency,

@@ -250,8 +250,8 @@ def _leading(data: _Data, mean: Array, root: Array, modes: int) -> tuple[Array, 
             gram += rows @ rows.T
         value, vector = np.linalg.eigh(gram * np.outer(root, root))
         return np.maximum(value[::-1], 0.0), vector[:, ::-1][:, :modes]
-    rows = [_residual(data, mean, block).reshape(len(root), -1) for block in data.blocks()]
-    whole = np.concatenate(rows, axis=1) * root[:, None]
+    parts = [_residual(data, mean, block).reshape(len(root), -1) for block in data.blocks()]
+    whole = np.concatenate(parts, axis=1) * root[:, None]
     value, vector = np.linalg.eigh(whole.T @ whole)
     value = np.maximum(value[::-1], 0.0)
     length = np.sqrt(value[:modes])

@@ -11,11 +11,7 @@ from known_heads import bent_mm, bent_source
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.sources.source import ModelSource
-from fg3d_builder.facemodel.transfer.head_piece import (
-    first_of_same,
-    head_piece,
-    seen_from_around,
-)
+from fg3d_builder.facemodel.transfer.head_piece import head_piece, seen_from_around
 from fg3d_builder.landmarks.edges import MEDIAPIPE
 from fg3d_builder.records import Array
 
@@ -37,20 +33,6 @@ def with_piece(source: ModelSource, points: Array, corners: Array) -> ModelSourc
         albedo_mean=np.vstack([source.albedo_mean, np.full((more, 3), 0.1)]),
         albedo_basis=np.zeros((n + more, 3, 0)),
     )
-
-
-def test_the_first_of_vertices_at_one_place_stands_for_all() -> None:
-    points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, 1e-6], [1, 0, 0.5]])
-    assert first_of_same(points).tolist() == [0, 1, 0, 3]
-
-
-def test_vertices_that_rounding_moved_apart_are_at_one_place() -> None:
-    """Those of a seam, a digit of float32 apart, wherever they are."""
-    random = np.random.default_rng(0)
-    points = random.uniform(-100.0, 100.0, (3000, 3))
-    twice = np.concatenate([points, points + random.uniform(-1e-5, 1e-5, points.shape)])
-    number = np.arange(3000)
-    assert np.array_equal(first_of_same(twice), np.concatenate([number, number]))
 
 
 def test_insides_are_not_seen() -> None:

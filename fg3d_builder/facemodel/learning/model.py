@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from fg3d_builder.facemodel.learning.shapes import OWN_MM, PATCH_MM2, measurements
 from fg3d_builder.facemodel.model import FaceModel, check_model
-from fg3d_builder.facemodel.origin import Origin
+from fg3d_builder.facemodel.origin import Origin, first_of_same
 from fg3d_builder.facemodel.smooth_extension import smoothness, solved
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.geometry.meshes import surface_points, vertex_areas
@@ -84,7 +84,7 @@ def learnt_model(
         around = _following(old, old.surround, offsets, alpha)
         model = dataclasses.replace(model, surround=around)
     if old.origin is not None:
-        model = dataclasses.replace(model, origin=_around(old.origin, identity.mean, alpha))
+        model = dataclasses.replace(model, origin=_around(old.origin, identity, alpha))
     check_model(model)
     return model
 
@@ -102,17 +102,24 @@ def old_coefficients(old: FaceModel, offsets_mm: Array) -> Array:
     return np.asarray(old.id_sd[:, None] * z)
 
 
-def _around(origin: Origin, mean_mm: Array, alpha: Array) -> Origin:
+def _around(origin: Origin, identity: Components, alpha: Array) -> Origin:
     """Return the published mesh around the new mean; what is off the sheet follows as before.
 
+    Vertices that the file has several times at one place, as along seams, stay together.
     `alpha` (k, 1 + m) are the old coefficients of the new mean and of the new modes.
     """
     own = origin.sheet_vertex >= 0
+    first = first_of_same(origin.mean)
     mean = origin.mean.copy()
-    mean[origin.sheet_vertex[own]] = mean_mm[own]
+    basis = np.zeros((*mean.shape, len(identity.sd)))
     moved = origin.outside_id_basis @ alpha
     mean[origin.outside] += moved[:, :, 0]
-    return dataclasses.replace(origin, mean=mean, outside_id_basis=moved[:, :, 1:])
+    basis[origin.outside] = moved[:, :, 1:]
+    mean[origin.sheet_vertex[own]] = identity.mean[own]
+    basis[origin.sheet_vertex[own]] = identity.basis[own]
+    outside = first[origin.outside]
+    mean[origin.outside] = mean[outside]
+    return dataclasses.replace(origin, mean=mean, outside_id_basis=basis[outside])
 
 
 def _following(old: FaceModel, surround: Surround, offsets: Array, alpha: Array) -> Surround:

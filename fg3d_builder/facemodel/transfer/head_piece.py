@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from fg3d_builder.facemodel.embedding import is_symmetric, robust_mean
+from fg3d_builder.facemodel.origin import first_of_same
 from fg3d_builder.facemodel.showing import VIEWS_DEG, Scene, Spot, nearest_on_surface
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.transfer.colours import has_colours
@@ -24,7 +24,6 @@ NOT_SKIN = ("eyes", "teeth")
 """Groups of a source that are never part of the sheet, whatever else is said of them."""
 
 _CLAY = (0.45, 0.30, 0.22)
-_SAME_MM = 1e-4
 _MAX_SPREAD_MM = 4.0
 _LARGEST_EYE_MM = 60.0
 _BESIDE_MM = 3.0
@@ -110,16 +109,6 @@ def head_piece(source: ModelSource, dropped: Array) -> HeadPiece:
     chosen = np.flatnonzero(piece_of_triangle == skin)
     outside = seen_from_around(source.mean, triangles[chosen])
     return HeadPiece(np.ascontiguousarray(triangles[chosen], np.int32), outside, points)
-
-
-def first_of_same(vertices_mm: Array) -> Array:
-    """Return for each of (n, 3) vertices the first one at its place."""
-    # Not by rounded places: between two of them equal ones that rounding moved would part.
-    places, number = np.unique(vertices_mm, axis=0, return_inverse=True)
-    a, b = cKDTree(places).query_pairs(_SAME_MM, output_type="ndarray").T
-    joined = sp.coo_matrix((np.ones(len(a)), (a, b)), shape=(len(places),) * 2)
-    same = connected_components(joined, directed=False)[1][number.ravel()]
-    return np.asarray(np.unique(same, return_index=True)[1][same])
 
 
 def seen_from_around(vertices_mm: Array, triangles: Array) -> Array:

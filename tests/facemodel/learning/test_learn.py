@@ -173,12 +173,14 @@ def test_a_surround_follows_the_old_identities_within_the_learnt_ones() -> None:
 
 
 def test_the_file_around_an_imported_face_follows_it() -> None:
-    """Vertices beyond the sheet that repeat ones of it stay with them."""
+    """Vertices beside those of the sheet stay near, those at the same places stay there."""
     count = MODEL.vertex_count
     beyond = np.arange(0, count, 7)
+    same = beyond % 2 == 0
+    beside = MODEL.mean[beyond] + np.where(same, 0.0, 0.01)[:, None]
     origin = Origin(
         layout="toy",
-        mean=np.concatenate([MODEL.mean, MODEL.mean[beyond]]),
+        mean=np.concatenate([MODEL.mean, beside]),
         polygons=MODEL.triangles,
         uv=None,
         sheet_vertex=np.arange(count, dtype=np.int32),
@@ -195,6 +197,8 @@ def test_the_file_around_an_imported_face_follows_it() -> None:
     off = np.linalg.norm(model.origin.mean[count:] - model.mean[beyond], axis=1)
     moved = np.linalg.norm(model.mean - MODEL.mean, axis=1)
     assert off.mean() < 0.05 * moved.mean()
+    assert np.all(off[same] == 0)
+    np.testing.assert_array_equal(model.origin.outside_id_basis[same], model.id_basis[beyond[same]])
     assert model.origin.outside_id_basis.shape == (len(beyond), 3, 5)
 
 
