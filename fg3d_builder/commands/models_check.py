@@ -102,8 +102,11 @@ def _landmarks(model: FaceModel) -> Iterator[Finding]:
     count = len(model.embeddings["ibug68"].point_index) if "ibug68" in model.embeddings else 0
     lines = len(model.contour_lines)
     yield Finding(count == 68, f"ibug68: {count} points, {lines} contour lines")
+    if "mediapipe478" not in model.embeddings:
+        yield Finding(False, "mediapipe478: none")
+        return
     seen = seen_landmarks(model)
-    if seen is None:
+    if seen is None or not seen.by_region_mm:
         yield Finding(False, "no face is found on renderings of the model")
         return
     regions = ", ".join(f"{name} {mm:.1f}" for name, mm in seen.by_region_mm.items())
