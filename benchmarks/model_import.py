@@ -27,7 +27,7 @@ from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.heads.library import default_model
 from fg3d_builder.landmarks.edges import IBUG
 from fg3d_builder.records import Array
-from fg3d_builder.report.model_picture import model_picture
+from fg3d_builder.report.model_overview import model_overview
 
 LANDMARK_REGIONS = {
     "jaw": slice(0, 17),
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{row}, across the outline {sideways[chosen].mean():5.2f} mm")
                 figures[name][f"published {region}"] = float(distance[chosen].mean())
         if options.pictures is not None:
-            picture = encode_png(model_picture(imported.model))
+            picture = encode_png(model_overview(imported.model))
             write_bytes(options.pictures / f"{name}.png", picture)
     write_json(options.out, figures)
 

@@ -321,7 +321,7 @@ def imported() -> Array:
         valid_source,
     )
     from fg3d_builder.facemodel.importing import import_model
-    from fg3d_builder.report.model_picture import model_strip
+    from fg3d_builder.report.model_overview import model_strip
 
     donor = get_model(FaceModelConfig())
     sources = (

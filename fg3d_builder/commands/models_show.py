@@ -54,12 +54,12 @@ def write_pictures(model: FaceModel, folder: Path, modes: int) -> list[Path]:
     from fg3d_builder.files.atomic import write_bytes
     from fg3d_builder.files.encoding import encode_png
     from fg3d_builder.report import model_pictures as pictures
-    from fg3d_builder.report.model_picture import model_picture
+    from fg3d_builder.report.model_overview import model_overview
 
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, draw in (
-        ("landmarks", lambda: model_picture(model)),
+        ("landmarks", lambda: model_overview(model)),
         ("identity", lambda: pictures.mode_sheet(model, "identity", modes)),
         ("expression", lambda: pictures.mode_sheet(model, "expression", modes)),
         ("colours", lambda: pictures.albedo_sheet(model)),

@@ -9,7 +9,7 @@ from toy_models import toy_model
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array
-from fg3d_builder.report.model_picture import model_picture
+from fg3d_builder.report.model_overview import model_overview
 from fg3d_builder.report.model_pictures import (
     albedo_sheet,
     chart_sheet,
@@ -73,5 +73,5 @@ def test_colours_and_head_of_the_embedded_model(default: FaceModel) -> None:
     assert around.shape[0] > alone.shape[0]
     blue = around[..., 2].astype(int) > around[..., 0].astype(int) + 25
     assert blue.mean() > 0.02
-    everything = model_picture(default)
+    everything = model_overview(default)
     assert everything.std() > 30

@@ -8,7 +8,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.records import Array
-from fg3d_builder.report.model_picture import model_picture
+from fg3d_builder.report.model_overview import model_overview
 
 COLUMNS, ROWS = 5, 3
 TILE_PX = 486
@@ -17,7 +17,7 @@ TILE_PX = 486
 
 def changed_tiles(model: FaceModel, other: FaceModel) -> set[int]:
     """Numbers of the tiles in which the pictures of two models differ."""
-    one, two = model_picture(model), model_picture(other)
+    one, two = model_overview(model), model_overview(other)
     assert one.shape == two.shape
     rows, columns = np.nonzero(np.any(one != two, axis=2))
     title, width = one.shape[0] - ROWS * TILE_PX, one.shape[1]

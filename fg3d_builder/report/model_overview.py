@@ -57,7 +57,7 @@ class _View(NamedTuple):
         return np.ascontiguousarray(out)
 
 
-def model_picture(model: FaceModel) -> Array:
+def model_overview(model: FaceModel) -> Array:
     """Draw a model's mean with all that is known of it -> (H, W, 3) uint8.
 
     Mean in its colours from the front and from the side, the wire frame, the 68 points, the
@@ -89,7 +89,7 @@ def model_picture(model: FaceModel) -> Array:
 
 
 def model_strip(model: FaceModel, height: int = 300) -> Array:
-    """Draw the most telling parts of `model_picture` in one row -> (H, W, 3) uint8."""
+    """Draw the most telling parts of `model_overview` in one row -> (H, W, 3) uint8."""
     front, side = _view(model, 0.0), _view(model, _SIDE_DEG)
     clay = np.tile(np.array(_CLAY, float), (model.vertex_count, 1))
     skin = srgb_from_linear(model.albedo()).astype(float)
