@@ -238,6 +238,7 @@ def _model(
             sheet_vertex=sheet_vertex,
             outside=outside,
             outside_id_basis=source.id_basis[outside],
+            outside_exp_basis=source.exp_basis[outside] if expressions.own else None,
         ),
     )
     check_model(model)

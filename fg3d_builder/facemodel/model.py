@@ -216,7 +216,7 @@ def check_model(model: FaceModel) -> None:
     if model.surround is not None:
         check_surround(model.surround, m, len(model.id_sd), _expect)
     if model.origin is not None:
-        check_origin(model.origin, n, len(model.id_sd), _expect)
+        check_origin(model.origin, n, len(model.id_sd), len(model.exp_sd), _expect)
 
 
 def _expect(condition: bool, name: str, problem: str) -> None:

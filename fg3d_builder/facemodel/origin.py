@@ -36,6 +36,8 @@ class Origin:
         several times at one place, the first one may be on the sheet.
     outside_id_basis : (o, 3, k) float64
         Their displacements per unit of the model's ``alpha_id``.
+    outside_exp_basis : (o, 3, f) float64 or None
+        The same for the first ``f`` of ``alpha_exp``; None where the file has no expressions.
     """
 
     layout: str
@@ -45,6 +47,7 @@ class Origin:
     sheet_vertex: Array
     outside: Array
     outside_id_basis: Array
+    outside_exp_basis: Array | None = None
 
 
 def first_of_same(vertices_mm: Array) -> Array:
@@ -58,14 +61,18 @@ def first_of_same(vertices_mm: Array) -> Array:
 
 
 def check_origin(
-    origin: Origin, vertex_count: int, identities: int, expect: Callable[[bool, str, str], None]
+    origin: Origin,
+    vertex_count: int,
+    identities: int,
+    expressions: int,
+    expect: Callable[[bool, str, str], None],
 ) -> None:
     """Report contradictions within an origin, and with its model, to `expect`.
 
     Parameters
     ----------
     origin : Origin
-    vertex_count, identities : int
+    vertex_count, identities, expressions : int
         Of the model.
     expect : callable
         Takes whether all is well, the field and the problem.
@@ -81,6 +88,11 @@ def check_origin(
             expect(array.shape == shape, f"origin.{name}", f"shape {array.shape}, wanted {shape}")
             expect(bool(np.all(np.isfinite(array))), f"origin.{name}", "not finite")
     expect(corners in (3, 4), "origin.polygons", f"{corners} corners")
+    moved = origin.outside_exp_basis
+    if moved is not None:
+        fits = moved.ndim == 3 and moved.shape[:2] == (len(origin.outside), 3)
+        fits = fits and moved.shape[2] <= expressions and bool(np.all(np.isfinite(moved)))
+        expect(fits, "origin.outside_exp_basis", f"shape {moved.shape}, or not finite")
     for name, index in (
         ("polygons", origin.polygons),
         ("sheet_vertex", origin.sheet_vertex),

@@ -101,8 +101,8 @@ def sheet_mesh(model: FaceModel) -> ExportMesh:
 def whole_mesh(model: FaceModel) -> ExportMesh:
     """Return all vertices of the files that a model was imported from.
 
-    A model keeps its expressions on its sheet alone: beyond, they fade, and what is in pieces of
-    its own (eyeballs, teeth) does not take part in them.
+    Expressions that the files do not have, carried over or learnt, fade beyond the sheet, and what
+    is in pieces of its own (eyeballs, teeth) does not take part in them.
 
     Raises
     ------
@@ -129,7 +129,15 @@ def whole_mesh(model: FaceModel) -> ExportMesh:
         origin.uv,
         _standing_for_all(origin.mean, origin.sheet_vertex[own]),
     )
-    return replace(mesh, exp_basis=_beyond_the_sheet(mesh, model.exp_basis[own]))
+    of_file = origin.outside_exp_basis
+    known = 0 if of_file is None else of_file.shape[2]
+    exp_basis = np.zeros((n, 3, len(model.exp_sd)))
+    exp_basis[origin.sheet_vertex[own]] = model.exp_basis[own]
+    if of_file is not None:
+        exp_basis[origin.outside, :, :known] = of_file
+    if known < len(model.exp_sd):
+        exp_basis[:, :, known:] = _beyond_the_sheet(mesh, model.exp_basis[own][:, :, known:])
+    return replace(mesh, exp_basis=exp_basis)
 
 
 def _standing_for_all(mean: Array, on_sheet: Array) -> Array:

@@ -64,6 +64,9 @@ _ORIGIN = {
     "outside_id_basis": ("<f4", "mm per unit of alpha_id"),
 }
 
+_ORIGINS_OWN = {"uv": "<f8", "outside_exp_basis": "<f4"}
+"""What not every published file has."""
+
 _HOW_TO_MAKE_ONE = (
     "make it again from its source, with `fg3d models build --out FILE.h5` or "
     "`fg3d_builder.facemodel.save_model`"
@@ -111,8 +114,9 @@ def _write_fields(model: FaceModel, file: h5py.File) -> None:
         group = file.create_group("origin")
         group.attrs["layout"] = model.origin.layout
         _write_arrays(model.origin, _ORIGIN, group)
-        if model.origin.uv is not None:
-            group["uv"] = model.origin.uv.astype("<f8")
+        for name, stored in _ORIGINS_OWN.items():
+            if (known := getattr(model.origin, name)) is not None:
+                group[name] = known.astype(stored)
 
 
 def load_model(path: str | os.PathLike[str]) -> FaceModel:
@@ -203,8 +207,9 @@ def _read_surround(group: h5py.Group) -> Surround:
 
 
 def _read_origin(group: h5py.Group) -> Origin:
-    uv = group["uv"][()].astype(np.float64) if "uv" in group else None
-    return Origin(layout=str(group.attrs["layout"]), uv=uv, **_read_arrays(_ORIGIN, group))
+    own = {name: group[name][()].astype(np.float64) for name in _ORIGINS_OWN if name in group}
+    arrays = {"uv": None, **own, **_read_arrays(_ORIGIN, group)}
+    return Origin(layout=str(group.attrs["layout"]), **arrays)
 
 
 @contextmanager
