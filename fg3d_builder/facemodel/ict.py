@@ -271,22 +271,16 @@ def _read_npz(file: Path) -> IctSource:
 
 
 def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...]) -> IctSource:
-    neutral = _read_obj(neutral_file)
+    neutral = read_obj(neutral_file)
     if len(neutral.vertices) < EYEBALL_VERTICES[1] or not len(neutral.uv):
         raise ValueError(f"{neutral_file}: not ICT-FaceKit's generic mesh")
     positions = neutral.vertices
     quads = np.full((len(neutral.sizes), 4, 2), -1)
     quads[np.arange(4) < neutral.sizes[:, None]] = neutral.corners
-    try:
-        landmarks = np.array(read_json_object(index_file)["idx_to_landmark_verts"], np.int64)
-    except CaptureError as error:
-        raise ValueError(error.message) from None
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        text = f"{index_file}: no vertices in field 'idx_to_landmark_verts' ({error})"
-        raise ValueError(text) from None
+    landmarks = published_landmarks(index_file)
     modes = {}
     for file in mode_files:
-        shape = _read_obj(file, vertices_only=True).vertices
+        shape = read_obj(file, vertices_only=True).vertices
         if len(shape) != len(positions):
             raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(positions)}")
         modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:HEAD_VERTICES]
@@ -334,7 +328,25 @@ def _cut(
     )
 
 
-def _read_obj(file: Path, vertices_only: bool = False) -> ObjMesh:
+def published_landmarks(index_file: Path) -> Array:
+    """Return the (68,) int64 vertices of the generic mesh that are the Multi-PIE points.
+
+    Raises
+    ------
+    ValueError
+        Names file and field.
+    """
+    try:
+        return np.array(read_json_object(index_file)["idx_to_landmark_verts"], np.int64)
+    except CaptureError as error:
+        raise ValueError(error.message) from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        text = f"{index_file}: no vertices in field 'idx_to_landmark_verts' ({error})"
+        raise ValueError(text) from None
+
+
+def read_obj(file: Path, vertices_only: bool = False) -> ObjMesh:
+    """Read one of a checkout's meshes; `ValueError` names the file."""
     try:
         data = read_regular(file, "unreadable_model", _MAX_OBJ_BYTES)
         return parse_obj(data, vertices_only)

@@ -17,15 +17,15 @@ from fg3d_builder.facemodel.ict import (
     EYEBALL_VERTICES,
     HEAD_VERTICES,
     ict_source_files,
+    published_landmarks,
+    read_obj,
 )
 from fg3d_builder.facemodel.sources.layout import SourceLayout
 from fg3d_builder.facemodel.sources.source import ModelSource
 from fg3d_builder.facemodel.sources.units import plausible_unit
-from fg3d_builder.files.bounded import read_json_object, read_npz, read_regular
-from fg3d_builder.files.obj_reader import ObjMesh, parse_obj
+from fg3d_builder.files.bounded import read_npz
 from fg3d_builder.records import Array
 
-_MAX_OBJ_BYTES = 2**28
 _TEETH_FROM = 14062
 """Vertices from the head's end up to here are the sockets of mouth and eyes; from here to the
 eyeballs gums, tongue and teeth; behind the eyeballs what moistens them, and lashes."""
@@ -79,21 +79,15 @@ def _of_archive(file: Path) -> ModelSource:
 
 def _of_objs(found: tuple[Path, ...]) -> ModelSource:
     neutral_file, index_file, *mode_files = found
-    neutral = _obj(neutral_file)
+    neutral = read_obj(neutral_file)
     if len(neutral.vertices) < EYEBALL_VERTICES[1] or not len(neutral.uv):
         raise ValueError(f"{neutral_file}: not ICT-FaceKit's generic mesh")
     quads = np.full((len(neutral.sizes), 4, 2), -1)
     quads[np.arange(4) < neutral.sizes[:, None]] = neutral.corners
-    try:
-        landmarks = np.array(read_json_object(index_file)["idx_to_landmark_verts"], np.int64)
-    except CaptureError as error:
-        raise ValueError(error.message) from None
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        text = f"{index_file}: no vertices in field 'idx_to_landmark_verts' ({error})"
-        raise ValueError(text) from None
+    landmarks = published_landmarks(index_file)
     modes = {}
     for file in mode_files:
-        shape = _obj(file, vertices_only=True).vertices
+        shape = read_obj(file, vertices_only=True).vertices
         if len(shape) != len(neutral.vertices):
             raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(neutral.vertices)}")
         modes[file.stem] = shape - neutral.vertices
@@ -144,13 +138,6 @@ def _source(
 
 def _columns(modes: list[Array], count: int) -> Array:
     return np.stack(modes, axis=2) if modes else np.zeros((count, 3, 0))
-
-
-def _obj(file: Path, vertices_only: bool = False) -> ObjMesh:
-    try:
-        return parse_obj(read_regular(file, "unreadable_model", _MAX_OBJ_BYTES), vertices_only)
-    except (CaptureError, ValueError) as error:
-        raise ValueError(f"{file}: no readable OBJ file ({error})") from None
 
 
 LAYOUT = SourceLayout(
