@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
+from fg3d_builder.facemodel.bending_step import Marks, bent, sampling_matrix
 from fg3d_builder.facemodel.model import Embedding, FaceModel
-from fg3d_builder.facemodel.smooth_extension import smoothness, solved
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.closest_points import Closest, ScanSurface
 from fg3d_builder.geometry.meshes import (
@@ -124,7 +123,8 @@ def bent_sheet(moving: FaceModel, fixed: FaceModel) -> Array:
     wanted = theirs.points(fixed.mean, fixed.triangles)
     pose = align_similarity(ours.points(moving.mean, moving.triangles), wanted)
     start = pose.cam_from_obj(moving.mean)
-    at_marks = _sampling(ours, moving.triangles, len(start))
+    sampling = sampling_matrix(ours.triangle, ours.barycentric, moving.triangles, len(start))
+    marks = Marks(sampling, wanted)
     surface = ScanSurface(fixed.mean, fixed.triangles)
     points = start
     for bending in _BENDING_MM:
@@ -134,11 +134,10 @@ def bent_sheet(moving: FaceModel, fixed: FaceModel) -> Array:
         weight = np.where(near, vertex_areas(points, moving.triangles), 0.0)
         # Detectors' points slide by a millimetre or two: in the end the surfaces decide.
         trust = _LANDMARK_AREA_MM2 * (bending / _BENDING_MM[0]) ** 2 + _LEAST_LANDMARK_AREA_MM2
-        energy = smoothness(start, moving.triangles, bending, _STRETCHING_SHARE * bending)
-        system = energy + sp.diags(weight) + trust * (at_marks.T @ at_marks)
-        pull = weight[:, None] * (found.points_mm - points)
-        pull += trust * (at_marks.T @ (wanted - at_marks @ points)) - energy @ (points - start)
-        points = points + solved(system, np.asarray(pull))
+        stretching = _STRETCHING_SHARE * bending
+        points = bent(
+            start, moving.triangles, found.points_mm, weight, marks, trust, bending, stretching
+        )
     return points
 
 
@@ -175,14 +174,6 @@ def _common_landmarks(first: FaceModel, second: FaceModel) -> tuple[Embedding, E
         for side in (0, 1)
     )
     return ours, theirs
-
-
-def _sampling(embedding: Embedding, triangles: Array, count: int) -> sp.csr_matrix:
-    """(k, n) matrix that takes vertices to landmarks."""
-    rows = np.repeat(np.arange(len(embedding.triangle)), 3)
-    columns = triangles[embedding.triangle].ravel()
-    shape = (len(embedding.triangle), count)
-    return sp.csr_matrix((embedding.barycentric.ravel(), (rows, columns)), shape=shape)
 
 
 def _closest(points: Array, vertices: Array, triangles: Array) -> Closest:

@@ -17,8 +17,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from fg3d_builder.facemodel.bending_step import Marks, bent, sampling_matrix
 from fg3d_builder.facemodel.model import Embedding, FaceModel
-from fg3d_builder.facemodel.smooth_extension import extended, smoothness, solved
+from fg3d_builder.facemodel.smooth_extension import extended, smoothness
 from fg3d_builder.facemodel.surround import Beyond, Surround, mirror_vertices, tucked_points
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.closest_points import ScanSurface
@@ -223,7 +224,8 @@ def bent_head(
     wanted = model.embedded(SCHEME, range(68)).points(model.mean, model.triangles)
     pose = align_similarity(marks.points(donor.mean, donor.triangles), wanted)
     start = pose.cam_from_obj(head.vertices_mm)
-    at_marks = _interpolation(marks, donor.triangles, len(start))
+    sampling = sampling_matrix(marks.triangle, marks.barycentric, donor.triangles, len(start))
+    pulled = Marks(sampling, wanted)
     sheet = _Sheet(*_own_head(model, beyond))
     area = vertex_areas(start, head.triangles)
     searching = head.fields[:, 0] < 0.1
@@ -233,11 +235,10 @@ def bent_head(
         near = searching & found.inside & (found.distance_mm < _REACH_MM)
         weight = np.where(near, area, 0.0)
         trust = _LANDMARK_AREA_MM2 * (bending / _BENDING_MM[0]) ** 2
-        energy = smoothness(start, head.triangles, bending, _STRETCHING_SHARE * bending)
-        system = energy + sp.diags(weight) + trust * (at_marks.T @ at_marks)
-        right = weight[:, None] * (found.points_mm - start)
-        right += trust * (at_marks.T @ (wanted - at_marks @ start))
-        points = start + solved(system, right)
+        stretching = _STRETCHING_SHARE * bending
+        points = bent(
+            start, head.triangles, found.points_mm, weight, pulled, trust, bending, stretching
+        )
     return points
 
 
@@ -378,13 +379,6 @@ def _main_piece(triangles: Array, count: int) -> Array:
     chosen[triangles] = True
     largest = max(_pieces(triangles, chosen), key=len)
     return np.isin(triangles[:, 0], largest)
-
-
-def _interpolation(embedding: Embedding, triangles: Array, count: int) -> sp.csr_matrix:
-    rows = np.repeat(np.arange(len(embedding.triangle)), 3)
-    columns = triangles[embedding.triangle].ravel()
-    entries = (embedding.barycentric.ravel(), (rows, columns))
-    return sp.csr_matrix(entries, shape=(len(embedding.triangle), count))
 
 
 def _what_is_missing(model: FaceModel, donor: FaceModel) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
+from fg3d_builder.facemodel.bending_step import Marks, bent, sampling_matrix
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.regions import signed_distance
 from fg3d_builder.facemodel.showing import nearest_on_surface
-from fg3d_builder.facemodel.smooth_extension import smoothness, solved
 from fg3d_builder.facemodel.surround_transfer import WholeHead
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import (
@@ -77,7 +76,8 @@ def bent_onto(
     own = surface_points(donor.mean, donor.triangles, triangle, barycentric)
     pose = align_similarity(own, wanted, sure)
     start = pose.cam_from_obj(head.vertices_mm)
-    at_marks = _rows(triangle, barycentric, donor.triangles, len(start))
+    sampling = sampling_matrix(triangle, barycentric, donor.triangles, len(start))
+    marks = Marks(sampling, wanted)
     surface = _Surface(vertices_mm, triangles)
     area = vertex_areas(start, head.triangles)
     searching = head.fields[:, 0] < 0.1
@@ -89,11 +89,9 @@ def bent_onto(
         weight = np.where(near, area, 0.0)
         trust = _LANDMARK_AREA_MM2 * (bending / _BENDING_MM[0]) ** 2 + _LEAST_LANDMARK_AREA_MM2
         stretching = min(_STRETCHING_SHARE * bending, bending**2 / _EXTENSION_MM)
-        energy = smoothness(start, head.triangles, bending, stretching)
-        pull = at_marks.T @ sp.diags(trust * sure)
-        right = weight[:, None] * (found.points_mm - start) + pull @ (wanted - at_marks @ start)
-        system = energy + sp.diags(weight) + pull @ at_marks
-        points = start + solved(system, right)
+        points = bent(
+            start, head.triangles, found.points_mm, weight, marks, trust * sure, bending, stretching
+        )
     return points
 
 
@@ -140,10 +138,3 @@ class _Surface:
         corner = self._triangles[spots.triangle, spots.barycentric.argmax(axis=1)]
         outer |= (none.sum(axis=1) == 2) & self._on_border[corner]
         return _Found(at, np.linalg.norm(at - points_mm, axis=1), agree & ~outer)
-
-
-def _rows(triangle: Array, barycentric: Array, triangles: Array, count: int) -> sp.csr_matrix:
-    """Matrix that takes a mesh's vertices to places on it."""
-    rows = np.repeat(np.arange(len(triangle)), 3)
-    entries = (barycentric.ravel(), (rows, triangles[triangle].ravel()))
-    return sp.csr_matrix(entries, shape=(len(triangle), count))
