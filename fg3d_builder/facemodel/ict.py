@@ -10,6 +10,7 @@ Source: https://github.com/ICT-VGL/ICT-FaceKit, folder ``FaceXModel``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -275,15 +276,11 @@ def _read_objs(neutral_file: Path, index_file: Path, mode_files: tuple[Path, ...
     if len(neutral.vertices) < EYEBALL_VERTICES[1] or not len(neutral.uv):
         raise ValueError(f"{neutral_file}: not ICT-FaceKit's generic mesh")
     positions = neutral.vertices
-    quads = np.full((len(neutral.sizes), 4, 2), -1)
-    quads[np.arange(4) < neutral.sizes[:, None]] = neutral.corners
+    quads = obj_quads(neutral)
     landmarks = published_landmarks(index_file)
-    modes = {}
-    for file in mode_files:
-        shape = read_obj(file, vertices_only=True).vertices
-        if len(shape) != len(positions):
-            raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(positions)}")
-        modes[file.stem] = _MM_PER_UNIT * (shape - positions)[:HEAD_VERTICES]
+    modes = {
+        name: _MM_PER_UNIT * mode[:HEAD_VERTICES] for name, mode in obj_modes(neutral, mode_files)
+    }
     return _cut(
         _MM_PER_UNIT * positions[:HEAD_VERTICES],
         _MM_PER_UNIT * positions[slice(*EYEBALL_VERTICES)],
@@ -326,6 +323,29 @@ def _cut(
         rest_identity=identities[:, FACE_VERTICES:],
         rest_triangles=split_polygons(quads[of_rest]),
     )
+
+
+def obj_quads(mesh: ObjMesh) -> Array:
+    """Return (m, 4, 2) int corners, vertex and chart point; -1 in triangles' last place."""
+    quads = np.full((len(mesh.sizes), 4, 2), -1)
+    quads[np.arange(4) < mesh.sizes[:, None]] = mesh.corners
+    return quads
+
+
+def obj_modes(neutral: ObjMesh, files: Iterable[Path]) -> Iterator[tuple[str, Array]]:
+    """Yield name and displacements (n, 3) of each mode, in the files' unit.
+
+    Raises
+    ------
+    ValueError
+        Names the file that is no readable mesh, or another one.
+    """
+    count = len(neutral.vertices)
+    for file in files:
+        shape = read_obj(file, vertices_only=True).vertices
+        if len(shape) != count:
+            raise ValueError(f"{file}: {len(shape)} vertices, wanted {count}")
+        yield file.stem, shape - neutral.vertices
 
 
 def published_landmarks(index_file: Path) -> Array:

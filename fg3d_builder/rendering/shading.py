@@ -86,7 +86,7 @@ def linear_from_srgb(srgb: Array) -> Array:
     """
     if srgb.dtype == np.uint8:
         return np.asarray(_LINEAR_OF_BYTE[srgb])
-    return _decode(np.asarray(srgb, dtype=np.float64)).astype(np.float32)
+    return decoded_srgb(np.asarray(srgb, dtype=np.float64)).astype(np.float32)
 
 
 def linear_per_srgb(srgb: Array) -> Array:
@@ -102,8 +102,9 @@ def srgb_from_linear(linear: Array) -> Array:
     return np.rint(255.0 * np.where(clipped <= 0.0031308, low, high)).astype(np.uint8)
 
 
-def _decode(srgb: Array) -> Array:
+def decoded_srgb(srgb: Array) -> Array:
+    """Decode sRGB, float in [0, 1], to linear light in float64, any shape."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
-_LINEAR_OF_BYTE = _decode(np.arange(256) / 255.0).astype(np.float32)
+_LINEAR_OF_BYTE = decoded_srgb(np.arange(256) / 255.0).astype(np.float32)

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.errors import CaptureError
+from fg3d_builder.facemodel.sources.colours import linear_albedo
 from fg3d_builder.facemodel.sources.units import plausible_unit
 from fg3d_builder.files.bounded import opened_regular
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.shading import linear_from_srgb, linear_per_srgb
+from fg3d_builder.rendering.shading import linear_per_srgb
 
 MOST_BYTES = 2 * 2**30
 """Of a model's file; the largest of them, the full head of 2019, has some 350 MB."""
@@ -249,11 +250,10 @@ def linear_colours(mean: Array, modes: Array | None, where: str) -> tuple[Array,
     ------
     ValueError
     """
-    srgb = np.clip(mean, 0.0, 1.0)
-    linear = np.clip(linear_from_srgb(srgb).astype(np.float64), 0.0, 1.0)
+    linear, _ = linear_albedo(mean)
     if modes is None:
         return linear, None
-    modes *= linear_per_srgb(srgb)[:, :, None]
+    modes *= linear_per_srgb(np.clip(mean, 0.0, 1.0))[:, :, None]
     if not _largest(modes) <= _LARGEST_COLOUR_STEP:
         raise ValueError(
             f"{where}: one standard deviation changes a colour by {_largest(modes):.3g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.shading import linear_per_srgb
+from fg3d_builder.rendering.shading import decoded_srgb, linear_per_srgb
 
 
 def linear_albedo(mean: Array, basis: Array | None = None) -> tuple[Array, Array | None]:
@@ -26,7 +26,4 @@ def linear_albedo(mean: Array, basis: Array | None = None) -> tuple[Array, Array
     basis : (n, 3, b) float64 or None
     """
     srgb = np.clip(np.asarray(mean, dtype=np.float64), 0.0, 1.0)
-    bright = srgb > 0.04045
-    root = (srgb + 0.055) / 1.055
-    linear = np.where(bright, root**2.4, srgb / 12.92)
-    return linear, None if basis is None else linear_per_srgb(srgb)[:, :, None] * basis
+    return decoded_srgb(srgb), None if basis is None else linear_per_srgb(srgb)[:, :, None] * basis

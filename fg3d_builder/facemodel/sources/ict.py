@@ -17,6 +17,8 @@ from fg3d_builder.facemodel.ict import (
     EYEBALL_VERTICES,
     HEAD_VERTICES,
     ict_source_files,
+    obj_modes,
+    obj_quads,
     published_landmarks,
     read_obj,
 )
@@ -82,15 +84,9 @@ def _of_objs(found: tuple[Path, ...]) -> ModelSource:
     neutral = read_obj(neutral_file)
     if len(neutral.vertices) < EYEBALL_VERTICES[1] or not len(neutral.uv):
         raise ValueError(f"{neutral_file}: not ICT-FaceKit's generic mesh")
-    quads = np.full((len(neutral.sizes), 4, 2), -1)
-    quads[np.arange(4) < neutral.sizes[:, None]] = neutral.corners
+    quads = obj_quads(neutral)
     landmarks = published_landmarks(index_file)
-    modes = {}
-    for file in mode_files:
-        shape = read_obj(file, vertices_only=True).vertices
-        if len(shape) != len(neutral.vertices):
-            raise ValueError(f"{file}: {len(shape)} vertices, wanted {len(neutral.vertices)}")
-        modes[file.stem] = shape - neutral.vertices
+    modes = dict(obj_modes(neutral, mode_files))
     uv = np.where(quads[..., 1:] >= 0, neutral.uv[quads[..., 1]], 0.0)
     number = np.arange(len(neutral.vertices))
     corners = quads[..., 0].astype(np.int32)
