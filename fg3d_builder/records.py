@@ -15,7 +15,7 @@ Transforms are named ``target_from_source``. Pose angles: see `fg3d_builder.geom
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,23 @@ class Capture:
     landmarks: Landmarks | None = None
     truth: CaptureTruth | None = None
     unit_mm: float | None = None
+
+
+class FittedFace(NamedTuple):
+    """A 3DMM fit to landmarks alone, without the vertices of its shape.
+
+    Attributes
+    ----------
+    alpha_id, alpha_exp, pose, landmark_error_px, converged, iterations
+        See `CoarseFit`.
+    """
+
+    alpha_id: Array
+    alpha_exp: Array
+    pose: Pose
+    landmark_error_px: float
+    converged: bool
+    iterations: int
 
 
 @dataclass(frozen=True)

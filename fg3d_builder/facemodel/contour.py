@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.once_per_model import once_per_model
 from fg3d_builder.facemodel.surface_rows import SurfaceRows, vertex_rows
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array, Landmarks, Pose
@@ -77,7 +78,13 @@ class ContourLines(NamedTuple):
         """(l,) row of each line's last point: on the jaw."""
         return np.asarray(self.start[1:] - 1)
 
+    def at_ends(self) -> ContourLines:
+        """Return lines of one point each: the last ones of these."""
+        ends, each = self.ends, np.arange(len(self.start))
+        return ContourLines(self.rows.take(ends), self.vertices[ends], each, self.outward_obj)
 
+
+@once_per_model
 def contour_lines(model: FaceModel) -> ContourLines:
     """Prepare a model's contour lines; there may be none.
 
@@ -101,6 +108,11 @@ def contour_lines(model: FaceModel) -> ContourLines:
     vertices = np.concatenate(lines) if lines else np.zeros(0, dtype=np.int64)
     directions = np.array(outward).reshape(-1, 2)
     return ContourLines(vertex_rows(model, vertices), vertices, start, directions)
+
+
+@once_per_model
+def _line_ends(model: FaceModel) -> ContourLines:
+    return contour_lines(model).at_ends()
 
 
 def _jaw_points_obj(model: FaceModel) -> Array:
@@ -192,6 +204,7 @@ class DetectedContour(NamedTuple):
     Attributes
     ----------
     lines : ContourLines
+        Those of a jaw that does not march are their ends alone.
     polyline_px : (p, 2) float64
         In order; empty where the scheme has no jaw or the model no lines.
     confidence : (p,) float64
@@ -209,7 +222,8 @@ class DetectedContour(NamedTuple):
     @staticmethod
     def of(model: FaceModel, landmarks: Landmarks, intrinsics: Array) -> DetectedContour:
         """Take the jaw from detected landmarks; points that are not finite get no confidence."""
-        jaw, lines = JAWS.get(landmarks.scheme, NO_JAW), contour_lines(model)
+        jaw = JAWS.get(landmarks.scheme, NO_JAW)
+        lines = contour_lines(model) if jaw.marches else _line_ends(model)
         points = np.array(jaw.points if len(lines.vertices) else (), dtype=int)
         px = landmarks.points_px[points].astype(np.float64)
         known = np.all(np.isfinite(px), axis=1)

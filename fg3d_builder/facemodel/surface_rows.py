@@ -51,13 +51,15 @@ def vertex_rows(
     return SurfaceRows(model.mean[vertices], basis)
 
 
-def embedded_rows(model: FaceModel, embedding: Embedding) -> SurfaceRows:
+def embedded_rows(
+    model: FaceModel, embedding: Embedding, precision: DTypeLike = np.float64
+) -> SurfaceRows:
     """Return the rows of the points of a landmark embedding."""
     corners = vertex_rows(model, model.triangles[embedding.triangle].ravel())
     weight = embedding.barycentric
     mean = np.einsum("kc,kcd->kd", weight, corners.mean.reshape(-1, 3, 3))
     basis = corners.basis.reshape(-1, 3, 3, corners.basis.shape[2])
-    return SurfaceRows(mean, np.asarray(np.einsum("kc,kcde->kde", weight, basis)))
+    return SurfaceRows(mean, np.einsum("kc,kcde->kde", weight, basis).astype(precision, copy=False))
 
 
 def coefficient_bounds(model: FaceModel) -> tuple[Array, Array]:

@@ -28,6 +28,7 @@ from fg3d_builder.fitting.landmark_fit import (
     LandmarkProblem,
     coarse_fit,
     fit_landmarks,
+    fitted_face,
     landmark_problem,
 )
 from fg3d_builder.fitting.look import SamplingPlan
@@ -231,7 +232,8 @@ def fit_capture(
             config,
         )
     error = depth_error_mm(model, surface, solution.state)
-    return coarse_fit(model, problem, solution, float(np.median(error)), trust)
+    fitted = fitted_face(model, problem, solution)
+    return coarse_fit(model, fitted, float(np.median(error)), trust)
 
 
 def depth_error_mm(model: FaceModel, surface: DepthSurface, state: FaceState) -> Array:

@@ -15,6 +15,7 @@ from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.contour import JAWS, NO_JAW, DetectedContour
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.facemodel.once_per_model import once_per_model
 from fg3d_builder.facemodel.surface_rows import (
     SurfaceRows,
     coefficient_bounds,
@@ -31,10 +32,17 @@ from fg3d_builder.fitting.map_solver import (
 from fg3d_builder.fitting.terms import FaceState, PixelTerm, Term
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.numerics.robust import Kernel
-from fg3d_builder.records import Array, CoarseFit, Landmarks, Pose
+from fg3d_builder.records import Array, CoarseFit, FittedFace, Landmarks, Pose
 
 INDEPENDENT_POINTS = 68
 """More landmarks than this count as so many: neighbours of a dense mesh err together."""
+
+SETTLED_SHARE = 3e-4
+"""Relative change at which the weak-perspective camera, where a fit starts, is good enough.
+
+What is left is less than 0.1 % of the face's size in the image, which scales the landmarks'
+standard deviation.
+"""
 
 MIN_POINTS = 6
 MAX_RELATIVE_ERROR = 0.1
@@ -167,6 +175,16 @@ def fit_landmarks(
     ValueError
         The model has no embedding of this scheme.
     """
+    return coarse_fit(model, solved_landmarks(model, landmarks, intrinsics, config), float("nan"))
+
+
+def solved_landmarks(
+    model: FaceModel, landmarks: Landmarks, intrinsics: Array, config: FitConfig
+) -> FittedFace:
+    """Fit as `fit_landmarks` does, see there, but leave the shape as its coefficients.
+
+    The shape is all vertices of the model, which takes as long to compute as a third of the fit.
+    """
     problem = landmark_problem(model, landmarks, intrinsics, config)
     lower, upper = coefficient_bounds(model)
     pose = initial_pose(problem)
@@ -174,7 +192,7 @@ def fit_landmarks(
     solution = minimise_robust(
         start, problem.terms, Freedom(False, lower, upper), config.iterations
     )
-    return coarse_fit(model, problem, solution, float("nan"))
+    return fitted_face(model, problem, solution)
 
 
 def landmark_problem(
@@ -188,25 +206,24 @@ def landmark_problem(
             f"face model '{model.name}' has no landmark embedding '{landmarks.scheme}' "
             f"(it has: {known})"
         )
+    fixed = _fixed_points(model, landmarks.scheme)
     usable = (landmarks.confidence > 0) & np.all(np.isfinite(landmarks.points_px), axis=1)
-    jaw = JAWS.get(landmarks.scheme, NO_JAW).points
-    numbers = embedding.point_index
-    fixed = embedding.subset(numbers[usable[numbers] & ~np.isin(numbers, jaw)])
-    if len(fixed.point_index) < MIN_POINTS:
+    used = usable[fixed.point_index]
+    numbers = fixed.point_index[used]
+    if len(numbers) < MIN_POINTS:
         raise CaptureError(
             "too_few_landmarks",
-            f"{len(fixed.point_index)} usable landmarks on the face model, "
-            f"the fit needs {MIN_POINTS}",
+            f"{len(numbers)} usable landmarks on the face model, the fit needs {MIN_POINTS}",
         )
     camera = np.asarray(intrinsics, dtype=np.float64)
-    weight = landmarks.confidence[fixed.point_index].astype(np.float64)
+    weight = landmarks.confidence[numbers].astype(np.float64)
     weight *= min(1.0, INDEPENDENT_POINTS / weight.sum())
-    rows = embedded_rows(model, fixed)
-    points_px = landmarks.points_px[fixed.point_index].astype(np.float64)
+    rows = fixed.rows if used.all() else fixed.rows.take(used)
+    points_px = landmarks.points_px[numbers].astype(np.float64)
     view = weak_view(rows.mean, points_px, weight, camera)
     return LandmarkProblem(
         rows=rows,
-        point_index=fixed.point_index,
+        point_index=numbers,
         points_px=points_px,
         weight=weight,
         contour=DetectedContour.of(model, landmarks, camera),
@@ -215,6 +232,21 @@ def landmark_problem(
         sigma_px=config.landmark_sigma_mm * view.pixels_per_mm,
         contour_sigma_px=config.contour_sigma_mm * view.pixels_per_mm,
     )
+
+
+class _FixedPoints(NamedTuple):
+    """The landmarks of a scheme that have a fixed place on a model: all but the jaw's."""
+
+    point_index: Array
+    rows: SurfaceRows
+
+
+@once_per_model
+def _fixed_points(model: FaceModel, scheme: str) -> _FixedPoints:
+    embedding = model.embeddings[scheme]
+    jaw = JAWS.get(scheme, NO_JAW).points
+    fixed = embedding.subset(np.setdiff1d(embedding.point_index, jaw))
+    return _FixedPoints(fixed.point_index, embedded_rows(model, fixed, np.float32))
 
 
 def initial_pose(problem: LandmarkProblem) -> Pose:
@@ -264,17 +296,21 @@ def weak_view(mean_mm: Array, points_px: Array, weight: Array, intrinsics: Array
 
 def _affine_least_deviations(points: Array, plane: Array, weight: Array) -> Array:
     """Affine camera (2, 4) with least absolute deviations, by reweighting."""
-    homogeneous = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-    w = weight.copy()
+    # Coordinates along the first axis: each is then one run of memory.
+    homogeneous = np.vstack([points.T, np.ones(len(points))])
+    wanted = np.ascontiguousarray(plane.T)
+    w, affine = weight.copy(), np.zeros((2, 4))
     # Nearly flat landmark sets leave the depth column open; this keeps it bounded.
     ridge = 1e-6 * weight.sum() * np.diag([*(points**2).mean(axis=0), 0.0])
     for _ in range(20):
-        weighted = homogeneous * w[:, None]
-        affine = np.linalg.solve(homogeneous.T @ weighted + ridge, weighted.T @ plane)
-        deviation = np.linalg.norm(homogeneous @ affine - plane, axis=1)
+        weighted, before = homogeneous * w, affine
+        affine = np.linalg.solve(weighted @ homogeneous.T + ridge, weighted @ plane).T
+        if np.abs(affine - before)[:, :3].max() < SETTLED_SHARE * np.abs(affine[:, :3]).max():
+            break
+        deviation = np.hypot(*(affine @ homogeneous - wanted))
         floor = max(1e-6, 0.1 * float(np.median(deviation)))
         w = weight * floor / np.maximum(deviation, floor)
-    return np.asarray(affine.T)
+    return np.asarray(affine)
 
 
 def _rotation_onto(direction: Array) -> Array:
@@ -289,18 +325,12 @@ def _rotation_onto(direction: Array) -> Array:
     )
 
 
-def coarse_fit(
-    model: FaceModel,
-    problem: LandmarkProblem,
-    solution: Solution,
-    depth_error_mm: float,
-    appearance_trust: float = 0.0,
-) -> CoarseFit:
-    """Turn a solution into the record, or fail where it is no face in front of the camera."""
+def fitted_face(model: FaceModel, problem: LandmarkProblem, solution: Solution) -> FittedFace:
+    """Turn a solution into a fit, or fail where it is no face in front of the camera."""
     state = solution.state
     alpha_id, alpha_exp = split_coefficients(model, state.coefficients)
     distance = problem.distances_px(state)
-    extent = float(np.ptp(np.percentile(problem.points_px, [10, 90], axis=0), axis=0).max())
+    extent = float(np.ptp(np.quantile(problem.points_px, [0.1, 0.9], axis=0), axis=0).max())
     median = float(np.median(distance))
     if not median <= MAX_RELATIVE_ERROR * extent:
         raise CaptureError(
@@ -308,14 +338,23 @@ def coarse_fit(
             f"3DMM fit leaves the landmarks {median:.1f} px (median) away "
             f"on a face of {extent:.0f} px",
         )
-    return CoarseFit(
+    return FittedFace(
         alpha_id=alpha_id,
         alpha_exp=alpha_exp,
         pose=state.pose,
-        shape_obj_mm=model.shape(alpha_id, alpha_exp),
         landmark_error_px=float(np.sqrt((distance**2).mean())),
-        depth_error_mm=depth_error_mm,
         converged=solution.converged,
         iterations=solution.iterations,
+    )
+
+
+def coarse_fit(
+    model: FaceModel, fitted: FittedFace, depth_error_mm: float, appearance_trust: float = 0.0
+) -> CoarseFit:
+    """Add the shape, and what a fit that saw more than landmarks knows of itself."""
+    return CoarseFit(
+        **fitted._asdict(),
+        shape_obj_mm=model.shape(fitted.alpha_id, fitted.alpha_exp),
+        depth_error_mm=depth_error_mm,
         appearance_trust=appearance_trust,
     )

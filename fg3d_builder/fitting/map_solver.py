@@ -190,7 +190,7 @@ def normal_equations(state: FaceState, terms: Sequence[Term]) -> Quadratic:
     size = POSE_SIZE + len(standardised)
     hessian = np.zeros((size, size))
     gradient = np.zeros(size)
-    hessian[range(POSE_SIZE, size), range(POSE_SIZE, size)] = 1.0
+    np.fill_diagonal(hessian[POSE_SIZE:, POSE_SIZE:], 1.0)
     gradient[POSE_SIZE:] = standardised
     residuals = [term.residual(state) for term in terms]
     for term, residual in zip(terms, residuals, strict=True):

@@ -105,9 +105,11 @@ class PixelTerm(NamedTuple):
     def residual(self, state: FaceState) -> Array:
         """Return (m, 2) residuals, (m, 1) with a direction; infinite behind the camera."""
         points = state.points_cam_mm(self.rows)
-        z = np.where(points[:, 2] > 1.0, points[:, 2], np.nan)
-        px = points @ self.intrinsics[:2].T / z[:, None]
-        difference = np.nan_to_num((px - self.target_px) / self.sigma_px, nan=np.inf)
+        z = points[:, 2]
+        behind = z <= 1.0
+        px = points @ self.intrinsics[:2].T / np.where(behind, 1.0, z)[:, None]
+        difference = (px - self.target_px) / self.sigma_px
+        difference[behind] = np.inf
         if self.direction is None:
             return difference
         return np.einsum("md,md->m", self.direction, difference)[:, None]

@@ -99,10 +99,11 @@ def damped_step_in_box(
     for _ in range(3):
         index = np.flatnonzero(moving)
         held = np.flatnonzero(~moving & may_move)
-        rows = hessian[index]
-        part = rows[:, index]
-        part[range(len(index)), range(len(index))] *= 1.0 + damping
-        side = -gradient[index] - rows[:, held] @ step[held]
+        part = hessian[np.ix_(index, index)]
+        part.flat[:: len(index) + 1] *= 1.0 + damping
+        side = -gradient[index]
+        if len(held):
+            side -= hessian[np.ix_(index, held)] @ step[held]
         step[index] = solved_or_nan(part, side)
         outside = moving & ((step < lower) | (step > upper))
         if not outside.any():

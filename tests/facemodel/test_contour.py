@@ -48,6 +48,15 @@ def test_frontal_contour_is_the_frontal_outline(toy_model: FaceModel) -> None:
     assert _outline_distance_px(toy_model, pose, px).max() < 0.5
 
 
+def test_lines_cut_to_their_ends_are_the_jaw_of_the_whole_lines(toy_model: FaceModel) -> None:
+    lines = contour_lines(toy_model)
+    jaw = lines.at_ends()
+    np.testing.assert_array_equal(jaw.ends, np.arange(len(lines.ends)))
+    np.testing.assert_array_equal(jaw.vertices, lines.vertices[lines.ends])
+    np.testing.assert_array_equal(jaw.rows.mean, lines.rows.mean[lines.ends])
+    np.testing.assert_array_equal(jaw.outward_obj, lines.outward_obj)
+
+
 def test_marching_equals_the_obvious_loop(toy_model: FaceModel) -> None:
     lines = contour_lines(toy_model)
     pose = Pose(1.0, rotation_from_angles(5, 25, -8), np.array([20, -10, 500.0]))

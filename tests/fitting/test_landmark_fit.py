@@ -8,8 +8,16 @@ from toy_captures import INTRINSICS, PX_PER_MM, angle_deg, seen_landmarks, shape
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.landmark_fit import fit_landmarks, initial_pose, landmark_problem
-from fg3d_builder.fitting.map_solver import WAY_IN
+from fg3d_builder.facemodel.surface_rows import coefficient_bounds, embedded_rows
+from fg3d_builder.fitting import landmark_fit
+from fg3d_builder.fitting.landmark_fit import (
+    fit_landmarks,
+    fitted_face,
+    initial_pose,
+    landmark_problem,
+    solved_landmarks,
+)
+from fg3d_builder.fitting.map_solver import WAY_IN, Freedom, minimise_robust
 from fg3d_builder.fitting.terms import FaceState, PixelTerm
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -149,6 +157,48 @@ def test_initial_pose_is_near_the_truth_off_centre_and_turned(
     found = initial_pose(problem)
     assert angle_deg(found, pose) < 0.1
     np.testing.assert_allclose(found.translation_mm, pose.translation_mm, atol=1.0)
+
+
+def test_single_precision_and_a_settled_start_cost_nothing_against_the_noise(
+    toy_model: FaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha_id, alpha_exp, pose = subject(toy_model, 5)
+    vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
+    embedding = toy_model.embeddings["ibug68"]
+    found, exact = [], []
+    for seed in range(20):
+        landmarks = seen_landmarks(toy_model, vertices, 1.5, seed)
+        fit = solved_landmarks(toy_model, landmarks, INTRINSICS, FitConfig())
+        found.append(np.concatenate([fit.alpha_id, fit.alpha_exp, fit.pose.translation_mm]))
+        with monkeypatch.context() as patch:
+            patch.setattr(landmark_fit, "SETTLED_SHARE", 0.0)
+            problem = landmark_problem(toy_model, landmarks, INTRINSICS, FitConfig())
+        rows = embedded_rows(toy_model, embedding.subset(problem.point_index))
+        problem = problem._replace(rows=rows)
+        lower, upper = coefficient_bounds(toy_model)
+        solution = minimise_robust(
+            FaceState(initial_pose(problem), np.zeros(len(lower))),
+            problem.terms,
+            Freedom(False, lower, upper),
+            FitConfig().iterations,
+        )
+        wanted = fitted_face(toy_model, problem, solution)
+        exact.append(
+            np.concatenate([wanted.alpha_id, wanted.alpha_exp, wanted.pose.translation_mm])
+        )
+    noise = np.std(exact, axis=0)
+    assert (np.abs(np.array(found) - exact).max(axis=0) < 0.1 * noise + 1e-9).all()
+
+
+def test_the_shape_is_that_of_the_coefficients(toy_model: FaceModel) -> None:
+    alpha_id, alpha_exp, pose = subject(toy_model, 2)
+    vertices = pose.cam_from_obj(toy_model.shape(alpha_id, alpha_exp))
+    landmarks = seen_landmarks(toy_model, vertices, 1.0)
+    fit = fit_landmarks(toy_model, landmarks, INTRINSICS, FitConfig())
+    bare = solved_landmarks(toy_model, landmarks, INTRINSICS, FitConfig())
+    np.testing.assert_array_equal(fit.alpha_id, bare.alpha_id)
+    np.testing.assert_array_equal(fit.pose.rotation, bare.pose.rotation)
+    np.testing.assert_array_equal(fit.shape_obj_mm, toy_model.shape(bare.alpha_id, bare.alpha_exp))
 
 
 def test_two_runs_are_identical(toy_model: FaceModel) -> None:
