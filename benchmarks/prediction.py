@@ -24,7 +24,7 @@ from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, o
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.fgnet.trained import Trained, load_trained
 from fg3d_builder.geometry.closest_points import ScanSurface
-from fg3d_builder.landmarks import open_detector
+from fg3d_builder.landmarks import open_detector, open_view_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.photo import Photo, predict_photo
 from fg3d_builder.pipeline.register import register_capture
@@ -58,12 +58,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bench/prediction"))
     options = parser.parse_args()
     trained = load_trained(options.checkpoint, torch.device("cpu"), options.facemodel)
-    detector = open_detector(BuildConfig().landmarks)
+    detector = open_view_detector(BuildConfig().landmarks, trained.looks)
+    all_looks = open_detector(BuildConfig().landmarks)
     rows = []
     print("| photograph | NME: fit | network | DACE: fit | network | quality of the truth |")
     print("|---|---|---|---|---|---|")
     for name, capture in photographs(options.data, options.yaw):
-        row = measured(trained, name, capture, detector, options.out)
+        row = measured(trained, name, capture, (detector, all_looks), options.out)
         rows.append(row)
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in row[1:]) + " |", flush=True)
     for group in ("sven", "facefuns"):
@@ -85,13 +86,20 @@ def photographs(data: Path, yaws: list[float]) -> list[tuple[str, Capture]]:
 
 
 def measured(
-    trained: Trained, name: str, capture: Capture, detector: LandmarkDetector, out: Path
+    trained: Trained,
+    name: str,
+    capture: Capture,
+    detectors: tuple[LandmarkDetector, LandmarkDetector],
+    out: Path,
 ) -> Row:
-    """Predict from the colours alone, register colours and depth, compare."""
+    """Predict from the colours alone, register colours and depth, compare.
+
+    The first of the detectors is the network's, the second that of the registration.
+    """
     focal = float(capture.intrinsics[0, 0])
-    found = predict_photo(trained, name, Photo(capture.rgb, None), detector, focal_px=focal)
+    found = predict_photo(trained, name, Photo(capture.rgb, None), detectors[0], focal_px=focal)
     write_prediction(out / name, name, trained.model, found)
-    truth = truth_of(trained.model, capture, found.landmarks)
+    truth = truth_of(trained.model, capture, detectors[1].detect(capture))
     shape, pairs = truth.shape_mm, Correspondence.same_topology(truth.members)
     between_eyes = interocular_mm(shape, outer_eye_corners(trained.model))
     shapes = (found.coarse.shape_obj_mm, found.prediction.shape_obj_mm)

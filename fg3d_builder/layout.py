@@ -56,10 +56,10 @@ STAGE_VERSIONS = {
     "captures": 2,
     "facemodel": 1,
     "landmarks": 2,
-    "fitting": 7,
+    "fitting": 8,
     "registration": 11,
-    "views": 7,
-    "transform": 6,
+    "views": 8,
+    "transform": 7,
     "shards": 2,
     "report": 4,
 }

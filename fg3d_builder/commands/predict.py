@@ -75,11 +75,11 @@ def run(options: argparse.Namespace) -> int:
 
     from fg3d_builder.commands.prediction_files import Outcome, predict_photos
     from fg3d_builder.fgnet.trained import load_trained
-    from fg3d_builder.landmarks import open_detector
+    from fg3d_builder.landmarks import open_view_detector
 
     device = torch_device(options.device)
     trained = load_trained(options.checkpoint, device, options.facemodel)
-    detector = open_detector(LandmarkConfig(detector=options.landmarks))
+    detector = open_view_detector(LandmarkConfig(detector=options.landmarks), trained.looks)
     with tqdm(total=len(options.photos), unit="photo", desc="predict") as bar:
 
         def on_outcome(outcome: Outcome) -> None:

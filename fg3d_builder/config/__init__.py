@@ -3,6 +3,7 @@
 from fg3d_builder.config.presets import digest, load_preset, read_toml, to_table, toml_text
 from fg3d_builder.config.reading import from_table, require
 from fg3d_builder.config.settings import (
+    ALL_LOOKS,
     DETECTORS,
     LAYOUT_KINDS,
     MIN_QUALITY,
@@ -23,6 +24,7 @@ from fg3d_builder.config.settings import (
 )
 
 __all__ = [
+    "ALL_LOOKS",
     "DETECTORS",
     "LAYOUT_KINDS",
     "MIN_QUALITY",

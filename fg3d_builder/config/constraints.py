@@ -52,6 +52,23 @@ class Within:
 
 
 @dataclass(frozen=True)
+class Among:
+    """One of a few whole numbers."""
+
+    numbers: tuple[int, ...]
+
+    @property
+    def allowed(self) -> str:
+        """The numbers."""
+        names = [str(number) for number in self.numbers]
+        return f"among {', '.join(names[:-1])} and {names[-1]}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a number is one of them."""
+        return value in self.numbers
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One of a few words.
 
@@ -158,7 +175,7 @@ class Rising:
 
 def constraints_in(metadata: Sequence[Any]) -> list[Constraint]:
     """Return the constraints among what `typing.Annotated` carries."""
-    kinds = (Within, OneOf, Line, FolderName, Length, Rising)
+    kinds = (Within, Among, OneOf, Line, FolderName, Length, Rising)
     return [item for item in metadata if isinstance(item, kinds)]
 
 

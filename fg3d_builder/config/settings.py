@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fg3d_builder.config.constraints import FolderName, Length, Line, Rising, Within, one_of
+from fg3d_builder.config.constraints import (
+    Among,
+    FolderName,
+    Length,
+    Line,
+    Rising,
+    Within,
+    one_of,
+)
 from fg3d_builder.config.quantities import (
     DistanceMm,
     FilePath,
@@ -32,6 +40,9 @@ from fg3d_builder.config.reading import ADDED
 
 DETECTORS = ("mediapipe", "face-alignment", "annotation")
 """Names of landmark detectors."""
+
+ALL_LOOKS = 8
+"""How often MediaPipe looks at a capture."""
 
 LAYOUT_KINDS: tuple[str, ...] = (
     "frgc",
@@ -346,6 +357,8 @@ class FullViewConfig:
         is not the face's: something before it, or beside it.
     canvas_px: extent of the face in the images that head and background are told apart in;
         larger depth images are averaged to that.
+    looks: how often MediaPipe looks at a view for its fit, and at a photo that a network trained
+        on the views predicts from. 8 are those that captures are given.
     """
 
     method: Annotated[str, one_of("full_view", "face_profiling")] = "full_view"
@@ -373,6 +386,7 @@ class FullViewConfig:
     max_stretch: Annotated[float, Within(1, 1000)] = 4.0
     face_mm: PositiveMm = 4.0
     canvas_px: Annotated[int, Within(64, 4096)] = 400
+    looks: Annotated[int, Among((1, 2, 4, ALL_LOOKS))] = 2
 
 
 @dataclass(frozen=True)

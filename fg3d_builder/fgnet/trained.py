@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
+from fg3d_builder.config import ALL_LOOKS
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
@@ -51,6 +52,9 @@ class Trained(NamedTuple):
     reconstructor : Reconstructor
     config : TrainConfig
     crop : CropSettings
+    looks : int
+        How often the detector looked at the views that it was trained on, for the fits that it
+        was given; photos are to be looked at as often.
     checkpoint : Path
     """
 
@@ -58,6 +62,7 @@ class Trained(NamedTuple):
     reconstructor: Reconstructor
     config: TrainConfig
     crop: CropSettings
+    looks: int
     checkpoint: Path
 
 
@@ -78,7 +83,7 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
         The dataset's copy of the face model is not the one that its manifest names.
     """
     manifest = read_manifest(dataset)
-    model, shards = manifest["facemodel"], manifest["config"]["shards"]
+    model, config = manifest["facemodel"], manifest["config"]
     kept = training / MODEL_NAME
     if model["file"] and not (kept.is_file() and file_sha256(kept) == model["sha256"]):
         with replacing(kept) as temporary:
@@ -92,8 +97,9 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
         "schema": SCHEMA,
         "content_sha256": manifest["content_sha256"],
         "facemodel": {name: model[name] for name in ("name", "topology_hash", "sha256")},
-        "crop_margin": shards["crop_margin"],
-        "image_size": shards["image_size"],
+        "crop_margin": config["shards"]["crop_margin"],
+        "image_size": config["shards"]["image_size"],
+        "looks": _looks(config["fullview"]),
     }
     write_sealed_object(training / DESCRIPTION_NAME, value)
 
@@ -144,4 +150,9 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
     model = load_model(file)
     reconstructor, config = Reconstructor.load(checkpoint, model, device)
     crop = CropSettings(float(value["crop_margin"]), int(value["image_size"]))
-    return Trained(model, reconstructor, config, crop, checkpoint)
+    return Trained(model, reconstructor, config, crop, _looks(value), checkpoint)
+
+
+def _looks(described: dict[str, Any]) -> int:
+    """Of a description that has none, it is what there was before there was a choice."""
+    return int(described.get("looks", ALL_LOOKS))

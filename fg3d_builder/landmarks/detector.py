@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fg3d_builder.config import LandmarkConfig
+from fg3d_builder.config import ALL_LOOKS, LandmarkConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.records import Capture, Landmarks
 
@@ -63,3 +63,27 @@ def open_detector(config: LandmarkConfig) -> LandmarkDetector:
         f"landmarks: detector is '{config.detector}'; "
         "known are 'mediapipe', 'face-alignment' and 'annotation'"
     )
+
+
+def open_view_detector(config: LandmarkConfig, looks: int) -> LandmarkDetector:
+    """Return the detector of a network's inputs: for rendered views, and photos to predict from.
+
+    A network is to get the same kind of fit when it is used as when it was trained.
+
+    Parameters
+    ----------
+    config : LandmarkConfig
+    looks : int
+        `FullViewConfig.looks`; with `ALL_LOOKS`, and for detectors that look once anyway, it is
+        the detector of captures.
+
+    Raises
+    ------
+    ConfigError
+        Unknown detector.
+    """
+    if config.detector != "mediapipe" or looks == ALL_LOOKS:
+        return open_detector(config)
+    from fg3d_builder.landmarks.mediapipe_glance import MediaPipeGlance
+
+    return MediaPipeGlance(config.min_confidence, looks)

@@ -8,24 +8,20 @@ decides how far each is trusted.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-import threading
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from fg3d_builder.errors import MissingDependencyError
 from fg3d_builder.landmarks.edges import MEDIAPIPE, mediapipe_mirror
+from fg3d_builder.landmarks.mediapipe_networks import FaceNetworks
 from fg3d_builder.landmarks.network_detector import NetworkDetector
 from fg3d_builder.records import Array, Landmarks
 
-_STDERR = threading.Lock()
+NAME, TITLE = "mediapipe", "MediaPipe"
+
 _FINDER_MAX_PX = 1280
-_MAX_FACES = 4
 _WINDOW_PX = 512
 _FACE_SHARE = 0.55
 _SCATTER_SHARE = 0.02
@@ -72,9 +68,9 @@ class MediaPipeDetector(NetworkDetector):
         "no_face".
     """
 
-    name = "mediapipe"
+    name = NAME
     scheme = MEDIAPIPE
-    title = "MediaPipe"
+    title = TITLE
 
     def __init__(self, min_confidence: float = 0.5) -> None:
         super().__init__()
@@ -84,42 +80,12 @@ class MediaPipeDetector(NetworkDetector):
     def detect_image(self, rgb: Array) -> Landmarks | None:
         """Return the landmarks of the largest face in an image (H, W, 3) uint8, or None."""
         image = np.ascontiguousarray(rgb)
-        first = self._find(image)
+        first = first_look(self.networks(), image)
         if first is None:
             return None
-        size = float(np.ptp(first, axis=0).max())
         looks = [self._look(image, first, look) for look in _LOOKS]
-        points = np.array([p for p in looks if p is not None])
-        if 2 * len(points) < len(_LOOKS):
-            return None
-        mean = points.mean(axis=0)
-        # Two independent coordinates, each scattered about the mean of the looks.
-        scatter = np.sqrt(((points - mean) ** 2).sum(axis=2).mean(axis=0))
-        confidence = np.exp(-((scatter / (_SCATTER_SHARE * size)) ** 2))
-        confidence *= len(points) / len(_LOOKS)
-        height, width = image.shape[:2]
-        inside = np.all((mean >= -0.5) & (mean <= [width - 0.5, height - 0.5]), axis=1)
-        confidence = np.where(inside, confidence, 0.0)
-        if float(np.median(confidence)) < self.min_confidence:
-            return None
-        return Landmarks(MEDIAPIPE, mean, confidence, self.name)
-
-    def _find(self, image: Array) -> Array | None:
-        """First points of the largest face, from the first window that shows one."""
-        height, width = image.shape[:2]
-        for left, top, share_x, share_y in _SEARCH:
-            extent = max(share_x * width, share_y * height)
-            factor = min(1.0, _FINDER_MAX_PX / extent)
-            matrix = np.array(
-                [[factor, 0.0, -factor * left * width], [0.0, factor, -factor * top * height]]
-            )
-            size = (round(factor * share_x * width), round(factor * share_y * height))
-            whole = (left, top, share_x, share_y) == (0.0, 0.0, 1.0, 1.0) and factor == 1.0
-            faces = self._faces(image if whole else warped(image, matrix, size))
-            if faces:
-                largest = max(faces, key=lambda f: float(np.prod(np.ptp(f, axis=0))))
-                return largest if whole else unwarped(largest, matrix)
-        return None
+        size = float(np.ptp(first, axis=0).max())
+        return averaged(looks, size, image.shape[:2], self.min_confidence)
 
     def _look(self, image: Array, near: Array, look: _Look) -> Array | None:
         """Points of the face at `near`, seen through one window."""
@@ -137,7 +103,7 @@ class MediaPipeDetector(NetworkDetector):
         matrix = np.column_stack([linear, shift])
         faces = [
             unwarped(face, matrix)[self._mirror if look.mirrored else slice(None)]
-            for face in self._faces(warped(image, matrix, (_WINDOW_PX, _WINDOW_PX)))
+            for face in self.networks().faces(warped(image, matrix, (_WINDOW_PX, _WINDOW_PX)))
         ]
         if not faces:
             return None
@@ -145,51 +111,68 @@ class MediaPipeDetector(NetworkDetector):
         reach = 0.15 * float((high - low).max())
         return best if float(np.abs(best - near).mean()) < reach else None
 
-    def _open(self) -> Any:
-        return _open_mesh(self.min_confidence)
-
-    def _faces(self, image: Array) -> list[Array]:
-        """All faces of an image, each (478, 2) pixels with pixel centres at integers."""
-        with _silenced_stderr():
-            result = self.networks().process(np.ascontiguousarray(image))
-        height, width = image.shape[:2]
-        return [
-            np.array([(p.x * width - 0.5, p.y * height - 0.5) for p in face.landmark])
-            for face in result.multi_face_landmarks or ()
-        ]
+    def _open(self) -> FaceNetworks:
+        return FaceNetworks(self.min_confidence)
 
 
-def _open_mesh(min_confidence: float) -> Any:
-    try:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-    except ImportError as error:
-        raise MissingDependencyError(
-            "landmarks: the detector 'mediapipe' needs the package mediapipe 0.10.21, "
-            f"installed without its dependency pins ({error})"
-        ) from error
-    return FaceMesh(
-        static_image_mode=True,
-        refine_landmarks=True,
-        max_num_faces=_MAX_FACES,
-        min_detection_confidence=min_confidence,
-    )
+def first_look(networks: FaceNetworks, image: Array) -> Array | None:
+    """Return the points (478, 2) of the largest face, from the first window that shows one.
+
+    Parameters
+    ----------
+    networks : FaceNetworks
+    image : (H, W, 3) uint8
+    """
+    height, width = image.shape[:2]
+    for left, top, share_x, share_y in _SEARCH:
+        extent = max(share_x * width, share_y * height)
+        factor = min(1.0, _FINDER_MAX_PX / extent)
+        matrix = np.array(
+            [[factor, 0.0, -factor * left * width], [0.0, factor, -factor * top * height]]
+        )
+        size = (round(factor * share_x * width), round(factor * share_y * height))
+        whole = (left, top, share_x, share_y) == (0.0, 0.0, 1.0, 1.0) and factor == 1.0
+        faces = networks.faces(image if whole else warped(image, matrix, size))
+        if faces:
+            largest = max(faces, key=lambda f: float(np.prod(np.ptp(f, axis=0))))
+            return largest if whole else unwarped(largest, matrix)
+    return None
 
 
-@contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Keep the C++ library's log off the terminal; it obeys no setting before its start."""
-    # Two threads at once could restore each other's closed terminal.
-    with _STDERR:
-        sys.stderr.flush()
-        saved = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            os.close(nowhere)
+def averaged(
+    looks: Sequence[Array | None], size_px: float, shape: tuple[int, int], min_confidence: float
+) -> Landmarks | None:
+    """Return the mean of what several looks at one face saw, trusted by how well they agree.
+
+    Parameters
+    ----------
+    looks : sequence of (478, 2) float64 or None
+        None where a look saw no face.
+    size_px : float
+        Larger extent of the face.
+    shape : (int, int)
+        Height and width of the image; points outside of it are not trusted at all.
+    min_confidence : float
+
+    Returns
+    -------
+    Landmarks or None
+        None where most looks saw no face, or the median point is trusted less than allowed.
+    """
+    points = np.array([look for look in looks if look is not None])
+    if 2 * len(points) < len(looks):
+        return None
+    mean = points.mean(axis=0)
+    # Two independent coordinates, each scattered about the mean of the looks.
+    scatter = np.sqrt(((points - mean) ** 2).sum(axis=2).mean(axis=0))
+    confidence = np.exp(-((scatter / (_SCATTER_SHARE * size_px)) ** 2))
+    confidence *= len(points) / len(looks)
+    height, width = shape
+    inside = np.all((mean >= -0.5) & (mean <= [width - 0.5, height - 0.5]), axis=1)
+    confidence = np.where(inside, confidence, 0.0)
+    if float(np.median(confidence)) < min_confidence:
+        return None
+    return Landmarks(MEDIAPIPE, mean, confidence, NAME)
 
 
 def warped(image: Array, matrix: Array, size: tuple[int, int]) -> Array:

@@ -11,11 +11,12 @@ from itertools import chain
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fitting.landmark_fit import coarse_fit
 from fg3d_builder.fullview.augment import full_view, view_mesh
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
-from fg3d_builder.pipeline.stages import CaptureFits, shared_detector
+from fg3d_builder.pipeline.stages import CaptureFits, shared_view_detector
 from fg3d_builder.pipeline.view_samples import InitialFitter, sample_images
 from fg3d_builder.records import (
     Array,
@@ -163,7 +164,8 @@ def _shape_with_views(
     name, shape_source = key.rsplit(".", 1)
     capture, registration = made.capture, made.registration
     # The crops are cut around a fit to the whole new picture, as those of a capture are.
-    initial, _ = fitter.fit(capture, registration.vertices_cam_mm)
+    fitted, _ = fitter.fit(capture, registration.vertices_cam_mm)
+    initial = coarse_fit(model, fitted, float("nan"))
     turned = full_view(
         model,
         capture,
@@ -194,4 +196,5 @@ def _shape_with_views(
 
 
 def _fitter(model: FaceModel, landmarks: Landmarks, config: BuildConfig) -> InitialFitter:
-    return InitialFitter(model, shared_detector(config.landmarks), landmarks.scheme, config.fit)
+    detector = shared_view_detector(config.landmarks, config.fullview.looks)
+    return InitialFitter(model, detector, landmarks.scheme, config.fit)

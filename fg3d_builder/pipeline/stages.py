@@ -15,7 +15,7 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.sealed import damaged
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
-from fg3d_builder.landmarks import check_depth, open_detector
+from fg3d_builder.landmarks import check_depth, open_detector, open_view_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
 from fg3d_builder.pipeline.groups import fuse_all
@@ -140,8 +140,14 @@ def cached_model(path: Path) -> FaceModel:
 
 @lru_cache(maxsize=1)
 def shared_detector(config: LandmarkConfig) -> LandmarkDetector:
-    """Open a detector once per process."""
+    """Open the detector of captures once per process."""
     return open_detector(config)
+
+
+@lru_cache(maxsize=1)
+def shared_view_detector(config: LandmarkConfig, looks: int) -> LandmarkDetector:
+    """Open the detector of views once per process."""
+    return open_view_detector(config, looks)
 
 
 def _subjects(captures: Mapping[str, Capture]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """From views to what shards store: encoded images, poses and network inputs.
 
 The 3DMM fit of each sample is made from the sample's own image, as a network's user would have
-to make it: the build's detector looks at the rendered view. Where it finds no face (mostly in
+to make it: the build's detector looks at the rendered view, as often as prediction will look at
+a photo (`FullViewConfig.looks`). Where it finds no face (mostly in
 large poses) the landmarks are the registered shape's, projected; `SampleImage.initial_source`
 tells which.
 """
@@ -16,11 +17,11 @@ import numpy as np
 from fg3d_builder.config import FitConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fitting.landmark_fit import fit_landmarks
+from fg3d_builder.fitting.landmark_fit import solved_landmarks
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import triangle_normals
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, View
+from fg3d_builder.records import Array, Capture, FittedFace, Landmarks, View
 from fg3d_builder.shards.rows import sample_image
 from fg3d_builder.shards.schema import FROM_DETECTED, FROM_PROJECTED, SampleImage
 
@@ -46,7 +47,7 @@ class InitialFitter:
     scheme: str
     config: FitConfig
 
-    def fit(self, image: Capture, vertices_cam_mm: Array) -> tuple[CoarseFit, int]:
+    def fit(self, image: Capture, vertices_cam_mm: Array) -> tuple[FittedFace, int]:
         """Return the fit and where its landmarks come from (`SampleImage.initial_source`).
 
         Parameters
@@ -58,10 +59,13 @@ class InitialFitter:
         """
         try:
             found = self.detector.detect(image)
-            return fit_landmarks(self.model, found, image.intrinsics, self.config), FROM_DETECTED
+            return self._solved(image, found), FROM_DETECTED
         except CaptureError:
             known = projected_landmarks(self.model, self.scheme, vertices_cam_mm, image.intrinsics)
-            return fit_landmarks(self.model, known, image.intrinsics, self.config), FROM_PROJECTED
+            return self._solved(image, known), FROM_PROJECTED
+
+    def _solved(self, image: Capture, landmarks: Landmarks) -> FittedFace:
+        return solved_landmarks(self.model, landmarks, image.intrinsics, self.config)
 
 
 def projected_landmarks(

@@ -13,7 +13,7 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.geometry.crop import crop_around, crop_image
-from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
+from fg3d_builder.records import Array, Capture, CoarseFit, FittedFace, Registration, View
 from fg3d_builder.shards.schema import CAPTURED, CaptureRow, SampleImage, ShapeRow
 
 
@@ -79,7 +79,7 @@ def captured_view(
 
 
 def sample_image(
-    view: View, initial: CoarseFit, initial_source: int, image_format: str
+    view: View, initial: CoarseFit | FittedFace, initial_source: int, image_format: str
 ) -> SampleImage:
     """Encode a view and join it with the 3DMM fit that a network is given for it."""
     return SampleImage(

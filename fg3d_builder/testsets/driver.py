@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.config import digest, to_table
+from fg3d_builder.config import ALL_LOOKS, digest, to_table
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.prediction import predict
@@ -19,7 +20,7 @@ from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.pipeline.photo import fitted_photo
-from fg3d_builder.records import Array
+from fg3d_builder.records import Array, CoarseFit
 from fg3d_builder.testsets.ground_truth import GroundTruth, ground_truth
 from fg3d_builder.testsets.images import image_capture, image_key
 from fg3d_builder.testsets.mesh_method import Measured, MeshMethod
@@ -148,7 +149,7 @@ class _Evaluation:
         fit = digest(setup.model_key, setup.config.landmarks, setup.config.fit)
         self._own_keys = {FIT: fit}
         for name, trained in networks.items():
-            self._own_keys[name] = digest(fit, self._checkpoints[name], trained.crop)
+            self._own_keys[name] = digest(fit, self._checkpoints[name], trained.crop, trained.looks)
 
     def settings(self) -> dict[str, Any]:
         """Return how everything was measured."""
@@ -193,22 +194,27 @@ class _Evaluation:
         return [*(found[name] for name in keys), *others]
 
     def _own_rows(self, image: ProtocolImage, truth: GroundTruth) -> dict[str, ImageResult]:
-        """Fit the 3DMM, and let each network improve the fit."""
+        """Fit the 3DMM, and let each network improve the fit to the landmarks that it is used to.
+
+        The fit of its own row is to landmarks of all looks.
+        """
         model, config = self._setup.model, self._setup.config
         capture = image_capture(image, truth.surface, self._out / "images", config)
+
+        @cache
+        def fit(looks: int) -> CoarseFit:
+            landmarks = self._setup.detector_of(looks).detect(capture)
+            return fit_landmarks(model, landmarks, capture.intrinsics, config.fit)
+
         try:
-            landmarks = self._setup.detector.detect(capture)
-            coarse = fit_landmarks(model, landmarks, capture.intrinsics, config.fit)
-        except CaptureError as error:
-            nothing = _unmeasured(image, None)
-            return {name: _failed(nothing, name, error) for name in self._own_keys}
-        photo = fitted_photo(capture, coarse)
-        blank = _unmeasured(image, coarse.pose.rotation)
-        rows = {FIT: _row(blank, FIT, lambda: _measured(coarse.shape_obj_mm, FIT, truth))}
+            blank = _unmeasured(image, fit(ALL_LOOKS).pose.rotation)
+        except CaptureError:
+            blank = _unmeasured(image, None)
+        rows = {FIT: _row(blank, FIT, lambda: _measured(fit(ALL_LOOKS).shape_obj_mm, FIT, truth))}
         for name, trained in self._networks.items():
 
             def measure(name: str = name, trained: Trained = trained) -> Measured:
-                (answer,) = predict(trained, [photo])
+                (answer,) = predict(trained, [fitted_photo(capture, fit(trained.looks))])
                 return _measured(answer.shape_obj_mm, name, truth)
 
             rows[name] = _row(blank, name, measure)

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from fg3d_builder.config import ALL_LOOKS
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.files.hashes import file_sha256, sha256
-from fg3d_builder.landmarks import open_detector
+from fg3d_builder.landmarks import open_view_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.testsets.records import ProtocolConfig
 
@@ -44,8 +45,18 @@ class Setup:
 
     @cached_property
     def detector(self) -> LandmarkDetector:
-        """Finds landmarks in images and in rendered scans."""
-        return open_detector(self.config.landmarks)
+        """Finds landmarks in rendered scans, and in images for the fit that is itself measured."""
+        return self.detector_of(ALL_LOOKS)
+
+    def detector_of(self, looks: int) -> LandmarkDetector:
+        """Return the detector of images for a network that was trained with so many looks."""
+        if looks not in self._detectors:
+            self._detectors[looks] = open_view_detector(self.config.landmarks, looks)
+        return self._detectors[looks]
+
+    @cached_property
+    def _detectors(self) -> dict[int, LandmarkDetector]:
+        return {}
 
 
 def mesh_digest(path: Path) -> str:

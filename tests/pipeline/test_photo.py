@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -18,22 +19,28 @@ from toy_shards import camera, paint, photo, pose, write_toy_shards
 
 from fg3d_builder.cli import main
 from fg3d_builder.commands.prediction_files import folders_for, predict_photos
-from fg3d_builder.config import FitConfig, LandmarkConfig
+from fg3d_builder.config import ALL_LOOKS, FitConfig, FullViewConfig, LandmarkConfig
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.fgnet.data.simulation import normalized_coordinates
 from fg3d_builder.fgnet.networks.architectures import NetworkConfig, build_network
 from fg3d_builder.fgnet.parity import answering_network
 from fg3d_builder.fgnet.prediction import FittedPhoto, predict
-from fg3d_builder.fgnet.trained import Trained, keep_what_prediction_needs, load_trained
+from fg3d_builder.fgnet.trained import (
+    SCHEMA,
+    Trained,
+    keep_what_prediction_needs,
+    load_trained,
+)
 from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.images import read_uint16
 from fg3d_builder.files.mesh_io import colors_at_vertices, read_mesh
+from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.landmarks import open_detector
+from fg3d_builder.landmarks import LandmarkDetector, open_detector
 from fg3d_builder.pipeline.photo import Photo, focal_of, read_photo
 from fg3d_builder.records import Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import visible_vertices
@@ -258,11 +265,36 @@ def test_what_the_network_needs_is_checked(
         load_trained(checkpoint, CPU)
     trained = load_trained(checkpoint, CPU, training / "facemodel.h5")
     assert (trained.crop.margin, trained.crop.size) == (1.25, 256)
+    assert trained.looks == FullViewConfig().looks
     with pytest.raises(ValueError, match="not the face model"):
         load_trained(checkpoint, CPU, training / "trained-on.json")
     arguments = ["predict", "a.jpg", "--out", str(tmp_path / "out"), "--focal", "-3"]
     assert main(arguments) == 2
     assert "--focal" in capsys.readouterr().err
+
+
+def test_photos_are_looked_at_as_often_as_the_training_views(
+    training: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opened(config: LandmarkConfig, looks: int) -> LandmarkDetector:
+        asked.append((config.detector, looks))
+        return open_detector(LandmarkConfig(detector="annotation"))
+
+    monkeypatch.setattr("fg3d_builder.landmarks.open_view_detector", opened)
+    for name in ("now", "then"):
+        shutil.copytree(training, tmp_path / name)
+    # Before there was a choice, views were looked at as captures are; nothing said so.
+    described = tmp_path / "then" / "trained-on.json"
+    value = read_sealed_object(described, SCHEMA)
+    del value["looks"]
+    write_sealed_object(described, value)
+    for name in ("now", "then"):
+        checkpoint = str(tmp_path / name / "checkpoint.pt")
+        out = str(tmp_path / "out")
+        main(["predict", str(tmp_path / "no.jpg"), "--out", out, "--checkpoint", checkpoint])
+    assert asked == [("mediapipe", FullViewConfig().looks), ("mediapipe", ALL_LOOKS)]
 
 
 def test_photos_are_read_upright_with_the_focal_length_of_their_camera(tmp_path: Path) -> None:

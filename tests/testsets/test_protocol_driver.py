@@ -179,6 +179,19 @@ def test_a_network_that_answers_differs_from_the_fit(
     assert not (tmp_path / "out/truth").exists()
 
 
+def test_a_network_gets_fits_of_as_many_looks_as_it_was_trained_with(
+    untrained: Trained, florence: Path, kept_truth: Path, tmp_path: Path
+) -> None:
+    one = replace(few_views(florence), images=few_views(florence).images[:1])
+    networks = {"all": untrained, "few": untrained._replace(looks=2)}
+    results = evaluate_protocol(one, tmp_path, untrained.model, networks, truth_folder=kept_truth)
+    (fit,) = results.errors(FIT)
+    assert results.errors("all")[0] == pytest.approx(fit, abs=1e-7)
+    (few,) = results.errors("few")
+    assert few != pytest.approx(fit, rel=1e-4)
+    assert few == pytest.approx(fit, rel=0.3)
+
+
 def test_now_and_stirling_through_the_command(
     now: Path, stirling: Path, untrained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
