@@ -4,7 +4,8 @@
 shapes as a build does, and has MediaPipe look at every view 1, 2, 4 and 8 times
 (`FullViewConfig.looks`). Measures landmarks against the projected true face, and the 3DMM fit to
 them against the true face over the reliable region. The truth of a turned capture is the synthetic
-face, that of a new shape the shape itself. Writes build/bench/view_looks.json.
+face, that of a new shape the shape itself. With `--frames FOLDER` real frames are turned instead,
+and what counts as the truth is their registered face. Writes build/bench/view_looks.json.
 docs/benchmarks.md says what the figures mean.
 """
 
@@ -96,10 +97,10 @@ def true_views(model: FaceModel, chunk: ChunkInput, shapes: int) -> Iterator[Tru
     """Make the views of captures, and of some new shapes under each, as a build does."""
     config = BuildConfig(shards=ShardConfig(image_format="png"))
     for name, made in make_views(model, chunk, config).records.items():
-        truth = chunk.captures[name].truth
-        assert truth is not None
-        pose = chunk.registrations[name].pose
-        face = pose.obj_from_cam(truth.vertices_cam_mm.astype(np.float64))
+        truth, registered_face = chunk.captures[name].truth, chunk.registrations[name]
+        face = np.asarray(registered_face.shape_obj_mm, np.float64)
+        if truth is not None:
+            face = registered_face.pose.obj_from_cam(truth.vertices_cam_mm.astype(np.float64))
         yield from (_true_view("capture", image, face) for image in made.views)
     if not shapes:
         return
@@ -213,16 +214,19 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=1, help="new shapes under each capture")
     parser.add_argument("--max-yaw", type=float, default=20.0, help="of the captures, degrees")
     parser.add_argument("--out", type=Path, default=Path("build/bench/view_looks.json"))
+    parser.add_argument("--frames", type=Path, help="folder of captures, for the synthetic ones")
     options = parser.parse_args()
     model = get_model(FaceModelConfig())
-    source = SourceConfig(
+    synthetic = SourceConfig(
         subjects=options.subjects,
         captures_per_subject=1,
         seed=options.seed,
         max_yaw_deg=options.max_yaw,
         sensor=SensorConfig(kind="structured_light", seed=7),
     )
-    views = list(true_views(model, registered(model, source), options.shapes))
+    frames = SourceConfig(kind="folder", path=str(options.frames))
+    chunk = registered(model, synthetic if options.frames is None else frames)
+    views = list(true_views(model, chunk, options.shapes if options.frames is None else 0))
     rows: dict[int, list[Row]] = {}
     for looks in LOOKS:
         # One after the other, as a build has it: networks that take turns cost more.
