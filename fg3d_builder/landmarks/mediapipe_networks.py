@@ -71,33 +71,16 @@ class Rectangle(NamedTuple):
 
 
 class FaceNetworks:
-    """One set of networks; for one thread.
+    """One set of networks; for one thread. Each is opened when it is first run.
 
     Parameters
     ----------
     min_confidence : float
         Least confidence of the face finder.
-
-    Raises
-    ------
-    MissingDependencyError
-        MediaPipe is not installed.
     """
 
     def __init__(self, min_confidence: float) -> None:
-        try:
-            from mediapipe.python.solutions.face_mesh import FaceMesh
-        except ImportError as error:
-            raise MissingDependencyError(
-                "landmarks: the detector 'mediapipe' needs the package mediapipe 0.10.21, "
-                f"installed without its dependency pins ({error})"
-            ) from error
-        self._mesh = FaceMesh(
-            static_image_mode=True,
-            refine_landmarks=True,
-            max_num_faces=_MAX_FACES,
-            min_detection_confidence=min_confidence,
-        )
+        self._min_confidence = min_confidence
 
     def faces(self, image: Array) -> list[Array]:
         """Find all faces of an image (H, W, 3) uint8.
@@ -106,6 +89,11 @@ class FaceNetworks:
         -------
         list of (478, 2) float64
             Pixels, with pixel centres at integers.
+
+        Raises
+        ------
+        MissingDependencyError
+            MediaPipe is not installed.
         """
         with _silenced_stderr():
             result = self._mesh.process(np.ascontiguousarray(image))
@@ -123,6 +111,23 @@ class FaceNetworks:
         with _silenced_stderr():
             found = self._in_rectangle.landmarks(image, rectangle)
         return None if found is None else _points_px(found, image)
+
+    # Both are opened while their log is kept off the terminal.
+    @cached_property
+    def _mesh(self) -> Any:
+        try:
+            from mediapipe.python.solutions.face_mesh import FaceMesh
+        except ImportError as error:
+            raise MissingDependencyError(
+                "landmarks: the detector 'mediapipe' needs the package mediapipe 0.10.21, "
+                f"installed without its dependency pins ({error})"
+            ) from error
+        return FaceMesh(
+            static_image_mode=True,
+            refine_landmarks=True,
+            max_num_faces=_MAX_FACES,
+            min_detection_confidence=self._min_confidence,
+        )
 
     @cached_property
     def _in_rectangle(self) -> _RectangleGraph:
