@@ -13,7 +13,15 @@ import pytest
 
 import fg3d_builder
 from fg3d_builder.config import BuildConfig, StiffnessLevel, from_table, to_table
-from fg3d_builder.config.constraints import FolderName, Length, Line, Rising, Within, one_of
+from fg3d_builder.config.constraints import (
+    Among,
+    FolderName,
+    Length,
+    Line,
+    Rising,
+    Within,
+    one_of,
+)
 from fg3d_builder.config.reading import expected, hints_of, split_hint
 from fg3d_builder.fgnet.data.simulation import SimulationConfig
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
@@ -86,6 +94,7 @@ def test_defaults_and_presets_are_allowed() -> None:
     [
         (Within(0, 1), [0, 1, 0.5], [-1e-9, 1.1, float("nan"), float("inf"), 10**400]),
         (Within(0, 1, above=True), [1e-9, 1], [0, -1]),
+        (Among((1, 2, 8)), [1, 2, 8], [0, 3, 9, -1]),
         (one_of("a", "b"), ["a"], ["", "c", "A"]),
         (one_of("a", or_file=(".h5",)), ["a", "x/y.h5"], ["b", "x.h5\n", "x\0.h5"]),
         (Line(), ["a b"], ["", " ", "a\nb", "a\0", "x" * 1001]),
