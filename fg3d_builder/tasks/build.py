@@ -18,7 +18,7 @@ from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Failure
 from fg3d_builder.report.summary import summary_lines
-from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.shards.manifest import read_manifest, state_costs
 from fg3d_builder.tasks.base import if_there, log
 from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.chunks import Index, list_chunks, read_index, write_index
@@ -119,7 +119,7 @@ class BuildFG3D(luigi.Task):
         return [self.report]
 
     def run(self) -> None:
-        """Sum up, and note that the build is complete.
+        """Sum up, also what it has cost, and note that the build is complete.
 
         Raises
         ------
@@ -127,6 +127,7 @@ class BuildFG3D(luigi.Task):
             More captures failed than the preset's ``max_failure_rate``.
         """
         layout, report = self.layout, self.report
+        state_costs(report.folder(), report.spent())
         complete_list(layout, self.index.capture_ids, report.decisions().qualities)
         manifest, rows = read_manifest(report.folder()), report_rows(report.sheets())
         failures = [Failure(**row) for row in manifest["failures"]]

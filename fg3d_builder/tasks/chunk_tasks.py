@@ -35,6 +35,7 @@ from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.tasks.base import BuildTask, if_there, log, made, product_at
 from fg3d_builder.tasks.chunks import Chunk, opened_source
 from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
+from fg3d_builder.tasks.spending import Meter, costed
 
 
 class PrepareModel(BuildTask):
@@ -46,6 +47,11 @@ class PrepareModel(BuildTask):
         """Whether the copy is there in full length."""
         return has_full_length(self.layout.facemodel, MODEL_SCHEMA)
 
+    def made_file(self) -> Path:
+        """Return where the copy goes."""
+        return self.layout.facemodel
+
+    @costed
     def run(self) -> None:
         """Build, import or load the model, whichever the configuration says."""
         start = time.perf_counter()
@@ -148,12 +154,13 @@ class StageTask(ChunkTask):
             facts = Facts(product.failures, self.registered(product.records))
             write_facts(self.facts_path(), facts)
             return
-        result = self.result()
-        failures = [self._with_picture(failure, result) for failure in result.failures]
-        members = self.registered(result.records)
-        write_facts(self.facts_path(), Facts(failures, members, result.seconds))
-        digest = self.layout.stage_digest(self.stage)
-        write_product(self.path(), self.stage, digest, result.records, failures)
+        with Meter() as meter:
+            result = self.result()
+            failures = [self._with_picture(failure, result) for failure in result.failures]
+            members = self.registered(result.records)
+            digest = self.layout.stage_digest(self.stage)
+            write_product(self.path(), self.stage, digest, result.records, failures)
+        write_facts(self.facts_path(), Facts(failures, members, result.seconds, meter.cost))
 
     def picture(self, failure: Failure) -> Path:
         """Return the path of a failure's picture."""

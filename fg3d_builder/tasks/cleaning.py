@@ -75,6 +75,7 @@ def unneeded(root: Path, layouts: Iterable[BuildLayout]) -> list[Path]:
         # Of a report that is not complete it is not known which pictures it will show.
         pictures = None if known is None or pictures is None else pictures | set(known.pictures)
     folder = BuildFolder(root)
+    needed |= set(_costs_of(folder, needed))
     found = [file for file in _files(folder.work) if file not in needed]
     found += [dataset for dataset in _datasets(root) if dataset not in needed]
     shown = _files(folder.report / "pictures") if pictures is not None else iter(())
@@ -107,6 +108,15 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
             needed |= {shapes.path(), shapes.facts_path()}
         needed |= {counts.rows_file() for counts in report.augmentation()}
     return needed
+
+
+def _costs_of(folder: BuildFolder, made: Collection[Path]) -> Iterator[Path]:
+    """Give what says what some files, and the files of some datasets, have cost."""
+    files = {(path.parent.name, path.stem) for path in made}
+    datasets = {path.name for path in made}
+    for file in _files(folder.costs):
+        if file.parent.name in datasets or (file.parent.name, file.stem) in files:
+            yield file
 
 
 def _failure_pictures(layout: BuildLayout, captures: Collection[str]) -> Iterator[Path]:

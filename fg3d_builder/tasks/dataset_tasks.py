@@ -29,6 +29,7 @@ from fg3d_builder.pipeline.each_capture import StageResult
 from fg3d_builder.pipeline.stages import cached_model
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Decisions, decide
+from fg3d_builder.shards.costs import Cost
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -49,6 +50,7 @@ from fg3d_builder.tasks.chunk_tasks import (
 )
 from fg3d_builder.tasks.read_once import ReadOnce
 from fg3d_builder.tasks.review import Decided, read_decisions, read_verdicts, write_decisions
+from fg3d_builder.tasks.spending import Meter, costed, read_cost, write_cost
 from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
 
 SAMPLED = ("captures", "fitting", "registration", "views")
@@ -123,6 +125,22 @@ class WholeTask(BuildTask):
         """Collect the failures of the stages that every capture of a dataset passes."""
         return failures_of(self.stage_tasks(*STAGES))
 
+    def spent(self) -> list[tuple[str, int, Cost | None]]:
+        """List what each task of the dataset was for and cost, see `shards.costs.cost_table`."""
+        stages: list[StageTask] = [*self.stage_tasks(*CHUNK_STAGES), *self.transforms()]
+        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
+        alone = [
+            ("facemodel", self.other(PrepareModel)),
+            ("donors", self.whole(DrawDonors)),
+            ("manifest", self.whole(WriteManifest)),
+        ]
+        total = len(self.index.capture_ids)
+        return [
+            *((*task.amount, task.facts().cost) for task in stages),
+            *((*task.amount, read_cost(task)) for task in shards),
+            *((kind, total, read_cost(task)) for kind, task in alone),
+        ]
+
     def stage_tasks(self, *stages: str) -> list[StageTask]:
         """Return the tasks of some stages for all chunks."""
         return [task for stage in stages for task in self.for_chunks(STAGE_TASKS[stage])]
@@ -178,6 +196,11 @@ class DrawDonors(WholeTask):
         """Whether draws and faces are there."""
         return self.drawn() is not None and is_complete(self.layout.donors(self.digest()))
 
+    def made_file(self) -> Path:
+        """Return where the draws go."""
+        return self.layout.draws(self.digest())
+
+    @costed
     def run(self) -> None:
         """Draw, and collect the donors' faces; the draws mark the whole as done."""
         layout, config = self.layout, self.layout.config
@@ -262,8 +285,13 @@ class WriteShard(WholeTask):
         """Whether the shard is there; it is moved there whole."""
         if self.decided() is None:
             return False
-        return has_full_length(self.folder() / self.name, SHARD_SCHEMA)
+        return has_full_length(self.made_file(), SHARD_SCHEMA)
 
+    def made_file(self) -> Path:
+        """Return where the shard goes."""
+        return self.folder() / self.name
+
+    @costed
     def run(self) -> None:
         """Write the samples of the captures that the plan names."""
         settings, model = self.layout.config.shards, self.model()
@@ -276,7 +304,7 @@ class WriteShard(WholeTask):
             records["transform"] = shapes.product().records
             for name in names:
                 add_capture(writer, model, name, records, settings)
-        path = self.folder() / self.name
+        path = self.made_file()
         writer.write(path)
         megabytes = path.stat().st_size / 1e6
         log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, megabytes)
@@ -302,13 +330,26 @@ class WriteManifest(WholeTask):
         linked = self.layout.dataset_link.resolve() == folder.resolve()
         return linked and not missing_files(folder)
 
+    def made_file(self) -> Path:
+        """Return where the manifest goes."""
+        return self.folder() / MANIFEST_NAME
+
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""
-        layout, folder = self.layout, self.folder()
         shards = [self.whole(WriteShard, name=name) for name in self.plan()]
         todo = pending([*self.transforms(), *shards])
         if todo:
             yield todo
+        with Meter() as meter:
+            self.describe()
+        write_cost(self, meter.cost)
+
+    def describe(self) -> None:
+        """Write what the shards need beside them, and the manifest.
+
+        What the dataset costs it does not know yet, see `tasks.build`.
+        """
+        layout, folder = self.layout, self.folder()
         folder.mkdir(parents=True, exist_ok=True)
         write_topology(folder / TOPOLOGY_NAME, self.model())
         if may_be_shared(self.model().licence):
@@ -324,7 +365,7 @@ class WriteManifest(WholeTask):
             self.decisions().accepted,
             self.augmentation_failures(),
         )
-        write_json(folder / MANIFEST_NAME, manifest)
+        write_json(self.made_file(), manifest)
         point_link(layout.dataset_link, folder.name)
 
 

@@ -26,6 +26,7 @@ from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.report.summary import split_warnings
+from fg3d_builder.shards.costs import Cost
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import if_there, made, pending
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
@@ -35,6 +36,7 @@ from fg3d_builder.tasks.dataset_tasks import (
     WholeTask,
     WriteManifest,
 )
+from fg3d_builder.tasks.spending import costed, read_cost
 
 SHEET_QUALITY = 88
 """JPEG quality of contact sheets."""
@@ -57,6 +59,11 @@ class DrawSheets(ChunkTask):
             return False
         return all((self.layout.report / row["picture"]).is_file() for row in rows)
 
+    def made_file(self) -> Path:
+        """Return where the figures go."""
+        return self.layout.report_rows(self.chunk)
+
+    @costed
     def run(self) -> None:
         """Draw, then write the figures: they mark the chunk as complete."""
         layout, model = self.layout, self.model()
@@ -108,6 +115,10 @@ class DrawAugmentation(ChunkTask, WholeTask):
         """Whether sheets of this chunk are drawn."""
         return self.chunk in _drawn_chunks(self.index.names)
 
+    def made_file(self) -> Path:
+        """Return where the counts go."""
+        return self.rows_file()
+
     def rows_file(self) -> Path:
         """Where the counts go."""
         draws = self._shapes().chunk_draws()[1]
@@ -119,6 +130,7 @@ class DrawAugmentation(ChunkTask, WholeTask):
         """Return counts and sheets."""
         return made(self, lambda: _read_rows(self.rows_file()))
 
+    @costed
     def run(self) -> None:
         """Draw, then write the counts: they mark the chunk as complete.
 
@@ -163,6 +175,11 @@ class WriteReport(WholeTask):
     def augmentation(self) -> list[DrawAugmentation]:
         """Return the tasks that count and draw augmented samples."""
         return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
+
+    def spent(self) -> list[tuple[str, int, Cost | None]]:
+        """List also what the report's drawings were for and cost."""
+        drawn = [*self.sheets(), *self.augmentation()]
+        return [*super().spent(), *((*task.amount, read_cost(task)) for task in drawn)]
 
     def complete(self) -> bool:
         """Whether dataset and page are there, the page of this dataset and version."""
