@@ -44,7 +44,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class StageCost:
+class CostRow:
     """What all tasks of one kind have cost together; a row of the manifest.
 
     Attributes
@@ -91,12 +91,12 @@ def cost_table(spent: Iterable[tuple[str, int, Cost | None]], samples: int) -> l
     return [asdict(_summed(stage, found[stage], samples)) for stage in COSTED if stage in found]
 
 
-def _summed(stage: str, tasks: Sequence[tuple[int, Cost | None]], samples: int) -> StageCost:
+def _summed(stage: str, tasks: Sequence[tuple[int, Cost | None]], samples: int) -> CostRow:
     known = [cost for _, cost in tasks if cost is not None]
     captures = sum(number for number, _ in tasks)
     unknown = sum(number for number, cost in tasks if cost is None)
     processor_s = round(sum(cost.processor_s for cost in known), 3)
-    return StageCost(
+    return CostRow(
         stage,
         captures,
         unknown,
@@ -121,7 +121,7 @@ def wrong_costs(manifest: Mapping[str, Any]) -> Iterator[str]:
     TypeError, KeyError
         A row is no row of costs.
     """
-    rows = [StageCost(**row) for row in manifest.get(COSTS, ())]
+    rows = [CostRow(**row) for row in manifest.get(COSTS, ())]
     names = [row.stage for row in rows]
     if names != [stage for stage in COSTED if stage in names]:
         yield "costs are not those of the stages, one each, in their order"
@@ -136,7 +136,7 @@ def wrong_costs(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield f"costs of {row.stage}: seconds a sample are not those of its sums"
 
 
-def _same(row: StageCost, wanted: float | None) -> bool:
+def _same(row: CostRow, wanted: float | None) -> bool:
     found = row.processor_s_per_sample
     if found is None or wanted is None:
         return found is wanted
