@@ -22,7 +22,7 @@ from fg3d_builder.heads.library import get_model, model_identity
 from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
 from fg3d_builder.pipeline.dataset import Member
-from fg3d_builder.pipeline.each_capture import StageResult
+from fg3d_builder.pipeline.each_capture import StageResult, watched_by
 from fg3d_builder.pipeline.stages import (
     cached_model,
     detect_landmarks,
@@ -35,8 +35,8 @@ from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.tasks.base import BuildTask, if_there, log, made, product_at
 from fg3d_builder.tasks.chunks import Chunk, opened_source
 from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
+from fg3d_builder.tasks.isolation import Journal
 from fg3d_builder.tasks.spending import Meter, costed
-
 
 class PrepareModel(BuildTask):
     """Gives the build its own copy of the face model."""
@@ -154,13 +154,19 @@ class StageTask(ChunkTask):
             facts = Facts(product.failures, self.registered(product.records))
             write_facts(self.facts_path(), facts)
             return
+        journal = Journal(self, self.path())
         with Meter() as meter:
-            result = self.result()
+            try:
+                with watched_by(journal):
+                    result = self.result()
+            finally:
+                journal.close()
             failures = [self._with_picture(failure, result) for failure in result.failures]
             members = self.registered(result.records)
             digest = self.layout.stage_digest(self.stage)
             write_product(self.path(), self.stage, digest, result.records, failures)
         write_facts(self.facts_path(), Facts(failures, members, result.seconds, meter.cost))
+        journal.remove()
 
     def picture(self, failure: Failure) -> Path:
         """Return the path of a failure's picture."""
