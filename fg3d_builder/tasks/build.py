@@ -7,6 +7,7 @@ that shares the folder, works by the same settings.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import luigi
@@ -29,6 +30,7 @@ from fg3d_builder.tasks.completeness import (
     write_completeness,
 )
 from fg3d_builder.tasks.finding import layout_of
+from fg3d_builder.tasks.lean import drop_unneeded, make_again_if_needed
 from fg3d_builder.tasks.progress import kept_line, note_begin
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
@@ -47,13 +49,15 @@ class BuildFG3D(luigi.Task):
 
     preset = PresetParameter(default="tasks/demo.toml", description="build preset (TOML)")
     out = luigi.Parameter(default="", description="folder of the build; build/NAME if empty")
+    lean = luigi.BoolParameter(description="drop products of stages that nothing needs any more")
 
     done = False
 
     @cached_property
     def layout(self) -> BuildLayout:
         """Paths of the build."""
-        return layout_of(load_preset(self.preset), self.out)
+        config = load_preset(self.preset)
+        return layout_of(replace(config, lean=True) if self.lean else config, self.out)
 
     @cached_property
     def index(self) -> Index:
@@ -112,7 +116,9 @@ class BuildFG3D(luigi.Task):
             log.info(kept)
         note_begin(layout)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
-        return WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
+        report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
+        make_again_if_needed(report)
+        return report
 
     def requires(self) -> list[luigi.Task]:
         """Need the report, and the dataset with it."""
@@ -151,6 +157,7 @@ class BuildFG3D(luigi.Task):
             summary,
         )
         write_completeness(layout, known)
+        drop_unneeded(report, self.index.names)
         self._say(known)
         failure = self.failure(known)
         if failure is not None:

@@ -38,6 +38,10 @@ from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
 from fg3d_builder.tasks.isolation import Journal
 from fg3d_builder.tasks.spending import Meter, costed
 
+DROPPED_SUFFIX = ".dropped"
+"""Ends the name of the file that stands where a product was, see `tasks.lean`."""
+
+
 class PrepareModel(BuildTask):
     """Gives the build its own copy of the face model."""
 
@@ -121,9 +125,14 @@ class StageTask(ChunkTask):
         """Where the facts go."""
         return self.path().with_suffix(".json")
 
+    def dropped_file(self) -> Path:
+        """Where it says that the product was there, and nothing needed it any more."""
+        return self.path().with_suffix(DROPPED_SUFFIX)
+
     def complete(self) -> bool:
-        """Whether the product is there in full length, and its facts."""
-        return is_complete(self.path()) and self.facts_path().is_file()
+        """Whether the product is there in full length, or was dropped, and its facts."""
+        there = is_complete(self.path()) or self.dropped_file().is_file()
+        return there and self.facts_path().is_file()
 
     def product(self, only: Collection[str] | None = None) -> Product[Any]:
         """Return the product, with the records of all captures or of some."""
@@ -166,6 +175,7 @@ class StageTask(ChunkTask):
             digest = self.layout.stage_digest(self.stage)
             write_product(self.path(), self.stage, digest, result.records, failures)
         write_facts(self.facts_path(), Facts(failures, members, result.seconds, meter.cost))
+        self.dropped_file().unlink(missing_ok=True)
         journal.remove()
 
     def picture(self, failure: Failure) -> Path:

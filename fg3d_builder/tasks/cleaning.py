@@ -95,7 +95,7 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     verdicts = verdicts_now(layout, index.capture_ids)
     report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
     for task in report.stage_tasks(*CHUNK_STAGES):
-        needed |= {task.path(), task.facts_path()}
+        needed |= {task.path(), task.dropped_file(), task.facts_path()}
     needed |= {layout.report_rows(name) for name in index.names}
     needed |= {layout.verdicts(verdicts), report.decisions_file()}
     needed |= set(_failure_pictures(layout, set(index.capture_ids)))
@@ -105,7 +105,7 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     needed |= {report.folder(), layout.plan(dataset), layout.draws(dataset), layout.donors(dataset)}
     if report.drawn() is not None:
         for shapes in report.transforms():
-            needed |= {shapes.path(), shapes.facts_path()}
+            needed |= {shapes.path(), shapes.dropped_file(), shapes.facts_path()}
         needed |= {counts.rows_file() for counts in report.augmentation()}
     return needed
 

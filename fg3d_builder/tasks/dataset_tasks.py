@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length, read_sealed_as, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES, STAGES
-from fg3d_builder.pipeline.augmentation import make_transforms
+from fg3d_builder.pipeline.augmentation import make_transforms, shape_key
 from fg3d_builder.pipeline.dataset import (
     DonorDraws,
     Draws,
@@ -112,6 +112,10 @@ class WholeTask(BuildTask):
         left_out = self.decisions().rejected_ids
         return [m for m in registered_members(self) if m.capture_id not in left_out]
 
+    def places(self) -> dict[str, str]:
+        """Return the place of each capture in the order of the shards."""
+        return self.index.places(self.layout.config.sources)
+
     def transforms(self) -> list[TransformShapes]:
         """Return the tasks that make all new shapes."""
         return [self.whole(TransformShapes, chunk=name) for name in self.index.names]
@@ -185,12 +189,16 @@ class PlanShards(WholeTask):
 
     def run(self) -> None:
         """Plan, and write the plan."""
-        plan = plan_shards(self.members(), self.layout.config.shards)
+        plan = plan_shards(self.members(), self.layout.config.shards, self.places())
         write_sealed_json(self.layout.plan(self.digest()), plan)
 
 
 class DrawDonors(WholeTask):
     """Decides whose parts make the new shapes of each training capture (Sec. 6.3)."""
+
+    def requires(self) -> list[luigi.Task]:
+        """Need to know what is left out, and the registrations that parts are taken of."""
+        return [self.whole(DecideReview), *pending(self.for_chunks(Register))]
 
     def complete(self) -> bool:
         """Whether draws and faces are there."""
@@ -248,6 +256,11 @@ class TransformShapes(StageTask, WholeTask):
         """Return the draws of the chunk and their identity."""
         return self.draws().of_captures(self.content().capture_ids, self.index.capture_keys)
 
+    def keys_of(self, names: Collection[str]) -> list[str]:
+        """Return the keys of the shapes that some captures get."""
+        draws = self.chunk_draws()[0]
+        return [shape_key(name, i) for name in names for i in range(len(draws.get(name, ())))]
+
     def path(self) -> Path:
         """Where the shapes go."""
         return self.layout.transformed(self.chunk, self.chunk_draws()[1])
@@ -265,8 +278,12 @@ class TransformShapes(StageTask, WholeTask):
 
 
 class WriteShard(WholeTask):
-    """Stage 8: one shard."""
+    """Stage 8: one shard.
 
+    Written as soon as it can be: a lean build then drops what it was made of.
+    """
+
+    priority = 6
     name = luigi.Parameter(description="file name of the shard")
 
     @property
@@ -296,22 +313,33 @@ class WriteShard(WholeTask):
         """Write the samples of the captures that the plan names."""
         settings, model = self.layout.config.shards, self.model()
         writer = ShardWriter(self.name.split("-")[0], settings.image_format, model)
-        for chunk, planned in itertools.groupby(self.plan()[self.name], key=lambda pair: pair[1]):
-            names = [name for name, _ in planned]
-            stages: list[StageTask] = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED]
-            records = {task.stage: task.product(names).records for task in stages}
-            shapes: StageTask = self.whole(TransformShapes, chunk=chunk)
-            records["transform"] = shapes.product().records
-            for name in names:
-                add_capture(writer, model, name, records, settings)
+        planned = self.plan()[self.name]
+        # Chunks of one source follow upon each other, those of several are mixed.
+        records = lru_cache(maxsize=len(self.layout.config.sources))(self._records)
+        for name, chunk in planned:
+            add_capture(writer, model, name, records(chunk), settings)
         path = self.made_file()
         writer.write(path)
         megabytes = path.stat().st_size / 1e6
         log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, megabytes)
 
+    def _records(self, chunk: str) -> dict[str, dict[str, Any]]:
+        """Read what the samples of a chunk's captures in this shard are made of, by stage."""
+        names = [name for name, of_chunk in self.plan()[self.name] if of_chunk == chunk]
+        stages: list[StageTask] = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED]
+        records = {task.stage: task.product(names).records for task in stages}
+        shapes: TransformShapes = self.whole(TransformShapes, chunk=chunk)
+        records["transform"] = shapes.product(shapes.keys_of(names)).records
+        return records
+
 
 class WriteManifest(WholeTask):
-    """Describes the complete dataset and lets ``dataset`` point at it."""
+    """Describes the complete dataset and lets ``dataset`` point at it.
+
+    Asks for new shapes and shards, so it comes before them.
+    """
+
+    priority = 8
 
     def requires(self) -> list[luigi.Task]:
         """Need the plan, the draws, and what becomes of every capture.

@@ -15,7 +15,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
-from fg3d_builder.layout import STAGES
+from fg3d_builder.layout import CHUNK_STAGES, STAGES
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
     draw_augmentation,
@@ -29,9 +29,10 @@ from fg3d_builder.report.summary import split_warnings
 from fg3d_builder.shards.costs import Cost
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import if_there, made, pending
-from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
+from fg3d_builder.tasks.chunk_tasks import ChunkTask, PrepareModel, StageTask
 from fg3d_builder.tasks.dataset_tasks import (
     DrawDonors,
+    PlanShards,
     TransformShapes,
     WholeTask,
     WriteManifest,
@@ -88,6 +89,8 @@ class DrawSheets(ChunkTask):
 
 class DrawAugmentation(ChunkTask, WholeTask):
     """Counts the augmented samples of one chunk and, of some chunks, draws one capture's."""
+
+    priority = 7
 
     @property
     def amount(self) -> tuple[str, int]:
@@ -165,8 +168,10 @@ class WriteReport(WholeTask):
     """Writes the HTML page."""
 
     def requires(self) -> list[luigi.Task]:
-        """Need the dataset and all contact sheets."""
-        return [self.whole(WriteManifest), *pending(self.sheets())]
+        """Need all contact sheets, and to know of what the dataset will be made."""
+        chunks = pending(self.stage_tasks(*CHUNK_STAGES))
+        whole = [self.whole(PlanShards), self.whole(DrawDonors)]
+        return [*whole, self.other(PrepareModel), *chunks, *pending(self.sheets())]
 
     def sheets(self) -> list[DrawSheets]:
         """Return the tasks that draw the contact sheets."""
@@ -195,9 +200,12 @@ class WriteReport(WholeTask):
         return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
     def run(self) -> Iterator[Any]:
-        """Have the other sheets drawn, copy the failures' pictures, then write the page."""
+        """Have the dataset written and the other sheets drawn, side by side, then write the page.
+
+        A chunk whose samples are counted is one that a lean build may drop.
+        """
         layout = self.layout
-        todo = pending(self.augmentation())
+        todo = pending([self.whole(WriteManifest), *self.augmentation()])
         if todo:
             yield todo
         manifest = read_manifest(self.folder())
