@@ -21,6 +21,7 @@
           chunk-0110-<digest>-<digest>.h5    new shapes of one chunk, for its draws
         complete-<digest>.json           of what the complete dataset of a configuration is made
         timings-<digest>.csv             seconds that tasks took; decides nothing
+        costs/<folder>/<name>.json       what it cost to make the file of that name
       dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
       dataset -> dataset-<digest>        the newest complete one
       report/index.html, report/pictures/
@@ -60,7 +61,7 @@ STAGE_VERSIONS = {
     "registration": 11,
     "views": 8,
     "transform": 7,
-    "shards": 2,
+    "shards": 3,
     "report": 4,
 }
 """Raise a stage's number when its code gives other results for the same input."""
@@ -81,6 +82,11 @@ class BuildFolder:
     def work(self) -> Path:
         """Folder of everything that is not for the user of the dataset."""
         return self.root / "work"
+
+    @property
+    def costs(self) -> Path:
+        """Folder of what the files of all configurations have cost, see `BuildLayout.cost`."""
+        return self.work / "costs"
 
     @property
     def lock(self) -> Path:
@@ -249,6 +255,10 @@ class BuildLayout(BuildFolder):
     def timings(self) -> Path:
         """CSV file with the seconds that tasks of this configuration took."""
         return self.work / f"timings-{self.config_digest}.csv"
+
+    def cost(self, made: Path) -> Path:
+        """JSON file that says what it cost to make a file that has no facts beside it."""
+        return self.costs / made.parent.name / f"{made.stem}.json"
 
     def plan(self, dataset_digest: str) -> Path:
         """JSON file that says which capture goes into which shard."""

@@ -16,9 +16,9 @@ from benchmarks.drill.world import write_preset, write_world
 from fg3d_builder.files.sealed_object import SEAL, with_seal
 
 _PASSING = re.compile(
-    r"(^|/)(\..*|build\.lock|.*\.part|.*\.lock|.*\.damaged|timings-[0-9a-f]+\.csv)$"
+    r"(^|/)(\..*|build\.lock|.*\.part|.*\.lock|.*\.damaged|timings-[0-9a-f]+\.csv|costs/.*)$"
 )
-"""Files that come and go: locks, files being written or set aside, the record of times."""
+"""Files that come and go: locks, files being written or set aside, records of times and costs."""
 
 _TOLD = re.compile(
     r"^work/[a-z-]+-[0-9a-f]+/chunk-.*\.json$|^work/complete-|index\.html$|manifest\.json$"
@@ -184,7 +184,7 @@ def _seconds_dropped(value: Any) -> Any:
     """Return JSON values without what says how long something took."""
     if isinstance(value, dict):
         # A summary names the folder of the build, a manifest the code that made it.
-        dropped = ("seconds", "summary", "fg3d-builder-source")
+        dropped = ("seconds", "cost", "costs", "summary", "fg3d-builder-source")
         return {k: _seconds_dropped(v) for k, v in value.items() if k not in dropped}
     if isinstance(value, list):
         return [_seconds_dropped(v) for v in value]

@@ -40,6 +40,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--workers", type=whole(1, MOST_WORKERS), default=1, help="processes; default 1"
     )
     command.add_argument(
+        "--lean",
+        action="store_true",
+        help="drop products of stages that nothing of the build needs any more",
+    )
+    command.add_argument(
         "--scheduler-host", help="host of a central luigid, for builds on several machines"
     )
     command.set_defaults(run=run)
@@ -72,7 +77,7 @@ def _build(options: argparse.Namespace) -> int:
 
     on_terminal = sys.stderr.isatty()
     _log_to_terminal(on_terminal)
-    task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""))
+    task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""), lean=options.lean)
     try:
         if task.complete():  # says at once, and briefly, what is wrong with the preset
             return 0

@@ -224,7 +224,11 @@ def _tell_effort(
 def built_captures(layout: BuildLayout) -> dict[str, int]:
     """Return how many captures each kind of work has behind it in a build's folder."""
     from fg3d_builder.files.products import is_complete
+    from fg3d_builder.tasks.chunk_tasks import DROPPED_SUFFIX
     from fg3d_builder.tasks.chunks import list_chunks
+
+    def is_built(product: Path) -> bool:
+        return is_complete(product) or product.with_suffix(DROPPED_SUFFIX).is_file()
 
     if not layout.work.is_dir():
         return {}
@@ -233,7 +237,7 @@ def built_captures(layout: BuildLayout) -> dict[str, int]:
     stages = ("captures", "landmarks", "fitting", "registration", "views")
     return {
         name: sum(
-            len(chunk.entries) for chunk in chunks if is_complete(layout.product(stage, chunk.name))
+            len(chunk.entries) for chunk in chunks if is_built(layout.product(stage, chunk.name))
         )
         for name, stage in zip(names, stages, strict=True)
     }

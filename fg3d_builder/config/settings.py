@@ -428,12 +428,14 @@ class ShardConfig:
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """Everything that decides the content of a dataset.
+    """Everything that decides the content of a dataset, and what a build keeps beside it.
 
     name: name of the build and of the folder with its products.
     sources: where captures come from, one after the other.
     chunk_size: captures per task.
     max_failure_rate: a build with more failures than this ends with a non-zero status.
+    lean: drop the products of stages as soon as nothing of the build needs them; where something
+        does again later, as after another verdict, it starts from the captures.
     """
 
     name: Annotated[str, FolderName()] = "build"
@@ -449,3 +451,4 @@ class BuildConfig:
     shards: ShardConfig = field(default_factory=ShardConfig)
     chunk_size: Annotated[int, Within(1, 100_000)] = 4
     max_failure_rate: Part = 0.5
+    lean: bool = field(default=False, metadata=ADDED)

@@ -86,6 +86,11 @@ def make_views(model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> Stag
     return run_each("views", subjects, turned, chunk.failure_picture)
 
 
+def shape_key(capture_id: str, number: int) -> str:
+    """Return the key of a capture's new shape among the records of its chunk."""
+    return f"{capture_id}.transform-{number}"
+
+
 def make_transforms(
     model: FaceModel,
     chunk: ChunkInput,
@@ -113,7 +118,7 @@ def make_transforms(
     solver = config.registration.solver
     targets = TargetShapes(model, solver, config.transform.max_deviation_sd)
     wanted = {
-        f"{name}.transform-{number}": (name, donors)
+        shape_key(name, number): (name, donors)
         for name in chunk.registrations
         for number, donors in enumerate(draws.get(name, ()))
     }

@@ -91,18 +91,26 @@ class DonorDraws:
 
 
 def plan_shards(
-    members: Iterable[Member], settings: ShardConfig
+    members: Iterable[Member], settings: ShardConfig, places: Mapping[str, str]
 ) -> dict[str, list[tuple[str, str]]]:
     """Return the (capture id, chunk) pairs of each shard file.
 
-    The captures of each split are sorted by id and fill shard after shard.
+    The captures of each split are sorted by their places and fill shard after shard.
+
+    Parameters
+    ----------
+    members : iterable of Member
+    settings : ShardConfig
+    places : mapping of str to str
+        By capture id: what puts captures of a chunk near to each other, whatever the size of
+        chunks is. A shard is then made of few chunks, and few shards of each.
     """
     in_split: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
     for member in members:
         in_split[member.split(settings)].append((member.capture_id, member.chunk))
     size, plan = settings.samples_per_shard, {}
     for split, pairs in in_split.items():
-        ordered = sorted(pairs)
+        ordered = sorted(pairs, key=lambda pair: (places[pair[0]], pair[0]))
         for number, start in enumerate(range(0, len(ordered), size)):
             plan[shard_name(split, number)] = ordered[start : start + size]
     return plan

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
 from fg3d_builder.records import Array, Failure
@@ -43,6 +45,48 @@ class StageResult(Generic[T]):
     pictures: dict[str, Array] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def add(self, other: StageResult[T]) -> None:
+        """Take in the outcome of other captures of the chunk."""
+        self.records |= other.records
+        self.failures += other.failures
+        self.pictures |= other.pictures
+        self.seconds |= other.seconds
+
+
+class Watcher:
+    """Is told by `run_each` which capture is worked on; may leave some to others.
+
+    This one leaves none, and does nothing.
+    """
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a capture is not worked on at all."""
+        return False
+
+    def apart(self, stage: str, name: str, subject: str) -> StageResult[Any] | None:
+        """Return what was made of a capture elsewhere; None where it is worked on here."""
+        return None
+
+    def begin(self, name: str) -> None:
+        """Take note that work on a capture begins."""
+
+    def end(self, result: StageResult[Any]) -> None:
+        """Take note that no capture is worked on any more."""
+
+
+_NOBODY = Watcher()
+_watcher: ContextVar[Watcher] = ContextVar("_watcher")
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """Let a watcher be told of what is worked on within a ``with`` block."""
+    before = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(before)
+
 
 def run_each(
     stage: str,
@@ -52,7 +96,15 @@ def run_each(
 ) -> StageResult[T]:
     """Do `work` for every capture id in `subjects`; errors become failures."""
     result: StageResult[T] = StageResult()
+    watcher = _watcher.get(_NOBODY)
     for name, subject in subjects.items():
+        if watcher.leaves_out(name):
+            continue
+        elsewhere = watcher.apart(stage, name, subject)
+        if elsewhere is not None:
+            result.add(elsewhere)
+            continue
+        watcher.begin(name)
         start = time.perf_counter()
         try:
             result.records[name] = work(name)
@@ -66,6 +118,7 @@ def run_each(
             wrapped = CaptureError("internal_error", text)
             _add_failure(result, name, subject, stage, wrapped, picture)
         result.seconds[name] = time.perf_counter() - start
+    watcher.end(result)
     return result
 
 

@@ -22,9 +22,14 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.files.sealed import check_sealed, stated_sha256
-from fg3d_builder.files.sealed_object import read_sealed_object, with_seal
+from fg3d_builder.files.sealed_object import (
+    read_sealed_object,
+    with_seal,
+    write_sealed_object,
+)
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
+from fg3d_builder.shards.costs import COSTS, Cost, cost_table
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
 
 MANIFEST_SCHEMA = "fg3d-manifest-3"
@@ -53,6 +58,8 @@ def make_manifest(
     augmentation_failures: Sequence[Failure] = (),
 ) -> dict[str, Any]:
     """Describe a folder's shards in JSON values: equal datasets have equal manifests.
+
+    What they have cost is added by `state_costs`, once it is known.
 
     Parameters
     ----------
@@ -104,8 +111,30 @@ def make_manifest(
         "augmentation_failures": [asdict(f) for f in augmentation_failures],
         "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.capture_id)],
         "accepted": sorted(accepted),
+        COSTS: [],
     }
     return with_seal(manifest)
+
+
+def state_costs(dataset: Path, spent: Iterable[tuple[str, int, Cost | None]]) -> None:
+    """Let a dataset's manifest say what the dataset has cost to make.
+
+    Parameters
+    ----------
+    dataset : Path
+    spent : iterable of (stage, captures, cost)
+        Of each task, see `cost_table`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See `read_manifest`.
+    """
+    manifest = read_manifest(dataset)
+    samples = sum(split["samples"] for split in manifest["splits"].values())
+    table = cost_table(spent, samples)
+    if manifest.get(COSTS) != table:
+        write_sealed_object(dataset / MANIFEST_NAME, {**manifest, COSTS: table})
 
 
 def read_manifest(dataset: Path) -> dict[str, Any]:

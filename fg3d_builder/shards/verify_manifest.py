@@ -15,6 +15,7 @@ from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.sealed import seal_problem
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
+from fg3d_builder.shards.costs import wrong_costs
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -82,6 +83,8 @@ def check_fields(manifest: Mapping[str, Any], problems: Problems) -> None:
         fits = all(isinstance(row, dict) and set(row) == wanted for row in manifest[member])
         check(fits, f"{member} holds a row without the fields {', '.join(sorted(wanted))}")
     check(all(isinstance(name, str) for name in manifest["accepted"]), "accepted holds no ids")
+    for sentence in wrong_costs(manifest):
+        check(False, sentence)
     versions = manifest["versions"].items()
     check(all(isinstance(v, str) for pair in versions for v in pair), "versions are no texts")
 

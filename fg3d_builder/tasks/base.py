@@ -64,6 +64,10 @@ class BuildTask(luigi.Task):
         """Kind of work, and how many captures of it this task does; see `tasks.progress`."""
         return "", 0
 
+    def made_file(self) -> Path:
+        """Return the file that the task makes; what it costs is noted by its name."""
+        raise NotImplementedError
+
     def other(self, task: type[T], **more: Any) -> T:
         """Return another task of the same build."""
         return task(root=self.root, config=self.config, **more)

@@ -7,6 +7,7 @@ that shares the folder, works by the same settings.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import luigi
@@ -18,7 +19,7 @@ from fg3d_builder.files.locks import claim
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Failure
 from fg3d_builder.report.summary import summary_lines
-from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.shards.manifest import read_manifest, state_costs
 from fg3d_builder.tasks.base import if_there, log
 from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.chunks import Index, list_chunks, read_index, write_index
@@ -29,6 +30,7 @@ from fg3d_builder.tasks.completeness import (
     write_completeness,
 )
 from fg3d_builder.tasks.finding import layout_of
+from fg3d_builder.tasks.lean import drop_unneeded, make_again_if_needed
 from fg3d_builder.tasks.progress import kept_line, note_begin
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
@@ -47,13 +49,15 @@ class BuildFG3D(luigi.Task):
 
     preset = PresetParameter(default="tasks/demo.toml", description="build preset (TOML)")
     out = luigi.Parameter(default="", description="folder of the build; build/NAME if empty")
+    lean = luigi.BoolParameter(description="drop products of stages that nothing needs any more")
 
     done = False
 
     @cached_property
     def layout(self) -> BuildLayout:
         """Paths of the build."""
-        return layout_of(load_preset(self.preset), self.out)
+        config = load_preset(self.preset)
+        return layout_of(replace(config, lean=True) if self.lean else config, self.out)
 
     @cached_property
     def index(self) -> Index:
@@ -112,14 +116,16 @@ class BuildFG3D(luigi.Task):
             log.info(kept)
         note_begin(layout)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
-        return WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
+        report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
+        make_again_if_needed(report)
+        return report
 
     def requires(self) -> list[luigi.Task]:
         """Need the report, and the dataset with it."""
         return [self.report]
 
     def run(self) -> None:
-        """Sum up, and note that the build is complete.
+        """Sum up, also what it has cost, and note that the build is complete.
 
         Raises
         ------
@@ -127,6 +133,7 @@ class BuildFG3D(luigi.Task):
             More captures failed than the preset's ``max_failure_rate``.
         """
         layout, report = self.layout, self.report
+        state_costs(report.folder(), report.spent())
         complete_list(layout, self.index.capture_ids, report.decisions().qualities)
         manifest, rows = read_manifest(report.folder()), report_rows(report.sheets())
         failures = [Failure(**row) for row in manifest["failures"]]
@@ -150,6 +157,7 @@ class BuildFG3D(luigi.Task):
             summary,
         )
         write_completeness(layout, known)
+        drop_unneeded(report, self.index.names)
         self._say(known)
         failure = self.failure(known)
         if failure is not None:

@@ -22,7 +22,7 @@ from fg3d_builder.heads.library import get_model, model_identity
 from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
 from fg3d_builder.pipeline.dataset import Member
-from fg3d_builder.pipeline.each_capture import StageResult
+from fg3d_builder.pipeline.each_capture import StageResult, watched_by
 from fg3d_builder.pipeline.stages import (
     cached_model,
     detect_landmarks,
@@ -35,6 +35,11 @@ from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.tasks.base import BuildTask, if_there, log, made, product_at
 from fg3d_builder.tasks.chunks import Chunk, opened_source
 from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
+from fg3d_builder.tasks.isolation import Journal
+from fg3d_builder.tasks.spending import Meter, costed
+
+DROPPED_SUFFIX = ".dropped"
+"""Ends the name of the file that stands where a product was, see `tasks.lean`."""
 
 
 class PrepareModel(BuildTask):
@@ -46,6 +51,11 @@ class PrepareModel(BuildTask):
         """Whether the copy is there in full length."""
         return has_full_length(self.layout.facemodel, MODEL_SCHEMA)
 
+    def made_file(self) -> Path:
+        """Return where the copy goes."""
+        return self.layout.facemodel
+
+    @costed
     def run(self) -> None:
         """Build, import or load the model, whichever the configuration says."""
         start = time.perf_counter()
@@ -115,9 +125,14 @@ class StageTask(ChunkTask):
         """Where the facts go."""
         return self.path().with_suffix(".json")
 
+    def dropped_file(self) -> Path:
+        """Where it says that the product was there, and nothing needed it any more."""
+        return self.path().with_suffix(DROPPED_SUFFIX)
+
     def complete(self) -> bool:
-        """Whether the product is there in full length, and its facts."""
-        return is_complete(self.path()) and self.facts_path().is_file()
+        """Whether the product is there in full length, or was dropped, and its facts."""
+        there = is_complete(self.path()) or self.dropped_file().is_file()
+        return there and self.facts_path().is_file()
 
     def product(self, only: Collection[str] | None = None) -> Product[Any]:
         """Return the product, with the records of all captures or of some."""
@@ -148,12 +163,20 @@ class StageTask(ChunkTask):
             facts = Facts(product.failures, self.registered(product.records))
             write_facts(self.facts_path(), facts)
             return
-        result = self.result()
-        failures = [self._with_picture(failure, result) for failure in result.failures]
-        members = self.registered(result.records)
-        write_facts(self.facts_path(), Facts(failures, members, result.seconds))
-        digest = self.layout.stage_digest(self.stage)
-        write_product(self.path(), self.stage, digest, result.records, failures)
+        journal = Journal(self, self.path())
+        with Meter() as meter:
+            try:
+                with watched_by(journal):
+                    result = self.result()
+            finally:
+                journal.close()
+            failures = [self._with_picture(failure, result) for failure in result.failures]
+            members = self.registered(result.records)
+            digest = self.layout.stage_digest(self.stage)
+            write_product(self.path(), self.stage, digest, result.records, failures)
+        write_facts(self.facts_path(), Facts(failures, members, result.seconds, meter.cost))
+        self.dropped_file().unlink(missing_ok=True)
+        journal.remove()
 
     def picture(self, failure: Failure) -> Path:
         """Return the path of a failure's picture."""

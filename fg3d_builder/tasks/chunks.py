@@ -84,6 +84,21 @@ class Index:
         pairs = [zip(chunk.capture_ids, chunk.keys, strict=True) for chunk in self.chunks]
         return {name: key for each in pairs for name, key in each}
 
+    def places(self, sources: Sequence[SourceConfig]) -> dict[str, str]:
+        """Return the place of each capture in the random order that chunks are cut from, by id.
+
+        Parameters
+        ----------
+        sources : sequence of SourceConfig
+            Of the build.
+        """
+        found = {}
+        for chunk in self.chunks:
+            for entry in chunk.entries:
+                name = _group_name(entry, sources[chunk.source])
+                found[entry.capture_id] = hashlib.sha256(name.encode()).hexdigest()
+        return found
+
     @cached_property
     def identity(self) -> str:
         """Digest of which captures there are, and of their files."""
@@ -154,10 +169,13 @@ def _groups(entries: Sequence[CaptureEntry], source: SourceConfig) -> list[_Grou
     """
     found: dict[str, list[CaptureEntry]] = {}
     for entry in entries:
-        together = source.fuse and entry.subject_id
-        name = f"subject {entry.subject_id}" if together else f"capture {entry.capture_id}"
-        found.setdefault(name, []).append(entry)
+        found.setdefault(_group_name(entry, source), []).append(entry)
     return sorted(_Group(_bits(name), members) for name, members in found.items())
+
+
+def _group_name(entry: CaptureEntry, source: SourceConfig) -> str:
+    together = source.fuse and entry.subject_id
+    return f"subject {entry.subject_id}" if together else f"capture {entry.capture_id}"
 
 
 def _bits(name: str) -> str:

@@ -75,6 +75,7 @@ def unneeded(root: Path, layouts: Iterable[BuildLayout]) -> list[Path]:
         # Of a report that is not complete it is not known which pictures it will show.
         pictures = None if known is None or pictures is None else pictures | set(known.pictures)
     folder = BuildFolder(root)
+    needed |= set(_costs_of(folder, needed))
     found = [file for file in _files(folder.work) if file not in needed]
     found += [dataset for dataset in _datasets(root) if dataset not in needed]
     shown = _files(folder.report / "pictures") if pictures is not None else iter(())
@@ -94,7 +95,7 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     verdicts = verdicts_now(layout, index.capture_ids)
     report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
     for task in report.stage_tasks(*CHUNK_STAGES):
-        needed |= {task.path(), task.facts_path()}
+        needed |= {task.path(), task.dropped_file(), task.facts_path()}
     needed |= {layout.report_rows(name) for name in index.names}
     needed |= {layout.verdicts(verdicts), report.decisions_file()}
     needed |= set(_failure_pictures(layout, set(index.capture_ids)))
@@ -104,9 +105,18 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     needed |= {report.folder(), layout.plan(dataset), layout.draws(dataset), layout.donors(dataset)}
     if report.drawn() is not None:
         for shapes in report.transforms():
-            needed |= {shapes.path(), shapes.facts_path()}
+            needed |= {shapes.path(), shapes.dropped_file(), shapes.facts_path()}
         needed |= {counts.rows_file() for counts in report.augmentation()}
     return needed
+
+
+def _costs_of(folder: BuildFolder, made: Collection[Path]) -> Iterator[Path]:
+    """Give what says what some files, and the files of some datasets, have cost."""
+    files = {(path.parent.name, path.stem) for path in made}
+    datasets = {path.name for path in made}
+    for file in _files(folder.costs):
+        if file.parent.name in datasets or (file.parent.name, file.stem) in files:
+            yield file
 
 
 def _failure_pictures(layout: BuildLayout, captures: Collection[str]) -> Iterator[Path]:

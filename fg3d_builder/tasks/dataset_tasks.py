@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length, read_sealed_as, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES, STAGES
-from fg3d_builder.pipeline.augmentation import make_transforms
+from fg3d_builder.pipeline.augmentation import make_transforms, shape_key
 from fg3d_builder.pipeline.dataset import (
     DonorDraws,
     Draws,
@@ -29,6 +29,7 @@ from fg3d_builder.pipeline.each_capture import StageResult
 from fg3d_builder.pipeline.stages import cached_model
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Decisions, decide
+from fg3d_builder.shards.costs import Cost
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -49,6 +50,7 @@ from fg3d_builder.tasks.chunk_tasks import (
 )
 from fg3d_builder.tasks.read_once import ReadOnce
 from fg3d_builder.tasks.review import Decided, read_decisions, read_verdicts, write_decisions
+from fg3d_builder.tasks.spending import Meter, costed, read_cost, write_cost
 from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
 
 SAMPLED = ("captures", "fitting", "registration", "views")
@@ -110,6 +112,10 @@ class WholeTask(BuildTask):
         left_out = self.decisions().rejected_ids
         return [m for m in registered_members(self) if m.capture_id not in left_out]
 
+    def places(self) -> dict[str, str]:
+        """Return the place of each capture in the order of the shards."""
+        return self.index.places(self.layout.config.sources)
+
     def transforms(self) -> list[TransformShapes]:
         """Return the tasks that make all new shapes."""
         return [self.whole(TransformShapes, chunk=name) for name in self.index.names]
@@ -122,6 +128,22 @@ class WholeTask(BuildTask):
     def failures(self) -> list[Failure]:
         """Collect the failures of the stages that every capture of a dataset passes."""
         return failures_of(self.stage_tasks(*STAGES))
+
+    def spent(self) -> list[tuple[str, int, Cost | None]]:
+        """List what each task of the dataset was for and cost, see `shards.costs.cost_table`."""
+        stages: list[StageTask] = [*self.stage_tasks(*CHUNK_STAGES), *self.transforms()]
+        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
+        alone = [
+            ("facemodel", self.other(PrepareModel)),
+            ("donors", self.whole(DrawDonors)),
+            ("manifest", self.whole(WriteManifest)),
+        ]
+        total = len(self.index.capture_ids)
+        return [
+            *((*task.amount, task.facts().cost) for task in stages),
+            *((*task.amount, read_cost(task)) for task in shards),
+            *((kind, total, read_cost(task)) for kind, task in alone),
+        ]
 
     def stage_tasks(self, *stages: str) -> list[StageTask]:
         """Return the tasks of some stages for all chunks."""
@@ -167,17 +189,26 @@ class PlanShards(WholeTask):
 
     def run(self) -> None:
         """Plan, and write the plan."""
-        plan = plan_shards(self.members(), self.layout.config.shards)
+        plan = plan_shards(self.members(), self.layout.config.shards, self.places())
         write_sealed_json(self.layout.plan(self.digest()), plan)
 
 
 class DrawDonors(WholeTask):
     """Decides whose parts make the new shapes of each training capture (Sec. 6.3)."""
 
+    def requires(self) -> list[luigi.Task]:
+        """Need to know what is left out, and the registrations that parts are taken of."""
+        return [self.whole(DecideReview), *pending(self.for_chunks(Register))]
+
     def complete(self) -> bool:
         """Whether draws and faces are there."""
         return self.drawn() is not None and is_complete(self.layout.donors(self.digest()))
 
+    def made_file(self) -> Path:
+        """Return where the draws go."""
+        return self.layout.draws(self.digest())
+
+    @costed
     def run(self) -> None:
         """Draw, and collect the donors' faces; the draws mark the whole as done."""
         layout, config = self.layout, self.layout.config
@@ -225,6 +256,11 @@ class TransformShapes(StageTask, WholeTask):
         """Return the draws of the chunk and their identity."""
         return self.draws().of_captures(self.content().capture_ids, self.index.capture_keys)
 
+    def keys_of(self, names: Collection[str]) -> list[str]:
+        """Return the keys of the shapes that some captures get."""
+        draws = self.chunk_draws()[0]
+        return [shape_key(name, i) for name in names for i in range(len(draws.get(name, ())))]
+
     def path(self) -> Path:
         """Where the shapes go."""
         return self.layout.transformed(self.chunk, self.chunk_draws()[1])
@@ -242,8 +278,12 @@ class TransformShapes(StageTask, WholeTask):
 
 
 class WriteShard(WholeTask):
-    """Stage 8: one shard."""
+    """Stage 8: one shard.
 
+    Written as soon as it can be: a lean build then drops what it was made of.
+    """
+
+    priority = 6
     name = luigi.Parameter(description="file name of the shard")
 
     @property
@@ -262,28 +302,44 @@ class WriteShard(WholeTask):
         """Whether the shard is there; it is moved there whole."""
         if self.decided() is None:
             return False
-        return has_full_length(self.folder() / self.name, SHARD_SCHEMA)
+        return has_full_length(self.made_file(), SHARD_SCHEMA)
 
+    def made_file(self) -> Path:
+        """Return where the shard goes."""
+        return self.folder() / self.name
+
+    @costed
     def run(self) -> None:
         """Write the samples of the captures that the plan names."""
         settings, model = self.layout.config.shards, self.model()
         writer = ShardWriter(self.name.split("-")[0], settings.image_format, model)
-        for chunk, planned in itertools.groupby(self.plan()[self.name], key=lambda pair: pair[1]):
-            names = [name for name, _ in planned]
-            stages: list[StageTask] = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED]
-            records = {task.stage: task.product(names).records for task in stages}
-            shapes: StageTask = self.whole(TransformShapes, chunk=chunk)
-            records["transform"] = shapes.product().records
-            for name in names:
-                add_capture(writer, model, name, records, settings)
-        path = self.folder() / self.name
+        planned = self.plan()[self.name]
+        # Chunks of one source follow upon each other, those of several are mixed.
+        records = lru_cache(maxsize=len(self.layout.config.sources))(self._records)
+        for name, chunk in planned:
+            add_capture(writer, model, name, records(chunk), settings)
+        path = self.made_file()
         writer.write(path)
         megabytes = path.stat().st_size / 1e6
         log.info("%s: %d samples, %.1f MB", self.name, writer.sample_count, megabytes)
 
+    def _records(self, chunk: str) -> dict[str, dict[str, Any]]:
+        """Read what the samples of a chunk's captures in this shard are made of, by stage."""
+        names = [name for name, of_chunk in self.plan()[self.name] if of_chunk == chunk]
+        stages: list[StageTask] = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED]
+        records = {task.stage: task.product(names).records for task in stages}
+        shapes: TransformShapes = self.whole(TransformShapes, chunk=chunk)
+        records["transform"] = shapes.product(shapes.keys_of(names)).records
+        return records
+
 
 class WriteManifest(WholeTask):
-    """Describes the complete dataset and lets ``dataset`` point at it."""
+    """Describes the complete dataset and lets ``dataset`` point at it.
+
+    Asks for new shapes and shards, so it comes before them.
+    """
+
+    priority = 8
 
     def requires(self) -> list[luigi.Task]:
         """Need the plan, the draws, and what becomes of every capture.
@@ -302,13 +358,26 @@ class WriteManifest(WholeTask):
         linked = self.layout.dataset_link.resolve() == folder.resolve()
         return linked and not missing_files(folder)
 
+    def made_file(self) -> Path:
+        """Return where the manifest goes."""
+        return self.folder() / MANIFEST_NAME
+
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""
-        layout, folder = self.layout, self.folder()
         shards = [self.whole(WriteShard, name=name) for name in self.plan()]
         todo = pending([*self.transforms(), *shards])
         if todo:
             yield todo
+        with Meter() as meter:
+            self.describe()
+        write_cost(self, meter.cost)
+
+    def describe(self) -> None:
+        """Write what the shards need beside them, and the manifest.
+
+        What the dataset costs it does not know yet, see `tasks.build`.
+        """
+        layout, folder = self.layout, self.folder()
         folder.mkdir(parents=True, exist_ok=True)
         write_topology(folder / TOPOLOGY_NAME, self.model())
         if may_be_shared(self.model().licence):
@@ -324,7 +393,7 @@ class WriteManifest(WholeTask):
             self.decisions().accepted,
             self.augmentation_failures(),
         )
-        write_json(folder / MANIFEST_NAME, manifest)
+        write_json(self.made_file(), manifest)
         point_link(layout.dataset_link, folder.name)
 
 

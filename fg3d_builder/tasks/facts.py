@@ -13,6 +13,7 @@ from typing import Any
 from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.pipeline.dataset import Member
 from fg3d_builder.records import Failure
+from fg3d_builder.shards.costs import Cost
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,14 @@ class Facts:
         Of the registration: the captures that are registered.
     seconds : mapping of str to float
         What each capture took; empty where that is no longer known.
+    cost : Cost, optional
+        What the task took to make the product; None where that is not known.
     """
 
     failures: Sequence[Failure] = ()
     members: Sequence[Member] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    cost: Cost | None = None
 
 
 def write_facts(path: Path, facts: Facts) -> None:
@@ -50,8 +54,10 @@ def read_facts(path: Path) -> Facts:
 
 
 def _facts(table: dict[str, Any]) -> Facts:
+    cost = table.get("cost")  # facts of earlier versions have none
     return Facts(
         tuple(Failure(**row) for row in table["failures"]),
         tuple(Member(**row) for row in table["members"]),
         table["seconds"],
+        Cost(**cost) if cost is not None else None,
     )

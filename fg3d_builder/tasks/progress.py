@@ -27,6 +27,7 @@ from fg3d_builder.pipeline.augmentation_report import drawn_chunks
 from fg3d_builder.shards.manifest import shard_names
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.tasks.base import BuildTask, if_there, log
+from fg3d_builder.tasks.chunk_tasks import DROPPED_SUFFIX
 from fg3d_builder.tasks.chunks import Index
 from fg3d_builder.tasks.dataset_tasks import WholeTask, read_plan
 from fg3d_builder.tasks.time_left import (
@@ -117,7 +118,8 @@ def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -
 
     def chunks(folder: Path, suffix: str, sizes: Mapping[str, int], parts: int = 0) -> int:
         """Captures of the chunks that a folder has a file of, behind whose names more parts are."""
-        names = [n.removesuffix(suffix) for n in _listing(folder) if n.endswith(suffix)]
+        there = [name.replace(DROPPED_SUFFIX, ".h5") for name in _listing(folder)]
+        names = [n.removesuffix(suffix) for n in there if n.endswith(suffix)]
         found = {n.rsplit("-", parts)[0] if parts else n for n in names}
         return sum(sizes[name] for name in found & set(sizes))
 

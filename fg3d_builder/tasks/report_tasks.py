@@ -15,7 +15,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
-from fg3d_builder.layout import STAGES
+from fg3d_builder.layout import CHUNK_STAGES, STAGES
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
     draw_augmentation,
@@ -26,15 +26,18 @@ from fg3d_builder.report.figures import capture_figures
 from fg3d_builder.report.page import page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.report.summary import split_warnings
+from fg3d_builder.shards.costs import Cost
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import if_there, made, pending
-from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
+from fg3d_builder.tasks.chunk_tasks import ChunkTask, PrepareModel, StageTask
 from fg3d_builder.tasks.dataset_tasks import (
     DrawDonors,
+    PlanShards,
     TransformShapes,
     WholeTask,
     WriteManifest,
 )
+from fg3d_builder.tasks.spending import costed, read_cost
 
 SHEET_QUALITY = 88
 """JPEG quality of contact sheets."""
@@ -57,6 +60,11 @@ class DrawSheets(ChunkTask):
             return False
         return all((self.layout.report / row["picture"]).is_file() for row in rows)
 
+    def made_file(self) -> Path:
+        """Return where the figures go."""
+        return self.layout.report_rows(self.chunk)
+
+    @costed
     def run(self) -> None:
         """Draw, then write the figures: they mark the chunk as complete."""
         layout, model = self.layout, self.model()
@@ -81,6 +89,8 @@ class DrawSheets(ChunkTask):
 
 class DrawAugmentation(ChunkTask, WholeTask):
     """Counts the augmented samples of one chunk and, of some chunks, draws one capture's."""
+
+    priority = 7
 
     @property
     def amount(self) -> tuple[str, int]:
@@ -108,6 +118,10 @@ class DrawAugmentation(ChunkTask, WholeTask):
         """Whether sheets of this chunk are drawn."""
         return self.chunk in _drawn_chunks(self.index.names)
 
+    def made_file(self) -> Path:
+        """Return where the counts go."""
+        return self.rows_file()
+
     def rows_file(self) -> Path:
         """Where the counts go."""
         draws = self._shapes().chunk_draws()[1]
@@ -119,6 +133,7 @@ class DrawAugmentation(ChunkTask, WholeTask):
         """Return counts and sheets."""
         return made(self, lambda: _read_rows(self.rows_file()))
 
+    @costed
     def run(self) -> None:
         """Draw, then write the counts: they mark the chunk as complete.
 
@@ -153,8 +168,10 @@ class WriteReport(WholeTask):
     """Writes the HTML page."""
 
     def requires(self) -> list[luigi.Task]:
-        """Need the dataset and all contact sheets."""
-        return [self.whole(WriteManifest), *pending(self.sheets())]
+        """Need all contact sheets, and to know of what the dataset will be made."""
+        chunks = pending(self.stage_tasks(*CHUNK_STAGES))
+        whole = [self.whole(PlanShards), self.whole(DrawDonors)]
+        return [*whole, self.other(PrepareModel), *chunks, *pending(self.sheets())]
 
     def sheets(self) -> list[DrawSheets]:
         """Return the tasks that draw the contact sheets."""
@@ -163,6 +180,11 @@ class WriteReport(WholeTask):
     def augmentation(self) -> list[DrawAugmentation]:
         """Return the tasks that count and draw augmented samples."""
         return self.for_chunks(DrawAugmentation, verdicts=self.verdicts)
+
+    def spent(self) -> list[tuple[str, int, Cost | None]]:
+        """List also what the report's drawings were for and cost."""
+        drawn = [*self.sheets(), *self.augmentation()]
+        return [*super().spent(), *((*task.amount, read_cost(task)) for task in drawn)]
 
     def complete(self) -> bool:
         """Whether dataset and page are there, the page of this dataset and version."""
@@ -178,9 +200,12 @@ class WriteReport(WholeTask):
         return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
     def run(self) -> Iterator[Any]:
-        """Have the other sheets drawn, copy the failures' pictures, then write the page."""
+        """Have the dataset written and the other sheets drawn, side by side, then write the page.
+
+        A chunk whose samples are counted is one that a lean build may drop.
+        """
         layout = self.layout
-        todo = pending(self.augmentation())
+        todo = pending([self.whole(WriteManifest), *self.augmentation()])
         if todo:
             yield todo
         manifest = read_manifest(self.folder())

@@ -22,11 +22,12 @@ def members(subjects: int = 12, captures: int = 2) -> list[Member]:
 
 
 def test_every_capture_is_in_one_shard_of_its_subjects_split() -> None:
-    plan = plan_shards(reversed(members()), SHARDS)
+    places = {m.capture_id: f"{i % 7} {m.capture_id}" for i, m in enumerate(members())}
+    plan = plan_shards(reversed(members()), SHARDS, places)
     names = [name for pairs in plan.values() for name, _ in pairs]
     assert sorted(names) == [member.capture_id for member in members()]
     for shard, pairs in plan.items():
-        assert pairs == sorted(pairs)
+        assert pairs == sorted(pairs, key=lambda pair: places[pair[0]])
         assert 0 < len(pairs) <= SHARDS.samples_per_shard
         for name, chunk in pairs:
             (member,) = (m for m in members() if m.capture_id == name)

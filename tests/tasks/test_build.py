@@ -20,8 +20,10 @@ import numpy as np
 import pytest
 from toy_build import write_toy_build
 
+from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.review.review_list import read_review_list
+from fg3d_builder.shards.costs import COSTED
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.shards.reader import Sample, ShardReader
 from fg3d_builder.shards.verify import verify_dataset
@@ -47,10 +49,12 @@ def command(preset: Path, out: Path, *more: str) -> list[str]:
 
 
 def content(dataset: Path) -> dict[str, object]:
-    """Every file's bytes; of the manifest, all but the hash of the source code."""
+    """Every file's bytes; of the manifest, all but the hash of the source code and costs."""
     found: dict[str, object] = {p.name: p.read_bytes() for p in sorted(dataset.iterdir())}
     manifest = read_manifest(dataset)
     manifest["versions"].pop("fg3d-builder-source")
+    manifest.pop("costs")
+    manifest.pop("seal_sha256")
     return {**found, "manifest.json": manifest}
 
 
@@ -73,6 +77,44 @@ def test_dataset_is_good_and_complete(toy: Path) -> None:
     subjects = [manifest["splits"][split]["subjects"] for split in ("train", "test")]
     assert sorted(subjects[0] + subjects[1]) == ["s0", "s1", "s2"]
     assert all(subjects)
+
+
+def test_the_manifest_says_what_every_stage_has_cost(toy: Path) -> None:
+    manifest = read_manifest(toy / "undisturbed/dataset")
+    rows = {row["stage"]: row for row in manifest["costs"]}
+    assert set(rows) == {*COSTED} - {"counts"}  # of so few chunks an example is drawn of each
+    for name, row in rows.items():
+        # Nobody takes parts of three subjects.
+        assert row["captures"] == {"transform": 0, "examples": row["captures"]}.get(name, 6), name
+        assert row["unknown"] == 0
+        assert 0 <= row["processor_s"] < 60
+        assert 0 < row["wall_s"] < 60
+        assert row["peak_mb"] is None or 50 < row["peak_mb"] < 20_000
+    assert rows["registration"]["processor_s"] > rows["manifest"]["processor_s"] > 0
+    per_sample = rows["views"]["processor_s_per_sample"]
+    assert per_sample == pytest.approx(rows["views"]["processor_s"] / 18, abs=1e-6)
+
+
+def test_costs_that_earlier_versions_did_not_note_are_unknown(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(toy / "undisturbed", out, symlinks=True)
+    (out / "build.lock").unlink(missing_ok=True)
+    facts = sorted(out.glob("work/landmarks-*/*.json"))[0]
+    table = read_sealed_json(facts, facts.parent.name)
+    captures = len(table["seconds"])
+    del table["cost"]
+    write_sealed_json(facts, table, facts.parent.name)
+    for note in out.glob("work/costs/dataset-*/train-*.json"):
+        note.unlink()
+    next((out / "work").glob("complete-*.json")).unlink()
+    assert build(toy / "toy.toml", out)
+    manifest = read_manifest(out / "dataset")
+    rows = {row["stage"]: row for row in manifest["costs"]}
+    assert rows["landmarks"]["unknown"] == captures
+    assert rows["shards"]["unknown"] == manifest["splits"]["train"]["captures"]
+    assert rows["registration"]["unknown"] == 0
+    assert verify_dataset(out / "dataset").problems == ()
+    assert content(out / "dataset") == content(toy / "undisturbed/dataset")
 
 
 def test_samples_show_what_they_say(toy: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Iterable
@@ -64,6 +65,28 @@ def test_a_capture_comes_into_one_chunk_whatever_it_is_called(tmp_path: Path) ->
         shutil.rmtree(tmp_path / name)
     assert splits > 0
     assert set(listed(tmp_path).names) == before
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_places_keep_chunks_together_whatever_their_size(tmp_path: Path, fuse: bool) -> None:
+    """So a shard is made of few chunks; and a capture more moves nobody."""
+    described(tmp_path, [f"s{i}-{k}" for i in range(COUNT // 2) for k in range(2)])
+    source = SourceConfig(kind="folder", path=str(tmp_path), fuse=fuse)
+    found = []
+    for size in (SIZE, 3 * SIZE):
+        index = list_chunks(BuildConfig(sources=(source,), chunk_size=size))
+        places = index.places([source])
+        found.append(places)
+        chunk_of = {name: chunk.name for chunk in index.chunks for name in chunk.capture_ids}
+        in_order = [
+            chunk_of[name] for name in sorted(places, key=lambda name: (places[name], name))
+        ]
+        changes = sum(a != b for a, b in itertools.pairwise(in_order))
+        assert changes == len(index.chunks) - 1
+    assert found[0] == found[1]
+    described(tmp_path, ["a-0"])
+    after = list_chunks(BuildConfig(sources=(source,), chunk_size=SIZE)).places([source])
+    assert {name: after[name] for name in found[0]} == found[0]
 
 
 def test_a_capture_that_goes_away_costs_one_chunk(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import sys
@@ -13,6 +14,7 @@ from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
+from fg3d_builder.files.sealed_object import with_seal
 from fg3d_builder.shards.manifest import missing_files
 from fg3d_builder.shards.verify import verify_dataset
 
@@ -72,11 +74,20 @@ def products(out: Path) -> dict[str, bytes]:
         name = str(path.relative_to(out))
         timed = name.startswith("work/") and path.with_suffix(".h5").is_file()
         left_out = timed or name.startswith(
-            ("work/report-", "work/timings-", "work/complete-", "report/index", "build.lock")
+            (
+                *("work/report-", "work/timings-", "work/costs/", "work/complete-"),
+                *("report/index", "build.lock"),
+            )
         )
         if path.is_file() and not left_out and not name.endswith(DAMAGED_SUFFIX):
-            found[name] = path.read_bytes()
+            manifest = path.name == "manifest.json"
+            found[name] = _without_costs(path) if manifest else path.read_bytes()
     return found
+
+
+def _without_costs(manifest: Path) -> bytes:
+    table = {**json.loads(manifest.read_text()), "costs": []}
+    return json.dumps(with_seal(table)).encode()
 
 
 def repaired(toy: Path, out: Path, damaged: Path | None = None) -> None:

@@ -1,0 +1,177 @@
+"""A capture that crashes a compiled library costs itself alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import luigi
+import pytest
+from test_build import build, content
+from toy_build import write_toy_build
+
+from fg3d_builder.pipeline.each_capture import StageResult
+from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.shards.verify import verify_dataset
+from fg3d_builder.tasks import isolation
+from fg3d_builder.tasks.isolation import Journal
+
+PROGRAM = '''
+"""fg3d, with a library that ends the process when it sees one capture."""
+import ctypes, os, signal, sys
+from pathlib import Path
+from fg3d_builder import cli
+from fg3d_builder.pipeline import stages
+from fg3d_builder.tasks import alone, isolation
+
+how, capture_id, once = (os.environ[name] for name in ("HOW", "CAPTURE", "ONCE"))
+checked = stages.check_depth
+
+def check_depth(capture, landmarks):
+    if capture.capture_id == capture_id and not (once and Path(once).exists()):
+        if once:
+            Path(once).touch()
+        {"read": lambda: ctypes.string_at(0), "abort": os.abort,
+         "kill": lambda: os.kill(os.getpid(), signal.SIGKILL)}[how]()
+    return checked(capture, landmarks)
+
+stages.check_depth = check_depth
+isolation.command = lambda order: [sys.executable, __file__, "alone", order]
+if __name__ == "__main__":
+    alone.main(sys.argv[2]) if sys.argv[1] == "alone" else sys.exit(cli.main(sys.argv[1:]))
+'''
+
+SIGNALS = {"read": signal.SIGSEGV, "abort": signal.SIGABRT, "kill": signal.SIGKILL}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a preset, a build of it in ``undisturbed``, and the program."""
+    folder = tmp_path_factory.mktemp("isolation")
+    preset = write_toy_build(folder, subjects=3, captures=1)
+    preset.write_text(preset.read_text().replace("failure_rate = 0.0", "failure_rate = 0.5"))
+    (folder / "crashing.py").write_text(PROGRAM)
+    assert build(preset, folder / "undisturbed")
+    return folder
+
+
+def crashing_build(
+    toy: Path, out: Path, how: str, workers: int, once: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Build with a library that crashes at the capture s1-0."""
+    words = ["build", str(toy / "toy.toml"), "--out", str(out), "--workers", str(workers)]
+    return subprocess.run(
+        [sys.executable, str(toy / "crashing.py"), *words],
+        env={**os.environ, "HOW": how, "CAPTURE": "s1-0", "ONCE": once},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said"),
+    [
+        ("read", "crashed", "its process crashed in a library (SIGSEGV) (landmarks), and again"),
+        pytest.param(
+            *("abort", "crashed", "crashed in a library (SIGABRT)"), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *("kill", "out_of_memory", "killed by SIGKILL, as the system does when memory runs"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_capture_that_ends_the_process_is_left_out(
+    toy: Path, tmp_path: Path, how: str, code: str, said: str
+) -> None:
+    """In the one process of the build: it ends, and the same command goes on."""
+    out = tmp_path / "out"
+    first = crashing_build(toy, out, how, 1)
+    assert first.returncode == -SIGNALS[how]
+    (note,) = out.glob(f"work/landmarks-*/*{isolation.SUFFIX}")
+    assert json.loads(note.read_text())["at"] == "s1-0"
+    again = crashing_build(toy, out, how, 1)
+    assert again.returncode == 0, again.stderr
+    assert "s1-0: work on it was broken off (landmarks); it is tried alone" in again.stderr
+    manifest = read_manifest(out / "dataset")
+    (failure,) = manifest["failures"]
+    assert (failure["capture_id"], failure["stage"]) == ("s1-0", "landmarks")
+    assert failure["code"] == code
+    assert said in failure["message"]
+    assert "and again when it was worked on alone" in failure["message"]
+    assert (out / "report/pictures/failed-landmarks-s1-0.png").stat().st_size > 1000
+    splits = manifest["splits"].values()
+    assert sorted(s for split in splits for s in split["subjects"]) == ["s0", "s2"]
+    assert verify_dataset(out / "dataset").problems == ()
+    assert not list(out.rglob(f"*{isolation.SUFFIX}"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_comes_of_a_capture_alone_is_the_same(toy: Path, tmp_path: Path, workers: int) -> None:
+    """It crashes once, as where a person or the system ended the build for another reason."""
+    out, once = tmp_path / "out", str(tmp_path / "crashed")
+    done = crashing_build(toy, out, "read", workers, once)
+    said = done.stderr
+    if done.returncode != 0:
+        done = crashing_build(toy, out, "read", workers, once)
+    assert done.returncode == 0, done.stderr
+    assert "s1-0: work on it was broken off (landmarks); it is tried alone" in said + done.stderr
+    assert content(out / "dataset") == content(toy / "undisturbed/dataset")
+
+
+def test_an_end_by_an_exception_makes_nobody_suspect(tmp_path: Path) -> None:
+    product = tmp_path / "chunk.h5"
+    journal = Journal(luigi.Task(), product)
+    journal.begin("a")
+    journal.close()
+    assert not product.with_suffix(isolation.SUFFIX).exists()
+    journal.begin("a")  # and then the process ends
+    second = Journal(luigi.Task(), product)
+    second.begin("b")
+    second.close()
+    third = Journal(luigi.Task(), product)
+    assert third._suspects == {"a"}
+    third.end(StageResult())  # what ends the process behind the last capture is no capture's fault
+    assert Journal(luigi.Task(), product)._suspects == {"a"}
+    third.remove()
+    assert Journal(luigi.Task(), product)._suspects == set()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"at": "a"}', "null"])
+def test_a_note_that_cannot_be_read_makes_nobody_suspect(tmp_path: Path, text: str) -> None:
+    (tmp_path / f"chunk{isolation.SUFFIX}").write_text(text)
+    assert Journal(luigi.Task(), tmp_path / "chunk.h5")._suspects == set()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import sys; sys.exit('no such module')", "status 1 ['no such module']"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "was ended by SIGTERM"),
+    ],
+)
+def test_a_process_that_did_not_come_to_the_capture_says_nothing_of_it(
+    program: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "command", lambda _order: [sys.executable, "-c", program])
+    with pytest.raises(RuntimeError, match="a: could not be tried alone") as raised:
+        isolation.work_alone(luigi.Task(), "a")
+    assert said in str(raised.value)
+
+
+def test_errors_of_work_alone_are_the_works_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing package, say, is no fault of the capture."""
+    program = (
+        "import json, pickle, sys; folder = json.loads(sys.argv[1])[-1]; "
+        "open(folder + '/begun', 'w'); "
+        "open(folder + '/outcome', 'wb').write(pickle.dumps(MemoryError('no room')))"
+    )
+    monkeypatch.setattr(isolation, "command", lambda order: [sys.executable, "-c", program, order])
+    with pytest.raises(MemoryError, match="no room"):
+        isolation.work_alone(luigi.Task(), "a")
