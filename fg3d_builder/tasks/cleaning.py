@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import abandoned
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildFolder, BuildLayout
 from fg3d_builder.review.review_list import read_review_list, update_review_list
@@ -220,7 +221,7 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
     digests |= {
         file.stem.removeprefix("draws-") for file in found if file.stem.startswith("draws-")
     }
-    for donors in work.glob("donors-*.h5"):
+    for donors in work.glob(f"donors-*{SUFFIX}"):
         key = donors.stem.removeprefix("donors-")
         if key in digests or not (work / f"draws-{key}.json").is_file():
             found.append(donors)

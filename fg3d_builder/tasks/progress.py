@@ -22,6 +22,7 @@ import luigi
 from tqdm import tqdm
 
 from fg3d_builder.config import BuildConfig
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import drawn_chunks
 from fg3d_builder.shards.manifest import shard_names
@@ -122,10 +123,10 @@ def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -
         return sum(sizes[name] for name in found & set(sizes))
 
     total = sum(sizes.values())
-    work = {s: Work(chunks(layout.stage_folder(s), ".h5", sizes), total) for s in CHUNK_STAGES}
+    work = {s: Work(chunks(layout.stage_folder(s), SUFFIX, sizes), total) for s in CHUNK_STAGES}
     work["sheets"] = Work(chunks(layout.report_rows("").parent, ".json", sizes), total)
     receivers = _with_new_shapes(layout, index)
-    shaped = chunks(layout.stage_folder("transform"), ".h5", receivers, 1)
+    shaped = chunks(layout.stage_folder("transform"), SUFFIX, receivers, 1)
     work["transform"] = Work(shaped, sum(receivers.values()))
     work["shards"] = Work(_in_shards(layout, whole), total)
     drawn = dict.fromkeys(drawn_chunks(index.names), 1)

@@ -46,7 +46,7 @@ def test_an_early_product_is_made_again_where_later_ones_are_there(
 ) -> None:
     """Damaged where a sample needs it, in every chunk; found when the shard is written."""
     out = copy_of(toy, tmp_path / "out")
-    for product in out.glob(f"work/{stage}-*/*.h5"):
+    for product in out.glob(f"work/{stage}-*/*.product"):
         flip(product)
     shard(out).unlink()
     assert build(toy / "toy.toml", out)
@@ -56,7 +56,7 @@ def test_an_early_product_is_made_again_where_later_ones_are_there(
 @pytest.mark.parametrize("stage", ["captures", "registration"])
 def test_a_missing_early_product_is_made_again(toy: Path, tmp_path: Path, stage: str) -> None:
     out = copy_of(toy, tmp_path / "out")
-    for product in out.glob(f"work/{stage}-*/*.h5"):
+    for product in out.glob(f"work/{stage}-*/*.product"):
         product.unlink()
     shard(out).unlink()
     assert build(toy / "toy.toml", out)
@@ -109,7 +109,8 @@ def test_a_missing_file_of_the_dataset_is_made_again_and_nothing_else(
     toy: Path, tmp_path: Path, name: str
 ) -> None:
     out = copy_of(toy, tmp_path / "out")
-    kept = {p: p.stat().st_mtime_ns for p in out.rglob("*.h5") if "work" in p.parts}
+    made = [p for p in (out / "work").rglob("*") if p.suffix in (".h5", ".product")]
+    kept = {p: p.stat().st_mtime_ns for p in made}
     file = shard(out) if name == "a shard" else out / "dataset" / name
     file.unlink()
     assert build(toy / "toy.toml", out)
