@@ -62,7 +62,7 @@ STAGE_VERSIONS = {
     "views": 7,
     "transform": 6,
     "shards": 2,
-    "report": 4,
+    "report": 5,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 
@@ -259,9 +259,12 @@ class BuildLayout(BuildFolder):
         """Folder of one dataset."""
         return self.root / f"dataset-{dataset_digest}"
 
-    def report_rows(self, chunk: str) -> Path:
-        """JSON file with the report's figures of one chunk."""
-        return self.work / f"report-{self.report_digest}" / f"{chunk}.json"
+    def report_rows(self, chunk: str, drawn_digest: str) -> Path:
+        """JSON file with the report's figures of one chunk.
+
+        `drawn_digest` identifies which of its captures have a contact sheet.
+        """
+        return self.work / f"report-{self.report_digest}" / f"{chunk}-{drawn_digest}.json"
 
     @property
     def report_digest(self) -> str:

@@ -96,11 +96,11 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
     for task in report.stage_tasks(*CHUNK_STAGES):
         needed |= {task.path(), task.facts_path()}
-    needed |= {layout.report_rows(name) for name in index.names}
     needed |= {layout.verdicts(verdicts), report.decisions_file()}
     needed |= set(_failure_pictures(layout, set(index.capture_ids)))
     if report.decided() is None:
         return needed
+    needed |= {sheets.rows_file() for sheets in report.sheets()}
     dataset = report.digest()
     needed |= {report.folder(), layout.plan(dataset), layout.draws(dataset), layout.donors(dataset)}
     if report.drawn() is not None:

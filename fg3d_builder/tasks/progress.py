@@ -124,7 +124,7 @@ def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -
 
     total = sum(sizes.values())
     work = {s: Work(chunks(layout.stage_folder(s), SUFFIX, sizes), total) for s in CHUNK_STAGES}
-    work["sheets"] = Work(chunks(layout.report_rows("").parent, ".json", sizes), total)
+    work["sheets"] = Work(chunks(layout.report_rows("", "").parent, ".json", sizes, 1), total)
     receivers = _with_new_shapes(layout, index)
     shaped = chunks(layout.stage_folder("transform"), SUFFIX, receivers, 1)
     work["transform"] = Work(shaped, sum(receivers.values()))

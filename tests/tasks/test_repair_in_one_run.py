@@ -13,6 +13,7 @@ from toy_build import write_toy_build
 
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES
+from fg3d_builder.tasks import report_tasks
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +125,21 @@ def test_a_picture_of_the_report_is_made_again(toy: Path, tmp_path: Path) -> Non
     picture.unlink()
     assert build(toy / "toy.toml", out)
     assert picture.read_bytes() == (toy / "whole/report/pictures/s1-0.jpg").read_bytes()
+
+
+def test_of_many_captures_those_of_the_lowest_quality_have_a_sheet(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    (decisions,) = (out / "work").glob("decisions-*.json")
+    qualities = read_sealed_json(decisions)["qualities"]
+    lowest = sorted(qualities, key=lambda name: (qualities[name], name))[:2]
+    for file in (out / "report/pictures").glob("s?-?.jpg"):
+        file.unlink()
+    monkeypatch.setattr(report_tasks, "DRAWN", 2)
+    assert build(toy / "toy.toml", out)
+    pictures = {file.stem for file in (out / "report/pictures").glob("s?-?.jpg")}
+    assert pictures == set(lowest)
+    page = (out / "report/index.html").read_text()
+    assert {name for name in qualities if f'src="pictures/{name}.jpg"' in page} == set(lowest)
+    assert "The 2 of 3 captures with the lowest quality" in page
