@@ -70,6 +70,9 @@ class BuildTask(luigi.Task):
         """Kind of work, and how many captures of it this task does; see `tasks.progress`."""
         return "", 0
 
+    def preload(self) -> None:
+        """Load what `run` needs whatever its captures are: processes forked later have it then."""
+
     def other(self, task: type[T], **more: Any) -> T:
         """Return another task of the same build."""
         return task(root=self.root, config=self.config, **more)

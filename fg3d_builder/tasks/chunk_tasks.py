@@ -18,7 +18,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import Product, is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length
-from fg3d_builder.heads.library import get_model, model_identity
+from fg3d_builder.heads.library import get_model, head_population, model_identity
 from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
 from fg3d_builder.pipeline.dataset import Member
@@ -28,6 +28,7 @@ from fg3d_builder.pipeline.stages import (
     detect_landmarks,
     fit_coarse,
     load_captures,
+    load_detector_library,
     register_all,
 )
 from fg3d_builder.records import Failure, Registration
@@ -64,6 +65,15 @@ class ChunkTask(BuildTask):
     reads: ClassVar[Sequence[str]] = ()
     """Stages whose products it reads."""
     uses_model: ClassVar[bool] = True
+    detects: ClassVar[bool] = False
+    """Whether it detects landmarks."""
+
+    def preload(self) -> None:
+        """Load the face model and the detector's library, where they are used."""
+        if self.uses_model:
+            cached_model(self.layout.facemodel)
+        if self.detects:
+            load_detector_library(self.layout.config.landmarks)
 
     def requires(self) -> list[luigi.Task]:
         """Name all that it reads: the products of stages, and the model."""
@@ -177,6 +187,11 @@ class LoadCaptures(StageTask):
     uses_model = False
     priority = 0
 
+    def preload(self) -> None:
+        """Load the heads that synthetic captures are drawn from."""
+        if self.layout.config.sources[self.content().source].kind == "synthetic":
+            head_population()
+
     def result(self) -> StageResult[Any]:
         """Load the chunk's captures.
 
@@ -204,6 +219,7 @@ class DetectLandmarks(StageTask):
     stage = "landmarks"
     reads = ("captures",)
     uses_model = False
+    detects = True
     priority = 1
 
     def result(self) -> StageResult[Any]:
@@ -259,6 +275,7 @@ class MakeViews(StageTask):
 
     stage = "views"
     reads = STAGES
+    detects = True
     priority = 4
 
     def result(self) -> StageResult[Any]:
