@@ -18,6 +18,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import Product, is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.library import get_model, head_population, model_identity
 from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
@@ -71,7 +72,9 @@ class ChunkTask(BuildTask):
     def preload(self) -> None:
         """Load the face model and the detector's library, where they are used."""
         if self.uses_model:
-            cached_model(self.layout.facemodel)
+            model = cached_model(self.layout.facemodel)
+            # The first compiled function that is called has Numba itself get ready: 0.2 s.
+            vertex_normals(model.mean, model.triangles)
         if self.detects:
             load_detector_library(self.layout.config.landmarks)
 

@@ -74,7 +74,12 @@ class DrawSheets(ChunkTask, WholeTask):
         return self.layout.report_rows(self.chunk, digest(sorted(self.drawn_here())))
 
     def run(self) -> None:
-        """Draw, then write the figures: they mark the chunk as complete."""
+        """Draw, then write the figures: they mark the chunk as complete.
+
+        Nothing to do where other verdicts are all that is new.
+        """
+        if self.complete():
+            return
         layout, model, drawn = self.layout, self.model(), self.drawn_here()
         records = {stage: self.records(stage) for stage in STAGES}
         seconds = {stage: self.stage_task(stage).facts().seconds for stage in STAGES}
