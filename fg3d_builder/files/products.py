@@ -126,7 +126,7 @@ def read_product(
         Damaged, or written by another stage or configuration, or under another name: nothing at
         this path is of use to anybody. The file was set aside.
     """
-    table, arrays = _opened(read_sealed(path, SCHEMA))
+    table, arrays = _opened(path)
     other = _other(table, stage=stage, digest=digest, name=path.name)
     if other:
         raise damaged(path, other)
@@ -152,7 +152,7 @@ def is_product_of(path: Path, stage: str, digest: str) -> bool:
     DamagedFileError
         It was set aside.
     """
-    table, _ = _opened(read_sealed(path, SCHEMA))
+    table, _ = _opened(path)
     return not _other(table, stage=stage, digest=digest)
 
 
@@ -161,11 +161,15 @@ def is_complete(path: Path) -> bool:
     return has_full_length(path, SCHEMA)
 
 
-def _opened(data: bytes) -> tuple[dict[str, Any], memoryview]:
-    """Return table and arrays of a file whose seal was checked."""
-    body = memoryview(data)[BLOCK:]
+def _opened(path: Path) -> tuple[dict[str, Any], memoryview]:
+    """Return table and arrays of a file, after checking that it is whole."""
+    body = memoryview(read_sealed(path, SCHEMA))[BLOCK:]
     end = _LENGTH_BYTES + int.from_bytes(body[:_LENGTH_BYTES], "little")
-    return json.loads(bytes(body[_LENGTH_BYTES:end])), body[end:]
+    try:
+        table = json.loads(bytes(body[_LENGTH_BYTES:end]))
+    except (ValueError, RecursionError):
+        raise damaged(path, "its table cannot be read") from None
+    return table, body[end:]
 
 
 def _other(table: Mapping[str, Any], **known: str) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import toy_views
 
-from fg3d_builder.files.products import is_complete, read_product, write_product
-from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.files.products import SCHEMA, is_complete, read_product, write_product
+from fg3d_builder.files.sealed import DamagedFileError, write_sealed
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import (
     Capture,
@@ -208,6 +208,15 @@ def test_a_record_of_another_version_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match="a record cannot be read: 'capture_id'"):
         read_product(path, "captures", "d1", Capture)
     assert not path.exists()
+
+
+def test_a_table_that_is_none_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "c.product"
+    for body in (b"", b"\x05\0\0\0\0\0\0\0{{{{{", b"\xff" * 40):
+        write_sealed(path, SCHEMA, body)
+        with pytest.raises(DamagedFileError, match="its table cannot be read"):
+            read_product(path, "captures", "d1", Capture)
+        assert not path.exists()
 
 
 def test_only_the_captures_that_are_asked_for_are_read(tmp_path: Path) -> None:
