@@ -26,7 +26,7 @@ FITS = ("landmark_fit", "coarse_fit", "registration")
 
 def report_rows(layout: BuildLayout) -> list[dict[str, Any]]:
     """Read what the report says of every capture."""
-    files = sorted(layout.report_rows("any").parent.glob("*.json"))
+    files = sorted(layout.report_rows("any", "").parent.glob("*.json"))
     return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
 
 

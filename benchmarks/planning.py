@@ -136,9 +136,12 @@ def pretend(report: WriteReport, index: Index) -> None:
             put(layout.product(stage, chunk.name), product)
             known = members if stage == "registration" else []
             put_json(layout.facts(stage, chunk.name), {**nothing, "members": known})
-        put_json(layout.report_rows(chunk.name), [drawn(layout, m) for m in members])
     for task in (DecideReview, PlanShards, DrawDonors):
         report.whole(task).run()
+    for sheets in report.sheets():
+        shown = sheets.drawn_here()
+        names = sheets.content().capture_ids
+        put_json(sheets.rows_file(), [row_of(layout, name, name in shown) for name in names])
     for shapes in report.transforms():
         put(shapes.path(), product)
         put_json(shapes.facts_path(), nothing)
@@ -153,12 +156,13 @@ def pretend(report: WriteReport, index: Index) -> None:
     put(layout.report_page, page.encode())
 
 
-def drawn(layout: BuildLayout, member: dict[str, Any]) -> dict[str, Any]:
-    """Write a capture's picture; return its row of the report."""
-    picture = layout.report_picture(member["capture_id"])
-    put(layout.report / picture, b"picture")
+def row_of(layout: BuildLayout, capture_id: str, drawn: bool) -> dict[str, Any]:
+    """Write a capture's picture, if it has one; return its row of the report."""
+    picture = layout.report_picture(capture_id) if drawn else ""
+    if picture:
+        put(layout.report / picture, b"picture")
     spreads: dict[str, Any] = {"surface_mm": {}, "truth_mm": {}, "truth_surface_mm": {}}
-    return {"capture_id": member["capture_id"], "picture": picture, **spreads}
+    return {"capture_id": capture_id, "picture": picture, **spreads}
 
 
 def pretend_shard(path: Path) -> dict[str, Any]:

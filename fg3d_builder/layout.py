@@ -9,16 +9,16 @@
         index-<digest>.json              which captures there are, cut into chunks
         facemodel-<digest>.h5
         <stage>-<digest>/
-          chunk-0110-<digest>.h5         records and failures of one chunk of captures
+          chunk-0110-<digest>.product    records and failures of one chunk of captures
           chunk-0110-<digest>.json       facts of them, for who does not need the records
           failures/<capture id>.png
         verdicts-<digest>.json           what a person decided, frozen when the build starts
         decisions-<digest>.json          what is left out of the dataset, and every quality
         plan-<digest>.json               which capture goes into which shard
-        donors-<digest>.h5               a face of every training subject
+        donors-<digest>.product          a face of every training subject
         draws-<digest>.json              who gives which part to which capture's new shapes
         transform-<digest>/
-          chunk-0110-<digest>-<digest>.h5    new shapes of one chunk, for its draws
+          chunk-0110-<digest>-<digest>.product   new shapes of one chunk, for its draws
         complete-<digest>.json           of what the complete dataset of a configuration is made
         timings-<digest>.csv             seconds that tasks took; decides nothing
         costs/<folder>/<name>.json       what it cost to make the file of that name
@@ -45,6 +45,7 @@ from typing import Any
 
 from fg3d_builder.config import BuildConfig, ReviewConfig, digest, from_table, to_table
 from fg3d_builder.files.hashes import file_sha256
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json, write_sealed_json
 
 STAGES = ("captures", "landmarks", "fitting", "registration")
@@ -54,7 +55,7 @@ CHUNK_STAGES = (*STAGES, "views")
 """The same with turned views, which a capture may also fail to have."""
 
 STAGE_VERSIONS = {
-    "captures": 2,
+    "captures": 3,
     "facemodel": 1,
     "landmarks": 2,
     "fitting": 8,
@@ -62,7 +63,7 @@ STAGE_VERSIONS = {
     "views": 8,
     "transform": 7,
     "shards": 3,
-    "report": 4,
+    "report": 5,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 
@@ -206,8 +207,8 @@ class BuildLayout(BuildFolder):
         return self.work / f"{stage}-{self.stage_digest(stage)}"
 
     def product(self, stage: str, chunk: str) -> Path:
-        """HDF5 file with the records and failures of one chunk."""
-        return self.stage_folder(stage) / f"{chunk}.h5"
+        """File with the records and failures of one chunk."""
+        return self.stage_folder(stage) / f"{chunk}{SUFFIX}"
 
     def facts(self, stage: str, chunk: str) -> Path:
         """JSON file with the facts of a product, see `tasks.facts`."""
@@ -235,16 +236,16 @@ class BuildLayout(BuildFolder):
         return digest(self.stage_digest("shards"), index, left_out)
 
     def donors(self, dataset_digest: str) -> Path:
-        """HDF5 file with one face of every training subject: what shapes are fused from."""
-        return self.work / f"donors-{dataset_digest}.h5"
+        """File with one face of every training subject: what shapes are fused from."""
+        return self.work / f"donors-{dataset_digest}{SUFFIX}"
 
     def draws(self, dataset_digest: str) -> Path:
         """JSON file that says which subjects give their parts to which capture's shapes."""
         return self.work / f"draws-{dataset_digest}.json"
 
     def transformed(self, chunk: str, draw_digest: str) -> Path:
-        """HDF5 file with the transformed shapes of one chunk, for one set of draws."""
-        return self.stage_folder("transform") / f"{chunk}-{draw_digest}.h5"
+        """File with the transformed shapes of one chunk, for one set of draws."""
+        return self.stage_folder("transform") / f"{chunk}-{draw_digest}{SUFFIX}"
 
     @property
     def completeness(self) -> Path:
@@ -268,9 +269,12 @@ class BuildLayout(BuildFolder):
         """Folder of one dataset."""
         return self.root / f"dataset-{dataset_digest}"
 
-    def report_rows(self, chunk: str) -> Path:
-        """JSON file with the report's figures of one chunk."""
-        return self.work / f"report-{self.report_digest}" / f"{chunk}.json"
+    def report_rows(self, chunk: str, drawn_digest: str) -> Path:
+        """JSON file with the report's figures of one chunk.
+
+        `drawn_digest` identifies which of its captures have a contact sheet.
+        """
+        return self.work / f"report-{self.report_digest}" / f"{chunk}-{drawn_digest}.json"
 
     @property
     def report_digest(self) -> str:

@@ -96,7 +96,8 @@ def test_every_product_lies_under_the_root() -> None:
     layout = layout_of(BuildConfig())
     paths = [layout.index, layout.facemodel, layout.config_file, layout.dataset_link, layout.lock]
     paths += [layout.product(stage, "chunk-00000-x") for stage in STAGES]
-    paths += [layout.plan("d"), layout.dataset("d"), layout.report_page, layout.report_rows("c")]
+    paths += [layout.plan("d"), layout.dataset("d"), layout.report_page]
+    paths += [layout.report_rows("c", "d"), layout.report_rows("c", "e")]
     assert all(path.is_relative_to("root") for path in paths)
     assert len(set(paths)) == len(paths)
 

@@ -229,7 +229,7 @@ def all_readers(site: Site, checkpoint: Path | None = None) -> list[Reader]:
         Reader(
             "product",
             "binary",
-            copy_of(site, r"^work/registration-.*h5$"),
+            copy_of(site, r"^work/registration-.*product$"),
             _read_registrations(site),
             own,
             equal,

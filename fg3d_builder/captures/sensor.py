@@ -231,14 +231,16 @@ def _at_step(depth: Array) -> Array:
 def _incidence_cosine(depth: Array, intrinsics: Array) -> Array:
     """Cosine between surface normal and line of sight; NaN beside missing depth."""
     points = cam_from_depth(depth, intrinsics)
-    along_x = np.full_like(points, np.nan)
-    along_y = np.full_like(points, np.nan)
-    along_x[:, 1:-1] = points[:, 2:] - points[:, :-2]
-    along_y[1:-1] = points[2:] - points[:-2]
-    normal = np.cross(along_x, along_y)
-    length = np.linalg.norm(normal, axis=2) * np.linalg.norm(points, axis=2)
+    x, y, z = np.ascontiguousarray(points.transpose(2, 0, 1)[:, 1:-1, 1:-1])
+    ax, ay, az = np.ascontiguousarray((points[1:-1, 2:] - points[1:-1, :-2]).transpose(2, 0, 1))
+    bx, by, bz = np.ascontiguousarray((points[2:, 1:-1] - points[:-2, 1:-1]).transpose(2, 0, 1))
+    # The normal by its components: three planes are faster than many points of three numbers.
+    nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    length = np.sqrt((nx * nx + ny * ny + nz * nz) * (x * x + y * y + z * z))
+    cosine = np.full(depth.shape, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.abs(np.einsum("hwd,hwd->hw", normal, points)) / length)
+        cosine[1:-1, 1:-1] = np.abs(nx * x + ny * y + nz * z) / length
+    return cosine
 
 
 def _luminance(rgb: Array) -> Array:

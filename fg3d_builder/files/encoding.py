@@ -13,9 +13,14 @@ import numpy as np
 from fg3d_builder.records import Array
 
 
-def encode_png(pixels: Array) -> bytes:
-    """Encode (H, W, 3) uint8 RGB, (H, W) uint8 or (H, W) uint16 pixels as PNG, without loss."""
-    return _encoded(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 3))
+def encode_png(pixels: Array, *, quick: bool = False) -> bytes:
+    """Encode (H, W, 3) uint8 RGB, (H, W) uint8 or (H, W) uint16 pixels as PNG, without loss.
+
+    `quick`: in half the time; photos take up to a tenth more bytes.
+    """
+    level = (cv2.IMWRITE_PNG_COMPRESSION, 1 if quick else 3)
+    strategy = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE) if quick else ()
+    return _encoded(".png", pixels, (*level, *strategy))
 
 
 def encode_jpeg(rgb: Array, quality: int = 95) -> bytes:

@@ -84,7 +84,6 @@ def write_sealed(path: Path, schema: str, body: bytes) -> None:
     schema : str
         One word that says what kind of file this is.
     body : bytes
-        For HDF5, a file made with ``userblock_size=BLOCK``, without that block.
     """
     write_bytes(path, _block(schema, sha256(body), len(body)) + body)
 

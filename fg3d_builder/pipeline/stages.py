@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -148,6 +150,22 @@ def shared_detector(config: LandmarkConfig) -> LandmarkDetector:
 def shared_view_detector(config: LandmarkConfig, looks: int) -> LandmarkDetector:
     """Open the detector of views once per process."""
     return open_view_detector(config, looks)
+
+
+def load_detector_library(config: LandmarkConfig) -> None:
+    """Import the library of a detector, without opening a network, which no fork survives.
+
+    One that is not installed is no error here: the detector says what is missing.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_LIBRARIES.get(config.detector, __name__))
+
+
+_LIBRARIES = {
+    "mediapipe": "mediapipe.python.solutions.face_mesh",
+    "face-alignment": "face_alignment",
+}
+"""What detectors import with their first image, which takes half a second or more."""
 
 
 def _subjects(captures: Mapping[str, Capture]) -> dict[str, str]:

@@ -17,6 +17,10 @@ from fg3d_builder.report.figures import overall
 SHOWN = 200
 """Largest number of contact sheets of a kind on the page, for the browser's sake."""
 
+DRAWN = 1000
+"""Largest number of captures that have a contact sheet, those of the lowest quality: a sheet takes
+a tenth of a second and 250 kB, and nobody looks at ten thousand."""
+
 _FIGURES = (
     ("surface to depth: registration", "surface_mm", ""),
     ("vertex to truth: 3DMM fit, landmarks alone (aligned)", "truth_mm", "landmark_fit"),
@@ -49,7 +53,8 @@ def render_page(
     manifest : mapping
         The dataset's manifest, which lists the registrations that are left out.
     rows : sequence of mappings
-        `capture_figures`, each with ``picture``: a path relative to the page.
+        `capture_figures`, each with ``picture``: a path relative to the page, empty where there is
+        no contact sheet.
     failures : sequence of Failure
         With `Failure.picture` relative to the page.
     warnings : sequence of str
@@ -62,6 +67,7 @@ def render_page(
     rejected = {row["capture_id"]: row for row in manifest["rejected"]}
     kept = [row for row in rows if row["capture_id"] not in rejected]
     figures = [(label, overall(kept, key, part)) for label, key, part in _FIGURES]
+    pictured = [row for row in rows if row["picture"]]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["figure"] = _figure
     template = environment.from_string(
@@ -75,7 +81,8 @@ def render_page(
         splits=manifest["splits"],
         captures=len(rows) + len(failures),
         rows=rows,
-        shown=sorted(rows, key=lambda row: (row["quality"], row["capture_id"]))[:SHOWN],
+        shown=sorted(pictured, key=lambda row: (row["quality"], row["capture_id"]))[:SHOWN],
+        pictured=len(pictured),
         rejected=rejected,
         accepted=frozenset(manifest["accepted"]),
         min_quality=manifest["config"]["review"]["min_quality"],

@@ -313,14 +313,16 @@ def _shaded(
 ) -> tuple[Array, Array]:
     """Render with a lamp above the camera's left shoulder -> (uint8 image, covered mask)."""
     fragments = rasterize(vertices_cam_mm, triangles, intrinsics, view.height, view.width)
+    covered = fragments.triangle >= 0
     normals = vertex_normals(vertices_cam_mm, triangles)
-    attributes = np.concatenate([normals, colours], axis=1)
-    pixels = interpolate(fragments, triangles, attributes)
-    normal = normalized(pixels[..., :3])
+    attributes = np.concatenate([normals, colours], axis=1, dtype=np.float32)
+    pixels = interpolate(fragments, triangles, attributes, np.float32)[covered]
     lamp = np.array([-0.45, -0.5, -0.74])
-    light = 0.30 + 0.75 * np.clip(normal @ (lamp / np.linalg.norm(lamp)), 0, 1)
-    image = np.clip(pixels[..., 3:] * light[..., None], 0, 255).astype(np.uint8)
-    return image, fragments.triangle >= 0
+    towards = normalized(pixels[:, :3]) @ (lamp / np.linalg.norm(lamp))
+    light = (0.30 + 0.75 * np.clip(towards, 0, 1)).astype(np.float32)
+    image = np.zeros((*covered.shape, 3), np.uint8)
+    image[covered] = np.clip(pixels[:, 3:] * light[:, None], 0, 255).astype(np.uint8)
+    return image, covered
 
 
 def _skin(seen: Array) -> Array:

@@ -12,6 +12,7 @@ from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.report.figures import vertex_error_mm
 from fg3d_builder.report.paper import contact_sheet, message_card
 from fg3d_builder.report.pictures import (
+    PICTURE_HEIGHT,
     Window,
     depth_picture,
     error_picture,
@@ -22,6 +23,9 @@ from fg3d_builder.report.pictures import (
     view_of_points,
     whole_view,
 )
+
+TILE_HEIGHT = 300
+"""Height in pixels of the pictures on a sheet, which are drawn at the size that is shown."""
 
 _MAX_TRUTH_ERROR_MM = 6.0
 
@@ -38,7 +42,7 @@ def capture_sheet(
     Where the capture has ground truth of the same topology, the vertex errors of the 3DMM fit
     and of the registration are shown beside each other.
     """
-    view = face_view(model, capture, registration.vertices_cam_mm)
+    view = face_view(model, capture, registration.vertices_cam_mm, TILE_HEIGHT)
     triangles = model.triangles
     coarse_cam = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     vertices = registration.vertices_cam_mm
@@ -54,7 +58,9 @@ def capture_sheet(
         ),
         ("distance to depth", error_picture(capture, vertices, triangles, error, view=view)),
     ]
-    sides = side_picture(registration.shape_obj_mm, triangles, seen=registration.confidence)
+    sides = side_picture(
+        registration.shape_obj_mm, triangles, height=TILE_HEIGHT, seen=registration.confidence
+    )
     tiles.append(("S*, blue where nothing was seen", sides))
     truth = capture.truth
     if truth is not None and truth.topology_hash == registration.topology_hash:
@@ -70,7 +76,7 @@ def capture_sheet(
     sampling = registration.depth_sampling
     if sampling is not None and sampling.kind != "measured":
         title += f"   depth {sampling.kind} by {sampling.factor_x:.3g} x {sampling.factor_y:.3g}"
-    return contact_sheet(tiles, title=title, columns=6, height=300)
+    return contact_sheet(tiles, title=title, columns=6, height=TILE_HEIGHT)
 
 
 def failure_sheet(
@@ -81,7 +87,7 @@ def failure_sheet(
     triangles: Array | None = None,
 ) -> Array:
     """Show what was seen of a capture that failed, beside the reason."""
-    view = whole_view(capture)
+    view = whole_view(capture, TILE_HEIGHT)
     tiles = [
         ("image", image_picture(capture, view)),
         ("depth", depth_picture(capture.depth_mm, view)),
@@ -91,12 +97,15 @@ def failure_sheet(
     if vertices_cam_mm is not None and triangles is not None:
         tiles.append(("3DMM fit", overlay_picture(capture, vertices_cam_mm, triangles, view=view)))
     tiles.append(("reason", message_card([error.code, error.message])))
-    return contact_sheet(tiles, title=f"{capture.capture_id}: {error.code}", height=300)
+    return contact_sheet(tiles, title=f"{capture.capture_id}: {error.code}", height=TILE_HEIGHT)
 
 
-def face_view(model: FaceModel, capture: Capture, vertices_cam_mm: Array) -> Window:
+def face_view(
+    model: FaceModel, capture: Capture, vertices_cam_mm: Array, height: int = PICTURE_HEIGHT
+) -> Window:
     """Show the model's reliable region with some of what is around it."""
-    return view_of_points(px_from_cam(vertices_cam_mm[model.reliable], capture.intrinsics), 1.35)
+    face_px = px_from_cam(vertices_cam_mm[model.reliable], capture.intrinsics)
+    return view_of_points(face_px, 1.35, height)
 
 
 def edge_overlay(

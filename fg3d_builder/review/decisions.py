@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from fg3d_builder.review.review_list import AUTO, REJECT, ReviewList, is_kept
@@ -55,6 +57,16 @@ class Decisions:
     qualities: dict[str, float]
     rejected: tuple[Rejection, ...]
     accepted: tuple[str, ...]
+
+    @cached_property
+    def by_quality(self) -> tuple[str, ...]:
+        """Ids of all registrations, the lowest quality first, and before it what has none."""
+
+        def order(name: str) -> tuple[bool, float, str]:
+            quality = self.qualities[name]
+            return not math.isnan(quality), quality, name
+
+        return tuple(sorted(self.qualities, key=order))
 
     @property
     def rejected_ids(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,17 @@ from fg3d_builder.pipeline.stages import CaptureFits
 from fg3d_builder.records import Capture, Landmarks, Registration
 from fg3d_builder.shards.rows import TransformedShape, ViewSet
 from fg3d_builder.tasks.chunks import Index, read_index
+from fg3d_builder.tasks.read_once import ReadOnce
 from fg3d_builder.transform.donors import DonorFace
 
 T = TypeVar("T", bound=luigi.Task)
 R = TypeVar("R")
 
 log = logging.getLogger("fg3d")
+
+KEPT_BYTES = 64e6
+"""Memory for products that were read: the stages of a chunk of four captures of 640 x 480 pixels
+and the shapes made of them take 24 MB."""
 
 # OpenCV's own threads do not survive the fork into a worker; chunks run side by side anyway.
 cv2.setNumThreads(1)
@@ -67,6 +73,9 @@ class BuildTask(luigi.Task):
     def made_file(self) -> Path:
         """Return the file that the task makes; what it costs is noted by its name."""
         raise NotImplementedError
+
+    def preload(self) -> None:
+        """Load what `run` needs whatever its captures are: processes forked later have it then."""
 
     def other(self, task: type[T], **more: Any) -> T:
         """Return another task of the same build."""
@@ -127,5 +136,15 @@ def stage_product(layout: BuildLayout, stage: str, chunk: str) -> Product[Any]:
 def product_at(
     layout: BuildLayout, stage: str, path: Path, only: Collection[str] | None = None
 ) -> Product[Any]:
-    """Read a stage's product at a path, of all captures or of some."""
-    return read_product(path, stage, layout.stage_digest(stage), _KINDS[stage], only)
+    """Read a stage's product at a path, of all captures or of some.
+
+    Nobody writes into its arrays: tasks of this process share them.
+    """
+    about = path, stage, layout.stage_digest(stage), _KINDS[stage]
+    if only is None or _read_whole.knows(*about):
+        found = _read_whole(*about)
+        return found if only is None else found.only(only)
+    return read_product(*about, only)
+
+
+_read_whole: ReadOnce[Product[Any]] = ReadOnce(read_product, KEPT_BYTES, attrgetter("array_bytes"))

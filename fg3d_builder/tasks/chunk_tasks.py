@@ -18,7 +18,8 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.products import Product, is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length
-from fg3d_builder.heads.library import get_model, model_identity
+from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.heads.library import get_model, head_population, model_identity
 from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
 from fg3d_builder.pipeline.dataset import Member
@@ -28,6 +29,7 @@ from fg3d_builder.pipeline.stages import (
     detect_landmarks,
     fit_coarse,
     load_captures,
+    load_detector_library,
     register_all,
 )
 from fg3d_builder.records import Failure, Registration
@@ -74,6 +76,17 @@ class ChunkTask(BuildTask):
     reads: ClassVar[Sequence[str]] = ()
     """Stages whose products it reads."""
     uses_model: ClassVar[bool] = True
+    detects: ClassVar[bool] = False
+    """Whether it detects landmarks."""
+
+    def preload(self) -> None:
+        """Load the face model and the detector's library, where they are used."""
+        if self.uses_model:
+            model = cached_model(self.layout.facemodel)
+            # The first compiled function that is called has Numba itself get ready: 0.2 s.
+            vertex_normals(model.mean, model.triangles)
+        if self.detects:
+            load_detector_library(self.layout.config.landmarks)
 
     def requires(self) -> list[luigi.Task]:
         """Name all that it reads: the products of stages, and the model."""
@@ -200,6 +213,11 @@ class LoadCaptures(StageTask):
     uses_model = False
     priority = 0
 
+    def preload(self) -> None:
+        """Load the heads that synthetic captures are drawn from."""
+        if self.layout.config.sources[self.content().source].kind == "synthetic":
+            head_population()
+
     def result(self) -> StageResult[Any]:
         """Load the chunk's captures.
 
@@ -227,6 +245,7 @@ class DetectLandmarks(StageTask):
     stage = "landmarks"
     reads = ("captures",)
     uses_model = False
+    detects = True
     priority = 1
 
     def result(self) -> StageResult[Any]:
@@ -282,6 +301,7 @@ class MakeViews(StageTask):
 
     stage = "views"
     reads = STAGES
+    detects = True
     priority = 4
 
     def result(self) -> StageResult[Any]:

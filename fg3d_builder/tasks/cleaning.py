@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import abandoned
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildFolder, BuildLayout
 from fg3d_builder.review.review_list import read_review_list, update_review_list
@@ -96,11 +97,11 @@ def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
     for task in report.stage_tasks(*CHUNK_STAGES):
         needed |= {task.path(), task.dropped_file(), task.facts_path()}
-    needed |= {layout.report_rows(name) for name in index.names}
     needed |= {layout.verdicts(verdicts), report.decisions_file()}
     needed |= set(_failure_pictures(layout, set(index.capture_ids)))
     if report.decided() is None:
         return needed
+    needed |= {sheets.rows_file() for sheets in report.sheets()}
     dataset = report.digest()
     needed |= {report.folder(), layout.plan(dataset), layout.draws(dataset), layout.donors(dataset)}
     if report.drawn() is not None:
@@ -230,7 +231,7 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
     digests |= {
         file.stem.removeprefix("draws-") for file in found if file.stem.startswith("draws-")
     }
-    for donors in work.glob("donors-*.h5"):
+    for donors in work.glob(f"donors-*{SUFFIX}"):
         key = donors.stem.removeprefix("donors-")
         if key in digests or not (work / f"draws-{key}.json").is_file():
             found.append(donors)

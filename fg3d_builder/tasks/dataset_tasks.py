@@ -237,6 +237,7 @@ class TransformShapes(StageTask, WholeTask):
 
     stage = "transform"
     reads = STAGES
+    detects = True
     priority = 5
 
     @property

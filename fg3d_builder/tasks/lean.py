@@ -98,11 +98,10 @@ def still_needed(task: WholeTask, chunks: Collection[str]) -> set[str]:
         return written[shard]
 
     def is_finished(name: str) -> bool:
-        alone = (task.other(MakeViews, chunk=name), task.other(DrawSheets, chunk=name))
-        whole = (task.whole(kind, chunk=name) for kind in (TransformShapes, DrawAugmentation))
-        return all(map(is_written, shards.get(name, ()))) and all(
-            one.complete() for one in (*alone, *whole)
-        )
+        kinds = (DrawSheets, TransformShapes, DrawAugmentation)
+        made = (task.other(MakeViews, chunk=name), *(task.whole(k, chunk=name) for k in kinds))
+        written_all = all(map(is_written, shards.get(name, ())))
+        return written_all and all(one.complete() for one in made)
 
     return {name for name in chunks if not is_finished(name)}
 
@@ -133,12 +132,6 @@ def _dropped_chunks(task: WholeTask) -> set[str]:
     folders = [task.layout.stage_folder(stage) for stage in CHUNK_STAGES]
     names = {file.stem for folder in folders for file in folder.glob(f"*{DROPPED_SUFFIX}")}
     return names & set(task.index.names)
-
-
-@WriteShard.event_handler(luigi.Event.SUCCESS)
-def drop_after(shard: WriteShard) -> None:
-    """Drop what was needed for a shard alone."""
-    drop_unneeded(shard, {chunk for _, chunk in shard.plan()[shard.name]})
 
 
 @WriteShard.event_handler(luigi.Event.SUCCESS)

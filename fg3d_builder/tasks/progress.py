@@ -22,6 +22,7 @@ import luigi
 from tqdm import tqdm
 
 from fg3d_builder.config import BuildConfig
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
 from fg3d_builder.pipeline.augmentation_report import drawn_chunks
 from fg3d_builder.shards.manifest import shard_names
@@ -118,16 +119,16 @@ def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -
 
     def chunks(folder: Path, suffix: str, sizes: Mapping[str, int], parts: int = 0) -> int:
         """Captures of the chunks that a folder has a file of, behind whose names more parts are."""
-        there = [name.replace(DROPPED_SUFFIX, ".h5") for name in _listing(folder)]
+        there = [name.replace(DROPPED_SUFFIX, SUFFIX) for name in _listing(folder)]
         names = [n.removesuffix(suffix) for n in there if n.endswith(suffix)]
         found = {n.rsplit("-", parts)[0] if parts else n for n in names}
         return sum(sizes[name] for name in found & set(sizes))
 
     total = sum(sizes.values())
-    work = {s: Work(chunks(layout.stage_folder(s), ".h5", sizes), total) for s in CHUNK_STAGES}
-    work["sheets"] = Work(chunks(layout.report_rows("").parent, ".json", sizes), total)
+    work = {s: Work(chunks(layout.stage_folder(s), SUFFIX, sizes), total) for s in CHUNK_STAGES}
+    work["sheets"] = Work(chunks(layout.report_rows("", "").parent, ".json", sizes, 1), total)
     receivers = _with_new_shapes(layout, index)
-    shaped = chunks(layout.stage_folder("transform"), ".h5", receivers, 1)
+    shaped = chunks(layout.stage_folder("transform"), SUFFIX, receivers, 1)
     work["transform"] = Work(shaped, sum(receivers.values()))
     work["shards"] = Work(_in_shards(layout, whole), total)
     drawn = dict.fromkeys(drawn_chunks(index.names), 1)

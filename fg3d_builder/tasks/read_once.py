@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -20,25 +20,49 @@ class ReadOnce(Generic[T]):
     ----------
     read : callable
         Reads a file; what it raises is passed on.
-    kept : int
-        Number of files whose content is kept.
+    kept : float
+        Number of files whose content is kept; with `size`, the sum of their sizes.
+    size : callable
+        Size of what was read. What is larger than `kept` by itself is not kept.
     """
 
-    def __init__(self, read: Callable[[Path], T], kept: int = 4) -> None:
-        self._read, self._kept = read, kept
-        self._known: OrderedDict[tuple[Path, int, int, int], T] = OrderedDict()
+    def __init__(
+        self,
+        read: Callable[..., T],
+        kept: float = 4,
+        size: Callable[[T], float] = lambda _: 1,
+    ) -> None:
+        self._read, self._kept, self._size = read, kept, size
+        self._known: OrderedDict[tuple[Hashable, ...], tuple[T, float]] = OrderedDict()
 
-    def __call__(self, path: Path) -> T:
-        """Return the content of a file.
+    def __call__(self, path: Path, *about: Any) -> T:
+        """Return the content of a file; `about` is for `read`, behind the path.
 
         Raises
         ------
         FileNotFoundError
         """
+        key = self._key(path, about)
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key][0]
+        found = self._read(path, *about)
+        size = self._size(found)
+        if size <= self._kept:
+            self._known[key] = found, size
+        while sum(size for _, size in self._known.values()) > self._kept:
+            self._known.popitem(last=False)
+        return found
+
+    def knows(self, path: Path, *about: Any) -> bool:
+        """Tell whether a file's content is at hand.
+
+        Raises
+        ------
+        FileNotFoundError
+        """
+        return self._key(path, about) in self._known
+
+    def _key(self, path: Path, about: tuple[Any, ...]) -> tuple[Hashable, ...]:
         found = path.stat()
-        key = (path, found.st_ino, found.st_mtime_ns, found.st_size)
-        if key not in self._known:
-            self._known[key] = self._read(path)
-            while len(self._known) > self._kept:
-                self._known.popitem(last=False)
-        return self._known[key]
+        return path, found.st_ino, found.st_mtime_ns, found.st_size, *about

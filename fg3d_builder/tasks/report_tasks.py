@@ -23,7 +23,7 @@ from fg3d_builder.pipeline.augmentation_report import (
 )
 from fg3d_builder.records import Array, Failure
 from fg3d_builder.report.figures import capture_figures
-from fg3d_builder.report.page import page_belongs_to, render_page
+from fg3d_builder.report.page import DRAWN, page_belongs_to, render_page
 from fg3d_builder.report.sheets import capture_sheet
 from fg3d_builder.report.summary import split_warnings
 from fg3d_builder.shards.costs import Cost
@@ -31,6 +31,7 @@ from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import if_there, made, pending
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, PrepareModel, StageTask
 from fg3d_builder.tasks.dataset_tasks import (
+    DecideReview,
     DrawDonors,
     PlanShards,
     TransformShapes,
@@ -43,8 +44,8 @@ SHEET_QUALITY = 88
 """JPEG quality of contact sheets."""
 
 
-class DrawSheets(ChunkTask):
-    """Draws the contact sheets of one chunk and collects its figures."""
+class DrawSheets(ChunkTask, WholeTask):
+    """Collects the figures of one chunk and draws the contact sheets of its doubtful captures."""
 
     reads = STAGES
 
@@ -53,38 +54,59 @@ class DrawSheets(ChunkTask):
         """The captures of the chunk."""
         return "sheets", len(self.content().entries)
 
+    def requires(self) -> list[luigi.Task]:
+        """Need every quality, to know which are the lowest, and what the figures are taken from."""
+        return [self.whole(DecideReview), *super().requires()]
+
     def complete(self) -> bool:
         """Whether the figures and every picture are there."""
-        rows = if_there(lambda: _read_rows(self.layout.report_rows(self.chunk)))
+        if self.decided() is None:
+            return False
+        rows = if_there(lambda: _read_rows(self.rows_file()))
         if rows is None:
             return False
-        return all((self.layout.report / row["picture"]).is_file() for row in rows)
+        pictures = [row["picture"] for row in rows if row["picture"]]
+        return all((self.layout.report / picture).is_file() for picture in pictures)
+
+    def drawn_here(self) -> set[str]:
+        """Return the ids of the captures of the chunk that have a contact sheet."""
+        return set(self.decisions().by_quality[:DRAWN]) & set(self.content().capture_ids)
+
+    def rows_file(self) -> Path:
+        """Where the figures go."""
+        return self.layout.report_rows(self.chunk, digest(sorted(self.drawn_here())))
 
     def made_file(self) -> Path:
         """Return where the figures go."""
-        return self.layout.report_rows(self.chunk)
+        return self.rows_file()
 
     @costed
     def run(self) -> None:
-        """Draw, then write the figures: they mark the chunk as complete."""
-        layout, model = self.layout, self.model()
+        """Draw, then write the figures: they mark the chunk as complete.
+
+        Nothing to do where other verdicts are all that is new.
+        """
+        if self.complete():
+            return
+        layout, model, drawn = self.layout, self.model(), self.drawn_here()
         records = {stage: self.records(stage) for stage in STAGES}
         seconds = {stage: self.stage_task(stage).facts().seconds for stage in STAGES}
         rows = []
         for name, registration in records["registration"].items():
             capture, fits = records["captures"][name], records["fitting"][name]
             landmarks = records["landmarks"][name]
-            picture = layout.report_picture(name)
-            sheet = capture_sheet(model, capture, landmarks, fits.coarse, registration)
-            write_bytes(layout.report / picture, encode_jpeg(sheet, SHEET_QUALITY))
+            picture = layout.report_picture(name) if name in drawn else ""
+            if picture:
+                sheet = capture_sheet(model, capture, landmarks, fits.coarse, registration)
+                write_bytes(layout.report / picture, encode_jpeg(sheet, SHEET_QUALITY))
             took = {s: seconds[s].get(name, 0.0) for s in STAGES}
             row = capture_figures(model, capture, fits.initial, fits.coarse, registration, took)
             rows.append({**row, "picture": picture})
-        _write_rows(layout.report_rows(self.chunk), rows)
+        _write_rows(self.rows_file(), rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures of the chunk's captures."""
-        return made(self, lambda: _read_rows(self.layout.report_rows(self.chunk)))
+        return made(self, lambda: _read_rows(self.rows_file()))
 
 
 class DrawAugmentation(ChunkTask, WholeTask):
@@ -175,7 +197,7 @@ class WriteReport(WholeTask):
 
     def sheets(self) -> list[DrawSheets]:
         """Return the tasks that draw the contact sheets."""
-        return self.for_chunks(DrawSheets)
+        return self.for_chunks(DrawSheets, verdicts=self.verdicts)
 
     def augmentation(self) -> list[DrawAugmentation]:
         """Return the tasks that count and draw augmented samples."""
@@ -223,7 +245,7 @@ class WriteReport(WholeTask):
 
     def pictures(self) -> list[str]:
         """Return the names of all pictures of the report."""
-        shown = [row["picture"] for row in report_rows(self.sheets())]
+        shown = [row["picture"] for row in report_rows(self.sheets()) if row["picture"]]
         shown += [
             sheet["picture"] for task in self.augmentation() for sheet in task.rows()["sheets"]
         ]

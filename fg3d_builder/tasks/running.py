@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import re
@@ -145,6 +146,14 @@ class CarefulWorker(Worker):
         results: Any = multiprocessing.Queue()
         results._wlock = self._writing
         self._task_result_queue = results
+
+    def _create_task_process(self, task: luigi.Task) -> Any:
+        """Load here, once, what each process that is forked for a task would load by itself."""
+        if self.worker_processes > 1 and isinstance(task, BuildTask):
+            # What goes wrong goes wrong in the task as well, which says so.
+            with contextlib.suppress(Exception):
+                task.preload()
+        return super()._create_task_process(task)
 
     def _log_complete_error(self, task: luigi.Task, trace: str) -> None:
         """Say why it cannot be told whether a task is complete; Luigi has no event for that."""

@@ -1,7 +1,7 @@
 """Ground truth of a scan: the registered template and the set C, made once and kept on disk.
 
-Each scan gets ``SUBJECT.h5`` and ``SUBJECT.png`` to check it by eye. A file is used again only for
-the same scan, face model and settings. A scan that cannot be registered is kept, too, with the
+Each scan gets ``SUBJECT.product`` and ``SUBJECT.png`` to check it by eye. A file is used again only
+for the same scan, face model and settings. A scan that cannot be registered is kept, too, with the
 reason.
 """
 
@@ -16,6 +16,7 @@ from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, outer_eye_corners
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.kept import kept
 from fg3d_builder.testsets.records import ProtocolScan
@@ -73,7 +74,7 @@ def ground_truth(scan: ProtocolScan, folder: Path, setup: Setup) -> GroundTruth:
     given = scan.landmarks
     points = None if given is None else [given.ibug.tolist(), given.points.tolist()]
     key = digest(setup.model_key, setup.config, scan_key, scan.unit_mm, points)
-    path = folder / f"{safe_id(scan.subject)}.h5"
+    path = folder / f"{safe_id(scan.subject)}{SUFFIX}"
     found = kept(path, STAGE, key, RegisteredSurface, lambda: _registered(scan, path, setup))
     between_eyes = interocular_mm(found.vertices_mm, outer_eye_corners(setup.model))
     surface = upright_surface(read_shape(scan.mesh_file), found.upright_from_file)

@@ -30,6 +30,7 @@ from fg3d_builder.evaluation import Correspondence, Places
 from fg3d_builder.facemodel.model import FaceModel, topology_hash
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, mesh_with_colors, read_mesh
+from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Capture, Landmarks, Pose
 from fg3d_builder.testsets.ground_truth import GroundTruth
@@ -196,7 +197,7 @@ class MeshMethod:
             image_id, mesh = self._first, first
         key = self.key(image_id)
         if key not in self._topologies:
-            path = self._store / f"{image_id.replace('/', '-')}-{topology}.h5"
+            path = self._store / f"{image_id.replace('/', '-')}-{topology}{SUFFIX}"
             self._topologies[key] = kept(
                 path, STAGE, key, Correspondence, lambda: self._registered(image_id, mesh, path)
             )

@@ -17,6 +17,9 @@ from fg3d_builder.captures.synthetic import (
     draw_scene,
     draw_subject,
     render_capture,
+    seamless_normals,
+    shaded,
+    whole_head,
 )
 from fg3d_builder.config import SensorConfig, SourceConfig
 from fg3d_builder.errors import ConfigError
@@ -208,3 +211,29 @@ def test_expressions_use_actions_that_exist(subject: Subject) -> None:
 def test_an_empty_population_is_a_configuration_error(field: str) -> None:
     with pytest.raises(ConfigError, match=rf"sources\.{field}"):
         open_source(replace(CONFIG, **{field: 0}))
+
+
+def test_a_part_of_a_picture_shows_what_the_whole_shows_there(subject: Subject) -> None:
+    """Whether the head is whole in it, cut off, or not in it at all."""
+    size, camera = (120, 160), camera_of(replace(CONFIG, image_size=(160, 120), focal_px=225.0))
+    scene = draw_scene(CONFIG, subject, 0, np.random.default_rng(3))
+    shape = subject.head.shape(np.zeros(len(subject.action_names)))
+    vertices, triangles, albedo = whole_head(subject, shape)
+    normals = seamless_normals(vertices, triangles) @ scene.pose.rotation.T
+    mesh = scene.pose.cam_from_obj(vertices), triangles, albedo, normals
+    whole, covered = shaded(*mesh, camera, scene.light, size)
+    assert 0.1 < covered.mean() < 0.9
+    for top, left in ((10, 20), (50, 70), (0, 130)):
+        part = camera - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+        color, coverage = shaded(*mesh, part, scene.light, (70, 30))
+        np.testing.assert_allclose(coverage, covered[top : top + 70, left : left + 30], atol=1e-9)
+        np.testing.assert_allclose(color, whole[top : top + 70, left : left + 30], atol=1e-5)
+
+
+def test_normals_are_equal_where_vertices_are_in_one_place() -> None:
+    corners = np.array(
+        [[0, 0, 0], [10, 0, 0], [0, 10, 0], [10, 0, 4e-4], [0, 10, -4e-4], [9, 9, 5]]
+    )
+    normals = seamless_normals(corners, np.array([[0, 1, 2], [3, 5, 4]]))
+    np.testing.assert_array_equal(normals[[1, 2]], normals[[3, 4]])
+    assert not np.allclose(normals[0], normals[1])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import toy_views
 
-from fg3d_builder.files.products import is_complete, read_product, write_product
-from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.files.products import SCHEMA, is_complete, read_product, write_product
+from fg3d_builder.files.sealed import DamagedFileError, write_sealed
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import (
     Capture,
@@ -109,8 +109,8 @@ def assert_same(a: Any, b: Any, tolerance: float) -> None:
 def test_keys_may_be_any_text(tmp_path: Path) -> None:
     names = [".", "..", "a/b", "a", "/", "a%2Fb", "Zoë Maria", "%"]
     records = {name: make_capture(seed, 9) for seed, name in enumerate(names)}
-    write_product(tmp_path / "p.h5", "donors", "d", records)
-    found = read_product(tmp_path / "p.h5", "donors", "d", Capture).records
+    write_product(tmp_path / "p.product", "donors", "d", records)
+    found = read_product(tmp_path / "p.product", "donors", "d", Capture).records
     assert list(found) == names
     for name, record in records.items():
         np.testing.assert_array_equal(found[name].rgb, record.rgb)
@@ -118,8 +118,8 @@ def test_keys_may_be_any_text(tmp_path: Path) -> None:
 
 def test_capture_comes_back_bit_by_bit(tmp_path: Path) -> None:
     captures = {f"capture-{i}": make_capture(i) for i in (2, 0)}
-    write_product(tmp_path / "c.h5", "captures", "d1", captures, [FAILURE])
-    product = read_product(tmp_path / "c.h5", "captures", "d1", Capture)
+    write_product(tmp_path / "c.product", "captures", "d1", captures, [FAILURE])
+    product = read_product(tmp_path / "c.product", "captures", "d1", Capture)
     assert list(product.records) == ["capture-2", "capture-0"]
     assert product.failures == (FAILURE,)
     for key, capture in captures.items():
@@ -128,16 +128,16 @@ def test_capture_comes_back_bit_by_bit(tmp_path: Path) -> None:
 
 def test_capture_without_optional_parts(tmp_path: Path) -> None:
     capture = dataclasses.replace(make_capture(), landmarks=None, truth=None)
-    write_product(tmp_path / "c.h5", "captures", "d1", {"a": capture})
-    back = read_product(tmp_path / "c.h5", "captures", "d1", Capture).records["a"]
+    write_product(tmp_path / "c.product", "captures", "d1", {"a": capture})
+    back = read_product(tmp_path / "c.product", "captures", "d1", Capture).records["a"]
     assert back.landmarks is None
     assert back.truth is None
 
 
 def test_registration_comes_back_in_single_precision(tmp_path: Path) -> None:
     registration = make_registration()
-    write_product(tmp_path / "r.h5", "registration", "d1", {"a": registration})
-    back = read_product(tmp_path / "r.h5", "registration", "d1", Registration).records["a"]
+    write_product(tmp_path / "r.product", "registration", "d1", {"a": registration})
+    back = read_product(tmp_path / "r.product", "registration", "d1", Registration).records["a"]
     # 1e-4 mm is single precision at the 700 mm of a camera-frame vertex.
     assert_same(back, registration, 1e-4)
     assert_same(back.pose, registration.pose, 0.0)
@@ -146,34 +146,34 @@ def test_registration_comes_back_in_single_precision(tmp_path: Path) -> None:
 
 def test_records_with_images_come_back_bit_by_bit(tmp_path: Path) -> None:
     shapes = {"a.transform-0": make_transform(3), "b.transform-0": make_transform(0)}
-    write_product(tmp_path / "t.h5", "transform", "d1", shapes)
-    back = read_product(tmp_path / "t.h5", "transform", "d1", TransformedShape).records
+    write_product(tmp_path / "t.product", "transform", "d1", shapes)
+    back = read_product(tmp_path / "t.product", "transform", "d1", TransformedShape).records
     for key, shape in shapes.items():
         assert_same(back[key], shape, 0.0)
 
 
 def test_equal_records_give_equal_bytes(tmp_path: Path) -> None:
-    paths = [tmp_path / folder / "c.h5" for folder in ("one", "two")]
+    paths = [tmp_path / folder / "c.product" for folder in ("one", "two")]
     for path in paths:
         write_product(path, "captures", "d1", {"a": make_capture()}, [FAILURE])
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_truncated_file_is_not_complete_and_is_set_aside(tmp_path: Path) -> None:
-    path = tmp_path / "c.h5"
+    path = tmp_path / "c.product"
     write_product(path, "captures", "d1", {"a": make_capture()})
     assert is_complete(path)
     data = path.read_bytes()
     for length in (0, 10, 512, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         assert not is_complete(path)
-        with pytest.raises(DamagedFileError, match=r"c\.h5 is damaged"):
+        with pytest.raises(DamagedFileError, match=r"c\.product is damaged"):
             read_product(path, "captures", "d1", Capture)
         assert not path.exists()
 
 
 def test_flipped_byte_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "c.h5"
+    path = tmp_path / "c.product"
     write_product(path, "captures", "d1", {"a": make_capture()})
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -183,7 +183,7 @@ def test_flipped_byte_is_noticed(tmp_path: Path) -> None:
 
 
 def test_product_of_another_configuration_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "c.h5"
+    path = tmp_path / "c.product"
     write_product(path, "captures", "d1", {"a": make_capture()})
     with pytest.raises(DamagedFileError, match="digest is 'd1', not 'd2'"):
         read_product(path, "captures", "d2", Capture)
@@ -195,12 +195,60 @@ def test_product_of_another_configuration_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_product_of_another_chunk_is_refused(tmp_path: Path) -> None:
-    write_product(tmp_path / "one.h5", "captures", "d1", {"a": make_capture()})
-    (tmp_path / "two.h5").write_bytes((tmp_path / "one.h5").read_bytes())
-    with pytest.raises(DamagedFileError, match=r"name is 'one\.h5', not 'two\.h5'"):
-        read_product(tmp_path / "two.h5", "captures", "d1", Capture)
-    assert not (tmp_path / "two.h5").exists()
+    write_product(tmp_path / "one.product", "captures", "d1", {"a": make_capture()})
+    (tmp_path / "two.product").write_bytes((tmp_path / "one.product").read_bytes())
+    with pytest.raises(DamagedFileError, match=r"name is 'one\.product', not 'two\.product'"):
+        read_product(tmp_path / "two.product", "captures", "d1", Capture)
+    assert not (tmp_path / "two.product").exists()
+
+
+def test_a_record_of_another_version_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "c.product"
+    write_product(path, "captures", "d1", {"a": make_capture().landmarks})
+    with pytest.raises(DamagedFileError, match="a record cannot be read: 'capture_id'"):
+        read_product(path, "captures", "d1", Capture)
+    assert not path.exists()
+
+
+def test_a_table_that_is_none_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "c.product"
+    for body in (b"", b"\x05\0\0\0\0\0\0\0{{{{{", b"\xff" * 40):
+        write_sealed(path, SCHEMA, body)
+        with pytest.raises(DamagedFileError, match="its table cannot be read"):
+            read_product(path, "captures", "d1", Capture)
+        assert not path.exists()
+
+
+def test_only_the_captures_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    captures = {f"capture-{i}": make_capture(i) for i in range(3)}
+    write_product(tmp_path / "c.product", "captures", "d1", captures, [FAILURE])
+    about = tmp_path / "c.product", "captures", "d1", Capture
+    some = read_product(*about, ["capture-2", "capture-0", "another"])
+    assert list(some.records) == ["capture-0", "capture-2"]
+    assert some.failures == (FAILURE,)
+    assert_same(some.records["capture-2"], captures["capture-2"], 0.0)
+    assert list(read_product(*about).only(["capture-1"]).records) == ["capture-1"]
+
+
+def test_what_was_read_cannot_be_written_into(tmp_path: Path) -> None:
+    write_product(tmp_path / "r.product", "registration", "d1", {"a": make_registration()})
+    back = read_product(tmp_path / "r.product", "registration", "d1", Registration).records["a"]
+    for name in ("shape_obj_mm", "visible", "alpha_id"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(back, name)[0] = 0
+
+
+def test_a_product_knows_the_memory_that_it_takes(tmp_path: Path) -> None:
+    write_product(tmp_path / "t.product", "transform", "d1", {"a": make_transform(2)})
+    product = read_product(tmp_path / "t.product", "transform", "d1", TransformedShape)
+    record = product.records["a"]
+    shape = (record.shape.shape_obj_mm, record.shape.alpha_id, record.shape.alpha_exp)
+    expected = sum(array.nbytes for array in (*shape, record.shape.confidence))
+    for view in record.views:
+        values = [getattr(view, item.name) for item in dataclasses.fields(view)]
+        expected += sum(v.nbytes for v in values if isinstance(v, np.ndarray)) + len(view.image)
+    assert product.array_bytes == expected
 
 
 def test_missing_product_is_not_complete(tmp_path: Path) -> None:
-    assert not is_complete(tmp_path / "none.h5")
+    assert not is_complete(tmp_path / "none.product")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from fg3d_builder.pipeline.stages import (
     detect_landmarks,
     fit_coarse,
     load_captures,
+    load_detector_library,
     register_all,
 )
 from fg3d_builder.records import Array, Capture
@@ -123,3 +125,9 @@ def test_a_picture_that_cannot_be_drawn_stops_nothing() -> None:
     assert result.records == {"good": "good"}
     assert [(f.capture_id, f.code) for f in result.failures] == [("bad", "no_face")]
     assert np.ptp(result.pictures["bad"]) > 100  # the reason in letters
+
+
+def test_the_library_of_a_detector_is_imported_ahead() -> None:
+    load_detector_library(LandmarkConfig(detector="mediapipe"))
+    load_detector_library(ANNOTATION)  # has none
+    assert hasattr(sys.modules["mediapipe.python.solutions.face_mesh"], "FaceMesh")

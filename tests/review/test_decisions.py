@@ -55,3 +55,9 @@ def test_a_low_quality_is_explained() -> None:
     reasons = {"b": "The mesh is folded over.", "a": "unused"}
     found = decide(SUBJECTS, QUALITIES, {}, 0.15, reasons)
     assert [r.message for r in found.rejected] == ["quality 0.120 < 0.15: The mesh is folded over."]
+
+
+def test_what_has_no_quality_comes_before_the_lowest() -> None:
+    qualities = {"c": 0.5, "a": 0.9, "d": float("nan"), "b": 0.5}
+    decisions = decide(dict.fromkeys(qualities, "s"), qualities, {}, 0.0)
+    assert decisions.by_quality == ("d", "b", "c", "a")

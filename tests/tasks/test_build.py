@@ -331,8 +331,8 @@ def _count(pattern: str, number: int) -> Callable[[Path], bool]:
 
 
 MOMENTS = {
-    "captures are loaded": _count("work/captures-*/*.h5", 1),
-    "the second chunk is registered": _count("work/registration-*/*.h5", 2),
+    "captures are loaded": _count("work/captures-*/*.product", 1),
+    "the second chunk is registered": _count("work/registration-*/*.product", 2),
     "the first shard is written": _count("dataset-*/*.h5", 1),
 }
 

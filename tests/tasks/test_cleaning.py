@@ -138,12 +138,14 @@ def test_old_products_of_unknown_captures_go_with_any_withdrawn_one(
     toy: Path, tmp_path: Path
 ) -> None:
     out = copy_of(toy, tmp_path / "out")
-    (product,) = (p for p in out.glob("work/captures-*/*.h5") if b"s1-0" in p.read_bytes())
-    old = product.with_name("chunk-all-0123456789ab.h5")
+    (product,) = (p for p in out.glob("work/captures-*/*.product") if b"s1-0" in p.read_bytes())
+    old = product.with_name("chunk-all-0123456789ab.product")
     shutil.copy(product, old)
-    others = {p for p in out.glob("work/captures-*/*.h5") if b"s0-0" not in p.read_bytes()} - {old}
+    others = {p for p in out.glob("work/captures-*/*.product") if b"s0-0" not in p.read_bytes()} - {
+        old
+    }
     assert clean(out, "--capture", "s0-0") == 0
-    assert set(out.glob("work/captures-*/*.h5")) == others
+    assert set(out.glob("work/captures-*/*.product")) == others
 
 
 def test_names_are_found_as_json_writes_them(tmp_path: Path) -> None:

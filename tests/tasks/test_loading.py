@@ -10,7 +10,8 @@ from toy_build import write_toy_build
 
 from fg3d_builder.captures import CaptureSource, open_source
 from fg3d_builder.config import SourceConfig, load_preset
-from fg3d_builder.tasks.chunk_tasks import LoadCaptures
+from fg3d_builder.pipeline.stages import cached_model
+from fg3d_builder.tasks.chunk_tasks import LoadCaptures, MakeViews, PrepareModel
 from fg3d_builder.tasks.chunks import list_chunks, write_index
 from fg3d_builder.tasks.finding import layout_of
 
@@ -71,3 +72,12 @@ def test_a_file_that_a_capture_lacks_is_a_failure(task: LoadCaptures, tmp_path: 
     (tmp_path / "captures/s0-1/color.png").unlink()
     task.run()
     assert [(f.capture_id, f.code) for f in task.product().failures] == [("s0-1", "missing_file")]
+
+
+def test_a_process_that_is_forked_finds_the_face_model_read(task: LoadCaptures) -> None:
+    views = MakeViews(root=task.root, config=task.config, chunk=task.chunk)
+    views.other(PrepareModel).run()
+    views.preload()
+    reads = cached_model.cache_info().misses
+    assert views.model().vertex_count > 0
+    assert cached_model.cache_info().misses == reads

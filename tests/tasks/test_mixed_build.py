@@ -164,7 +164,7 @@ def test_only_what_changed_is_made_again(mixture: Mixture) -> None:
     chunks = {Path(name).stem for name in new}
     assert len(chunks) == 1, chunks
     (chunk,) = chunks
-    made = {name.split("/")[1].rsplit("-", 1)[0] for name in new if name.endswith(".h5")}
+    made = {name.split("/")[1].rsplit("-", 1)[0] for name in new if name.endswith(".product")}
     assert made == set(CHUNK_STAGES)
     newest = max((out / "work").glob("index-*.json"), key=lambda path: path.stat().st_mtime_ns)
     assert read_index(newest).by_name[chunk].capture_ids == ["anna_surprise-00000"]

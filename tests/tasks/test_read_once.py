@@ -43,3 +43,23 @@ def test_only_a_few_are_kept(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     assert [once(tmp_path / name) for name in "abcbca"] == list("abcbca")
     assert count["read"] == 4
+
+
+def test_as_much_is_kept_as_there_is_room_for(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def read(path: Path, about: str) -> str:
+        seen.append(path.name + about)
+        return path.read_text()
+
+    once = ReadOnce(read, kept=10, size=len)
+    for name, length in (("a", 4), ("b", 5), ("c", 3), ("whole", 11)):
+        (tmp_path / name).write_text(length * name[0])
+    for name in ("a", "b", "a", "c", "a", "b", "whole"):
+        once(tmp_path / name, "!")
+    # "c" takes the place of "b", which was not asked for as long as "a"; so does "b" later.
+    assert seen == ["a!", "b!", "c!", "b!", "whole!"]
+    assert not once.knows(tmp_path / "whole", "!")
+    assert once.knows(tmp_path / "b", "!")
+    once(tmp_path / "b", "?")
+    assert seen[-1] == "b?"

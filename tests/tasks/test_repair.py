@@ -23,8 +23,19 @@ RUNS = 3
 
 KINDS = (
     *("config-*.json", "index-*.json", "verdicts-*.json", "decisions-*.json", "plan-*.json"),
-    *("draws-*.json", "donors-*.h5", "facemodel-*.h5", "captures-*/*.h5", "landmarks-*/*.h5"),
-    *("fitting-*/*.h5", "registration-*/*.h5", "views-*/*.h5", "transform-*/*.h5"),
+    *(
+        "draws-*.json",
+        "donors-*.product",
+        "facemodel-*.h5",
+        "captures-*/*.product",
+        "landmarks-*/*.product",
+    ),
+    *(
+        "fitting-*/*.product",
+        "registration-*/*.product",
+        "views-*/*.product",
+        "transform-*/*.product",
+    ),
     *("captures-*/*.json", "registration-*/*.json", "transform-*/*.json"),
     *("report-*/*.json", "augmentation-report-*/*.json", "complete-*.json"),
 )
@@ -72,7 +83,7 @@ def products(out: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
-        timed = name.startswith("work/") and path.with_suffix(".h5").is_file()
+        timed = name.startswith("work/") and path.with_suffix(".product").is_file()
         left_out = timed or name.startswith(
             (
                 *("work/report-", "work/timings-", "work/costs/", "work/complete-"),

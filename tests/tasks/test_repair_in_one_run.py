@@ -13,6 +13,7 @@ from toy_build import write_toy_build
 
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES
+from fg3d_builder.tasks import report_tasks
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_an_early_product_is_made_again_where_later_ones_are_there(
 ) -> None:
     """Damaged where a sample needs it, in every chunk; found when the shard is written."""
     out = copy_of(toy, tmp_path / "out")
-    for product in out.glob(f"work/{stage}-*/*.h5"):
+    for product in out.glob(f"work/{stage}-*/*.product"):
         flip(product)
     shard(out).unlink()
     assert build(toy / "toy.toml", out)
@@ -56,7 +57,7 @@ def test_an_early_product_is_made_again_where_later_ones_are_there(
 @pytest.mark.parametrize("stage", ["captures", "registration"])
 def test_a_missing_early_product_is_made_again(toy: Path, tmp_path: Path, stage: str) -> None:
     out = copy_of(toy, tmp_path / "out")
-    for product in out.glob(f"work/{stage}-*/*.h5"):
+    for product in out.glob(f"work/{stage}-*/*.product"):
         product.unlink()
     shard(out).unlink()
     assert build(toy / "toy.toml", out)
@@ -109,7 +110,8 @@ def test_a_missing_file_of_the_dataset_is_made_again_and_nothing_else(
     toy: Path, tmp_path: Path, name: str
 ) -> None:
     out = copy_of(toy, tmp_path / "out")
-    kept = {p: p.stat().st_mtime_ns for p in out.rglob("*.h5") if "work" in p.parts}
+    made = [p for p in (out / "work").rglob("*") if p.suffix in (".h5", ".product")]
+    kept = {p: p.stat().st_mtime_ns for p in made}
     file = shard(out) if name == "a shard" else out / "dataset" / name
     file.unlink()
     assert build(toy / "toy.toml", out)
@@ -123,3 +125,21 @@ def test_a_picture_of_the_report_is_made_again(toy: Path, tmp_path: Path) -> Non
     picture.unlink()
     assert build(toy / "toy.toml", out)
     assert picture.read_bytes() == (toy / "whole/report/pictures/s1-0.jpg").read_bytes()
+
+
+def test_of_many_captures_those_of_the_lowest_quality_have_a_sheet(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    (decisions,) = (out / "work").glob("decisions-*.json")
+    qualities = read_sealed_json(decisions)["qualities"]
+    lowest = sorted(qualities, key=lambda name: (qualities[name], name))[:2]
+    for file in (out / "report/pictures").glob("s?-?.jpg"):
+        file.unlink()
+    monkeypatch.setattr(report_tasks, "DRAWN", 2)
+    assert build(toy / "toy.toml", out)
+    pictures = {file.stem for file in (out / "report/pictures").glob("s?-?.jpg")}
+    assert pictures == set(lowest)
+    page = (out / "report/index.html").read_text()
+    assert {name for name in qualities if f'src="pictures/{name}.jpg"' in page} == set(lowest)
+    assert "The 2 of 3 captures with the lowest quality" in page

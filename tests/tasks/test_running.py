@@ -25,6 +25,9 @@ from fg3d_builder.tasks import running
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.running import MOST_REPAIRS, CarefulWorker, run_tasks
 
+LOADED: list[int] = []
+"""Processes in which something was loaded before this one was forked from them."""
+
 
 class Step(BuildTask):
     """A task that does what it is told to, and says by a file that it was done."""
@@ -45,6 +48,11 @@ class Step(BuildTask):
             raise RuntimeError("cannot tell")
         return self.file.is_file()
 
+    def preload(self) -> None:
+        LOADED.append(os.getpid())
+        if self.does == "unloadable":
+            raise RuntimeError("nothing to load")
+
     def requires(self) -> list[luigi.Task]:
         return [self.other(Step, does=name) for name in self.after.split(",") if name]
 
@@ -59,6 +67,9 @@ class Step(BuildTask):
             return
         if self.does == "spoils":
             self.other(Step, does="first").file.unlink()
+        if self.does == "inherits":
+            self.file.write_text(f"{os.getpid()} {LOADED}")
+            return
         if self.does == "asks":
             self.file.write_text(str(luigi.interface.core().local_scheduler))
             return
@@ -75,6 +86,17 @@ def test_success_is_when_everything_is_there(tmp_path: Path, workers: int) -> No
     assert run_tasks([step(tmp_path, "last", "first")], workers)
     assert step(tmp_path, "last", "first").file.is_file()
     assert run_tasks([step(tmp_path, "last", "first")], workers)  # nothing to do
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_forked_processes_inherit_what_was_loaded(tmp_path: Path, workers: int) -> None:
+    """Nothing is loaded where nothing is forked; an error is left to the task itself."""
+    LOADED.clear()
+    assert run_tasks([step(tmp_path, "inherits", "unloadable")], workers)
+    process, _, loaded = step(tmp_path, "inherits", "unloadable").file.read_text().partition(" ")
+    here = os.getpid()
+    assert (int(process) == here) == (workers == 1)
+    assert loaded == str([here, here] if workers > 1 else [])
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -45,7 +45,7 @@ def donors_of(out: Path) -> dict[str, set[str]]:
 
 def transformed_files(out: Path) -> dict[str, int]:
     """Products of the transformation, and when they were written."""
-    return {p.name: p.stat().st_mtime_ns for p in out.glob("work/transform-*/*.h5")}
+    return {p.name: p.stat().st_mtime_ns for p in out.glob("work/transform-*/*.product")}
 
 
 @pytest.mark.slow

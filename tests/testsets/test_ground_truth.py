@@ -59,8 +59,8 @@ def test_a_file_that_was_cut_off_is_made_anew(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = (kept_truth / "subject_01.h5").read_bytes()
-    (tmp_path / "subject_01.h5").write_bytes(whole[: len(whole) // 2])
+    whole = (kept_truth / "subject_01.product").read_bytes()
+    (tmp_path / "subject_01.product").write_bytes(whole[: len(whole) // 2])
     monkeypatch.setattr(module, "register_surface", no_registration)
     with pytest.raises(AssertionError, match="registered again"):
         ground_truth(scan, tmp_path, setup)

@@ -30,7 +30,7 @@ class Maker:
 
 
 def test_a_record_is_made_once_for_a_key(tmp_path: Path) -> None:
-    path, make = tmp_path / "a.h5", Maker()
+    path, make = tmp_path / "a.product", Maker()
     for _ in range(2):
         assert kept(path, "numbers", "key", Numbers, make).values.tolist() == [0, 1, 2, 3]
     assert make.made == 1
@@ -40,7 +40,7 @@ def test_a_record_is_made_once_for_a_key(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_key_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
-    path, make = tmp_path / "a.h5", Maker()
+    path, make = tmp_path / "a.product", Maker()
     kept(path, "numbers", "key", Numbers, make)
 
     def interrupted() -> Numbers:
@@ -53,7 +53,7 @@ def test_a_record_of_another_key_stays_until_there_is_a_new_one(tmp_path: Path) 
 
 
 def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
-    path, make = tmp_path / "a.h5", Maker()
+    path, make = tmp_path / "a.product", Maker()
     kept(path, "numbers", "key", Numbers, make)
     path.write_bytes(path.read_bytes()[:-100])
     kept(path, "numbers", "key", Numbers, make)
@@ -67,6 +67,6 @@ def test_a_failure_is_kept_with_its_reason(tmp_path: Path) -> None:
     make = Maker()
     for attempt in (fail, make):
         with pytest.raises(CaptureError, match="nobody there") as caught:
-            kept(tmp_path / "a.h5", "numbers", "key", Numbers, attempt)
+            kept(tmp_path / "a.product", "numbers", "key", Numbers, attempt)
         assert caught.value.code == "no_face"
     assert make.made == 0

@@ -56,7 +56,7 @@ def test_a_remeshed_reconstruction_has_the_error_of_the_original(
         # Bare geometry says little of where along the skin a vertex is: 0.1 mm of 1.5.
         assert found.dace == pytest.approx(truth.dace(shape, truth.registered.members), rel=0.08)
     # One topology, one registration, with a picture to check it by.
-    assert len(list((tmp_path / "theirs-store").glob("*.h5"))) == 1
+    assert len(list((tmp_path / "theirs-store").glob("*.product"))) == 1
     assert len(list((tmp_path / "theirs-store").glob("*.png"))) == 1
 
 

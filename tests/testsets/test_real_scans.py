@@ -36,8 +36,8 @@ def test_facefuns_scans_in_florences_layout(
     assert np.all(errors < 0.025)
     assert np.allclose(results.errors("net"), errors, atol=1e-7)
     assert sorted(p.name for p in (tmp_path / "out/truth").iterdir()) == [
-        "subject_01.h5",
+        "subject_01.product",
         "subject_01.png",
-        "subject_02.h5",
+        "subject_02.product",
         "subject_02.png",
     ]
