@@ -59,7 +59,7 @@ STAGE_VERSIONS = {
     "fitting": 7,
     "registration": 11,
     "views": 7,
-    "transform": 6,
+    "transform": 7,
     "shards": 2,
     "report": 4,
 }

@@ -11,6 +11,7 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.face_profiling import profiling_mesh
+from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.layers import is_same
@@ -50,6 +51,7 @@ def full_view(
     size: int,
     seed_of: Callable[[str], int],
     solver: str,
+    head: HeadLayers | None = None,
 ) -> Iterator[View]:
     """Make the turned views of a capture, one after the other, in the schedule's order.
 
@@ -73,13 +75,15 @@ def full_view(
         From a view's name to the seed of its sample.
     solver : str
         Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
+    head : HeadLayers, optional
+        Where the caller has it; it is found in the capture otherwise.
 
     Raises
     ------
     CaptureError
         ``"no_crop"``.
     """
-    source = Source.of(model, capture, registration, mesh, texture, config, solver)
+    source = Source.of(model, capture, registration, mesh, texture, config, solver, head)
     for turn in schedule(registration.pose, config):
         turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
         camera = view_camera(

@@ -164,7 +164,7 @@ def _around(source: Source, layers: Layers, wanted: Array) -> Array:
     color = np.zeros((*wanted.shape, 3), np.float32)
     if source.around is not None and wanted.any():
         points = places_on(
-            source.vertices_cam_mm,
+            source.places_cam_mm,
             source.triangles,
             layers.triangle[wanted],
             layers.barycentric[wanted],

@@ -18,6 +18,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.delight import softened
+from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.texture_fit import TextureFit
@@ -25,10 +26,12 @@ from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.meshes import signed_areas, vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
 from fg3d_builder.transform.before_face import BeforeFace, MovedThings, moved_things
+from fg3d_builder.transform.moved_head import moved_head
 from fg3d_builder.transform.shading_change import (
     ShadingChange,
     changed,
@@ -82,6 +85,8 @@ class Transformed:
         The picture before its shading was adjusted.
     painted : float
         Share of the face's pixels that the source did not show.
+    head : HeadLayers or None
+        The head around the new face; None where the captured one was not given.
     """
 
     capture: Capture
@@ -90,6 +95,7 @@ class Transformed:
     texture: TextureFit
     warped_rgb: Array
     painted: float
+    head: HeadLayers | None
 
 
 def transform_capture(
@@ -101,6 +107,7 @@ def transform_capture(
     before: BeforeFace | None,
     target: TargetShape,
     solver: str,
+    head: HeadLayers | None = None,
 ) -> Transformed | None:
     """Put a target shape under a captured picture.
 
@@ -117,6 +124,8 @@ def transform_capture(
         In the capture's object frame.
     solver : str
         Sparse backend, see `warp_background`.
+    head : HeadLayers, optional
+        The captured head. It is carried along, for turned views.
 
     Returns
     -------
@@ -159,6 +168,10 @@ def transform_capture(
     if before is not None and things is not None:
         rgb = _laid_over(before, things, rgb)
         depth = _depth_laid_over(before, things, depth, fetched.face)
+    if head is not None:
+        both = None if before is None or things is None else (before, things)
+        head = moved_head(model, registration, head, target_cam, still, moved_to, both, solver)
+        head = _on_new_picture(head, fetched, hidden, mesh.intrinsics, both)
     normals = vertex_normals(target_cam, model.triangles)
     height, width = mesh.image_size
     visible = visible_vertices(
@@ -180,6 +193,7 @@ def transform_capture(
         texture=lit,
         warped_rgb=warped,
         painted=float(hidden.sum() / max(int((fetched.face.triangle >= 0).sum()), 1)),
+        head=head,
     )
 
 
@@ -354,6 +368,33 @@ def _depth_laid_over(
     out = depth_mm.copy()
     out[before.window] = np.where(things.weight > 0.5, np.minimum(new, limit), out[before.window])
     return out.astype(np.float32)
+
+
+def _on_new_picture(
+    head: HeadLayers,
+    fetched: _Fetched,
+    hidden: Array,
+    intrinsics: Array,
+    things: tuple[BeforeFace, MovedThings] | None,
+) -> HeadLayers:
+    """Bring what a head knows of its picture to the new one; what was painted there is shown."""
+    x, y = np.moveaxis(fetched.from_px, -1, 0)
+    found = head.found
+    shown = on_other_grid(
+        found.shown.astype(np.uint8),
+        found.shown_intrinsics,
+        intrinsics,
+        hidden.shape,
+        cv2.INTER_NEAREST,
+        outside=1,
+    )
+    moved = cv2.remap(shown, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
+    moved |= hidden
+    if things is not None:
+        before, after = things
+        moved[before.window] &= after.weight == 0
+    backdrop = cv2.remap(found.backdrop, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return replace(head, shown=moved, shown_intrinsics=intrinsics, backdrop=np.asarray(backdrop))
 
 
 def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChange) -> Array:
