@@ -25,8 +25,9 @@ from fg3d_builder.geometry.camera import (
     scaled_intrinsics,
 )
 from fg3d_builder.records import Array, Registration
-from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.transform.before_face import BeforeFace, MovedThings
+from fg3d_builder.transform.correspondence import put_places
 
 COARSE = 0.5
 """Scale of the images that displacements are drawn in, which vary slowly."""
@@ -99,19 +100,18 @@ class _Motion:
         self._grid = scaled_intrinsics(grid, COARSE)
         self._picture = still.intrinsics
         size = tuple(int(np.ceil(COARSE * n)) for n in head.measured.head.shape)
-        both = np.concatenate([still.vertices_cam_mm, moved.vertices_cam_mm], axis=1)
-        self._sheet = np.zeros((*size, 3), np.float32)
-        self._all = self._sheet
+        corners = np.array([[0.0, 0.0], [size[1] - 1.0, size[0] - 1.0]])
+        first, last = px_of_other_grid(corners, self._grid, self._picture)
+        own = np.zeros((*size, 3), np.float32)
+        own[..., 0] = np.linspace(first[0], last[0], size[1])
+        own[..., 1] = np.linspace(first[1], last[1], size[0])[:, None]
+        places, steps = own.copy(), []
+        was, now = still.vertices_cam_mm, moved.vertices_cam_mm
         for triangles, cull in ((still.sheet_triangles, False), (still.face_triangles, True)):
-            drawn = rasterize(still.vertices_cam_mm, triangles, self._grid, *size, cull)
-            places = interpolate(drawn, triangles, both)
-            there = drawn.triangle >= 0
-            was, now = places[there][:, :3], places[there][:, 3:]
-            shift = px_from_cam(now, self._picture) - px_from_cam(was, self._picture)
-            self._all = self._all.copy()
-            self._all[there] = np.concatenate([shift, (now - was)[:, 2:]], axis=1)
-            if not cull:
-                self._sheet = self._all
+            drawn = rasterize(was, triangles, self._grid, *size, cull)
+            put_places(places, drawn, triangles, was, now, self._picture)
+            steps.append(places - own)
+        self._sheet, self._all = steps
 
     def of_sheet(self, px: Array) -> Array:
         """Steps (k, 3) of the sheet behind the face at pixels (k, 2) of the picture."""

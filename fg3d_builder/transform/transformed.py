@@ -31,6 +31,7 @@ from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_ve
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
 from fg3d_builder.transform.before_face import BeforeFace, MovedThings, moved_things
+from fg3d_builder.transform.correspondence import pixel_places, put_places
 from fg3d_builder.transform.moved_head import moved_head
 from fg3d_builder.transform.shading_change import (
     ShadingChange,
@@ -56,6 +57,9 @@ RIM_STRETCHES = (1.0, 2.0)
 
 FAR_MM = 1e9
 """Stands for no depth in images that OpenCV works on: it knows no infinity."""
+
+DOUBT_PX = 2
+"""Pixels around the face that take part in what is doubted on it."""
 
 SOFT_SIGMA_PX = 1.0
 """Blur of the border between fetched and painted pixels."""
@@ -279,15 +283,11 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     sheet = rasterize(
         moved.vertices_cam_mm, moved.sheet_triangles, moved.intrinsics, height, width, False
     )
-    is_face = face.triangle >= 0
-    both = np.concatenate([source.vertices_cam_mm, moved.vertices_cam_mm[:, 2:]], axis=1)
-    both = both.astype(np.float32)
-    surface = interpolate(sheet, source.sheet_triangles, both, dtype=np.float32)
-    at_face = interpolate(face, source.face_triangles, both, dtype=np.float32)
-    surface[is_face] = at_face[is_face]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    covered = is_face | (sheet.triangle >= 0)
-    x[covered], y[covered] = px_from_cam(surface[covered][:, :3], source.intrinsics).T
+    places = pixel_places(height, width)
+    here, there = moved.vertices_cam_mm, source.vertices_cam_mm
+    for drawn, triangles in ((sheet, source.sheet_triangles), (face, source.face_triangles)):
+        put_places(places, drawn, triangles, here, there, source.intrinsics)
+    x, y, farther = (np.ascontiguousarray(places[..., k]) for k in range(3))
     rgb = cv2.remap(capture.rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     depth = cv2.remap(
         capture.depth_mm,
@@ -299,10 +299,10 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     )
     return _Fetched(
         rgb=rgb,
-        depth_mm=(depth + surface[..., 3] - surface[..., 2]).astype(np.float32),
+        depth_mm=(depth - farther).astype(np.float32),
         face=face,
-        from_px=np.stack([x, y], axis=-1),
-        doubt=_doubt(source, moved, face, surface[..., 2], x, y),
+        from_px=places[..., :2],
+        doubt=_doubt(source, moved, face, face.depth_mm + farther, x, y),
     )
 
 
@@ -316,6 +316,9 @@ def _doubt(
     a steep side). Or they were seen so obliquely that a few pixels of the picture, at the rim
     mixed with what is behind, are drawn out over many.
     """
+    doubt = np.zeros(face.triangle.shape, np.float32)
+    box = _box_of(face.triangle >= 0, DOUBT_PX)
+    triangle, depth, x, y = (image[box] for image in (face.triangle, depth_mm, x, y))
     was = rasterize(
         still.vertices_cam_mm, still.face_triangles, still.intrinsics, *still.image_size
     )
@@ -325,11 +328,12 @@ def _doubt(
         cv2.remap(around(known, square), x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
         for around in (cv2.dilate, cv2.erode)
     )
-    certain = (depth_mm - farthest > BEHIND_MM).astype(np.uint8)
-    beside = cv2.dilate(certain, square, iterations=2) > 0
-    hidden = beside & (depth_mm - nearest > BEHIND_MM)
+    with np.errstate(invalid="ignore"):
+        certain = (depth - farthest > BEHIND_MM).astype(np.uint8)
+        beside = cv2.dilate(certain, square, iterations=2) > 0
+        hidden = beside & (depth - nearest > BEHIND_MM)
     area, new_area = (-signed_areas(mesh.source_px[mesh.face_triangles]) for mesh in (still, moved))
-    stretch = (new_area / np.maximum(area, 1e-6))[face.triangle]
+    stretch = (new_area / np.maximum(area, 1e-6))[triangle]
     inner = cv2.erode((was.triangle >= 0).astype(np.uint8), square, iterations=RIM_PX)
     rim = cv2.remap(inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
     first, last = (
@@ -337,8 +341,19 @@ def _doubt(
         for at_rim, inside in zip(RIM_STRETCHES, STRETCHES, strict=True)
     )
     drawn_out = np.clip((stretch - first) / (last - first), 0.0, 1.0)
-    doubt = np.where(face.triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
-    return np.asarray(doubt.astype(np.float32))
+    doubt[box] = np.where(triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
+    return doubt
+
+
+def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a mask's pixels, with a margin around them; empty without any."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + 1 + margin),
+    )
 
 
 def _opened(before: BeforeFace, things: MovedThings, fetched: _Fetched) -> Array:
@@ -417,7 +432,7 @@ def _hidden_painted(
     rgb: Array, face: Fragments, triangles: Array, hidden: Array, doubt: Array, lit: TextureFit
 ) -> Array:
     """Paint the hidden pixels (H, W) of the face, and doubted ones in part, in its own texture."""
-    guide = interpolate(face, triangles, lit.completed_linear)
+    guide = interpolate(face, triangles, lit.completed_linear.astype(np.float32), np.float32)
     soft = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), SOFT_SIGMA_PX)
     return inpaint_view(rgb, guide, hidden, np.maximum(soft, doubt), face.triangle >= 0)
 
