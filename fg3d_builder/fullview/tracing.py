@@ -17,7 +17,7 @@ GRAZING = 0.05
 """Cosine of the angle below which the picture's own pixel mixes the face with what is behind."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def traced(  # type: ignore[no-untyped-def]
     triangle,
     barycentric,
