@@ -45,8 +45,8 @@ def traced(  # type: ignore[no-untyped-def]
     the projection into the picture are differentiated by the pixel.
     """
     rows, columns = triangle.shape
-    place = np.full((rows, columns, 2), np.nan)
-    jacobian = np.full((rows, columns, 2, 2), np.nan)
+    place = np.empty((rows, columns, 2))
+    jacobian = np.empty((rows, columns, 2, 2))
     distance = np.full((rows, columns), np.float32(np.nan))
     trust = np.zeros((rows, columns), np.float32)
     stretch = np.zeros((rows, columns), np.float32)
@@ -61,8 +61,15 @@ def traced(  # type: ignore[no-untyped-def]
         for column in range(columns):
             number = triangle[row, column]
             if number < 0:
+                place[row, column] = np.nan
+                jacobian[row, column] = np.nan
                 continue
-            i, j, m = triangles[number, 0], triangles[number, 1], triangles[number, 2]
+            # Without a sign, so that no index is looked at from the end.
+            i, j, m = (
+                np.uintp(triangles[number, 0]),
+                np.uintp(triangles[number, 1]),
+                np.uintp(triangles[number, 2]),
+            )
             wi, wj, wm = barycentric[row, column]
             x = wi * source[i, 0] + wj * source[j, 0] + wm * source[m, 0]
             y = wi * source[i, 1] + wj * source[j, 1] + wm * source[m, 1]
