@@ -414,10 +414,12 @@ def _on_new_picture(
 
 def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChange) -> Array:
     """Apply a change of shading to the face's pixels (H, W, 3) uint8."""
-    # What stays as it is must not be rounded to it, so pixels without a change are left out.
     vertex = np.concatenate([change.gain - 1.0, change.offset], axis=1).astype(np.float32)
     is_face = face.triangle >= 0
-    both = interpolate(face, triangles, vertex, dtype=np.float32)[is_face]
+    box = _box_of(is_face, 0)
+    inside = Fragments(face.triangle[box], face.barycentric[box], face.depth_mm[box])
+    both = interpolate(inside, triangles, vertex, dtype=np.float32)[is_face[box]]
+    # What stays as it is must not be rounded to it, so pixels without a change are left out.
     touched = np.abs(both) @ np.ones(6, np.float32) > 1e-4
     pixel = np.flatnonzero(is_face)[touched]
     both = both[touched]
