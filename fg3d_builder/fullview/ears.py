@@ -270,8 +270,9 @@ def _rotation_by(turn: Array) -> Array:
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     angle = np.sqrt(x * x + y * y + z * z)
     return np.asarray(
-        np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
-        * cross @ cross
+        np.eye(3)
+        + np.sinc(angle / np.pi) * cross
+        + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * cross @ cross
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.source import Source
-from fg3d_builder.fullview.tracing import places_on, stretches
+from fg3d_builder.fullview.tracing import places_where, stretches
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
@@ -91,11 +91,10 @@ def layers_of(
     size, mesh = camera.size, source.mesh
 
     def drawn(first: int, count: int, cull: bool = True) -> Fragments:
-        pieces = source.triangles[first : first + count]
-        low, end = (int(pieces.min()), int(pieces.max()) + 1) if count else (0, 0)
-        vertices = vertices_view[low:end]
-        found = rasterize(vertices, pieces - low, camera.intrinsics, size, size, cull)
-        return _numbered(found, np.arange(first, first + count, dtype=np.int32))
+        part = source.part(first, count)
+        vertices = vertices_view[part.low : part.end]
+        found = rasterize(vertices, part.triangles, camera.intrinsics, size, size, cull)
+        return _numbered(found, part.number)
 
     sheet = drawn(0, mesh.face_triangle_count)
     triangle, barycentric, depth = sheet.triangle.copy(), sheet.barycentric.copy(), sheet.depth_mm
@@ -336,8 +335,8 @@ def _torn(captured: Array, surround: Array, stretch: Array) -> Array:
 
 def _refuted(source: Source, found: Fragments, where: Array, hides: Array) -> Array:
     """Tell which of the surround's fragments the camera's own picture speaks against."""
-    points = places_on(
-        source.places_cam_mm, source.triangles, found.triangle[where], found.barycentric[where]
+    points = places_where(
+        where, source.places_cam_mm, source.triangles, found.triangle, found.barycentric
     )
     assert source.head is not None
     head, off_head = source.head.measured, source.head.found.off_head

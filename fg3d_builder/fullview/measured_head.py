@@ -209,9 +209,7 @@ def _surface_around(
     return surface, extent * float(surface.intrinsics[0, 0] / camera[0, 0])
 
 
-def _cut_off(
-    capture: Capture, surface: DepthSurface, head: Array
-) -> tuple[bool, bool, bool, bool]:
+def _cut_off(capture: Capture, surface: DepthSurface, head: Array) -> tuple[bool, bool, bool, bool]:
     """Whether the head (h, w) ends because the picture does: left, top, right, bottom."""
     height, width = surface.valid.shape
     corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,6 +27,25 @@ FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 
 SHADOW_SIZE_PX = 512
 """Side of the face in the depth image that tells which points hide others."""
+
+
+class Part(NamedTuple):
+    """Some triangles of a source.
+
+    Attributes
+    ----------
+    low, end : int
+        Their vertices are from the first of these to before the second.
+    triangles : (t, 3) int32
+        Counted from `low`.
+    number : (t,) int32
+        Their numbers in the source.
+    """
+
+    low: int
+    end: int
+    triangles: Array
+    number: Array
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,20 @@ class Source:
         start, count = self.mesh.face_triangle_count, self.mesh.background_triangle_count
         lining = start + count
         return (start, count), (lining, len(self.mesh.triangles) - lining)
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, int], Part]:
+        return {}
+
+    def part(self, first: int, count: int) -> Part:
+        """Return so many triangles from a first one, drawn as a mesh of their own."""
+        key = (first, count)
+        if key not in self._parts:
+            pieces = self.triangles[first : first + count]
+            low, end = (int(pieces.min()), int(pieces.max()) + 1) if count else (0, 0)
+            number = np.arange(first, first + count, dtype=np.int32)
+            self._parts[key] = Part(low, end, pieces - np.int32(low), number)
+        return self._parts[key]
 
     @classmethod
     def of(

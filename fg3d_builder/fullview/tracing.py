@@ -120,14 +120,23 @@ def traced(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def places_on(vertices, triangles, triangle, barycentric):  # type: ignore[no-untyped-def]
-    """Points (k, 3) at barycentric coordinates (k, 3) of triangles (k,) of a mesh."""
-    out = np.empty((len(triangle), 3))
-    for k in range(len(triangle)):
-        a, b, c = triangles[triangle[k]]
-        u, v, w = barycentric[k]
-        for axis in range(3):
-            out[k, axis] = u * vertices[a, axis] + v * vertices[b, axis] + w * vertices[c, axis]
+def places_where(where, vertices, triangles, triangle, barycentric):  # type: ignore[no-untyped-def]
+    """Points (k, 3) on a mesh at the k pixels of a mask (S, S), row by row."""
+    count = 0
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            count += where[row, column]
+    out = np.empty((count, 3))
+    k = 0
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            if not where[row, column]:
+                continue
+            a, b, c = triangles[triangle[row, column]]
+            u, v, w = barycentric[row, column]
+            for axis in range(3):
+                out[k, axis] = u * vertices[a, axis] + v * vertices[b, axis] + w * vertices[c, axis]
+            k += 1
     return out
 
 
