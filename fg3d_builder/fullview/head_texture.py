@@ -28,7 +28,7 @@ from fg3d_builder.fullview.head_map import (
 )
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.texel_sight import LEAST_TEXELS, log_shade, seen_texels
-from fg3d_builder.fullview.tones import DARK, middle_and_spread, tone
+from fg3d_builder.fullview.tones import middle_and_spread, tone
 from fg3d_builder.geometry.meshes import normalized, surface_points, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Capture, Pose, Registration

@@ -7,7 +7,6 @@ import numpy as np
 
 from fg3d_builder.records import Array
 
-
 CELL = 1.5
 """Side of the cells that candidates are looked for in, in mean extents of a triangle."""
 
