@@ -108,12 +108,14 @@ def corrections(
     solved = unknown if screen > 0.0 else held(unknown, border)
     if not solved.any():
         return found
-    system = _multigrid(solved, border, screen)
+    first, neighbour, link, diagonal, parent = _multigrid(solved, border, screen)
     where = slice(None) if screen > 0.0 else solved[unknown]
     for start in range(0, channels, _LANES):
         part = known[..., start : start + _LANES]
         pull = _border_pull(part, solved, border, float(largest))
-        values = _conjugate_gradients(*system, pull, tolerance, _MOST_ITERATIONS)
+        values = _conjugate_gradients(
+            first, neighbour, link, diagonal, parent, pull, tolerance, _MOST_ITERATIONS
+        )
         found[where, start : start + _LANES] = values[:, : part.shape[2]]
     return found
 

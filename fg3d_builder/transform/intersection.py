@@ -31,7 +31,8 @@ def intersecting_pairs(vertices: Array, triangles: Array, chosen: Array | None =
     if not chosen.any():
         return np.zeros((0, 2), dtype=np.int64)
     places = np.ascontiguousarray(vertices, dtype=np.float64)
-    return np.asarray(_pairs(*_boxes(places, pieces), pieces, chosen))
+    corners, low, high = _boxes(places, pieces)
+    return np.asarray(_pairs(corners, low, high, pieces, chosen))
 
 
 @numba.njit(cache=True)

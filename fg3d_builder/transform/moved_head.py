@@ -99,16 +99,16 @@ class _Motion:
         grid = head.measured.intrinsics
         self._grid = scaled_intrinsics(grid, COARSE)
         self._picture = still.intrinsics
-        size = tuple(int(np.ceil(COARSE * n)) for n in head.measured.head.shape)
-        corners = np.array([[0.0, 0.0], [size[1] - 1.0, size[0] - 1.0]])
+        height, width = (int(np.ceil(COARSE * n)) for n in head.measured.head.shape)
+        corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
         first, last = px_of_other_grid(corners, self._grid, self._picture)
-        own = np.zeros((*size, 3), np.float32)
-        own[..., 0] = np.linspace(first[0], last[0], size[1])
-        own[..., 1] = np.linspace(first[1], last[1], size[0])[:, None]
+        own = np.zeros((height, width, 3), np.float32)
+        own[..., 0] = np.linspace(first[0], last[0], width)
+        own[..., 1] = np.linspace(first[1], last[1], height)[:, None]
         places, steps = own.copy(), []
         was, now = still.vertices_cam_mm, moved.vertices_cam_mm
         for triangles, cull in ((still.sheet_triangles, False), (still.face_triangles, True)):
-            drawn = rasterize(was, triangles, self._grid, *size, cull)
+            drawn = rasterize(was, triangles, self._grid, height, width, cull)
             put_places(places, drawn, triangles, was, now, self._picture)
             steps.append(places - own)
         self._sheet, self._all = steps
