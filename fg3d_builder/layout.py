@@ -58,7 +58,7 @@ STAGE_VERSIONS = {
     "landmarks": 2,
     "fitting": 7,
     "registration": 11,
-    "views": 7,
+    "views": 8,
     "transform": 7,
     "shards": 2,
     "report": 4,
