@@ -104,12 +104,12 @@ def corrections(
     """
     channels = known.shape[2]
     found = np.zeros((int(np.count_nonzero(unknown)), channels), np.float32)
-    # Where values fade, those of a part without a border have faded to 0.
-    solved = unknown if screen > 0.0 else held(unknown, border)
+    # Parts without a border would share coarse unknowns with those that have one.
+    solved = held(unknown, border)
     if not solved.any():
         return found
     first, neighbour, link, diagonal, parent = _multigrid(solved, border, screen)
-    where = slice(None) if screen > 0.0 else solved[unknown]
+    where = solved[unknown]
     for start in range(0, channels, _LANES):
         part = known[..., start : start + _LANES]
         pull = _border_pull(part, solved, border, float(largest))
