@@ -29,7 +29,7 @@ from benchmarks.turned_heads import Frontals
 from benchmarks.turning import turnable, turned
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.facemodel import FaceModel
-from fg3d_builder.fullview import poisson
+from fg3d_builder.fullview import inpaint, poisson
 from fg3d_builder.fullview.augment import FULL_VIEW
 from fg3d_builder.heads.library import get_model
 from fg3d_builder.numerics.sparse_solver import analyze
@@ -49,13 +49,14 @@ class Hole(NamedTuple):
 def holes_of_views(model: FaceModel, subjects: int, seed: int) -> list[Hole]:
     """Turn captures and keep what their painting solves."""
     holes: list[Hole] = []
-    solve = poisson.membrane
+    solve = poisson.corrections
 
-    def kept(*equation: Any) -> Array:
-        holes.append(Hole(*equation))
-        return solve(*equation)
+    def kept(known: Array, *equation: Any) -> Array:
+        *others, largest = equation
+        holes.append(Hole(np.clip(known, -largest, largest), *others))
+        return solve(known, *equation)
 
-    with patch.object(poisson, "membrane", kept):
+    with patch.object(inpaint, "corrections", kept):
         for frontal in Frontals(model, Path()).synthetic(subjects, seed):
             ready = turnable(model, frontal.capture, frontal.registration, FULL_VIEW)
             for turn in (turn for turn in TURNS if any(turn)):

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.face_profiling import profiling_mesh
+from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.layers import is_same
 from fg3d_builder.fullview.render_view import RenderedView, render_view
 from fg3d_builder.fullview.source import FACE_PROFILING, FULL_VIEW, Source
 from fg3d_builder.fullview.texture_fit import TextureFit
-from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_camera
+from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_cameras
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
 from fg3d_builder.rendering.rasterizer import interpolate
@@ -50,6 +52,7 @@ def full_view(
     size: int,
     seed_of: Callable[[str], int],
     solver: str,
+    head: HeadLayers | None = None,
 ) -> Iterator[View]:
     """Make the turned views of a capture, one after the other, in the schedule's order.
 
@@ -73,18 +76,22 @@ def full_view(
         From a view's name to the seed of its sample.
     solver : str
         Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
+    head : HeadLayers, optional
+        Where the caller has it; it is found in the capture otherwise.
 
     Raises
     ------
     CaptureError
         ``"no_crop"``.
     """
-    source = Source.of(model, capture, registration, mesh, texture, config, solver)
-    for turn in schedule(registration.pose, config):
-        turn = jittered(turn, config.jitter_deg, seed_of(turn.name))
-        camera = view_camera(
-            model, registration, initial, capture.intrinsics, turn, crop_margin, size
-        )
+    source = Source.of(model, capture, registration, mesh, texture, config, solver, head)
+    turns = (
+        jittered(turn, config.jitter_deg, seed_of(turn.name))
+        for turn in schedule(registration.pose, config)
+    )
+    for camera in view_cameras(
+        model, registration, initial, capture.intrinsics, turns, crop_margin, size
+    ):
         yield finished_view(source, camera, render_view(source, camera, config), texture, config)
 
 
@@ -189,12 +196,25 @@ def blurred_at_jumps(rgb: Array, depth_mm: Array) -> Array:
     A pixel of the view is one surface or the other; where a nose is in front of a cheek, or a
     cheek in front of a wall, that leaves stairs which no photo has.
     """
-    jump = np.zeros(depth_mm.shape, dtype=bool)
-    for axis in (0, 1):
-        depth, mark = np.moveaxis(depth_mm, axis, 0), np.moveaxis(jump, axis, 0)
-        with np.errstate(invalid="ignore"):
-            here = np.abs(depth[1:] - depth[:-1]) > DEPTH_JUMP * np.minimum(depth[1:], depth[:-1])
-        mark[1:] |= here
-        mark[:-1] |= here
     blurred = cv2.GaussianBlur(rgb, (3, 3), EDGE_SIGMA_PX)
-    return np.where(jump[..., None], blurred, rgb)
+    return np.asarray(_mixed_at_jumps(rgb, blurred, depth_mm))
+
+
+@numba.njit(cache=True, nogil=True)
+def _mixed_at_jumps(rgb, blurred, depth):  # type: ignore[no-untyped-def]
+    """Colours (S, S, 3) of one picture beside jumps of depth, of the other elsewhere."""
+    rows, columns = depth.shape
+    out = rgb.copy()
+    for row in range(rows):
+        for column in range(columns):
+            here, jump = depth[row, column], False
+            for side in range(4):
+                r, c = row + (0, 0, 1, -1)[side], column + (1, -1, 0, 0)[side]
+                if 0 <= r < rows and 0 <= c < columns:
+                    there = depth[r, c]
+                    # NaN, nothing, fails the comparison.
+                    jump |= abs(here - there) > DEPTH_JUMP * min(here, there)
+            if jump:
+                for k in range(3):
+                    out[row, column, k] = blurred[row, column, k]
+    return out

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import cv2
 import numba
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from fg3d_builder.fullview.first_surface import coarse_fragments, coarse_px, is_first
 from fg3d_builder.fullview.hull_graph import FIRM, HullGraph
@@ -252,17 +251,43 @@ class _Motion(NamedTuple):
 
     def step(self, normal: Array, right: Array) -> _Motion:
         """One Gauss-Newton step by weighted normal equations (8, 8) and (8,), with the prior."""
-        turn = Rotation.from_matrix(self.rotation).as_rotvec()
+        turn = _turn_of(self.rotation)
         state = np.concatenate([turn, self.place - self.centre, [self.size, self.stretch]])
         sd = np.array([np.radians(ROTATION_SD_DEG)] * 3 + [SHIFT_SD_MM] * 3 + [SIZE_SD, LENGTH_SD])
         by = np.linalg.solve(normal + np.diag(sd**-2), right - state / sd**2)
-        rotation = Rotation.from_rotvec(by[:3]).as_matrix() @ self.rotation
+        rotation = _rotation_by(by[:3]) @ self.rotation
         return self._replace(
             rotation=rotation,
             place=self.place + by[3:6],
             size=self.size + by[6],
             stretch=self.stretch + by[7],
         )
+
+
+def _rotation_by(turn: Array) -> Array:
+    """Rotation (3, 3) about a vector (3,) by its length (Rodrigues)."""
+    x, y, z = turn
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    angle = np.sqrt(x * x + y * y + z * z)
+    return np.asarray(
+        np.eye(3)
+        + np.sinc(angle / np.pi) * cross
+        + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * cross @ cross
+    )
+
+
+def _turn_of(rotation: Array) -> Array:
+    """Vector (3,) about which, and by whose length, a rotation by less than a half turn turns."""
+    axis = 0.5 * np.array(
+        [
+            rotation[2, 1] - rotation[1, 2],
+            rotation[0, 2] - rotation[2, 0],
+            rotation[1, 0] - rotation[0, 1],
+        ]
+    )
+    sine = np.sqrt(axis @ axis)
+    angle = np.arctan2(sine, 0.5 * (np.trace(rotation) - 1.0))
+    return np.asarray(axis if sine == 0.0 else axis * (angle / sine))
 
 
 class _Equations:

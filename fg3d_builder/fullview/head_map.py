@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from fg3d_builder.fullview.continuation import LEAST_SHARE, blended, halved, spread_out
+from fg3d_builder.fullview.tones import DARK
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 
@@ -69,25 +70,33 @@ def texels(points_mm: Array, triangles: Array, *values: Array) -> tuple[Array, .
     return (fragments.triangle >= 0, *fields)
 
 
-@numba.njit(cache=True, nogil=True)
-def sampled_around(image, place):  # type: ignore[no-untyped-def]
-    """Sample a map (ROWS, COLUMNS, k), bilinear, at its columns and rows (p, 2) -> (p, k).
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def colors_around(log_color, points, turn, shift):  # type: ignore[no-untyped-def]
+    """Linear colours (p, 3) float32 of a map (ROWS, COLUMNS, 3) at points (p, 3) of any frame.
 
-    Its ends are joined; above and below it the border goes on.
+    `turn` (3, 3) and `shift` (3,) take the points to the map's: ``points @ turn - shift``. The map
+    is sampled bilinearly; its ends are joined, above and below it the border goes on.
     """
-    rows, columns, channels = image.shape
-    out = np.empty((len(place), channels), np.float32)
-    for i in range(len(place)):
-        left = int(np.floor(place[i, 0]))
-        y = min(max(place[i, 1], 0.0), rows - 1.0)
-        r = min(int(y), rows - 2)
-        s, t = place[i, 0] - left, y - r
+    rows, columns, _ = log_color.shape
+    out = np.empty((len(points), 3), np.float32)
+    for i in range(len(points)):
+        a, b, e = points[i]
+        x = a * turn[0, 0] + b * turn[1, 0] + e * turn[2, 0] - shift[0]
+        y = a * turn[0, 1] + b * turn[1, 1] + e * turn[2, 1] - shift[1]
+        z = a * turn[0, 2] + b * turn[1, 2] + e * turn[2, 2] - shift[2]
+        if y > 0.0:
+            y = RADIUS_MM * np.arctan2(y, max(np.sqrt(x * x + z * z), 1e-6))
+        column = (np.arctan2(x, z) / (2.0 * np.pi) + 0.5) * columns - 0.5
+        row = min(max((UP_MM - y) / TEXEL_MM, 0.0), rows - 1.0)
+        left = int(np.floor(column))
+        r = min(int(row), rows - 2)
+        s, t = column - left, row - r
         c = left if left >= 0 else left + columns
         d = c + 1 if c + 1 < columns else 0
-        for k in range(channels):
-            top = (1.0 - s) * image[r, c, k] + s * image[r, d, k]
-            bottom = (1.0 - s) * image[r + 1, c, k] + s * image[r + 1, d, k]
-            out[i, k] = (1.0 - t) * top + t * bottom
+        for k in range(3):
+            top = (1.0 - s) * log_color[r, c, k] + s * log_color[r, d, k]
+            bottom = (1.0 - s) * log_color[r + 1, c, k] + s * log_color[r + 1, d, k]
+            out[i, k] = np.exp(np.float32((1.0 - t) * top + t * bottom)) - np.float32(DARK)
     return out
 
 

@@ -22,14 +22,13 @@ from fg3d_builder.fullview.hair_detail import mirrored_detail
 from fg3d_builder.fullview.head_hull import HeadHull
 from fg3d_builder.fullview.head_map import (
     TEXEL_MM,
+    colors_around,
     continued_around,
-    sampled_around,
     texels,
-    unrolled,
 )
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.texel_sight import LEAST_TEXELS, log_shade, seen_texels
-from fg3d_builder.fullview.tones import DARK, middle_and_spread, tone
+from fg3d_builder.fullview.tones import middle_and_spread, tone
 from fg3d_builder.geometry.meshes import normalized, surface_points, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Capture, Pose, Registration
@@ -103,8 +102,11 @@ class HeadTexture(NamedTuple):
 
     def at(self, points_cam_mm: Array) -> Array:
         """Return linear colours (k, 3) at points (k, 3) of the capture's frame."""
-        at = self.pose.obj_from_cam(points_cam_mm) - self.centre_obj_mm
-        return np.exp(sampled_around(self.log_color, unrolled(at))) - np.float32(DARK)
+        pose = self.pose
+        # To the object frame, about the map's centre.
+        turn = pose.rotation / pose.scale
+        shift = pose.translation_mm @ turn + self.centre_obj_mm
+        return np.asarray(colors_around(self.log_color, points_cam_mm, turn, shift))
 
 
 def head_texture(

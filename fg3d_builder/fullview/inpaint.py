@@ -19,7 +19,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fg3d_builder.fullview.poisson import solve_poisson
+from fg3d_builder.fullview.poisson import corrections
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 
@@ -64,14 +64,15 @@ def inpaint_view(
         return image_rgb.copy()
     box = _box(painted)
     size = max(image_rgb.shape[:2])
-    image = _log(linear_from_srgb(image_rgb[box]))
+    image = _LOG_OF_BYTE[image_rgb[box]]
     guide = _log(model_linear[box])
     inside = painted[box]
     inner = cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)[box] > 0
     believed = inner & ~inside
-    filled = solve_poisson(image, guide, inside, believed, _FADING * size, _TOLERANCE, _LARGEST)
-    share = weight[box][inside][:, None]
-    mixed = (1.0 - share) * image[inside] + share * filled[inside]
+    screen = 1.0 / (_FADING * size) ** 2
+    step = corrections(image - guide, inside, believed, screen, _TOLERANCE, _LARGEST)
+    share = weight[box][inside][:, None].astype(np.float32)
+    mixed = (1.0 - share) * image[inside] + share * (guide[inside] + step)
     out = image_rgb.copy()
     out[box][inside] = srgb_from_linear(np.exp(mixed) - _DARK)
     return out
@@ -88,3 +89,6 @@ def _box(painted: Array) -> tuple[slice, slice]:
 
 def _log(linear: Array) -> Array:
     return np.asarray(np.log(np.clip(linear, 0.0, 1.0) + _DARK, dtype=np.float32))
+
+
+_LOG_OF_BYTE = _log(linear_from_srgb(np.arange(256, dtype=np.uint8)))

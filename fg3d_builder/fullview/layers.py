@@ -18,7 +18,7 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.source import Source
-from fg3d_builder.fullview.tracing import places_on, stretches
+from fg3d_builder.fullview.tracing import places_where, stretches
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
@@ -91,11 +91,10 @@ def layers_of(
     size, mesh = camera.size, source.mesh
 
     def drawn(first: int, count: int, cull: bool = True) -> Fragments:
-        pieces = source.triangles[first : first + count]
-        low, end = (int(pieces.min()), int(pieces.max()) + 1) if count else (0, 0)
-        vertices = vertices_view[low:end]
-        found = rasterize(vertices, pieces - low, camera.intrinsics, size, size, cull)
-        return _numbered(found, np.arange(first, first + count, dtype=np.int32))
+        part = source.part(first, count)
+        vertices = vertices_view[part.low : part.end]
+        found = rasterize(vertices, part.triangles, camera.intrinsics, size, size, cull)
+        return _numbered(found, part.number)
 
     sheet = drawn(0, mesh.face_triangle_count)
     triangle, barycentric, depth = sheet.triangle.copy(), sheet.barycentric.copy(), sheet.depth_mm
@@ -202,21 +201,24 @@ def _captured(
 ) -> tuple[Fragments, Array, Array]:
     """Fragments of the captured surface where it may be drawn, their stretch, and what is before
     the face: all (S, S)."""
+    head = source.head
+    assert head is not None
+    seen = head.captured
     first, size = source.first_captured, camera.size
-    end = first + len(source.slopes_cam)
+    end = first + len(seen.edge)
     of_vertex = stretches(
         source.vertices_cam_mm[first:end],
-        source.slopes_cam,
+        seen.normals_cam,
         camera.rotation,
         camera.translation_mm,
     )
     most = FARTHER * config.max_stretch
     if not is_same(camera):
         # The head ends where it did, but not in colours that are mixed with the background.
-        of_vertex = np.where(source.edge, np.maximum(of_vertex, most), of_vertex)
-        of_vertex = np.where(source.carried, np.inf, of_vertex)
+        of_vertex = np.where(seen.edge, np.maximum(of_vertex, most), of_vertex)
+        of_vertex = np.where(seen.carried, np.inf, of_vertex)
         for ear in (1, 2):
-            own = source.explained == ear
+            own = head.explained == ear
             # A fitted ear is whole; what was measured of it is drawn out to pieces.
             if own.any() and np.median(of_vertex[own]) > DRAWN_OUT:
                 of_vertex = np.where(own, np.inf, of_vertex)
@@ -229,7 +231,7 @@ def _captured(
     )
     found = rasterize(vertices_view[first:end], pieces, camera.intrinsics, size, size)
     stretch, before = _stretch_and_before(
-        found.triangle, found.barycentric, pieces, of_vertex, source.before
+        found.triangle, found.barycentric, pieces, of_vertex, seen.before
     )
     here = (found.triangle >= 0).astype(np.uint8)
     _, label, stats, _ = cv2.connectedComponentsWithStats(here, connectivity=4)
@@ -333,11 +335,11 @@ def _torn(captured: Array, surround: Array, stretch: Array) -> Array:
 
 def _refuted(source: Source, found: Fragments, where: Array, hides: Array) -> Array:
     """Tell which of the surround's fragments the camera's own picture speaks against."""
-    points = places_on(
-        source.vertices_cam_mm, source.triangles, found.triangle[where], found.barycentric[where]
+    points = places_where(
+        where, source.places_cam_mm, source.triangles, found.triangle, found.barycentric
     )
-    head = source.head
-    assert head is not None
+    assert source.head is not None
+    head, off_head = source.head.measured, source.head.found.off_head
     px = np.rint(px_from_cam(points, head.intrinsics)).astype(int)
     height, width = head.depth_mm.shape
     inside = ((px >= 0) & (px < [width, height])).all(axis=1)
@@ -345,4 +347,4 @@ def _refuted(source: Source, found: Fragments, where: Array, hides: Array) -> Ar
     with np.errstate(invalid="ignore"):
         before = head.depth_mm[row, column] > points[:, 2] - SAME_MM
     # Before the head's own surface something may be missing; there a guess is better than a hole.
-    return np.asarray(inside & (source.off_head[row, column] | (before & hides[where])))
+    return np.asarray(inside & (off_head[row, column] | (before & hides[where])))

@@ -66,8 +66,8 @@ class MeasuredHead(NamedTuple):
     ----------
     depth_mm : float64
         Smoothed by its own noise; NaN where none was measured or it is not the head's.
-    noise_mm : float64
-    normals_cam : (h, w, 3) float64
+    noise_mm : float32
+    normals_cam : (h, w, 3) float32
         Towards the camera; NaN where none could be fitted.
     head : bool
         Shows the head: face, what is before it and what is around it.
@@ -153,8 +153,8 @@ def measured_head(
     before &= ~rim
     found = MeasuredHead(
         depth_mm=np.where(head, depth, np.nan),
-        noise_mm=noise,
-        normals_cam=surface.normals_cam,
+        noise_mm=noise.astype(np.float32),
+        normals_cam=surface.normals_cam.astype(np.float32),
         head=head | lost,
         face=face,
         before=before,
@@ -165,7 +165,8 @@ def measured_head(
         rgb=color,
         intrinsics=camera,
     )
-    return _continued_beyond(found, round(BEYOND * extent), _cut_off(capture, surface))
+    cut_off = _cut_off(capture, surface, found.head)
+    return _continued_beyond(found, round(BEYOND * extent), cut_off)
 
 
 def _continued_beyond(
@@ -208,18 +209,18 @@ def _surface_around(
     return surface, extent * float(surface.intrinsics[0, 0] / camera[0, 0])
 
 
-def _cut_off(capture: Capture, surface: DepthSurface) -> tuple[bool, bool, bool, bool]:
-    """Whether the window ends where the picture does: left, top, right, bottom."""
+def _cut_off(capture: Capture, surface: DepthSurface, head: Array) -> tuple[bool, bool, bool, bool]:
+    """Whether the head (h, w) ends because the picture does: left, top, right, bottom."""
     height, width = surface.valid.shape
     corners = np.array([[0.0, 0.0], [width - 1.0, height - 1.0]])
     first, last = px_of_other_grid(corners, surface.intrinsics, capture.intrinsics)
     rows, columns = capture.depth_mm.shape
     step = capture.intrinsics[0, 0] / surface.intrinsics[0, 0]
     return (
-        bool(first[0] < step),
-        bool(first[1] < step),
-        bool(last[0] > columns - 1 - step),
-        bool(last[1] > rows - 1 - step),
+        bool(first[0] < step and head[:, 0].any()),
+        bool(first[1] < step and head[0].any()),
+        bool(last[0] > columns - 1 - step and head[:, -1].any()),
+        bool(last[1] > rows - 1 - step and head[-1].any()),
     )
 
 

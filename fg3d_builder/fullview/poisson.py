@@ -22,6 +22,8 @@ _COARSEST = 8
 _COARSE_SCALE = 0.55
 """Constant aggregates are too stiff: by two for smooth errors, by less beside the border."""
 _MOST_ITERATIONS = 60
+_LANES = 4
+"""Channels that are solved for in step: so many single-precision numbers a register holds."""
 _STEP_Y, _STEP_X = (0, 0, -1, 1), (-1, 1, 0, 0)
 
 
@@ -61,13 +63,10 @@ def solve_poisson(
     target = np.asarray(target_rgb, dtype=np.float64)
     guide = np.asarray(guide_rgb, dtype=np.float64)
     out = target.copy()
-    if not unknown.any():
-        return out
     border = ~unknown if border_ok is None else border_ok & ~unknown
-    known = np.where(border[..., None], np.clip(target - guide, -largest, largest), 0.0)
     screen = 0.0 if np.isinf(decay_px) else 1.0 / decay_px**2
-    correction = membrane(known, unknown, border, screen, tolerance)
-    out[unknown] = (guide + correction)[unknown]
+    step = corrections(target - guide, unknown, border, screen, tolerance, largest)
+    out[unknown] = guide[unknown] + step
     return out
 
 
@@ -80,14 +79,45 @@ def membrane(
     `screen` as the weight of a further neighbour that is zero. Components that touch no
     border are zero.
     """
-    unknown = held(unknown, border)
     solution = np.zeros(known.shape)
-    first, neighbour, link, diagonal, parent = _multigrid(unknown, border, screen)
-    pull = _border_pull(np.ascontiguousarray(known, dtype=np.float64), unknown, border)
-    solution[unknown] = _conjugate_gradients(
-        first, neighbour, link, diagonal, parent, pull, tolerance, _MOST_ITERATIONS
-    )
+    solution[unknown] = corrections(known, unknown, border, screen, tolerance)
     return solution
+
+
+def corrections(
+    known: Array,
+    unknown: Array,
+    border: Array,
+    screen: float = 0.0,
+    tolerance: float = 1e-3,
+    largest: float = np.inf,
+) -> Array:
+    """Return the values (k, c) float32 of a membrane at the unknown pixels, row by row.
+
+    Parameters
+    ----------
+    known : (H, W, c) float
+        Read at border pixels alone, and cut to +-`largest`.
+    unknown, border : (H, W) bool
+    screen, tolerance : float
+        See `membrane` and `solve_poisson`.
+    """
+    channels = known.shape[2]
+    found = np.zeros((int(np.count_nonzero(unknown)), channels), np.float32)
+    # Parts without a border would share coarse unknowns with those that have one.
+    solved = held(unknown, border)
+    if not solved.any():
+        return found
+    first, neighbour, link, diagonal, parent = _multigrid(solved, border, screen)
+    where = solved[unknown]
+    for start in range(0, channels, _LANES):
+        part = known[..., start : start + _LANES]
+        pull = _border_pull(part, solved, border, float(largest))
+        values = _conjugate_gradients(
+            first, neighbour, link, diagonal, parent, pull, tolerance, _MOST_ITERATIONS
+        )
+        found[where, start : start + _LANES] = values[:, : part.shape[2]]
+    return found
 
 
 def held(unknown: Array, border: Array) -> Array:
@@ -110,9 +140,9 @@ def _multigrid(unknown: Array, border: Array, screen: float) -> tuple[Array, ...
     first : (levels + 1,) int64
         Where each level begins.
     neighbour : (k, 4) int32
-    link : (k, 4) float64
+    link : (k, 4) float32
         Weight of each neighbour.
-    diagonal : (k,) float64
+    diagonal : (k,) float32
     parent : (k,) int32
         Aggregate on the next level.
     """
@@ -146,8 +176,8 @@ def _finest(place, unknown, border, screen):  # type: ignore[no-untyped-def]
     for k in range(count):
         number[place[k, 0], place[k, 1]] = k
     neighbour = np.full((count + 1, 4), count, dtype=np.int32)
-    link = np.zeros((count + 1, 4))
-    diagonal = np.zeros(count + 1)
+    link = np.zeros((count + 1, 4), np.float32)
+    diagonal = np.zeros(count + 1, np.float32)
     for k in range(count):
         diagonal[k] = screen
         for d in range(4):
@@ -180,8 +210,8 @@ def _coarser(place, neighbour, link, diagonal):  # type: ignore[no-untyped-def]
         parent[k] = number[y, x]
     parent[count] = joined
     neighbour_out = np.full((joined + 1, 4), joined, dtype=np.int32)
-    link_out = np.zeros((joined + 1, 4))
-    diagonal_out = np.zeros(joined + 1)
+    link_out = np.zeros((joined + 1, 4), np.float32)
+    diagonal_out = np.zeros(joined + 1, np.float32)
     for k in range(count):
         own = parent[k]
         diagonal_out[own] += _COARSE_SCALE * diagonal[k]
@@ -198,10 +228,10 @@ def _coarser(place, neighbour, link, diagonal):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _border_pull(known, unknown, border):  # type: ignore[no-untyped-def]
-    """Sum of each unknown pixel's border neighbours: the right-hand side (k, c)."""
+def _border_pull(known, unknown, border, largest):  # type: ignore[no-untyped-def]
+    """Sum of each unknown pixel's border neighbours: the right-hand side (k, _LANES) float32."""
     height, width, channels = known.shape
-    pull = np.zeros((unknown.sum(), channels))
+    pull = np.zeros((unknown.sum(), _LANES), np.float32)
     k = 0
     for y in range(height):
         for x in range(width):
@@ -211,61 +241,68 @@ def _border_pull(known, unknown, border):  # type: ignore[no-untyped-def]
                 v, u = y + _STEP_Y[d], x + _STEP_X[d]
                 if 0 <= v < height and 0 <= u < width and border[v, u]:
                     for c in range(channels):
-                        pull[k, c] += known[v, u, c]
+                        pull[k, c] += min(max(known[v, u, c], -largest), largest)
             k += 1
     return pull
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _conjugate_gradients(  # type: ignore[no-untyped-def]
     first, neighbour, link, diagonal, parent, pull, tolerance, most
 ):
     """Solve for all channels in step; rests when the preconditioned residual has fallen."""
-    count, channels = pull.shape
-    x = np.zeros((count, channels))
-    right = np.zeros((len(diagonal), channels))
-    z = np.zeros((len(diagonal), channels))
-    direction = np.zeros((count + 1, channels))
-    image = np.zeros((count, channels))
+    count = len(pull)
+    x = np.zeros((count, _LANES), np.float32)
+    right = np.zeros((len(diagonal), _LANES), np.float32)
+    z = np.zeros((len(diagonal), _LANES), np.float32)
+    direction = np.zeros((count + 1, _LANES), np.float32)
+    image = np.empty((count, _LANES), np.float32)
     right[:count] = pull
     _v_cycle(first, neighbour, link, diagonal, parent, right, z)
-    direction[:count] = z[:count]
-    energy = (right[:count] * z[:count]).sum(axis=0)
+    energy = np.zeros(_LANES)
+    for k in range(count):
+        for c in range(_LANES):
+            direction[k, c] = z[k, c]
+            energy[c] += right[k, c] * z[k, c]
     goal = tolerance**2 * energy
+    length, ratio = np.zeros(_LANES, np.float32), np.zeros(_LANES, np.float32)
     for _ in range(most):
         if np.all(energy <= goal):
             break
-        curvature = np.zeros(channels)
+        curvature = np.zeros(_LANES)
         for k in range(count):
-            for c in range(channels):
+            a, b = np.uintp(neighbour[k, 0]), np.uintp(neighbour[k, 1])
+            d, e = np.uintp(neighbour[k, 2]), np.uintp(neighbour[k, 3])
+            for c in range(_LANES):
                 value = diagonal[k] * direction[k, c]
-                for d in range(4):
-                    value -= link[k, d] * direction[neighbour[k, d], c]
+                value -= link[k, 0] * direction[a, c] + link[k, 1] * direction[b, c]
+                value -= link[k, 2] * direction[d, c] + link[k, 3] * direction[e, c]
                 image[k, c] = value
                 curvature[c] += value * direction[k, c]
-        length = np.where(curvature > 0, energy / np.maximum(curvature, 1e-300), 0.0)
+        for c in range(_LANES):
+            length[c] = energy[c] / curvature[c] if curvature[c] > 0.0 else 0.0
         for k in range(count):
-            for c in range(channels):
+            for c in range(_LANES):
                 x[k, c] += length[c] * direction[k, c]
                 right[k, c] -= length[c] * image[k, c]
         _v_cycle(first, neighbour, link, diagonal, parent, right, z)
-        following = np.zeros(channels)
+        following = np.zeros(_LANES)
         for k in range(count):
-            for c in range(channels):
+            for c in range(_LANES):
                 following[c] += right[k, c] * z[k, c]
-        ratio = np.where(energy > 0, following / np.maximum(energy, 1e-300), 0.0)
+        for c in range(_LANES):
+            ratio[c] = following[c] / energy[c] if energy[c] > 0.0 else 0.0
         energy = following
         for k in range(count):
-            for c in range(channels):
+            for c in range(_LANES):
                 direction[k, c] = z[k, c] + ratio[c] * direction[k, c]
     return x
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _v_cycle(first, neighbour, link, diagonal, parent, right, z):  # type: ignore[no-untyped-def]
     """One symmetric V-cycle: Gauss-Seidel forwards on the way down, backwards on the way up."""
     levels = len(first) - 1
-    channels = right.shape[1]
     for level in range(levels):
         start, stop = first[level], first[level + 1] - 1
         z[start : stop + 1] = 0.0
@@ -280,25 +317,31 @@ def _v_cycle(first, neighbour, link, diagonal, parent, right, z):  # type: ignor
             continue
         right[first[level + 1] : first[level + 2]] = 0.0
         for k in range(start, stop):
-            for c in range(channels):
+            up = np.uintp(parent[k])
+            a, b = np.uintp(neighbour[k, 0]), np.uintp(neighbour[k, 1])
+            d, e = np.uintp(neighbour[k, 2]), np.uintp(neighbour[k, 3])
+            for c in range(_LANES):
                 value = right[k, c] - diagonal[k] * z[k, c]
-                for d in range(4):
-                    value += link[k, d] * z[neighbour[k, d], c]
-                right[parent[k], c] += value
+                value += link[k, 0] * z[a, c] + link[k, 1] * z[b, c]
+                value += link[k, 2] * z[d, c] + link[k, 3] * z[e, c]
+                right[up, c] += value
     for level in range(levels - 1, -1, -1):
         start, stop = first[level], first[level + 1] - 1
         if level + 1 < levels:
             for k in range(start, stop):
-                for c in range(channels):
-                    z[k, c] += z[parent[k], c]
+                up = np.uintp(parent[k])
+                for c in range(_LANES):
+                    z[k, c] += z[up, c]
         for k in range(stop - 1, start - 1, -1):
             _relax(k, neighbour, link, diagonal, right, z)
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always", error_model="numpy")
 def _relax(k, neighbour, link, diagonal, right, z):  # type: ignore[no-untyped-def]
-    for c in range(right.shape[1]):
-        value = right[k, c]
-        for d in range(4):
-            value += link[k, d] * z[neighbour[k, d], c]
-        z[k, c] = value / diagonal[k]
+    inverse = np.float32(1.0) / diagonal[k]
+    a, b = np.uintp(neighbour[k, 0]), np.uintp(neighbour[k, 1])
+    d, e = np.uintp(neighbour[k, 2]), np.uintp(neighbour[k, 3])
+    for c in range(_LANES):
+        value = link[k, 0] * z[a, c] + link[k, 1] * z[b, c]
+        value += link[k, 2] * z[d, c] + link[k, 3] * z[e, c]
+        z[k, c] = (right[k, c] + value) * inverse

@@ -18,7 +18,7 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.layers import FARTHER, Layers, is_same, layers_of
 from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.source import Source
-from fg3d_builder.fullview.tracing import TRUSTED_SHARE, places_on, traced
+from fg3d_builder.fullview.tracing import TRUSTED_SHARE, places_where, traced
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
@@ -163,11 +163,8 @@ def _around(source: Source, layers: Layers, wanted: Array) -> Array:
     """Colours (S, S, 3) of the unrolled head at the wanted pixels, linear light; 0 elsewhere."""
     color = np.zeros((*wanted.shape, 3), np.float32)
     if source.around is not None and wanted.any():
-        points = places_on(
-            source.vertices_cam_mm,
-            source.triangles,
-            layers.triangle[wanted],
-            layers.barycentric[wanted],
+        points = places_where(
+            wanted, source.places_cam_mm, source.triangles, layers.triangle, layers.barycentric
         )
         color[wanted] = source.around.at(points)
     return color

@@ -83,7 +83,7 @@ class PicturePyramid:
         out : (k, 3) uint8
         """
         _sample(
-            self.pixels,
+            self.pixels.reshape(-1),
             self.start,
             self.height,
             self.width,
@@ -102,7 +102,7 @@ def singular_values(a, b, c, d):  # type: ignore[no-untyped-def]
     return 0.5 * (p + q), 0.5 * abs(p - q)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # type: ignore[no-untyped-def]
     last = len(start) - 1
     for k in range(len(points)):
@@ -110,11 +110,11 @@ def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # typ
             continue
         x = min(max(points[k, 0], -0.5), width[0] - 0.5)
         y = min(max(points[k, 1], -0.5), height[0] - 0.5)
-        beyond = np.hypot(points[k, 0] - x, points[k, 1] - y)
         a, b, c, d = jacobian[k, 0, 0], jacobian[k, 0, 1], jacobian[k, 1, 0], jacobian[k, 1, 1]
-        _, small = singular_values(a, b, c, d)
         red, green, blue = 0.0, 0.0, 0.0
-        if beyond > 0.0 and last > 0:
+        if (x != points[k, 0] or y != points[k, 1]) and last > 0:
+            _, small = singular_values(a, b, c, d)
+            beyond = np.hypot(points[k, 0] - x, points[k, 1] - y)
             blurred = min(np.log2(1.0 + max(small, beyond / DEFOCUS_PX)), float(last))
             level = min(int(blurred), last - 1)
             for up in range(2):
@@ -125,14 +125,19 @@ def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # typ
                 r, g, bl = _cubic(pixels, start[level + up], h, w, u, v)
                 red, green, blue = red + weight * r, green + weight * g, blue + weight * bl
         else:
-            level = min(last, int(np.log2(small))) if small > 1.0 else 0
+            level, scale = 0, 1.0
+            # Squares of the footprint's sides; the smaller singular value exceeds neither.
+            along, across = a * a + c * c, b * b + d * d
+            if min(along, across) >= 4.0:
+                _, small = singular_values(a, b, c, d)
+                while level < last and small * scale >= 2.0:
+                    level, scale = level + 1, 0.5 * scale
+                    along, across = 0.25 * along, 0.25 * across
             h, w, here = height[level], width[level], start[level]
             # Pixel centres of a halved picture lie between those of the full one.
-            scale = 0.5**level
             u, v = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
             a, b, c, d = a * scale, b * scale, c * scale, d * scale
-            n = int(min(MAX_TAPS, max(1.0, np.ceil(np.sqrt(a * a + c * c) / TAP_PX))))
-            m = int(min(MAX_TAPS, max(1.0, np.ceil(np.sqrt(b * b + d * d) / TAP_PX))))
+            n, m = _taps(along), _taps(across)
             if n * m == 1:
                 red, green, blue = _cubic(pixels, here, h, w, u, v)
             else:
@@ -149,43 +154,58 @@ def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # typ
 
 
 @numba.njit(cache=True, inline="always")
+def _taps(square):  # type: ignore[no-untyped-def]
+    """Samples along a side of a footprint, of which the square is given: no root, no branch."""
+    count = 1
+    for more in range(1, MAX_TAPS):
+        count += square > (more * TAP_PX) ** 2
+    return count
+
+
+@numba.njit(cache=True, inline="always")
 def _linear(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
-    """Bilinear sample; beyond the border its value goes on."""
+    """Bilinear sample; beyond the border its value goes on. Pixels lie in one row (3 p,)."""
     x = min(max(x, 0.0), width - 1.0)
     y = min(max(y, 0.0), height - 1.0)
     left, top = int(x), int(y)
     s, t = x - left, y - top
-    right = 1 if left + 1 < width else 0
-    below = width if top + 1 < height else 0
-    at = start + top * width + left
+    right = np.uintp(3 if left + 1 < width else 0)
+    below = np.uintp(3 * width if top + 1 < height else 0)
+    # Without a sign, so that no index is looked at from the end.
+    p = np.uintp(3 * (start + top * width + left))
     a, b = (1.0 - s) * (1.0 - t), s * (1.0 - t)
     c, d = (1.0 - s) * t, s * t
-    other, both = at + below, at + below + right
+    q, r = p + right, p + below
+    v = r + right
+    one, two = np.uintp(1), np.uintp(2)
     return (
-        a * pixels[at, 0] + b * pixels[at + right, 0] + c * pixels[other, 0] + d * pixels[both, 0],
-        a * pixels[at, 1] + b * pixels[at + right, 1] + c * pixels[other, 1] + d * pixels[both, 1],
-        a * pixels[at, 2] + b * pixels[at + right, 2] + c * pixels[other, 2] + d * pixels[both, 2],
+        a * pixels[p] + b * pixels[q] + c * pixels[r] + d * pixels[v],
+        a * pixels[p + one] + b * pixels[q + one] + c * pixels[r + one] + d * pixels[v + one],
+        a * pixels[p + two] + b * pixels[q + two] + c * pixels[r + two] + d * pixels[v + two],
     )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _cubic(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
     """Sample of the Catmull-Rom spline through the pixels; beyond the border its value goes on."""
     left, top = int(np.floor(x)), int(np.floor(y))
     a0, a1, a2, a3 = _cubic_weights(x - left)
     red, green, blue = 0.0, 0.0, 0.0
     b0, b1, b2, b3 = _cubic_weights(y - top)
-    i0 = min(max(left - 1, 0), width - 1)
-    i1 = min(max(left, 0), width - 1)
-    i2 = min(max(left + 1, 0), width - 1)
-    i3 = min(max(left + 2, 0), width - 1)
-    for r in range(4):
-        row = start + min(max(top - 1 + r, 0), height - 1) * width
-        b = b0 if r == 0 else b1 if r == 1 else b2 if r == 2 else b3
-        p, q, s, t = row + i0, row + i1, row + i2, row + i3
-        red += b * (a0 * pixels[p, 0] + a1 * pixels[q, 0] + a2 * pixels[s, 0] + a3 * pixels[t, 0])
-        green += b * (a0 * pixels[p, 1] + a1 * pixels[q, 1] + a2 * pixels[s, 1] + a3 * pixels[t, 1])
-        blue += b * (a0 * pixels[p, 2] + a1 * pixels[q, 2] + a2 * pixels[s, 2] + a3 * pixels[t, 2])
+    i0 = np.uintp(3 * min(max(left - 1, 0), width - 1))
+    i1 = np.uintp(3 * min(max(left, 0), width - 1))
+    i2 = np.uintp(3 * min(max(left + 1, 0), width - 1))
+    i3 = np.uintp(3 * min(max(left + 2, 0), width - 1))
+    one = np.uintp(1)
+    for k in range(4):
+        row = np.uintp(3 * (start + min(max(top - 1 + k, 0), height - 1) * width))
+        b = b0 if k == 0 else b1 if k == 1 else b2 if k == 2 else b3
+        p, q, r, s = row + i0, row + i1, row + i2, row + i3
+        red += b * (a0 * pixels[p] + a1 * pixels[q] + a2 * pixels[r] + a3 * pixels[s])
+        p, q, r, s = p + one, q + one, r + one, s + one
+        green += b * (a0 * pixels[p] + a1 * pixels[q] + a2 * pixels[r] + a3 * pixels[s])
+        p, q, r, s = p + one, q + one, r + one, s + one
+        blue += b * (a0 * pixels[p] + a1 * pixels[q] + a2 * pixels[r] + a3 * pixels[s])
     return red, green, blue
 
 

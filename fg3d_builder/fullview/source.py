@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fullview.backdrop import without_head
-from fg3d_builder.fullview.captured_surface import captured_surface
-from fg3d_builder.fullview.head_hull import expected_surround, head_hull, with_lost_depth
-from fg3d_builder.fullview.head_texture import HeadTexture, head_texture
+from fg3d_builder.fullview.head_layers import HeadLayers
+from fg3d_builder.fullview.head_texture import HeadTexture
 from fg3d_builder.fullview.image_mesh import ImageMesh
-from fg3d_builder.fullview.measured_head import MeasuredHead, measured_head
 from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.geometry.camera import scaled_intrinsics
@@ -28,16 +25,27 @@ from fg3d_builder.rendering.rasterizer import rasterize
 FULL_VIEW, FACE_PROFILING = "full_view", "face_profiling"
 """Methods: with the depth channel, layers and inpainting, or the baseline without."""
 
-EAR_MM = 5.0
-"""Distance from an ear of the surround, which was fitted to it, up to which what the camera
-measured is that ear."""
-
 SHADOW_SIZE_PX = 512
 """Side of the face in the depth image that tells which points hide others."""
 
-OFF_PX = 3.0
-"""Pixels off the head in the picture from which there is nothing of it: outlines are no more
-exact than that."""
+
+class Part(NamedTuple):
+    """Some triangles of a source.
+
+    Attributes
+    ----------
+    low, end : int
+        Their vertices are from the first of these to before the second.
+    triangles : (t, 3) int32
+        Counted from `low`.
+    number : (t,) int32
+        Their numbers in the source.
+    """
+
+    low: int
+    end: int
+    triangles: Array
+    number: Array
 
 
 @dataclass(frozen=True)
@@ -50,26 +58,17 @@ class Source:
     vertices_cam_mm : (v, 3) float64
         Those of the mesh, of the captured surface and of the surround. The sheet's outer parts
         are where the head's outside is, not where they were registered.
+    places_cam_mm : (v, 3) float64
+        Where those of the head were in the picture that the head was found in: another one's
+        where the face got a new shape.
     triangles : (m, 3) int32
         Those of the mesh, of the captured surface and of the surround.
     captured, surround : (t,), (k,) int64
         Numbers of the triangles of the captured surface and of the surround.
     first_captured : int
         Number of the captured surface's first vertex.
-    slopes_cam : (w, 3) float64
-        Normals of the captured surface's vertices.
-    carried, edge : (w,) bool
-        Vertices of the captured surface that lie beyond an edge, and those where colours are
-        mixed with what is behind.
-    before : (w,) bool
-        Vertices of the captured surface before the face: hair, glasses, a hand.
-    explained : (w,) int8
-        1 or 2 for vertices of the captured surface that lie on one ear of the surround or on the
-        other, 0 for all others.
-    head : MeasuredHead or None
-        What the camera saw of the head; None for face profiling.
-    around : HeadTexture or None
-        Colours of the head all around; None without a surround.
+    head : HeadLayers or None
+        None for face profiling.
     picture : PicturePyramid
     backdrop : PicturePyramid
         The picture without the head; what was behind it continues what is around it.
@@ -86,17 +85,12 @@ class Source:
 
     mesh: ImageMesh
     vertices_cam_mm: Array
+    places_cam_mm: Array
     triangles: Array
     captured: Array
     surround: Array
     first_captured: int
-    slopes_cam: Array
-    carried: Array
-    edge: Array
-    before: Array
-    explained: Array
-    head: MeasuredHead | None
-    around: HeadTexture | None
+    head: HeadLayers | None
     picture: PicturePyramid
     backdrop: PicturePyramid
     normals_cam: Array
@@ -104,13 +98,10 @@ class Source:
     shown: Array
     first_intrinsics: Array
 
-    @cached_property
-    def off_head(self) -> Array:
-        """Pixels of `head` (h, w) bool, well off the head: nothing of it can be there."""
-        if self.head is None:
-            return np.zeros((1, 1), dtype=bool)
-        behind = self.head.background.astype(np.uint8)
-        return np.asarray(cv2.distanceTransform(behind, cv2.DIST_L2, 5) > OFF_PX)
+    @property
+    def around(self) -> HeadTexture | None:
+        """Colours of the head all around; None without a surround."""
+        return None if self.head is None else self.head.around
 
     @property
     def behind(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -118,6 +109,20 @@ class Source:
         start, count = self.mesh.face_triangle_count, self.mesh.background_triangle_count
         lining = start + count
         return (start, count), (lining, len(self.mesh.triangles) - lining)
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, int], Part]:
+        return {}
+
+    def part(self, first: int, count: int) -> Part:
+        """Return so many triangles from a first one, drawn as a mesh of their own."""
+        key = (first, count)
+        if key not in self._parts:
+            pieces = self.triangles[first : first + count]
+            low, end = (int(pieces.min()), int(pieces.max()) + 1) if count else (0, 0)
+            number = np.arange(first, first + count, dtype=np.int32)
+            self._parts[key] = Part(low, end, pieces - np.int32(low), number)
+        return self._parts[key]
 
     @classmethod
     def of(
@@ -129,6 +134,7 @@ class Source:
         texture: TextureFit | None,
         config: FullViewConfig,
         solver: str = "cholmod",
+        head: HeadLayers | None = None,
     ) -> Source:
         """Prepare a capture for rendering.
 
@@ -144,6 +150,8 @@ class Source:
         config : FullViewConfig
         solver : str
             Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
+        head : HeadLayers, optional
+            Where the caller has it; it is found in the picture otherwise. Not for face profiling.
         """
         face = mesh.vertices_cam_mm[: mesh.face_vertex_count]
         height, width = mesh.image_size
@@ -151,38 +159,37 @@ class Source:
         factor = min(1.0, SHADOW_SIZE_PX / extent)
         camera = scaled_intrinsics(mesh.intrinsics, factor)
         size = (int(np.ceil(height * factor)), int(np.ceil(width * factor)))
-        layers = _Layers(mesh)
+        meshes, places = (_Meshes(mesh.vertices_cam_mm, mesh.triangles) for _ in range(2))
+        captured = surround = np.zeros(0, dtype=np.int64)
         picture = backdrop = PicturePyramid.of(capture.rgb)
         shown = np.ones(size, np.float32)
         if config.method == FULL_VIEW:
-            layers.add_head(model, capture, registration, texture, config, solver)
-            assert layers.head is not None
-            backdrop = PicturePyramid.of(without_head(capture.rgb, layers.head, mesh.intrinsics))
+            if head is None:
+                light = None if texture is None else texture.light
+                head = HeadLayers.of(model, capture, registration, light, config, solver)
+            captured, surround = _added(meshes, head)
+            _added(places, head.found)
+            backdrop = PicturePyramid.of(head.backdrop)
             shown = on_other_grid(
-                (layers.head.pure & ~layers.head.before).astype(np.float32),
-                layers.head.intrinsics,
+                head.shown.astype(np.float32),
+                head.shown_intrinsics,
                 camera,
                 size,
                 cv2.INTER_NEAREST,
                 outside=1.0,
             )
-        vertices = np.concatenate(layers.vertices)
+        vertices = np.concatenate(meshes.vertices)
         first = rasterize(vertices[: len(face)], mesh.face_triangles, camera, *size).depth_mm
         farthest = cv2.dilate(np.nan_to_num(first, nan=np.inf), np.ones((3, 3), np.uint8))
         return cls(
             mesh=mesh,
             vertices_cam_mm=vertices,
-            triangles=np.concatenate(layers.triangles),
-            captured=layers.captured,
-            surround=layers.surround,
+            places_cam_mm=np.concatenate(places.vertices),
+            triangles=np.concatenate(meshes.triangles),
+            captured=captured,
+            surround=surround,
             first_captured=len(mesh.vertices_cam_mm),
-            slopes_cam=layers.slopes,
-            carried=layers.carried,
-            edge=layers.edge,
-            before=layers.before,
-            explained=layers.explained,
-            head=layers.head,
-            around=layers.around,
+            head=head,
             picture=picture,
             backdrop=backdrop,
             normals_cam=vertex_normals(vertices[: len(face)], mesh.face_triangles),
@@ -192,71 +199,25 @@ class Source:
         )
 
 
-class _Layers:
-    """Meshes one after the other, and what belongs to each."""
+def _added(meshes: _Meshes, head: HeadLayers) -> tuple[Array, Array]:
+    """Add a head's layers to the mesh of its picture; return the numbers of their triangles."""
+    n = len(head.face_cam_mm)
+    meshes.vertices[0] = np.concatenate([head.face_cam_mm, meshes.vertices[0][n:]])
+    captured = meshes.add(head.captured.vertices_cam_mm, head.captured.triangles)
+    return captured, meshes.add(head.surround_cam_mm, head.surround_triangles)
 
-    def __init__(self, mesh: ImageMesh) -> None:
-        self.vertices = [mesh.vertices_cam_mm]
-        self.triangles = [mesh.triangles]
-        self.captured = self.surround = np.zeros(0, dtype=np.int64)
-        self.slopes = np.zeros((0, 3))
-        self.carried = self.edge = self.before = np.zeros(0, dtype=bool)
-        self.explained = np.zeros(0, dtype=np.int8)
-        self.head: MeasuredHead | None = None
-        self.around: HeadTexture | None = None
-        self._count = (len(mesh.vertices_cam_mm), len(mesh.triangles))
 
-    def add_head(
-        self,
-        model: FaceModel,
-        capture: Capture,
-        registration: Registration,
-        texture: TextureFit | None,
-        config: FullViewConfig,
-        solver: str,
-    ) -> None:
-        """Add what surrounds the face: as it was captured, and as the model has it."""
-        face = registration.vertices_cam_mm
-        expected = expected_surround(model, registration, solver)
-        outside = None
-        if expected is not None and model.surround is not None:
-            outside = (expected, model.surround.triangles)
-        head = measured_head(capture, face, model.triangles, config, outside)
-        hull = head_hull(model, registration, head, solver, expected)
-        head = with_lost_depth(model, face, hull, head)
-        captured = captured_surface(head)
-        self.captured = self._added(captured.vertices_cam_mm, captured.triangles)
-        self.slopes, self.head = captured.normals_cam, head
-        self.carried, self.edge, self.before = captured.carried, captured.edge, captured.before
-        self.explained = np.zeros(len(self.edge), dtype=np.int8)
-        if hull is None:
-            return
-        for number, ear in enumerate(hull.ears, start=1):
-            near = _near(captured.vertices_cam_mm, hull.surround_cam_mm[ear], EAR_MM)
-            self.explained[near] = number
-        self.surround = self._added(hull.surround_cam_mm, hull.triangles)
-        self.vertices[0] = np.concatenate([hull.face_cam_mm, self.vertices[0][len(face) :]])
-        self.around = head_texture(
-            model, capture, registration, head, hull, None if texture is None else texture.light
-        )
+class _Meshes:
+    """Meshes one after the other."""
 
-    def _added(self, vertices: Array, triangles: Array) -> Array:
+    def __init__(self, vertices: Array, triangles: Array) -> None:
+        self.vertices, self.triangles = [vertices], [triangles]
+        self._count = (len(vertices), len(triangles))
+
+    def add(self, vertices: Array, triangles: Array) -> Array:
         """Append a mesh; return the numbers of its triangles."""
         first, start = self._count
         self.vertices.append(vertices)
         self.triangles.append((triangles + first).astype(np.int32))
         self._count = (first + len(vertices), start + len(triangles))
         return np.arange(start, start + len(triangles))
-
-
-def _near(points: Array, others: Array, reach_mm: float) -> Array:
-    """Tell which of points (k, 3) have one of others (l, 3) within reach."""
-    if not len(others):
-        return np.zeros(len(points), dtype=bool)
-    low, high = others.min(axis=0) - reach_mm, others.max(axis=0) + reach_mm
-    near = np.ones(len(points), dtype=bool)
-    for axis in range(3):
-        near &= (points[:, axis] >= low[axis]) & (points[:, axis] <= high[axis])
-    distance, _ = cKDTree(others).query(points[near], distance_upper_bound=reach_mm)
-    near[near] = np.isfinite(distance)
-    return near

@@ -17,7 +17,7 @@ GRAZING = 0.05
 """Cosine of the angle below which the picture's own pixel mixes the face with what is behind."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def traced(  # type: ignore[no-untyped-def]
     triangle,
     barycentric,
@@ -45,8 +45,8 @@ def traced(  # type: ignore[no-untyped-def]
     the projection into the picture are differentiated by the pixel.
     """
     rows, columns = triangle.shape
-    place = np.full((rows, columns, 2), np.nan)
-    jacobian = np.full((rows, columns, 2, 2), np.nan)
+    place = np.empty((rows, columns, 2))
+    jacobian = np.empty((rows, columns, 2, 2))
     distance = np.full((rows, columns), np.float32(np.nan))
     trust = np.zeros((rows, columns), np.float32)
     stretch = np.zeros((rows, columns), np.float32)
@@ -61,8 +61,15 @@ def traced(  # type: ignore[no-untyped-def]
         for column in range(columns):
             number = triangle[row, column]
             if number < 0:
+                place[row, column] = np.nan
+                jacobian[row, column] = np.nan
                 continue
-            i, j, m = triangles[number, 0], triangles[number, 1], triangles[number, 2]
+            # Without a sign, so that no index is looked at from the end.
+            i, j, m = (
+                np.uintp(triangles[number, 0]),
+                np.uintp(triangles[number, 1]),
+                np.uintp(triangles[number, 2]),
+            )
             wi, wj, wm = barycentric[row, column]
             x = wi * source[i, 0] + wj * source[j, 0] + wm * source[m, 0]
             y = wi * source[i, 1] + wj * source[j, 1] + wm * source[m, 1]
@@ -113,14 +120,23 @@ def traced(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def places_on(vertices, triangles, triangle, barycentric):  # type: ignore[no-untyped-def]
-    """Points (k, 3) at barycentric coordinates (k, 3) of triangles (k,) of a mesh."""
-    out = np.empty((len(triangle), 3))
-    for k in range(len(triangle)):
-        a, b, c = triangles[triangle[k]]
-        u, v, w = barycentric[k]
-        for axis in range(3):
-            out[k, axis] = u * vertices[a, axis] + v * vertices[b, axis] + w * vertices[c, axis]
+def places_where(where, vertices, triangles, triangle, barycentric):  # type: ignore[no-untyped-def]
+    """Points (k, 3) on a mesh at the k pixels of a mask (S, S), row by row."""
+    count = 0
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            count += where[row, column]
+    out = np.empty((count, 3))
+    k = 0
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            if not where[row, column]:
+                continue
+            a, b, c = triangles[triangle[row, column]]
+            u, v, w = barycentric[row, column]
+            for axis in range(3):
+                out[k, axis] = u * vertices[a, axis] + v * vertices[b, axis] + w * vertices[c, axis]
+            k += 1
     return out
 
 

@@ -9,6 +9,7 @@ capture, which is what the paper's figures imply (474k from about 52k images).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,24 +134,38 @@ def view_camera(
     CaptureError
         ``"no_crop"``.
     """
-    pitch, yaw, roll = angles_from_rotation(registration.pose.rotation)
-    target = rotation_from_angles(pitch + turn.pitch_deg, yaw + turn.yaw_deg, roll)
-    rotation = target @ registration.pose.rotation.T
+    return next(view_cameras(model, registration, initial, intrinsics, [turn], margin, size))
+
+
+def view_cameras(
+    model: FaceModel,
+    registration: Registration,
+    initial: CoarseFit,
+    intrinsics: Array,
+    turns: Iterable[Turn],
+    margin: float,
+    size: int,
+) -> Iterator[ViewCamera]:
+    """Do what `view_camera` does for several turns of a capture."""
+    pose = registration.pose
+    pitch, yaw, roll = angles_from_rotation(pose.rotation)
     center = head_center_cam_mm(registration)
-    shift = center - rotation @ center
     moved = at_depth_of(initial, registration, model.reliable)
     face = moved.cam_from_obj(initial.shape_obj_mm[model.reliable])
-    to_crop = crop_around(face @ rotation.T + shift, intrinsics, margin, size)
-    pose = registration.pose
-    return ViewCamera(
-        turn=turn,
-        rotation=rotation,
-        translation_mm=shift,
-        px_crop_from_px=to_crop,
-        intrinsics=to_crop @ intrinsics,
-        size=size,
-        pose=Pose(pose.scale, rotation @ pose.rotation, rotation @ pose.translation_mm + shift),
-    )
+    for turn in turns:
+        target = rotation_from_angles(pitch + turn.pitch_deg, yaw + turn.yaw_deg, roll)
+        rotation = target @ pose.rotation.T
+        shift = center - rotation @ center
+        to_crop = crop_around(face @ rotation.T + shift, intrinsics, margin, size)
+        yield ViewCamera(
+            turn=turn,
+            rotation=rotation,
+            translation_mm=shift,
+            px_crop_from_px=to_crop,
+            intrinsics=to_crop @ intrinsics,
+            size=size,
+            pose=Pose(pose.scale, rotation @ pose.rotation, rotation @ pose.translation_mm + shift),
+        )
 
 
 def at_depth_of(initial: CoarseFit, registration: Registration, region: Array) -> Pose:

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fitting.landmark_fit import coarse_fit
 from fg3d_builder.fullview.augment import full_view, view_mesh
+from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
+from fg3d_builder.fullview.source import FULL_VIEW
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
 from fg3d_builder.pipeline.each_capture import StageResult, run_each
 from fg3d_builder.pipeline.stages import CaptureFits, shared_view_detector
@@ -124,13 +127,8 @@ def make_transforms(
     }
 
     @lru_cache(maxsize=1)
-    def prepared(name: str) -> tuple[ImageMesh, TextureFit, BeforeFace | None]:
-        capture, registration = chunk.captures[name], chunk.registrations[name]
-        return (
-            image_mesh(model, capture, registration, config.fullview, solver),
-            fit_texture(model, capture, registration, config.texture),
-            before_face(model, capture, registration, config.fullview),
-        )
+    def prepared(name: str) -> _Prepared:
+        return _Prepared.of(model, chunk.captures[name], chunk.registrations[name], config, solver)
 
     def transformed(key: str) -> TransformedShape:
         name, attempts = wanted[key]
@@ -140,7 +138,18 @@ def make_transforms(
             target = targets.make(registration, given)
             if target is None:
                 continue
-            made = transform_capture(model, capture, registration, *prepared(name), target, solver)
+            ready = prepared(name)
+            made = transform_capture(
+                model,
+                capture,
+                registration,
+                ready.mesh,
+                ready.texture,
+                ready.before,
+                target,
+                solver,
+                ready.head,
+            )
             if made is not None:
                 fitter = _fitter(model, chunk.landmarks[name], config)
                 return _shape_with_views(model, key, given, target, made, fitter, config)
@@ -154,6 +163,34 @@ def make_transforms(
 
     subjects = {key: chunk.captures[name].subject_id for key, (name, _) in wanted.items()}
     return run_each("transform", subjects, transformed, picture)
+
+
+class _Prepared(NamedTuple):
+    """What all new shapes of a capture share; no head for face profiling."""
+
+    mesh: ImageMesh
+    texture: TextureFit
+    head: HeadLayers | None
+    before: BeforeFace | None
+
+    @classmethod
+    def of(
+        cls,
+        model: FaceModel,
+        capture: Capture,
+        registration: Registration,
+        config: BuildConfig,
+        solver: str,
+    ) -> _Prepared:
+        settings = config.fullview
+        mesh = image_mesh(model, capture, registration, settings, solver)
+        texture = fit_texture(model, capture, registration, config.texture)
+        head = None
+        if settings.method == FULL_VIEW:
+            head = HeadLayers.of(model, capture, registration, texture.light, settings, solver)
+        measured = None if head is None else head.measured
+        before = before_face(model, capture, registration, settings, measured)
+        return cls(mesh, texture, head, before)
 
 
 def _shape_with_views(
@@ -183,6 +220,7 @@ def _shape_with_views(
         config.shards.image_size,
         lambda view: sample_seed(sample_name(name, view, shape_source)),
         config.registration.solver,
+        made.head,
     )
     captured = captured_view(model, capture, initial, registration, config.shards, made.painted)
     taken = {part: face.capture_id for part, face in donors.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from fg3d_builder.records import Array
@@ -95,11 +96,29 @@ def linear_per_srgb(srgb: Array) -> Array:
 
 
 def srgb_from_linear(linear: Array) -> Array:
-    """Encode linear light, clipped to [0, 1], as sRGB uint8."""
-    clipped = np.clip(linear, 0.0, 1.0)
-    low = 12.92 * clipped
-    high = 1.055 * np.power(clipped, 1.0 / 2.4) - 0.055
-    return np.rint(255.0 * np.where(clipped <= 0.0031308, low, high)).astype(np.uint8)
+    """Encode linear light, clipped to [0, 1], as sRGB uint8; what is no number becomes 0."""
+    values = np.ascontiguousarray(linear)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    out = np.empty(values.shape, np.uint8)
+    _encode(values.reshape(-1), _ENDS, _FIRST, out.reshape(-1))
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _encode(values, ends, first, out):  # type: ignore[no-untyped-def]
+    """Find each value's byte: the table's, or the next ones as long as it is beyond their ends."""
+    for k in range(len(values)):
+        value = values[k]
+        # False for what is not a number, too.
+        if not value > 0.0:
+            out[k] = 0
+            continue
+        value = min(value, 1.0)
+        byte = int(first[int(value * (len(first) - 1))])
+        while byte < 255 and value > ends[byte]:
+            byte += 1
+        out[k] = byte
 
 
 def decoded_srgb(srgb: Array) -> Array:
@@ -108,3 +127,9 @@ def decoded_srgb(srgb: Array) -> Array:
 
 
 _LINEAR_OF_BYTE = decoded_srgb(np.arange(256) / 255.0).astype(np.float32)
+
+_ENDS = decoded_srgb((np.arange(255) + 0.5) / 255.0)
+"""Linear light up to which each byte is the nearest in sRGB."""
+
+_FIRST = np.searchsorted(_ENDS, np.arange(4097) / 4096.0).astype(np.uint8)
+"""The byte of each 4096th of linear light: the first that what is above it may have."""

@@ -117,7 +117,7 @@ class _DisplacementSystem:
         lower, (self._at_diagonal, self._at_inner) = lower_pattern(
             n, np.arange(n) * (n + 1), low * n + high
         )
-        self._analysis = analyze(lower, solver, supernodal=False)
+        self._analysis = analyze(lower, solver, supernodal=False, ordering="amd")
 
     def solve(self, weights: Array, moved_px: Array) -> Array:
         """Return the (f, 2) displacements of the free points, given those of the others."""

@@ -99,21 +99,37 @@ class MovedThings(NamedTuple):
         NaN where none was measured.
     gap_mm : (h, w) float32
         How far the thing was before the captured face.
+    shift : (h, w, 3) float32
+        Where what was at a pixel went: pixels, and mm of depth.
     """
 
     rgb: Array
     weight: Array
     depth_mm: Array
     gap_mm: Array
+    shift: Array
 
 
 def before_face(
-    model: FaceModel, capture: Capture, registration: Registration, config: FullViewConfig
+    model: FaceModel,
+    capture: Capture,
+    registration: Registration,
+    config: FullViewConfig,
+    measured: MeasuredHead | None = None,
 ) -> BeforeFace | None:
     """Find what stands before a registered face.
 
     Parts that hide next to no reliable skin are left out: the neck before the sheet's end
     under the chin, and slivers along the outline, where the line of sight grazes the face.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    registration : Registration
+    config : FullViewConfig
+    measured : MeasuredHead, optional
+        Of the capture, where the caller has it.
 
     Returns
     -------
@@ -121,7 +137,7 @@ def before_face(
         None where nothing does.
     """
     vertices = registration.vertices_cam_mm
-    head = measured_head(capture, vertices, model.triangles, config)
+    head = measured or measured_head(capture, vertices, model.triangles, config)
     found = _things(model, vertices, head, config.face_mm)
     if not found.any():
         return None
@@ -233,6 +249,7 @@ def moved_things(
         weight=fetched(before.weight, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT),
         depth_mm=depth + here[..., 2],
         gap_mm=fetched(before.gap_mm, cv2.INTER_NEAREST),
+        shift=shift,
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 
@@ -82,18 +83,24 @@ class PartBlender:
         donors_mm : mapping of part to (n, 3) float64
             Neutral faces in the host's frame and scale; a part that is missing is the host's.
         """
-        first, second = self._edges.T
-        gradient = np.zeros((len(first), 3))
+        side = np.zeros_like(host_mm)
         for part, shape in donors_mm.items():
-            moved = shape - host_mm
-            mask = 0.5 * (self.masks[part][first] + self.masks[part][second])
-            gradient += mask[:, None] * (moved[first] - moved[second])
-        gradient *= self._weights[:, None]
-        side = np.empty_like(host_mm)
-        for axis in range(3):
-            pull = np.bincount(first, gradient[:, axis], len(host_mm))
-            side[:, axis] = pull - np.bincount(second, gradient[:, axis], len(host_mm))
+            _add_gradients(side, self._edges, self._weights, self.masks[part], shape - host_mm)
         return np.asarray(host_mm + self._system.solve(side))
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_gradients(side, edges, weights, mask, moved):  # type: ignore[no-untyped-def]
+    """Add the divergence (n, 3) of a displacement's masked and weighted gradient."""
+    for e in range(len(edges)):
+        i, j = edges[e, 0], edges[e, 1]
+        weight = weights[e] * 0.5 * (mask[i] + mask[j])
+        if weight == 0.0:
+            continue
+        for axis in range(3):
+            pull = weight * (moved[i, axis] - moved[j, axis])
+            side[i, axis] += pull
+            side[j, axis] -= pull
 
 
 def cotangent_weights(vertices: Array, triangles: Array) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,19 @@ class TargetShape:
     deviation_sd: float
 
 
+class _Host(NamedTuple):
+    """A face that gets new shapes: without its expression, (n, 3) each, and what it brings along.
+
+    coefficients : (p, k), by part; intersections : (j, 2), pairs of triangles of lips and lids.
+    """
+
+    registration: Registration
+    neutral_mm: Array
+    expression_mm: Array
+    coefficients: Array
+    intersections: Array
+
+
 class TargetShapes:
     """Makes target shapes of one model.
 
@@ -80,6 +94,7 @@ class TargetShapes:
         touching = np.isin(model.parts, [PARTS.index(p) for p in INTERSECTION_PARTS])
         self._lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
         self._face_triangles = model.triangles[model.reliable[model.triangles].all(axis=1)]
+        self._last: _Host | None = None
         self._outside = np.asarray(model.reliable[self._lips_and_lids].any(axis=1))
 
     def make(
@@ -98,20 +113,21 @@ class TargetShapes:
         TargetShape or None
             None where even the smallest of `SHARES` gives no face: these donors do not fit.
         """
-        model = self.model
-        own = neutral_shape(model, host)
-        expression = host.shape_obj_mm - own
+        model, face = self.model, self._prepared(host)
+        own, expression = face.neutral_mm, face.expression_mm
         shapes = {
             part: self._normalised(neutral_shape(model, donor), own)
             for part, donor in donors.items()
         }
         moved = self.blender.blend(own, shapes) - own
-        allowed = max(self.max_deviation_sd, self.deviation_sd(own))
-        fitting = (s for s in SHARES if self.deviation_sd(own + s * moved) <= allowed)
+        # Coefficients are linear in the shape.
+        step = self._coefficients(own + moved) - face.coefficients
+        allowed = max(self.max_deviation_sd, _largest(face.coefficients))
+        fitting = (s for s in SHARES if _largest(face.coefficients + s * step) <= allowed)
         most = next(fitting, None)
         if most is None:
             return None
-        share = self.sound_share(own + expression, most * moved)
+        share = self._sound_share(own + expression, most * moved, face.intersections)
         if share is None:
             return None
         neutral = own + share[:, None] * (most * moved)
@@ -124,6 +140,19 @@ class TargetShapes:
             deviation_sd=self.deviation_sd(neutral),
         )
 
+    def _prepared(self, host: Registration) -> _Host:
+        """What all new shapes of a host share; the last one's is kept."""
+        if self._last is None or self._last.registration is not host:
+            own = neutral_shape(self.model, host)
+            self._last = _Host(
+                registration=host,
+                neutral_mm=own,
+                expression_mm=host.shape_obj_mm - own,
+                coefficients=self._coefficients(own),
+                intersections=self._intersections(host.shape_obj_mm),
+            )
+        return self._last
+
     def sound_share(self, before_mm: Array, moved_mm: Array) -> Array | None:
         """Return the share (n,) of a displacement that keeps the mesh sound, or None.
 
@@ -131,8 +160,11 @@ class TargetShapes:
         fading out over the width of the parts' borders, until none do. None where they still do
         after `REPAIRS` rounds.
         """
+        return self._sound_share(before_mm, moved_mm, self._intersections(before_mm))
+
+    def _sound_share(self, before_mm: Array, moved_mm: Array, own_pairs: Array) -> Array | None:
         share = np.ones(len(before_mm))
-        known = set(map(tuple, self._intersections(before_mm)))
+        known = set(map(tuple, own_pairs))
         for _ in range(REPAIRS):
             after = before_mm + share[:, None] * moved_mm
             pairs = [p for p in map(tuple, self._intersections(after)) if p not in known]
@@ -149,8 +181,11 @@ class TargetShapes:
 
     def deviation_sd(self, neutral_obj_mm: Array) -> float:
         """Return the largest identity coefficient that any part of a neutral face needs."""
-        needed = (np.abs(prior.coefficients(neutral_obj_mm)) for prior in self._part_priors)
-        return float(max(z.max() for z in needed))
+        return _largest(self._coefficients(neutral_obj_mm))
+
+    def _coefficients(self, neutral_obj_mm: Array) -> Array:
+        """Identity coefficients (p, k) of each part, in standard deviations."""
+        return np.stack([prior.coefficients(neutral_obj_mm) for prior in self._part_priors])
 
     def _normalised(self, donor_mm: Array, host_mm: Array) -> Array:
         """Turn, shift and scale a donor onto the host, over the parts that may be donated."""
@@ -175,8 +210,11 @@ class TargetShapes:
         Pairs of the mouth's and the eyes' inside are left out: nobody sees them, and in many
         templates they are folded into each other.
         """
-        pairs = intersecting_pairs(shape_mm, self._lips_and_lids)
-        return np.asarray(pairs[self._outside[pairs].any(axis=1)])
+        return intersecting_pairs(shape_mm, self._lips_and_lids, self._outside)
+
+
+def _largest(coefficients: Array) -> float:
+    return float(np.abs(coefficients).max())
 
 
 def neutral_shape(model: FaceModel, registration: Registration | DonorFace) -> Array:

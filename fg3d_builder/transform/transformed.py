@@ -18,6 +18,7 @@ import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.delight import softened
+from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.texture_fit import TextureFit
@@ -25,10 +26,13 @@ from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.meshes import signed_areas, vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.fragments import Fragments
+from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
 from fg3d_builder.transform.background_warp import warp_background
 from fg3d_builder.transform.before_face import BeforeFace, MovedThings, moved_things
+from fg3d_builder.transform.correspondence import pixel_places, put_places
+from fg3d_builder.transform.moved_head import moved_head
 from fg3d_builder.transform.shading_change import (
     ShadingChange,
     changed,
@@ -53,6 +57,9 @@ RIM_STRETCHES = (1.0, 2.0)
 
 FAR_MM = 1e9
 """Stands for no depth in images that OpenCV works on: it knows no infinity."""
+
+DOUBT_PX = 2
+"""Pixels around the face that take part in what is doubted on it."""
 
 SOFT_SIGMA_PX = 1.0
 """Blur of the border between fetched and painted pixels."""
@@ -82,6 +89,8 @@ class Transformed:
         The picture before its shading was adjusted.
     painted : float
         Share of the face's pixels that the source did not show.
+    head : HeadLayers or None
+        The head around the new face; None where the captured one was not given.
     """
 
     capture: Capture
@@ -90,6 +99,7 @@ class Transformed:
     texture: TextureFit
     warped_rgb: Array
     painted: float
+    head: HeadLayers | None
 
 
 def transform_capture(
@@ -101,6 +111,7 @@ def transform_capture(
     before: BeforeFace | None,
     target: TargetShape,
     solver: str,
+    head: HeadLayers | None = None,
 ) -> Transformed | None:
     """Put a target shape under a captured picture.
 
@@ -117,6 +128,8 @@ def transform_capture(
         In the capture's object frame.
     solver : str
         Sparse backend, see `warp_background`.
+    head : HeadLayers, optional
+        The captured head. It is carried along, for turned views.
 
     Returns
     -------
@@ -159,6 +172,10 @@ def transform_capture(
     if before is not None and things is not None:
         rgb = _laid_over(before, things, rgb)
         depth = _depth_laid_over(before, things, depth, fetched.face)
+    if head is not None:
+        both = None if before is None or things is None else (before, things)
+        head = moved_head(model, registration, head, target_cam, still, moved_to, both, solver)
+        head = _on_new_picture(head, fetched, hidden, mesh.intrinsics, both)
     normals = vertex_normals(target_cam, model.triangles)
     height, width = mesh.image_size
     visible = visible_vertices(
@@ -180,6 +197,7 @@ def transform_capture(
         texture=lit,
         warped_rgb=warped,
         painted=float(hidden.sum() / max(int((fetched.face.triangle >= 0).sum()), 1)),
+        head=head,
     )
 
 
@@ -265,15 +283,11 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     sheet = rasterize(
         moved.vertices_cam_mm, moved.sheet_triangles, moved.intrinsics, height, width, False
     )
-    is_face = face.triangle >= 0
-    both = np.concatenate([source.vertices_cam_mm, moved.vertices_cam_mm[:, 2:]], axis=1)
-    both = both.astype(np.float32)
-    surface = interpolate(sheet, source.sheet_triangles, both, dtype=np.float32)
-    at_face = interpolate(face, source.face_triangles, both, dtype=np.float32)
-    surface[is_face] = at_face[is_face]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    covered = is_face | (sheet.triangle >= 0)
-    x[covered], y[covered] = px_from_cam(surface[covered][:, :3], source.intrinsics).T
+    places = pixel_places(height, width)
+    here, there = moved.vertices_cam_mm, source.vertices_cam_mm
+    for drawn, triangles in ((sheet, source.sheet_triangles), (face, source.face_triangles)):
+        put_places(places, drawn, triangles, here, there, source.intrinsics)
+    x, y, farther = (np.ascontiguousarray(places[..., k]) for k in range(3))
     rgb = cv2.remap(capture.rgb, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     depth = cv2.remap(
         capture.depth_mm,
@@ -285,10 +299,10 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     )
     return _Fetched(
         rgb=rgb,
-        depth_mm=(depth + surface[..., 3] - surface[..., 2]).astype(np.float32),
+        depth_mm=(depth - farther).astype(np.float32),
         face=face,
-        from_px=np.stack([x, y], axis=-1),
-        doubt=_doubt(source, moved, face, surface[..., 2], x, y),
+        from_px=places[..., :2],
+        doubt=_doubt(source, moved, face, face.depth_mm + farther, x, y),
     )
 
 
@@ -302,6 +316,9 @@ def _doubt(
     a steep side). Or they were seen so obliquely that a few pixels of the picture, at the rim
     mixed with what is behind, are drawn out over many.
     """
+    doubt = np.zeros(face.triangle.shape, np.float32)
+    box = _box_of(face.triangle >= 0, DOUBT_PX)
+    triangle, depth, x, y = (image[box] for image in (face.triangle, depth_mm, x, y))
     was = rasterize(
         still.vertices_cam_mm, still.face_triangles, still.intrinsics, *still.image_size
     )
@@ -311,11 +328,12 @@ def _doubt(
         cv2.remap(around(known, square), x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
         for around in (cv2.dilate, cv2.erode)
     )
-    certain = (depth_mm - farthest > BEHIND_MM).astype(np.uint8)
-    beside = cv2.dilate(certain, square, iterations=2) > 0
-    hidden = beside & (depth_mm - nearest > BEHIND_MM)
+    with np.errstate(invalid="ignore"):
+        certain = (depth - farthest > BEHIND_MM).astype(np.uint8)
+        beside = cv2.dilate(certain, square, iterations=2) > 0
+        hidden = beside & (depth - nearest > BEHIND_MM)
     area, new_area = (-signed_areas(mesh.source_px[mesh.face_triangles]) for mesh in (still, moved))
-    stretch = (new_area / np.maximum(area, 1e-6))[face.triangle]
+    stretch = (new_area / np.maximum(area, 1e-6))[triangle]
     inner = cv2.erode((was.triangle >= 0).astype(np.uint8), square, iterations=RIM_PX)
     rim = cv2.remap(inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
     first, last = (
@@ -323,8 +341,19 @@ def _doubt(
         for at_rim, inside in zip(RIM_STRETCHES, STRETCHES, strict=True)
     )
     drawn_out = np.clip((stretch - first) / (last - first), 0.0, 1.0)
-    doubt = np.where(face.triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
-    return np.asarray(doubt.astype(np.float32))
+    doubt[box] = np.where(triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
+    return doubt
+
+
+def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a mask's pixels, with a margin around them; empty without any."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + 1 + margin),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + 1 + margin),
+    )
 
 
 def _opened(before: BeforeFace, things: MovedThings, fetched: _Fetched) -> Array:
@@ -356,12 +385,41 @@ def _depth_laid_over(
     return out.astype(np.float32)
 
 
+def _on_new_picture(
+    head: HeadLayers,
+    fetched: _Fetched,
+    hidden: Array,
+    intrinsics: Array,
+    things: tuple[BeforeFace, MovedThings] | None,
+) -> HeadLayers:
+    """Bring what a head knows of its picture to the new one; what was painted there is shown."""
+    x, y = np.moveaxis(fetched.from_px, -1, 0)
+    found = head.found
+    shown = on_other_grid(
+        found.shown.astype(np.uint8),
+        found.shown_intrinsics,
+        intrinsics,
+        hidden.shape,
+        cv2.INTER_NEAREST,
+        outside=1,
+    )
+    moved = cv2.remap(shown, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
+    moved |= hidden
+    if things is not None:
+        before, after = things
+        moved[before.window] &= after.weight == 0
+    backdrop = cv2.remap(found.backdrop, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return replace(head, shown=moved, shown_intrinsics=intrinsics, backdrop=np.asarray(backdrop))
+
+
 def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChange) -> Array:
     """Apply a change of shading to the face's pixels (H, W, 3) uint8."""
-    # What stays as it is must not be rounded to it, so pixels without a change are left out.
     vertex = np.concatenate([change.gain - 1.0, change.offset], axis=1).astype(np.float32)
     is_face = face.triangle >= 0
-    both = interpolate(face, triangles, vertex, dtype=np.float32)[is_face]
+    box = _box_of(is_face, 0)
+    inside = Fragments(face.triangle[box], face.barycentric[box], face.depth_mm[box])
+    both = interpolate(inside, triangles, vertex, dtype=np.float32)[is_face[box]]
+    # What stays as it is must not be rounded to it, so pixels without a change are left out.
     touched = np.abs(both) @ np.ones(6, np.float32) > 1e-4
     pixel = np.flatnonzero(is_face)[touched]
     both = both[touched]
@@ -376,7 +434,7 @@ def _hidden_painted(
     rgb: Array, face: Fragments, triangles: Array, hidden: Array, doubt: Array, lit: TextureFit
 ) -> Array:
     """Paint the hidden pixels (H, W) of the face, and doubted ones in part, in its own texture."""
-    guide = interpolate(face, triangles, lit.completed_linear)
+    guide = interpolate(face, triangles, lit.completed_linear.astype(np.float32), np.float32)
     soft = cv2.GaussianBlur(hidden.astype(np.float32), (0, 0), SOFT_SIGMA_PX)
     return inpaint_view(rgb, guide, hidden, np.maximum(soft, doubt), face.triangle >= 0)
 

@@ -19,4 +19,5 @@ def test_the_assembled_equation_has_the_membrane_for_its_solution(screen: float)
     hole = Hole(known, unknown, border, screen, tolerance=1e-9)
     exact = by_superlu(hole)
     assert np.abs(exact).max() > 0.5
-    np.testing.assert_allclose(by_multigrid(hole), exact, atol=1e-6)
+    # Ours is solved in single precision.
+    np.testing.assert_allclose(by_multigrid(hole), exact, atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from head_scene import CONFIG, INTRINSICS, SIZE, Look, head_scene, source_of
 
-from fg3d_builder.fullview.tracing import places_on, stretches, traced
+from fg3d_builder.fullview.tracing import places_where, stretches, traced
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import normalized
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -16,9 +16,11 @@ from fg3d_builder.rendering.rasterizer import rasterize
 def test_places_are_the_weighted_corners() -> None:
     rng = np.random.default_rng(0)
     vertices, triangles = rng.normal(size=(20, 3)), rng.integers(0, 20, (9, 3))
-    number, weights = rng.integers(0, 9, 50), rng.dirichlet([1, 1, 1], 50)
-    expected = np.einsum("kc,kcd->kd", weights, vertices[triangles[number]])
-    np.testing.assert_allclose(places_on(vertices, triangles, number, weights), expected)
+    number, weights = rng.integers(0, 9, (5, 10)), rng.dirichlet([1, 1, 1], (5, 10))
+    where = rng.random((5, 10)) < 0.5
+    expected = np.einsum("kc,kcd->kd", weights[where], vertices[triangles[number[where]]])
+    found = places_where(where, vertices, triangles, number, weights)
+    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize("turn", [(0.0, 30.0), (15.0, 0.0)])

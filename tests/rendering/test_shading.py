@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from fg3d_builder.rendering.shading import (
     Light,
@@ -80,3 +81,16 @@ def test_slope_of_the_curve_is_its_difference_quotient() -> None:
     h = 1e-3
     up, down = (linear_from_srgb(values + s * h).astype(np.float64) for s in (1, -1))
     np.testing.assert_allclose(linear_per_srgb(values), (up - down) / (2 * h), rtol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_encoding_takes_the_nearest_byte(dtype: type) -> None:
+    """Against the curve of IEC 61966-2-1, but where a value is half way between two bytes."""
+    linear = (np.random.default_rng(3).random(50_000) ** 2).astype(dtype)
+    value = linear.astype(np.float64)
+    wanted = 255.0 * np.where(
+        value <= 0.0031308, 12.92 * value, 1.055 * value ** (1.0 / 2.4) - 0.055
+    )
+    assert np.abs(srgb_from_linear(linear) - wanted).max() < 0.5 + 1e-4
+    ends = np.array([-1.0, 0.0, 1.0, 7.0, np.nan, np.inf], dtype=dtype)
+    np.testing.assert_array_equal(srgb_from_linear(ends), [0, 0, 255, 255, 0, 255])

@@ -35,7 +35,11 @@ def test_agrees_with_every_pair_solved(seed: int) -> None:
     vertices = rng.normal(size=(30, 3))
     triangles = np.array([rng.choice(30, 3, replace=False) for _ in range(24)])
     pairs = intersecting_pairs(vertices, triangles)
-    assert {tuple(pair) for pair in pairs} == reference(vertices, triangles)
+    expected = reference(vertices, triangles)
+    assert {tuple(pair) for pair in pairs} == expected
+    chosen = rng.random(len(triangles)) < 0.3
+    some = intersecting_pairs(vertices, triangles, chosen)
+    assert {tuple(pair) for pair in some} == {p for p in expected if chosen[list(p)].any()}
 
 
 def test_neighbours_and_touching_triangles_do_not_count() -> None:
