@@ -116,6 +116,7 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
         text = str(error) if isinstance(error, (OSError, ValueError)) else f"broken: {error!r}"
         problems.check(False, MANIFEST_NAME, text, Remedy.REMOVE_AND_BUILD)
         return _report(folder, problems)
+    made_by = str(manifest["derived"]["by"]) if "derived" in manifest else ""
     shards = manifest["shards"]
     damaged = problems.files()
     sound = [entry for entry in shards if entry["file"] not in damaged]
@@ -134,13 +135,16 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
             problems.check(False, entry["file"], f"cannot be read: {error}")
     samples, shapes = (sum(entry[name] for entry in sound) for name in ("samples", "shapes"))
     content = manifest["content_sha256"]
-    return _report(folder, problems, len(shards), samples, shapes, content)
+    counts = len(shards), samples, shapes
+    return _report(folder, problems, *counts, content, made_by=made_by)
 
 
-def _report(folder: Path, problems: Problems, *counts_and_content: Any) -> VerifyReport:
+def _report(
+    folder: Path, problems: Problems, *counts_and_content: Any, made_by: str = ""
+) -> VerifyReport:
     shards, samples, shapes, content = counts_and_content or (0, 0, 0, "")
     sentences = tuple(f"{problem.file}: {problem.sentence}" for problem in problems.found)
-    repair = repair_sentences(folder, problems.found)
+    repair = repair_sentences(folder, problems.found, made_by)
     return VerifyReport(sentences, shards, samples, shapes, content, repair)
 
 

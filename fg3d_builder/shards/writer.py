@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,6 +20,51 @@ from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, Sample
 TOPOLOGY_SCHEMA = "fg3d-topology-1"
 
 
+class ShardHead(NamedTuple):
+    """What a shard says of all its rows.
+
+    Attributes
+    ----------
+    split : str
+    image_format : str
+        ``"jpeg"`` or ``"png"``.
+    topology_hash : str
+    vertex_count : int
+    """
+
+    split: str
+    image_format: str
+    topology_hash: str
+    vertex_count: int
+
+
+def write_columns(path: Path, head: ShardHead, columns: Mapping[str, Any]) -> None:
+    """Write a shard from whole columns, sealed; equal columns give equal bytes.
+
+    Parameters
+    ----------
+    path : Path
+    head : ShardHead
+    columns : mapping of str to list or array
+        By the paths of `FIELDS`; all of them.
+    """
+    with replacing(path) as temporary:
+        with new_hdf5(temporary) as file:
+            file.attrs.update(
+                {
+                    "schema": SCHEMA,
+                    "split": head.split,
+                    "topology_hash": head.topology_hash,
+                    "vertex_count": head.vertex_count,
+                    "units": "mm and px; pixel (0, 0) is the centre of the top-left pixel",
+                }
+            )
+            for field in FIELDS:
+                _write_field(file, field, columns[field.path])
+            file["samples/image_bytes"].attrs["format"] = head.image_format
+        seal(temporary, SCHEMA)
+
+
 class ShardWriter:
     """Collects rows and writes them as one HDF5 file, whole or not at all.
 
@@ -28,14 +73,7 @@ class ShardWriter:
     """
 
     def __init__(self, split: str, image_format: str, model: FaceModel) -> None:
-        self._attributes = {
-            "schema": SCHEMA,
-            "split": split,
-            "topology_hash": model.topology_hash,
-            "vertex_count": model.vertex_count,
-            "units": "mm and px; pixel (0, 0) is the centre of the top-left pixel",
-        }
-        self._format = image_format
+        self._head = ShardHead(split, image_format, model.topology_hash, model.vertex_count)
         self._columns: dict[str, list[Any]] = defaultdict(list)
 
     @property
@@ -72,13 +110,7 @@ class ShardWriter:
             "samples/image_bytes": np.frombuffer(b"".join(images), np.uint8),
             "samples/image_offset": np.cumsum([0, *map(len, images)]),
         }
-        with replacing(path) as temporary:
-            with new_hdf5(temporary) as file:
-                file.attrs.update(self._attributes)
-                for field in FIELDS:
-                    _write_field(file, field, joined.get(field.path, self._columns[field.path]))
-                file["samples/image_bytes"].attrs["format"] = self._format
-            seal(temporary, SCHEMA)
+        write_columns(path, self._head, {**self._columns, **joined})
 
     def _append(self, table: str, values: dict[str, Any]) -> int:
         """Append a row's values to the columns of a table; return the row's number."""
