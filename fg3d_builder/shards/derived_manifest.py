@@ -23,6 +23,7 @@ from fg3d_builder.shards.problems import Problems, Remedy
 from fg3d_builder.shards.split import SplitRule
 
 MERGED, SPLIT_ANEW = "merge", "split"
+KINDS = (MERGED, SPLIT_ANEW)
 """``derived.by``: the command that made a dataset."""
 
 _OF_THE_WHOLE = {"schema", "shard_schema", "fields", "shards", "files", "splits", "seal_sha256"}
@@ -161,6 +162,18 @@ def shared_settings(tables: Sequence[Any]) -> Any:
     return found
 
 
+def made_by(manifest: Mapping[str, Any]) -> str:
+    """Return the command that made a dataset of others, `MERGED` where that is not said.
+
+    ``""`` for a build's.
+    """
+    if "derived" not in manifest:
+        return ""
+    derived = manifest["derived"]
+    by = derived.get("by") if isinstance(derived, dict) else None
+    return by if by in KINDS else MERGED
+
+
 def check_derived(manifest: Mapping[str, Any], problems: Problems, file: str) -> None:
     """Check what a derived manifest says of its parts against itself."""
     derived = manifest["derived"]
@@ -169,7 +182,7 @@ def check_derived(manifest: Mapping[str, Any], problems: Problems, file: str) ->
     def check(condition: Any, sentence: str) -> None:
         problems.check(condition, file, f"derived: {sentence}", Remedy.REMOVE_AND_BUILD)
 
-    check(derived["by"] in (MERGED, SPLIT_ANEW), f"by is '{derived['by']}'")
+    check(derived["by"] in KINDS, f"by is '{derived['by']}'")
     names = [part["name"] for part in parts]
     check(names and len(set(names)) == len(names), "its parts have no names of their own")
     listed = sorted(name for part in parts for name in part["shards"])

@@ -58,9 +58,17 @@ def rule_of(manifest: Mapping[str, Any]) -> SplitRule | None:
     """Return the rule that a dataset is split by; None where subjects keep the split they had.
 
     That is so in a dataset that was merged of others with rules of their own.
+
+    Raises
+    ------
+    ValueError
+        The manifest's rule is none.
     """
     if "derived" in manifest:
         table = manifest["derived"]["split_rule"]
-        return None if table is None else SplitRule(**table)
+        try:
+            return None if table is None else SplitRule(**table)
+        except (TypeError, ConfigError) as error:
+            raise ValueError(f"derived.split_rule: {table} is no rule: {error}") from None
     settings = manifest["config"]["shards"]
     return SplitRule(settings["split_salt"], settings["test_fraction"])

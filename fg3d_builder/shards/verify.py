@@ -19,6 +19,7 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.files.hdf5_checks import check_declared
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.shards.derived_manifest import made_by
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -115,8 +116,7 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         text = str(error) if isinstance(error, (OSError, ValueError)) else f"broken: {error!r}"
         problems.check(False, MANIFEST_NAME, text, Remedy.REMOVE_AND_BUILD)
-        return _report(folder, problems)
-    made_by = str(manifest["derived"]["by"]) if "derived" in manifest else ""
+        return _report(folder, problems, by=made_by(manifest))
     shards = manifest["shards"]
     damaged = problems.files()
     sound = [entry for entry in shards if entry["file"] not in damaged]
@@ -136,15 +136,15 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     samples, shapes = (sum(entry[name] for entry in sound) for name in ("samples", "shapes"))
     content = manifest["content_sha256"]
     counts = len(shards), samples, shapes
-    return _report(folder, problems, *counts, content, made_by=made_by)
+    return _report(folder, problems, *counts, content, by=made_by(manifest))
 
 
 def _report(
-    folder: Path, problems: Problems, *counts_and_content: Any, made_by: str = ""
+    folder: Path, problems: Problems, *counts_and_content: Any, by: str = ""
 ) -> VerifyReport:
     shards, samples, shapes, content = counts_and_content or (0, 0, 0, "")
     sentences = tuple(f"{problem.file}: {problem.sentence}" for problem in problems.found)
-    repair = repair_sentences(folder, problems.found, made_by)
+    repair = repair_sentences(folder, problems.found, by)
     return VerifyReport(sentences, shards, samples, shapes, content, repair)
 
 

@@ -261,3 +261,26 @@ def test_large_captures_open_another_shard(
     assert merge(there, tmp_path / "out", "first", "third", "--same-subjects", "apart") == 0
     shards = read_manifest(tmp_path / "out")["shards"]
     assert {shard["captures"] for shard in shards if "first-c" in shard["subjects"]} == {1}
+
+
+def test_a_manifest_that_is_wrong_about_its_parts_is_seen(there: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert merge(there, out, "first", "second") == 0
+    good = (out / "manifest.json").read_bytes()
+    for edit, said in (
+        (lambda m: m["derived"]["parts"][0].update(samples=1), "'first' says 1 samples"),
+        (lambda m: m["derived"]["parts"][0]["shards"].pop(), "the shards of its parts are not"),
+        (lambda m: m["derived"]["parts"][1].update(name="first"), "no names of their own"),
+        (lambda m: m["derived"]["parts"][1].update(config_digest="0"), "of 'second' is another's"),
+        (lambda m: m["derived"].update(by="hand"), "by is 'hand'"),
+        (lambda m: m["derived"].update(split_rule={"salt": "s", "test": 1.0}), "the test split"),
+        (lambda m: m["config"].pop("chunk_size"), "config is not what the settings"),
+    ):
+        manifest = read_manifest(out)
+        edit(manifest)
+        write_sealed_object(out / "manifest.json", manifest)
+        report = verify_dataset(out)
+        assert said in "\n".join(report.problems)
+        assert "run the `fg3d" in "".join(report.repair)
+        (out / "manifest.json").write_bytes(good)
+    assert verify_dataset(out).problems == ()
