@@ -33,8 +33,8 @@ from fg3d_builder.shards.rows import sample_seed
 from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
 from fg3d_builder.shards.writer import ShardHead, write_columns
 
-MOST_BYTES = 256 << 20
-"""Of images and shapes in a shard that is written anew, which is held in memory a few times."""
+MOST_BYTES = 128 << 20
+"""Of images and shapes in a shard that is written anew, which is held in memory as a whole."""
 
 _JOINED = ("samples/image_bytes", "samples/image_offset")
 _REFERENCES = {"capture_index": "captures", "shape_index": "shapes"}
@@ -154,8 +154,8 @@ def plan_derived(parts: Sequence[Part], split_of_subject: Mapping[str, str]) -> 
 def write_shards(plan: Plan, folder: Path) -> Iterator[PlannedShard]:
     """Write the shards of a plan that are not there yet; yield each when it is.
 
-    The shards that they are made of are checked against their manifests' SHA-256 before. Two
-    shards' worth of memory is needed at most, see `MOST_BYTES`, whatever the datasets' sizes.
+    The shards that they are made of are checked against their manifests' SHA-256 before. No
+    more memory is needed than a few times `MOST_BYTES`, whatever the datasets' sizes.
 
     Raises
     ------
@@ -310,7 +310,7 @@ def _columns(shard: PlannedShard) -> dict[str, Any]:
                 collected[path].append(values)
         for table in before:
             before[table] += len(getattr(piece, table))
-    columns = {path: _chained(values) for path, values in collected.items()}
+    columns = {path: _chained(collected.pop(path)) for path in list(collected)}
     columns["samples/image_offset"] = np.cumsum(
         np.concatenate([[0], columns["samples/image_offset"]])
     )

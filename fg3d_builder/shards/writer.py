@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +38,11 @@ class ShardHead(NamedTuple):
     vertex_count: int
 
 
-def write_columns(path: Path, head: ShardHead, columns: Mapping[str, Any]) -> None:
+def write_columns(path: Path, head: ShardHead, columns: MutableMapping[str, Any]) -> None:
     """Write a shard from whole columns, sealed; equal columns give equal bytes.
+
+    The file is made in memory. Each column is taken out of `columns` when it is in it, so that
+    no more than twice the shard's size is needed.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def write_columns(path: Path, head: ShardHead, columns: Mapping[str, Any]) -> No
                 }
             )
             for field in FIELDS:
-                _write_field(file, field, columns[field.path])
+                _write_field(file, field, columns.pop(field.path))
             file["samples/image_bytes"].attrs["format"] = head.image_format
         seal(temporary, SCHEMA)
 
@@ -75,11 +78,12 @@ class ShardWriter:
     def __init__(self, split: str, image_format: str, model: FaceModel) -> None:
         self._head = ShardHead(split, image_format, model.topology_hash, model.vertex_count)
         self._columns: dict[str, list[Any]] = defaultdict(list)
+        self._samples = 0
 
     @property
     def sample_count(self) -> int:
-        """Number of samples so far."""
-        return len(self._columns["samples/image"])
+        """Number of samples so far, also of those that are written."""
+        return self._samples
 
     def add_capture(self, row: CaptureRow) -> int:
         """Append a capture and return its row number."""
@@ -99,18 +103,20 @@ class ShardWriter:
             sample_id = sample_name(capture_id, image.name, row.shape_source)
             about = {"sample_id": sample_id, "capture_index": capture, "shape_index": shape}
             self._append("samples", vars(image) | about | {"seed": sample_seed(sample_id)})
+            self._samples += 1
         return shape
 
     def write(self, path: Path) -> None:
-        """Write the file, sealed; equal rows give equal bytes."""
-        images = self._columns["samples/image"]
+        """Write the file, sealed; equal rows give equal bytes. The writer is empty afterwards."""
+        images = self._columns.pop("samples/image", [])
         if not images:
             raise ValueError(f"{path}: a shard without samples")
-        joined = {
-            "samples/image_bytes": np.frombuffer(b"".join(images), np.uint8),
-            "samples/image_offset": np.cumsum([0, *map(len, images)]),
-        }
-        write_columns(path, self._head, {**self._columns, **joined})
+        columns: dict[str, Any] = {**self._columns}
+        self._columns.clear()
+        columns["samples/image_offset"] = np.cumsum([0, *map(len, images)])
+        columns["samples/image_bytes"] = np.frombuffer(b"".join(images), np.uint8)
+        del images
+        write_columns(path, self._head, columns)
 
     def _append(self, table: str, values: dict[str, Any]) -> int:
         """Append a row's values to the columns of a table; return the row's number."""
