@@ -91,17 +91,19 @@ def _tell_plan(wanted: Derivation) -> None:
 
     plan = wanted.plan
     for part in wanted.parts:
+        whose = f"{part.name}: " if len(wanted.parts) > 1 else ""
         for what, names in (("subject", part.subjects), ("capture", part.captures)):
             if names:
                 old, new = min(names.items())
-                print(f"{part.name}: {counted(len(names), what)} renamed, such as {old} to {new}")
-        lost = plan.dropped[part.name]
+                print(f"{whose}{counted(len(names), what)} renamed, such as {old} to {new}")
         if part.left_out:
-            print(f"{part.name}: {counted(len(part.left_out), 'capture')} taken from another one")
-        if lost["shapes"] > lost["captures"]:
+            print(f"{whose}{counted(len(part.left_out), 'capture')} left to a dataset named before")
+        lost = plan.dropped[part.name]["new_shapes"]
+        if lost:
+            there = sum(content.new_shapes for content in part.contents)
             print(
-                f"{part.name}: {counted(lost['shapes'] - lost['captures'], 'new shape')} left out: "
-                "of people who are not in the training split, or with parts of their faces"
+                f"{whose}{lost:,} of {counted(there, 'new shape')} left out: of people who are not "
+                "in the training split, or with parts of their faces"
             )
     for split in SPLITS:
         captures = plan.count("captures", split)

@@ -132,6 +132,11 @@ class ShardContent:
         """Whether a row of ``shapes/`` is a shape that was transformed, not registered."""
         return self.sources[shape] != CAPTURED
 
+    @property
+    def new_shapes(self) -> int:
+        """How many of its shapes were transformed."""
+        return sum(source != CAPTURED for source in self.sources)
+
 
 def read_content(path: Path) -> ShardContent:
     """Read what a shard holds of whom; no images and no shapes.

@@ -84,7 +84,8 @@ class Plan:
     shards : tuple of PlannedShard
         Training shards first.
     dropped : dict of str to Counter
-        By the part's name: how many ``captures``, ``shapes`` and ``samples`` of it are left out.
+        By the part's name: how many ``captures``, ``shapes``, ``new_shapes`` (which are among
+        the shapes) and ``samples`` of it are left out.
     """
 
     shards: tuple[PlannedShard, ...]
@@ -222,6 +223,8 @@ def _count_lost(lost: Counter[str], content: ShardContent, pieces: Mapping[str, 
     }
     for table, count in there.items():
         lost[table] += count - sum(len(getattr(piece, table)) for piece in pieces.values())
+    new = (sum(map(content.is_new, piece.shapes.tolist())) for piece in pieces.values())
+    lost["new_shapes"] += content.new_shapes - sum(new)
 
 
 def _as_it_was(part: Part, content: ShardContent, split: str, piece: Piece) -> bool:

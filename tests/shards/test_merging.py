@@ -77,7 +77,7 @@ def test_the_manifest_tells_where_all_comes_from(there: Path, tmp_path: Path) ->
         for member in ("config", "config_digest", "content_sha256", "versions"):
             assert part[member] == mine[member]
         assert part["samples"] == sum(shard["samples"] for shard in mine["shards"])
-        assert part["left_out"] == {"captures": 0, "samples": 0, "shapes": 0}
+        assert set(part["left_out"].values()) == {0}
     assert merged["failures"] == own["first"]["failures"]
     assert merged["rejected"] == own["first"]["rejected"]
     # The split is that of no single rule, and the settings are those that both have.

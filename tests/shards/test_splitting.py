@@ -75,6 +75,8 @@ def test_what_stays_is_what_it_was(whole: Path, anew: Path) -> None:
     (part,) = read_manifest(anew)["derived"]["parts"]
     assert part["left_out"]["samples"] == len(before) - len(after)
     assert part["left_out"]["captures"] == 0
+    lost = {name.replace("view+00-30", "view+00+00") for name in set(before) - set(after)}
+    assert part["left_out"]["shapes"] == part["left_out"]["new_shapes"] == len(lost)
 
 
 def test_the_third_split_is_read_as_the_others(anew: Path) -> None:
