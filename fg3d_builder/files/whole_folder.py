@@ -10,6 +10,7 @@ from pathlib import Path
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import PART_SUFFIX
 from fg3d_builder.files.locks import exclusive
+from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 
 
 @contextmanager
@@ -37,18 +38,31 @@ def whole_folder(out: Path, request: str) -> Iterator[Path]:
     refuse_taken(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(f".{out.name}.lock")
-    with exclusive(lock):
-        refuse_taken(out)  # by who was there first
-        folder = unfinished_folder(out, request)
-        folder.mkdir(exist_ok=True)
-        yield folder
-        for part in folder.rglob(f".*{PART_SUFFIX}"):  # of runs that were killed
-            part.unlink()
-        if out.is_dir():
-            out.rmdir()
-        folder.rename(out)
+    try:
+        with exclusive(lock):
+            refuse_taken(out)  # by who was there first
+            folder = unfinished_folder(out, request)
+            folder.mkdir(exist_ok=True)
+            try:
+                yield folder
+            except BaseException:
+                with contextlib.suppress(OSError):  # there is something to go on with
+                    folder.rmdir()
+                raise
+            _remove_leavings(folder)
+            if out.is_dir():
+                out.rmdir()
+            folder.rename(out)
+    finally:
         with contextlib.suppress(OSError):
             lock.unlink()
+
+
+def _remove_leavings(folder: Path) -> None:
+    """Delete what runs that were killed left half written, and what was set aside as damaged."""
+    for pattern in (f".*{PART_SUFFIX}", f"*{DAMAGED_SUFFIX}"):
+        for path in folder.rglob(pattern):
+            path.unlink()
 
 
 def unfinished_folder(out: Path, request: str) -> Path:

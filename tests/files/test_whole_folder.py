@@ -19,6 +19,7 @@ def test_it_appears_at_the_end(tmp_path: Path) -> None:
         (folder / "a").write_text("1")
         (folder / "b").mkdir()
         (folder / ".a.elsewhere.12.part").write_text("left by a process that was killed")
+        (folder / "a.damaged").write_text("set aside")
         assert not out.exists()
         assert folder == unfinished_folder(out, "request")
     assert sorted(path.name for path in out.rglob("*")) == ["a", "b"]
@@ -32,6 +33,9 @@ def test_an_error_leaves_what_there_was_for_the_same_request(tmp_path: Path) -> 
         (folder / "a").write_text("1")
         raise RuntimeError
     assert not any(out.iterdir())
+    with contextlib.suppress(RuntimeError), whole_folder(out, "nothing yet"):
+        raise RuntimeError
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.unfinished-request"}
     with whole_folder(out, "another") as folder:
         assert not any(folder.iterdir())
         out.rmdir()

@@ -203,6 +203,17 @@ def test_what_does_not_go_together_is_refused(
     assert "both are called 'x'" in said
 
 
+def test_a_face_model_that_may_not_be_copied_is_not(tmp_path: Path) -> None:
+    model = replace(toy_model(), licence="research only")
+    for name, people in (("one", "ab"), ("two", "cd")):
+        write_toy_part(tmp_path / name, people, captures=1, model=model, model_inside=False)
+    assert merge(tmp_path, tmp_path / "out", "one", "two") == 0
+    assert not (tmp_path / "out/facemodel.h5").exists()
+    told = read_manifest(tmp_path / "out")["facemodel"]
+    assert (told["licence"], told["file"]) == ("research only", "")
+    assert verify_dataset(tmp_path / "out", model).problems == ()
+
+
 @pytest.mark.parametrize("name", ["train-00000.h5", "facemodel.h5", "topology.h5"])
 def test_damaged_parts_are_refused(
     there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -43,15 +43,17 @@ def write_toy_part(
     size: int = SIZE,
     model: FaceModel | None = None,
     seed: str = "",
+    model_inside: bool = True,
 ) -> Path:
     """Write a dataset: ``captures`` captures of each subject, each in two views.
 
     Every training capture has `new_shapes` new shapes with the nose of the next training subject.
     What is in a picture, and S*, follow from `seed` and the sample's name. `failed` and `rejected`
-    are pairs of capture and subject that are in no shard.
+    are pairs of capture and subject that are in no shard. Without `model_inside` the face model
+    lies beside the dataset, as where its licence is narrow.
     """
     folder.mkdir(parents=True)
-    model_file = folder / "facemodel.h5"
+    model_file = folder / "facemodel.h5" if model_inside else folder.with_suffix(".model.h5")
     save_model(model or toy_model(), model_file)
     face = load_model(model_file)
     out = {capture for capture, _ in (*failed, *rejected)}
