@@ -23,6 +23,8 @@ from fg3d_builder.commands import (
     evaluate,
     experiments,
     export,
+    info,
+    merge,
     models,
     networks,
     new,
@@ -32,6 +34,7 @@ from fg3d_builder.commands import (
     register,
     report,
     review,
+    split,
     train,
     verify,
 )
@@ -52,7 +55,10 @@ COMMANDS = (
     register,
     captures,
     verify,
+    info,
     export,
+    merge,
+    split,
     models,
     review,
     train,
@@ -84,6 +90,12 @@ With your own captures:
   fg3d new FOLDER --out my-preset.toml  write a preset for a folder
   fg3d check my-preset.toml             what would be built, how long it takes, what is wrong
   fg3d build my-preset.toml --workers 8     build
+
+With finished datasets:
+  fg3d info DATASET                     whose faces, how many samples, views, sizes, licences
+  fg3d export webdataset DATASET --out FOLDER   for other programs; also images, shapes
+  fg3d merge DATASET DATASET --out BOTH one dataset of several
+  fg3d split DATASET --test 0.2 --val 0.1 --out FOLDER   other subjects to test, or a third split
 
 With the network (`make train` trains a small one on the demo's dataset):
   fg3d train DATASET --out RUN          train a network; fg3d assess: on other datasets

@@ -28,7 +28,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument("dataset", type=Path, help="folder with manifest.json")
     command.add_argument("training", type=Path, help="folder of the training run")
-    command.add_argument("--split", choices=("train", "test"), default="test", help="default test")
+    command.add_argument(
+        "--split", choices=("train", "val", "test"), default="test", help="default test"
+    )
     command.add_argument(
         "--out", type=folder_to_write, help="folder for the result; default: in the run's"
     )

@@ -1,4 +1,4 @@
-"""Hands out the shapes of a dataset, also in the topology of another face model."""
+"""Hands out what a dataset has; shapes also in the topology of another face model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from fg3d_builder.commands import export_samples
 from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write
 from fg3d_builder.errors import ConfigError
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Hands out what a dataset has, for other programs.
 
-  fg3d export shapes build/studio/dataset --out shapes
+  fg3d export webdataset build/studio/dataset --out tars --mixed    samples as tar files
+  fg3d export images build/studio/dataset --out files               samples as images, npz and csv
+  fg3d export shapes build/studio/dataset --out shapes              shapes as npz, obj, ply or glb
   fg3d export shapes build/studio/dataset --out shapes --topology flame.h5 --whole --format obj
 
-`fg3d export shapes --help` tells more.
+`fg3d export webdataset --help` and so on tell more.
 """
 
 _SHAPES = """\
@@ -51,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command, its actions and their options."""
     command = commands.add_parser(
         "export",
-        help="hand out a dataset's shapes, also in another model's topology",
+        help="hand out samples as tar files or images, and shapes in any topology",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -87,6 +90,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="face model, where the dataset may not hold it",
     )
     action.set_defaults(run=run)
+    export_samples.add_actions(actions)
 
 
 class _Out(NamedTuple):

@@ -51,7 +51,7 @@ def add_learn_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-mirror", action="store_true", help="take no mirror images")
     command.add_argument(
         "--split",
-        choices=("train", "test", "all"),
+        choices=("train", "val", "test", "all"),
         default="train",
         help="captures to learn from; default: train",
     )
@@ -75,12 +75,15 @@ def run_learn(options: argparse.Namespace) -> int:
     from fg3d_builder.facemodel.learning.learn import LearningOptions
     from fg3d_builder.facemodel.storage import load_model, save_model
     from fg3d_builder.pipeline.learning import DatasetLearning, learn_from_dataset
+    from fg3d_builder.shards.manifest import read_manifest
 
     if options.folds and not options.measures:
         raise ConfigError("--folds: only --measures leaves subjects out by parts")
     if options.measures and options.measures.suffix.lower() == ".png":
         raise ConfigError("--measures: expected a name for JSON; the picture beside it is the png")
-    splits = ("train", "test") if options.split == "all" else (options.split,)
+    splits: tuple[str, ...] = (options.split,)
+    if options.split == "all":
+        splits = tuple(read_manifest(options.dataset)["splits"])
     wanted = DatasetLearning(
         LearningOptions(options.modes, options.prior, not options.no_mirror, options.expressions),
         texture=not options.no_texture,

@@ -10,7 +10,7 @@ from fg3d_builder.config import ShardConfig, TransformConfig, digest
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.shards.manifest import shard_name
 from fg3d_builder.shards.rows import capture_row, captured_view, sample_image, shape_row
-from fg3d_builder.shards.schema import FROM_DETECTED, SPLITS
+from fg3d_builder.shards.schema import BUILT_SPLITS, FROM_DETECTED
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter
 from fg3d_builder.transform.donors import ATTEMPTS, DONATED_PARTS, DonorRing
@@ -105,7 +105,7 @@ def plan_shards(
         By capture id: what puts captures of a chunk near to each other, whatever the size of
         chunks is. A shard is then made of few chunks, and few shards of each.
     """
-    in_split: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
+    in_split: dict[str, list[tuple[str, str]]] = {split: [] for split in BUILT_SPLITS}
     for member in members:
         in_split[member.split(settings)].append((member.capture_id, member.chunk))
     size, plan = settings.samples_per_shard, {}

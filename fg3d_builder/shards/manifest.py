@@ -30,7 +30,7 @@ from fg3d_builder.files.sealed_object import (
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.costs import COSTS, Cost, cost_table
-from fg3d_builder.shards.schema import FIELDS, SCHEMA, SPLITS
+from fg3d_builder.shards.schema import BUILT_SPLITS, FIELDS, SCHEMA, SPLITS
 
 MANIFEST_SCHEMA = "fg3d-manifest-3"
 MANIFEST_NAME = "manifest.json"
@@ -83,6 +83,43 @@ def make_manifest(
         A shard or face model file does not fit its seal; it was set aside.
     """
     check_sealed(model_file, MODEL_SCHEMA)
+    facemodel = {
+        "name": model.name,
+        "licence": model.licence,
+        "topology_hash": model.topology_hash,
+        "sha256": file_sha256(model_file),
+    }
+    members = {
+        "config": to_table(config),
+        "config_digest": digest(config),
+        "failures": [asdict(f) for f in sorted(failures, key=lambda f: f.capture_id)],
+        "augmentation_failures": [asdict(f) for f in augmentation_failures],
+        "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.capture_id)],
+        "accepted": sorted(accepted),
+        COSTS: [],
+    }
+    return describe_dataset(dataset, facemodel, members)
+
+
+def describe_dataset(
+    dataset: Path, facemodel: Mapping[str, Any], members: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe a folder's files, whoever wrote them, and seal the whole.
+
+    Parameters
+    ----------
+    dataset : Path
+        See `make_manifest`.
+    facemodel : mapping
+        Name, licence, topology hash and SHA-256 of the face model.
+    members : mapping
+        What the files do not tell: configuration, failures and so on.
+
+    Raises
+    ------
+    DamagedFileError
+        A shard or face model file does not fit its seal; it was set aside.
+    """
     shards = [describe_shard(dataset / name) for name in shard_names(dataset)]
     files = []
     if (dataset / TOPOLOGY_NAME).is_file():
@@ -98,20 +135,11 @@ def make_manifest(
         "content_sha256": content_sha256(shards, files),
         "splits": split_contents(shards),
         "facemodel": {
-            "name": model.name,
-            "licence": model.licence,
-            "topology_hash": model.topology_hash,
-            "sha256": file_sha256(model_file),
+            **facemodel,
             "file": MODEL_NAME if (dataset / MODEL_NAME).is_file() else "",
         },
-        "config": to_table(config),
-        "config_digest": digest(config),
         "versions": package_versions(),
-        "failures": [asdict(f) for f in sorted(failures, key=lambda f: f.capture_id)],
-        "augmentation_failures": [asdict(f) for f in augmentation_failures],
-        "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.capture_id)],
-        "accepted": sorted(accepted),
-        COSTS: [],
+        **members,
     }
     return with_seal(manifest)
 
@@ -261,8 +289,12 @@ def _source_hash() -> str:
 
 
 def split_contents(shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return subjects and counts of every split, summed over the entries of its shards."""
-    return {split: _split(shards, split) for split in SPLITS}
+    """Return subjects and counts of every split, summed over the entries of its shards.
+
+    Those of a build are there also where they are empty.
+    """
+    there = {*BUILT_SPLITS, *(shard["split"] for shard in shards)}
+    return {split: _split(shards, split) for split in SPLITS if split in there}
 
 
 def _split(shards: Sequence[Mapping[str, Any]], split: str) -> dict[str, Any]:

@@ -59,7 +59,9 @@ class Problems:
         return {problem.file for problem in self.found}
 
 
-def repair_sentences(dataset: Path, problems: Sequence[Problem]) -> tuple[str, ...]:
+def repair_sentences(
+    dataset: Path, problems: Sequence[Problem], made_by: str = ""
+) -> tuple[str, ...]:
     """Say what to run about the problems of a dataset.
 
     Parameters
@@ -67,6 +69,8 @@ def repair_sentences(dataset: Path, problems: Sequence[Problem]) -> tuple[str, .
     dataset : Path
         Its folder, or a link to it.
     problems : sequence of Problem
+    made_by : str
+        The command that made it of other datasets, ``"merge"`` or ``"split"``; empty for a build.
 
     Returns
     -------
@@ -74,6 +78,8 @@ def repair_sentences(dataset: Path, problems: Sequence[Problem]) -> tuple[str, .
         One sentence for each kind of remedy that is needed; empty without problems.
     """
     folder = Path(os.path.realpath(dataset))
+    if made_by:
+        return _made_again(folder, problems, made_by)
     build = f"`fg3d build PRESET --out {shlex.quote(str(folder.parent))}`"
     again = f"run {build} with the preset that it was built from"
     if not (folder.parent / "work").is_dir():
@@ -92,6 +98,17 @@ def repair_sentences(dataset: Path, problems: Sequence[Problem]) -> tuple[str, .
             f"To make all anew: `rm -r {shlex.quote(str(folder))}`, then {again}."
         )
     return tuple(sentences)
+
+
+def _made_again(folder: Path, problems: Sequence[Problem], made_by: str) -> tuple[str, ...]:
+    if not problems:
+        return ()
+    names = ", ".join(_names(problem.file for problem in problems))
+    return (
+        f"To repair {names}: copy the dataset again from where it came from, or "
+        f"`rm -r {shlex.quote(str(folder))}` and run the `fg3d {made_by}` again that made it; "
+        "manifest.json names the datasets under `derived`.",
+    )
 
 
 def _names(files: Iterable[str]) -> list[str]:

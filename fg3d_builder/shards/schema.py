@@ -20,7 +20,10 @@ from fg3d_builder.records import Array
 
 SCHEMA = "fg3d-shard-2"
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "val", "test")
+
+BUILT_SPLITS = ("train", "test")
+"""Splits of every build; ``fg3d split`` makes the third."""
 
 CAPTURED = "capture"
 """`ShapeRow.shape_source` of a shape that was registered."""

@@ -19,6 +19,7 @@ from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.files.hdf5_checks import check_declared
 from fg3d_builder.geometry.camera import px_from_cam
+from fg3d_builder.shards.derived_manifest import made_by
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -115,7 +116,7 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         text = str(error) if isinstance(error, (OSError, ValueError)) else f"broken: {error!r}"
         problems.check(False, MANIFEST_NAME, text, Remedy.REMOVE_AND_BUILD)
-        return _report(folder, problems)
+        return _report(folder, problems, by=made_by(manifest))
     shards = manifest["shards"]
     damaged = problems.files()
     sound = [entry for entry in shards if entry["file"] not in damaged]
@@ -134,13 +135,16 @@ def verify_dataset(dataset: str | os.PathLike[str], model: FaceModel | None = No
             problems.check(False, entry["file"], f"cannot be read: {error}")
     samples, shapes = (sum(entry[name] for entry in sound) for name in ("samples", "shapes"))
     content = manifest["content_sha256"]
-    return _report(folder, problems, len(shards), samples, shapes, content)
+    counts = len(shards), samples, shapes
+    return _report(folder, problems, *counts, content, by=made_by(manifest))
 
 
-def _report(folder: Path, problems: Problems, *counts_and_content: Any) -> VerifyReport:
+def _report(
+    folder: Path, problems: Problems, *counts_and_content: Any, by: str = ""
+) -> VerifyReport:
     shards, samples, shapes, content = counts_and_content or (0, 0, 0, "")
     sentences = tuple(f"{problem.file}: {problem.sentence}" for problem in problems.found)
-    repair = repair_sentences(folder, problems.found)
+    repair = repair_sentences(folder, problems.found, by)
     return VerifyReport(sentences, shards, samples, shapes, content, repair)
 
 

@@ -16,6 +16,7 @@ from fg3d_builder.files.sealed import seal_problem
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.costs import wrong_costs
+from fg3d_builder.shards.derived_manifest import check_derived
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MODEL_NAME,
@@ -26,7 +27,7 @@ from fg3d_builder.shards.manifest import (
 )
 from fg3d_builder.shards.problems import Problems, Remedy
 from fg3d_builder.shards.schema import FIELDS, SCHEMA
-from fg3d_builder.shards.split import split_of
+from fg3d_builder.shards.split import rule_of
 
 _ROWS = {"failures": Failure, "augmentation_failures": Failure, "rejected": Rejection}
 
@@ -75,6 +76,8 @@ def check_fields(manifest: Mapping[str, Any], problems: Problems) -> None:
     check(digest(manifest["config"]) == manifest["config_digest"], "config_digest is another's")
     declared = [asdict(field) for field in FIELDS]
     as_json = [{name: _plain(value) for name, value in row.items()} for row in declared]
+    if "derived" in manifest:
+        check_derived(manifest, problems, MANIFEST_NAME)
     check(manifest["fields"] == as_json, "fields are not those of the schema")
     beside = MODEL_NAME if MODEL_NAME in [entry["file"] for entry in files] else ""
     check(manifest["facemodel"]["file"] == beside, "facemodel.file is not among the files")
@@ -91,7 +94,6 @@ def check_fields(manifest: Mapping[str, Any], problems: Problems) -> None:
 
 def check_split(manifest: Mapping[str, Any], problems: Problems) -> None:
     """Check counts and subjects of every split, and that subjects are on the right side."""
-    settings = manifest["config"]["shards"]
     right_contents = split_contents(manifest["shards"])
     for split, content in manifest["splits"].items():
         for name in ("samples", "shapes", "captures"):
@@ -102,9 +104,14 @@ def check_split(manifest: Mapping[str, Any], problems: Problems) -> None:
         same = content["subjects"] == right_contents[split]["subjects"]
         sentence = f"{split}: its subjects are not those of its shards"
         problems.check(same, MANIFEST_NAME, sentence, Remedy.REMOVE_AND_BUILD)
+    rule = rule_of(manifest)
+    found: dict[str, str] = {}
     for shard in manifest["shards"]:
         for subject in shard["subjects"]:
-            right = split_of(subject, settings["test_fraction"], settings["split_salt"])
+            other = found.setdefault(subject, shard["split"])
+            sentence = f"subject '{subject}' is in the {other} split as well"
+            problems.check(other == shard["split"], shard["file"], sentence)
+            right = shard["split"] if rule is None else rule.of(subject)
             sentence = f"subject '{subject}' belongs to the {right} split"
             problems.check(right == shard["split"], shard["file"], sentence)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,6 +20,54 @@ from fg3d_builder.shards.schema import FIELDS, SCHEMA, CaptureRow, Field, Sample
 TOPOLOGY_SCHEMA = "fg3d-topology-1"
 
 
+class ShardHead(NamedTuple):
+    """What a shard says of all its rows.
+
+    Attributes
+    ----------
+    split : str
+    image_format : str
+        ``"jpeg"`` or ``"png"``.
+    topology_hash : str
+    vertex_count : int
+    """
+
+    split: str
+    image_format: str
+    topology_hash: str
+    vertex_count: int
+
+
+def write_columns(path: Path, head: ShardHead, columns: MutableMapping[str, Any]) -> None:
+    """Write a shard from whole columns, sealed; equal columns give equal bytes.
+
+    The file is made in memory. Each column is taken out of `columns` when it is in it, so that
+    no more than twice the shard's size is needed.
+
+    Parameters
+    ----------
+    path : Path
+    head : ShardHead
+    columns : mapping of str to list or array
+        By the paths of `FIELDS`; all of them.
+    """
+    with replacing(path) as temporary:
+        with new_hdf5(temporary) as file:
+            file.attrs.update(
+                {
+                    "schema": SCHEMA,
+                    "split": head.split,
+                    "topology_hash": head.topology_hash,
+                    "vertex_count": head.vertex_count,
+                    "units": "mm and px; pixel (0, 0) is the centre of the top-left pixel",
+                }
+            )
+            for field in FIELDS:
+                _write_field(file, field, columns.pop(field.path))
+            file["samples/image_bytes"].attrs["format"] = head.image_format
+        seal(temporary, SCHEMA)
+
+
 class ShardWriter:
     """Collects rows and writes them as one HDF5 file, whole or not at all.
 
@@ -28,20 +76,14 @@ class ShardWriter:
     """
 
     def __init__(self, split: str, image_format: str, model: FaceModel) -> None:
-        self._attributes = {
-            "schema": SCHEMA,
-            "split": split,
-            "topology_hash": model.topology_hash,
-            "vertex_count": model.vertex_count,
-            "units": "mm and px; pixel (0, 0) is the centre of the top-left pixel",
-        }
-        self._format = image_format
+        self._head = ShardHead(split, image_format, model.topology_hash, model.vertex_count)
         self._columns: dict[str, list[Any]] = defaultdict(list)
+        self._samples = 0
 
     @property
     def sample_count(self) -> int:
-        """Number of samples so far."""
-        return len(self._columns["samples/image"])
+        """Number of samples so far, also of those that are written."""
+        return self._samples
 
     def add_capture(self, row: CaptureRow) -> int:
         """Append a capture and return its row number."""
@@ -61,24 +103,20 @@ class ShardWriter:
             sample_id = sample_name(capture_id, image.name, row.shape_source)
             about = {"sample_id": sample_id, "capture_index": capture, "shape_index": shape}
             self._append("samples", vars(image) | about | {"seed": sample_seed(sample_id)})
+            self._samples += 1
         return shape
 
     def write(self, path: Path) -> None:
-        """Write the file, sealed; equal rows give equal bytes."""
-        images = self._columns["samples/image"]
+        """Write the file, sealed; equal rows give equal bytes. The writer is empty afterwards."""
+        images = self._columns.pop("samples/image", [])
         if not images:
             raise ValueError(f"{path}: a shard without samples")
-        joined = {
-            "samples/image_bytes": np.frombuffer(b"".join(images), np.uint8),
-            "samples/image_offset": np.cumsum([0, *map(len, images)]),
-        }
-        with replacing(path) as temporary:
-            with new_hdf5(temporary) as file:
-                file.attrs.update(self._attributes)
-                for field in FIELDS:
-                    _write_field(file, field, joined.get(field.path, self._columns[field.path]))
-                file["samples/image_bytes"].attrs["format"] = self._format
-            seal(temporary, SCHEMA)
+        columns: dict[str, Any] = {**self._columns}
+        self._columns.clear()
+        columns["samples/image_offset"] = np.cumsum([0, *map(len, images)])
+        columns["samples/image_bytes"] = np.frombuffer(b"".join(images), np.uint8)
+        del images
+        write_columns(path, self._head, columns)
 
     def _append(self, table: str, values: dict[str, Any]) -> int:
         """Append a row's values to the columns of a table; return the row's number."""

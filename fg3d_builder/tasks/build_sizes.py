@@ -1,0 +1,81 @@
+"""How much room a build's folder takes, and for what."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from fg3d_builder.layout import STAGE_VERSIONS, BuildFolder
+
+LISTS = "lists and plans"
+"""What is in ``work/`` and no stage's."""
+
+_KINDS = (*STAGE_VERSIONS, "donors", "augmentation-report")
+
+
+class Room(NamedTuple):
+    """How many files there are of something, and their bytes."""
+
+    files: int
+    bytes: int
+
+
+class BuildSizes(NamedTuple):
+    """What lies in a build's folder.
+
+    Attributes
+    ----------
+    datasets : dict of str to Room
+        By the folder's name, the newest complete one (where there is one) first.
+    stages : dict of str to Room
+        What is in ``work/``: stage products by their stage, in the order of the stages, of
+        present and earlier settings together; then all else as `LISTS`.
+    report : Room
+    """
+
+    datasets: dict[str, Room]
+    stages: dict[str, Room]
+    report: Room
+
+
+def is_build(folder: Path) -> bool:
+    """Whether a folder is that of a build."""
+    return BuildFolder(folder).work.is_dir()
+
+
+def build_sizes(root: Path) -> BuildSizes:
+    """Add up the files of a build, also of one that runs."""
+    layout = BuildFolder(root)
+    newest = layout.dataset_link.resolve().name if layout.dataset_link.exists() else ""
+    folders = sorted(root.glob("dataset-*"), key=lambda folder: (folder.name != newest, folder))
+    kinds: dict[str, list[Room]] = defaultdict(list)
+    for entry in layout.work.iterdir():
+        # NAME-DIGEST or NAME-DIGEST.SUFFIX; a kind may have a hyphen in its name.
+        kind = entry.name.rpartition("-")[0]
+        kinds[kind if kind in _KINDS else LISTS].append(room(entry))
+    return BuildSizes(
+        {folder.name: room(folder) for folder in folders},
+        {kind: _sum(kinds[kind]) for kind in (*_KINDS, LISTS) if kind in kinds},
+        room(layout.report),
+    )
+
+
+def room(path: Path) -> Room:
+    """Add up a file, or all files in a folder; what vanishes meanwhile counts nothing."""
+    if path.is_dir() and not path.is_symlink():
+        found = [Path(at) / name for at, _, names in os.walk(path) for name in names]
+    else:
+        found = [path]
+    sizes = []
+    for file in found:
+        try:
+            sizes.append(file.lstat().st_size)
+        except FileNotFoundError:
+            continue
+    return Room(len(sizes), sum(sizes))
+
+
+def _sum(rooms: list[Room]) -> Room:
+    return Room(sum(r.files for r in rooms), sum(r.bytes for r in rooms))

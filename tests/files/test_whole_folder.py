@@ -1,0 +1,76 @@
+"""Folders that appear when they are finished, and not before."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from fg3d_builder.errors import ConfigError
+from fg3d_builder.files.whole_folder import unfinished_folder, whole_folder
+
+
+def test_it_appears_at_the_end(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with whole_folder(out, "request") as folder:
+        (folder / "a").write_text("1")
+        (folder / "b").mkdir()
+        (folder / ".a.elsewhere.12.part").write_text("left by a process that was killed")
+        (folder / "a.damaged").write_text("set aside")
+        assert not out.exists()
+        assert folder == unfinished_folder(out, "request")
+    assert sorted(path.name for path in out.rglob("*")) == ["a", "b"]
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_error_leaves_what_there_was_for_the_same_request(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with contextlib.suppress(RuntimeError), whole_folder(out, "request") as folder:
+        (folder / "a").write_text("1")
+        raise RuntimeError
+    assert not any(out.iterdir())
+    with contextlib.suppress(RuntimeError), whole_folder(out, "nothing yet"):
+        raise RuntimeError
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.unfinished-request"}
+    with whole_folder(out, "another") as folder:
+        assert not any(folder.iterdir())
+        out.rmdir()
+    out.rmdir()
+    with whole_folder(out, "request") as folder:
+        assert (folder / "a").read_text() == "1"
+    assert (out / "a").read_text() == "1"
+
+
+def test_files_of_others_are_never_touched(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("1")
+    with pytest.raises(ConfigError, match="holds files already"), whole_folder(out, "request"):
+        pass
+    assert (out / "mine").read_text() == "1"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def _fill(out: Path, text: str) -> None:
+    try:
+        with whole_folder(out, "request") as folder:
+            (folder / "a").write_text(text)
+            time.sleep(0.2)
+            (folder / "b").write_text(text)
+    except ConfigError:
+        pass
+
+
+def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    started = [multiprocessing.Process(target=_fill, args=(out, text)) for text in "xy"]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
+    assert (out / "a").read_text() == (out / "b").read_text()
