@@ -122,7 +122,10 @@ class FaceDataset(Dataset[TrainingSample]):
         """Return what a sample of the selection is measured against."""
         return self.reader.registered(int(self._number[index]))
 
-    def __getitem__(self, index: int) -> TrainingSample:
+    def __getitem__(self, index: int | Sequence[int]) -> TrainingSample:
+        """Return a sample; for a sequence of numbers what `batch` returns."""
+        if isinstance(index, Sequence):
+            return self.batch(index)
         batch = self.batch([index])
         fit = FitBatch(*(value[0] for value in batch.fit))
         return TrainingSample(index, fit, batch.target_obj_mm[0], batch.confidence[0])

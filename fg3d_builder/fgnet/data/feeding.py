@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from fg3d_builder.config import to_table
-from fg3d_builder.fgnet.data.dataset import FaceDataset, TrainingSample
+from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.shards.sampling import in_order
@@ -110,7 +110,7 @@ class Feeder:
     ) -> Iterator[Fed]:
         workers = self._workers if workers is None else workers
         loader = DataLoader(
-            _Batches(self._dataset),
+            self._dataset,
             batch_size=None,  # the dataset makes batches
             sampler=indices,
             num_workers=min(workers, len(indices)),
@@ -127,13 +127,3 @@ class Feeder:
                 target_mm=batch.target_obj_mm.to(self._device, non_blocking=True),
                 confidence=batch.confidence.to(self._device, non_blocking=True),
             )
-
-
-class _Batches(Dataset[TrainingSample]):
-    """Batches of a dataset by the numbers of their samples."""
-
-    def __init__(self, dataset: FaceDataset) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, numbers: Sequence[int]) -> TrainingSample:
-        return self._dataset.batch(numbers)
