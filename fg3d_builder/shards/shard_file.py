@@ -12,7 +12,8 @@ import math
 import mmap
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,11 +93,14 @@ class ShardFile:
     def texts(self, name: str) -> Array:
         """Return a column of texts as UTF-8 of one width (dtype ``S``); kept once it was read."""
         if name not in self._texts:
-            with h5py.File(self.path, "r") as file:
-                check_declared(file, str(self.path), math.inf)
-                # Not as objects: their counts of references change, which unshares the memory of
-                # forked processes.
-                self._texts[name] = np.array(file[name][:].tolist(), dtype="S")
+            self._open()  # checks what the file declares
+            with _hdf5(self.path) as file:
+                texts = file[name][:].tolist()
+                for text in texts:
+                    text.decode()  # what is no text is refused here, where the file is known
+            # Not as objects: their counts of references change, which unshares the memory of forked
+            # processes.
+            self._texts[name] = np.array(texts, dtype="S")
         return self._texts[name]
 
     def row(self, name: str, row: int) -> Any:
@@ -177,6 +181,19 @@ class _Opened:
         self.columns = {name: _column(mapped, place) for name, place in places.items()}
 
 
+@contextmanager
+def _hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a file for a look with HDF5, which raises all kinds of errors where it is damaged."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, OverflowError) as error:
+        known = isinstance(error, ValueError) and str(path) in str(error)
+        raise ValueError(str(error) if known else f"{path}: cannot be read: {error}") from error
+
+
 def _column(mapped: mmap.mmap, place: Place) -> Array:
     count = math.prod(place.shape)
     values = np.frombuffer(mapped, place.dtype, count, place.offset)
@@ -185,7 +202,7 @@ def _column(mapped: mmap.mmap, place: Place) -> Array:
 
 def _places(path: Path, entry: Mapping[str, Any]) -> dict[str, Place]:
     """Where the columns of numbers lie, after checking that all columns are there and fit."""
-    with h5py.File(path, "r") as file:
+    with _hdf5(path) as file:
         check_declared(file, str(path), math.inf)
         schema = file.attrs.get("schema")
         if schema != SCHEMA:

@@ -149,6 +149,26 @@ def test_a_file_of_another_writer_is_refused(
         ShardFile(path, entry).row("samples/rotation", 0)
 
 
+def test_flipped_bytes_are_refused_by_name_or_change_a_value(copied: Path) -> None:
+    path, entry = shard_of(copied)
+    good = path.read_bytes()
+    rng = np.random.default_rng(4)
+    said = []
+    for place in rng.integers(512, 12_000, 25):  # of HDF5's own structures, many
+        data = bytearray(good)
+        data[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        shard = ShardFile(path, entry)
+        try:
+            for field in FIELDS:
+                if field.path != "samples/image_bytes":
+                    shard.row(field.path, 0)
+        except ValueError as error:
+            said.append(str(error))
+    assert len(said) > 2
+    assert all(path.name in text for text in said)
+
+
 def test_another_length_is_refused(copied: Path) -> None:
     path, entry = shard_of(copied)
     shard = ShardFile(path, entry)
