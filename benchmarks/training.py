@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def main() -> None:
     trainer = Trainer(config, data, options.out.with_suffix(""), Processes(0, 1, device))
     trainer.progress = Progress()
     rounds, clock = options.rounds, waiting_clock(device)
-    batch = next(iter(DataLoader(data, batch_size=options.batch_size, sampler=Endless(len(data)))))
+    numbers = next(iter(Endless(len(data), options.batch_size)))
+    batch = data.batch(numbers)
     fit = batch.fit.to(device)
     needs = trainer.network.needs
     fed = Fed(
@@ -70,7 +72,8 @@ def main() -> None:
         "step: forward, loss, backward, update": median(step, rounds, clock),
     }
     rows = {name: size / value for name, value in seconds.items()}
-    rows["reading, one process"] = 1.0 / median(lambda: data[0], 3 * rounds, time.perf_counter)
+    read = median(lambda: data.batch(numbers), rounds, time.perf_counter)
+    rows["reading, one process"] = size / read
     if options.workers:
         rows[f"reading, {options.workers} processes"] = reading_rate(data, options)
     rows["simulation and step"] = size / (seconds["simulation"] + seconds[list(seconds)[2]])
@@ -96,17 +99,16 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Endless(torch.utils.data.Sampler[int]):
+class Endless(torch.utils.data.Sampler[list[int]]):
     """Numbers from 0 on, again and again: batches may be larger than a small dataset."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, batch_size: int) -> None:
+        self._count, self._batch_size = count, batch_size
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        number = 0
+    def __iter__(self) -> Iterator[list[int]]:
+        numbers = itertools.cycle(range(self._count))
         while True:
-            yield number % self._count
-            number += 1
+            yield list(itertools.islice(numbers, self._batch_size))
 
 
 def waiting_clock(device: torch.device) -> Callable[[], float]:
@@ -133,9 +135,8 @@ def median(work: Callable[[], object], rounds: int, clock: Callable[[], float]) 
 
 def reading_rate(data: FaceDataset, options: argparse.Namespace) -> float:
     """Samples a second by the wall of a loader with workers, without their start."""
-    loader = DataLoader(
-        data, options.batch_size, sampler=Endless(len(data)), num_workers=options.workers
-    )
+    sampler = Endless(len(data), options.batch_size)
+    loader = DataLoader(data, sampler=sampler, batch_size=None, num_workers=options.workers)
     batches = iter(loader)
     for _ in range(2 * options.workers):
         next(batches)

@@ -17,6 +17,10 @@ PARTS = ("rest", "eyes", "nose", "mouth", "cheeks")
 """Names of the labels in `FaceModel.parts`, in order: label 0 is ``"rest"``."""
 
 
+_ROWS_IN_CACHE = 1024
+"""Rows of a basis that are multiplied at once: half a megabyte with 64 directions."""
+
+
 @dataclass(frozen=True)
 class Embedding:
     """Places of the points of a landmark scheme on a model's surface.
@@ -136,6 +140,22 @@ class FaceModel:
         if alpha_exp is not None:
             shape += _combined(self.exp_basis, alpha_exp)
         return shape
+
+    def shapes(self, alpha_id: Array, alpha_exp: Array) -> Array:
+        """Return the coarse shapes (b, n, 3) of coefficients (b, k) and (b, e).
+
+        Each is that of `shape` to the bit, in less than half the time: a part of a basis that was
+        fetched from memory serves all of them.
+        """
+        shapes = np.empty((len(alpha_id), self.mean.size))
+        shapes[:] = self.mean.reshape(-1)
+        for basis, coefficients in ((self.id_basis, alpha_id), (self.exp_basis, alpha_exp)):
+            flat = basis.reshape(self.mean.size, basis.shape[2])
+            for start in range(0, len(flat), _ROWS_IN_CACHE):
+                rows = slice(start, start + _ROWS_IN_CACHE)
+                for shape, alpha in zip(shapes, coefficients, strict=True):
+                    shape[rows] += flat[rows] @ alpha
+        return shapes.reshape(len(shapes), *self.mean.shape)
 
     def embedded(self, scheme: str, numbers: Sequence[int] | Array) -> Embedding:
         """Return where some points of a landmark scheme are on the model, in the given order.

@@ -1,6 +1,8 @@
 """Pictures in memory to PNG and JPEG bytes, and back.
 
-OpenCV alone, so that training, which decodes samples, needs no other image library.
+OpenCV encodes all and decodes PNG. JPEG is decoded by simplejpeg: the same pixels, a tenth faster,
+into an array that is there already, and with an error where a picture is damaged, of which OpenCV
+makes a grey one. A machine that only trains may lack it; OpenCV stands in there.
 """
 
 from __future__ import annotations
@@ -11,6 +13,13 @@ import cv2
 import numpy as np
 
 from fg3d_builder.records import Array
+
+try:
+    import simplejpeg
+except ModuleNotFoundError:
+    simplejpeg = None
+
+_JPEG_BEGINS = b"\xff\xd8\xff"
 
 
 def encode_png(pixels: Array, *, quick: bool = False) -> bytes:
@@ -29,18 +38,47 @@ def encode_jpeg(rgb: Array, quality: int = 95) -> bytes:
     return _encoded(".jpg", rgb, (cv2.IMWRITE_JPEG_QUALITY, quality, *full_colour))
 
 
-def decode_image(data: Array) -> Array:
-    """Decode the bytes (k,) uint8 of an image to (H, W, 3) RGB uint8.
+def decode_image(data: Array | bytes, out: Array | None = None) -> Array:
+    """Decode an image to (H, W, 3) RGB uint8.
+
+    Parameters
+    ----------
+    data : bytes or (k,) uint8
+        The encoded file.
+    out : (H, W, 3) uint8, optional
+        Contiguous; takes the pixels, and is returned. A new array without it.
 
     Raises
     ------
     ValueError
-        The bytes are no image.
+        The bytes are no image, a damaged one, or one of another size than `out`.
     """
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if bgr is None:
+    if simplejpeg is not None and bytes(data[:3]) == _JPEG_BEGINS:
+        return _decoded_jpeg(data, out)
+    coded = np.frombuffer(data, np.uint8)
+    pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) else None
+    if pixels is None:
         raise ValueError(f"{len(data)} bytes that are no image")
-    return np.ascontiguousarray(bgr[..., ::-1])
+    if out is not None:
+        _check_size(pixels.shape, out)
+    # A tenth of the time that copying a reversed view takes.
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels if out is None else out))
+
+
+def _decoded_jpeg(data: Array | bytes, out: Array | None) -> Array:
+    try:
+        if out is not None:
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            _check_size((height, width, 3), out)
+        decoded = simplejpeg.decode_jpeg(data, "RGB", buffer=out)  # a view of `out`, if given
+        return np.asarray(decoded if out is None else out)
+    except ValueError as error:
+        raise ValueError(f"{len(data)} bytes that are no image: {error}") from None
+
+
+def _check_size(shape: tuple[int, ...], out: Array) -> None:
+    if shape != out.shape:
+        raise ValueError(f"an image of {shape[1]} x {shape[0]} pixels, wanted {out.shape[1::-1]}")
 
 
 def _encoded(suffix: str, pixels: Array, options: Sequence[int]) -> bytes:

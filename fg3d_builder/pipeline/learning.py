@@ -32,7 +32,8 @@ from fg3d_builder.fullview.texture_fit import fit_texture
 from fg3d_builder.records import Array, Capture, Pose, Registration
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.shards.manifest import may_be_shared
-from fg3d_builder.shards.reader import Sample, ShardReader
+from fg3d_builder.shards.reader import ShardReader
+from fg3d_builder.shards.sample import STORED, Sample
 from fg3d_builder.shards.schema import CAPTURED
 
 AS_CAPTURED = "view+00+00"
@@ -115,7 +116,8 @@ def learn_from_dataset(
     FileNotFoundError, ValueError
         No sound dataset, see `ShardReader`; too few subjects for what is wanted.
     """
-    readers = {split: ShardReader(dataset, split, facemodel) for split in wanted.splits}
+    fields = (*STORED, "coarse_obj_mm") if wanted.texture else ("shape_obj_mm", "confidence")
+    readers = {split: ShardReader(dataset, split, facemodel, fields) for split in wanted.splits}
     old = readers[wanted.splits[0]].model
     members = captured_samples(readers)
     subjects, skins = Subjects(old), Skins(old)
@@ -263,7 +265,7 @@ class Skins:
 
 
 def as_registered(model: FaceModel, sample: Sample) -> tuple[Capture, Registration]:
-    """Return a captured sample as the texture fit takes it.
+    """Return a captured sample, with its coarse shape, as the texture fit takes it.
 
     Shards hold no depth, but confidence, which says where the depth lay on the registered surface:
     there the surface's own depth stands for it, and elsewhere there is none.

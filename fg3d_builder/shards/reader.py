@@ -1,63 +1,32 @@
-"""Reads a dataset sample by sample, from any number of worker processes."""
+"""Reads a dataset by sample or by batch, from any number of worker processes."""
 
 from __future__ import annotations
 
-import math
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, cast, overload
 
-import h5py
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
-from fg3d_builder.files.encoding import decode_image
-from fg3d_builder.files.hdf5_checks import check_declared
 from fg3d_builder.records import Array
 from fg3d_builder.shards.manifest import MODEL_NAME, missing_files, read_manifest
-from fg3d_builder.shards.schema import FIELDS
+from fg3d_builder.shards.sample import (
+    IMAGE,
+    STORED,
+    Sample,
+    Wanted,
+    finished,
+    fraction,
+    what_is_read,
+)
+from fg3d_builder.shards.shard_file import ShardFile
 
-
-class Sample(TypedDict):
-    """One training sample; arrays, numbers and text only, so that loaders can stack it.
-
-    Units and frames: `fg3d_builder.shards.schema.FIELDS`. ``delta_obj_mm`` is
-    ``shape_obj_mm - coarse_obj_mm``; ``confidence`` lies in [0, 1].
-    """
-
-    sample_id: str
-    capture_id: str
-    subject_id: str
-    shape_source: str
-    donors: str
-    image: Array
-    view_deg: Array
-    px_crop_from_px: Array
-    intrinsics: Array
-    scale: float
-    rotation: Array
-    translation_mm: Array
-    shape_obj_mm: Array
-    coarse_obj_mm: Array
-    delta_obj_mm: Array
-    confidence: Array
-    visible: Array
-    initial_alpha_id: Array
-    initial_alpha_exp: Array
-    initial_scale: float
-    initial_rotation: Array
-    initial_translation_mm: Array
-    initial_source: int
-    painted: float
-    quality: float
-    seed: int
-
-
-_COLUMNS = {field.name: field.path for field in FIELDS if field.name in Sample.__annotations__}
-"""Columns that a sample is read from; of cameras the last, which is that of its own image."""
+MOST_OPEN = 256
+"""Shards that a reader keeps open; before it opens another one, it closes the oldest."""
 
 
 class Registered(NamedTuple):
@@ -89,20 +58,30 @@ class CaptureFacts(NamedTuple):
     licence: str
 
 
-class ShardReader:
-    """Map-style access to one split: ``len(reader)``, ``reader[i]``.
+_REGISTERED = what_is_read(Registered._fields)
+_CAPTURE_FACTS = what_is_read(CaptureFacts._fields)
+_OF_CAPTURE = ("capture_id", "subject_id", "expression")
 
-    Files are opened when first used, in the process that uses them; a reader can be pickled
-    and survives a fork. It is a torch map-style dataset without importing torch.
+
+class ShardReader:
+    """Map-style access to one split: ``len(reader)``, ``reader[i]``, ``reader.batch(indices)``.
+
+    Files are opened when first used, in the process that uses them; a reader can be pickled and
+    survives a fork. It is a torch map-style dataset without importing torch. A process keeps no
+    numbers of what it has read, and of texts (ids, names) the columns that it was asked for, some
+    40 bytes a sample each.
 
     Parameters
     ----------
     dataset : path
-        Folder with ``manifest.json``.
+        Folder with ``manifest.json``. Its files must not be changed while they are read.
     split : str
         ``"train"`` or ``"test"``.
     model : FaceModel, optional
-        Needed where the dataset's face model may not be copied and hence is not in it.
+        Needed for fields of `DERIVED` where the dataset's face model may not be copied and hence
+        is not in it.
+    fields : sequence of str, optional
+        Names of `Sample`; `STORED` if left out. What is not asked for takes no time.
 
     Raises
     ------
@@ -110,11 +89,16 @@ class ShardReader:
         No manifest there.
     ValueError
         A manifest that does not fit its seal or has another schema, files that are missing or
-        cut short, no such split, or a model of another topology.
+        cut short, no such split or field, or a model that is missing or of another topology.
+        Reading raises it for a shard or an image that is not sound.
     """
 
     def __init__(
-        self, dataset: str | os.PathLike[str], split: str, model: FaceModel | None = None
+        self,
+        dataset: str | os.PathLike[str],
+        split: str,
+        model: FaceModel | None = None,
+        fields: Sequence[str] | None = None,
     ) -> None:
         self.folder = Path(dataset)
         self.manifest = read_manifest(self.folder)
@@ -128,163 +112,217 @@ class ShardReader:
             known = ", ".join(self.manifest["splits"])
             raise ValueError(f"{dataset}: no split '{split}'; there are {known}")
         self.split = split
-        shards = [s for s in self.manifest["shards"] if s["split"] == split]
-        self._names = [s["file"] for s in shards]
-        self._first = np.concatenate([[0], np.cumsum([s["samples"] for s in shards])]).astype(int)
-        self._model = _checked_model(self.folder, self.manifest, model)
-        self._files: dict[str, h5py.File] = {}
-        self._process = os.getpid()
+        entries = [entry for entry in self.manifest["shards"] if entry["split"] == split]
+        self._shards = [ShardFile(self.folder / entry["file"], entry) for entry in entries]
+        self._sizes = [int(entry["samples"]) for entry in entries]
+        self._first = np.cumsum([0, *self._sizes]).tolist()
+        self._open: dict[ShardFile, ShardFile] = {}
+        self._wanted = what_is_read(STORED if fields is None else fields)
+        self._model, self._is_model_given = model, model is not None
+        if model is not None:
+            _check_topology(self.folder, self.manifest, model)
+        elif self._wanted.is_model_wanted:
+            _check_shared(self.folder, self.manifest)
 
     def __len__(self) -> int:
         return int(self._first[-1])
 
-    def __getitem__(self, index: int) -> Sample:
-        return self._sample(*self._place(index))
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @overload
+    def __getitem__(self, index: Sequence[int]) -> dict[str, Any]: ...
+
+    def __getitem__(self, index: int | Sequence[int]) -> Sample | dict[str, Any]:
+        """Return a sample; for a sequence of indices what `batch` returns."""
+        if isinstance(index, Sequence):
+            return self.batch(index)
+        return cast(Sample, self._sample(index, self._wanted))
+
+    def batch(self, indices: Sequence[int] | Array) -> dict[str, Any]:
+        """Return samples as one array a field, in the order of the indices.
+
+        Returns
+        -------
+        dict
+            By field: an array whose first axis counts the samples, or a list of texts.
+
+        Raises
+        ------
+        IndexError
+        OSError, ValueError
+            No index, images of different sizes, or as the class says.
+        """
+        places = [self._place(index) for index in np.asarray(indices).tolist()]
+        if not places:
+            raise ValueError("a batch of no samples")
+        at: dict[ShardFile, list[int]] = {}
+        for number, (shard, _row) in enumerate(places):
+            at.setdefault(shard, []).append(number)
+        found: dict[str, Any] = {}
+        for shard, numbers in at.items():
+            rows = np.array([places[number][1] for number in numbers])
+            _read_rows(
+                self._ready(shard), rows, self._wanted, found, np.array(numbers), len(places)
+            )
+        return finished(found, self._wanted, shard.vertices, self._model_for(self._wanted))
 
     def registered(self, index: int) -> Registered:
-        """Return the truth of a sample; a fifth of the time that the whole sample takes."""
-        file, row = self._place(index)
-        samples, shapes = file["samples"], file["shapes"]
-        shape_row = int(samples["shape_index"][row])
-        subject = file["captures/subject_id"][int(samples["capture_index"][row])]
-        return Registered(
-            samples["sample_id"][row].decode(),
-            subject.decode(),
-            samples["rotation"][row],
-            shapes["shape_obj_mm"][shape_row],
-            _fraction(shapes["confidence"][shape_row]),
-        )
+        """Return the truth of a sample, without its image."""
+        return Registered(**self._sample(index, _REGISTERED))
 
     def capture_facts(self, index: int) -> CaptureFacts:
         """Return what is known of the capture behind a sample."""
-        file, row = self._place(index)
-        at = int(file["samples/capture_index"][row])
-        names = (file[f"captures/{name}"][at].decode() for name in CaptureFacts._fields)
-        return CaptureFacts(*names)
+        return CaptureFacts(**self._sample(index, _CAPTURE_FACTS))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}}
+        # The dataset's own model is larger than all else, and many workers do not need it.
+        own = {} if self._is_model_given else {"_model": None}
+        return {**self.__dict__, "_open": {}, **own}
 
     @property
     def shards(self) -> tuple[str, ...]:
         """File names of the split's shards."""
-        return tuple(self._names)
+        return tuple(shard.path.name for shard in self._shards)
+
+    @property
+    def shard_sizes(self) -> tuple[int, ...]:
+        """Numbers of samples in the split's shards, which follow each other in the split."""
+        return tuple(self._sizes)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What samples and batches hold."""
+        return self._wanted.fields
 
     @property
     def model(self) -> FaceModel:
-        """The face model that shapes and coefficients belong to."""
+        """The face model that shapes and coefficients belong to; read when first needed.
+
+        Raises
+        ------
+        ValueError
+            It is not in the dataset, or of another topology.
+        """
+        if self._model is None:
+            _check_shared(self.folder, self.manifest)
+            self._model = load_model(self.folder / MODEL_NAME)
+            _check_topology(self.folder, self.manifest, self._model)
         return self._model
 
     def names(self) -> tuple[list[str], list[str]]:
         """Return ``sample_id`` and ``shape_source`` of every sample, read as whole columns."""
         ids: list[str] = []
         sources: list[str] = []
-        for name in self._names:
-            file = self._open(name)
-            ids += file["samples/sample_id"].asstr()[:].tolist()
-            of_shape = file["shapes/shape_source"].asstr()[:]
-            sources += of_shape[file["samples/shape_index"][:]].tolist()
+        for shard in self._shards:
+            self._ready(shard)
+            of_shape = _decoded(shard.texts("shapes/shape_source"))
+            ids += _decoded(shard.texts("samples/sample_id"))
+            sources += [of_shape[row] for row in shard.column("samples/shape_index").tolist()]
         return ids, sources
 
     def shapes(self) -> Iterator[StoredShape]:
         """Yield every shape of the split once, though samples in several shards may share it."""
         seen: set[tuple[str, str]] = set()
-        for name in self._names:
-            file = self._open(name)
-            texts = {
-                field: file[field].asstr()[:].tolist()
-                for field in (
-                    "captures/capture_id",
-                    "captures/subject_id",
-                    "captures/expression",
-                    "shapes/shape_source",
-                )
-            }
-            of_capture = file["samples/capture_index"][:]
-            rows, first = np.unique(file["samples/shape_index"][:], return_index=True)
-            for row, sample in zip(rows.tolist(), first.tolist(), strict=True):
-                capture, subject, expression = (
-                    texts[f"captures/{field}"][of_capture[sample]]
-                    for field in ("capture_id", "subject_id", "expression")
-                )
-                source = texts["shapes/shape_source"][row]
-                if (capture, source) in seen:
+        for shard in self._shards:
+            self._ready(shard)
+            captures = [shard.texts(f"captures/{name}") for name in _OF_CAPTURE]
+            sources = shard.texts("shapes/shape_source")
+            of_capture = shard.column("samples/capture_index")
+            rows, first = np.unique(shard.column("samples/shape_index"), return_index=True)
+            for row, capture in zip(rows.tolist(), of_capture[first].tolist(), strict=True):
+                name, subject, expression = (texts[capture].decode() for texts in captures)
+                source = sources[row].decode()
+                if (name, source) in seen:
                     continue
-                seen.add((capture, source))
-                shape = file["shapes/shape_obj_mm"][row]
-                confidence = _fraction(file["shapes/confidence"][row])
-                yield StoredShape(capture, subject, expression, source, shape, confidence)
+                seen.add((name, source))
+                shape = shard.row("shapes/shape_obj_mm", row)
+                confidence = fraction(shard.row("shapes/confidence", row))
+                yield StoredShape(name, subject, expression, source, shape, confidence)
 
     def close(self) -> None:
         """Close all files; they are opened again when needed."""
-        for file in self._files.values():
-            file.close()
-        self._files = {}
+        for shard in self._open:
+            shard.close()
+        self._open = {}
 
-    def _place(self, index: int) -> tuple[h5py.File, int]:
+    def _place(self, index: int) -> tuple[ShardFile, int]:
         """Shard and row of a sample."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         index %= len(self)
-        shard = bisect_right(self._first, index) - 1
-        return self._open(self._names[shard]), index - int(self._first[shard])
+        number = bisect_right(self._first, index) - 1
+        return self._shards[number], index - self._first[number]
 
-    def _open(self, name: str) -> h5py.File:
-        if self._process != os.getpid():  # forked: the parent's handles are not ours
-            self._files, self._process = {}, os.getpid()
-        if name not in self._files:
-            self._files[name] = h5py.File(self.folder / name, "r")
-            check_declared(self._files[name], str(self.folder / name), math.inf)
-        return self._files[name]
+    def _ready(self, shard: ShardFile) -> ShardFile:
+        """Count a shard among the open ones, which are not to be too many."""
+        if shard not in self._open:
+            if len(self._open) >= MOST_OPEN:
+                oldest = next(iter(self._open))
+                self._open.pop(oldest).close()
+            self._open[shard] = shard
+        return shard
 
-    def _sample(self, file: h5py.File, row: int) -> Sample:
-        samples = file["samples"]
-        rows = {
-            "samples": row,
-            "shapes": samples["shape_index"][row],
-            "captures": samples["capture_index"][row],
-        }
-        found = {
-            name: _value(file[path][rows[path.split("/")[0]]]) for name, path in _COLUMNS.items()
-        }
-        shape, at = found["shape_obj_mm"], rows["shapes"]
-        coarse = self._model.shape(file["shapes/alpha_id"][at], file["shapes/alpha_exp"][at])
-        coarse = coarse.astype(np.float32)
-        begin, end = samples["image_offset"][row : row + 2]
-        found |= {
-            "image": decode_image(samples["image_bytes"][begin:end]),
-            "coarse_obj_mm": coarse,
-            "delta_obj_mm": shape - coarse,
-            "confidence": _fraction(found["confidence"]),
-            "visible": np.unpackbits(found["visible"], count=len(shape)).astype(bool),
-        }
-        return cast(Sample, found)
+    def _sample(self, index: int, wanted: Wanted) -> dict[str, Any]:
+        shard, row = self._place(index)
+        rows = self._ready(shard).rows_of(row)
+        found = {name: shard.row(path, rows[table]) for name, path, table in wanted.columns}
+        if wanted.is_image_wanted:
+            found[IMAGE] = shard.image(row)
+        return finished(found, wanted, shard.vertices, self._model_for(wanted))
+
+    def _model_for(self, wanted: Wanted) -> FaceModel | None:
+        return self.model if wanted.is_model_wanted else None
 
 
-def _value(stored: Any) -> Any:
-    """Text and numbers as Python's own."""
-    if isinstance(stored, bytes):
-        return stored.decode()
-    return stored.item() if isinstance(stored, np.generic) else stored
+def _read_rows(
+    shard: ShardFile, rows: Array, wanted: Wanted, found: dict[str, Any], at: Array, count: int
+) -> None:
+    """Put samples of one shard into the rows `at` of the columns of a batch of `count`."""
+    of_table = shard.rows_of(rows)
+    for name, path, table in wanted.columns:
+        if shard.is_text(path):
+            values = found.setdefault(name, [""] * count)
+            for to, text in zip(
+                at.tolist(), shard.texts(path)[of_table[table]].tolist(), strict=True
+            ):
+                values[to] = text.decode()
+        else:
+            if name not in found:
+                found[name] = shard.room(path, count)
+            shard.fill(path, of_table[table], found[name], at)
+    if not wanted.is_image_wanted:
+        return
+    for to, row in zip(at.tolist(), rows.tolist(), strict=True):
+        if IMAGE in found:
+            shard.image(row, found[IMAGE][to])
+            continue
+        first = shard.image(row)
+        found[IMAGE] = np.empty((count, *first.shape), first.dtype)
+        found[IMAGE][to] = first
 
 
-def _fraction(stored: Array) -> Array:
-    """Confidence in [0, 1] from the 8 bits of `FIELDS`."""
-    return stored.astype(np.float32) / 255
+def _decoded(texts: Array) -> list[str]:
+    return [text.decode() for text in texts.tolist()]
 
 
-def _checked_model(folder: Path, manifest: dict[str, Any], model: FaceModel | None) -> FaceModel:
+def _check_shared(folder: Path, manifest: dict[str, Any]) -> None:
+    """Refuse a dataset without its face model."""
     wanted = manifest["facemodel"]
-    if model is None:
-        if not wanted["file"]:
-            raise ValueError(
-                f"{folder}: the licence of face model '{wanted['name']}' keeps it out of the "
-                "dataset; pass it as `model`"
-            )
-        model = load_model(folder / MODEL_NAME)
-    if model.topology_hash != wanted["topology_hash"]:
+    if not wanted["file"]:
         raise ValueError(
-            f"{folder}: shapes have topology {wanted['topology_hash']}, the face model "
-            f"'{model.name}' has {model.topology_hash}"
+            f"{folder}: the licence of face model '{wanted['name']}' keeps it out of the "
+            "dataset; pass it as `model`"
         )
-    return model
+
+
+def _check_topology(folder: Path, manifest: dict[str, Any], model: FaceModel) -> None:
+    wanted = manifest["facemodel"]["topology_hash"]
+    if model.topology_hash != wanted:
+        raise ValueError(
+            f"{folder}: shapes have topology {wanted}, the face model '{model.name}' has "
+            f"{model.topology_hash}"
+        )

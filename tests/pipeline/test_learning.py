@@ -27,7 +27,9 @@ from fg3d_builder.pipeline.learning import (
 )
 from fg3d_builder.rendering.shading import linear_from_srgb
 from fg3d_builder.shards.reader import ShardReader
+from fg3d_builder.shards.sample import STORED
 
+WITH_COARSE = (*STORED, "coarse_obj_mm")
 GIVEN = LearningOptions(modes=6, prior_subjects=3.0)
 
 
@@ -60,7 +62,7 @@ def test_shapes_of_a_dataset_are_learnt_and_nothing_is_random(dataset: Path) -> 
 
 
 def test_the_picture_and_the_camera_of_a_sample_fit_its_face(dataset: Path) -> None:
-    reader = ShardReader(dataset, "train")
+    reader = ShardReader(dataset, "train", fields=WITH_COARSE)
     capture, registration = as_registered(reader.model, reader[0])
     known = np.isfinite(capture.depth_mm)
     assert 0.05 < known.mean() < 0.9
@@ -80,7 +82,7 @@ def test_paint_on_the_faces_is_learnt_as_albedo(
     strong = toy_shards.paint
     monkeypatch.setattr(toy_shards, "paint", lambda points: 0.55 + 0.25 * (strong(points) - 0.5))
     write_toy_shards(tmp_path, train=4, test=1, size=160)
-    reader = ShardReader(tmp_path, "train")
+    reader = ShardReader(tmp_path, "train", fields=WITH_COARSE)
     skins = Skins(reader.model)
     for index in range(4):
         skins.look(f"s{index}", reader[index])
@@ -98,7 +100,7 @@ def test_paint_on_the_faces_is_learnt_as_albedo(
 def test_images_without_skin_are_said_and_two_subjects_are_too_few(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = ShardReader(dataset, "train")
+    reader = ShardReader(dataset, "train", fields=WITH_COARSE)
     skins = Skins(reader.model)
     skins.look("s0", reader[0])
     skins.look("s1", reader[1])

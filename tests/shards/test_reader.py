@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from toy_dataset import toy_records, write_toy_dataset
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.geometry.crop import crop_image
-from fg3d_builder.shards.reader import Sample, ShardReader
+from fg3d_builder.shards.reader import ShardReader
+from fg3d_builder.shards.sample import DERIVED, STORED, Sample
+
+ALL = (*STORED, *DERIVED)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +27,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FaceModel]:
 
 
 def by_capture(dataset: Path) -> dict[str, Sample]:
-    readers = [ShardReader(dataset, split) for split in ("train", "test")]
-    samples = [reader[i] for reader in readers for i in range(len(reader))]
+    readers = [ShardReader(dataset, split, fields=ALL) for split in ("train", "test")]
+    samples = [sample for reader in readers for sample in reader]
     return {sample["capture_id"]: sample for sample in samples}
 
 
@@ -119,15 +122,23 @@ def test_reader_travels_to_workers(made: tuple[Path, FaceModel], method: str) ->
 def test_torch_loads_batches_with_workers(made: tuple[Path, FaceModel]) -> None:
     from torch.utils.data import DataLoader
 
-    reader = ShardReader(made[0], "train")
-    loader = DataLoader(reader, batch_size=2, num_workers=2)  # type: ignore[arg-type]
+    reader = ShardReader(made[0], "train", fields=ALL)
+    alone = DataLoader(reader, batch_size=2, num_workers=2)  # type: ignore[arg-type]
+    pairs = [range(i, min(i + 2, len(reader))) for i in range(0, len(reader), 2)]
+    together = DataLoader(reader, batch_size=None, sampler=pairs, num_workers=2)  # type: ignore[arg-type]
     ids = []
-    for batch in loader:
-        assert tuple(batch["image"].shape[1:]) == (64, 64, 3)
-        delta = batch["shape_obj_mm"] - batch["coarse_obj_mm"]
-        assert float((batch["delta_obj_mm"] - delta).abs().max()) == 0.0
-        ids += batch["sample_id"]
-    assert ids == [reader[i]["sample_id"] for i in range(len(reader))]
+    for one, other in zip(alone, together, strict=True):
+        assert one.keys() == other.keys() == set(ALL)
+        assert tuple(other["image"].shape[1:]) == (64, 64, 3)
+        delta = other["shape_obj_mm"] - other["coarse_obj_mm"]
+        assert float((other["delta_obj_mm"] - delta).abs().max()) == 0.0
+        for name in ALL:
+            if isinstance(other[name], list):
+                assert one[name] == other[name]
+            else:
+                np.testing.assert_array_equal(one[name], other[name])
+        ids += other["sample_id"]
+    assert ids == [sample["sample_id"] for sample in reader]
 
 
 def test_pickle_holds_no_open_file(made: tuple[Path, FaceModel]) -> None:
@@ -138,18 +149,66 @@ def test_pickle_holds_no_open_file(made: tuple[Path, FaceModel]) -> None:
 
 def test_a_licensed_model_is_passed_by_hand(tmp_path: Path) -> None:
     model = write_toy_dataset(tmp_path, licence="secret")
+    dataset = tmp_path / "dataset"
     with pytest.raises(ValueError, match="keeps it out of the dataset"):
-        ShardReader(tmp_path / "dataset", "train")
-    assert len(ShardReader(tmp_path / "dataset", "train", model)) > 0
+        ShardReader(dataset, "train", fields=["coarse_obj_mm"])
+    reader = ShardReader(dataset, "train")  # what is stored needs no model
+    assert reader[0]["shape_obj_mm"].shape == (model.vertex_count, 3)
+    with pytest.raises(ValueError, match="keeps it out of the dataset"):
+        reader.model  # noqa: B018
+    known = ShardReader(dataset, "train", model, ["coarse_obj_mm"])
+    assert pickle.loads(pickle.dumps(known))[0]["coarse_obj_mm"].shape == (model.vertex_count, 3)
+
+
+def test_fields_are_those_that_are_asked_for(made: tuple[Path, FaceModel]) -> None:
+    whole = ShardReader(made[0], "train", fields=ALL)[1]
+    assert set(ShardReader(made[0], "train")[1]) == set(STORED)
+    for name in ALL:
+        reader = ShardReader(made[0], "train", fields=[name])
+        alone = reader[1]
+        assert list(alone) == [name]
+        np.testing.assert_array_equal(alone[name], whole[name])  # type: ignore[literal-required]
+        np.testing.assert_array_equal(reader.batch([0, 1])[name][1], whole[name])  # type: ignore[literal-required]
+    with pytest.raises(ValueError, match=r"no field 'shape'.*shape_obj_mm"):
+        ShardReader(made[0], "train", fields=["shape"])
+
+
+def test_a_batch_is_its_samples(made: tuple[Path, FaceModel]) -> None:
+    reader = ShardReader(made[0], "train", fields=ALL)
+    assert len(reader.shards) > 1
+    assert sum(reader.shard_sizes) == len(reader)
+    numbers = [3, 0, len(reader) - 1, 0, -1, 2]  # of several shards, and some twice
+    batch = reader.batch(np.array(numbers))
+    for row, number in enumerate(numbers):
+        sample = reader[number]
+        assert list(batch) == list(sample)
+        for name, values in batch.items():
+            one = sample[name]  # type: ignore[literal-required]
+            np.testing.assert_array_equal(values[row], one)
+            if isinstance(one, np.ndarray):
+                assert values.dtype == one.dtype
+                assert one.flags.writeable
+    assert reader[numbers]["sample_id"] == batch["sample_id"]
+    with pytest.raises(ValueError, match="no samples"):
+        reader.batch([])
+    with pytest.raises(IndexError):
+        reader.batch([0, len(reader)])
+
+
+def test_many_shards_do_not_stay_open(
+    made: tuple[Path, FaceModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fg3d_builder.shards.reader.MOST_OPEN", 1)
+    before = len(os.listdir("/proc/self/fd"))
+    reader = ShardReader(made[0], "train")
+    names, _ = reader.names()
+    assert [reader[i]["sample_id"] for i in (0, 3, 0, 2)] == [names[i] for i in (0, 3, 0, 2)]
+    reader.batch(range(len(reader)))
+    assert len(os.listdir("/proc/self/fd")) - before <= 2  # a file and its mapping
+    reader.close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_no_dataset_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
         ShardReader(tmp_path, "train")
-
-
-def test_broken_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="no image"):
-        decode_image(np.zeros(30, np.uint8))
-    with pytest.raises(ValueError, match="no image"):
-        decode_image(np.zeros(0, np.uint8))

@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.config import to_table
-from fg3d_builder.fgnet.data.dataset import FaceDataset, in_order
+from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
+from fg3d_builder.shards.sampling import in_order
 
 MIB = 1 << 20
 _AT_ONCE = 8
@@ -110,7 +111,8 @@ class Feeder:
         workers = self._workers if workers is None else workers
         loader = DataLoader(
             self._dataset,
-            batch_sampler=indices,  # type: ignore[arg-type]  # any iterable of lists does
+            batch_size=None,  # the dataset makes batches
+            sampler=indices,
             num_workers=min(workers, len(indices)),
             pin_memory=self._device.type == "cuda",
             # Its own: the loader would otherwise draw from the generator that is resumed.

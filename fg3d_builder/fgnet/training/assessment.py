@@ -27,7 +27,7 @@ from fg3d_builder.evaluation import (
 from fg3d_builder.evaluation.comparison import PairedComparison
 from fg3d_builder.evaluation.summary import YawTable
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, in_order, provenance
+from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, provenance
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME
@@ -35,6 +35,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.records import Array
+from fg3d_builder.shards.sampling import in_order
 
 MIN_CONFIDENCE = 0.5
 """The set C of Eq. 18: reliable vertices that the registration is at least so sure of."""

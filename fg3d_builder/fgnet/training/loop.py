@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.config import to_table
-from fg3d_builder.fgnet.data.dataset import EpochBatches, FaceDataset
+from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.data.perturbation import perturbed, step_generator
@@ -43,6 +43,7 @@ from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.sealed import set_aside
 from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.shards.sampling import EpochBatches
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from toy_shards import write_toy_shards
 
-from fg3d_builder.fgnet.data.dataset import EpochBatches, FaceDataset, aligned_target, provenance
+from fg3d_builder.fgnet.data.dataset import FaceDataset, aligned_target, provenance
 
 
 @pytest.fixture(scope="module")
@@ -56,35 +55,6 @@ def test_the_target_ignores_pose_and_size_of_the_truth() -> None:
     )
 
 
-def test_every_sample_is_seen_once_an_epoch() -> None:
-    batches = EpochBatches(12, 4, seed=5)
-    first, second = batches.epoch(0), batches.epoch(1)
-    assert sorted(chain.from_iterable(first)) == list(range(12))
-    assert first != second
-    assert first == EpochBatches(12, 4, seed=5).epoch(0)
-    assert first != EpochBatches(12, 4, seed=6).epoch(0)
-
-
-def test_an_epoch_goes_on_where_it_stopped() -> None:
-    batches = EpochBatches(30, 4, seed=5)
-    assert len(batches) == 7  # the incomplete one is left out
-    assert batches.epoch(3, first_batch=4) == batches.epoch(3)[4:]
-    assert batches.epoch(3, first_batch=7) == []
-
-
-def test_processes_share_an_epoch() -> None:
-    shares = [EpochBatches(10, 2, seed=5, rank=rank, world=3) for rank in range(3)]
-    seen = [list(chain.from_iterable(share.epoch(2))) for share in shares]
-    assert {len(own) for own in seen} == {4}  # 10 filled up to 12
-    assert set(chain.from_iterable(seen)) == set(range(10))
-
-
-def test_a_small_dataset_is_one_batch() -> None:
-    assert [len(b) for b in EpochBatches(3, 8, seed=1).epoch(0)] == [3]
-    with pytest.raises(ValueError, match="0 samples"):
-        EpochBatches(0, 8, seed=1)
-
-
 def test_workers_read_what_this_process_reads(folder: Path) -> None:
     data = FaceDataset(folder, "train")
     loader = torch.utils.data.DataLoader(data, batch_size=5, num_workers=2)
@@ -94,3 +64,17 @@ def test_workers_read_what_this_process_reads(folder: Path) -> None:
             assert torch.equal(getattr(batch, name)[i], getattr(data[index], name))
         for values, value in zip(batch.fit, data[index].fit, strict=True):
             assert torch.equal(values[i], value)
+
+
+def test_a_batch_is_its_samples_to_the_bit(folder: Path) -> None:
+    data = FaceDataset(folder, "train")
+    numbers = [4, 0, 3, 0, 1]
+    batch = data.batch(numbers)
+    assert batch.index.tolist() == numbers
+    for row, number in enumerate(numbers):
+        alone = data[number]
+        pairs = [*zip(batch.fit, alone.fit, strict=True)]
+        pairs += [(batch.target_obj_mm, alone.target_obj_mm), (batch.confidence, alone.confidence)]
+        for many, one in pairs:
+            assert many.dtype == one.dtype
+            assert torch.equal(many[row], one)
