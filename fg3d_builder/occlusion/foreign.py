@@ -138,7 +138,7 @@ class ForeignFinder:
         if view is None:
             return whole
         step = view.pixels(HAIR_PITCH_MM)
-        colour = log_colours(rgb[view.box], BLUR_MM / view.pitch_mm)[::step, ::step]
+        colour = log_colours(rgb[view.box], BLUR_MM / view.pitch_mm, step)
         normals = surface.normals_cam[view.box][::step, ::step]
         ratio = hair_ratio(self._model, view.every(step), colour, normals)
         if ratio is not None:

@@ -93,9 +93,12 @@ class Colours(NamedTuple):
         return 0.5 * self.squared(colour) + float(np.log(self.deviation).sum())
 
 
-def log_colours(rgb: Array, blur_px: float) -> Array:
-    """Return (h, w, 3) float32: log brightness, log red over green, log green over blue."""
-    linear = cv2.GaussianBlur(linear_from_srgb(rgb), (0, 0), max(blur_px, 0.5))
+def log_colours(rgb: Array, blur_px: float, step: int) -> Array:
+    """Return (h, w, 3) float32: log brightness, log red over green, log green over blue.
+
+    Of every `step`-th row and column of the blurred image.
+    """
+    linear = cv2.GaussianBlur(linear_from_srgb(rgb), (0, 0), max(blur_px, 0.5))[::step, ::step]
     red, green, blue = np.moveaxis(np.log(linear + DARK), -1, 0)
     return np.stack([(red + green + blue) / 3.0, red - green, green - blue], axis=-1)
 

@@ -95,8 +95,7 @@ class CorrespondenceFinder:
                 near &= fitted[:, axis] >= low[axis] - reach_mm
                 near &= fitted[:, axis] <= high[axis] + reach_mm
         near &= surface.valid[row, column]
-        first, second, third = near[surface.triangles].T
-        kept = surface.triangles[first & second & third]
+        kept = _triangles_of(near, surface.triangles)
         if len(kept) == 0:
             raise CaptureError("no_depth_on_face", "there is no depth where the face should be")
         used, self._surface_triangles = compact_triangles(kept, len(fitted))
@@ -177,6 +176,18 @@ class CorrespondenceFinder:
         accepted = visible.copy()
         accepted[seen] = passed
         return Correspondences(targets, normals_cam, distance, visible, accepted, cosine, noise)
+
+
+@numba.njit(cache=True)
+def _triangles_of(vertices, triangles):  # type: ignore[no-untyped-def]
+    """Return those of the triangles (m, 3) all of whose corners are among `vertices` (n,) bool."""
+    kept = np.empty_like(triangles)
+    count = 0
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        kept[count, 0], kept[count, 1], kept[count, 2] = a, b, c
+        count += vertices[a] and vertices[b] and vertices[c]
+    return kept[:count]
 
 
 @numba.njit(cache=True)

@@ -48,7 +48,7 @@ def transform_sheet(
     -------
     (H, W, 3) uint8
     """
-    view = face_view(model, capture, registration.vertices_cam_mm, HEIGHT)
+    view = face_view(model, capture, registration.vertices_cam_mm)
     sheets = []
     for number, (record, transformed) in enumerate(made):
         shape = record.shape.shape_obj_mm
@@ -80,12 +80,7 @@ def donor_card(record: TransformedShape) -> Array:
 def plaster(model: FaceModel, shape_obj_mm: Array, moved_mm: Array | None = None) -> Array:
     """Show a shape as plaster from the front, or coloured by how far it moved (n,)."""
     picture = side_picture(
-        shape_obj_mm,
-        model.triangles,
-        yaws_deg=(0.0,),
-        height=HEIGHT,
-        error_mm=moved_mm,
-        max_mm=MAX_MOVED_MM,
+        shape_obj_mm, model.triangles, yaws_deg=(0.0,), error_mm=moved_mm, max_mm=MAX_MOVED_MM
     )
     margin = picture.shape[1] // 6  # heads are higher than wide
     return np.ascontiguousarray(picture[:, margin:-margin])
