@@ -10,7 +10,7 @@ from typing import Any
 from fg3d_builder.config import digest
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import replacing
-from fg3d_builder.shards.deriving import Plan
+from fg3d_builder.shards.derived_plan import Plan
 from fg3d_builder.shards.manifest import (
     MODEL_NAME,
     TOPOLOGY_NAME,

@@ -16,7 +16,7 @@ from toy_parts import everything, same, write_toy_part
 from fg3d_builder.cli import main
 from fg3d_builder.files.sealed import BLOCK, write_sealed
 from fg3d_builder.files.sealed_object import write_sealed_object
-from fg3d_builder.shards import deriving
+from fg3d_builder.shards import derived_plan, derived_writing
 from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest
 from fg3d_builder.shards.rows import sample_seed
 from fg3d_builder.shards.schema import SCHEMA
@@ -235,7 +235,7 @@ def test_a_merge_that_was_interrupted_goes_on(
 ) -> None:
     """Nothing is believed before all is there; what was finished is not written again."""
     written: list[str] = []
-    write = deriving.write_columns
+    write = derived_writing.write_columns
 
     def some(path: Path, *rest: object) -> None:
         if len(written) == 2:
@@ -243,7 +243,7 @@ def test_a_merge_that_was_interrupted_goes_on(
         written.append(path.name)
         write(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(deriving, "write_columns", some)
+    monkeypatch.setattr(derived_writing, "write_columns", some)
     words = ("first", "third", "--same-subjects", "apart")
     assert merge(there, tmp_path / "out", *words) == 130
     assert not (tmp_path / "out").exists()
@@ -255,7 +255,7 @@ def test_a_merge_that_was_interrupted_goes_on(
         written.append(path.name)
         write(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(deriving, "write_columns", rest)
+    monkeypatch.setattr(derived_writing, "write_columns", rest)
     assert merge(there, tmp_path / "out", *words) == 0
     assert len(written) == len(set(written))
     monkeypatch.undo()
@@ -268,7 +268,7 @@ def test_a_merge_that_was_interrupted_goes_on(
 def test_large_captures_open_another_shard(
     there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deriving, "MOST_BYTES", 1)
+    monkeypatch.setattr(derived_plan, "MOST_BYTES", 1)
     assert merge(there, tmp_path / "out", "first", "third", "--same-subjects", "apart") == 0
     shards = read_manifest(tmp_path / "out")["shards"]
     assert {shard["captures"] for shard in shards if "first-c" in shard["subjects"]} == {1}
