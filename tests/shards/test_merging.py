@@ -74,7 +74,7 @@ def test_the_manifest_tells_where_all_comes_from(there: Path, tmp_path: Path) ->
     own = {name: read_manifest(there / name) for name in ("first", "second")}
     for part in merged["derived"]["parts"]:
         mine = own[part["name"]]
-        for member in ("config", "config_digest", "content_sha256", "versions"):
+        for member in ("config", "config_digest", "content_sha256", "versions", "failures"):
             assert part[member] == mine[member]
         assert part["samples"] == sum(shard["samples"] for shard in mine["shards"])
         assert set(part["left_out"].values()) == {0}
