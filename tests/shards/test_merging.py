@@ -17,7 +17,9 @@ from fg3d_builder.cli import main
 from fg3d_builder.files.sealed import BLOCK, write_sealed
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.shards import derived_plan, derived_writing
+from fg3d_builder.shards.derived_manifest import check_derived
 from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest
+from fg3d_builder.shards.problems import Problems
 from fg3d_builder.shards.rows import sample_seed
 from fg3d_builder.shards.schema import SCHEMA
 from fg3d_builder.shards.split import rule_of
@@ -276,22 +278,27 @@ def test_large_captures_open_another_shard(
 
 def test_a_manifest_that_is_wrong_about_its_parts_is_seen(there: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert merge(there, out, "first", "second") == 0
-    good = (out / "manifest.json").read_bytes()
+    assert merge(there, out, "first", "second", "--no-verify") == 0
     for edit, said in (
         (lambda m: m["derived"]["parts"][0].update(samples=1), "'first' says 1 samples"),
         (lambda m: m["derived"]["parts"][0]["shards"].pop(), "the shards of its parts are not"),
         (lambda m: m["derived"]["parts"][1].update(name="first"), "no names of their own"),
         (lambda m: m["derived"]["parts"][1].update(config_digest="0"), "of 'second' is another's"),
         (lambda m: m["derived"].update(by="hand"), "by is 'hand'"),
-        (lambda m: m["derived"].update(split_rule={"salt": "s", "test": 1.0}), "the test split"),
         (lambda m: m["config"].pop("chunk_size"), "config is not what the settings"),
     ):
-        manifest = read_manifest(out)
+        manifest, problems = read_manifest(out), Problems()
+        check_derived(manifest, problems, "manifest.json")
+        assert problems.found == []
         edit(manifest)
-        write_sealed_object(out / "manifest.json", manifest)
-        report = verify_dataset(out)
-        assert said in "\n".join(report.problems)
-        assert "run the `fg3d" in "".join(report.repair)
-        (out / "manifest.json").write_bytes(good)
-    assert verify_dataset(out).problems == ()
+        check_derived(manifest, problems, "manifest.json")
+        assert said in "\n".join(problem.sentence for problem in problems.found)
+    manifest = read_manifest(out)
+    manifest["derived"].update(split_rule={"salt": "s", "test": 1.0})
+    write_sealed_object(out / "manifest.json", manifest)
+    report = verify_dataset(out)
+    assert "belongs to the test split" in "\n".join(report.problems)
+    assert "run the `fg3d merge` again" in "".join(report.repair)
+    manifest["derived"].update(split_rule={"salt": "s", "test": 2.0})
+    write_sealed_object(out / "manifest.json", manifest)
+    assert "is no rule" in "\n".join(verify_dataset(out).problems)
