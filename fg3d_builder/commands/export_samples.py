@@ -59,6 +59,7 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     action.add_argument(
         "--shard-mb",
+        metavar="MB",
         type=number(0.1, 1_000_000),
         default=256.0,
         help="about the length of a tar, in millions of bytes; default 256",

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     """Merge."""
     from fg3d_builder.shards.derived_dataset import Derivation
     from fg3d_builder.shards.derived_manifest import MERGED, check_together
-    from fg3d_builder.shards.deriving import plan_derived
+    from fg3d_builder.shards.derived_plan import plan_derived
     from fg3d_builder.shards.merging import common_rule, kept_splits, new_splits, with_new_names
 
     if len(options.datasets) < 2:

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Split."""
     from fg3d_builder.shards.derived_dataset import Derivation
     from fg3d_builder.shards.derived_manifest import SPLIT_ANEW
-    from fg3d_builder.shards.deriving import plan_derived
+    from fg3d_builder.shards.derived_plan import plan_derived
     from fg3d_builder.shards.merging import new_splits
     from fg3d_builder.shards.part import open_part
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,25 @@ def open_shard(path: Path) -> h5py.File:
         file.close()
         raise
     return file
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn whatever HDF5 says of a damaged file into a `ValueError` that names the file.
+
+    What is read before a file is held against its SHA-256 may be anything.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise ValueError(
+            f"{path}: cannot be read ({error}); `fg3d verify {path.parent}` says how to repair "
+            "the dataset"
+        ) from error
 
 
 def head_of(file: h5py.File) -> ShardHead:
@@ -104,8 +124,8 @@ class ShardContent:
     ----------
     path : Path
     head : ShardHead
-    captures, subjects : list of str
-        Ids, by row of ``captures/``.
+    captures, subjects, licences : list of str
+        Ids and licences, by row of ``captures/``.
     maker : (S,) int array
         Row of the capture that each shape was made from.
     sources : list of str
@@ -122,6 +142,7 @@ class ShardContent:
     head: ShardHead
     captures: list[str]
     subjects: list[str]
+    licences: list[str]
     maker: Array
     sources: list[str]
     donors: list[dict[str, str]]
@@ -143,16 +164,17 @@ def read_content(path: Path) -> ShardContent:
 
     Raises
     ------
-    FileNotFoundError, OSError
+    FileNotFoundError
     ValueError
-        See `open_shard`; or donors that are no table, or rows that do not exist.
+        See `open_shard`; or the file is damaged, donors are no table, rows do not exist.
     """
-    with open_shard(path) as file:
+    with naming(path), open_shard(path) as file:
         content = ShardContent(
             path=path,
             head=head_of(file),
             captures=texts(file, "captures/capture_id"),
             subjects=texts(file, "captures/subject_id"),
+            licences=texts(file, "captures/licence"),
             maker=file["shapes/capture_index"][()],
             sources=texts(file, "shapes/shape_source"),
             donors=[_donors(text, path) for text in texts(file, "shapes/donors")],

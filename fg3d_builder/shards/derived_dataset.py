@@ -10,7 +10,8 @@ from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import remove_abandoned, write_json
 from fg3d_builder.files.whole_folder import whole_folder
 from fg3d_builder.shards.derived_manifest import copy_files, derived_manifest
-from fg3d_builder.shards.deriving import MOST_BYTES, Plan, PlannedShard, write_shards
+from fg3d_builder.shards.derived_plan import MOST_BYTES, Plan, PlannedShard
+from fg3d_builder.shards.derived_writing import write_shards
 from fg3d_builder.shards.manifest import (
     MANIFEST_NAME,
     MANIFEST_SCHEMA,

@@ -10,7 +10,7 @@ from typing import Any
 from fg3d_builder.config import digest
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import replacing
-from fg3d_builder.shards.deriving import Plan
+from fg3d_builder.shards.derived_plan import Plan
 from fg3d_builder.shards.manifest import (
     MODEL_NAME,
     TOPOLOGY_NAME,
@@ -27,8 +27,8 @@ KINDS = (MERGED, SPLIT_ANEW)
 """``derived.by``: the command that made a dataset."""
 
 _OF_THE_WHOLE = {"schema", "shard_schema", "fields", "shards", "files", "splits", "seal_sha256"}
-_OF_THE_WHOLE |= {"facemodel", "accepted", *FAILED}
-"""Members that a derived manifest has for all parts together; the others stay each part's own."""
+_OF_THE_WHOLE |= {"facemodel"}
+"""Members that a derived manifest has for all parts together; the others it has of each part."""
 
 _SAME_IN_ALL = ("image_size", "crop_margin")
 """Settings of shards that a network takes for granted of all its samples."""

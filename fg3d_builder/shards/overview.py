@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from fg3d_builder.records import Array
-from fg3d_builder.shards.columns import open_shard, texts
+from fg3d_builder.shards.columns import naming, open_shard, texts
 from fg3d_builder.shards.manifest import described_files, missing_files, read_manifest
 from fg3d_builder.shards.part import Part
 from fg3d_builder.shards.schema import CAPTURED, FROM_DETECTED, SPLITS
@@ -47,14 +47,14 @@ def overview(dataset: Path) -> dict[str, Any]:
         No manifest there.
     ValueError
         A manifest that does not fit its seal, or a shard that cannot be read as one.
-    OSError
     """
     manifest = read_manifest(dataset)
     missing = missing_files(dataset)
     counts = _Counts()
     for entry in manifest["shards"]:
         if entry["file"] not in missing:
-            with open_shard(dataset / entry["file"]) as file:
+            path = dataset / entry["file"]
+            with naming(path), open_shard(path) as file:
                 counts.add(file, entry)
     derived = manifest.get("derived")
     model = manifest["facemodel"]
@@ -82,9 +82,8 @@ def licences(parts: Iterable[Part]) -> dict[str, int]:
     found: Counter[str] = Counter()
     for part in parts:
         for content in part.contents:
-            with open_shard(content.path) as file:
-                rows = zip(content.captures, texts(file, "captures/licence"), strict=True)
-                found.update(licence for name, licence in rows if name not in part.left_out)
+            rows = zip(content.captures, content.licences, strict=True)
+            found.update(licence for name, licence in rows if name not in part.left_out)
     return dict(sorted(found.items()))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ class Part:
         What it is called in the other one's manifest.
     folder : Path
     manifest : dict
+    contents : tuple of ShardContent
+        What its shards hold of whom, in the manifest's order.
     captures, subjects : mapping of str to str
         New ids of those that get one.
     left_out : frozenset of str
@@ -36,14 +37,10 @@ class Part:
     name: str
     folder: Path
     manifest: Mapping[str, Any]
+    contents: tuple[ShardContent, ...]
     captures: Mapping[str, str] = field(default_factory=dict)
     subjects: Mapping[str, str] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
-
-    @cached_property
-    def contents(self) -> list[ShardContent]:
-        """What its shards hold of whom, in the manifest's order."""
-        return [read_content(self.folder / shard["file"]) for shard in self.manifest["shards"]]
 
     def members(self) -> Iterator[tuple[str, str, str]]:
         """Yield capture, subject and split of all captures in its shards, by their ids here."""
@@ -86,7 +83,7 @@ def open_part(folder: Path, name: str) -> Part:
     FileNotFoundError
         No manifest there.
     ValueError
-        A manifest that does not fit its seal or has another schema.
+        A manifest that does not fit its seal or has another schema; or a shard that is none.
     ConfigError
         Files are missing or cut short; or there are no shards.
     """
@@ -99,7 +96,8 @@ def open_part(folder: Path, name: str) -> Part:
         )
     if not manifest["shards"]:
         raise ConfigError(f"{folder}: the dataset has no shards")
-    return Part(name, folder, manifest)
+    contents = (read_content(folder / shard["file"]) for shard in manifest["shards"])
+    return Part(name, folder, manifest, tuple(contents))
 
 
 def check_unaltered(folder: Path, entry: Mapping[str, Any]) -> None:

@@ -82,3 +82,23 @@ def test_what_is_wrong_is_named(path: Path, tmp_path: Path, edit: object, said: 
     with pytest.raises(ValueError, match=said) as error:
         read_content(copy)
     assert str(copy) in str(error.value)
+
+
+def test_a_damaged_shard_is_named_or_read(path: Path, tmp_path: Path) -> None:
+    """Whatever bytes are wrong: a sentence with the file's name, or what HDF5 still makes of it."""
+    whole, rng = path.read_bytes(), np.random.default_rng(5)
+    (tmp_path / "dataset").mkdir()
+    copy = tmp_path / "dataset" / path.name
+    named = []
+    for _ in range(60):
+        data = bytearray(whole)
+        # Where HDF5 keeps its own: behind the seal, and spread between the columns.
+        at = int(rng.integers(512, 4096 if rng.random() < 0.5 else len(data)))
+        data[at : at + 8] = rng.bytes(8)
+        copy.write_bytes(bytes(data))
+        try:
+            read_content(copy)
+        except ValueError as error:
+            named.append(str(error))
+    assert len(named) > 10
+    assert all(str(copy) in message for message in named)

@@ -16,8 +16,10 @@ from toy_parts import everything, same, write_toy_part
 from fg3d_builder.cli import main
 from fg3d_builder.files.sealed import BLOCK, write_sealed
 from fg3d_builder.files.sealed_object import write_sealed_object
-from fg3d_builder.shards import deriving
+from fg3d_builder.shards import derived_plan, derived_writing
+from fg3d_builder.shards.derived_manifest import check_derived
 from fg3d_builder.shards.manifest import content_sha256, describe_shard, read_manifest
+from fg3d_builder.shards.problems import Problems
 from fg3d_builder.shards.rows import sample_seed
 from fg3d_builder.shards.schema import SCHEMA
 from fg3d_builder.shards.split import rule_of
@@ -74,7 +76,7 @@ def test_the_manifest_tells_where_all_comes_from(there: Path, tmp_path: Path) ->
     own = {name: read_manifest(there / name) for name in ("first", "second")}
     for part in merged["derived"]["parts"]:
         mine = own[part["name"]]
-        for member in ("config", "config_digest", "content_sha256", "versions"):
+        for member in ("config", "config_digest", "content_sha256", "versions", "failures"):
             assert part[member] == mine[member]
         assert part["samples"] == sum(shard["samples"] for shard in mine["shards"])
         assert set(part["left_out"].values()) == {0}
@@ -235,7 +237,7 @@ def test_a_merge_that_was_interrupted_goes_on(
 ) -> None:
     """Nothing is believed before all is there; what was finished is not written again."""
     written: list[str] = []
-    write = deriving.write_columns
+    write = derived_writing.write_columns
 
     def some(path: Path, *rest: object) -> None:
         if len(written) == 2:
@@ -243,7 +245,7 @@ def test_a_merge_that_was_interrupted_goes_on(
         written.append(path.name)
         write(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(deriving, "write_columns", some)
+    monkeypatch.setattr(derived_writing, "write_columns", some)
     words = ("first", "third", "--same-subjects", "apart")
     assert merge(there, tmp_path / "out", *words) == 130
     assert not (tmp_path / "out").exists()
@@ -255,7 +257,7 @@ def test_a_merge_that_was_interrupted_goes_on(
         written.append(path.name)
         write(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(deriving, "write_columns", rest)
+    monkeypatch.setattr(derived_writing, "write_columns", rest)
     assert merge(there, tmp_path / "out", *words) == 0
     assert len(written) == len(set(written))
     monkeypatch.undo()
@@ -268,7 +270,7 @@ def test_a_merge_that_was_interrupted_goes_on(
 def test_large_captures_open_another_shard(
     there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deriving, "MOST_BYTES", 1)
+    monkeypatch.setattr(derived_plan, "MOST_BYTES", 1)
     assert merge(there, tmp_path / "out", "first", "third", "--same-subjects", "apart") == 0
     shards = read_manifest(tmp_path / "out")["shards"]
     assert {shard["captures"] for shard in shards if "first-c" in shard["subjects"]} == {1}
@@ -276,22 +278,27 @@ def test_large_captures_open_another_shard(
 
 def test_a_manifest_that_is_wrong_about_its_parts_is_seen(there: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert merge(there, out, "first", "second") == 0
-    good = (out / "manifest.json").read_bytes()
+    assert merge(there, out, "first", "second", "--no-verify") == 0
     for edit, said in (
         (lambda m: m["derived"]["parts"][0].update(samples=1), "'first' says 1 samples"),
         (lambda m: m["derived"]["parts"][0]["shards"].pop(), "the shards of its parts are not"),
         (lambda m: m["derived"]["parts"][1].update(name="first"), "no names of their own"),
         (lambda m: m["derived"]["parts"][1].update(config_digest="0"), "of 'second' is another's"),
         (lambda m: m["derived"].update(by="hand"), "by is 'hand'"),
-        (lambda m: m["derived"].update(split_rule={"salt": "s", "test": 1.0}), "the test split"),
         (lambda m: m["config"].pop("chunk_size"), "config is not what the settings"),
     ):
-        manifest = read_manifest(out)
+        manifest, problems = read_manifest(out), Problems()
+        check_derived(manifest, problems, "manifest.json")
+        assert problems.found == []
         edit(manifest)
-        write_sealed_object(out / "manifest.json", manifest)
-        report = verify_dataset(out)
-        assert said in "\n".join(report.problems)
-        assert "run the `fg3d" in "".join(report.repair)
-        (out / "manifest.json").write_bytes(good)
-    assert verify_dataset(out).problems == ()
+        check_derived(manifest, problems, "manifest.json")
+        assert said in "\n".join(problem.sentence for problem in problems.found)
+    manifest = read_manifest(out)
+    manifest["derived"].update(split_rule={"salt": "s", "test": 1.0})
+    write_sealed_object(out / "manifest.json", manifest)
+    report = verify_dataset(out)
+    assert "belongs to the test split" in "\n".join(report.problems)
+    assert "run the `fg3d merge` again" in "".join(report.repair)
+    manifest["derived"].update(split_rule={"salt": "s", "test": 2.0})
+    write_sealed_object(out / "manifest.json", manifest)
+    assert "is no rule" in "\n".join(verify_dataset(out).problems)

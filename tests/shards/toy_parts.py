@@ -20,7 +20,7 @@ from fg3d_builder.files.atomic import write_json
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Rejection
 from fg3d_builder.shards.manifest import make_manifest, read_manifest, shard_name
-from fg3d_builder.shards.schema import FIELDS
+from fg3d_builder.shards.schema import FIELDS, CaptureRow, SampleImage, ShapeRow
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.shards.writer import ShardWriter, write_topology
 
@@ -102,10 +102,10 @@ def _add(
     size: int,
     seed: str,
 ) -> None:
-    row = replace(toy_rows(face, seed + capture, size)[0], capture_id=capture, subject_id=subject)
+    row = replace(_rows(face, seed + capture, size)[0], capture_id=capture, subject_id=subject)
     at = writer.add_capture(row)
     for source in sources:
-        made = [toy_rows(face, f"{seed}{capture}{source}{view}", size) for view, _ in VIEWS]
+        made = [_rows(face, f"{seed}{capture}{source}{view}", size) for view, _ in VIEWS]
         donors = "{}" if source == "capture" else json.dumps({"nose": donor})
         shape = replace(made[0][1], shape_source=source, donors=donors)
         images = [
@@ -113,6 +113,17 @@ def _add(
             for (view, yaw), (_, _, image) in zip(VIEWS, made, strict=True)
         ]
         writer.add_shape(shape, at, images)
+
+
+_made: dict[tuple[bytes, str, int], tuple[CaptureRow, ShapeRow, SampleImage]] = {}
+"""Photos that were drawn already: several datasets show the same people."""
+
+
+def _rows(face: FaceModel, name: str, size: int) -> tuple[CaptureRow, ShapeRow, SampleImage]:
+    key = face.id_basis.tobytes(), name, size
+    if key not in _made:
+        _made[key] = toy_rows(face, name, size)
+    return _made[key]
 
 
 def everything(dataset: Path) -> dict[str, dict[str, Any]]:
