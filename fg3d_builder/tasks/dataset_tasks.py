@@ -302,11 +302,15 @@ class WriteManifest(WholeTask):
         linked = self.layout.dataset_link.resolve() == folder.resolve()
         return linked and not missing_files(folder)
 
+    def asks_for(self) -> list[luigi.Task]:
+        """Ask for the new shapes, and for the shards that hold them."""
+        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
+        return pending([*self.transforms(), *shards])
+
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""
         layout, folder = self.layout, self.folder()
-        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
-        todo = pending([*self.transforms(), *shards])
+        todo = self.asks_for()
         if todo:
             yield todo
         folder.mkdir(parents=True, exist_ok=True)

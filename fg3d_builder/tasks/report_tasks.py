@@ -177,10 +177,14 @@ class WriteReport(WholeTask):
         layout = self.layout
         return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
+    def asks_for(self) -> list[luigi.Task]:
+        """Ask for the sheets of augmented samples, which show what the dataset holds."""
+        return [*pending(self.augmentation())]
+
     def run(self) -> Iterator[Any]:
         """Have the other sheets drawn, copy the failures' pictures, then write the page."""
         layout = self.layout
-        todo = pending(self.augmentation())
+        todo = self.asks_for()
         if todo:
             yield todo
         manifest = read_manifest(self.folder())
