@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import queue
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import luigi
+import psutil
 from luigi.scheduler import FAILED, PENDING
 
 from fg3d_builder.errors import MissingDependencyError, sentence
@@ -28,6 +27,7 @@ from fg3d_builder.tasks.base import BuildTask, log
 from fg3d_builder.tasks.dask_worker import Outcome, UnfitWorkerError, carry_out, order_for
 from fg3d_builder.tasks.progress import Display, note_task
 from fg3d_builder.tasks.running import run_tasks
+from fg3d_builder.tasks.stopping import end_with_children
 from fg3d_builder.tasks.workers import CarefulWorker, EngineLostError, what
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def _end_now(cluster: LocalCluster) -> None:
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
         if nanny.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                end_with_children(psutil.Process(nanny.pid))
 
 
 class WatchedCluster:
@@ -163,8 +163,9 @@ class WatchedCluster:
         self._there: set[str] = set()
         self._looked = -math.inf
         self._waits = False
-        for name, level in (("fg3d", logging.INFO), ("fg3d_builder", logging.WARNING)):
-            client.forward_logging(name, level)
+        with self._answering():
+            for name, level in (("fg3d", logging.INFO), ("fg3d_builder", logging.WARNING)):
+                client.forward_logging(name, level)
         self.look()
 
     @property
@@ -182,10 +183,8 @@ class WatchedCluster:
         """
         if time.monotonic() < self._looked + LOOKED_AFTER_S:
             return
-        try:
+        with self._answering():
             threads = self._client.nthreads()
-        except (OSError, TimeoutError) as error:
-            raise EngineLostError(f"the Dask scheduler is gone: {sentence(error)}") from None
         self._looked = time.monotonic()
         for address in sorted(self._there - set(threads)):
             log.warning("worker %s is gone; what it was doing is done again", address)
@@ -198,16 +197,33 @@ class WatchedCluster:
         Display.workers = self.size
 
     def submit(self, task: luigi.Task, then: Callable[[Future], None]) -> Future:
-        """Let a worker run a task; call `then`, in another thread, when it is done or given up."""
-        future = self._client.submit(
-            carry_out,
-            order_for(task, self._build),
-            key=f"{task.task_family}-{uuid.uuid4().hex}",
-            priority=task.priority,
-            pure=False,
-        )
+        """Let a worker run a task; call `then`, in another thread, when it is done or given up.
+
+        Raises
+        ------
+        EngineLostError
+            The scheduler is gone.
+        """
+        with self._answering():
+            future = self._client.submit(
+                carry_out,
+                order_for(task, self._build),
+                key=f"{task.task_family}-{uuid.uuid4().hex}",
+                priority=task.priority,
+                pure=False,
+            )
         future.add_done_callback(then)
         return future
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Take an error for that of a scheduler that is gone, if it is gone."""
+        try:
+            yield
+        except Exception as error:  # which one it is depends on when Dask notices
+            if isinstance(error, OSError) or self._client.status != "running":
+                raise EngineLostError("the Dask scheduler is gone") from error
+            raise
 
 
 class DaskWorker(CarefulWorker):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -244,13 +245,21 @@ def test_a_cluster_that_is_there_is_used_and_its_end_is_noticed(
     file, scheduler = cluster_elsewhere
     root = tmp_path / "root"
     root.mkdir()
+
+    def kill_in_the_middle() -> None:
+        while not list(root.glob("begun*")):
+            time.sleep(0.05)
+        scheduler.kill()
+
     with existing_cluster(scheduler_file=file) as client:
         assert run_on_dask([step(root, "last", "nap 1,nap 2")], client)
         caplog.clear()
-        scheduler.kill()
+        threading.Thread(target=kill_in_the_middle, daemon=True).start()
         with caplog.at_level(logging.INFO, logger="fg3d"):
-            assert not run_on_dask([step(root, "nap 3")], client)
-    assert "not complete: the Dask scheduler is gone" in caplog.text
+            assert not run_on_dask([step(root, "sleeps 1")], client)
+        assert "not complete: the Dask scheduler is gone" in caplog.text
+        with pytest.raises(EngineLostError, match="the Dask scheduler is gone"):
+            run_on_dask([step(root, "nap 3")], client)
 
 
 def test_a_cluster_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
