@@ -36,6 +36,7 @@ class CarefulWorker(Worker):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._scheduled_tasks: dict[str, luigi.Task] = {}
         # In place of Luigi's own: one of whose queue's lock this object knows.
         self._running_tasks: dict[str, Any] = {}
         self._ended: set[Any] = set()
@@ -93,20 +94,17 @@ class SharingWorker(CarefulWorker):
     never hears of what tasks of theirs ask for while they run.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, keep_alive=True, wait_jitter=0.5, **options)
+    def __init__(self, scheduler: Any, **options: Any) -> None:
+        super().__init__(scheduler, keep_alive=True, wait_jitter=0.5, **options)
+        self._shared = scheduler
         self._in_vain = 0
 
     def _keep_alive(self, answer: Any) -> bool:
         """Whether to ask again a little later: something of the build is still to come."""
-        if not self._config.keep_alive:  # it was told to phase out
+        left = answer.n_pending_tasks + len(answer.running_tasks)
+        if not super()._keep_alive(answer._replace(n_pending_tasks=left)):
             return False
-        if answer.running_tasks:
-            self._in_vain = 0
-            return True
-        if not answer.n_pending_tasks:
-            return False
-        if self._heard_of_more() or self._lost_are_given_back():
+        if answer.running_tasks or self._heard_of_more() or self._lost_are_given_back():
             self._in_vain = 0
         else:
             self._in_vain += 1
@@ -115,7 +113,8 @@ class SharingWorker(CarefulWorker):
     def _heard_of_more(self) -> bool:
         """Take part in what tasks of other machines have asked for while they ran."""
         known = set(self._scheduled_tasks)
-        asking = [t for t in self._scheduled_tasks.values() if _may_ask(t) and not t.complete()]
+        builds = [t for t in self._scheduled_tasks.values() if isinstance(t, BuildTask)]
+        asking = [task for task in builds if _may_ask(task) and not task.complete()]
         for task in asking:
             more = [] if pending(task.deps()) else task.asks_for()
             for one in more:
@@ -128,23 +127,21 @@ class SharingWorker(CarefulWorker):
 
         The scheduler says that it failed, and for once without a reason.
         """
-        failed = self._scheduler.task_list(status=FAILED, upstream_status="")
+        failed = self._shared.task_list(status=FAILED, upstream_status="")
         lost = [name for name in failed if name in self._scheduled_tasks and not self._why(name)]
         for name in lost:
-            log.warning("%s: its machine is gone; it is done again", what(self._task(name)))
-            self._scheduler.forgive_failures(task_id=name)
+            task = self._scheduled_tasks[name]
+            log.warning("%s: its machine is gone; it is done again", what(task))
+            self._shared.forgive_failures(task_id=name)
         return bool(lost)
 
-    def _task(self, task_id: str) -> luigi.Task:
-        return self._scheduled_tasks[task_id]
-
     def _why(self, task_id: str) -> str:
-        reason = str(self._scheduler.fetch_error(task_id=task_id)["error"] or "")
+        reason = str(self._shared.fetch_error(task_id=task_id)["error"] or "")
         return "" if reason in ("null", '""') else reason
 
 
-def _may_ask(task: luigi.Task) -> bool:
-    return isinstance(task, BuildTask) and type(task).asks_for is not BuildTask.asks_for
+def _may_ask(task: BuildTask) -> bool:
+    return type(task).asks_for is not BuildTask.asks_for
 
 
 def what(task: luigi.Task) -> str:
