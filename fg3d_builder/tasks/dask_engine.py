@@ -45,6 +45,9 @@ MOST_GIVEN_UP = 2
 _ANSWER_S = 10.0
 """Patience with a scheduler that does not answer at first."""
 
+_HEARD = {"fg3d": logging.INFO, "fg3d_builder": logging.WARNING}
+"""Loggers of the workers that are heard here, each from a level on."""
+
 _NEEDED = f"--engine dask needs the package distributed: pip install 'fg3d-builder[{EXTRA}]'"
 
 
@@ -59,8 +62,11 @@ def run_on_dask(tasks: Sequence[luigi.Task], client: Client, on_terminal: bool =
         Show the progress as one line that is drawn again and again.
     """
     cluster = WatchedCluster(client)
-    make_worker = partial(DaskWorker, cluster=cluster)
-    return run_tasks(tasks, cluster.size, "", on_terminal, make_worker)
+    try:
+        make_worker = partial(DaskWorker, cluster=cluster)
+        return run_tasks(tasks, cluster.size, "", on_terminal, make_worker)
+    finally:
+        cluster.leave()
 
 
 @contextmanager
@@ -164,9 +170,15 @@ class WatchedCluster:
         self._looked = -math.inf
         self._waits = False
         with self._answering():
-            for name, level in (("fg3d", logging.INFO), ("fg3d_builder", logging.WARNING)):
+            for name, level in _HEARD.items():
                 client.forward_logging(name, level)
         self.look()
+
+    def leave(self) -> None:
+        """Hear no more of what workers say."""
+        with suppress(Exception):  # the cluster may be gone
+            for name in _HEARD:
+                self._client.unforward_logging(name)
 
     @property
     def size(self) -> int:

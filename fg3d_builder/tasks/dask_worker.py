@@ -122,14 +122,14 @@ def _prepare(build: str) -> None:
         return
     _builds[:] = [build]
     forget_sources()
-    _keep_freed_memory()
+    keep_freed_memory()
     Display.shows = False
     logging.getLogger("fg3d").setLevel(logging.INFO)
     for name in ("luigi", "luigi-interface"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep what is freed for what comes next, as it does by itself.
 
     Dask's workers have it given back to the system at once: a third of our processor time would go
