@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from fg3d_builder.commands.arguments import MOST_WORKERS, folder_to_write, whole
 
@@ -15,6 +17,7 @@ new faces from parts of it, and writes shards, a manifest and a report into buil
 
   fg3d build studio.toml --workers 8
   fg3d build studio.toml --out /data/studio
+  fg3d build studio.toml --engine dask --scheduler-file /data/dask.json      on a cluster
 
 Run the same command again after any interruption: what is finished is kept. `fg3d new FOLDER`
 writes a preset, `fg3d check PRESET` says what it would build. Exit status 1 where something could
@@ -37,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out", type=folder_to_write, help="folder of the build; default build/NAME"
     )
     command.add_argument(
-        "--workers", type=whole(1, MOST_WORKERS), default=1, help="processes; default 1"
+        "--workers", type=whole(1, MOST_WORKERS), help="processes on this machine; default 1"
     )
     command.add_argument(
         "--lean",
@@ -46,6 +49,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument(
         "--scheduler-host", help="host of a central luigid, for builds on several machines"
+    )
+    command.add_argument(
+        "--engine",
+        choices=("luigi", "dask"),
+        default="luigi",
+        help="what runs the tasks: processes of Luigi, or a Dask cluster; default luigi",
+    )
+    command.add_argument(
+        "--dask-scheduler", metavar="ADDRESS", help="tcp://host:port of a Dask cluster's scheduler"
+    )
+    command.add_argument(
+        "--scheduler-file",
+        type=Path,
+        metavar="FILE",
+        help="file that a Dask cluster's scheduler has written, in place of its address",
     )
     command.set_defaults(run=run)
 
@@ -75,6 +93,10 @@ def _build(options: argparse.Namespace) -> int:
     from fg3d_builder.tasks import BuildFG3D
     from fg3d_builder.tasks.running import run_tasks
 
+    problem = _contradiction(options)
+    if problem:
+        print(f"fg3d: {problem}", file=sys.stderr)
+        return 2
     on_terminal = sys.stderr.isatty()
     _log_to_terminal(on_terminal)
     task = BuildFG3D(preset=str(options.preset), out=str(options.out or ""), lean=options.lean)
@@ -86,8 +108,45 @@ def _build(options: argparse.Namespace) -> int:
     except BuildRunningError as error:
         print(f"fg3d: {error}", file=sys.stderr)
         return 2
-    good = run_tasks([task], options.workers, options.scheduler_host or "", on_terminal)
+    if options.engine == "dask":
+        return _build_on_dask(options, task, on_terminal)
+    good = run_tasks([task], options.workers or 1, options.scheduler_host or "", on_terminal)
     return 0 if good else 1
+
+
+def _build_on_dask(options: argparse.Namespace, task: Any, on_terminal: bool) -> int:
+    from fg3d_builder.tasks.dask_engine import existing_cluster, local_cluster, run_on_dask
+    from fg3d_builder.tasks.workers import EngineLostError
+
+    address, file = options.dask_scheduler or "", options.scheduler_file
+    cluster: AbstractContextManager[Any]
+    if address or file:
+        cluster = existing_cluster(address, file)
+    else:
+        cluster = local_cluster(options.workers or 1)
+    try:
+        with cluster as client:
+            return 0 if run_on_dask([task], client, on_terminal) else 1
+    except EngineLostError as error:
+        print(f"fg3d: {error}", file=sys.stderr)
+        return 2
+
+
+def _contradiction(options: argparse.Namespace) -> str:
+    """Say which options do not go together; empty where all do."""
+    clusters = [
+        name for name in ("dask_scheduler", "scheduler_file") if getattr(options, name) is not None
+    ]
+    named = [f"--{name.replace('_', '-')}" for name in clusters]
+    if options.engine == "luigi" and named:
+        return f"{named[0]} needs --engine dask"
+    if options.engine == "dask" and options.scheduler_host is not None:
+        return "--scheduler-host is a luigid's; a Dask cluster has --dask-scheduler"
+    if len(named) > 1:
+        return f"{' and '.join(named)} name one cluster: give one of them"
+    if named and options.workers is not None:
+        return f"--workers is for this machine alone; the cluster of {named[0]} has its own"
+    return ""
 
 
 def _log_to_terminal(on_terminal: bool) -> None:

@@ -77,6 +77,13 @@ class BuildTask(luigi.Task):
     def preload(self) -> None:
         """Load what `run` needs whatever its captures are: processes forked later have it then."""
 
+    def asks_for(self) -> list[luigi.Task]:
+        """Return the tasks that `run` asks for, once what it requires is there: most ask for none.
+
+        Those that do yield them. Machines that share a build ask as well, so that all take part.
+        """
+        return []
+
     def other(self, task: type[T], **more: Any) -> T:
         """Return another task of the same build."""
         return task(root=self.root, config=self.config, **more)

@@ -128,6 +128,11 @@ def opened_source(config: SourceConfig) -> CaptureSource:
     return _opened.get(digest(config)) or _listed_now(config)
 
 
+def forget_sources() -> None:
+    """Let each source be opened anew: what it holds may have changed since."""
+    _opened.clear()
+
+
 def list_chunks(config: BuildConfig) -> Index:
     """List all captures of all sources and cut them into chunks.
 

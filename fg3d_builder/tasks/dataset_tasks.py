@@ -363,10 +363,14 @@ class WriteManifest(WholeTask):
         """Return where the manifest goes."""
         return self.folder() / MANIFEST_NAME
 
+    def asks_for(self) -> list[luigi.Task]:
+        """Ask for the new shapes, and for the shards that hold them."""
+        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
+        return pending([*self.transforms(), *shards])
+
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""
-        shards = [self.whole(WriteShard, name=name) for name in self.plan()]
-        todo = pending([*self.transforms(), *shards])
+        todo = self.asks_for()
         if todo:
             yield todo
         with Meter() as meter:

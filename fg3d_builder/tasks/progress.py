@@ -65,6 +65,9 @@ _TAIL_BYTES = 1 << 16
 class Display:
     """Where and how progress is shown; set before worker processes are forked."""
 
+    shows = True
+    """Note times and show progress; not where another process does so for all of a build's."""
+
     workers = 0
     """Processes; 0 where Luigi's own settings say it."""
 
@@ -81,7 +84,7 @@ def note_task(task: BuildTask, seconds: float) -> None:
 
     Of hundreds of thousands of captures a count takes seconds: it is not made after every task.
     """
-    kind, captures = task.amount
+    kind, captures = task.amount if Display.shows else ("", 0)
     if not kind:
         return
     layout = task.layout
@@ -95,7 +98,7 @@ def note_task(task: BuildTask, seconds: float) -> None:
     work = work_of(layout, task.index, verdicts)
     took = time.monotonic() - start
     Display.counts_from = start + took + (_SHARE * took if took > _QUICK_S else 0.0)
-    if due or work[kind].left <= 0:
+    if due or (captures and work[kind].left <= 0):
         workers = Display.workers or luigi.interface.core().workers
         times = read_times(layout, workers)
         # The record says later how true the time left was.

@@ -221,13 +221,17 @@ class WriteReport(WholeTask):
         layout = self.layout
         return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
+    def asks_for(self) -> list[luigi.Task]:
+        """Ask for the dataset, and for the sheets that show what is in it."""
+        return pending([self.whole(WriteManifest), *self.augmentation()])
+
     def run(self) -> Iterator[Any]:
         """Have the dataset written and the other sheets drawn, side by side, then write the page.
 
         A chunk whose samples are counted is one that a lean build may drop.
         """
         layout = self.layout
-        todo = pending([self.whole(WriteManifest), *self.augmentation()])
+        todo = self.asks_for()
         if todo:
             yield todo
         manifest = read_manifest(self.folder())

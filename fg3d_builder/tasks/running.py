@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing
-import re
-import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import luigi
 from luigi.execution_summary import LuigiStatusCode
 from luigi.rpc import RPCError
-from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from fg3d_builder.errors import ConfigError, MissingDependencyError, sentence
@@ -22,8 +18,16 @@ from fg3d_builder.files.locks import BuildRunningError
 from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.tasks.base import BuildTask, log
 from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError
-from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
 from fg3d_builder.tasks.progress import Display
+from fg3d_builder.tasks.quick_scheduler import QuickScheduler
+from fg3d_builder.tasks.workers import (
+    CarefulWorker,
+    EngineLostError,
+    SharingWorker,
+    death,
+    exit_code_in,
+    what,
+)
 
 EXIT_STATUSES = {
     "already_running": 10,
@@ -81,6 +85,7 @@ def run_tasks(
     workers: int,
     scheduler_host: str = "",
     on_terminal: bool = False,
+    make_worker: Callable[..., Worker] | None = None,
 ) -> bool:
     """Run tasks and all that they need; return whether everything asked for is there.
 
@@ -95,6 +100,9 @@ def run_tasks(
         Host of a central ``luigid``; this process schedules alone if empty.
     on_terminal : bool
         Show the progress as one line that is drawn again and again.
+    make_worker : callable, optional
+        Makes what runs the tasks, of what a `luigi.worker.Worker` is made of; processes of this
+        machine if None.
     """
     Display.workers, Display.on_terminal = workers, on_terminal
     settings = luigi.configuration.get_config()
@@ -105,10 +113,11 @@ def run_tasks(
     # What Luigi says of errors is in its own words and has tracebacks; the events below say it.
     logging.getLogger("luigi-interface").setLevel(logging.CRITICAL)
     logging.getLogger("luigi").setLevel(logging.CRITICAL)
+    kind = SharingWorker if scheduler_host else CarefulWorker
     try:
         result = luigi.build(
             list(tasks),
-            worker_scheduler_factory=_Factory(),
+            worker_scheduler_factory=_Factory(make_worker or kind),
             local_scheduler=not scheduler_host,
             scheduler_host=scheduler_host or "localhost",
             workers=workers,
@@ -116,6 +125,9 @@ def run_tasks(
         )
     except RPCError:
         log.error("no luigid answers on %s; start one there, or build without it", scheduler_host)
+        return False
+    except EngineLostError as error:
+        log.error("not complete: %s; the same command goes on with what is missing", error)
         return False
     good = result.status in (LuigiStatusCode.SUCCESS, LuigiStatusCode.SUCCESS_WITH_RETRY)
     if result.status == LuigiStatusCode.NOT_RUN and scheduler_host:
@@ -134,77 +146,22 @@ _END = {
 }
 
 
-class CarefulWorker(Worker):
-    """A Luigi worker whose processes may be killed at any moment."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        # In place of Luigi's own: one of whose queue's lock this object knows.
-        self._running_tasks: dict[str, Any] = {}
-        self._ended: set[int] = set()
-        self._writing = multiprocessing.Lock()
-        results: Any = multiprocessing.Queue()
-        results._wlock = self._writing
-        self._task_result_queue = results
-
-    def _create_task_process(self, task: luigi.Task) -> Any:
-        """Load here, once, what each process that is forked for a task would load by itself."""
-        if self.worker_processes > 1 and isinstance(task, BuildTask):
-            # What goes wrong goes wrong in the task as well, which says so.
-            with contextlib.suppress(Exception):
-                task.preload()
-        return super()._create_task_process(task)
-
-    def _log_complete_error(self, task: luigi.Task, trace: str) -> None:
-        """Say why it cannot be told whether a task is complete; Luigi has no event for that."""
-        kind, _, text = trace.strip().splitlines()[-1].partition(": ")
-        log.error("%s: %s", what(task), text or kind)
-
-    def _purge_children(self) -> None:
-        """Look for processes that have died, once at each: Luigi comes by again and again."""
-        running = self._running_tasks
-        died = {process.pid for process in running.values() if process.exitcode} - self._ended
-        if any(p.exitcode < 0 for p in running.values() if p.pid in died):
-            self._free_results()
-        known = self._ended
-        self._running_tasks = {k: p for k, p in running.items() if p.pid not in known}
-        try:
-            super()._purge_children()
-        finally:
-            self._running_tasks = running
-        self._ended = known | died
-
-    def _free_results(self) -> None:
-        """Free the lock of the queue of results, if a process was killed that held it.
-
-        The living hold it for microseconds only. Without it none of them could ever end.
-        """
-        self._writing.acquire(timeout=5.0)
-        self._writing.release()
-
-
+@dataclass(frozen=True)
 class _Factory:
     """What Luigi makes workers and schedulers with."""
 
-    def create_local_scheduler(self) -> Scheduler:
-        return Scheduler(prune_on_get_work=True, record_task_history=False)
+    make_worker: Callable[..., Worker]
+
+    def create_local_scheduler(self) -> QuickScheduler:
+        return QuickScheduler()
 
     def create_remote_scheduler(self, url: str) -> Any:
         return luigi.rpc.RemoteScheduler(url)
 
     def create_worker(
         self, scheduler: Any, worker_processes: int, assistant: bool = False
-    ) -> CarefulWorker:
-        return CarefulWorker(scheduler, worker_processes=worker_processes, assistant=assistant)
-
-
-def what(task: luigi.Task) -> str:
-    """Name a task as a person would."""
-    if isinstance(task, StageTask):
-        return f"{task.chunk}, stage {task.stage}"
-    if isinstance(task, ChunkTask):
-        return f"{task.chunk}, {task.task_family}"
-    return str(getattr(task, "name", "") or task.task_family)
+    ) -> Worker:
+        return self.make_worker(scheduler, worker_processes=worker_processes, assistant=assistant)
 
 
 @BuildFG3D.event_handler(luigi.Event.BROKEN_TASK)
@@ -234,11 +191,5 @@ def say_failure(task: Any, error: BaseException) -> None:
 @BuildTask.event_handler(luigi.Event.PROCESS_FAILURE)
 def say_killed(task: luigi.Task, message: str) -> None:
     """Say in a sentence that the process of a task was killed."""
-    found = re.search(r"exit code (-?\d+)", message)
-    status = int(found[1]) if found else 1
-    how = f"ended with status {status}"
-    if status < 0:
-        how = f"was killed by {signal.Signals(-status).name}"
-    if status == -signal.SIGKILL:
-        how += ", as the system does when memory runs out"
+    how = death(exit_code_in(message))
     log.error("%s: its process %s; run the same command again", what(task), how)

@@ -85,6 +85,21 @@ def end_children() -> None:
             process.kill()
 
 
+def end_with_children(process: psutil.Process) -> None:
+    """Kill a process and all that it has started.
+
+    Raises
+    ------
+    psutil.NoSuchProcess
+        It has ended before.
+    """
+    children = process.children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
 def _end_now() -> None:
     end_children()
     sys.stderr.write(f"fg3d: {STOPPED}\n")

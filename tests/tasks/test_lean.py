@@ -58,7 +58,7 @@ def out(toy: Path, tmp_path: Path) -> Path:
 
 def products(out: Path) -> list[Path]:
     stages = (*CHUNK_STAGES, "transform")
-    return [file for stage in stages for file in out.glob(f"work/{stage}-*/*.h5")]
+    return [file for stage in stages for file in out.glob(f"work/{stage}-*/*.product")]
 
 
 def same_shards(one: Path, other: Path) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
@@ -18,67 +16,11 @@ import luigi
 import psutil
 import pytest
 from luigi.retcodes import retcode
+from told_steps import LOADED, step
 
-from fg3d_builder.errors import ConfigError
-from fg3d_builder.layout import BuildLayout
 from fg3d_builder.tasks import running
-from fg3d_builder.tasks.base import BuildTask
-from fg3d_builder.tasks.running import MOST_REPAIRS, CarefulWorker, run_tasks
-
-LOADED: list[int] = []
-"""Processes in which something was loaded before this one was forked from them."""
-
-
-class Step(BuildTask):
-    """A task that does what it is told to, and says by a file that it was done."""
-
-    does = luigi.Parameter(default="")
-    after = luigi.Parameter(default="")
-
-    @property
-    def file(self) -> Path:
-        return Path(self.root) / f"done-{self.does}-{self.after}"
-
-    @property
-    def layout(self) -> BuildLayout:  # type: ignore[override]
-        raise RuntimeError("a test has no layout")
-
-    def complete(self) -> bool:
-        if self.does == "unplanned":
-            raise RuntimeError("cannot tell")
-        return self.file.is_file()
-
-    def preload(self) -> None:
-        LOADED.append(os.getpid())
-        if self.does == "unloadable":
-            raise RuntimeError("nothing to load")
-
-    def requires(self) -> list[luigi.Task]:
-        return [self.other(Step, does=name) for name in self.after.split(",") if name]
-
-    def run(self) -> None:
-        if self.does == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.does == "refused":
-            raise ConfigError("sources: nothing there")
-        if self.does == "never":
-            with Path(self.root, "made").open("a") as file:
-                file.write("x")
-            return
-        if self.does == "spoils":
-            self.other(Step, does="first").file.unlink()
-        if self.does == "inherits":
-            self.file.write_text(f"{os.getpid()} {LOADED}")
-            return
-        if self.does == "asks":
-            self.file.write_text(str(luigi.interface.core().local_scheduler))
-            return
-        self.file.touch()
-
-
-def step(tmp_path: Path, does: str, after: str = "") -> Step:
-    luigi.task_register.Register.clear_instance_cache()
-    return Step(root=str(tmp_path), config="none", does=does, after=after)
+from fg3d_builder.tasks.running import MOST_REPAIRS, run_tasks
+from fg3d_builder.tasks.workers import MOST_RUNS, CarefulWorker
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -144,11 +86,22 @@ def test_a_killed_worker_is_named_and_nothing_hangs(
         assert not run_tasks([step(tmp_path, "killed"), step(tmp_path, "other")], 2)
     assert step(tmp_path, "other").file.is_file()
     said = [record.getMessage() for record in caplog.records]
-    (killed,) = [line for line in said if "was killed by SIGKILL" in line]
-    assert killed.endswith("memory runs out; run the same command again")
+    killed = [line for line in said if "was killed by SIGKILL" in line]
+    assert len(killed) == MOST_RUNS
+    assert all(line.endswith("memory runs out; it is done again") for line in killed[:-1])
+    assert killed[-1].endswith("memory runs out; run the same command again")
 
 
-def test_a_killed_worker_is_named_once_however_slow_its_result_is(
+def test_what_a_killed_process_was_doing_is_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        assert run_tasks([step(tmp_path, "last", "killed once,other")], 2)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("Step: its process was killed by SIGKILL")
+
+
+def test_a_killed_worker_is_named_once_each_time_however_slow_its_result_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class OftenLooking(CarefulWorker):
@@ -160,35 +113,7 @@ def test_a_killed_worker_is_named_once_however_slow_its_result_is(
     with caplog.at_level(logging.INFO, logger="fg3d"):
         assert not run_tasks([step(tmp_path, "killed"), step(tmp_path, "other")], 2)
     said = [record.getMessage() for record in caplog.records]
-    assert sum("was killed by SIGKILL" in line for line in said) == 1
-
-
-@pytest.fixture
-def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A central scheduler on this machine; its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    logs = str(tmp_path_factory.mktemp("luigid"))
-    words = ["--address", "127.0.0.1", "--port", str(port), "--logdir", logs]
-    words += ["--state-path", f"{logs}/state"]
-    program = [sys.executable, "-c", "import luigi.cmdline; luigi.cmdline.luigid()", *words]
-    server = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    settings = luigi.configuration.get_config()
-    before = settings.get("core", "local_scheduler", "true")
-    settings.set("core", "scheduler_port", str(port))
-    try:
-        limit = time.monotonic() + 60
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert server.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.1)
-        yield port
-    finally:
-        server.kill()
-        server.wait()
-        settings.remove_option("core", "scheduler_port")
-        settings.set("core", "local_scheduler", before)
+    assert sum("was killed by SIGKILL" in line for line in said) == MOST_RUNS
 
 
 def test_with_a_central_scheduler_tasks_know_that_no_lock_is_needed(
