@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import luigi
@@ -84,6 +85,7 @@ def local_cluster(workers: int) -> Iterator[Client]:
         raise MissingDependencyError(_NEEDED) from None
     _silence()
     with (
+        TemporaryDirectory(prefix="fg3d-dask-", ignore_cleanup_errors=True) as scratch,
         dask.config.set({"distributed.nanny.pre-spawn-environ": {}}),  # as this process' own
         LocalCluster(
             n_workers=workers,
@@ -91,6 +93,7 @@ def local_cluster(workers: int) -> Iterator[Client]:
             host="127.0.0.1",
             dashboard_address=None,
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # a free port, not one for all
+            local_directory=scratch,
             memory_limit=0,  # the system's, as for processes of Luigi's
             silence_logs=logging.CRITICAL,
         ) as cluster,

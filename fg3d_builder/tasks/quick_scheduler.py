@@ -86,9 +86,9 @@ class QuickScheduler:
         """
         task = self._task(task_id)
         if deps is not None:
-            self._need(task_id, task, set(deps))
+            self._need(task_id, task, deps)
         if new_deps:
-            self._need(task_id, task, task.needs | set(new_deps))
+            self._need(task_id, task, [*task.needs, *new_deps])
         if runnable and status != FAILED:
             task.runnable, task.priority = True, priority
         if task.status != RUNNING or status != PENDING or new_deps:
@@ -142,11 +142,12 @@ class QuickScheduler:
             self._tasks[task_id] = _Known(len(self._tasks))
         return self._tasks[task_id]
 
-    def _need(self, task_id: str, task: _Known, needs: set[str]) -> None:
+    def _need(self, task_id: str, task: _Known, deps: Collection[str]) -> None:
+        for name in deps:  # in their order, which numbers them
+            self._task(name).needed_by.add(task_id)
+        needs = set(deps)
         for name in task.needs - needs:
             self._tasks[name].needed_by.discard(task_id)
-        for name in needs - task.needs:
-            self._task(name).needed_by.add(task_id)
         task.needs = needs
         task.missing = {name for name in needs if self._tasks[name].status != DONE}
 

@@ -39,6 +39,15 @@ def test_late_stages_run_first_and_what_was_named_first() -> None:
     assert scheduler.get_work()["n_pending_tasks"] == 0
 
 
+def test_chunks_run_in_the_order_in_which_they_are_asked_for() -> None:
+    chunks = [f"chunk {number}" for number in range(40)]
+    scheduler = QuickScheduler()
+    scheduler.add_task("whole", deps=chunks)
+    for name in reversed(chunks):  # as Luigi's workers come by them
+        scheduler.add_task(name, deps=[])
+    assert run_out(scheduler) == [*chunks, "whole"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_same_tasks_run_as_with_luigis_own_scheduler(seed: int) -> None:
     """Of a graph in which some are done, some fail, and one cannot be planned."""
