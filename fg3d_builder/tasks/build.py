@@ -20,6 +20,7 @@ from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Failure
 from fg3d_builder.report.summary import summary_lines
 from fg3d_builder.shards.manifest import read_manifest, state_costs
+from fg3d_builder.tasks.ahead import import_ahead
 from fg3d_builder.tasks.base import if_there, log
 from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.chunks import Index, list_chunks, read_index, write_index
@@ -118,6 +119,7 @@ class BuildFG3D(luigi.Task):
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
         report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
         make_again_if_needed(report)
+        import_ahead(layout.config.landmarks)
         return report
 
     def requires(self) -> list[luigi.Task]:
