@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +54,13 @@ class BuildTask(luigi.Task):
 
     root = luigi.Parameter(description="folder of the build")
     config = luigi.Parameter(description="digest of the frozen configuration")
+
+    @classmethod
+    @cache
+    def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
+        """Return the parameters of this kind of task: Luigi looks for them at every task."""
+        found: list[tuple[str, luigi.Parameter]] = super().get_params()
+        return found
 
     @property
     def layout(self) -> BuildLayout:

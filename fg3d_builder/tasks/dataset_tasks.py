@@ -48,6 +48,7 @@ from fg3d_builder.tasks.chunk_tasks import (
     Register,
     StageTask,
 )
+from fg3d_builder.tasks.chunks import Index
 from fg3d_builder.tasks.read_once import ReadOnce
 from fg3d_builder.tasks.review import Decided, read_decisions, read_verdicts, write_decisions
 from fg3d_builder.tasks.spending import Meter, costed, read_cost, write_cost
@@ -229,6 +230,23 @@ class DrawDonors(WholeTask):
         return DonorFace(capture_id, record.shape_obj_mm, record.alpha_exp, record.confidence)
 
 
+class _ChunkDraws:
+    """The draws of chunks, remembered for one set of draws and captures: for one dataset."""
+
+    def __init__(self) -> None:
+        self._made_of: tuple[object, ...] = ()
+        self._known: dict[str, tuple[Draws, str]] = {}
+
+    def of(self, draws: DonorDraws, index: Index) -> dict[str, tuple[Draws, str]]:
+        """Return what is remembered, by the chunk's name; it may be added to."""
+        if [id(part) for part in self._made_of] != [id(draws), id(index)]:
+            self._made_of, self._known = (draws, index), {}
+        return self._known
+
+
+_chunk_draws = _ChunkDraws()
+
+
 class TransformShapes(StageTask, WholeTask):
     """Stage 7: the new shapes of one chunk, with their views.
 
@@ -254,8 +272,12 @@ class TransformShapes(StageTask, WholeTask):
         return self.drawn() is not None and super().complete()
 
     def chunk_draws(self) -> tuple[Draws, str]:
-        """Return the draws of the chunk and their identity."""
-        return self.draws().of_captures(self.content().capture_ids, self.index.capture_keys)
+        """Return the draws of the chunk and their identity; told once for a process."""
+        known = _chunk_draws.of(self.draws(), self.index)
+        if self.chunk not in known:
+            ids = self.content().capture_ids
+            known[self.chunk] = self.draws().of_captures(ids, self.index.capture_keys)
+        return known[self.chunk]
 
     def keys_of(self, names: Collection[str]) -> list[str]:
         """Return the keys of the shapes that some captures get."""

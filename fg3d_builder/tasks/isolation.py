@@ -53,7 +53,7 @@ class Journal(Watcher):
 
     def __init__(self, task: luigi.Task, product: Path) -> None:
         self._task, self._file = task, product.with_suffix(SUFFIX)
-        self._suspects = set(_suspects_in(self._file))
+        self.suspects = set(_suspects_in(self._file))
 
     def apart(self, stage: str, name: str, subject: str) -> StageResult[Any] | None:
         """Work on a suspect in a process of its own.
@@ -63,7 +63,7 @@ class Journal(Watcher):
         RuntimeError
             The process ended before it began to work, or somebody ended it.
         """
-        if name not in self._suspects:
+        if name not in self.suspects:
             return None
         log.warning("%s: work on it was broken off (%s); it is tried alone", name, stage)
         self._write("")
@@ -96,12 +96,12 @@ class Journal(Watcher):
         self._file.unlink(missing_ok=True)
 
     def _write(self, name: str) -> None:
-        if not name and not self._suspects:
+        if not name and not self.suspects:
             self.remove()
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         # Neither whole-or-nothing nor on the disk at once: it outlives a process, not the system.
-        self._file.write_text(json.dumps({"at": name, "suspects": sorted(self._suspects)}))
+        self._file.write_text(json.dumps({"at": name, "suspects": sorted(self.suspects)}))
 
 
 def _suspects_in(file: Path) -> Iterable[str]:

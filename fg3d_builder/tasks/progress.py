@@ -50,11 +50,15 @@ _HALF_A_DAY_S = 43_200.0
 _BEGUN = "begun"
 """Marks in the record of times where a run of the build begins."""
 
-_QUICK_S = 0.05
-"""A count of the products that takes no longer is made after every task."""
+_COUNTED = "counted"
+"""Marks in the record of times how long a count of the products took, if it was not quick."""
 
-_SHARE = 20.0
-"""So many times as long as the last count took passes before the next, if that was not quick."""
+_QUICK_S = 0.005
+"""A count that takes no longer is made after every task."""
+
+_SHARE = 100.0
+"""So many times as long as the last count took passes before the next, if that was not quick:
+whichever process of the build has made it."""
 
 _SAMPLED = 24
 """Tasks of a kind that its time is the median of."""
@@ -74,9 +78,6 @@ class Display:
     on_terminal = False
     """Draw one line again and again in place of one line after the other."""
 
-    counts_from = 0.0
-    """Of the monotonic clock: before it nothing is counted, unless a line is due."""
-
 
 @BuildTask.event_handler(luigi.Event.PROCESSING_TIME)
 def note_task(task: BuildTask, seconds: float) -> None:
@@ -89,15 +90,18 @@ def note_task(task: BuildTask, seconds: float) -> None:
         return
     layout = task.layout
     _append(layout, kind, captures, seconds)
+    now, record = time.time(), _tail(layout)
     # The clock may have been set back since.
-    due = abs(time.time() - _last_shown(layout)) > PAUSE_S
-    start = time.monotonic()
-    if not due and start < Display.counts_from:
+    due = abs(now - _last(record, "shown")[0]) > PAUSE_S
+    counted, took = _last(record, _COUNTED)
+    if not due and abs(now - counted) < _SHARE * took:
         return
+    start = time.monotonic()
     verdicts = task if isinstance(task, WholeTask) else None
     work = work_of(layout, task.index, verdicts)
     took = time.monotonic() - start
-    Display.counts_from = start + took + (_SHARE * took if took > _QUICK_S else 0.0)
+    if took > _QUICK_S:
+        _append(layout, _COUNTED, 0, took)
     if due or (captures and work[kind].left <= 0):
         workers = Display.workers or luigi.interface.core().workers
         times = read_times(layout, workers)
@@ -143,7 +147,21 @@ def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -
 
 
 def _with_new_shapes(layout: BuildLayout, index: Index) -> dict[str, int]:
-    """Return how many captures of each chunk get new shapes: those of training subjects."""
+    """Return how many captures of each chunk get new shapes: those of training subjects.
+
+    Told once for a process: a count is made after many a task.
+    """
+    key = layout.config_digest, index.identity
+    if key not in _receivers:
+        _receivers.clear()
+        _receivers[key] = _receivers_of(layout, index)
+    return _receivers[key]
+
+
+_receivers: dict[tuple[str, str], dict[str, int]] = {}
+
+
+def _receivers_of(layout: BuildLayout, index: Index) -> dict[str, int]:
     settings = layout.config.shards
 
     def trained(subject: str) -> bool:
@@ -256,22 +274,35 @@ def _append(layout: BuildLayout, kind: str, captures: int, seconds: float) -> No
 
 def _rows(layout: BuildLayout) -> list[tuple[float, str, int, float]]:
     """Read the last rows; one that a kill has cut short is left out."""
-    try:
-        with layout.timings.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            text = file.read().decode("ascii", "replace")
-    except FileNotFoundError:
-        return []
     rows = []
-    for line in text.splitlines():
+    for line in _tail(layout).splitlines():
         with suppress(ValueError):
             when, kind, captures, seconds = line.split(",")
             rows.append((float(when), kind, int(captures), float(seconds)))
     return rows
 
 
-def _last_shown(layout: BuildLayout) -> float:
-    return next((when for when, kind, _, _ in reversed(_rows(layout)) if kind == "shown"), 0.0)
+def _tail(layout: BuildLayout) -> str:
+    """Read the end of the record of times."""
+    try:
+        with layout.timings.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return file.read().decode("ascii", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _last(record: str, kind: str) -> tuple[float, float]:
+    """Return time and seconds of the last row of a kind, zeros where there is none.
+
+    Looked for in the text: to read all rows after every task would cost more than the search.
+    """
+    at = record.rfind(f",{kind},")
+    if at < 0:
+        return 0.0, 0.0
+    begin = record.rfind("\n", 0, at) + 1
+    when, _, _, seconds = record[begin:].split("\n", 1)[0].split(",")
+    return float(when), float(seconds)
 
 
 def _listing(folder: Path) -> list[str]:

@@ -38,7 +38,7 @@ class Meter:
             outer._look()
         self._peak_mb: float | None = None
         # Where it cannot be set back, it tells something of this block only if it rises.
-        self._lower_mb = None if _peak_forgotten() else _high_water_mb()
+        self._lower_mb = None if peak_forgotten() else high_water_mb()
         self._inside = Cost(0.0, 0.0, None)
         _at_work.append(self)
         self._began = _processor_s(), time.perf_counter()
@@ -59,7 +59,7 @@ class Meter:
             outer._rise(self._peak_mb)
 
     def _look(self) -> None:
-        mark = _high_water_mb()
+        mark = high_water_mb()
         if mark is not None and (self._lower_mb is None or mark > self._lower_mb):
             self._rise(mark)
 
@@ -78,7 +78,7 @@ def _processor_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
-def _high_water_mb() -> float | None:
+def high_water_mb() -> float | None:
     """Most memory that this process had at once, 10^6 bytes; None where the system hides it."""
     with suppress(OSError):
         found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
@@ -86,7 +86,8 @@ def _high_water_mb() -> float | None:
     return None
 
 
-def _peak_forgotten() -> bool:
+def peak_forgotten() -> bool:
+    """Set the process's high-water mark back to what it has now; False where nobody may."""
     with suppress(OSError):
         _CLEAR.write_text(_RESTART_PEAK)
         return True

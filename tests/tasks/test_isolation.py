@@ -136,17 +136,17 @@ def test_an_end_by_an_exception_makes_nobody_suspect(tmp_path: Path) -> None:
     second.begin("b")
     second.close()
     third = Journal(luigi.Task(), product)
-    assert third._suspects == {"a"}
+    assert third.suspects == {"a"}
     third.end(StageResult())  # what ends the process behind the last capture is no capture's fault
-    assert Journal(luigi.Task(), product)._suspects == {"a"}
+    assert Journal(luigi.Task(), product).suspects == {"a"}
     third.remove()
-    assert Journal(luigi.Task(), product)._suspects == set()
+    assert Journal(luigi.Task(), product).suspects == set()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"at": "a"}', "null"])
 def test_a_note_that_cannot_be_read_makes_nobody_suspect(tmp_path: Path, text: str) -> None:
     (tmp_path / f"chunk{isolation.SUFFIX}").write_text(text)
-    assert Journal(luigi.Task(), tmp_path / "chunk.h5")._suspects == set()
+    assert Journal(luigi.Task(), tmp_path / "chunk.h5").suspects == set()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from fg3d_builder.tasks import progress
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.chunks import Chunk, Index
 from fg3d_builder.tasks.progress import (
-    Display,
     duration,
     kept_line,
     note_begin,
@@ -91,7 +90,7 @@ class Done(NamedTuple):
 
 def lines_after(layout: BuildLayout, shown_at: float, caplog: pytest.LogCaptureFixture) -> int:
     """Note a task after a line was shown at a time; return how many lines more there are."""
-    layout.timings.write_text(f"{shown_at:.1f},shown,0,0.0\n")
+    layout.timings.open("a").write(f"{shown_at:.1f},shown,0,0.0\n")
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="fg3d"):
         note_task(cast(BuildTask, Done(layout)), 1.0)
@@ -121,13 +120,13 @@ def test_a_long_count_is_not_made_after_every_task(
         return all_work(1, 8)
 
     monkeypatch.setattr(progress, "work_of", slow)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(Display, "counts_from", 0.0)
-    for _ in range(50):
-        lines_after(layout, time.time(), caplog)
+    for name in ("monotonic", "time"):
+        monkeypatch.setattr(progress.time, name, lambda: clock[0])
+    for _ in range(250):
+        lines_after(layout, clock[0], caplog)
         clock[0] += 1.0
-    assert counts == [100.0, 142.0]
-    assert lines_after(layout, time.time() - 60.0, caplog) == 1  # a line is due
+    assert counts == [100.0, 302.0]  # 2 s that it takes, and 200 more
+    assert lines_after(layout, clock[0] - 60.0, caplog) == 1  # a line is due
     assert len(counts) == 3
 
 

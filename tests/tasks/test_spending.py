@@ -50,7 +50,7 @@ def test_processes_that_a_task_starts_count() -> None:
 
 @pytest.fixture
 def restarts() -> None:
-    if not spending._peak_forgotten():
+    if not spending.peak_forgotten():
         pytest.skip("this system does not set the high-water mark back")
 
 
@@ -100,8 +100,8 @@ def test_a_mark_that_cannot_be_set_back_tells_only_what_it_must(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     marks = iter([100.0, 100.0, 100.0, 150.0])
-    monkeypatch.setattr(spending, "_peak_forgotten", lambda: False)
-    monkeypatch.setattr(spending, "_high_water_mb", lambda: next(marks))
+    monkeypatch.setattr(spending, "peak_forgotten", lambda: False)
+    monkeypatch.setattr(spending, "high_water_mb", lambda: next(marks))
     with Meter() as unchanged:
         pass
     with Meter() as risen:
