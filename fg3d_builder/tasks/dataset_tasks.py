@@ -230,7 +230,7 @@ class DrawDonors(WholeTask):
         return DonorFace(capture_id, record.shape_obj_mm, record.alpha_exp, record.confidence)
 
 
-class _ChunkDraws:
+class ChunkDraws:
     """The draws of chunks, remembered for one set of draws and captures: for one dataset."""
 
     def __init__(self) -> None:
@@ -244,7 +244,7 @@ class _ChunkDraws:
         return self._known
 
 
-_chunk_draws = _ChunkDraws()
+_chunk_draws = ChunkDraws()
 
 
 class TransformShapes(StageTask, WholeTask):

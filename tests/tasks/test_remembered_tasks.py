@@ -23,7 +23,7 @@ def test_parameters_are_those_that_luigi_finds(kind: type[BuildTask]) -> None:
 
 
 def test_draws_of_chunks_are_forgotten_with_the_dataset_that_they_are_of() -> None:
-    memory, index = dataset_tasks._ChunkDraws(), Index(())
+    memory, index = dataset_tasks.ChunkDraws(), Index(())
     first, second = DonorDraws({}, {}), DonorDraws({}, {})
     memory.of(first, index)["chunk"] = ({}, "a")
     assert memory.of(first, index) == {"chunk": ({}, "a")}
