@@ -81,11 +81,11 @@ def note_task(task: BuildTask, seconds: float) -> None:
 
     Of hundreds of thousands of captures a count takes seconds: it is not made after every task.
     """
-    kind, captures = task.amount
-    if not kind:
+    if not task.amount[0]:
         return
-    layout = task.layout
-    _append(layout, kind, captures, seconds)
+    layout, times = task.layout, task.times(seconds)
+    for row in times:
+        _append(layout, *row)
     # The clock may have been set back since.
     due = abs(time.time() - _last_shown(layout)) > PAUSE_S
     start = time.monotonic()
@@ -95,12 +95,12 @@ def note_task(task: BuildTask, seconds: float) -> None:
     work = work_of(layout, task.index, verdicts)
     took = time.monotonic() - start
     Display.counts_from = start + took + (_SHARE * took if took > _QUICK_S else 0.0)
-    if due or work[kind].left <= 0:
+    if due or any(work[kind].left <= 0 for kind, _, _ in times):
         workers = Display.workers or luigi.interface.core().workers
-        times = read_times(layout, workers)
+        usual = read_times(layout, workers)
         # The record says later how true the time left was.
-        _append(layout, "shown", 0, seconds_left(work, times, layout.config, workers))
-        _show(work, times, layout.config, workers)
+        _append(layout, "shown", 0, seconds_left(work, usual, layout.config, workers))
+        _show(work, usual, layout.config, workers)
 
 
 def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -> dict[str, Work]:
