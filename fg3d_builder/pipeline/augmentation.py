@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from typing import Any
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import CaptureError
@@ -18,7 +19,7 @@ from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh, image_mesh
 from fg3d_builder.fullview.source import FULL_VIEW
 from fg3d_builder.fullview.texture_fit import TextureFit, fit_texture
-from fg3d_builder.pipeline.each_capture import StageResult, run_each
+from fg3d_builder.pipeline.each_capture import EachCapture, StageResult
 from fg3d_builder.pipeline.stages import CaptureFits, shared_view_detector
 from fg3d_builder.pipeline.view_samples import InitialFitter, sample_images
 from fg3d_builder.records import (
@@ -62,36 +63,7 @@ class ChunkInput:
 
 def make_views(model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> StageResult[ViewSet]:
     """Turn every registered capture to the poses of the schedule (Sec. 6.2)."""
-
-    def turned(name: str) -> ViewSet:
-        capture, registration = chunk.captures[name], chunk.registrations[name]
-        solver = config.registration.solver
-        texture = fit_texture(model, capture, registration, config.texture)
-        mesh = view_mesh(model, capture, registration, config.fullview, solver)
-        views = full_view(
-            model,
-            capture,
-            registration,
-            chunk.fits[name].initial,
-            mesh,
-            texture,
-            config.fullview,
-            config.shards.crop_margin,
-            config.shards.image_size,
-            lambda view: sample_seed(sample_name(name, view, CAPTURED)),
-            solver,
-        )
-        fitter = _fitter(model, chunk.landmarks[name], config)
-        shape = registration.shape_obj_mm
-        return ViewSet(sample_images(views, shape, fitter, config.shards.image_format))
-
-    subjects = {name: chunk.captures[name].subject_id for name in chunk.registrations}
-    return run_each("views", subjects, turned, chunk.failure_picture)
-
-
-def shape_key(capture_id: str, number: int) -> str:
-    """Return the key of a capture's new shape among the records of its chunk."""
-    return f"{capture_id}.transform-{number}"
+    return _turning(model, chunk, config, _Preparing(model, chunk, config)).do_all()
 
 
 def make_transforms(
@@ -118,30 +90,99 @@ def make_transforms(
         Records by ``<capture id>.transform-<number>``; a shape for which no draw gave a
         plausible face is a failure of its own.
     """
+    preparing = _Preparing(model, chunk, config)
+    return _transforming(model, chunk, draws, faces, config, preparing).do_all()
+
+
+def make_views_and_transforms(
+    model: FaceModel,
+    chunk: ChunkInput,
+    draws: Mapping[str, Sequence[Sequence[Donors]]],
+    faces: Mapping[str, DonorFace],
+    config: BuildConfig,
+    at_views: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> tuple[StageResult[ViewSet], StageResult[TransformedShape]]:
+    """Make what `make_views` and `make_transforms` make, and prepare each capture once for both.
+
+    Parameters
+    ----------
+    model, chunk, draws, faces, config
+        As for `make_transforms`.
+    at_views : callable
+        Gives the ``with`` block in which the views of one capture are made. What both share is
+        made there, unless that fails.
+    """
+    preparing = _Preparing(model, chunk, config)
+    turning = _turning(model, chunk, config, preparing)
+    transforming = _transforming(model, chunk, draws, faces, config, preparing)
+    for name in chunk.registrations:
+        with at_views():
+            turning.do(name)
+        for key in shape_keys(draws, [name]):
+            transforming.do(key)
+    return turning.result, transforming.result
+
+
+def shape_keys(draws: Mapping[str, Sequence[Any]], names: Iterable[str]) -> list[str]:
+    """Return the keys of the new shapes of some captures among the records of their chunk."""
+    return [f"{name}.transform-{i}" for name in names for i in range(len(draws.get(name, ())))]
+
+
+def _turning(
+    model: FaceModel, chunk: ChunkInput, config: BuildConfig, preparing: _Preparing
+) -> EachCapture[ViewSet]:
+    def turned(name: str) -> ViewSet:
+        registration, ready = chunk.registrations[name], preparing.of(name)
+        texture = ready.texture
+        views = full_view(
+            model,
+            chunk.captures[name],
+            registration,
+            chunk.fits[name].initial,
+            ready.turned_mesh,
+            texture,
+            config.fullview,
+            config.shards.crop_margin,
+            config.shards.image_size,
+            lambda view: sample_seed(sample_name(name, view, CAPTURED)),
+            config.registration.solver,
+            ready.head,
+        )
+        fitter = _fitter(model, chunk.landmarks[name], config)
+        shape = registration.shape_obj_mm
+        return ViewSet(sample_images(views, shape, fitter, config.shards.image_format))
+
+    subjects = {name: chunk.captures[name].subject_id for name in chunk.registrations}
+    return EachCapture("views", subjects, turned, chunk.failure_picture)
+
+
+def _transforming(
+    model: FaceModel,
+    chunk: ChunkInput,
+    draws: Mapping[str, Sequence[Sequence[Donors]]],
+    faces: Mapping[str, DonorFace],
+    config: BuildConfig,
+    preparing: _Preparing,
+) -> EachCapture[TransformedShape]:
     solver = config.registration.solver
     targets = TargetShapes(model, solver, config.transform.max_deviation_sd)
     wanted = {
-        shape_key(name, number): (name, donors)
+        key: (name, donors)
         for name in chunk.registrations
-        for number, donors in enumerate(draws.get(name, ()))
+        for key, donors in zip(shape_keys(draws, [name]), draws.get(name, ()), strict=True)
     }
-
-    @lru_cache(maxsize=1)
-    def prepared(name: str) -> _Prepared:
-        return _Prepared.of(model, chunk.captures[name], chunk.registrations[name], config, solver)
 
     def transformed(key: str) -> TransformedShape:
         name, attempts = wanted[key]
-        capture, registration = chunk.captures[name], chunk.registrations[name]
+        registration, ready = chunk.registrations[name], preparing.of(name)
         for donors in attempts[:ATTEMPTS]:
             given = {part: faces[subject] for part, subject in donors.items()}
             target = targets.make(registration, given)
             if target is None:
                 continue
-            ready = prepared(name)
             made = transform_capture(
                 model,
-                capture,
+                chunk.captures[name],
                 registration,
                 ready.mesh,
                 ready.texture,
@@ -162,35 +203,81 @@ def make_transforms(
         return chunk.failure_picture(wanted[key][0], error)
 
     subjects = {key: chunk.captures[name].subject_id for key, (name, _) in wanted.items()}
-    return run_each("transform", subjects, transformed, picture)
+    return EachCapture("transform", subjects, transformed, picture)
 
 
-class _Prepared(NamedTuple):
-    """What all new shapes of a capture share; no head for face profiling."""
+class _Preparing:
+    """Prepares the captures of a chunk, and keeps the one that is worked on."""
 
-    mesh: ImageMesh
-    texture: TextureFit
-    head: HeadLayers | None
-    before: BeforeFace | None
+    def __init__(self, model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> None:
+        self._model, self._chunk, self._config = model, chunk, config
+        self._now: tuple[str, _Prepared] | None = None
 
-    @classmethod
-    def of(
-        cls,
-        model: FaceModel,
-        capture: Capture,
-        registration: Registration,
-        config: BuildConfig,
-        solver: str,
-    ) -> _Prepared:
-        settings = config.fullview
-        mesh = image_mesh(model, capture, registration, settings, solver)
-        texture = fit_texture(model, capture, registration, config.texture)
-        head = None
+    def of(self, name: str) -> _Prepared:
+        """Return what views and new shapes of a capture are made with."""
+        if self._now is None or self._now[0] != name:
+            capture, registration = self._chunk.captures[name], self._chunk.registrations[name]
+            self._now = name, _Prepared(self._model, capture, registration, self._config)
+        return self._now[1]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What views and new shapes of a capture are made with; each part is made when asked for.
+
+    A part that cannot be made fails whoever asks for it.
+    """
+
+    model: FaceModel
+    capture: Capture
+    registration: Registration
+    config: BuildConfig
+
+    @cached_property
+    def texture(self) -> TextureFit:
+        """The face's texture."""
+        return fit_texture(self.model, self.capture, self.registration, self.config.texture)
+
+    @cached_property
+    def mesh(self) -> ImageMesh:
+        """The picture as a mesh that follows a new shape."""
+        return image_mesh(
+            self.model, self.capture, self.registration, self.config.fullview, self._solver
+        )
+
+    @cached_property
+    def turned_mesh(self) -> ImageMesh:
+        """The mesh that the configured method turns: the same, but for face profiling."""
+        settings = self.config.fullview
         if settings.method == FULL_VIEW:
-            head = HeadLayers.of(model, capture, registration, texture.light, settings, solver)
-        measured = None if head is None else head.measured
-        before = before_face(model, capture, registration, settings, measured)
-        return cls(mesh, texture, head, before)
+            return self.mesh
+        return view_mesh(self.model, self.capture, self.registration, settings, self._solver)
+
+    @cached_property
+    def head(self) -> HeadLayers | None:
+        """The head in the picture; None for face profiling."""
+        settings = self.config.fullview
+        if settings.method != FULL_VIEW:
+            return None
+        return HeadLayers.of(
+            self.model,
+            self.capture,
+            self.registration,
+            self.texture.light,
+            settings,
+            self._solver,
+        )
+
+    @cached_property
+    def before(self) -> BeforeFace | None:
+        """What stands before the face; None where nothing does."""
+        measured = None if self.head is None else self.head.measured
+        settings = self.config.fullview
+        return before_face(self.model, self.capture, self.registration, settings, measured)
+
+    @property
+    def _solver(self) -> str:
+        return self.config.registration.solver
 
 
 def _shape_with_views(

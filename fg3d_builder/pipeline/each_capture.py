@@ -54,7 +54,7 @@ class StageResult(Generic[T]):
 
 
 class Watcher:
-    """Is told by `run_each` which capture is worked on; may leave some to others.
+    """Is told by `EachCapture` which capture is worked on; may leave some to others.
 
     This one leaves none, and does nothing.
     """
@@ -71,7 +71,7 @@ class Watcher:
         """Take note that work on a capture begins."""
 
     def end(self, result: StageResult[Any]) -> None:
-        """Take note that no capture is worked on any more."""
+        """Take note that work on a capture has ended; `result` is of all until now."""
 
 
 _NOBODY = Watcher()
@@ -88,6 +88,68 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(before)
 
 
+@dataclass
+class EachCapture(Generic[T]):
+    """One piece of work for some captures, a capture at a time; errors become failures.
+
+    Attributes
+    ----------
+    stage : str
+    subjects : mapping of str to str
+        By capture id, of all captures that there may be something to do for.
+    work : callable
+        From a capture id to a record.
+    picture : callable
+        From a capture id and an error to the picture (H, W, 3) of a failure.
+    result : StageResult
+        Of the captures that were done.
+    """
+
+    stage: str
+    subjects: Mapping[str, str]
+    work: Callable[[str], T]
+    picture: Callable[[str, CaptureError], Array]
+    result: StageResult[T] = field(default_factory=StageResult)
+
+    def do(self, name: str) -> None:
+        """Do the work for a capture id, unless whoever watches leaves it out or has it done."""
+        watcher = _watcher.get(_NOBODY)
+        if watcher.leaves_out(name):
+            return
+        elsewhere = watcher.apart(self.stage, name, self.subjects[name])
+        if elsewhere is not None:
+            self.result.add(elsewhere)
+            return
+        watcher.begin(name)
+        start = time.perf_counter()
+        try:
+            self.result.records[name] = self.work(name)
+        except CaptureError as error:
+            self._fail(name, error)
+        except (ConfigError, MissingDependencyError, MemoryError):
+            raise
+        except Exception as error:  # a bug that one capture meets must not cost the others
+            log.error("%s: %s failed\n%s", name, self.stage, traceback.format_exc().rstrip())
+            self._fail(name, CaptureError("internal_error", f"{type(error).__name__}: {error}"))
+        self.result.seconds[name] = time.perf_counter() - start
+        watcher.end(self.result)
+
+    def do_all(self) -> StageResult[T]:
+        """Do the work for all captures."""
+        for name in self.subjects:
+            self.do(name)
+        return self.result
+
+    def _fail(self, name: str, error: CaptureError) -> None:
+        failure = Failure(name, self.subjects[name], self.stage, error.code, error.message)
+        self.result.failures.append(failure)
+        try:
+            self.result.pictures[name] = self.picture(name, error)
+        except Exception:  # nor must a picture
+            log.error("%s: no picture of its failure\n%s", name, traceback.format_exc().rstrip())
+            self.result.pictures[name] = message_card([error.code, error.message])
+
+
 def run_each(
     stage: str,
     subjects: Mapping[str, str],
@@ -95,44 +157,4 @@ def run_each(
     picture: Callable[[str, CaptureError], Array],
 ) -> StageResult[T]:
     """Do `work` for every capture id in `subjects`; errors become failures."""
-    result: StageResult[T] = StageResult()
-    watcher = _watcher.get(_NOBODY)
-    for name, subject in subjects.items():
-        if watcher.leaves_out(name):
-            continue
-        elsewhere = watcher.apart(stage, name, subject)
-        if elsewhere is not None:
-            result.add(elsewhere)
-            continue
-        watcher.begin(name)
-        start = time.perf_counter()
-        try:
-            result.records[name] = work(name)
-        except CaptureError as error:
-            _add_failure(result, name, subject, stage, error, picture)
-        except (ConfigError, MissingDependencyError, MemoryError):
-            raise
-        except Exception as error:  # a bug that one capture meets must not cost the others
-            log.error("%s: %s failed\n%s", name, stage, traceback.format_exc().rstrip())
-            text = f"{type(error).__name__}: {error}"
-            wrapped = CaptureError("internal_error", text)
-            _add_failure(result, name, subject, stage, wrapped, picture)
-        result.seconds[name] = time.perf_counter() - start
-    watcher.end(result)
-    return result
-
-
-def _add_failure(
-    result: StageResult[T],
-    name: str,
-    subject: str,
-    stage: str,
-    error: CaptureError,
-    picture: Callable[[str, CaptureError], Array],
-) -> None:
-    result.failures.append(Failure(name, subject, stage, error.code, error.message))
-    try:
-        result.pictures[name] = picture(name, error)
-    except Exception:  # nor must a picture
-        log.error("%s: no picture of its failure\n%s", name, traceback.format_exc().rstrip())
-        result.pictures[name] = message_card([error.code, error.message])
+    return EachCapture(stage, subjects, work, picture).do_all()

@@ -42,6 +42,15 @@ class Cost:
     wall_s: float
     peak_mb: float | None
 
+    def plus(self, other: Cost) -> Cost:
+        """Return the cost of both, one done after the other."""
+        peaks = [cost.peak_mb for cost in (self, other) if cost.peak_mb is not None]
+        return Cost(
+            self.processor_s + other.processor_s,
+            self.wall_s + other.wall_s,
+            max(peaks, default=None),
+        )
+
 
 @dataclass(frozen=True)
 class CostRow:

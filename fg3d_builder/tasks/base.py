@@ -77,6 +77,10 @@ class BuildTask(luigi.Task):
         """Kind of work, and how many captures of it this task does; see `tasks.progress`."""
         return "", 0
 
+    def times(self, seconds: float) -> list[tuple[str, int, float]]:
+        """Return kind, captures and seconds of each kind of work that a run of some seconds did."""
+        return [(*self.amount, seconds)]
+
     def made_file(self) -> Path:
         """Return the file that the task makes; what it costs is noted by its name."""
         raise NotImplementedError

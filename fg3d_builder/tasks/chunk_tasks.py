@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +35,7 @@ from fg3d_builder.pipeline.stages import (
 )
 from fg3d_builder.records import Failure, Registration
 from fg3d_builder.registration.quality import quality_doubts
+from fg3d_builder.shards.costs import Cost
 from fg3d_builder.tasks.base import BuildTask, if_there, log, made, product_at
 from fg3d_builder.tasks.chunks import Chunk, opened_source
 from fg3d_builder.tasks.facts import Facts, read_facts, write_facts
@@ -165,31 +167,26 @@ class StageTask(ChunkTask):
 
     def run(self) -> None:
         """Do the work, write facts and product; where they are there already, what is not."""
+        if self.found():
+            return
+        making = Making(self)
+        with making.at_work():
+            making.write(self.result())
+        making.finish()
+
+    def found(self) -> bool:
+        """Whether product, facts and pictures are there; facts alone are written if need be."""
         known = if_there(lambda: read_facts(self.facts_path()))
         whole = is_complete(self.path())
         if whole and known is not None and self._pictured(known.failures):
-            return
+            return True
         product = None
         if whole:
             product = if_there(lambda: product_at(self.layout, self.stage, self.path()))
-        if product is not None and self._pictured(product.failures):
-            facts = Facts(product.failures, self.registered(product.records))
-            write_facts(self.facts_path(), facts)
-            return
-        journal = Journal(self, self.path())
-        with Meter() as meter:
-            try:
-                with watched_by(journal):
-                    result = self.result()
-            finally:
-                journal.close()
-            failures = [self._with_picture(failure, result) for failure in result.failures]
-            members = self.registered(result.records)
-            digest = self.layout.stage_digest(self.stage)
-            write_product(self.path(), self.stage, digest, result.records, failures)
-        write_facts(self.facts_path(), Facts(failures, members, result.seconds, meter.cost))
-        self.dropped_file().unlink(missing_ok=True)
-        journal.remove()
+        if product is None or not self._pictured(product.failures):
+            return False
+        write_facts(self.facts_path(), Facts(product.failures, self.registered(product.records)))
+        return True
 
     def picture(self, failure: Failure) -> Path:
         """Return the path of a failure's picture."""
@@ -198,11 +195,53 @@ class StageTask(ChunkTask):
     def _pictured(self, failures: Sequence[Failure]) -> bool:
         return all(self.picture(failure).is_file() for failure in failures)
 
+
+class Making:
+    """The making of a stage's product of one chunk, at one go or bit by bit.
+
+    Attributes
+    ----------
+    cost : Cost
+        Of all `at_work` blocks that have ended.
+    """
+
+    def __init__(self, task: StageTask) -> None:
+        self._task = task
+        self._journal = Journal(task, task.path())
+        self._facts = Facts()
+        self.cost = Cost(0.0, 0.0, None)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let a ``with`` block's costs be the product's, and its captures be noted as tried."""
+        try:
+            with Meter() as meter, watched_by(self._journal):
+                yield
+        finally:
+            self._journal.close()
+            self.cost = self.cost.plus(meter.cost)
+
+    def write(self, result: StageResult[Any]) -> None:
+        """Write the product, and the pictures of failures."""
+        task = self._task
+        failures = [self._with_picture(failure, result) for failure in result.failures]
+        members = task.registered(result.records)
+        digest = task.layout.stage_digest(task.stage)
+        write_product(task.path(), task.stage, digest, result.records, failures)
+        self._facts = Facts(failures, members, result.seconds)
+
+    def finish(self, beside_s: float = 0.0) -> None:
+        """Write the facts of the product that was written; for `beside_s` see `Facts`."""
+        task = self._task
+        write_facts(task.facts_path(), replace(self._facts, cost=self.cost, beside_s=beside_s))
+        task.dropped_file().unlink(missing_ok=True)
+        self._journal.remove()
+
     def _with_picture(self, failure: Failure, result: StageResult[Any]) -> Failure:
         log.warning("%s: %s: %s", failure.capture_id, failure.code, failure.message)
-        name = self.layout.failure_picture(self.stage, failure.capture_id)
+        name = self._task.layout.failure_picture(self._task.stage, failure.capture_id)
         shown = replace(failure, picture=name)
-        write_bytes(self.picture(shown), encode_png(result.pictures[failure.capture_id]))
+        write_bytes(self._task.picture(shown), encode_png(result.pictures[failure.capture_id]))
         return shown
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,11 @@ from fg3d_builder.files.atomic import point_link, replacing, write_json
 from fg3d_builder.files.products import is_complete, write_product
 from fg3d_builder.files.sealed import has_full_length, read_sealed_as, write_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES, STAGES
-from fg3d_builder.pipeline.augmentation import make_transforms, shape_key
+from fg3d_builder.pipeline.augmentation import (
+    make_transforms,
+    make_views_and_transforms,
+    shape_keys,
+)
 from fg3d_builder.pipeline.dataset import (
     DonorDraws,
     Draws,
@@ -44,18 +48,20 @@ from fg3d_builder.tasks.base import BuildTask, if_there, log, made, pending, pro
 from fg3d_builder.tasks.chunk_tasks import (
     STAGE_TASKS,
     MakeViews,
+    Making,
     PrepareModel,
     Register,
     StageTask,
 )
 from fg3d_builder.tasks.chunks import Index
+from fg3d_builder.tasks.facts import read_facts
 from fg3d_builder.tasks.read_once import ReadOnce
 from fg3d_builder.tasks.review import Decided, read_decisions, read_verdicts, write_decisions
 from fg3d_builder.tasks.spending import Meter, costed, read_cost, write_cost
 from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
 
-SAMPLED = ("captures", "fitting", "registration", "views")
-"""Stages whose records samples are made of, beside the new shapes."""
+SAMPLED = ("captures", "fitting", "registration")
+"""Stages whose records samples are made of, beside the views and the new shapes."""
 
 
 class WholeTask(BuildTask):
@@ -120,6 +126,27 @@ class WholeTask(BuildTask):
     def transforms(self) -> list[TransformShapes]:
         """Return the tasks that make all new shapes."""
         return [self.whole(TransformShapes, chunk=name) for name in self.index.names]
+
+    def planned_early(self) -> list[StageTask]:
+        """Return the tasks that need not know who gives parts to whom.
+
+        Where there are new shapes, views are made together with them.
+        """
+        shaped = self.layout.config.transform.shapes_per_capture
+        return self.stage_tasks(*(STAGES if shaped else CHUNK_STAGES))
+
+    def augmenting(self, chunks: Iterable[str]) -> list[StageTask]:
+        """Return the tasks that make what there is not yet of views and new shapes of some chunks.
+
+        Of a chunk of which both are missing `TransformShapes` alone, which makes both.
+        """
+        tasks: list[StageTask] = []
+        for name in chunks:
+            shapes: TransformShapes = self.whole(TransformShapes, chunk=name)
+            both: list[StageTask] = [self.other(MakeViews, chunk=name), shapes]
+            todo = pending(both)
+            tasks += [shapes] if shapes in todo and shapes.may_make_views() else todo
+        return tasks
 
     def augmentation_failures(self) -> list[Failure]:
         """Collect what could not be turned or transformed; the captures themselves are fine."""
@@ -248,7 +275,10 @@ _chunk_draws = ChunkDraws()
 
 
 class TransformShapes(StageTask, WholeTask):
-    """Stage 7: the new shapes of one chunk, with their views.
+    """Stage 7: the new shapes of one chunk, with their views; also stage 6 where it is missing.
+
+    Both turn the same captures, and preparing these takes long. Their products are two all the
+    same: views do not hang upon draws.
 
     The product's name covers the draws: another dataset's may have been the same for this chunk.
     """
@@ -281,12 +311,47 @@ class TransformShapes(StageTask, WholeTask):
 
     def keys_of(self, names: Collection[str]) -> list[str]:
         """Return the keys of the shapes that some captures get."""
-        draws = self.chunk_draws()[0]
-        return [shape_key(name, i) for name in names for i in range(len(draws.get(name, ())))]
+        return shape_keys(self.chunk_draws()[0], names)
 
     def path(self) -> Path:
         """Where the shapes go."""
         return self.layout.transformed(self.chunk, self.chunk_draws()[1])
+
+    def may_make_views(self) -> bool:
+        """Whether `run` makes the chunk's views where they are missing; before draws it may be."""
+        return self.drawn() is None or bool(self.chunk_draws()[0])
+
+    def run(self) -> None:
+        """Make the new shapes, and views that are missing in one pass with them."""
+        views = self.stage_task("views")
+        if not self.chunk_draws()[0] or views.complete() or views.found() or self.found():
+            super().run()
+        else:
+            self._run_with(views)
+
+    def _run_with(self, views: StageTask) -> None:
+        """Make views and new shapes; what both share counts as the views' cost."""
+        making, making_views = Making(self), Making(views)
+        with making.at_work():
+            draws, _ = self.chunk_draws()
+            chunk, model, config = self.input(), self.model(), self.layout.config
+            turned, transformed = make_views_and_transforms(
+                model, chunk, draws, self._faces(), config, making_views.at_work
+            )
+            with making_views.at_work():
+                making_views.write(turned)
+            making_views.finish()  # first: who finds the shapes finds the views
+            making.write(transformed)
+        making.finish(making_views.cost.wall_s)
+
+    def times(self, seconds: float) -> list[tuple[str, int, float]]:
+        """Return the time of the new shapes, and before it that of views made with them."""
+        facts = if_there(lambda: read_facts(self.facts_path()))
+        beside_s = 0.0 if facts is None else facts.beside_s
+        if not 0.0 < beside_s < seconds:  # it ran for nothing: all was there
+            return super().times(seconds)
+        views, captures = self.stage_task("views").amount
+        return [(views, captures, beside_s), *super().times(seconds - beside_s)]
 
     def result(self) -> StageResult[Any]:
         """Fuse, transform and turn."""
@@ -318,8 +383,7 @@ class WriteShard(WholeTask):
         """Need the plan, and all that the samples of its captures are made of."""
         chunks = sorted({chunk for _, chunk in self.plan()[self.name]})
         stages = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED for chunk in chunks]
-        transforms = [self.whole(TransformShapes, chunk=chunk) for chunk in chunks]
-        return [*pending([*stages, *transforms]), self.other(PrepareModel)]
+        return [*pending(stages), *self.augmenting(chunks), self.other(PrepareModel)]
 
     def complete(self) -> bool:
         """Whether the shard is there; it is moved there whole."""
@@ -349,7 +413,7 @@ class WriteShard(WholeTask):
     def _records(self, chunk: str) -> dict[str, dict[str, Any]]:
         """Read what the samples of a chunk's captures in this shard are made of, by stage."""
         names = [name for name, of_chunk in self.plan()[self.name] if of_chunk == chunk]
-        stages: list[StageTask] = [self.other(STAGE_TASKS[s], chunk=chunk) for s in SAMPLED]
+        stages = [self.other(STAGE_TASKS[s], chunk=chunk) for s in (*SAMPLED, "views")]
         records = {task.stage: task.product(names).records for task in stages}
         shapes: TransformShapes = self.whole(TransformShapes, chunk=chunk)
         records["transform"] = shapes.product(shapes.keys_of(names)).records
@@ -369,7 +433,7 @@ class WriteManifest(WholeTask):
 
         The manifest names what failed, also where nothing later is missing.
         """
-        chunks = pending(self.stage_tasks(*CHUNK_STAGES))
+        chunks = pending(self.planned_early())
         whole = [self.whole(PlanShards), self.whole(DrawDonors)]
         return [*whole, self.other(PrepareModel), *chunks]
 
@@ -386,9 +450,9 @@ class WriteManifest(WholeTask):
         return self.folder() / MANIFEST_NAME
 
     def asks_for(self) -> list[luigi.Task]:
-        """Ask for the new shapes, and for the shards that hold them."""
+        """Ask for views and new shapes, and for the shards that hold them."""
         shards = [self.whole(WriteShard, name=name) for name in self.plan()]
-        return pending([*self.transforms(), *shards])
+        return [*self.augmenting(self.index.names), *pending(shards)]
 
     def run(self) -> Iterator[Any]:
         """Have the shards written, then describe them."""

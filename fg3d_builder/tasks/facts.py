@@ -30,12 +30,16 @@ class Facts:
         What each capture took; empty where that is no longer known.
     cost : Cost, optional
         What the task took to make the product; None where that is not known.
+    beside_s : float
+        Of new shapes: seconds by the clock in which the task made the chunk's turned views, too.
+        Those have their own facts.
     """
 
     failures: Sequence[Failure] = ()
     members: Sequence[Member] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     cost: Cost | None = None
+    beside_s: float = 0.0
 
 
 def write_facts(path: Path, facts: Facts) -> None:
@@ -54,10 +58,11 @@ def read_facts(path: Path) -> Facts:
 
 
 def _facts(table: dict[str, Any]) -> Facts:
-    cost = table.get("cost")  # facts of earlier versions have none
+    cost = table.get("cost")  # facts of earlier versions have none, nor `beside_s`
     return Facts(
         tuple(Failure(**row) for row in table["failures"]),
         tuple(Member(**row) for row in table["members"]),
         table["seconds"],
         Cost(**cost) if cost is not None else None,
+        table.get("beside_s", 0.0),
     )

@@ -84,7 +84,7 @@ class Journal(Watcher):
         self._write(name)
 
     def end(self, result: StageResult[Any]) -> None:
-        """Write down that none is: whatever ends the process now, no capture is to blame."""
+        """Write down that it has ended: whatever ends the process now, no capture is to blame."""
         self._write("")
 
     def close(self) -> None:

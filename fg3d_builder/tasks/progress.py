@@ -85,11 +85,11 @@ def note_task(task: BuildTask, seconds: float) -> None:
 
     Of hundreds of thousands of captures a count takes seconds: it is not made after every task.
     """
-    kind, captures = task.amount if Display.shows else ("", 0)
-    if not kind:
+    if not Display.shows or not task.amount[0]:
         return
-    layout = task.layout
-    _append(layout, kind, captures, seconds)
+    layout, times = task.layout, task.times(seconds)
+    for row in times:
+        _append(layout, *row)
     now, record = time.time(), _tail(layout)
     # The clock may have been set back since.
     due = abs(now - _last(record, "shown")[0]) > PAUSE_S
@@ -102,12 +102,12 @@ def note_task(task: BuildTask, seconds: float) -> None:
     took = time.monotonic() - start
     if took > _QUICK_S:
         _append(layout, _COUNTED, 0, took)
-    if due or (captures and work[kind].left <= 0):
+    if due or any(captures and work[kind].left <= 0 for kind, captures, _ in times):
         workers = Display.workers or luigi.interface.core().workers
-        times = read_times(layout, workers)
+        usual = read_times(layout, workers)
         # The record says later how true the time left was.
-        _append(layout, "shown", 0, seconds_left(work, times, layout.config, workers))
-        _show(work, times, layout.config, workers)
+        _append(layout, "shown", 0, seconds_left(work, usual, layout.config, workers))
+        _show(work, usual, layout.config, workers)
 
 
 def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -> dict[str, Work]:

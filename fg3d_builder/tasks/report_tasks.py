@@ -15,7 +15,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
-from fg3d_builder.layout import CHUNK_STAGES, STAGES
+from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation_report import (
     augmentation_counts,
     draw_augmentation,
@@ -121,10 +121,8 @@ class DrawAugmentation(ChunkTask, WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need the views and the new shapes, and for sheets all that they are made of."""
-        shapes = self.whole(TransformShapes, chunk=self.chunk)
-        stages = (*STAGES, "views") if self.drawn_here() else ("views",)
-        tasks = [self.stage_task(stage) for stage in stages]
-        return [self.whole(DrawDonors), shapes, *tasks]
+        sources = [self.stage_task(stage) for stage in STAGES] if self.drawn_here() else []
+        return [self.whole(DrawDonors), *self.augmenting([self.chunk]), *sources]
 
     def complete(self) -> bool:
         """Whether counts are there, and the pictures are those that were drawn with them."""
@@ -191,7 +189,7 @@ class WriteReport(WholeTask):
 
     def requires(self) -> list[luigi.Task]:
         """Need all contact sheets, and to know of what the dataset will be made."""
-        chunks = pending(self.stage_tasks(*CHUNK_STAGES))
+        chunks = pending(self.planned_early())
         whole = [self.whole(PlanShards), self.whole(DrawDonors)]
         return [*whole, self.other(PrepareModel), *chunks, *pending(self.sheets())]
 
@@ -223,7 +221,8 @@ class WriteReport(WholeTask):
 
     def asks_for(self) -> list[luigi.Task]:
         """Ask for the dataset, and for the sheets that show what is in it."""
-        return pending([self.whole(WriteManifest), *self.augmentation()])
+        asked = pending([self.whole(WriteManifest), *self.augmentation()])
+        return [*asked, *self.augmenting(self.index.names)]
 
     def run(self) -> Iterator[Any]:
         """Have the dataset written and the other sheets drawn, side by side, then write the page.

@@ -31,14 +31,6 @@ KINDS = {
 }
 """Kinds of work in the order in which they are done, and what a person calls it when done."""
 
-PHASES = (
-    ("captures", "landmarks", "fitting", "registration", "views", "sheets"),
-    ("transform",),
-    ("shards",),
-    ("counts", "examples"),
-)
-"""What waits for the end of what is before it."""
-
 SAMPLE_S = 0.006
 """Processor time that a sample takes on its way into a shard, on the machine of `usual_seconds`."""
 
@@ -87,6 +79,16 @@ def usual_seconds(config: BuildConfig) -> dict[str, float]:
     }
 
 
+def phases(config: BuildConfig) -> tuple[tuple[str, ...], ...]:
+    """Return the kinds of work in groups, each of which waits for the end of those before it.
+
+    New shapes wait until it is known who gives parts to whom, and views with them.
+    """
+    shaped = ("views", "transform") if config.transform.shapes_per_capture else ("transform",)
+    first = tuple(kind for kind in (*CHUNK_STAGES, "sheets") if kind not in shaped)
+    return first, shaped, ("shards",), ("counts", "examples")
+
+
 def expected_seconds(times: Mapping[str, float], usual: Mapping[str, float]) -> dict[str, float]:
     """Return what a capture takes in each kind of work: measured, or else as the others let expect.
 
@@ -119,12 +121,12 @@ def seconds_left(
     together = dict.fromkeys(KINDS, config.chunk_size)
     together |= {"shards": config.shards.samples_per_shard, "examples": 1}
     left = 0.0
-    for phase in PHASES:
+    for phase in phases(config):
         total = sum(work[kind].left * expected[kind] for kind in phase)
         # What one process does at one go, whatever the others do.
         alone = {kind: min(work[kind].left, together[kind]) * expected[kind] for kind in phase}
         # Stages of the chunk that is farthest behind wait for each other.
-        chain = sum(alone.pop(stage) for stage in CHUNK_STAGES if stage in alone)
+        chain = sum(alone.pop(stage) for stage in (*CHUNK_STAGES, "transform") if stage in alone)
         left += max(total / max(workers, 1), chain, *alone.values())
     return left
 

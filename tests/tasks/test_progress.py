@@ -87,6 +87,9 @@ class Done(NamedTuple):
     index: Index = INDEX
     amount: tuple[str, int] = ("captures", 2)
 
+    def times(self, seconds: float) -> list[tuple[str, int, float]]:
+        return [(*self.amount, seconds)]
+
 
 def lines_after(layout: BuildLayout, shown_at: float, caplog: pytest.LogCaptureFixture) -> int:
     """Note a task after a line was shown at a time; return how many lines more there are."""
