@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
@@ -120,8 +121,8 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         wanted = layers.surround | doubted | (layers.face & _near(layers.face & (trust < 1.0)))
         around = _around(source, layers, wanted)
         if source.around is not None:
-            _blend(rgb, around, layers.surround, np.zeros_like(share))
-            _blend(rgb, around, doubted, np.clip(share, 0.0, 1.0))
+            kept = np.where(layers.surround, 0.0, np.where(doubted, share, 1.0))
+            _blend(rgb, srgb_from_linear(around), kept)
     height, width = mesh.image_size
     x, y = np.moveaxis(source_px, 2, 0)
     beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
@@ -166,12 +167,18 @@ def _around(source: Source, layers: Layers, wanted: Array) -> Array:
         points = places_where(
             wanted, source.places_cam_mm, source.triangles, layers.triangle, layers.barycentric
         )
-        color[wanted] = source.around.at(points)
+        color.reshape(-1, 3)[np.flatnonzero(wanted)] = source.around.at(points)
     return color
 
 
-def _blend(rgb: Array, linear: Array, where: Array, share: Array) -> None:
-    """Mix colours (S, S, 3) with others in linear light, of which they keep a share (S, S)."""
-    part = share[where][:, None]
-    under = srgb_from_linear(linear[where])
-    rgb[where] = np.rint(part * rgb[where] + (1.0 - part) * under).astype(np.uint8)
+@numba.njit(cache=True, nogil=True)
+def _blend(rgb, other, share):  # type: ignore[no-untyped-def]
+    """Mix colours (S, S, 3) with others, of which they keep a share (S, S), cut to [0, 1]."""
+    for row in range(rgb.shape[0]):
+        for column in range(rgb.shape[1]):
+            own = min(max(share[row, column], 0.0), 1.0)
+            if own == 1.0:
+                continue
+            for k in range(3):
+                mixed = own * rgb[row, column, k] + (1.0 - own) * other[row, column, k]
+                rgb[row, column, k] = np.uint8(np.rint(mixed))
