@@ -101,8 +101,8 @@ class PicturePyramid:
             self.start,
             self.height,
             self.width,
-            np.ascontiguousarray(points_px, dtype=np.float64),
-            np.ascontiguousarray(jacobian, dtype=np.float64),
+            np.ascontiguousarray(points_px, dtype=np.float32),
+            np.ascontiguousarray(jacobian, dtype=np.float32),
             wanted,
             out,
         )
