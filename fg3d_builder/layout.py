@@ -60,8 +60,8 @@ STAGE_VERSIONS = {
     "landmarks": 2,
     "fitting": 8,
     "registration": 11,
-    "views": 9,
-    "transform": 8,
+    "views": 10,
+    "transform": 9,
     "shards": 3,
     "report": 5,
 }

@@ -20,7 +20,6 @@ from fg3d_builder.fullview.render_view import RenderedView, render_view
 from fg3d_builder.fullview.source import FACE_PROFILING, FULL_VIEW, Source
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.fullview.views import ViewCamera, jittered, schedule, view_cameras
-from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Registration, View
 from fg3d_builder.rendering.rasterizer import interpolate
 
@@ -150,13 +149,39 @@ def _visible(source: Source, camera: ViewCamera, depth_mm: Array) -> Array:
     """Tell which registered vertices (n,) a view shows: facing it, and before them nothing."""
     mesh = source.mesh
     vertices = camera.view_from_cam(mesh.vertices_cam_mm[: mesh.face_vertex_count])
-    normals = source.normals_cam @ camera.rotation.T
-    facing = np.einsum("nd,nd->n", normals, vertices) < 0
-    px = px_from_cam(vertices, camera.intrinsics)
-    # The farthest of the neighbours: slopes and outlines hide nothing.
-    farthest = cv2.dilate(np.nan_to_num(depth_mm, nan=np.inf), np.ones((3, 3), np.uint8))
-    surface = at_nearest_pixel(farthest, px, np.inf)
-    return np.asarray(facing & (vertices[:, 2] <= surface + HIDDEN_MM))
+    seen = _before_what_is_shown(
+        vertices, source.normals_cam @ camera.rotation.T, camera.intrinsics, depth_mm
+    )
+    return np.asarray(seen)
+
+
+@numba.njit(cache=True, nogil=True)
+def _before_what_is_shown(vertices, normals, camera, depth):  # type: ignore[no-untyped-def]
+    """Tell which vertices (n, 3) face a camera and are at most `HIDDEN_MM` behind a depth image.
+
+    Behind the farthest of their pixel's neighbours, or of nothing: slopes and outlines hide
+    nothing, nor does what is beyond the image.
+    """
+    rows, columns = depth.shape
+    out = np.zeros(len(vertices), np.bool_)
+    for k in range(len(vertices)):
+        x, y, z = vertices[k]
+        facing = normals[k, 0] * x + normals[k, 1] * y + normals[k, 2] * z
+        if not facing < 0.0:
+            continue
+        out[k] = True
+        column = np.rint(camera[0, 0] * x / z + camera[0, 2])
+        row = np.rint(camera[1, 1] * y / z + camera[1, 2])
+        if not (z > 0.0 and 0 <= column < columns and 0 <= row < rows):
+            continue
+        c, r = int(column), int(row)
+        farthest = np.float32(-np.inf)
+        for i in range(max(r - 1, 0), min(r + 2, rows)):
+            for j in range(max(c - 1, 0), min(c + 2, columns)):
+                far = depth[i, j]
+                farthest = max(farthest, far if far == far else np.float32(np.inf))
+        out[k] = z <= farthest + HIDDEN_MM
+    return out
 
 
 def paint_unseen(rendered: RenderedView, guide_linear: Array) -> Array:

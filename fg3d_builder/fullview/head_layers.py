@@ -81,6 +81,12 @@ class HeadLayers:
         return self if self.before is None else self.before
 
     @cached_property
+    def on_ears(self) -> tuple[Array, Array]:
+        """Numbers (e,) of the captured surface's vertices that lie on either ear."""
+        first, second = (np.flatnonzero(self.explained == ear) for ear in (1, 2))
+        return first, second
+
+    @cached_property
     def off_head(self) -> Array:
         """Pixels of `measured` (h, w) bool, well off the head: nothing of it can be there."""
         behind = self.measured.background.astype(np.uint8)

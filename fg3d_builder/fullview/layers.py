@@ -104,7 +104,7 @@ def layers_of(
         found, stretch, thing = _captured(source, vertices_view, camera, config)
         captured = found.depth_mm < depth
         _put(captured, found.triangle, found.barycentric, triangle, barycentric)
-        depth = np.where(captured, found.depth_mm, depth)
+        depth = np.minimum(depth, found.depth_mm)
     if len(source.surround):
         found = drawn(int(source.surround[0]), len(source.surround))
         keep = thing | is_same(camera)
@@ -119,9 +119,7 @@ def layers_of(
             break
         found = drawn(first, count, False)
         _put(open_, found.triangle, found.barycentric, triangle, barycentric)
-    sheet.triangle[~face] = -1
-    sheet.barycentric[~face] = 0.0
-    sheet.depth_mm[~face] = np.nan
+    _cut(face, sheet.triangle, sheet.barycentric, sheet.depth_mm)
     return Layers(
         triangle=triangle,
         barycentric=barycentric,
@@ -159,6 +157,18 @@ def _put(where, from_triangle, from_barycentric, triangle, barycentric):  # type
                 triangle[row, column] = from_triangle[row, column]
                 for k in range(3):
                     barycentric[row, column, k] = from_barycentric[row, column, k]
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut(kept, triangle, barycentric, depth):  # type: ignore[no-untyped-def]
+    """Leave of fragments (S, S) those at some pixels."""
+    for row in range(kept.shape[0]):
+        for column in range(kept.shape[1]):
+            if not kept[row, column]:
+                triangle[row, column] = -1
+                depth[row, column] = np.nan
+                for k in range(3):
+                    barycentric[row, column, k] = 0.0
 
 
 def _shown_surround(
@@ -215,13 +225,12 @@ def _captured(
     most = FARTHER * config.max_stretch
     if not is_same(camera):
         # The head ends where it did, but not in colours that are mixed with the background.
-        of_vertex = np.where(seen.edge, np.maximum(of_vertex, most), of_vertex)
-        of_vertex = np.where(seen.carried, np.inf, of_vertex)
-        for ear in (1, 2):
-            own = head.explained == ear
+        np.maximum(of_vertex, most, out=of_vertex, where=seen.edge)
+        of_vertex[seen.carried] = np.inf
+        for own in head.on_ears:
             # A fitted ear is whole; what was measured of it is drawn out to pieces.
-            if own.any() and np.median(of_vertex[own]) > DRAWN_OUT:
-                of_vertex = np.where(own, np.inf, of_vertex)
+            if len(own) and np.median(of_vertex[own]) > DRAWN_OUT:
+                of_vertex[own] = np.inf
     start = int(source.captured[0])
     pieces, number = _pieces_within(
         source.triangles[start : start + len(source.captured)],
@@ -234,10 +243,9 @@ def _captured(
         found.triangle, found.barycentric, pieces, of_vertex, seen.before
     )
     here = (found.triangle >= 0).astype(np.uint8)
-    _, label, stats, _ = cv2.connectedComponentsWithStats(here, connectivity=4)
-    speck = (stats[:, cv2.CC_STAT_AREA] < SPECK_PX)[label] & (stretch > DRAWN_OUT)
-    found.triangle[speck] = -1
-    return _numbered(found, number + np.int32(start)), stretch, before & ~speck
+    count, label = cv2.connectedComponents(here, connectivity=4)
+    _without_specks(label, count, stretch, found.triangle, before)
+    return _numbered(found, number + np.int32(start)), stretch, before
 
 
 @numba.njit(cache=True, nogil=True)
@@ -279,6 +287,20 @@ def _stretch_and_before(triangle, barycentric, pieces, of_vertex, before):  # ty
     return stretch, thing
 
 
+@numba.njit(cache=True, nogil=True)
+def _without_specks(label, count, stretch, triangle, before):  # type: ignore[no-untyped-def]
+    """Take pixels (S, S) that are drawn out away where their labelled piece is a speck."""
+    size = np.zeros(count, np.int64)
+    for row in range(label.shape[0]):
+        for column in range(label.shape[1]):
+            size[label[row, column]] += 1
+    for row in range(label.shape[0]):
+        for column in range(label.shape[1]):
+            if size[label[row, column]] < SPECK_PX and stretch[row, column] > DRAWN_OUT:
+                triangle[row, column] = -1
+                before[row, column] = False
+
+
 def _shreds(shown: Array, under: Array) -> Array:
     """Pieces of a mask (S, S) of which hardly anything is two pixels wide, and all has something
     under it.
@@ -286,23 +308,25 @@ def _shreds(shown: Array, under: Array) -> Array:
     Turned, what was measured reaches here and there through what was fitted to it.
     """
     image = shown.astype(np.uint8)
-    _, label, stats, _ = cv2.connectedComponentsWithStats(image, connectivity=4)
+    count, label = cv2.connectedComponents(image, connectivity=4)
     solid = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    core, alone = _counted(label, len(stats), solid, under)
-    shred = (stats[:, cv2.CC_STAT_AREA] < SHRED_PX) & (core < SPECK_PX) & (alone == 0)
+    size, core, alone = _counted(label, count, solid, under)
+    shred = (size < SHRED_PX) & (core < SPECK_PX) & (alone == 0)
     return np.asarray(shown & shred[label])
 
 
 @numba.njit(cache=True, nogil=True)
 def _counted(label, count, solid, under):  # type: ignore[no-untyped-def]
-    """Pixels of each label that are solid, and those with nothing under them."""
+    """Pixels of each label: all, those that are solid, and those with nothing under them."""
+    size = np.zeros(count, np.int64)
     core, alone = np.zeros(count, np.int64), np.zeros(count, np.int64)
     for row in range(label.shape[0]):
         for column in range(label.shape[1]):
             own = label[row, column]
+            size[own] += 1
             core[own] += solid[row, column] > 0
             alone[own] += not under[row, column]
-    return core, alone
+    return size, core, alone
 
 
 def is_same(camera: ViewCamera) -> bool:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.layers import FARTHER, Layers, is_same, layers_of
 from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.source import Source
-from fg3d_builder.fullview.tracing import TRUSTED_SHARE, places_where, traced
+from fg3d_builder.fullview.tracing import TRUSTED_SHARE, pixels_for_one, places_where, traced
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
@@ -51,17 +52,18 @@ class RenderedView:
         what the camera measured there.
     trust : (S, S) float32
         For face pixels, in [0, 1]: 0 where unseen, 1 where hardly stretched.
-    stretch : (S, S) float32
-        Pixels of the view that share one pixel of the picture, in the direction in which they
-        are most; times the scale between both, so that 1 is what the unturned crop has.
-    beyond : (S, S) bool
-        Painted with what continues the picture beyond its border.
     covered : (S, S) bool
         Anything at all is there; false only beyond the margin.
     depth_mm : (S, S) float32
         In the view's camera frame; NaN where not covered.
     source_px : (S, S, 2) float32
         Where each pixel comes from; NaN where not covered.
+    jacobian : (S, S, 2, 2) float32
+        Derivatives of that by the view's column and row.
+    unit : float
+        Pixels of the unturned crop for one of the picture.
+    picture_size : tuple of int
+        Height and width of the picture.
     fragments : Fragments
         The face alone, by triangles of the model.
     """
@@ -73,12 +75,29 @@ class RenderedView:
     around_linear: Array
     face_unseen: Array
     trust: Array
-    stretch: Array
-    beyond: Array
     covered: Array
     depth_mm: Array
     source_px: Array
+    jacobian: Array
+    unit: float
+    picture_size: tuple[int, int]
     fragments: Fragments
+
+    @property
+    def stretch(self) -> Array:
+        """Pixels of the view that share one pixel of the picture, (S, S) float32.
+
+        In the direction in which they are most; times the scale between both, so that 1 is what
+        the unturned crop has. 0 where nothing is.
+        """
+        return np.asarray(pixels_for_one(self.jacobian, self.unit))
+
+    @property
+    def beyond(self) -> Array:
+        """Pixels (S, S) bool painted with what continues the picture beyond its border."""
+        height, width = self.picture_size
+        x, y = np.moveaxis(self.source_px, 2, 0)
+        return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
 
 
 def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> RenderedView:
@@ -88,7 +107,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     unit = float(camera.px_crop_from_px[0, 0])
     layers = layers_of(source, vertices_view, camera, config)
     covered = layers.triangle >= 0
-    source_px, jacobian, depth, trust, stretch = traced(
+    source_px, jacobian, depth, trust = traced(
         layers.triangle,
         layers.barycentric,
         source.triangles,
@@ -120,11 +139,8 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         wanted = layers.surround | doubted | (layers.face & _near(layers.face & (trust < 1.0)))
         around = _around(source, layers, wanted)
         if source.around is not None:
-            _blend(rgb, around, layers.surround, np.zeros_like(share))
-            _blend(rgb, around, doubted, np.clip(share, 0.0, 1.0))
-    height, width = mesh.image_size
-    x, y = np.moveaxis(source_px, 2, 0)
-    beyond = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
+            kept = np.where(layers.surround, 0.0, np.where(doubted, share, 1.0))
+            _blend(rgb, srgb_from_linear(around), kept)
     return RenderedView(
         rgb=rgb,
         face=layers.face,
@@ -133,11 +149,12 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         around_linear=around,
         face_unseen=layers.face & (trust <= 0),
         trust=np.where(layers.face, trust, np.float32(0.0)),
-        stretch=stretch,
-        beyond=beyond,
         covered=covered,
         depth_mm=depth,
-        source_px=source_px.astype(np.float32),
+        source_px=source_px,
+        jacobian=jacobian,
+        unit=unit,
+        picture_size=mesh.image_size,
         fragments=layers.sheet,
     )
 
@@ -166,12 +183,18 @@ def _around(source: Source, layers: Layers, wanted: Array) -> Array:
         points = places_where(
             wanted, source.places_cam_mm, source.triangles, layers.triangle, layers.barycentric
         )
-        color[wanted] = source.around.at(points)
+        color.reshape(-1, 3)[np.flatnonzero(wanted)] = source.around.at(points)
     return color
 
 
-def _blend(rgb: Array, linear: Array, where: Array, share: Array) -> None:
-    """Mix colours (S, S, 3) with others in linear light, of which they keep a share (S, S)."""
-    part = share[where][:, None]
-    under = srgb_from_linear(linear[where])
-    rgb[where] = np.rint(part * rgb[where] + (1.0 - part) * under).astype(np.uint8)
+@numba.njit(cache=True, nogil=True)
+def _blend(rgb, other, share):  # type: ignore[no-untyped-def]
+    """Mix colours (S, S, 3) with others, of which they keep a share (S, S), cut to [0, 1]."""
+    for row in range(rgb.shape[0]):
+        for column in range(rgb.shape[1]):
+            own = min(max(share[row, column], 0.0), 1.0)
+            if own == 1.0:
+                continue
+            for k in range(3):
+                mixed = own * rgb[row, column, k] + (1.0 - own) * other[row, column, k]
+                rgb[row, column, k] = np.uint8(np.rint(mixed))

@@ -7,6 +7,10 @@ their shorter side is large.
 The picture is averaged as it is encoded, in sRGB, as the crop of a base image is: views and
 base images of one capture then look alike, and where one pixel of the picture becomes one of
 the view, light has no part in it.
+
+A pixel's three colours are kept in one integer: multiplied by a weight and added they stay apart,
+so that one product weighs all three. Weights of a bilinear sample are whole parts of `WHOLE`,
+which changes no colour by more than a tenth of a grey level.
 """
 
 from __future__ import annotations
@@ -25,8 +29,18 @@ MAX_TAPS = 6
 TAP_PX = 1.25
 """Length of a footprint that one sample stands for."""
 
+_PART = 1.0 / np.maximum(np.arange(MAX_TAPS + 1.0), 1.0)
+"""Share of a footprint's side that one of so many samples stands for."""
+
 DEFOCUS_PX = 3.0
 """Beyond the border the blur's width is the distance from it over this."""
+
+
+FIELD = 21
+"""Bits of the integer that each colour of a pixel takes."""
+
+WHOLE = 13
+"""Binary digits of a sample's weights: a byte times their sum is just within a `FIELD`."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +49,8 @@ class PicturePyramid:
 
     Attributes
     ----------
-    pixels : (p, 3) uint8
-        Levels one after the other, each row by row.
+    pixels : (p,) uint64
+        Levels one after the other, each row by row; red in the lowest bits, then green and blue.
     start, height, width : (l,) int64
         First pixel and size of each level.
     """
@@ -54,12 +68,12 @@ class PicturePyramid:
             sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
         height, width = np.array(sizes, dtype=np.int64).T
         start = np.concatenate([[0], np.cumsum(height * width)[:-1]])
-        pixels = np.empty((int((height * width).sum()), 3), np.uint8)
+        pixels = np.empty(int((height * width).sum()), np.uint64)
         level = np.ascontiguousarray(rgb)
         for first, (rows, columns) in zip(start, sizes, strict=True):
             if (rows, columns) != rgb.shape[:2]:
                 level = cv2.resize(level, (columns, rows), interpolation=cv2.INTER_AREA)
-            pixels[first : first + rows * columns] = level.reshape(-1, 3)
+            _pack(level.reshape(-1, 3), pixels[first : first + rows * columns])
         return cls(pixels, start, height, width)
 
     def sample(self, points_px: Array, jacobian: Array) -> Array:
@@ -83,15 +97,29 @@ class PicturePyramid:
         out : (k, 3) uint8
         """
         _sample(
-            self.pixels.reshape(-1),
+            self.pixels,
             self.start,
             self.height,
             self.width,
-            np.ascontiguousarray(points_px, dtype=np.float64),
-            np.ascontiguousarray(jacobian, dtype=np.float64),
+            np.ascontiguousarray(points_px, dtype=np.float32),
+            np.ascontiguousarray(jacobian, dtype=np.float32),
             wanted,
             out,
         )
+
+
+@numba.njit(cache=True, nogil=True)
+def _pack(rgb, pixels):  # type: ignore[no-untyped-def]
+    for k in range(len(rgb)):
+        red, green, blue = np.uint64(rgb[k, 0]), np.uint64(rgb[k, 1]), np.uint64(rgb[k, 2])
+        pixels[k] = red | (green << np.uint64(FIELD)) | (blue << np.uint64(2 * FIELD))
+
+
+@numba.njit(cache=True, inline="always")
+def _unpacked(packed):  # type: ignore[no-untyped-def]
+    mask = np.uint64((1 << FIELD) - 1)
+    green = np.int64((packed >> np.uint64(FIELD)) & mask)
+    return np.int64(packed & mask), green, np.int64(packed >> np.uint64(2 * FIELD))
 
 
 @numba.njit(cache=True)
@@ -141,13 +169,17 @@ def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # typ
             if n * m == 1:
                 red, green, blue = _cubic(pixels, here, h, w, u, v)
             else:
+                a, b, c, d = a * _PART[n], b * _PART[m], c * _PART[n], d * _PART[m]
+                u -= 0.5 * ((n - 1) * a + (m - 1) * b)
+                v -= 0.5 * ((n - 1) * c + (m - 1) * d)
+                reds, greens, blues = 0, 0, 0
                 for i in range(n):
-                    s = (i + 0.5) / n - 0.5
+                    x, y = u + i * a, v + i * c
                     for j in range(m):
-                        t = (j + 0.5) / m - 0.5
-                        r, g, bl = _linear(pixels, here, h, w, u + s * a + t * b, v + s * c + t * d)
-                        red, green, blue = red + r, green + g, blue + bl
-                red, green, blue = red / (n * m), green / (n * m), blue / (n * m)
+                        r, g, bl = _linear(pixels, here, h, w, x + j * b, y + j * d)
+                        reds, greens, blues = reds + r, greens + g, blues + bl
+                share = _PART[n] * _PART[m] / (1 << WHOLE)
+                red, green, blue = reds * share, greens * share, blues * share
         out[k, 0] = np.uint8(min(255.0, max(0.0, red)) + 0.5)
         out[k, 1] = np.uint8(min(255.0, max(0.0, green)) + 0.5)
         out[k, 2] = np.uint8(min(255.0, max(0.0, blue)) + 0.5)
@@ -164,25 +196,23 @@ def _taps(square):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always")
 def _linear(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
-    """Bilinear sample; beyond the border its value goes on. Pixels lie in one row (3 p,)."""
+    """Bilinear sample, times two to the power of `WHOLE`; beyond the border its value goes on."""
     x = min(max(x, 0.0), width - 1.0)
     y = min(max(y, 0.0), height - 1.0)
     left, top = int(x), int(y)
-    s, t = x - left, y - top
-    right = np.uintp(3 if left + 1 < width else 0)
-    below = np.uintp(3 * width if top + 1 < height else 0)
     # Without a sign, so that no index is looked at from the end.
-    p = np.uintp(3 * (start + top * width + left))
-    a, b = (1.0 - s) * (1.0 - t), s * (1.0 - t)
-    c, d = (1.0 - s) * t, s * t
+    right = np.uintp(1 if left + 1 < width else 0)
+    below = np.uintp(width if top + 1 < height else 0)
+    p = np.uintp(start + top * width + left)
     q, r = p + right, p + below
-    v = r + right
-    one, two = np.uintp(1), np.uintp(2)
-    return (
-        a * pixels[p] + b * pixels[q] + c * pixels[r] + d * pixels[v],
-        a * pixels[p + one] + b * pixels[q + one] + c * pixels[r + one] + d * pixels[v + one],
-        a * pixels[p + two] + b * pixels[q + two] + c * pixels[r + two] + d * pixels[v + two],
-    )
+    whole = 1 << WHOLE
+    s, t = int((x - left) * whole + 0.5), int((y - top) * whole + 0.5)
+    # Rounded down, so that none is below zero; those of a row, and all, have an exact sum.
+    c, d = (whole - t) * s >> WHOLE, t * s >> WHOLE
+    a, b = whole - t - c, t - d
+    total = np.uint64(a) * pixels[p] + np.uint64(c) * pixels[q]
+    total += np.uint64(b) * pixels[r] + np.uint64(d) * pixels[r + right]
+    return _unpacked(total)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -192,20 +222,20 @@ def _cubic(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
     a0, a1, a2, a3 = _cubic_weights(x - left)
     red, green, blue = 0.0, 0.0, 0.0
     b0, b1, b2, b3 = _cubic_weights(y - top)
-    i0 = np.uintp(3 * min(max(left - 1, 0), width - 1))
-    i1 = np.uintp(3 * min(max(left, 0), width - 1))
-    i2 = np.uintp(3 * min(max(left + 1, 0), width - 1))
-    i3 = np.uintp(3 * min(max(left + 2, 0), width - 1))
-    one = np.uintp(1)
+    i0 = np.uintp(min(max(left - 1, 0), width - 1))
+    i1 = np.uintp(min(max(left, 0), width - 1))
+    i2 = np.uintp(min(max(left + 1, 0), width - 1))
+    i3 = np.uintp(min(max(left + 2, 0), width - 1))
     for k in range(4):
-        row = np.uintp(3 * (start + min(max(top - 1 + k, 0), height - 1) * width))
+        row = np.uintp(start + min(max(top - 1 + k, 0), height - 1) * width)
         b = b0 if k == 0 else b1 if k == 1 else b2 if k == 2 else b3
-        p, q, r, s = row + i0, row + i1, row + i2, row + i3
-        red += b * (a0 * pixels[p] + a1 * pixels[q] + a2 * pixels[r] + a3 * pixels[s])
-        p, q, r, s = p + one, q + one, r + one, s + one
-        green += b * (a0 * pixels[p] + a1 * pixels[q] + a2 * pixels[r] + a3 * pixels[s])
-        p, q, r, s = p + one, q + one, r + one, s + one
-        blue += b * (a0 * pixels[p] + a1 * pixels[q] + a2 * pixels[r] + a3 * pixels[s])
+        r0, g0, bl0 = _unpacked(pixels[row + i0])
+        r1, g1, bl1 = _unpacked(pixels[row + i1])
+        r2, g2, bl2 = _unpacked(pixels[row + i2])
+        r3, g3, bl3 = _unpacked(pixels[row + i3])
+        red += b * (a0 * r0 + a1 * r1 + a2 * r2 + a3 * r3)
+        green += b * (a0 * g0 + a1 * g1 + a2 * g2 + a3 * g3)
+        blue += b * (a0 * bl0 + a1 * bl1 + a2 * bl2 + a3 * bl3)
     return red, green, blue
 
 

@@ -38,18 +38,16 @@ def traced(  # type: ignore[no-untyped-def]
     """Take the pixels of a view back to the picture.
 
     Returns images of the position there (S, S, 2), its derivatives (S, S, 2, 2), the depth in the
-    view, the trust (1 off the face), and the stretch against `unit`, (S, S) float32 each. Where no
-    triangle is: NaN, the trust 0 and the stretch 0.
+    view and the trust (1 off the face), (S, S), all float32. Where no triangle is: NaN, trust 0.
 
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
     """
     rows, columns = triangle.shape
-    place = np.empty((rows, columns, 2))
-    jacobian = np.empty((rows, columns, 2, 2))
+    place = np.empty((rows, columns, 2), np.float32)
+    jacobian = np.empty((rows, columns, 2, 2), np.float32)
     distance = np.full((rows, columns), np.float32(np.nan))
     trust = np.zeros((rows, columns), np.float32)
-    stretch = np.zeros((rows, columns), np.float32)
     fx, fy = source_intrinsics[0, 0], source_intrinsics[1, 1]
     cx, cy = source_intrinsics[0, 2], source_intrinsics[1, 2]
     wide, high = 1.0 / view_intrinsics[0, 0], 1.0 / view_intrinsics[1, 1]
@@ -98,8 +96,6 @@ def traced(  # type: ignore[no-untyped-def]
             c, d = fy * (uy - y * uz) * near, fy * (vy - y * vz) * near
             jacobian[row, column, 0, 0], jacobian[row, column, 0, 1] = a, b
             jacobian[row, column, 1, 0], jacobian[row, column, 1, 1] = c, d
-            _, least = singular_values(a, b, c, d)
-            stretch[row, column] = 1.0 / (max(least, 1e-6) * unit)
             if number >= face_count:
                 trust[row, column] = 1.0
                 continue
@@ -113,10 +109,30 @@ def traced(  # type: ignore[no-untyped-def]
             v = int(np.rint(first_intrinsics[1, 1] * y + first_intrinsics[1, 2]))
             pictured = 0 <= v < first.shape[0] and 0 <= u < first.shape[1]
             if pictured and z <= first[v, u] + OCCLUSION_MM:
+                _, least = singular_values(a, b, c, d)
                 # In terms of the inverse, which is the cosine for a surface turned to face us.
                 share = (max_stretch * max(least * unit, 1e-6) - 1.0) / (TRUSTED_SHARE - 1.0)
                 trust[row, column] = min(1.0, max(0.0, share)) * shown[v, u]
-    return place, jacobian, distance, trust, stretch
+    return place, jacobian, distance, trust
+
+
+@numba.njit(cache=True, nogil=True)
+def pixels_for_one(jacobian, unit):  # type: ignore[no-untyped-def]
+    """Pixels of a view that share one pixel of the picture, (S, S) float32; 0 where nothing is.
+
+    In the direction in which they are most, against `unit`; `jacobian` is that of `traced`.
+    """
+    rows, columns = jacobian.shape[:2]
+    out = np.zeros((rows, columns), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            a, b = jacobian[row, column, 0]
+            c, d = jacobian[row, column, 1]
+            _, least = singular_values(a, b, c, d)
+            # False for what is not a number.
+            if least >= 0.0:
+                out[row, column] = 1.0 / (max(least, 1e-6) * unit)
+    return out
 
 
 @numba.njit(cache=True, nogil=True)

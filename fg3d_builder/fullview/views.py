@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
@@ -78,7 +79,20 @@ class ViewCamera:
 
     def view_from_cam(self, points_cam_mm: Array) -> Array:
         """Map (..., 3) points of the capture's camera frame to the view's."""
-        return np.asarray(points_cam_mm @ self.rotation.T + self.translation_mm)
+        points = np.ascontiguousarray(points_cam_mm, dtype=np.float64)
+        return np.asarray(
+            _turned(points.reshape(-1, 3), self.rotation, self.translation_mm)
+        ).reshape(points.shape)
+
+
+@numba.njit(cache=True, nogil=True)
+def _turned(points, turn, shift):  # type: ignore[no-untyped-def]
+    out = np.empty(points.shape)
+    for k in range(len(points)):
+        x, y, z = points[k, 0], points[k, 1], points[k, 2]
+        for axis in range(3):
+            out[k, axis] = turn[axis, 0] * x + turn[axis, 1] * y + turn[axis, 2] * z + shift[axis]
+    return out
 
 
 def schedule(pose: Pose, config: FullViewConfig) -> list[Turn]:

@@ -172,6 +172,24 @@ def test_footprints_average_what_they_cover() -> None:
     np.testing.assert_allclose(long, rgb[20, 38:44].mean(axis=0), atol=4.0)
 
 
+def test_an_average_is_that_of_exact_weights_to_the_byte() -> None:
+    rng = np.random.default_rng(2)
+    rgb = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    rgb[40:] = 255
+    points, slope = rng.uniform([4, 4], [90, 58], (500, 2)), np.diag([1.6, 1.0])
+    found = PicturePyramid.of(rgb).sample(points, np.tile(slope, (500, 1, 1)))
+    exact = np.zeros((500, 3))
+    for side in (-0.4, 0.4):
+        x, y = (points + np.array([side, 0.0])).T
+        column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+        s, t = (x - column)[:, None], (y - row)[:, None]
+        above = (1.0 - s) * rgb[row, column] + s * rgb[row, column + 1]
+        below = (1.0 - s) * rgb[row + 1, column] + s * rgb[row + 1, column + 1]
+        exact += 0.5 * ((1.0 - t) * above + t * below)
+    assert np.abs(found - exact).max() < 0.5 + 0.1
+    assert (found[points[:, 1] >= 40] == 255).all()
+
+
 def test_beyond_the_border_its_colours_go_on() -> None:
     rgb = np.full((64, 64, 3), 60, np.uint8)
     rgb[:, 48:] = 200

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from head_scene import CONFIG, INTRINSICS, SIZE, Look, head_scene, source_of
 
-from fg3d_builder.fullview.tracing import places_where, stretches, traced
+from fg3d_builder.fullview.tracing import pixels_for_one, places_where, stretches, traced
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import normalized
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -38,9 +38,12 @@ def test_derivatives_are_those_of_finite_differences(turn: tuple[float, float]) 
         camera.intrinsics, mesh.intrinsics, source.normals_cam, source.first_mm, source.shown,
         source.first_intrinsics, float(camera.px_crop_from_px[0, 0]), CONFIG.max_stretch,
     )  # fmt: skip
-    place, jacobian, depth, trust, stretch = (image[inside] for image in images)
+    place, jacobian, depth, trust = (image[inside] for image in images)
     least = np.linalg.svd(jacobian, compute_uv=False)[:, 1]
     unit = float(camera.px_crop_from_px[0, 0])
+    stretch = pixels_for_one(images[1], unit)
+    assert (stretch[~inside] == 0.0).all()
+    stretch = stretch[inside]
     np.testing.assert_allclose(stretch, 1.0 / np.maximum(least, 1e-6) / unit, rtol=1e-3)
     np.testing.assert_allclose(depth, found.depth_mm[inside], rtol=1e-5)
     assert 0.0 <= trust.min() <= trust.max() <= 1.0

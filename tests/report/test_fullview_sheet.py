@@ -37,11 +37,12 @@ def rendered(
         around_linear=np.zeros((*shape, 3), np.float32),
         face_unseen=face & (trust <= 0),
         trust=trust,
-        stretch=zero,
-        beyond=beyond,
         covered=np.arange(shape[1])[None] < shape[1] - 1,
         depth_mm=zero,
-        source_px=np.zeros((*shape, 2), np.float32),
+        source_px=np.where(beyond, -1.0, 0.0)[..., None] * np.ones(2, np.float32),
+        jacobian=np.zeros((*shape, 2, 2), np.float32),
+        unit=1.0,
+        picture_size=shape,
         fragments=nothing,
     )
 
