@@ -76,7 +76,7 @@ class ShardReader:
     dataset : path
         Folder with ``manifest.json``. Its files must not be changed while they are read.
     split : str
-        ``"train"`` or ``"test"``.
+        ``"train"`` or ``"test"``; of datasets that were split anew also ``"val"``.
     model : FaceModel, optional
         Needed for fields of `DERIVED` where the dataset's face model may not be copied and hence
         is not in it.
