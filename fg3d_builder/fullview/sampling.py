@@ -36,6 +36,9 @@ DEFOCUS_PX = 3.0
 """Beyond the border the blur's width is the distance from it over this."""
 
 
+ROUNDED_PX = 1e-3
+"""Distance from the border within which samples are held to it: more than rounding moves them."""
+
 FIELD = 21
 """Bits of the integer that each colour of a pixel takes."""
 
@@ -170,13 +173,20 @@ def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # typ
                 red, green, blue = _cubic(pixels, here, h, w, u, v)
             else:
                 a, b, c, d = a * _PART[n], b * _PART[m], c * _PART[n], d * _PART[m]
+                wide = 0.5 * (abs((n - 1) * a) + abs((m - 1) * b))
+                high = 0.5 * (abs((n - 1) * c) + abs((m - 1) * d))
+                within = (u - wide >= ROUNDED_PX) & (u + wide < w - 1 - ROUNDED_PX)
+                within &= (v - high >= ROUNDED_PX) & (v + high < h - 1 - ROUNDED_PX)
                 u -= 0.5 * ((n - 1) * a + (m - 1) * b)
                 v -= 0.5 * ((n - 1) * c + (m - 1) * d)
                 reds, greens, blues = 0, 0, 0
                 for i in range(n):
-                    x, y = u + i * a, v + i * c
                     for j in range(m):
-                        r, g, bl = _linear(pixels, here, h, w, x + j * b, y + j * d)
+                        x, y = u + i * a + j * b, v + i * c + j * d
+                        if within:
+                            r, g, bl = _linear_within(pixels, here, w, x, y)
+                        else:
+                            r, g, bl = _linear(pixels, here, h, w, x, y)
                         reds, greens, blues = reds + r, greens + g, blues + bl
                 share = _PART[n] * _PART[m] / (1 << WHOLE)
                 red, green, blue = reds * share, greens * share, blues * share
@@ -203,10 +213,23 @@ def _linear(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
     # Without a sign, so that no index is looked at from the end.
     right = np.uintp(1 if left + 1 < width else 0)
     below = np.uintp(width if top + 1 < height else 0)
+    return _weighed(pixels, np.uintp(start + top * width + left), right, below, x - left, y - top)
+
+
+@numba.njit(cache=True, inline="always")
+def _linear_within(pixels, start, width, x, y):  # type: ignore[no-untyped-def]
+    """Do what `_linear` does, at a place between four pixels."""
+    left, top = int(x), int(y)
     p = np.uintp(start + top * width + left)
+    return _weighed(pixels, p, np.uintp(1), np.uintp(width), x - left, y - top)
+
+
+@numba.njit(cache=True, inline="always")
+def _weighed(pixels, p, right, below, across, down):  # type: ignore[no-untyped-def]
+    """Weighed sum of a pixel and its neighbours to the right and below, so many pixels on."""
     q, r = p + right, p + below
     whole = 1 << WHOLE
-    s, t = int((x - left) * whole + 0.5), int((y - top) * whole + 0.5)
+    s, t = int(across * whole + 0.5), int(down * whole + 0.5)
     # Rounded down, so that none is below zero; those of a row, and all, have an exact sum.
     c, d = (whole - t) * s >> WHOLE, t * s >> WHOLE
     a, b = whole - t - c, t - d
