@@ -8,9 +8,9 @@ The picture is averaged as it is encoded, in sRGB, as the crop of a base image i
 base images of one capture then look alike, and where one pixel of the picture becomes one of
 the view, light has no part in it.
 
-A pixel's three colours are kept in one integer: multiplied by a weight and added they stay apart,
-so that one product weighs all three. Weights of a bilinear sample are whole parts of `WHOLE`,
-which changes no colour by more than a tenth of a grey level.
+A pixel's three colours are spread out in one integer: multiplied by a weight and added they stay
+apart, so that one product weighs all three. Weights of a bilinear sample are whole parts of
+`WHOLE`, which changes no colour by more than a tenth of a grey level.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROUNDED_PX = 1e-3
 """Distance from the border within which samples are held to it: more than rounding moves them."""
 
 FIELD = 21
-"""Bits of the integer that each colour of a pixel takes."""
+"""Bits of the integer that each colour of a pixel takes where it is weighed."""
 
 WHOLE = 13
 """Binary digits of a sample's weights: a byte times their sum is just within a `FIELD`."""
@@ -52,8 +52,8 @@ class PicturePyramid:
 
     Attributes
     ----------
-    pixels : (p,) uint64
-        Levels one after the other, each row by row; red in the lowest bits, then green and blue.
+    pixels : (p,) uint32
+        Levels one after the other, each row by row; red in the lowest byte, then green and blue.
     start, height, width : (l,) int64
         First pixel and size of each level.
     """
@@ -71,7 +71,7 @@ class PicturePyramid:
             sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
         height, width = np.array(sizes, dtype=np.int64).T
         start = np.concatenate([[0], np.cumsum(height * width)[:-1]])
-        pixels = np.empty(int((height * width).sum()), np.uint64)
+        pixels = np.empty(int((height * width).sum()), np.uint32)
         level = np.ascontiguousarray(rgb)
         for first, (rows, columns) in zip(start, sizes, strict=True):
             if (rows, columns) != rgb.shape[:2]:
@@ -114,8 +114,23 @@ class PicturePyramid:
 @numba.njit(cache=True, nogil=True)
 def _pack(rgb, pixels):  # type: ignore[no-untyped-def]
     for k in range(len(rgb)):
-        red, green, blue = np.uint64(rgb[k, 0]), np.uint64(rgb[k, 1]), np.uint64(rgb[k, 2])
-        pixels[k] = red | (green << np.uint64(FIELD)) | (blue << np.uint64(2 * FIELD))
+        red, green, blue = np.uint32(rgb[k, 0]), np.uint32(rgb[k, 1]), np.uint32(rgb[k, 2])
+        pixels[k] = red | (green << np.uint32(8)) | (blue << np.uint32(16))
+
+
+@numba.njit(cache=True, inline="always")
+def _spread(pixel):  # type: ignore[no-untyped-def]
+    whole = np.uint64(pixel)
+    green = (whole & np.uint64(0xFF00)) << np.uint64(FIELD - 8)
+    blue = (whole & np.uint64(0xFF0000)) << np.uint64(2 * FIELD - 16)
+    return (whole & np.uint64(0xFF)) | green | blue
+
+
+@numba.njit(cache=True, inline="always")
+def _bytes(pixel):  # type: ignore[no-untyped-def]
+    mask = np.uint32(0xFF)
+    green = np.int64((pixel >> np.uint32(8)) & mask)
+    return np.int64(pixel & mask), green, np.int64(pixel >> np.uint32(16))
 
 
 @numba.njit(cache=True, inline="always")
@@ -233,8 +248,8 @@ def _weighed(pixels, p, right, below, across, down):  # type: ignore[no-untyped-
     # Rounded down, so that none is below zero; those of a row, and all, have an exact sum.
     c, d = (whole - t) * s >> WHOLE, t * s >> WHOLE
     a, b = whole - t - c, t - d
-    total = np.uint64(a) * pixels[p] + np.uint64(c) * pixels[q]
-    total += np.uint64(b) * pixels[r] + np.uint64(d) * pixels[r + right]
+    total = np.uint64(a) * _spread(pixels[p]) + np.uint64(c) * _spread(pixels[q])
+    total += np.uint64(b) * _spread(pixels[r]) + np.uint64(d) * _spread(pixels[r + right])
     return _unpacked(total)
 
 
@@ -252,10 +267,10 @@ def _cubic(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
     for k in range(4):
         row = np.uintp(start + min(max(top - 1 + k, 0), height - 1) * width)
         b = b0 if k == 0 else b1 if k == 1 else b2 if k == 2 else b3
-        r0, g0, bl0 = _unpacked(pixels[row + i0])
-        r1, g1, bl1 = _unpacked(pixels[row + i1])
-        r2, g2, bl2 = _unpacked(pixels[row + i2])
-        r3, g3, bl3 = _unpacked(pixels[row + i3])
+        r0, g0, bl0 = _bytes(pixels[row + i0])
+        r1, g1, bl1 = _bytes(pixels[row + i1])
+        r2, g2, bl2 = _bytes(pixels[row + i2])
+        r3, g3, bl3 = _bytes(pixels[row + i3])
         red += b * (a0 * r0 + a1 * r1 + a2 * r2 + a3 * r3)
         green += b * (a0 * g0 + a1 * g1 + a2 * g2 + a3 * g3)
         blue += b * (a0 * bl0 + a1 * bl1 + a2 * bl2 + a3 * bl3)

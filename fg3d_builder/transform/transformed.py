@@ -347,12 +347,12 @@ def _doubt(
     doubt = np.zeros(face.triangle.shape, np.float32)
     box = _box_of(face.triangle >= 0, DOUBT_PX)
     triangle, depth, x, y = (image[box] for image in (face.triangle, depth_mm, x, y))
-    was = still.drawn("face", still.intrinsics, *still.image_size)
+    was = _face_as_captured(still)
     square = np.ones((3, 3), np.uint8)
-    known = np.nan_to_num(was.depth_mm, nan=FAR_MM)
+    x, y = (at - np.float32(first) for at, first in zip((x, y), was.first_px, strict=True))
     farthest, nearest = (
-        cv2.remap(around(known, square), x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
-        for around in (cv2.dilate, cv2.erode)
+        cv2.remap(image, x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
+        for image in (was.farthest_mm, was.nearest_mm)
     )
     with np.errstate(invalid="ignore"):
         certain = (depth - farthest > BEHIND_MM).astype(np.uint8)
@@ -360,8 +360,7 @@ def _doubt(
         hidden = beside & (depth - nearest > BEHIND_MM)
     area, new_area = (-_areas(mesh.source_px, mesh.face_triangles) for mesh in (still, moved))
     stretch = (new_area / np.maximum(area, 1e-6))[triangle]
-    inner = cv2.erode((was.triangle >= 0).astype(np.uint8), square, iterations=RIM_PX)
-    rim = cv2.remap(inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
+    rim = cv2.remap(was.inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
     first, last = (
         np.where(rim, at_rim, inside)
         for at_rim, inside in zip(RIM_STRETCHES, STRETCHES, strict=True)
@@ -369,6 +368,39 @@ def _doubt(
     drawn_out = np.clip((stretch - first) / (last - first), 0.0, 1.0)
     doubt[box] = np.where(triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
     return doubt
+
+
+class _FaceAsCaptured(NamedTuple):
+    """Images (h, w) of a captured face, in a window of its picture that begins at a pixel.
+
+    farthest_mm, nearest_mm : float32, depth of the face among a pixel's neighbours; `FAR_MM` for
+    none. inner : uint8, 1 away from the outline. first_px : (2,) int, column and row.
+    """
+
+    farthest_mm: Array
+    nearest_mm: Array
+    inner: Array
+    first_px: Array
+
+
+def _face_as_captured(mesh: ImageMesh) -> _FaceAsCaptured:
+    """Look at the captured face; kept with its mesh."""
+    if "face" not in mesh.kept:
+        drawn = rasterize(
+            mesh.vertices_cam_mm, mesh.face_triangles, mesh.intrinsics, *mesh.image_size
+        )
+        rows, columns = box = _box_of(drawn.triangle >= 0, DOUBT_PX)
+        square = np.ones((3, 3), np.uint8)
+        known = np.nan_to_num(drawn.depth_mm[box], nan=FAR_MM)
+        face = (drawn.triangle[box] >= 0).astype(np.uint8)
+        mesh.kept["face"] = _FaceAsCaptured(
+            cv2.dilate(known, square),
+            cv2.erode(known, square),
+            cv2.erode(face, square, iterations=RIM_PX),
+            np.array([columns.start, rows.start]),
+        )
+    found: _FaceAsCaptured = mesh.kept["face"]
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
