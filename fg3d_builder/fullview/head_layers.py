@@ -21,6 +21,7 @@ from fg3d_builder.fullview.head_hull import expected_surround, head_hull, with_l
 from fg3d_builder.fullview.head_texture import HeadTexture, head_texture
 from fg3d_builder.fullview.measured_head import MeasuredHead, measured_head
 from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.shading import Light
 
 EAR_MM = 5.0
@@ -79,6 +80,27 @@ class HeadLayers:
     def found(self) -> HeadLayers:
         """The head in the picture that it was found in."""
         return self if self.before is None else self.before
+
+    @cached_property
+    def _shown_on(self) -> dict[tuple[bytes, tuple[int, int]], Array]:
+        return {}
+
+    def shown_on(self, intrinsics: Array, size: tuple[int, int]) -> Array:
+        """Return `shown` on another grid of the camera, (h, w) uint8: kept for the next time.
+
+        Beyond what was looked at the picture shows what it shows.
+        """
+        key = (intrinsics.tobytes(), size)
+        if key not in self._shown_on:
+            self._shown_on[key] = on_other_grid(
+                self.shown.astype(np.uint8),
+                self.shown_intrinsics,
+                intrinsics,
+                size,
+                cv2.INTER_NEAREST,
+                outside=1,
+            )
+        return self._shown_on[key]
 
     @cached_property
     def on_ears(self) -> tuple[Array, Array]:

@@ -8,7 +8,10 @@ parts of the outline have different depths. It is drawn behind everything else.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from fg3d_builder.fullview.triangulation import constrained_delaunay, split_by_e
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.geometry.meshes import compact_triangles, undirected_edges
 from fg3d_builder.records import Array, Capture, Registration
+from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import rasterize
 
 
@@ -65,6 +69,14 @@ class ImageMesh:
     intrinsics: Array
     image_size: tuple[int, int]
 
+    @cached_property
+    def kept(self) -> dict[Hashable, Any]:
+        """What follows from this mesh and was found before: all new shapes of a capture share it.
+
+        A key names what it is and what else it follows from.
+        """
+        return {}
+
     @property
     def face_triangles(self) -> Array:
         """(f, 3) int32: all triangles of the face model, its far side too."""
@@ -80,6 +92,26 @@ class ImageMesh:
     def sheet_triangles(self) -> Array:
         """(b + l, 3) int32: background and lining, a sheet that covers the whole picture."""
         return self.triangles[self.face_triangle_count :]
+
+    def drawn(self, part: str, camera: Array, height: int, width: int) -> Fragments:
+        """Draw the ``"face"``, or the ``"sheet"`` with its back too; it is kept for the next time.
+
+        Parameters
+        ----------
+        part : str
+        camera : (3, 3) float64
+            Pinhole matrix of the image; the mesh's is that of its picture.
+        height, width : int
+        """
+        key = ("drawn", part, camera.tobytes(), height, width)
+        if key not in self.kept:
+            face = part == "face"
+            triangles = self.face_triangles if face else self.sheet_triangles
+            self.kept[key] = rasterize(
+                self.vertices_cam_mm, triangles, camera, height, width, cull_back_faces=face
+            )
+        found: Fragments = self.kept[key]
+        return found
 
     def completed_depth(self, step: int = 1) -> Array:
         """Return the depth (H, W) float32, mm, that the mesh has over the picture.

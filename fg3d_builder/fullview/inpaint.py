@@ -17,6 +17,7 @@ Decisions that the paper leaves open:
 from __future__ import annotations
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.fullview.poisson import corrections
@@ -64,18 +65,39 @@ def inpaint_view(
         return image_rgb.copy()
     box = _box(painted)
     size = max(image_rgb.shape[:2])
-    image = _LOG_OF_BYTE[image_rgb[box]]
-    guide = _log(model_linear[box])
     inside = painted[box]
+    image, guide = _logarithms(image_rgb[box], model_linear[box], inside, _LOG_OF_BYTE)
     inner = cv2.erode(face.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1)[box] > 0
     believed = inner & ~inside
     screen = 1.0 / (_FADING * size) ** 2
     step = corrections(image - guide, inside, believed, screen, _TOLERANCE, _LARGEST)
-    share = weight[box][inside][:, None].astype(np.float32)
-    mixed = (1.0 - share) * image[inside] + share * (guide[inside] + step)
+    pixel = np.flatnonzero(inside)
+    share = weight[box].ravel()[pixel, None].astype(np.float32)
+    own, model = image.reshape(-1, 3)[pixel], guide.reshape(-1, 3)[pixel]
+    mixed = (1.0 - share) * own + share * (model + step)
     out = image_rgb.copy()
     out[box][inside] = srgb_from_linear(np.exp(mixed) - _DARK)
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _logarithms(rgb, linear, inside, log_of_byte):  # type: ignore[no-untyped-def]
+    """Logarithms (h, w, 3) float32 of both pictures, at the pixels of a mask and beside them."""
+    height, width = inside.shape
+    image, guide = np.zeros(rgb.shape, np.float32), np.zeros(rgb.shape, np.float32)
+    for row in range(height):
+        for column in range(width):
+            asked = inside[row, column]
+            asked |= row > 0 and inside[row - 1, column]
+            asked |= row + 1 < height and inside[row + 1, column]
+            asked |= column > 0 and inside[row, column - 1]
+            asked |= column + 1 < width and inside[row, column + 1]
+            if asked:
+                for k in range(3):
+                    image[row, column, k] = log_of_byte[rgb[row, column, k]]
+                    light = min(max(linear[row, column, k], 0.0), 1.0)
+                    guide[row, column, k] = np.log(np.float32(light + _DARK))
+    return image, guide
 
 
 def _box(painted: Array) -> tuple[slice, slice]:

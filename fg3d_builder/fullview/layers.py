@@ -18,9 +18,8 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.source import Source
-from fg3d_builder.fullview.tracing import places_where, stretches
+from fg3d_builder.fullview.tracing import stretches
 from fg3d_builder.fullview.views import ViewCamera
-from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.rasterizer import rasterize
@@ -195,8 +194,7 @@ def _shown_surround(
     """
     surround = (found.triangle >= 0) & (found.depth_mm < depth)
     seen = np.isfinite(depth)
-    refuted = np.zeros_like(surround)
-    refuted[surround] = _refuted(source, found, surround, seen)
+    refuted = _refuted(source, found, surround, seen)
     surround &= ~(refuted & seen) & ~_open_to_background(refuted & ~seen, seen | surround)
     torn = _torn(captured, surround, stretch)
     under = (found.triangle >= 0) | (sheet.triangle >= 0)
@@ -228,8 +226,8 @@ def _captured(
         np.maximum(of_vertex, most, out=of_vertex, where=seen.edge)
         of_vertex[seen.carried] = np.inf
         for own in head.on_ears:
-            # A fitted ear is whole; what was measured of it is drawn out to pieces.
-            if len(own) and np.median(of_vertex[own]) > DRAWN_OUT:
+            # A fitted ear is whole; what was measured of it, mostly drawn out, is in pieces.
+            if np.count_nonzero(of_vertex[own] > DRAWN_OUT) > len(own) / 2:
                 of_vertex[own] = np.inf
     start = int(source.captured[0])
     pieces, number = _pieces_within(
@@ -358,17 +356,52 @@ def _torn(captured: Array, surround: Array, stretch: Array) -> Array:
 
 
 def _refuted(source: Source, found: Fragments, where: Array, hides: Array) -> Array:
-    """Tell which of the surround's fragments the camera's own picture speaks against."""
-    points = places_where(
-        where, source.places_cam_mm, source.triangles, found.triangle, found.barycentric
-    )
+    """Tell at which pixels (S, S) the camera's own picture speaks against the surround."""
     assert source.head is not None
     head, off_head = source.head.measured, source.head.found.off_head
-    px = np.rint(px_from_cam(points, head.intrinsics)).astype(int)
-    height, width = head.depth_mm.shape
-    inside = ((px >= 0) & (px < [width, height])).all(axis=1)
-    column, row = np.clip(px, 0, [width - 1, height - 1]).T
-    with np.errstate(invalid="ignore"):
-        before = head.depth_mm[row, column] > points[:, 2] - SAME_MM
-    # Before the head's own surface something may be missing; there a guess is better than a hole.
-    return np.asarray(inside & (off_head[row, column] | (before & hides[where])))
+    return np.asarray(
+        _spoken_against(
+            where,
+            hides,
+            found.triangle,
+            found.barycentric,
+            source.triangles,
+            source.places_cam_mm,
+            head.intrinsics,
+            head.depth_mm,
+            off_head,
+        )
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _spoken_against(  # type: ignore[no-untyped-def]
+    where, hides, triangle, barycentric, triangles, places, camera, depth, off_head
+):
+    """Tell which fragments of a mask are off the head in the picture, or before it and hiding it.
+
+    Before the head's own surface something may be missing; there a guess is better than a hole.
+    """
+    out = np.zeros(where.shape, np.bool_)
+    height, width = depth.shape
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            if not where[row, column]:
+                continue
+            t = triangle[row, column]
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            u, v, w = barycentric[row, column]
+            x = u * places[a, 0] + v * places[b, 0] + w * places[c, 0]
+            y = u * places[a, 1] + v * places[b, 1] + w * places[c, 1]
+            z = u * places[a, 2] + v * places[b, 2] + w * places[c, 2]
+            if not z > 0.0:
+                continue
+            at_x = np.rint(camera[0, 0] * x / z + camera[0, 2])
+            at_y = np.rint(camera[1, 1] * y / z + camera[1, 2])
+            if not (0 <= at_x < width and 0 <= at_y < height):
+                continue
+            i, j = int(at_y), int(at_x)
+            # NaN, no depth, fails the comparison.
+            before = depth[i, j] > z - SAME_MM
+            out[row, column] = off_head[i, j] | (before & hides[row, column])
+    return out

@@ -257,8 +257,8 @@ def _at_heads_depth(
 
 def _labelled(mask: Array, least: int) -> tuple[Array, Array]:
     """Connected parts of a mask as labels (h, w), and which labels have at least so many pixels."""
-    _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    large = stats[:, cv2.CC_STAT_AREA] >= least
+    count, label = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    large = np.bincount(label.ravel(), minlength=count) >= least
     large[0] = False
     return label, large
 

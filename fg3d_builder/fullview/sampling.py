@@ -8,9 +8,9 @@ The picture is averaged as it is encoded, in sRGB, as the crop of a base image i
 base images of one capture then look alike, and where one pixel of the picture becomes one of
 the view, light has no part in it.
 
-A pixel's three colours are kept in one integer: multiplied by a weight and added they stay apart,
-so that one product weighs all three. Weights of a bilinear sample are whole parts of `WHOLE`,
-which changes no colour by more than a tenth of a grey level.
+A pixel's three colours are spread out in one integer: multiplied by a weight and added they stay
+apart, so that one product weighs all three. Weights of a bilinear sample are whole parts of
+`WHOLE`, which changes no colour by more than a tenth of a grey level.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ DEFOCUS_PX = 3.0
 """Beyond the border the blur's width is the distance from it over this."""
 
 
+ROUNDED_PX = 1e-3
+"""Distance from the border within which samples are held to it: more than rounding moves them."""
+
 FIELD = 21
-"""Bits of the integer that each colour of a pixel takes."""
+"""Bits of the integer that each colour of a pixel takes where it is weighed."""
 
 WHOLE = 13
 """Binary digits of a sample's weights: a byte times their sum is just within a `FIELD`."""
@@ -49,8 +52,8 @@ class PicturePyramid:
 
     Attributes
     ----------
-    pixels : (p,) uint64
-        Levels one after the other, each row by row; red in the lowest bits, then green and blue.
+    pixels : (p,) uint32
+        Levels one after the other, each row by row; red in the lowest byte, then green and blue.
     start, height, width : (l,) int64
         First pixel and size of each level.
     """
@@ -68,7 +71,7 @@ class PicturePyramid:
             sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
         height, width = np.array(sizes, dtype=np.int64).T
         start = np.concatenate([[0], np.cumsum(height * width)[:-1]])
-        pixels = np.empty(int((height * width).sum()), np.uint64)
+        pixels = np.empty(int((height * width).sum()), np.uint32)
         level = np.ascontiguousarray(rgb)
         for first, (rows, columns) in zip(start, sizes, strict=True):
             if (rows, columns) != rgb.shape[:2]:
@@ -111,8 +114,23 @@ class PicturePyramid:
 @numba.njit(cache=True, nogil=True)
 def _pack(rgb, pixels):  # type: ignore[no-untyped-def]
     for k in range(len(rgb)):
-        red, green, blue = np.uint64(rgb[k, 0]), np.uint64(rgb[k, 1]), np.uint64(rgb[k, 2])
-        pixels[k] = red | (green << np.uint64(FIELD)) | (blue << np.uint64(2 * FIELD))
+        red, green, blue = np.uint32(rgb[k, 0]), np.uint32(rgb[k, 1]), np.uint32(rgb[k, 2])
+        pixels[k] = red | (green << np.uint32(8)) | (blue << np.uint32(16))
+
+
+@numba.njit(cache=True, inline="always")
+def _spread(pixel):  # type: ignore[no-untyped-def]
+    whole = np.uint64(pixel)
+    green = (whole & np.uint64(0xFF00)) << np.uint64(FIELD - 8)
+    blue = (whole & np.uint64(0xFF0000)) << np.uint64(2 * FIELD - 16)
+    return (whole & np.uint64(0xFF)) | green | blue
+
+
+@numba.njit(cache=True, inline="always")
+def _bytes(pixel):  # type: ignore[no-untyped-def]
+    mask = np.uint32(0xFF)
+    green = np.int64((pixel >> np.uint32(8)) & mask)
+    return np.int64(pixel & mask), green, np.int64(pixel >> np.uint32(16))
 
 
 @numba.njit(cache=True, inline="always")
@@ -170,13 +188,20 @@ def _sample(pixels, start, height, width, points, jacobian, wanted, out):  # typ
                 red, green, blue = _cubic(pixels, here, h, w, u, v)
             else:
                 a, b, c, d = a * _PART[n], b * _PART[m], c * _PART[n], d * _PART[m]
+                wide = 0.5 * (abs((n - 1) * a) + abs((m - 1) * b))
+                high = 0.5 * (abs((n - 1) * c) + abs((m - 1) * d))
+                within = (u - wide >= ROUNDED_PX) & (u + wide < w - 1 - ROUNDED_PX)
+                within &= (v - high >= ROUNDED_PX) & (v + high < h - 1 - ROUNDED_PX)
                 u -= 0.5 * ((n - 1) * a + (m - 1) * b)
                 v -= 0.5 * ((n - 1) * c + (m - 1) * d)
                 reds, greens, blues = 0, 0, 0
                 for i in range(n):
-                    x, y = u + i * a, v + i * c
                     for j in range(m):
-                        r, g, bl = _linear(pixels, here, h, w, x + j * b, y + j * d)
+                        x, y = u + i * a + j * b, v + i * c + j * d
+                        if within:
+                            r, g, bl = _linear_within(pixels, here, w, x, y)
+                        else:
+                            r, g, bl = _linear(pixels, here, h, w, x, y)
                         reds, greens, blues = reds + r, greens + g, blues + bl
                 share = _PART[n] * _PART[m] / (1 << WHOLE)
                 red, green, blue = reds * share, greens * share, blues * share
@@ -203,15 +228,28 @@ def _linear(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
     # Without a sign, so that no index is looked at from the end.
     right = np.uintp(1 if left + 1 < width else 0)
     below = np.uintp(width if top + 1 < height else 0)
+    return _weighed(pixels, np.uintp(start + top * width + left), right, below, x - left, y - top)
+
+
+@numba.njit(cache=True, inline="always")
+def _linear_within(pixels, start, width, x, y):  # type: ignore[no-untyped-def]
+    """Do what `_linear` does, at a place between four pixels."""
+    left, top = int(x), int(y)
     p = np.uintp(start + top * width + left)
+    return _weighed(pixels, p, np.uintp(1), np.uintp(width), x - left, y - top)
+
+
+@numba.njit(cache=True, inline="always")
+def _weighed(pixels, p, right, below, across, down):  # type: ignore[no-untyped-def]
+    """Weighed sum of a pixel and its neighbours to the right and below, so many pixels on."""
     q, r = p + right, p + below
     whole = 1 << WHOLE
-    s, t = int((x - left) * whole + 0.5), int((y - top) * whole + 0.5)
+    s, t = int(across * whole + 0.5), int(down * whole + 0.5)
     # Rounded down, so that none is below zero; those of a row, and all, have an exact sum.
     c, d = (whole - t) * s >> WHOLE, t * s >> WHOLE
     a, b = whole - t - c, t - d
-    total = np.uint64(a) * pixels[p] + np.uint64(c) * pixels[q]
-    total += np.uint64(b) * pixels[r] + np.uint64(d) * pixels[r + right]
+    total = np.uint64(a) * _spread(pixels[p]) + np.uint64(c) * _spread(pixels[q])
+    total += np.uint64(b) * _spread(pixels[r]) + np.uint64(d) * _spread(pixels[r + right])
     return _unpacked(total)
 
 
@@ -229,10 +267,10 @@ def _cubic(pixels, start, height, width, x, y):  # type: ignore[no-untyped-def]
     for k in range(4):
         row = np.uintp(start + min(max(top - 1 + k, 0), height - 1) * width)
         b = b0 if k == 0 else b1 if k == 1 else b2 if k == 2 else b3
-        r0, g0, bl0 = _unpacked(pixels[row + i0])
-        r1, g1, bl1 = _unpacked(pixels[row + i1])
-        r2, g2, bl2 = _unpacked(pixels[row + i2])
-        r3, g3, bl3 = _unpacked(pixels[row + i3])
+        r0, g0, bl0 = _bytes(pixels[row + i0])
+        r1, g1, bl1 = _bytes(pixels[row + i1])
+        r2, g2, bl2 = _bytes(pixels[row + i2])
+        r3, g3, bl3 = _bytes(pixels[row + i3])
         red += b * (a0 * r0 + a1 * r1 + a2 * r2 + a3 * r3)
         green += b * (a0 * g0 + a1 * g1 + a2 * g2 + a3 * g3)
         blue += b * (a0 * bl0 + a1 * bl1 + a2 * bl2 + a3 * bl3)

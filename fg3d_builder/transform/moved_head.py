@@ -25,7 +25,6 @@ from fg3d_builder.geometry.camera import (
     scaled_intrinsics,
 )
 from fg3d_builder.records import Array, Registration
-from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.transform.before_face import BeforeFace, MovedThings
 from fg3d_builder.transform.correspondence import put_places
 
@@ -42,6 +41,7 @@ def moved_head(
     moved: ImageMesh,
     things: tuple[BeforeFace, MovedThings] | None,
     solver: str,
+    captured_mesh: ImageMesh | None = None,
 ) -> HeadLayers:
     """Carry a captured head along with its picture; all but what is read off the new picture.
 
@@ -60,9 +60,11 @@ def moved_head(
         What stands before the face, and where it went.
     solver : str
         Sparse backend, see `fg3d_builder.fullview.hull_graph.hull_graph`.
+    captured_mesh : ImageMesh, optional
+        What `still` is a copy of: it looks the same, and may have been drawn for another shape.
     """
     found, camera = head.found, still.intrinsics
-    motion = _Motion(head, still, moved)
+    motion = _Motion(head, still, moved, captured_mesh or still)
     captured = found.captured
     px = px_from_cam(captured.vertices_cam_mm, camera)
     step = motion.of_picture(px)
@@ -95,7 +97,9 @@ def moved_head(
 class _Motion:
     """How a picture's surface points move, in pixels and in depth, by where they were."""
 
-    def __init__(self, head: HeadLayers, still: ImageMesh, moved: ImageMesh) -> None:
+    def __init__(
+        self, head: HeadLayers, still: ImageMesh, moved: ImageMesh, drawn: ImageMesh
+    ) -> None:
         grid = head.measured.intrinsics
         self._grid = scaled_intrinsics(grid, COARSE)
         self._picture = still.intrinsics
@@ -107,9 +111,9 @@ class _Motion:
         own[..., 1] = np.linspace(first[1], last[1], height)[:, None]
         places, steps = own.copy(), []
         was, now = still.vertices_cam_mm, moved.vertices_cam_mm
-        for triangles, cull in ((still.sheet_triangles, False), (still.face_triangles, True)):
-            drawn = rasterize(was, triangles, self._grid, height, width, cull)
-            put_places(places, drawn, triangles, was, now, self._picture)
+        for part, triangles in (("sheet", still.sheet_triangles), ("face", still.face_triangles)):
+            found = drawn.drawn(part, self._grid, height, width)
+            put_places(places, found, triangles, was, now, self._picture)
             steps.append(places - own)
         self._sheet, self._all = steps
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from fg3d_builder.geometry.meshes import normalized, vertex_normals
@@ -57,10 +58,20 @@ def changed(color_linear: Array, gain: Array, offset: Array) -> Array:
     An offset that would take more than `LARGEST_LOSS` from any channel is shortened as a
     whole, so that the hue stays.
     """
-    scaled = gain * color_linear
-    loss = (-offset / np.maximum(scaled, 1e-6)).max(axis=1, keepdims=True)
-    kept = np.minimum(1.0, LARGEST_LOSS / np.maximum(loss, 1e-6))
-    return np.maximum(scaled + kept * offset, 0.0)
+    return np.asarray(_changed(color_linear, gain, offset))
+
+
+@numba.njit(cache=True, nogil=True)
+def _changed(color, gain, offset):  # type: ignore[no-untyped-def]
+    out = np.empty_like(gain)
+    for k in range(len(gain)):
+        loss = 1e-6
+        for i in range(3):
+            loss = max(loss, -offset[k, i] / max(gain[k, i] * color[k, i], 1e-6))
+        kept = min(1.0, LARGEST_LOSS / loss)
+        for i in range(3):
+            out[k, i] = max(gain[k, i] * color[k, i] + kept * offset[k, i], 0.0)
+    return out
 
 
 class ShapeShading(NamedTuple):

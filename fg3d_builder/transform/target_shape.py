@@ -88,6 +88,9 @@ class TargetShapes:
         self.max_deviation_sd = max_deviation_sd
         self.blender = PartBlender(model, solver)
         self._face = np.clip(sum(self.blender.masks.values()), 0.0, 1.0)
+        share = self._face * model.reliable
+        self._donated = np.flatnonzero(share > 0)
+        self._donated_share = share[self._donated]
         area = vertex_areas(model.mean, model.triangles)
         self._part_priors = [IdentityPrior(model, area * m) for m in self.blender.masks.values()]
         self._face_prior = IdentityPrior(model, area * model.reliable)
@@ -189,9 +192,8 @@ class TargetShapes:
 
     def _normalised(self, donor_mm: Array, host_mm: Array) -> Array:
         """Turn, shift and scale a donor onto the host, over the parts that may be donated."""
-        weights = self._face * self.model.reliable
-        used = weights > 0
-        aligned = align_similarity(donor_mm[used], host_mm[used], weights[used])
+        used = self._donated
+        aligned = align_similarity(donor_mm[used], host_mm[used], self._donated_share)
         return aligned.cam_from_obj(donor_mm)
 
     def _confidence(
@@ -219,4 +221,7 @@ def _largest(coefficients: Array) -> float:
 
 def neutral_shape(model: FaceModel, registration: Registration | DonorFace) -> Array:
     """Return the (n, 3) registered shape without its 3DMM expression; delta_S stays."""
-    return np.asarray(registration.shape_obj_mm - model.exp_basis @ registration.alpha_exp)
+    # One product of a matrix with a vector: stacked (3, e) ones are slower.
+    flat = model.exp_basis.reshape(-1, model.exp_basis.shape[2])
+    expression = (flat @ registration.alpha_exp).reshape(-1, 3)
+    return np.asarray(registration.shape_obj_mm - expression)

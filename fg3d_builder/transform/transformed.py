@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
@@ -23,18 +24,18 @@ from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.inpaint import inpaint_view
 from fg3d_builder.fullview.texture_fit import TextureFit
 from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
-from fg3d_builder.geometry.meshes import signed_areas, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.fragments import Fragments
-from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize, visible_vertices
 from fg3d_builder.rendering.shading import linear_from_srgb, srgb_from_linear
-from fg3d_builder.transform.background_warp import warp_background
+from fg3d_builder.transform.background_warp import Background
 from fg3d_builder.transform.before_face import BeforeFace, MovedThings, moved_things
 from fg3d_builder.transform.correspondence import pixel_places, put_places
 from fg3d_builder.transform.moved_head import moved_head
 from fg3d_builder.transform.shading_change import (
     ShadingChange,
+    ShapeShading,
     changed,
     shading_change,
     shape_shading,
@@ -63,6 +64,9 @@ DOUBT_PX = 2
 
 SOFT_SIGMA_PX = 1.0
 """Blur of the border between fetched and painted pixels."""
+
+LEAST_CHANGE = 1e-4
+"""Gains and offsets that together differ from none by less leave a pixel as it is."""
 
 OPENED = 0.25
 """Weight of what hid a place of the face and no longer does, from which it is painted."""
@@ -127,7 +131,7 @@ def transform_capture(
     target : TargetShape
         In the capture's object frame.
     solver : str
-        Sparse backend, see `warp_background`.
+        Sparse backend, see `fg3d_builder.numerics.sparse_solver.analyze`.
     head : HeadLayers, optional
         The captured head. It is carried along, for turned views.
 
@@ -141,12 +145,9 @@ def transform_capture(
     if moved is None:
         return None
     still, moved_to = moved
-    fetched = _fetch(still, moved_to, capture)
-    shaded, after = (
-        shape_shading(vertices, model.triangles, texture.light)
-        for vertices in (registration.vertices_cam_mm, target_cam)
-    )
-    skin = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
+    fetched = _fetch(mesh, still, moved_to, capture)
+    shaded, skin = _captured_shading(model, registration, mesh, texture)
+    after = shape_shading(target_cam, model.triangles, texture.light)
     change = shading_change(shaded, after, skin)
     rgb = _reshaded(fetched.rgb, fetched.face, model.triangles, change)
     albedo = texture.delit_albedo
@@ -174,7 +175,9 @@ def transform_capture(
         depth = _depth_laid_over(before, things, depth, fetched.face)
     if head is not None:
         both = None if before is None or things is None else (before, things)
-        head = moved_head(model, registration, head, target_cam, still, moved_to, both, solver)
+        head = moved_head(
+            model, registration, head, target_cam, still, moved_to, both, solver, mesh
+        )
         head = _on_new_picture(head, fetched, hidden, mesh.intrinsics, both)
     normals = vertex_normals(target_cam, model.triangles)
     height, width = mesh.image_size
@@ -199,6 +202,21 @@ def transform_capture(
         painted=float(hidden.sum() / max(int((fetched.face.triangle >= 0).sum()), 1)),
         head=head,
     )
+
+
+def _captured_shading(
+    model: FaceModel, registration: Registration, mesh: ImageMesh, texture: TextureFit
+) -> tuple[ShapeShading, Array]:
+    """Shading of the captured face, and how far its vertices (n,) are skin; kept with its mesh."""
+    parts = (model, registration, texture)
+    key = ("shading", *map(id, parts))
+    if key not in mesh.kept:
+        shaded = shape_shading(registration.vertices_cam_mm, model.triangles, texture.light)
+        skin = softened(np.where(model.reliable & ~texture.occluder, 1.0, 0.0), model.triangles)
+        # Kept together with the parts, so that no others get their identities.
+        mesh.kept[key] = parts, shaded, skin
+    _, shaded, skin = mesh.kept[key]
+    return shaded, skin
 
 
 def moved_mesh(
@@ -226,7 +244,7 @@ def moved_mesh(
         corners = mesh.outline[mesh.outline < n]
         covered[corners] = before.hides(mesh.source_px[corners])
     held = (on_face & ~covered) | mesh.border
-    warp = warp_background(mesh.source_px, mesh.background_triangles, held, wanted, on_face, solver)
+    warp = _background(mesh, held, solver).warped(wanted, on_face)
     if warp.folded:
         return None
     loose = np.flatnonzero(warp.yielded | covered)
@@ -236,6 +254,15 @@ def moved_mesh(
     vertices = cam_from_px(points, still.vertices_cam_mm[:, 2], mesh.intrinsics)
     vertices[:n] = target_cam_mm
     return still, replace(still, vertices_cam_mm=vertices, source_px=points)
+
+
+def _background(mesh: ImageMesh, held: Array, solver: str) -> Background:
+    """A mesh's background, held (v,) at some points; kept with the mesh."""
+    key = ("background", held.tobytes(), solver)
+    if key not in mesh.kept:
+        mesh.kept[key] = Background(mesh.source_px, mesh.background_triangles, held, solver)
+    found: Background = mesh.kept[key]
+    return found
 
 
 def _with_copies(mesh: ImageMesh, loose: Array) -> ImageMesh:
@@ -272,9 +299,10 @@ class _Fetched(NamedTuple):
     doubt: Array
 
 
-def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
+def _fetch(mesh: ImageMesh, source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
     """Render the moved mesh in the captured camera with the captured picture's pixels.
 
+    `source` is the captured `mesh`, of the moved one's topology; it looks the same.
     The measured depth comes along, corrected by how far the surface moved in depth: so what
     stood before the face or behind it still does.
     """
@@ -302,7 +330,7 @@ def _fetch(source: ImageMesh, moved: ImageMesh, capture: Capture) -> _Fetched:
         depth_mm=(depth - farther).astype(np.float32),
         face=face,
         from_px=places[..., :2],
-        doubt=_doubt(source, moved, face, face.depth_mm + farther, x, y),
+        doubt=_doubt(mesh, moved, face, face.depth_mm + farther, x, y),
     )
 
 
@@ -319,23 +347,20 @@ def _doubt(
     doubt = np.zeros(face.triangle.shape, np.float32)
     box = _box_of(face.triangle >= 0, DOUBT_PX)
     triangle, depth, x, y = (image[box] for image in (face.triangle, depth_mm, x, y))
-    was = rasterize(
-        still.vertices_cam_mm, still.face_triangles, still.intrinsics, *still.image_size
-    )
+    was = _face_as_captured(still)
     square = np.ones((3, 3), np.uint8)
-    known = np.nan_to_num(was.depth_mm, nan=FAR_MM)
+    x, y = (at - np.float32(first) for at, first in zip((x, y), was.first_px, strict=True))
     farthest, nearest = (
-        cv2.remap(around(known, square), x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
-        for around in (cv2.dilate, cv2.erode)
+        cv2.remap(image, x, y, cv2.INTER_NEAREST, borderValue=FAR_MM)
+        for image in (was.farthest_mm, was.nearest_mm)
     )
     with np.errstate(invalid="ignore"):
         certain = (depth - farthest > BEHIND_MM).astype(np.uint8)
         beside = cv2.dilate(certain, square, iterations=2) > 0
         hidden = beside & (depth - nearest > BEHIND_MM)
-    area, new_area = (-signed_areas(mesh.source_px[mesh.face_triangles]) for mesh in (still, moved))
+    area, new_area = (-_areas(mesh.source_px, mesh.face_triangles) for mesh in (still, moved))
     stretch = (new_area / np.maximum(area, 1e-6))[triangle]
-    inner = cv2.erode((was.triangle >= 0).astype(np.uint8), square, iterations=RIM_PX)
-    rim = cv2.remap(inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
+    rim = cv2.remap(was.inner, x, y, cv2.INTER_NEAREST, borderValue=0) == 0
     first, last = (
         np.where(rim, at_rim, inside)
         for at_rim, inside in zip(RIM_STRETCHES, STRETCHES, strict=True)
@@ -343,6 +368,51 @@ def _doubt(
     drawn_out = np.clip((stretch - first) / (last - first), 0.0, 1.0)
     doubt[box] = np.where(triangle >= 0, np.maximum(drawn_out, hidden), 0.0)
     return doubt
+
+
+class _FaceAsCaptured(NamedTuple):
+    """Images (h, w) of a captured face, in a window of its picture that begins at a pixel.
+
+    farthest_mm, nearest_mm : float32, depth of the face among a pixel's neighbours; `FAR_MM` for
+    none. inner : uint8, 1 away from the outline. first_px : (2,) int, column and row.
+    """
+
+    farthest_mm: Array
+    nearest_mm: Array
+    inner: Array
+    first_px: Array
+
+
+def _face_as_captured(mesh: ImageMesh) -> _FaceAsCaptured:
+    """Look at the captured face; kept with its mesh."""
+    if "face" not in mesh.kept:
+        drawn = rasterize(
+            mesh.vertices_cam_mm, mesh.face_triangles, mesh.intrinsics, *mesh.image_size
+        )
+        rows, columns = box = _box_of(drawn.triangle >= 0, DOUBT_PX)
+        square = np.ones((3, 3), np.uint8)
+        known = np.nan_to_num(drawn.depth_mm[box], nan=FAR_MM)
+        face = (drawn.triangle[box] >= 0).astype(np.uint8)
+        mesh.kept["face"] = _FaceAsCaptured(
+            cv2.dilate(known, square),
+            cv2.erode(known, square),
+            cv2.erode(face, square, iterations=RIM_PX),
+            np.array([columns.start, rows.start]),
+        )
+    found: _FaceAsCaptured = mesh.kept["face"]
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _areas(points, triangles):  # type: ignore[no-untyped-def]
+    """Signed areas (m,) of triangles in the plane, as `signed_areas` has them."""
+    out = np.empty(len(triangles))
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x, y = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
+        u, v = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1]
+        out[t] = 0.5 * (x * v - y * u)
+    return out
 
 
 def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
@@ -395,14 +465,7 @@ def _on_new_picture(
     """Bring what a head knows of its picture to the new one; what was painted there is shown."""
     x, y = np.moveaxis(fetched.from_px, -1, 0)
     found = head.found
-    shown = on_other_grid(
-        found.shown.astype(np.uint8),
-        found.shown_intrinsics,
-        intrinsics,
-        hidden.shape,
-        cv2.INTER_NEAREST,
-        outside=1,
-    )
+    shown = found.shown_on(intrinsics, hidden.shape)
     moved = cv2.remap(shown, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
     moved |= hidden
     if things is not None:
@@ -415,19 +478,42 @@ def _on_new_picture(
 def _reshaded(rgb: Array, face: Fragments, triangles: Array, change: ShadingChange) -> Array:
     """Apply a change of shading to the face's pixels (H, W, 3) uint8."""
     vertex = np.concatenate([change.gain - 1.0, change.offset], axis=1).astype(np.float32)
-    is_face = face.triangle >= 0
-    box = _box_of(is_face, 0)
-    inside = Fragments(face.triangle[box], face.barycentric[box], face.depth_mm[box])
-    both = interpolate(inside, triangles, vertex, dtype=np.float32)[is_face[box]]
-    # What stays as it is must not be rounded to it, so pixels without a change are left out.
-    touched = np.abs(both) @ np.ones(6, np.float32) > 1e-4
-    pixel = np.flatnonzero(is_face)[touched]
-    both = both[touched]
+    pixel, both = _changes(face.triangle, face.barycentric, triangles, vertex)
     out = rgb.copy()
     flat = out.reshape(-1, 3)
     color = linear_from_srgb(flat[pixel])
     flat[pixel] = srgb_from_linear(changed(color, 1.0 + both[:, :3], both[:, 3:]))
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _changes(triangle, barycentric, triangles, vertex):  # type: ignore[no-untyped-def]
+    """Pixels (k,) of an image, row by row, that vertices' values (n, 6) change, and by what.
+
+    What stays as it is must not be rounded to it, so pixels without a change are left out.
+    """
+    rows, columns = triangle.shape
+    count = 0
+    for row in range(rows):
+        for column in range(columns):
+            count += triangle[row, column] >= 0
+    pixel, both = np.empty(count, np.int64), np.empty((count, 6), np.float32)
+    kept = 0
+    for row in range(rows):
+        for column in range(columns):
+            t = triangle[row, column]
+            if t < 0:
+                continue
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            u, v, w = barycentric[row, column]
+            total = 0.0
+            for k in range(6):
+                value = u * vertex[a, k] + v * vertex[b, k] + w * vertex[c, k]
+                both[kept, k] = value
+                total += abs(value)
+            pixel[kept] = row * columns + column
+            kept += total > LEAST_CHANGE
+    return pixel[:kept], both[:kept]
 
 
 def _hidden_painted(

@@ -17,7 +17,7 @@ from fg3d_builder.geometry.camera import scaled_intrinsics
 from fg3d_builder.records import Capture
 
 MOST_MORE_MB = 220.0
-"""Of these, 80 are the capture itself, and 90 the picture and its backdrop at all sizes."""
+"""Of these, 80 are the capture itself, and 120 the picture and its backdrop at all sizes."""
 
 STAGES = """
 import sys

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
 from fg3d_builder.geometry.meshes import signed_areas, undirected_edges
-from fg3d_builder.transform.background_warp import warp_background
+from fg3d_builder.transform.background_warp import Background
 
 SIZE = 100.0
 SOLVER = "cholmod"
@@ -34,7 +34,7 @@ def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 def test_nothing_moves_without_a_reason() -> None:
     points, triangles, outline, border = scene()
-    warp = warp_background(points, triangles, outline | border, points, NONE, SOLVER)
+    warp = Background(points, triangles, outline | border, SOLVER).warped(points, NONE)
     assert np.allclose(warp.points_px, points, atol=1e-9)
     assert warp.folded == 0
     assert warp.rounds == 1
@@ -44,7 +44,7 @@ def test_fixed_points_are_met_and_the_rest_is_the_minimum() -> None:
     points, triangles, outline, border = scene()
     target = points.copy()
     target[outline] = 50 + (points[outline] - 50) * [1.1, 0.95]
-    warp = warp_background(points, triangles, outline | border, target, NONE, SOLVER)
+    warp = Background(points, triangles, outline | border, SOLVER).warped(target, NONE)
     assert np.allclose(warp.points_px[outline | border], target[outline | border])
     edges = undirected_edges(triangles)
     weights = 1 / np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
@@ -66,7 +66,7 @@ def test_no_fold_under_strong_moves(seed: int, wider: float, taller: float) -> N
     points, triangles, outline, border = scene(seed % 7)
     target = points.copy()
     target[outline] = 50 + (points[outline] - 50) * [1 + wider, 1 + taller]
-    warp = warp_background(points, triangles, outline | border, target, NONE, SOLVER)
+    warp = Background(points, triangles, outline | border, SOLVER).warped(target, NONE)
     assert warp.folded == 0
     before, after = signed_areas(points[triangles]), signed_areas(warp.points_px[triangles])
     assert np.all(np.sign(before) == np.sign(after))
@@ -80,7 +80,7 @@ def test_an_impossible_move_is_reported() -> None:
     points, triangles, outline, border = scene()
     target = points.copy()
     target[outline] = 50 + (points[outline] - 50) * [-1.0, 1.0]
-    assert warp_background(points, triangles, outline | border, target, NONE, SOLVER).folded > 0
+    assert Background(points, triangles, outline | border, SOLVER).warped(target, NONE).folded > 0
 
 
 def test_corners_that_pass_each_other_are_let_go() -> None:
@@ -89,9 +89,21 @@ def test_corners_that_pass_each_other_are_let_go() -> None:
     # Two neighbours on the outline change places: no background can follow that.
     target[[3, 4]] = points[[4, 3]]
     fixed = outline | border
-    assert warp_background(points, triangles, fixed, target, NONE, SOLVER).folded > 0
-    warp = warp_background(points, triangles, fixed, target, outline, SOLVER)
+    assert Background(points, triangles, fixed, SOLVER).warped(target, NONE).folded > 0
+    warp = Background(points, triangles, fixed, SOLVER).warped(target, outline)
     assert warp.folded == 0
     assert set(np.flatnonzero(warp.yielded)) <= {2, 3, 4, 5}
     held = fixed & ~warp.yielded
     assert np.allclose(warp.points_px[held], target[held])
+
+
+def test_a_background_forgets_its_warps() -> None:
+    """What all warps share is found once; one that folds and is stiffened changes none of it."""
+    points, triangles, outline, border = scene()
+    background = Background(points, triangles, outline | border, SOLVER)
+    wide, crushed = points.copy(), points.copy()
+    wide[outline] = 50 + (points[outline] - 50) * [1.1, 0.95]
+    crushed[outline] = 50 + (points[outline] - 50) * [1.3, 0.65]
+    first = background.warped(wide, NONE).points_px
+    background.warped(crushed, outline)
+    np.testing.assert_array_equal(background.warped(wide, NONE).points_px, first)
