@@ -356,8 +356,10 @@ class TransformShapes(StageTask, WholeTask):
     def result(self) -> StageResult[Any]:
         """Fuse, transform and turn."""
         draws, _ = self.chunk_draws()
-        faces = self._faces() if draws else {}
-        return make_transforms(self.model(), self.input(), draws, faces, self.layout.config)
+        if not draws:
+            return StageResult()
+        config = self.layout.config
+        return make_transforms(self.model(), self.input(), draws, self._faces(), config)
 
     def _faces(self) -> dict[str, DonorFace]:
         path = self.layout.donors(self.digest())

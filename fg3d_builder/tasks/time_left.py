@@ -31,7 +31,7 @@ KINDS = {
 }
 """Kinds of work in the order in which they are done, and what a person calls it when done."""
 
-SAMPLE_S = 0.006
+SAMPLE_S = 0.0003
 """Processor time that a sample takes on its way into a shard, on the machine of `usual_seconds`."""
 
 
@@ -54,28 +54,31 @@ def turned_views(config: BuildConfig) -> int:
 
 
 def new_shape_seconds(views: int) -> float:
-    """Processor time of one new shape, and of its views; see `usual_seconds`."""
-    return 1.2 + 0.18 * views
+    """Processor time of one new shape, and of its views; see `usual_seconds`.
+
+    What it shares with the views of its capture counts as theirs.
+    """
+    return 0.19 + 0.036 * views
 
 
 def usual_seconds(config: BuildConfig) -> dict[str, float]:
     """Return the processor time of a capture in each kind of work, of examples that of a chunk.
 
-    Measured on one core with builds of 8 and 2 views a capture, of 64 and 480 lines an image; the
-    affine method is that of `benchmarks.registration`.
+    Measured on one core with builds of 8 and 2 views a capture, with 4 new shapes and without, of
+    480 lines an image; the affine method is that of `benchmarks.registration`.
     """
     views, shapes = turned_views(config), config.transform.shapes_per_capture
     return {
-        "captures": 0.3,
+        "captures": 0.4,
         "landmarks": 0.13,
-        "fitting": 0.45,
-        "registration": 0.65 if config.registration.method == "membrane" else 6.5,
-        "views": 0.37 + 0.18 * views,
-        "sheets": 0.37,
+        "fitting": 0.33,
+        "registration": 0.5 if config.registration.method == "membrane" else 6.5,
+        "views": 0.45 + 0.036 * views,
+        "sheets": 0.11,
         "transform": shapes * new_shape_seconds(views),
         "shards": SAMPLE_S * (1 + shapes) * (1 + views),
         "counts": 0.05,
-        "examples": 0.4 + 0.24 * views + (0.5 if shapes else 0.0),
+        "examples": 0.65 + 0.044 * views + (0.58 if shapes else 0.0),
     }
 
 

@@ -192,7 +192,7 @@ def test_what_is_usual_follows_from_the_configuration() -> None:
     few = FullViewConfig(yaw_steps_deg=(), pitch_steps_deg=())
     one = usual_seconds(replace(CONFIG, transform=TransformConfig(shapes_per_capture=1)))
     assert USUAL["transform"] == pytest.approx(4 * one["transform"])
-    assert usual_seconds(replace(CONFIG, fullview=few))["views"] < 0.5 * USUAL["views"]
+    assert usual_seconds(replace(CONFIG, fullview=few))["transform"] < 0.5 * USUAL["transform"]
     assert set(USUAL) == set(KINDS)
 
 
@@ -211,6 +211,15 @@ def test_the_longest_stage_counts_and_the_last_chunk_has_one_process() -> None:
 def test_stages_of_the_last_chunk_wait_for_each_other() -> None:
     times = dict.fromkeys(KINDS, 0.0) | {"captures": 1.0, "fitting": 2.0, "views": 5.0}
     assert seconds_left(all_work(96, 100), times, CONFIG, 8) == 4 * 8.0
+
+
+def test_views_wait_for_new_shapes_and_without_them_for_nobody() -> None:
+    """The last chunk's registration and views, behind each other or behind all registrations."""
+    times = dict.fromkeys(KINDS, 0.0) | {"registration": 1.0, "views": 5.0}
+    work = all_work(96, 100) | {"registration": Work(0, 100)}
+    plain = replace(CONFIG, transform=TransformConfig(shapes_per_capture=0))
+    assert seconds_left(work, times, CONFIG, 2) == 50.0 + 4 * 5.0
+    assert seconds_left(work, times, plain, 2) == (100 * 1.0 + 4 * 5.0) / 2
 
 
 def test_a_shard_is_written_by_one_process() -> None:
