@@ -224,7 +224,7 @@ def test_views_wait_for_new_shapes_and_without_them_for_nobody() -> None:
 
 def test_a_shard_is_written_by_one_process() -> None:
     times = dict.fromkeys(KINDS, 0.0) | {"shards": 1.0}
-    assert seconds_left(all_work(0, 1000), times, CONFIG, 8) == 512.0
+    assert seconds_left(all_work(0, 1000), times, CONFIG, 8) == CONFIG.shards.samples_per_shard
 
 
 def test_a_line_names_what_is_under_way() -> None:
