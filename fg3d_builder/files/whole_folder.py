@@ -38,8 +38,8 @@ def whole_folder(out: Path, request: str) -> Iterator[Path]:
     refuse_taken(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(f".{out.name}.lock")
-    try:
-        with exclusive(lock):
+    with exclusive(lock):
+        try:
             refuse_taken(out)  # by who was there first
             folder = unfinished_folder(out, request)
             folder.mkdir(exist_ok=True)
@@ -53,16 +53,18 @@ def whole_folder(out: Path, request: str) -> Iterator[Path]:
             if out.is_dir():
                 out.rmdir()
             folder.rename(out)
-    finally:
-        with contextlib.suppress(OSError):
-            lock.unlink()
+        finally:
+            # While it is held: afterwards, or by one who gave up waiting, it were another's.
+            with contextlib.suppress(OSError):
+                lock.unlink()
 
 
 def _remove_leavings(folder: Path) -> None:
     """Delete what runs that were killed left half written, and what was set aside as damaged."""
     for pattern in (f".*{PART_SUFFIX}", f"*{DAMAGED_SUFFIX}"):
         for path in folder.rglob(pattern):
-            path.unlink()
+            if path.is_file():  # folders are called after captures and subjects
+                path.unlink()
 
 
 def unfinished_folder(out: Path, request: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ def test_it_appears_at_the_end(tmp_path: Path) -> None:
         (folder / "b").mkdir()
         (folder / ".a.elsewhere.12.part").write_text("left by a process that was killed")
         (folder / "a.damaged").write_text("set aside")
+        (folder / "b" / "subject.damaged").mkdir()
         assert not out.exists()
         assert folder == unfinished_folder(out, "request")
-    assert sorted(path.name for path in out.rglob("*")) == ["a", "b"]
+    assert sorted(path.name for path in out.rglob("*")) == ["a", "b", "subject.damaged"]
     assert list(out.parent.iterdir()) == [out]
 
 
@@ -63,6 +65,23 @@ def _fill(out: Path, text: str) -> None:
             (folder / "b").write_text(text)
     except ConfigError:
         pass
+
+
+def test_who_gives_up_waiting_leaves_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / ".out.lock"
+    lock.write_text("held by another process")
+
+    @contextlib.contextmanager
+    def interrupted(_: Path) -> Iterator[None]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("fg3d_builder.files.whole_folder.exclusive", interrupted)
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "out", "request"):
+        pass
+    assert lock.is_file()
 
 
 def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
