@@ -67,6 +67,30 @@ def _fill(out: Path, text: str) -> None:
         pass
 
 
+def test_a_link_leads_to_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "disk/empty").mkdir(parents=True)
+    for name in ("empty", "nowhere yet"):
+        link, target = tmp_path / f"link to {name}", tmp_path / "disk" / name
+        link.symlink_to(target)
+        with whole_folder(link, "request") as folder:
+            (folder / "a").write_text("1")
+            assert folder.parent == target.parent
+        assert link.is_symlink()
+        assert (target / "a").read_text() == "1"
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (Path("."), tmp_path):
+        with pytest.raises(ConfigError, match="where this command runs"), whole_folder(name, "r"):
+            pytest.fail("work was done")
+    monkeypatch.setattr(Path, "is_mount", lambda _: True)
+    with pytest.raises(ConfigError, match="mounted"), whole_folder(tmp_path / "out", "r"):
+        pytest.fail("work was done")
+
+
 def test_who_gives_up_waiting_leaves_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
