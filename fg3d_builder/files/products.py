@@ -54,8 +54,10 @@ Vertices keep four fifths of theirs."""
 
 _LENGTH_BYTES = 8
 
-_UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError, zlib.error)
-_UNREADABLE += (SyntaxError,)  # numpy's, of some names that are no type
+_UNREADABLE = (
+    *(AttributeError, KeyError, OverflowError, TypeError, ValueError, zlib.error),
+    SyntaxError,  # numpy's, of some names that are no type
+)
 """Raised by records of another version, or of a writer that is none of ours."""
 
 T = TypeVar("T")
