@@ -194,6 +194,11 @@ def test_what_cannot_be_is_told(
     assert "is there already" in capsys.readouterr().out
     assert export(dataset, tmp_path / "out") == 2
     assert "holds files already" in capsys.readouterr().err
+    tar = next((tmp_path / "out").glob("*.tar"))
+    for spoil in (lambda: os.truncate(tar, 512), tar.unlink):
+        spoil()
+        assert export(dataset, tmp_path / "out", "--split", "test") == 2
+        assert "holds files already" in capsys.readouterr().err
 
 
 def test_coarse_shapes_are_never_those_of_another_model(
