@@ -56,7 +56,8 @@ def rule_from(
         return None
     salts = {None if rule is None else rule.salt for rule in map(rule_of, manifests)}
     own = salts.pop() if len(salts) == 1 else None
-    salt = options.salt or own or DEFAULT_SALT
+    named = options.salt if options.salt is not None else own  # an empty one is one as well
+    salt = DEFAULT_SALT if named is None else named
     try:
         return SplitRule(salt, options.test or 0.0, options.val or 0.0)
     except ConfigError as error:

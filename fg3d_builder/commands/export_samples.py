@@ -166,6 +166,7 @@ def _opened(options: argparse.Namespace) -> tuple[Part, tuple[str, ...]]:
 
 def _model(part: Part, file: Path | None) -> FaceModel:
     from fg3d_builder.facemodel.storage import load_model
+    from fg3d_builder.files.hashes import file_sha256
     from fg3d_builder.shards.manifest import MODEL_NAME
 
     wanted = part.manifest["facemodel"]
@@ -174,13 +175,13 @@ def _model(part: Part, file: Path | None) -> FaceModel:
             f"{part.folder}: the licence of face model '{wanted['name']}' keeps it out of the "
             "dataset; name its file with --model-file"
         )
-    model = load_model(file or part.folder / MODEL_NAME)
-    if model.topology_hash != wanted["topology_hash"]:
+    # The topology would not tell models apart whose coefficients mean other shapes.
+    if file is not None and file_sha256(file) != wanted["sha256"]:
         raise ConfigError(
-            f"{file}: shapes have topology {wanted['topology_hash']}, the face model "
-            f"'{model.name}' has {model.topology_hash}"
+            f"{file} is not the face model file '{wanted['name']}' that {part.folder} was built "
+            "with"
         )
-    return model
+    return load_model(file or part.folder / MODEL_NAME)
 
 
 def _carry_out(

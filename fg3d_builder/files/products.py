@@ -54,6 +54,12 @@ Vertices keep four fifths of theirs."""
 
 _LENGTH_BYTES = 8
 
+_UNREADABLE = (
+    *(AttributeError, KeyError, OverflowError, TypeError, ValueError, zlib.error),
+    SyntaxError,  # numpy's, of some names that are no type
+)
+"""Raised by records of another version, or of a writer that is none of ours."""
+
 T = TypeVar("T")
 
 
@@ -135,8 +141,7 @@ def read_product(
         names = stored if only is None else [name for name in stored if name in only]
         records = {name: _record(stored[name], kind, arrays) for name in names}
         failures = tuple(Failure(**row) for row in table["failures"])
-    except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as error:
-        # A field of another version.
+    except _UNREADABLE as error:
         raise damaged(path, f"a record cannot be read: {error}") from None
     return Product(records, failures)
 
@@ -169,6 +174,8 @@ def _opened(path: Path) -> tuple[dict[str, Any], memoryview]:
         table = json.loads(bytes(body[_LENGTH_BYTES:end]))
     except (ValueError, RecursionError):
         raise damaged(path, "its table cannot be read") from None
+    if not isinstance(table, dict):
+        raise damaged(path, "it has no table")
     return table, body[end:]
 
 
@@ -286,7 +293,7 @@ def _rows(columns: Mapping[str, Any], kind: type, arrays: memoryview) -> tuple[A
     for name, hint, _ in _hints(typing.cast(Hashable, kind)):
         stored = columns[name]
         if hint is bytes:
-            values.append([bytes(arrays[start : start + length]) for start, length in stored])
+            values.append([bytes(_bytes_at(arrays, *place)) for place in stored])
         elif hint in (str, int, float, bool):
             values.append(map(hint, stored))
         else:
@@ -294,8 +301,14 @@ def _rows(columns: Mapping[str, Any], kind: type, arrays: memoryview) -> tuple[A
     return tuple(kind(*row) for row in zip(*values, strict=True))
 
 
+def _bytes_at(arrays: memoryview, start: int, length: int) -> memoryview:
+    if not 0 <= start <= start + length <= len(arrays):
+        raise ValueError(f"bytes {start} to {start + length} of {len(arrays)}")
+    return arrays[start : start + length]
+
+
 def _array(stored: _Stored, arrays: memoryview) -> Array:
-    data = arrays[stored.start : stored.start + stored.length]
+    data = _bytes_at(arrays, stored.start, stored.length)
     if stored.packing == "png":
         found = decode_image(np.frombuffer(data, np.uint8))
     elif stored.packing == "deflated":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,21 +26,22 @@ def whole_folder(out: Path, request: str) -> Iterator[Path]:
     Parameters
     ----------
     out : Path
-        Must not be there yet, or be an empty folder.
+        Must not be there yet, or be an empty folder; may be a link to either.
     request : str
         Identity of all that decides the content; part of a folder's name.
 
     Raises
     ------
     ConfigError
-        `out` holds files.
+        `out` holds files, or is a folder that cannot be replaced.
     OSError
     """
     refuse_taken(out)
+    out = _replaceable(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = out.with_name(f".{out.name}.lock")
-    try:
-        with exclusive(lock):
+    with exclusive(lock):
+        try:
             refuse_taken(out)  # by who was there first
             folder = unfinished_folder(out, request)
             folder.mkdir(exist_ok=True)
@@ -53,16 +55,30 @@ def whole_folder(out: Path, request: str) -> Iterator[Path]:
             if out.is_dir():
                 out.rmdir()
             folder.rename(out)
-    finally:
-        with contextlib.suppress(OSError):
-            lock.unlink()
+        finally:
+            # While it is held: afterwards, or by one who gave up waiting, it were another's.
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+
+def _replaceable(out: Path) -> Path:
+    """Return where a folder is or will be, whatever links lead there.
+
+    Raises `ConfigError` before the work where a folder could not take its place after it.
+    """
+    place = Path(os.path.realpath(out))
+    if place.is_mount() or place == Path.cwd():
+        why = "is where a disk is mounted" if place.is_mount() else "is where this command runs"
+        raise ConfigError(f"{out} {why}; name a folder in it that is not there yet")
+    return place
 
 
 def _remove_leavings(folder: Path) -> None:
     """Delete what runs that were killed left half written, and what was set aside as damaged."""
     for pattern in (f".*{PART_SUFFIX}", f"*{DAMAGED_SUFFIX}"):
         for path in folder.rglob(pattern):
-            path.unlink()
+            if path.is_file():  # folders are called after captures and subjects
+                path.unlink()
 
 
 def unfinished_folder(out: Path, request: str) -> Path:

@@ -198,7 +198,7 @@ def check_derived(manifest: Mapping[str, Any], problems: Problems, file: str) ->
             check(part[table] == total, f"'{part['name']}' says {part[table]} {table}, {total} are")
         right = digest(part["config"]) == part["config_digest"]
         check(right, f"config_digest of '{part['name']}' is another's")
-    same = shared_settings([part["config"] for part in parts]) == manifest["config"]
+    same = parts and shared_settings([part["config"] for part in parts]) == manifest["config"]
     check(same, "config is not what the settings of its parts share")
 
 

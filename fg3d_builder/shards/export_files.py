@@ -35,11 +35,17 @@ def request_of(part: Part, kind: str, options: Mapping[str, Any]) -> str:
 
 
 def is_exported(out: Path, request: str) -> bool:
-    """Whether a folder is the finished export that is asked for."""
+    """Whether a folder is the finished export that is asked for.
+
+    Tar files have to be there in their length; of other files nothing is known.
+    """
     try:
-        return bool(read_sealed_object(out / CONTENTS, EXPORT_SCHEMA)["request"] == request)
+        contents = read_sealed_object(out / CONTENTS, EXPORT_SCHEMA)
+        tars = [entry for entry in contents["files"] if "bytes" in entry]
+        whole = all((out / entry["file"]).stat().st_size == entry["bytes"] for entry in tars)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
+    return whole and bool(contents["request"] == request)
 
 
 def write_beside(part: Part, folder: Path) -> None:

@@ -156,9 +156,12 @@ class ShardReader:
         OSError, ValueError
             No index, images of different sizes, or as the class says.
         """
-        places = [self._place(index) for index in np.asarray(indices).tolist()]
-        if not places:
+        given = np.asarray(indices)
+        if not given.size:
             raise ValueError("a batch of no samples")
+        if given.dtype.kind not in "iu" or given.ndim != 1:  # a mask would be read as 0 and 1
+            raise ValueError(f"a batch by {given.dtype} {given.shape}, expected whole numbers")
+        places = [self._place(index) for index in given.tolist()]
         at: dict[ShardFile, list[int]] = {}
         for number, (shard, _row) in enumerate(places):
             at.setdefault(shard, []).append(number)

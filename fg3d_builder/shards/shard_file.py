@@ -118,6 +118,11 @@ class ShardFile:
     def fill(self, name: str, rows: Array, out: Array, at: Array) -> None:
         """Put some rows (k,) of a column of numbers into the rows `at` (k,) of an array."""
         opened, place = self._open(), self._places[name]
+        if out.shape[1:] != place.shape[1:]:
+            raise ValueError(
+                f"{self.path}: rows of {name} are {place.shape[1:]}, another shard's are "
+                f"{out.shape[1:]}"
+            )
         if place.row_bytes < LONG_ROW_BYTES:
             out[at] = opened.columns[name][rows]
             return

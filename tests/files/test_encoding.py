@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -60,6 +63,14 @@ def test_what_is_no_image_is_refused() -> None:
     for data in (b"", bytes(30), b"\xff\xd8\xff", encode_jpeg(picture(4))[:100]):
         with pytest.raises(ValueError, match="no image"):
             decode_image(data)
+
+
+def test_a_picture_that_declares_more_pixels_than_there_is_room_for_is_refused() -> None:
+    coded = bytearray(encode_png(picture(6)))
+    coded[16:24] = struct.pack(">II", 40_000, 40_000)
+    coded[29:33] = struct.pack(">I", zlib.crc32(coded[12:29]))
+    with pytest.raises(ValueError, match="no image"):
+        decode_image(bytes(coded))
 
 
 def test_a_jpeg_with_a_hole_is_refused() -> None:

@@ -106,6 +106,13 @@ def assert_same(a: Any, b: Any, tolerance: float) -> None:
         assert a == b
 
 
+def _table_of_one(fields: str) -> str:
+    """Text of a table with one record of landmarks."""
+    rest = '"confidence": [0, 8, "", "<f8", [1], "<f8"], "detector": "d"'
+    about = '"stage": "s", "digest": "d", "name": "p.product", "failures": []'
+    return f'{{{about}, "records": {{"a": {{{fields}, {rest}}}}}}}'
+
+
 def test_keys_may_be_any_text(tmp_path: Path) -> None:
     names = [".", "..", "a/b", "a", "/", "a%2Fb", "Zoë Maria", "%"]
     records = {name: make_capture(seed, 9) for seed, name in enumerate(names)}
@@ -217,6 +224,26 @@ def test_a_table_that_is_none_is_damage(tmp_path: Path) -> None:
         with pytest.raises(DamagedFileError, match="its table cannot be read"):
             read_product(path, "captures", "d1", Capture)
         assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "[]",
+        "null",
+        '{"stage": "s", "digest": "d", "name": "p.product", "records": 3, "failures": []}',
+        _table_of_one('"scheme": "a", "points_px": [-8, 16, "", "<f8", [1], "<f8"]'),
+        _table_of_one('"scheme": "a", "points_px": [0, 16, "", "<f8", [1], "<f8"]'),
+        _table_of_one('"scheme": "a", "points_px": [0, 8, "", "x,,", [1], "<f8"]'),
+        _table_of_one('"scheme": "a", "points_px": [0, 8, "", "<f8", [1e400], "<f8"]'),
+    ],
+)
+def test_a_table_that_lies_behind_a_seal_that_fits_is_damage(tmp_path: Path, table: str) -> None:
+    path, text = tmp_path / "p.product", table.encode()
+    write_sealed(path, SCHEMA, len(text).to_bytes(8, "little") + text + bytes(8))
+    with pytest.raises(DamagedFileError):
+        read_product(path, "s", "d", Landmarks)
+    assert not path.exists()
 
 
 def test_only_the_captures_that_are_asked_for_are_read(tmp_path: Path) -> None:

@@ -285,6 +285,7 @@ def test_a_manifest_that_is_wrong_about_its_parts_is_seen(there: Path, tmp_path:
         (lambda m: m["derived"]["parts"][1].update(name="first"), "no names of their own"),
         (lambda m: m["derived"]["parts"][1].update(config_digest="0"), "of 'second' is another's"),
         (lambda m: m["derived"].update(by="hand"), "by is 'hand'"),
+        (lambda m: m["derived"]["parts"].clear(), "no names of their own"),
         (lambda m: m["config"].pop("chunk_size"), "config is not what the settings"),
     ):
         manifest, problems = read_manifest(out), Problems()

@@ -193,6 +193,9 @@ def test_a_batch_is_its_samples(made: tuple[Path, FaceModel]) -> None:
         reader.batch([])
     with pytest.raises(IndexError):
         reader.batch([0, len(reader)])
+    for wrong in ([True, False], [0.5], [[0, 1]]):
+        with pytest.raises(ValueError, match="expected whole numbers"):
+            reader.batch(np.array(wrong))
 
 
 def test_many_shards_do_not_stay_open(

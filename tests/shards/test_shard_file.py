@@ -180,6 +180,16 @@ def test_another_length_is_refused(copied: Path) -> None:
         shard.row("samples/rotation", 0)
 
 
+@pytest.mark.parametrize("name", ["shapes/shape_obj_mm", "shapes/alpha_id"])
+def test_rows_go_into_an_array_of_their_own_shape_alone(made: Path, name: str) -> None:
+    """Else rows of a shard with other vertices were filled up from the next row."""
+    shard = ShardFile(*shard_of(made))
+    room = shard.room(name, 1)
+    larger = np.zeros((1, room.shape[1] + 1, *room.shape[2:]), room.dtype)
+    with pytest.raises(ValueError, match=f"rows of {name} are"):
+        shard.fill(name, np.array([0]), larger, np.array([0]))
+
+
 def test_reading_changes_nothing(made: Path) -> None:
     path, entry = shard_of(made)
     before = file_sha256(path)

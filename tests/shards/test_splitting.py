@@ -96,6 +96,15 @@ def test_the_split_that_it_has_is_the_same_dataset(tmp_path: Path) -> None:
     assert after["derived"]["split_rule"] == {"salt": "toy", "test": 0.4, "val": 0.0}
 
 
+@pytest.mark.parametrize("salt", ["", "toy"])
+def test_a_salt_is_kept_where_none_is_named(tmp_path: Path, salt: str) -> None:
+    """Else a larger test would be other people, not more."""
+    dataset = write_toy_part(tmp_path / "dataset", PEOPLE, test=0.3, salt=salt)
+    words = ["split", str(dataset), "--out", str(tmp_path / "out"), "--test", "0.6", "--no-verify"]
+    assert main(words) == 0
+    assert read_manifest(tmp_path / "out")["derived"]["split_rule"]["salt"] == salt
+
+
 def test_again_and_back(whole: Path, anew: Path, tmp_path: Path) -> None:
     """All in one split again: everything but the new shapes that were lost, in order."""
     words = ["split", str(anew), "--test", "0", "--out", str(tmp_path / "back")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import webdataset
 from toy_parts import write_toy_part
 
 from fg3d_builder.cli import main
-from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.facemodel.storage import load_model, save_model
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.sealed_object import read_sealed_object
@@ -193,6 +194,24 @@ def test_what_cannot_be_is_told(
     assert "is there already" in capsys.readouterr().out
     assert export(dataset, tmp_path / "out") == 2
     assert "holds files already" in capsys.readouterr().err
+    tar = next((tmp_path / "out").glob("*.tar"))
+    for spoil in (lambda: os.truncate(tar, 512), tar.unlink):
+        spoil()
+        assert export(dataset, tmp_path / "out", "--split", "test") == 2
+        assert "holds files already" in capsys.readouterr().err
+
+
+def test_coarse_shapes_are_never_those_of_another_model(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = dataset / "facemodel.h5", tmp_path / "other.h5"
+    model = load_model(own)
+    save_model(replace(model, id_basis=2 * model.id_basis), other)
+    words = ("--split", "test", "--fields", "coarse_obj_mm")
+    assert export(dataset, tmp_path / "out", *words, "--model-file", str(other)) == 2
+    assert "other.h5 is not the face model file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert export(dataset, tmp_path / "out", *words, "--model-file", str(own)) == 0
 
 
 def test_a_damaged_dataset_is_not_handed_out(
