@@ -141,7 +141,7 @@ def work_alone(task: luigi.Task, name: str) -> StageResult[Any] | tuple[str, str
             stderr=subprocess.PIPE,
             check=False,
         )
-        if outcome.is_file() and done.returncode == 0:
+        if outcome.is_file():  # whole, however the process ended afterwards
             found = pickle.loads(outcome.read_bytes())
             if isinstance(found, Exception):
                 raise found

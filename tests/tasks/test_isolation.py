@@ -220,3 +220,51 @@ def test_errors_of_work_alone_are_the_works_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(isolation, "command", lambda order: [sys.executable, "-c", program, order])
     with pytest.raises(MemoryError, match="no room"):
         isolation.work_alone(luigi.Task(), "a")
+
+
+ALONE = """
+import os, sys
+from fg3d_builder.pipeline.each_capture import run_each
+from fg3d_builder.tasks import alone
+
+class Work:
+    def result(self):
+        run_each("views", {"a": "s"}, self.one, None)
+
+    def one(self, name):
+        PLACE
+
+alone.load_task = lambda *_: Work()
+alone.main(sys.argv[1])
+LAST
+"""
+
+
+def found_alone(
+    monkeypatch: pytest.MonkeyPatch, work: str, last: str = ""
+) -> StageResult[object] | tuple[str, str]:
+    """Work on a capture alone, by one line of a program, and end its process by another."""
+    program = ALONE.replace("PLACE", work).replace("LAST", last)
+    monkeypatch.setattr(isolation, "command", lambda order: [sys.executable, "-c", program, order])
+    return isolation.work_alone(luigi.Task(), "a")
+
+
+def test_what_cannot_be_handed_back_is_no_fault_of_the_capture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No pickle has a function without a name; no room for what was made ends the same way."""
+    with pytest.raises(RuntimeError, match=r"a: could not be tried alone: .* status 1"):
+        found_alone(monkeypatch, "return lambda: 1")
+
+
+def test_an_error_that_no_pickle_holds_comes_back_in_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(RuntimeError, match=r"^MemoryError: .*lambda"):
+        found_alone(monkeypatch, "raise MemoryError(lambda: 1)")
+
+
+def test_a_crash_behind_the_work_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_alone(monkeypatch, "return 7", "os.abort()")
+    assert isinstance(found, StageResult)
+    assert found.records == {"a": 7}
