@@ -157,13 +157,18 @@ def test_all_new_shapes_of_a_capture_are_suspect_where_one_is(
     monkeypatch.setattr(isolation, "work_alone", crashed)
     product = tmp_path / "chunk.product"
     Journal(luigi.Task(), product).begin("a.transform-0")  # and then the process ends
-    done = []
+    done: list[str] = []
+
+    def work_here(key: str) -> int:
+        done.append(key)
+        return 1
+
     result: StageResult[int] = StageResult()
     subjects = {f"{name}.transform-{i}": name for name in ("a", "a-2") for i in range(4)}
     work = EachCapture(
         "transform",
         subjects,
-        lambda key: done.append(key) or 1,
+        work_here,
         result=result,
         picture=lambda *_: np.zeros((1, 1, 3), np.uint8),
     )
