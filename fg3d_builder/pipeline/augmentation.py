@@ -128,6 +128,11 @@ def shape_keys(draws: Mapping[str, Sequence[Any]], names: Iterable[str]) -> list
     return [f"{name}.transform-{i}" for name in names for i in range(len(draws.get(name, ())))]
 
 
+def capture_of(key: str) -> str:
+    """Return the capture id of a new shape's key, see `shape_keys`; that of a capture is itself."""
+    return key.rsplit(".transform-", 1)[0]
+
+
 def _turning(
     model: FaceModel, chunk: ChunkInput, config: BuildConfig, preparing: _Preparing
 ) -> EachCapture[ViewSet]:

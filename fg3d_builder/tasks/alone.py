@@ -9,10 +9,11 @@ import json
 import pickle
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from luigi.task_register import load_task
 
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.pipeline.each_capture import StageResult, Watcher, watched_by
 
 
@@ -47,8 +48,18 @@ def main(order: str) -> None:
     except _Done as done:
         outcome = done.args[0]
     except Exception as error:
-        outcome = error
-    Path(folder, "outcome").write_bytes(pickle.dumps(outcome))
+        outcome = _that_can_be_sent(error)
+    # What goes wrong from here on, as where no room is left, is no fault of the capture.
+    Path(folder, "begun").unlink(missing_ok=True)
+    write_bytes(Path(folder, "outcome"), pickle.dumps(outcome))
+
+
+def _that_can_be_sent(error: Exception) -> Exception:
+    """Return an error, or its words where another process could not read it."""
+    try:
+        return cast(Exception, pickle.loads(pickle.dumps(error)))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from fg3d_builder.files.atomic import abandoned
 from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildFolder, BuildLayout
+from fg3d_builder.pipeline.augmentation import capture_of
 from fg3d_builder.review.review_list import read_review_list, update_review_list
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.tasks.base import if_there, log
@@ -123,7 +124,7 @@ def _costs_of(folder: BuildFolder, made: Collection[Path]) -> Iterator[Path]:
 def _failure_pictures(layout: BuildLayout, captures: Collection[str]) -> Iterator[Path]:
     for stage in (*CHUNK_STAGES, "transform"):
         for file in _files(layout.stage_folder(stage) / "failures"):
-            if file.stem.rsplit(".transform-", 1)[0] in captures:
+            if capture_of(file.stem) in captures:
                 yield file
 
 
@@ -221,7 +222,7 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
             written = file.suffix in (".json", ".log") and not name.startswith("config-")
             return written and _names(file, wanted)
         if folder.name == "failures":
-            return name.rsplit(".transform-", 1)[0] in wanted
+            return capture_of(name) in wanted
         chunk = name.rsplit("-", 1)[0]
         fused = folder.name.startswith("transform-") and chunk in shapes
         return name in chunks or chunk in chunks or fused
@@ -331,5 +332,5 @@ def _names(file: Path, ids: Collection[str]) -> bool:
 
 
 def _shows(picture: str, captures: set[str]) -> bool:
-    stem = picture.rsplit(".", 1)[0].rsplit(".transform-", 1)[0]
+    stem = capture_of(picture.rsplit(".", 1)[0])
     return any(stem == name or stem.endswith(f"-{name}") for name in captures)

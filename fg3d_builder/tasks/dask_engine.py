@@ -340,9 +340,15 @@ class _OnCluster:
             text = f"{type(error).__name__}: {sentence(error)}"
             raise EngineLostError(f"a worker cannot run tasks: {text}") from error
         if outcome.ended:
-            note_task(self.task, outcome.seconds)
+            self._note(outcome.seconds)
         told = (outcome.status, outcome.explanation, outcome.missing, outcome.asked_for)
         return (self.task.task_id, *told)
+
+    def _note(self, seconds: float) -> None:
+        try:
+            note_task(self.task, seconds)
+        except Exception as error:  # what was made is there: the build must not end with it
+            log.warning("%s: its time could not be noted: %s", what(self.task), sentence(error))
 
     def _given_up(self, error: Exception) -> tuple[Any, ...]:
         self._deaths[self.task.task_id] += 1

@@ -23,6 +23,7 @@ from typing import Any
 
 import luigi
 
+from fg3d_builder.pipeline.augmentation import capture_of
 from fg3d_builder.pipeline.each_capture import StageResult, Watcher
 from fg3d_builder.records import Failure
 from fg3d_builder.report.paper import message_card
@@ -38,11 +39,14 @@ KILLED = "out_of_memory"
 _CRASHES = {
     getattr(signal, f"SIG{name}") for name in ("SEGV", "ABRT", "BUS", "FPE", "ILL", "SYS", "TRAP")
 }
-"""Signals that a program brings upon itself."""
+"""Signals that a program brings upon itself; all others but ``SIGKILL`` come from somebody."""
 
 
 class Journal(Watcher):
     """Keeps in a file which capture of a task is worked on, and isolates those that are suspect.
+
+    All new shapes of a capture are suspect where one is: what crashes is often what they share, and
+    they would end one process each.
 
     Parameters
     ----------
@@ -63,7 +67,7 @@ class Journal(Watcher):
         RuntimeError
             The process ended before it began to work, or somebody ended it.
         """
-        if name not in self.suspects:
+        if capture_of(name) not in map(capture_of, self.suspects):
             return None
         log.warning("%s: work on it was broken off (%s); it is tried alone", name, stage)
         self._write("")
@@ -137,13 +141,13 @@ def work_alone(task: luigi.Task, name: str) -> StageResult[Any] | tuple[str, str
             stderr=subprocess.PIPE,
             check=False,
         )
-        if outcome.is_file() and done.returncode == 0:
+        if outcome.is_file():  # whole, however the process ended afterwards
             found = pickle.loads(outcome.read_bytes())
             if isinstance(found, Exception):
                 raise found
             return found
         how = _how(done.returncode)
-        if not begun.is_file() or -done.returncode in (signal.SIGINT, signal.SIGTERM):
+        if not begun.is_file() or _ended_by_somebody(done.returncode):
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise RuntimeError(f"{name}: could not be tried alone: its process {how} {said}")
     return KILLED if -done.returncode == signal.SIGKILL else CRASHED, how
@@ -152,6 +156,10 @@ def work_alone(task: luigi.Task, name: str) -> StageResult[Any] | tuple[str, str
 def command(order: str) -> list[str]:
     """Return the command that carries an order out, see `tasks.alone`."""
     return [sys.executable, "-m", "fg3d_builder.tasks.alone", order]
+
+
+def _ended_by_somebody(status: int) -> bool:
+    return status < 0 and -status not in {*_CRASHES, signal.SIGKILL}
 
 
 def _how(status: int) -> str:

@@ -293,7 +293,7 @@ def _tail(layout: BuildLayout) -> str:
 
 
 def _last(record: str, kind: str) -> tuple[float, float]:
-    """Return time and seconds of the last row of a kind, zeros where there is none.
+    """Return time and seconds of the last row of a kind; zeros where there is none, or it was cut.
 
     Looked for in the text: to read all rows after every task would cost more than the search.
     """
@@ -301,8 +301,10 @@ def _last(record: str, kind: str) -> tuple[float, float]:
     if at < 0:
         return 0.0, 0.0
     begin = record.rfind("\n", 0, at) + 1
-    when, _, _, seconds = record[begin:].split("\n", 1)[0].split(",")
-    return float(when), float(seconds)
+    with suppress(ValueError):
+        when, _, _, seconds = record[begin:].split("\n", 1)[0].split(",")
+        return float(when), float(seconds)
+    return 0.0, 0.0
 
 
 def _listing(folder: Path) -> list[str]:

@@ -27,7 +27,7 @@ from fg3d_builder.tasks.workers import EngineLostError
 dask = pytest.importorskip("dask")
 pytest.importorskip("distributed")
 
-from fg3d_builder.tasks import dask_worker  # noqa: E402
+from fg3d_builder.tasks import dask_engine, dask_worker  # noqa: E402
 from fg3d_builder.tasks.dask_engine import (  # noqa: E402
     existing_cluster,
     local_cluster,
@@ -59,6 +59,21 @@ def test_tasks_run_on_all_workers_and_what_they_say_is_heard(
     assert len(there) == 2
     assert os.getpid() not in there
     assert said(caplog) == ["a word of warning"]
+
+
+def test_a_time_that_cannot_be_noted_ends_no_build(
+    tmp_path: Path, client: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full of what the task has made."""
+
+    def full(_task: luigi.Task, _seconds: float) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dask_engine, "note_task", full)
+    first = step(tmp_path, "first")
+    assert run_on_dask([step(tmp_path, "last", "first")], client)
+    assert first.file.is_file()
+    assert sum("time could not be noted: " in line for line in said(caplog)) == 2
 
 
 def test_what_fails_is_said_and_the_rest_is_done(

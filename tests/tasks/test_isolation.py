@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 import luigi
+import numpy as np
 import pytest
 from test_build import build, content
 from toy_build import write_toy_build
 
-from fg3d_builder.pipeline.each_capture import StageResult
+from fg3d_builder.pipeline.each_capture import EachCapture, StageResult, watched_by
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.shards.verify import verify_dataset
 from fg3d_builder.tasks import isolation
@@ -143,6 +144,41 @@ def test_an_end_by_an_exception_makes_nobody_suspect(tmp_path: Path) -> None:
     assert Journal(luigi.Task(), product).suspects == set()
 
 
+def test_all_new_shapes_of_a_capture_are_suspect_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where what they share crashes they would otherwise end one process each: too many."""
+    alone: list[str] = []
+
+    def crashed(_task: luigi.Task, name: str) -> tuple[str, str]:
+        alone.append(name)
+        return isolation.CRASHED, "crashed in a library (SIGSEGV)"
+
+    monkeypatch.setattr(isolation, "work_alone", crashed)
+    product = tmp_path / "chunk.product"
+    Journal(luigi.Task(), product).begin("a.transform-0")  # and then the process ends
+    done: list[str] = []
+
+    def work_here(key: str) -> int:
+        done.append(key)
+        return 1
+
+    result: StageResult[int] = StageResult()
+    subjects = {f"{name}.transform-{i}": name for name in ("a", "a-2") for i in range(4)}
+    work = EachCapture(
+        "transform",
+        subjects,
+        work_here,
+        result=result,
+        picture=lambda *_: np.zeros((1, 1, 3), np.uint8),
+    )
+    with watched_by(Journal(luigi.Task(), product)):
+        work.do_all()
+    assert alone == [f"a.transform-{i}" for i in range(4)]
+    assert [failure.capture_id for failure in result.failures] == alone
+    assert done == [f"a-2.transform-{i}" for i in range(4)] == list(result.records)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"at": "a"}', "null"])
 def test_a_note_that_cannot_be_read_makes_nobody_suspect(tmp_path: Path, text: str) -> None:
     (tmp_path / f"chunk{isolation.SUFFIX}").write_text(text)
@@ -165,6 +201,20 @@ def test_a_process_that_did_not_come_to_the_capture_says_nothing_of_it(
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT", "SIGUSR1"])
+def test_a_process_that_somebody_ended_says_nothing_of_its_capture(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a terminal is closed or a cluster ends a job: the capture has not failed."""
+    program = (
+        "import json, os, signal, sys; open(json.loads(sys.argv[1])[-1] + '/begun', 'w'); "
+        f"signal.signal(signal.{name}, signal.SIG_DFL); os.kill(os.getpid(), signal.{name})"
+    )
+    monkeypatch.setattr(isolation, "command", lambda order: [sys.executable, "-c", program, order])
+    with pytest.raises(RuntimeError, match=f"a: .* was ended by {name}"):
+        isolation.work_alone(luigi.Task(), "a")
+
+
 def test_errors_of_work_alone_are_the_works_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing package, say, is no fault of the capture."""
     program = (
@@ -175,3 +225,51 @@ def test_errors_of_work_alone_are_the_works_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(isolation, "command", lambda order: [sys.executable, "-c", program, order])
     with pytest.raises(MemoryError, match="no room"):
         isolation.work_alone(luigi.Task(), "a")
+
+
+ALONE = """
+import os, sys
+from fg3d_builder.pipeline.each_capture import run_each
+from fg3d_builder.tasks import alone
+
+class Work:
+    def result(self):
+        run_each("views", {"a": "s"}, self.one, None)
+
+    def one(self, name):
+        PLACE
+
+alone.load_task = lambda *_: Work()
+alone.main(sys.argv[1])
+LAST
+"""
+
+
+def found_alone(
+    monkeypatch: pytest.MonkeyPatch, work: str, last: str = ""
+) -> StageResult[object] | tuple[str, str]:
+    """Work on a capture alone, by one line of a program, and end its process by another."""
+    program = ALONE.replace("PLACE", work).replace("LAST", last)
+    monkeypatch.setattr(isolation, "command", lambda order: [sys.executable, "-c", program, order])
+    return isolation.work_alone(luigi.Task(), "a")
+
+
+def test_what_cannot_be_handed_back_is_no_fault_of_the_capture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No pickle has a function without a name; no room for what was made ends the same way."""
+    with pytest.raises(RuntimeError, match=r"a: could not be tried alone: .* status 1"):
+        found_alone(monkeypatch, "return lambda: 1")
+
+
+def test_an_error_that_no_pickle_holds_comes_back_in_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(RuntimeError, match=r"^MemoryError: .*lambda"):
+        found_alone(monkeypatch, "raise MemoryError(lambda: 1)")
+
+
+def test_a_crash_behind_the_work_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = found_alone(monkeypatch, "return 7", "os.abort()")
+    assert isinstance(found, StageResult)
+    assert found.records == {"a": 7}

@@ -112,6 +112,19 @@ def test_a_line_is_due_after_a_pause_and_whenever_the_clock_is_set_back(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("kind", ["shown", "counted"])
+def test_a_row_that_was_cut_short_does_not_end_the_lines(
+    layout: BuildLayout, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by a full disk: the next row stands behind it in the same line."""
+    layout.timings.write_text(f"{time.time():.1f},{kind},0")
+    caplog.set_level(logging.INFO, logger="fg3d")
+    note_task(cast(BuildTask, Done(layout)), 1.0)
+    assert len(caplog.records) == 1
+    note_task(cast(BuildTask, Done(layout)), 1.0)
+    assert len(caplog.records) == 1  # the pause counts again
+
+
 def test_a_long_count_is_not_made_after_every_task(
     layout: BuildLayout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,7 +237,8 @@ def test_views_wait_for_new_shapes_and_without_them_for_nobody() -> None:
 
 def test_a_shard_is_written_by_one_process() -> None:
     times = dict.fromkeys(KINDS, 0.0) | {"shards": 1.0}
-    assert seconds_left(all_work(0, 1000), times, CONFIG, 8) == CONFIG.shards.samples_per_shard
+    config = replace(CONFIG, shards=replace(CONFIG.shards, samples_per_shard=512))
+    assert seconds_left(all_work(0, 1000), times, config, 8) == 512.0
 
 
 def test_a_line_names_what_is_under_way() -> None:
