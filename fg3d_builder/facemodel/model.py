@@ -151,8 +151,7 @@ class FaceModel:
         shapes[:] = self.mean.reshape(-1)
         for basis, coefficients in ((self.id_basis, alpha_id), (self.exp_basis, alpha_exp)):
             flat = basis.reshape(self.mean.size, basis.shape[2])
-            for start in range(0, len(flat), _ROWS_IN_CACHE):
-                rows = slice(start, start + _ROWS_IN_CACHE)
+            for rows in _parts(len(flat)):
                 for shape, alpha in zip(shapes, coefficients, strict=True):
                     shape[rows] += flat[rows] @ alpha
         return shapes.reshape(len(shapes), *self.mean.shape)
@@ -189,9 +188,16 @@ def _combined(basis: Array, coefficients: Array) -> Array:
     """(n, 3) sum of the first (k,) directions of a basis (n, 3, k or more)."""
     if len(coefficients) < basis.shape[2]:
         return np.asarray(basis[:, :, : len(coefficients)] @ coefficients)
-    # One product of a matrix with a vector: stacked (3, k) ones are slower.
+    # Products of a matrix with a vector: stacked (3, k) ones are slower. They are those of
+    # `FaceModel.shapes`: a library with several threads sums each size of matrix differently.
     flat = basis.reshape(3 * len(basis), basis.shape[2])
-    return np.asarray(flat @ coefficients).reshape(len(basis), 3)
+    parts = [flat[rows] @ coefficients for rows in _parts(len(flat))]
+    return np.concatenate(parts).reshape(len(basis), 3)
+
+
+def _parts(count: int) -> list[slice]:
+    """Slices of rows of a basis, each to be multiplied at once."""
+    return [slice(first, first + _ROWS_IN_CACHE) for first in range(0, count, _ROWS_IN_CACHE)]
 
 
 def topology_hash(vertex_count: int, triangles: Array) -> str:

@@ -144,7 +144,9 @@ class _RectangleGraph:
         self._graph = mediapipe.CalculatorGraph(graph_config=_IN_RECTANGLE)
         self._found: list[Any] = []
         self._runs = 0
-        self._graph.observe_output_stream("landmarks", lambda _, packet: self._found.append(packet))
+        # Not a method of this object: the graph would hold it, and neither would ever be freed.
+        found = self._found
+        self._graph.observe_output_stream("landmarks", lambda _, packet: found.append(packet))
         self._graph.start_run({"with_attention": mediapipe.packet_creator.create_bool(True)})
 
     def landmarks(self, image: Array, rectangle: Rectangle) -> Any | None:

@@ -15,7 +15,8 @@ class NetworkDetector(ABC):
     """A detector that opens its networks with the first image.
 
     Networks do not survive a fork, nor should two threads share one: each process and thread
-    that uses a detector opens its own. Pickling leaves them behind.
+    that uses a detector opens its own. Pickling leaves them behind. A process is to be forked
+    before any network of MediaPipe has run in it: its library ends those forked later as they look.
     """
 
     name: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from toy_models import toy_model
 
+from fg3d_builder.facemodel.model import FaceModel
+
 
 def test_many_shapes_are_each_alone_to_the_bit() -> None:
     model = toy_model()
@@ -17,3 +19,14 @@ def test_many_shapes_are_each_alone_to_the_bit() -> None:
         np.testing.assert_array_equal(shape, model.shape(own_id, own_exp))
     bent = model.shapes(alpha_id[:1], 0 * alpha_exp[:1])[0] - model.mean
     np.testing.assert_allclose(bent, model.id_basis @ alpha_id[0].astype(float), atol=1e-9)
+
+
+def test_a_model_of_many_vertices_has_the_same_shapes_alone(default: FaceModel) -> None:
+    """Products of large matrices are shared among threads, which sum in orders of their own."""
+    rng = np.random.default_rng(6)
+    alpha_id = rng.normal(size=(2, len(default.id_sd))) * default.id_sd
+    alpha_exp = rng.normal(size=(2, len(default.exp_sd))) * default.exp_sd
+    for shape, own_id, own_exp in zip(
+        default.shapes(alpha_id, alpha_exp), alpha_id, alpha_exp, strict=True
+    ):
+        np.testing.assert_array_equal(shape, default.shape(own_id, own_exp))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import cv2
@@ -119,6 +121,16 @@ def test_a_turned_rectangle_gives_pixels_of_the_picture(
         assert np.abs(turned - straight).mean() < 0.015 * size
     corner = Rectangle(np.array([4.0, 4.0]), 8.0, 0.0)
     assert networks.face_in(np.zeros_like(rgb), corner) is None
+
+
+def test_networks_that_nobody_uses_any_more_are_freed() -> None:
+    networks, nothing = FaceNetworks(0.5), np.zeros((64, 64, 3), np.uint8)
+    networks.face_in(nothing, Rectangle(np.array([32.0, 32.0]), 48.0, 0.0))
+    graph = weakref.ref(networks.__dict__["_in_rectangle"])
+    assert graph() is not None
+    del networks
+    gc.collect()
+    assert graph() is None
 
 
 def test_a_rectangle_is_upright_as_the_eyes_are_and_holds_the_face() -> None:
