@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.atomic import PART_SUFFIX
+from fg3d_builder.files.atomic import PART_SUFFIX, remove_abandoned
 from fg3d_builder.files.locks import exclusive
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 
@@ -45,6 +45,7 @@ def whole_folder(out: Path, request: str) -> Iterator[Path]:
             refuse_taken(out)  # by who was there first
             folder = unfinished_folder(out, request)
             folder.mkdir(exist_ok=True)
+            remove_abandoned(folder)
             try:
                 yield folder
             except BaseException:

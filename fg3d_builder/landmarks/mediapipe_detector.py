@@ -8,6 +8,7 @@ decides how far each is trusted.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,14 +59,19 @@ _SEARCH = (
 )
 
 
-class MediaPipeDetector(NetworkDetector):
-    """478 points, of which 468 are on the skin; deterministic.
+class MediaPipePoints(NetworkDetector):
+    """478 points, of which 468 are on the skin, by several looks; deterministic.
 
     Parameters
     ----------
     min_confidence : float
         Least confidence of MediaPipe's face finder and of the median point; below it there is
         "no_face".
+
+    Attributes
+    ----------
+    mirror : (478,) int
+        Which point of a mirrored face is which.
     """
 
     name = NAME
@@ -75,7 +81,7 @@ class MediaPipeDetector(NetworkDetector):
     def __init__(self, min_confidence: float = 0.5) -> None:
         super().__init__()
         self.min_confidence = min_confidence
-        self._mirror = mediapipe_mirror()
+        self.mirror = mediapipe_mirror()
 
     def detect_image(self, rgb: Array) -> Landmarks | None:
         """Return the landmarks of the largest face in an image (H, W, 3) uint8, or None."""
@@ -83,9 +89,22 @@ class MediaPipeDetector(NetworkDetector):
         first = first_look(self.networks(), image)
         if first is None:
             return None
-        looks = [self._look(image, first, look) for look in _LOOKS]
         size = float(np.ptp(first, axis=0).max())
-        return averaged(looks, size, image.shape[:2], self.min_confidence)
+        return averaged(self._looks(image, first), size, image.shape[:2], self.min_confidence)
+
+    @abstractmethod
+    def _looks(self, image: Array, first: Array) -> list[Array | None]:
+        """Look at the face with points (478, 2) px in an image; None where a look sees none."""
+
+    def _open(self) -> FaceNetworks:
+        return FaceNetworks(self.min_confidence)
+
+
+class MediaPipeDetector(MediaPipePoints):
+    """The points from eight windows, each of which the face is found in anew: for captures."""
+
+    def _looks(self, image: Array, first: Array) -> list[Array | None]:
+        return [self._look(image, first, look) for look in _LOOKS]
 
     def _look(self, image: Array, near: Array, look: _Look) -> Array | None:
         """Points of the face at `near`, seen through one window."""
@@ -102,7 +121,7 @@ class MediaPipeDetector(NetworkDetector):
             shift = np.array([_WINDOW_PX - 1 - shift[0], shift[1]])
         matrix = np.column_stack([linear, shift])
         faces = [
-            unwarped(face, matrix)[self._mirror if look.mirrored else slice(None)]
+            unwarped(face, matrix)[self.mirror if look.mirrored else slice(None)]
             for face in self.networks().faces(warped(image, matrix, (_WINDOW_PX, _WINDOW_PX)))
         ]
         if not faces:
@@ -110,9 +129,6 @@ class MediaPipeDetector(NetworkDetector):
         best = min(faces, key=lambda face: float(np.abs(face - near).mean()))
         reach = 0.15 * float((high - low).max())
         return best if float(np.abs(best - near).mean()) < reach else None
-
-    def _open(self) -> FaceNetworks:
-        return FaceNetworks(self.min_confidence)
 
 
 def first_look(networks: FaceNetworks, image: Array) -> Array | None:

@@ -11,18 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fg3d_builder.landmarks.edges import MEDIAPIPE, mediapipe_mirror
-from fg3d_builder.landmarks.mediapipe_detector import (
-    NAME,
-    TITLE,
-    averaged,
-    first_look,
-    unwarped,
-    warped,
-)
-from fg3d_builder.landmarks.mediapipe_networks import FaceNetworks, Rectangle, rectangle_around
-from fg3d_builder.landmarks.network_detector import NetworkDetector
-from fg3d_builder.records import Array, Landmarks
+from fg3d_builder.landmarks.mediapipe_detector import MediaPipePoints, unwarped, warped
+from fg3d_builder.landmarks.mediapipe_networks import Rectangle, rectangle_around
+from fg3d_builder.records import Array
 
 _SHARE = 1.5
 """Side of a rectangle over the face's extent: what MediaPipe itself shows its network."""
@@ -44,42 +35,29 @@ class _Look(NamedTuple):
 _AGAIN = (_Look(1.0, True), _Look(1.1, False), _Look(1.1, True))
 
 
-class MediaPipeGlance(NetworkDetector):
-    """478 points by 1, 2 or 4 looks; deterministic.
+class MediaPipeGlance(MediaPipePoints):
+    """The points by 1, 2 or 4 looks.
 
     Parameters
     ----------
     min_confidence : float
-        Least confidence of MediaPipe's face finder and of the median point.
+        See `MediaPipePoints`.
     looks : int
         At least 1, at most 4. A single look knows nothing of its scatter and is trusted wholly.
     """
 
-    name = NAME
-    scheme = MEDIAPIPE
-    title = TITLE
-
     def __init__(self, min_confidence: float, looks: int) -> None:
-        super().__init__()
-        self.min_confidence = min_confidence
+        super().__init__(min_confidence)
         self.looks = looks
-        self._mirror = mediapipe_mirror()
 
-    def detect_image(self, rgb: Array) -> Landmarks | None:
-        """Return the landmarks of the largest face in an image (H, W, 3) uint8, or None."""
-        image = np.ascontiguousarray(rgb)
-        first = first_look(self.networks(), image)
-        if first is None:
-            return None
+    def _looks(self, image: Array, first: Array) -> list[Array | None]:
         near, matrix = _shrunk(image, rectangle_around(first, _SHARE))
         there = first @ matrix[:, :2].T + matrix[:, 2]
         around = rectangle_around(there, _SHARE)
         # The finding look took its pixels from the whole picture: of a large face too few.
         seen = there if near is image else self._look(near, around, _Look(1.0, False))
         looks = [seen, *(self._look(near, around, look) for look in _AGAIN[: self.looks - 1])]
-        size = float(np.ptp(first, axis=0).max())
-        back = [None if points is None else unwarped(points, matrix) for points in looks]
-        return averaged(back, size, image.shape[:2], self.min_confidence)
+        return [None if points is None else unwarped(points, matrix) for points in looks]
 
     def _look(self, image: Array, around: Rectangle, look: _Look) -> Array | None:
         side = look.scale * around.side_px
@@ -88,10 +66,7 @@ class MediaPipeGlance(NetworkDetector):
         last = image.shape[1] - 1
         centre = np.array([last - around.centre_px[0], around.centre_px[1]])
         points = self.networks().face_in(image[:, ::-1], Rectangle(centre, side, -around.angle))
-        return None if points is None else points[self._mirror] * [-1.0, 1.0] + [last, 0.0]
-
-    def _open(self) -> FaceNetworks:
-        return FaceNetworks(self.min_confidence)
+        return None if points is None else points[self.mirror] * [-1.0, 1.0] + [last, 0.0]
 
 
 def _shrunk(image: Array, around: Rectangle) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fg3d_builder.config import digest
-from fg3d_builder.files.atomic import remove_abandoned, write_json
+from fg3d_builder.files.atomic import write_json
 from fg3d_builder.files.whole_folder import whole_folder
 from fg3d_builder.shards.derived_manifest import copy_files, derived_manifest
 from fg3d_builder.shards.derived_plan import MOST_BYTES, Plan, PlannedShard
@@ -100,7 +100,6 @@ def write_derived(
     OSError
     """
     with whole_folder(out, wanted.identity()) as folder:
-        remove_abandoned(folder)
         copy_files(wanted.parts, folder)
         for shard in write_shards(wanted.plan, folder):
             note(shard)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.files.atomic import remove_abandoned, replacing
+from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.whole_folder import whole_folder
 from fg3d_builder.records import Array
@@ -121,7 +121,6 @@ def export_folder(
     """
     request = folder_request(part, splits)
     with whole_folder(out, request) as folder:
-        remove_abandoned(folder)
         write_beside(part, folder)
         counts = []
         with replacing(folder / INDEX) as temporary, temporary.open("w", encoding="utf-8") as table:

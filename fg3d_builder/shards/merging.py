@@ -14,8 +14,6 @@ from fg3d_builder.shards.part import Part
 from fg3d_builder.shards.split import SplitRule, rule_of
 
 JOIN, APART, FIRST = "join", "apart", "first"
-SUBJECT_CHOICES = (JOIN, APART)
-CAPTURE_CHOICES = (FIRST, APART)
 
 _MOST_NAMED = 10
 

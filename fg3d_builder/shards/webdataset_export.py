@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.atomic import remove_abandoned, replacing
+from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.whole_folder import whole_folder
 from fg3d_builder.records import Array
@@ -125,7 +125,6 @@ def export_webdataset(
     """
     request = webdataset_request(part, options)
     with whole_folder(out, request) as folder:
-        remove_abandoned(folder)
         write_beside(part, folder)
         files = []
         for split in options.splits:

@@ -130,7 +130,7 @@ class TargetShapes:
         most = next(fitting, None)
         if most is None:
             return None
-        share = self._sound_share(own + expression, most * moved, face.intersections)
+        share = self.sound_share(own + expression, most * moved, face.intersections)
         if share is None:
             return None
         neutral = own + share[:, None] * (most * moved)
@@ -152,25 +152,23 @@ class TargetShapes:
                 neutral_mm=own,
                 expression_mm=host.shape_obj_mm - own,
                 coefficients=self._coefficients(own),
-                intersections=self._intersections(host.shape_obj_mm),
+                intersections=self.intersections(host.shape_obj_mm),
             )
         return self._last
 
-    def sound_share(self, before_mm: Array, moved_mm: Array) -> Array | None:
+    def sound_share(self, before_mm: Array, moved_mm: Array, own_pairs: Array) -> Array | None:
         """Return the share (n,) of a displacement that keeps the mesh sound, or None.
 
         Around triangles that turn over or pass through each other the displacement is halved,
         fading out over the width of the parts' borders, until none do. None where they still do
-        after `REPAIRS` rounds.
+        after `REPAIRS` rounds. `own_pairs` are those of `before_mm`, see `intersections`, which may
+        stay.
         """
-        return self._sound_share(before_mm, moved_mm, self._intersections(before_mm))
-
-    def _sound_share(self, before_mm: Array, moved_mm: Array, own_pairs: Array) -> Array | None:
         share = np.ones(len(before_mm))
         known = set(map(tuple, own_pairs))
         for _ in range(REPAIRS):
             after = before_mm + share[:, None] * moved_mm
-            pairs = [p for p in map(tuple, self._intersections(after)) if p not in known]
+            pairs = [p for p in map(tuple, self.intersections(after)) if p not in known]
             touched = self._lips_and_lids[np.array(pairs, dtype=int).reshape(-1, 2)].ravel()
             turned = self._face_triangles[turned_triangles(before_mm, after, self._face_triangles)]
             faulty = np.union1d(touched, turned.ravel())
@@ -206,7 +204,7 @@ class TargetShapes:
             total = total + masks[part] * donor.confidence
         return np.clip(total, 0.0, 1.0)
 
-    def _intersections(self, shape_mm: Array) -> Array:
+    def intersections(self, shape_mm: Array) -> Array:
         """Return the (k, 2) pairs of triangles of lips and lids that pass through each other.
 
         Pairs of the mouth's and the eyes' inside are left out: nobody sees them, and in many

@@ -119,7 +119,7 @@ def test_places_that_turn_over_are_drawn_back_alone(shapes: TargetShapes, model:
     moved = np.outer(spot, [15.0, 0.0, 0.0]) + 1.0
     face = model.triangles[model.reliable[model.triangles].all(axis=1)]
     assert turned_triangles(before, before + moved, face).any()
-    share = shapes.sound_share(before, moved)
+    share = shapes.sound_share(before, moved, shapes.intersections(before))
     assert share is not None
     assert not turned_triangles(before, before + share[:, None] * moved, face).any()
     far = np.linalg.norm(before - forehead, axis=1) > 60
