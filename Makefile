@@ -28,7 +28,7 @@ train: demo  ## train a small network on the demo's dataset, compare it with the
 	  --settings tiny --run-folder build/demo/training --device cpu
 
 .PHONY: pack
-pack: demo  ## one file with dataset and code for a machine with a GPU, see docs/guide.md
+pack: demo  ## one file with dataset and code for a machine with a GPU, see docs/guides/gpu-machine.md
 	$(BIN)/fg3d pack build/demo/dataset --out build/demo/pack.tar
 
 .PHONY: test

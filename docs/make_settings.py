@@ -16,7 +16,7 @@ HEAD = """\
 Made by `docs/make_settings.py` from the dataclasses that hold the settings; do not edit it. A
 preset names what differs from the defaults. Everything is checked when the file is read, and all
 that is wrong is told at once, each with its field, what was found and what is allowed.
-[guide.md](guide.md) says what to change first; `fg3d new FOLDER` writes a preset,
+[build](guides/build.md) says how a preset looks; `fg3d new FOLDER` writes a preset,
 `fg3d check PRESET` says what it would build.
 """
 

@@ -1,4 +1,4 @@
-"""What `mkdocs build` does beyond mkdocs.yml: generated pages, notebooks, links to files of the code.
+"""What `mkdocs build` does beyond mkdocs.yml: generated pages, notebooks, links out of docs/.
 
 Pages are Markdown that also reads well where the repository is shown. Three things differ in the
 site, and are made here: patterns in the navigation become the pages they match; links to files
@@ -103,9 +103,7 @@ def api_pages() -> dict[str, str]:
     pages = {"api/index.md": _api_index()}
     for folder in _packages():
         name = _dotted(folder)
-        modules = sorted(
-            path for path in folder.glob("*.py") if not path.stem.startswith("_")
-        )
+        modules = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
         lines = [f"# {name}", "", f"::: {name}", *_OWN_HEADING, ""]
         for module in modules:
             lines += [f"## {module.stem}", "", f"::: {name}.{module.stem}", *_OWN_HEADING, ""]

@@ -97,6 +97,8 @@ class SampleSource:
     model : FaceModel, optional
         Needed for `COMPUTED_ARRAYS`.
 
+    Notes
+    -----
     A shard is checked against the manifest's SHA-256 when it is opened.
     """
 

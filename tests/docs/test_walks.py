@@ -18,7 +18,7 @@ from fg3d_builder.commands.captures import with_action
 from fg3d_builder.config import LAYOUT_KINDS, load_preset
 from fg3d_builder.shards.manifest import read_manifest
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "own-files.md"
 PEOPLE = ("anna", "ben")
 
 SMALLER = {
@@ -32,7 +32,7 @@ SMALLER = {
 def walk(name: str) -> list[list[str]]:
     """Return the commands of one walk-through, without the name of the program."""
     text = GUIDE.read_text(encoding="utf-8")
-    blocks = re.findall(rf"<!-- walk: {name} -->\n```\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(rf"<!-- walk: {name} -->\n```sh\n(.*?)```", text, re.DOTALL)
     lines = [shlex.split(line) for block in blocks for line in block.splitlines()]
     assert all(words[0] == "fg3d" for words in lines)
     return [words[1:] for words in lines]

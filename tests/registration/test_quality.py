@@ -150,8 +150,8 @@ def test_doubts_name_what_is_worst_in_a_sentence() -> None:
 def test_every_figure_that_counts_has_its_sentence_in_the_docs() -> None:
     table = json.loads(CALIBRATION_FILE.read_text(encoding="utf-8"))
     assert set(table["model"]["ordinary"]) <= set(SENTENCES) <= set(FAULTS)
-    guide = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
-    text = guide.read_text(encoding="utf-8")
+    page = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "quality.md"
+    text = page.read_text(encoding="utf-8")
     for name, sentence in SENTENCES.items():
         assert f"| `{name}` | {sentence} |" in text
 

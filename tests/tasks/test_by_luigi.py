@@ -1,4 +1,4 @@
-"""Luigi's own command, from a folder without its configuration, as docs/guide.md has it."""
+"""Luigi's own command, from a folder without its configuration, as docs/guides/build.md has it."""
 
 from __future__ import annotations
 
