@@ -46,6 +46,14 @@ lint: setup  ## formatting, lint, types, and the arrows between folders
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: docs
+docs: setup  ## the documentation as a site, build/site/index.html; checks every link of it
+	$(BIN)/python docs/make_settings.py
+	$(BIN)/python docs/make_commands.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m docs.check_site build/site
+	@echo "open build/site/index.html"
+
 .PHONY: bench
 bench: setup  ## accuracy on real data and timings, written to build/bench
 	$(BIN)/python -m benchmarks.run
