@@ -45,7 +45,7 @@ def _command(
     """Yield the lines of one command and those below it."""
     parser = among.choices[name]
     yield f"{level} {parser.prog}\n"
-    yield _described(parser.description or f"{_about(name, among).capitalize()}.")
+    yield described(parser.description or f"{_about(name, among).capitalize()}.")
     inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     options = [a for a in parser._actions if a.dest != "help" and a not in inner]
     if options:
@@ -67,7 +67,7 @@ def _about(name: str, among: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     """Return an argument's help with its defaults filled in."""
-    text = " ".join(parser._get_formatter()._expand_help(action).split())
+    text = " ".join(((action.help or "") % {**vars(action), "prog": parser.prog}).split())
     if action.choices and not all(str(choice) in text for choice in action.choices):
         text += f" ({', '.join(f'`{choice}`' for choice in action.choices)})"
     return text
@@ -90,7 +90,7 @@ def _written(action: argparse.Action) -> str:
     return ", ".join(f"`{' '.join([name, value]).strip()}`" for name in action.option_strings)
 
 
-def _described(text: str) -> str:
+def described(text: str) -> str:
     """Return a description as Markdown: what is set in becomes a block of its own."""
     parts = []
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):

@@ -198,7 +198,7 @@ def _written_pages(config: MkDocsConfig) -> list[Path]:
 
 def _filled(nav: Any, pages: list[str]) -> Any:
     """Put the pages that a pattern matches in its place, but those that are named elsewhere."""
-    named = set(_named(nav))
+    named = set(named_pages(nav))
 
     def fill(entry: Any) -> Any:
         if isinstance(entry, list):
@@ -215,11 +215,12 @@ def _filled(nav: Any, pages: list[str]) -> Any:
     return fill(nav)
 
 
-def _named(nav: Any) -> Iterator[str]:
+def named_pages(nav: Any) -> Iterator[str]:
+    """Yield the pages that a navigation names."""
     if isinstance(nav, str):
         yield nav
     for part in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
-        yield from _named(part)
+        yield from named_pages(part)
 
 
 def _in_repository(target: str, source: str) -> str | None:

@@ -115,6 +115,11 @@ def every_parser(
                 yield from every_parser(action)
 
 
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the options of one parser, such as ``--out``."""
+    return {name for action in parser._actions for name in action.option_strings}
+
+
 def check(words: list[str], parser: argparse.ArgumentParser) -> None:
     """Fail unless a command is one."""
     program, *rest = words
@@ -201,11 +206,11 @@ def test_commands_within_sentences_have_what_they_name(
         if words[0].isupper() or words[0].startswith("-"):
             continue  # `fg3d COMMAND`, `fg3d --help`
         command = top.choices[words.pop(0)]
-        options = set(command._option_string_actions)
+        options = options_of(command)
         for action in command._actions:
             if isinstance(action, argparse._SubParsersAction) and words:
                 below = action.choices.get(words[0])
-                options |= set(below._option_string_actions) if below else set()
+                options |= options_of(below) if below else set()
         named = {word.strip(",.;").split("=")[0] for word in words if word.startswith("--")}
         assert named <= options, span
 

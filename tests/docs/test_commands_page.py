@@ -47,7 +47,7 @@ def test_every_option_is_on_the_page(maker: ModuleType) -> None:
 
 def test_a_description_becomes_paragraphs_and_blocks(maker: ModuleType) -> None:
     text = "Does it\nwell.\n\n  fg3d a\n\n  fg3d b\n\nMore:\n  x  y\nEnd <now>."
-    assert maker._described(text) == (
+    assert maker.described(text) == (
         "Does it well.\n\n```text\nfg3d a\n\nfg3d b\n```\n\nMore:\n\n```text\nx  y\n```\n\n"
         "End &lt;now>.\n"
     )

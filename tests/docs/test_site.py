@@ -37,7 +37,7 @@ def nav_pages() -> set[str]:
     from mkdocs.config import load_config
 
     config = load_config(str(PROJECT / "mkdocs.yml"), plugins=[])
-    return set(hooks._named(hooks.on_config(config).nav))
+    return set(hooks.named_pages(hooks.on_config(config).nav))
 
 
 def test_every_page_is_in_the_navigation() -> None:
