@@ -197,20 +197,25 @@ def _written_pages(config: MkDocsConfig) -> list[Path]:
 
 
 def _filled(nav: Any, pages: list[str]) -> Any:
-    """Put the pages that a pattern matches in its place, but those that are named elsewhere."""
+    """Put the pages that a pattern matches in its place, but those that are named elsewhere.
+
+    A pattern is about one folder. Where it matches nothing, its entry is left out.
+    """
     named = set(named_pages(nav))
 
     def fill(entry: Any) -> Any:
         if isinstance(entry, list):
-            return [fill(part) for part in entry]
+            filled = [fill(part) for part in entry]
+            return [p for p in filled if not isinstance(p, dict) or all(p.values())]
         if isinstance(entry, dict):
             return {title: fill(part) for title, part in entry.items()}
         if "*" not in entry:
             return entry
         if entry.endswith(".ipynb"):
             return list(notebook_pages())
-        found = [p for p in pages if fnmatch(p, entry) and p not in named]
-        return sorted(found, key=lambda p: (not p.endswith("/index.md"), p))
+        depth = entry.count("/")
+        alike = [p for p in pages if fnmatch(p, entry) and p.count("/") == depth]
+        return sorted(set(alike) - named, key=lambda p: (not p.endswith("/index.md"), p))
 
     return fill(nav)
 
