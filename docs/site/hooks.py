@@ -215,7 +215,9 @@ def _filled(nav: Any, pages: list[str]) -> Any:
             return list(notebook_pages())
         depth = entry.count("/")
         alike = [p for p in pages if fnmatch(p, entry) and p.count("/") == depth]
-        return sorted(set(alike) - named, key=lambda p: (not p.endswith("/index.md"), p))
+        return sorted(
+            set(alike) - named, key=lambda p: (not p.endswith("/index.md"), p.removesuffix(".md"))
+        )
 
     return fill(nav)
 
