@@ -68,6 +68,8 @@ def commands(text: str) -> list[list[str]]:
 def _parts(line: str) -> Iterator[list[str]]:
     words: list[str] = []
     for word in shlex.split(line, comments=True):
+        if word in (">", "|"):
+            break  # where the output goes is the shell's affair
         if word == "&&":
             yield words
             words = []
@@ -221,7 +223,7 @@ def test_pages_show_commands_of_every_kind() -> None:
     named = {words[1] for words in found if words[0] == "fg3d" and len(words) > 1}
     assert len(named) >= 20
     assert {"make", "luigi", "python", "torchrun"} <= {words[0] for words in found}
-    assert commands("```sh\nEPOCHS=2 ./run.sh && fg3d check 'a b' # c\n```\n") == [
+    assert commands("```sh\nEPOCHS=2 ./run.sh && fg3d check 'a b' > c # d\n```\n") == [
         ["./run.sh"],
         ["fg3d", "check", "a b"],
     ]
