@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fg3d_builder.cli import COMMANDS
 
@@ -20,9 +21,22 @@ the command cannot be run, with one sentence about it; 130 after Ctrl-C.
 """
 
 
-def parsers() -> argparse._SubParsersAction[argparse.ArgumentParser]:
+class Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """Commands, and the line that the list of them has for each."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.about: dict[str, str] = {}
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        """Add a command."""
+        self.about[name] = options["help"]
+        return super().add_parser(name, **options)
+
+
+def parsers() -> Commands:
     """Return the commands as the program has them."""
-    commands = argparse.ArgumentParser(prog="fg3d").add_subparsers()
+    commands = argparse.ArgumentParser(prog="fg3d").add_subparsers(action=Commands)
     for module in COMMANDS:
         module.add_parser(commands)
     return commands
@@ -33,7 +47,7 @@ def page() -> str:
     commands = parsers()
     found = [part for name in commands.choices for part in _command(name, commands, "##")]
     index = [
-        f"| [`fg3d {name}`](#fg3d-{name}) | {_cell(_about(name, commands))} |"
+        f"| [`fg3d {name}`](#fg3d-{name}) | {_cell(commands.about[name])} |"
         for name in commands.choices
     ]
     return "\n".join([HEAD, "| command | |", "|---|---|", *index, "", *found])
@@ -45,7 +59,7 @@ def _command(
     """Yield the lines of one command and those below it."""
     parser = among.choices[name]
     yield f"{level} {parser.prog}\n"
-    yield described(parser.description or f"{_about(name, among).capitalize()}.")
+    yield described(parser.description or "")
     inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     options = [a for a in parser._actions if a.dest != "help" and a not in inner]
     if options:
@@ -57,12 +71,6 @@ def _command(
     for action in inner:
         for below in action.choices:
             yield from _command(below, action, level + "#")
-
-
-def _about(name: str, among: argparse._SubParsersAction[argparse.ArgumentParser]) -> str:
-    """Return the line that the list of commands has."""
-    helps = {choice.dest: choice.help for choice in among._choices_actions}
-    return helps.get(name) or ""
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:

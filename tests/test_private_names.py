@@ -9,8 +9,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = ("fg3d_builder", "benchmarks", "tests", "docs")
 STANDARD = frozenset(
-    {"_replace", "_asdict", "_fields", "_make", "_exit"}
-    | {"_SubParsersAction", "_actions", "_choices_actions"}  # argparse has no other way to ask
+    {"_replace", "_asdict", "_fields", "_make", "_exit", "_SubParsersAction", "_actions"}
 )
 """Names of the standard library that begin with an underscore and are documented or typed."""
 
