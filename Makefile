@@ -58,6 +58,14 @@ docs: setup  ## the documentation as a site, build/site/index.html; checks every
 bench: setup  ## accuracy on real data and timings, written to build/bench
 	$(BIN)/python -m benchmarks.run
 
+.PHONY: notebooks
+notebooks: setup  ## run the notebooks of docs/notebooks and store what they show; NAMES="..." some
+	$(BIN)/python -m docs.make_notebooks $(NAMES)
+
+.PHONY: pictures
+pictures: setup  ## make the documentation's pictures, say which were left out; NAMES="..." some
+	$(BIN)/python -m docs.make_pictures $(NAMES)
+
 .PHONY: clean
 clean:  ## remove builds; keeps .venv
 	rm -rf build

@@ -1,27 +1,31 @@
-"""Make the pictures of the documentation: `python -m docs.make_pictures [NAME ...]`.
+"""Make the pictures of the documentation.
 
-They come from the embedded face model, so anyone can make them again; ``quality`` from what
-`python -m benchmarks.quality` left in build/bench, ``learnt`` from what
-`python -m benchmarks.learnt_model` left there, and they are not made where these did not run;
-``imported`` and ``turned-heads`` from heads, scans and frames of real data, and not where there are
-none.
+`make pictures`, or `python -m docs.make_pictures NAME ...` for some of them. Most come from the
+embedded face model, so that anyone can make them again. Some need real data beside the project, or
+what a benchmark left in build/bench: where that is missing they are left out, and it is said why. A
+picture of real data names its source in the caption of the page that shows it.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from docs.readme_picture import built, real_capture
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg, encode_png
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
@@ -43,6 +47,25 @@ POSES = {
     "yaw -35: to the subject's right": (0, -35, 0),
     "roll +20: counter-clockwise": (0, 0, 20),
 }
+AUGMENTED = """
+name = "pictures"
+[[sources]]
+kind = "synthetic"
+subjects = 6
+captures_per_subject = 1
+seed = 20
+sensor = { kind = "structured_light", seed = 1 }
+[transform]
+shapes_per_capture = 2
+[shards]
+test_fraction = 0.0
+image_format = "png"
+"""
+"""Six subjects with two new shapes under each photo."""
+
+LARGEST_BYTES = 300_000
+"""Of a picture's file: the repository keeps every version of it."""
+
 AXES = {"x": (210, 60, 50), "y": (40, 150, 60), "z": (50, 90, 220)}
 
 
@@ -148,29 +171,6 @@ def whole_head(model: FaceModel, alpha_id: Array, size: int = 350) -> Array:
     return np.hstack(views)
 
 
-def readme() -> Array:
-    """Two synthetic captures on their way through the pipeline."""
-    from fg3d_builder.pipeline.register import register_capture
-    from fg3d_builder.report.sheets import capture_sheet
-
-    source = open_source(
-        SourceConfig(
-            subjects=2,
-            captures_per_subject=2,
-            seed=20,
-            sensor=SensorConfig(kind="structured_light", seed=1),
-        )
-    )
-    model, sheets = get_model(FaceModelConfig()), []
-    for entry in source.entries()[1:3]:
-        capture = source.load(entry)
-        found = register_capture(model, capture, BuildConfig())
-        sheets.append(
-            capture_sheet(model, capture, found.landmarks, found.coarse, found.registration)
-        )
-    return joined(sheets, axis=0)
-
-
 def confidence() -> Array:
     """Things before a face, what of the depth is told not to be its own, and the confidence."""
     from benchmarks.occluders import add_occluder
@@ -215,7 +215,7 @@ def augmentation() -> Array:
     from fg3d_builder.shards.reader import ShardReader
 
     with tempfile.TemporaryDirectory() as folder:
-        reader = ShardReader(_augmented_build(Path(folder)), "train")
+        reader = ShardReader(built(AUGMENTED, Path(folder)), "train")
         own = [s for s in reader if s["capture_id"] == reader[0]["capture_id"]]  # type: ignore[attr-defined]
         sources = ("capture", "transform-0", "transform-1")
         names = ("view+00+00", "view+00+15", "view+00+30", "view+00-15", "view+00-30", "view-25+00")
@@ -266,31 +266,6 @@ def raked(points_cam_mm: Array, triangles: Array, centre_cam_mm: Array, size: in
     shade[fragments.triangle < 0] = 1.0
     grey = (np.clip(shade, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _augmented_build(folder: Path) -> Path:
-    """Build six subjects with two new shapes under each photo; return the dataset's folder."""
-    preset = folder / "pictures.toml"
-    preset.write_text(
-        """
-name = "pictures"
-[[sources]]
-kind = "synthetic"
-subjects = 6
-captures_per_subject = 1
-seed = 20
-sensor = { kind = "structured_light", seed = 1 }
-[transform]
-shapes_per_capture = 2
-[shards]
-test_fraction = 0.0
-image_format = "png"
-""",
-        encoding="utf-8",
-    )
-    command = ["-m", "fg3d_builder.cli", "build", str(preset), "--out", str(folder / "out")]
-    subprocess.run([sys.executable, *command], check=True)
-    return folder / "out" / "dataset"
 
 
 def quality() -> Array:
@@ -347,50 +322,104 @@ def turned_heads() -> Array:
     return joined(rows, 0, 16)
 
 
+class Picture(NamedTuple):
+    """A picture of the documentation.
+
+    Attributes
+    ----------
+    make : callable
+        Returns it, (H, W, 3) uint8.
+    suffix : str
+        ``".jpg"`` for photographs, ``".png"`` for drawings.
+    missing : callable
+        Returns what it needs and is not there, in words; nothing where it can be made.
+    """
+
+    make: Callable[[], Array]
+    suffix: str
+    missing: Callable[[], str] = str
+
+
+def _missing_data() -> str:
+    return "" if DATA.is_dir() else f"there is no real data in {DATA}"
+
+
+def _missing_quality() -> str:
+    made = any(BENCH.glob("quality-*.jsonl"))
+    return "" if made else "needs what `python -m benchmarks.quality` writes"
+
+
+def _missing_learnt() -> str:
+    made = all((BENCH / f"learnt-{part}.json").is_file() for part in ("meshmonk", "synthetic"))
+    return "" if made else "needs what `python -m benchmarks.learnt_model` writes"
+
+
+ALL = {
+    "readme": Picture(lambda: real_capture(DATA), ".jpg", _missing_data),
+    "conventions": Picture(conventions, ".png"),
+    "augmentation": Picture(augmentation, ".jpg"),
+    "population": Picture(population, ".jpg"),
+    "surround": Picture(surround, ".jpg"),
+    "relief": Picture(relief, ".jpg"),
+    "confidence": Picture(confidence, ".jpg"),
+    "quality": Picture(quality, ".png", _missing_quality),
+    "learnt": Picture(learnt, ".png", _missing_learnt),
+    "imported": Picture(imported, ".jpg", _missing_data),
+    "turned-heads": Picture(turned_heads, ".jpg", _missing_data),
+}
+
+
+def coded(picture: Array, suffix: str) -> bytes:
+    """Encode a picture, 1400 pixels wide at most, in no more than `LARGEST_BYTES`.
+
+    Photographs lose quality until they fit, drawings all but 256 colours.
+
+    Raises
+    ------
+    ValueError
+        It does not fit.
+    """
+    factor = min(1.0, 1400 / picture.shape[1])
+    small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    if suffix == ".png":
+        data = encode_png(small)
+        if len(data) > LARGEST_BYTES:
+            few = Image.fromarray(small).quantize(256, Image.Quantize.MEDIANCUT)
+            stream = io.BytesIO()
+            few.save(stream, "PNG", optimize=True)
+            data = stream.getvalue()
+    else:
+        for quality_percent in range(88, 50, -4):
+            data = encode_jpeg(small, quality_percent)
+            if len(data) <= LARGEST_BYTES:
+                break
+    if len(data) > LARGEST_BYTES:
+        raise ValueError(f"{len(data)} bytes, more than {LARGEST_BYTES}")
+    return data
+
+
 def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
-    makers = {
-        "conventions": conventions,
-        "readme": readme,
-        "augmentation": augmentation,
-        "population": population,
-        "surround": surround,
-        "relief": relief,
-        "confidence": confidence,
-    }
-    if any(BENCH.glob("quality-*.jsonl")):
-        makers["quality"] = quality
-    if all((BENCH / f"learnt-{part}.json").is_file() for part in ("meshmonk", "synthetic")):
-        makers["learnt"] = learnt
-    if DATA.is_dir():
-        makers["imported"] = imported
-        makers["turned-heads"] = turned_heads
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(makers)}; all without")
-    names = parser.parse_args().names or list(makers)
-    unknown = set(names) - set(makers)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(ALL)}; all without")
+    named = parser.parse_args().names
+    unknown = set(named) - set(ALL)
     if unknown:
         parser.error(f"no picture named {', '.join(sorted(unknown))}")
     PICTURES.mkdir(exist_ok=True)
-    for name in names:
-        picture = makers[name]()
-        factor = min(1.0, 1400 / picture.shape[1])
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        # Photographs as JPEG: the repository keeps every version of them.
-        if name in (
-            "augmentation",
-            "confidence",
-            "imported",
-            "population",
-            "relief",
-            "surround",
-            "turned-heads",
-        ):
-            file, data = PICTURES / f"{name}.jpg", encode_jpeg(picture, 85)
-        else:
-            file, data = PICTURES / f"{name}.png", encode_png(picture)
-        file.write_bytes(data)
-        print(f"wrote {file}")
+    left_out = []
+    for name in named or ALL:
+        picture = ALL[name]
+        missing = picture.missing()
+        if missing:
+            left_out.append(f"left out {name}: {missing}")
+            continue
+        file = PICTURES / f"{name}{picture.suffix}"
+        write_bytes(file, coded(picture.make(), picture.suffix))
+        print(f"wrote {file}: {file.stat().st_size / 1e3:.0f} kB", flush=True)
+    print("\n".join(left_out) or "none was left out")
+    if named and left_out:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
