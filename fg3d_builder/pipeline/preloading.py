@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.config import BuildConfig, FitConfig
+from fg3d_builder.facemodel.contour import JAWS, NO_JAW
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.once_per_model import once_per_model
 from fg3d_builder.fitting.landmark_fit import solved_landmarks
@@ -38,8 +39,10 @@ def preload_transforms(model: FaceModel, config: BuildConfig) -> None:
 
 @once_per_model
 def _fitted_to_itself(model: FaceModel, config: FitConfig) -> None:
-    """Fit the mean face to its own landmarks, of every scheme."""
+    """Fit the mean face to its own landmarks, of every scheme that it has the jaw of."""
     face = model.mean @ FRONTAL_CAM_FROM_OBJ.T + [0.0, 0.0, _DISTANCE_MM]
-    for scheme in model.embeddings:
+    for scheme, embedding in model.embeddings.items():
+        if np.max(JAWS.get(scheme, NO_JAW).points, initial=0) > embedding.point_index.max():
+            continue
         landmarks = projected_landmarks(model, scheme, face, _CAMERA)
         solved_landmarks(model, landmarks, _CAMERA, config)
