@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
@@ -176,26 +177,49 @@ def match_contour(
     Points whose nearest polyline point is one of its ends are beyond the detected contour
     and get no pair. Segments with a landmark of zero confidence do not exist.
     """
-    a, b = polyline_px[:-1], polyline_px[1:]
-    along = b - a
-    length2 = np.maximum((along**2).sum(axis=1), 1e-12)
-    t = ((points_px[:, None] - a) * along).sum(axis=2) / length2
-    clipped = np.clip(t, 0.0, 1.0)
-    nearest = a + clipped[..., None] * along
-    distance2 = ((points_px[:, None] - nearest) ** 2).sum(axis=2)
-    exists = np.minimum(confidence[:-1], confidence[1:])
-    distance2[:, exists <= 0] = np.inf
-    segment = np.argmin(distance2, axis=1)
-    each = np.arange(len(points_px))
-    is_first, is_last = np.ones(len(a), bool), np.ones(len(a), bool)
-    is_first[1:], is_last[:-1] = exists[:-1] <= 0, exists[1:] <= 0
-    before_first = is_first[segment] & (t[each, segment] < 0)
-    after_last = is_last[segment] & (t[each, segment] > 1)
-    keep = np.isfinite(distance2[each, segment]) & ~before_first & ~after_last
+    segment, nearest, normal = _nearest_on(points_px, polyline_px, confidence)
+    keep = segment >= 0
     chosen = segment[keep]
-    normal = np.stack([-along[chosen, 1], along[chosen, 0]], axis=1)
-    normal /= np.sqrt(length2[chosen])[:, None]
-    return ContourMatch(rows[keep], nearest[each, segment][keep], normal, exists[chosen])
+    exists = np.minimum(confidence[chosen], confidence[chosen + 1])
+    return ContourMatch(rows[keep], nearest[keep], normal[keep], exists)
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest_on(points, polyline, confidence):  # type: ignore[no-untyped-def]
+    """Segment (c,) of a polyline (p, 2) that is nearest to each point (c, 2); -1 beyond its ends.
+
+    Also the nearest place (c, 2) on it and its unit normal (c, 2).
+    """
+    count, last = len(points), len(polyline) - 2
+    segment = np.full(count, -1)
+    nearest, normal = np.empty((count, 2)), np.empty((count, 2))
+    for i in range(count):
+        least = np.inf
+        beyond = False
+        for k in range(last + 1):
+            if not (confidence[k] > 0.0 and confidence[k + 1] > 0.0):
+                continue
+            x, y = polyline[k, 0], polyline[k, 1]
+            along_x, along_y = polyline[k + 1, 0] - x, polyline[k + 1, 1] - y
+            length2 = max(along_x * along_x + along_y * along_y, 1e-12)
+            t = ((points[i, 0] - x) * along_x + (points[i, 1] - y) * along_y) / length2
+            clipped = min(max(t, 0.0), 1.0)
+            at_x, at_y = x + clipped * along_x, y + clipped * along_y
+            off_x, off_y = points[i, 0] - at_x, points[i, 1] - at_y
+            distance2 = off_x * off_x + off_y * off_y
+            if not distance2 < least:
+                continue
+            least = distance2
+            is_first = k == 0 or not confidence[k - 1] > 0.0
+            is_last = k == last or not confidence[k + 2] > 0.0
+            beyond = (is_first and t < 0.0) or (is_last and t > 1.0)
+            segment[i] = k
+            nearest[i, 0], nearest[i, 1] = at_x, at_y
+            length = np.sqrt(length2)
+            normal[i, 0], normal[i, 1] = -along_y / length, along_x / length
+        if beyond:
+            segment[i] = -1
+    return segment, nearest, normal
 
 
 class DetectedContour(NamedTuple):

@@ -89,8 +89,10 @@ def _check_size(shape: tuple[int, ...], out: Array) -> None:
 
 
 def _encoded(suffix: str, pixels: Array, options: Sequence[int]) -> bytes:
-    stored = pixels if pixels.ndim == 2 else pixels[..., ::-1]
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(stored), options)
+    stored = np.ascontiguousarray(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        stored = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(suffix, stored, options)
     if not done:
         raise ValueError(f"pixels of shape {pixels.shape} cannot be written as {suffix}")
     return bytes(data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from fg3d_builder.config import FitConfig
@@ -294,30 +295,44 @@ def weak_view(mean_mm: Array, points_px: Array, weight: Array, intrinsics: Array
     return WeakView(pose, scale * float(np.sqrt(intrinsics[0, 0] * intrinsics[1, 1])))
 
 
-def _affine_least_deviations(points: Array, plane: Array, weight: Array) -> Array:
-    """Affine camera (2, 4) with least absolute deviations, by reweighting."""
-    # Coordinates along the first axis: each is then one run of memory.
-    homogeneous = np.vstack([points.T, np.ones(len(points))])
-    wanted = np.ascontiguousarray(plane.T)
-    w, affine = weight.copy(), np.zeros((2, 4))
-    # Nearly flat landmark sets leave the depth column open; this keeps it bounded.
-    ridge = 1e-6 * weight.sum() * np.diag([*(points**2).mean(axis=0), 0.0])
+@numba.njit(cache=True, nogil=True)
+def _affine_least_deviations(points, plane, weight):  # type: ignore[no-untyped-def]
+    """Affine camera (2, 4) with least absolute deviations, by reweighting.
+
+    Of points (m, 3) that are seen at places (m, 2).
+    """
+    count = len(points)
+    # Nearly flat landmark sets leave the depth column open; the ridge keeps it bounded.
+    ridge = np.zeros(4)
+    for axis in range(3):
+        ridge[axis] = 1e-6 * weight.sum() * (points[:, axis] ** 2).mean()
+    w, affine, deviation = weight.copy(), np.zeros((2, 4)), np.empty(count)
     for _ in range(20):
-        weighted, before = homogeneous * w, affine
-        affine = np.linalg.solve(weighted @ homogeneous.T + ridge, weighted @ plane).T
-        if np.abs(affine - before)[:, :3].max() < SETTLED_SHARE * np.abs(affine[:, :3]).max():
+        matrix, side = np.diag(ridge), np.zeros((4, 2))
+        for k in range(count):
+            for i in range(4):
+                own = w[k] * (points[k, i] if i < 3 else 1.0)
+                for j in range(3):
+                    matrix[i, j] += own * points[k, j]
+                matrix[i, 3] += own
+                for j in range(2):
+                    side[i, j] += own * plane[k, j]
+        before, affine = affine, np.ascontiguousarray(np.linalg.solve(matrix, side).T)
+        moved = np.abs(affine - before)[:, :3].max()
+        if moved < SETTLED_SHARE * np.abs(affine[:, :3]).max():
             break
-        deviation = np.hypot(*(affine @ homogeneous - wanted))
-        floor = max(1e-6, 0.1 * _median(deviation))
-        w = weight * floor / np.maximum(deviation, floor)
-    return np.asarray(affine)
-
-
-def _median(values: Array) -> float:
-    """Return what `np.median` does, which takes longer than all else in a round of reweighting."""
-    low, high = (len(values) - 1) // 2, len(values) // 2
-    ordered = np.partition(values, (low, high))
-    return float(ordered[low] + ordered[high]) / 2
+        for k in range(count):
+            square = 0.0
+            for axis in range(2):
+                off = affine[axis, 3] - plane[k, axis]
+                for i in range(3):
+                    off += affine[axis, i] * points[k, i]
+                square += off * off
+            deviation[k] = np.sqrt(square)
+        floor = max(1e-6, 0.1 * np.median(deviation))
+        for k in range(count):
+            w[k] = weight[k] * floor / max(deviation[k], floor)
+    return affine
 
 
 def _rotation_onto(direction: Array) -> Array:

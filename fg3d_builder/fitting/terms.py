@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import numba
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -117,11 +118,10 @@ class PixelTerm(NamedTuple):
     def jacobian(self, state: FaceState) -> Array:
         """Return (m, 2 or 1, 7 + k + e)."""
         points = state.points_cam_mm(self.rows)
-        slopes = pixel_slopes(points, self.intrinsics)
-        jacobian = chain(slopes, self.rows, state, points) / self.sigma_px
-        if self.direction is None:
-            return jacobian
-        return self.direction[:, None, :] @ jacobian
+        slopes = pixel_slopes(points, self.intrinsics) / self.sigma_px
+        if self.direction is not None:
+            slopes = self.direction[:, None, :] @ slopes
+        return chain(slopes, self.rows, state, points)
 
 
 def pixel_slopes(points_cam_mm: Array, intrinsics: Array) -> Array:
@@ -172,14 +172,34 @@ def chain(slopes: Array, rows: SurfaceRows, state: FaceState, points_cam_mm: Arr
 
     `points_cam_mm` are those of `rows` at `state`, which every caller has.
     """
-    turned = points_cam_mm - state.pose.translation_mm
-    width = POSE_SIZE + rows.basis.shape[2]
-    out = np.empty((len(slopes), slopes.shape[1], width), rows.basis.dtype)
-    # d (exp(w) x) / dw . s = x cross s for every row s of the slopes.
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        out[:, :, i] = turned[:, None, j] * slopes[:, :, k] - turned[:, None, k] * slopes[:, :, j]
-    out[:, :, 3:6] = slopes
-    out[:, :, 6] = np.einsum("mdc,mc->md", slopes, turned)
-    in_object = state.pose.scale * slopes @ state.pose.rotation
-    np.matmul(in_object.astype(out.dtype, copy=False), rows.basis, out=out[:, :, POSE_SIZE:])
+    out = np.empty((*slopes.shape[:2], POSE_SIZE + rows.basis.shape[2]), rows.basis.dtype)
+    pose, turned = state.pose, points_cam_mm - state.pose.translation_mm
+    _chain(slopes, pose.scale * pose.rotation, turned, rows.basis, out)
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _chain(slopes, cam_from_obj, turned, basis, out):  # type: ignore[no-untyped-def]
+    """Write derivatives by rotation, translation, log of the scale, and coefficients."""
+    for i in range(slopes.shape[0]):
+        x, y, z = turned[i, 0], turned[i, 1], turned[i, 2]
+        for j in range(slopes.shape[1]):
+            a, b, c = slopes[i, j, 0], slopes[i, j, 1], slopes[i, j, 2]
+            # d (exp(w) x) / dw . s = x cross s for every row s of the slopes.
+            out[i, j, 0] = y * c - z * b
+            out[i, j, 1] = z * a - x * c
+            out[i, j, 2] = x * b - y * a
+            out[i, j, 3], out[i, j, 4], out[i, j, 5] = a, b, c
+            out[i, j, 6] = a * x + b * y + c * z
+            # In the precision of the basis, in which several are then worked on at once.
+            u = basis.dtype.type(
+                a * cam_from_obj[0, 0] + b * cam_from_obj[1, 0] + c * cam_from_obj[2, 0]
+            )
+            v = basis.dtype.type(
+                a * cam_from_obj[0, 1] + b * cam_from_obj[1, 1] + c * cam_from_obj[2, 1]
+            )
+            w = basis.dtype.type(
+                a * cam_from_obj[0, 2] + b * cam_from_obj[1, 2] + c * cam_from_obj[2, 2]
+            )
+            for k in range(basis.shape[2]):
+                out[i, j, 7 + k] = u * basis[i, 0, k] + v * basis[i, 1, k] + w * basis[i, 2, k]

@@ -51,8 +51,32 @@ class WallShares(NamedTuple):
         return self.along_ray >= WALL_SHARE and self.along_z <= _LESS * self.along_ray
 
 
+class _Background(NamedTuple):
+    """What is seen behind the face: rays (k, 3), inverse depths (k,), and what is near a plane.
+
+    slant : (k,) float64
+        Lengths of the rays.
+    """
+
+    rays: Array
+    inverse: Array
+    slant: Array
+    near: float
+
+    def flat_along_z(self) -> float:
+        return _planar_share(self.rays, self.inverse, self.near)
+
+    def flat_along_ray(self) -> float:
+        return _planar_share(self.rays, self.inverse * self.slant, self.near)
+
+
 def wall_shares(capture: Capture, landmarks: Landmarks) -> WallShares | None:
     """Measure how flat the background is; None where it is too small or too narrow to tell."""
+    seen = _background(capture, landmarks)
+    return None if seen is None else WallShares(seen.flat_along_z(), seen.flat_along_ray())
+
+
+def _background(capture: Capture, landmarks: Landmarks) -> _Background | None:
     used = landmarks.points_px[landmarks.confidence > 0]
     face = at_nearest_pixel(capture.depth_mm, used, np.nan)
     face = face[np.isfinite(face) & (face > 0)]
@@ -73,8 +97,7 @@ def wall_shares(capture: Capture, landmarks: Landmarks) -> WallShares | None:
     if float(np.quantile(slant, 0.95) / np.quantile(slant, 0.05)) < 1.0 + _LEAST_BEND * _TOLERANCE:
         return None
     rays = np.column_stack([x, y, np.ones_like(x)])
-    near = _TOLERANCE * float(np.median(inverse))
-    return WallShares(*(_planar_share(rays, values, near) for values in (inverse, inverse * slant)))
+    return _Background(rays, inverse, slant, _TOLERANCE * float(np.median(inverse)))
 
 
 def check_depth_along_z(capture: Capture, landmarks: Landmarks) -> None:
@@ -85,8 +108,15 @@ def check_depth_along_z(capture: Capture, landmarks: Landmarks) -> None:
     CaptureError
         ``"depth_along_ray"``.
     """
-    shares = wall_shares(capture, landmarks)
-    if shares is None or not shares.is_along_ray:
+    seen = _background(capture, landmarks)
+    if seen is None:
+        return
+    along_z = seen.flat_along_z()
+    # A wall along z is most captures' and settles it: no share is above 1.
+    if along_z > _LESS:
+        return
+    shares = WallShares(along_z, seen.flat_along_ray())
+    if not shares.is_along_ray:
         return
     raise CaptureError(
         "depth_along_ray",

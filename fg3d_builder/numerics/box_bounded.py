@@ -94,17 +94,19 @@ def damped_step_in_box(
     step = np.zeros(len(gradient))
     may_move = lower < upper
     moving = may_move.copy()
+    damped = hessian.copy()
+    damped.flat[:: len(gradient) + 1] *= 1.0 + damping
     # Each round fixes at least one more component at its bound; three rounds find nearly all,
     # and the clip below keeps the rest inside.
     for _ in range(3):
-        index = np.flatnonzero(moving)
-        held = np.flatnonzero(~moving & may_move)
-        part = hessian[np.ix_(index, index)]
-        part.flat[:: len(index) + 1] *= 1.0 + damping
-        side = -gradient[index]
+        held = np.flatnonzero(~moving)
+        part, side = damped, -gradient
         if len(held):
-            side -= hessian[np.ix_(index, held)] @ step[held]
-        step[index] = solved_or_nan(part, side)
+            # A component that is held has an equation of its own, whose solution is its step.
+            part, side = damped.copy(), side - hessian[:, held] @ step[held]
+            part[held], part[:, held] = 0.0, 0.0
+            part[held, held], side[held] = 1.0, step[held]
+        step = solved_or_nan(part, side)
         outside = moving & ((step < lower) | (step > upper))
         if not outside.any():
             break

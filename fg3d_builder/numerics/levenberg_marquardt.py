@@ -100,6 +100,7 @@ def descend(
 
 def solved_or_nan(matrix: Array, right_hand_side: Array) -> Array:
     """Solve a positive definite system; NaN where the matrix is not, to working precision."""
-    # LAPACK itself: for matrices of a hundred rows what wraps it takes as long.
-    _, solution, failed = dposv(matrix, right_hand_side)
+    # LAPACK itself: for matrices of a hundred rows what wraps it takes as long. It wants columns
+    # one after the other, which the transpose has where the rows are; the matrix is symmetric.
+    _, solution, failed = dposv(matrix.T, right_hand_side)
     return np.full(len(right_hand_side), np.nan) if failed else np.asarray(solution)

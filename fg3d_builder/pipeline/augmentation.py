@@ -216,18 +216,18 @@ class _Preparing:
 
     def __init__(self, model: FaceModel, chunk: ChunkInput, config: BuildConfig) -> None:
         self._model, self._chunk, self._config = model, chunk, config
-        self._now: tuple[str, _Prepared] | None = None
+        self._now: tuple[str, PreparedCapture] | None = None
 
-    def of(self, name: str) -> _Prepared:
+    def of(self, name: str) -> PreparedCapture:
         """Return what views and new shapes of a capture are made with."""
         if self._now is None or self._now[0] != name:
             capture, registration = self._chunk.captures[name], self._chunk.registrations[name]
-            self._now = name, _Prepared(self._model, capture, registration, self._config)
+            self._now = name, PreparedCapture(self._model, capture, registration, self._config)
         return self._now[1]
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedCapture:
     """What views and new shapes of a capture are made with; each part is made when asked for.
 
     A part that cannot be made fails whoever asks for it.

@@ -7,15 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.hashes import sha256
-from fg3d_builder.fullview.image_mesh import image_mesh
-from fg3d_builder.fullview.texture_fit import fit_texture
-from fg3d_builder.pipeline.augmentation import ChunkInput
-from fg3d_builder.records import Array
+from fg3d_builder.pipeline.augmentation import ChunkInput, PreparedCapture
+from fg3d_builder.records import Array, CoarseFit
 from fg3d_builder.report.fullview_sheet import fullview_sheet
 from fg3d_builder.report.transform_sheet import transform_sheet
 from fg3d_builder.shards.rows import TransformedShape, ViewSet
 from fg3d_builder.shards.schema import FROM_PROJECTED, SampleImage
-from fg3d_builder.transform.before_face import before_face
 from fg3d_builder.transform.target_shape import TargetShape
 from fg3d_builder.transform.transformed import Transformed, transform_capture
 
@@ -84,46 +81,46 @@ def draw_augmentation(
     list of (str, str, (H, W, 3) uint8)
         ``"turned"`` or ``"transformed"``, capture id and sheet.
     """
-    sheets = [("turned", name, draw_views(model, chunk, name, config)) for name in turned[:1]]
     made = list(transforms)
-    for name in [record.capture_id for record in made[:1]]:
+    shaped = [record.capture_id for record in made[:1]]
+    prepared = {
+        name: PreparedCapture(model, chunk.captures[name], chunk.registrations[name], config)
+        for name in {*turned[:1], *shaped}
+    }
+    sheets = [
+        ("turned", name, draw_views(prepared[name], chunk.fits[name].initial))
+        for name in turned[:1]
+    ]
+    for name in shaped:
         records = [record for record in made if record.capture_id == name]
-        sheet = draw_transforms(model, chunk, name, records, config)
-        sheets.append(("transformed", name, sheet))
+        sheets.append(("transformed", name, draw_transforms(prepared[name], records)))
     return sheets
 
 
-def draw_views(model: FaceModel, chunk: ChunkInput, name: str, config: BuildConfig) -> Array:
-    """Draw the turned views of one capture, by both methods."""
-    capture, registration = chunk.captures[name], chunk.registrations[name]
+def draw_views(prepared: PreparedCapture, initial: CoarseFit) -> Array:
+    """Draw the turned views of one capture, by both methods; `initial` is its fit to landmarks."""
+    config = prepared.config
     return fullview_sheet(
-        model,
-        capture,
-        registration,
-        chunk.fits[name].initial,
-        fit_texture(model, capture, registration, config.texture),
+        prepared.model,
+        prepared.capture,
+        prepared.registration,
+        initial,
+        prepared.texture,
         config.fullview,
         config.shards.crop_margin,
         config.shards.image_size,
         config.registration.solver,
+        prepared.mesh,
+        prepared.head,
     )
 
 
-def draw_transforms(
-    model: FaceModel,
-    chunk: ChunkInput,
-    name: str,
-    records: Sequence[TransformedShape],
-    config: BuildConfig,
-) -> Array:
+def draw_transforms(prepared: PreparedCapture, records: Sequence[TransformedShape]) -> Array:
     """Draw the new shapes of one capture and what became of its photo; at least one record.
 
     The steps between are made again from the stored shapes.
     """
-    capture, registration = chunk.captures[name], chunk.registrations[name]
-    texture = fit_texture(model, capture, registration, config.texture)
-    mesh = image_mesh(model, capture, registration, config.fullview, config.registration.solver)
-    before = before_face(model, capture, registration, config.fullview)
+    model, capture, registration = prepared.model, prepared.capture, prepared.registration
 
     def again(record: TransformedShape) -> Transformed:
         shape = record.shape
@@ -139,13 +136,14 @@ def draw_transforms(
             model,
             capture,
             registration,
-            mesh,
-            texture,
-            before,
+            prepared.mesh,
+            prepared.texture,
+            prepared.before,
             target,
-            config.registration.solver,
+            prepared.config.registration.solver,
         )
         if made is None:
+            name = capture.capture_id
             raise RuntimeError(f"{name}: the background no longer follows a stored shape")
         return made
 

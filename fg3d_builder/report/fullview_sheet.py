@@ -11,6 +11,7 @@ import numpy as np
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.augment import finished_view, view_mesh
+from fg3d_builder.fullview.head_layers import HeadLayers
 from fg3d_builder.fullview.image_mesh import ImageMesh
 from fg3d_builder.fullview.render_view import RenderedView, render_view
 from fg3d_builder.fullview.source import FACE_PROFILING, FULL_VIEW, Source
@@ -38,12 +39,15 @@ def fullview_sheet(
     crop_margin: float,
     size: int,
     solver: str,
+    mesh: ImageMesh | None = None,
+    head: HeadLayers | None = None,
 ) -> Array:
     """Show a capture's mesh and depth, and every view by both methods with its masks.
 
     Columns are views; rows: full-view augmentation, the same before painting, where each
     pixel comes from (green: seen, red: painted, grey: background, blue: beyond the picture),
-    and face profiling.
+    and face profiling. `mesh` and `head` are those of full-view augmentation, where the caller
+    has them.
 
     Returns
     -------
@@ -55,7 +59,15 @@ def fullview_sheet(
         for turn in turns
     ]
     mesh, rendered, finished = _turned(
-        model, capture, registration, cameras, texture, replace(config, method=FULL_VIEW), solver
+        model,
+        capture,
+        registration,
+        cameras,
+        texture,
+        replace(config, method=FULL_VIEW),
+        solver,
+        mesh,
+        head,
     )
     flat_mesh, _, profiled = _turned(
         model,
@@ -102,10 +114,13 @@ def _turned(
     texture: TextureFit,
     config: FullViewConfig,
     solver: str,
+    mesh: ImageMesh | None = None,
+    head: HeadLayers | None = None,
 ) -> tuple[ImageMesh, list[RenderedView], list[Array]]:
     """Return a capture's mesh, its views before painting, and the finished pictures."""
-    mesh = view_mesh(model, capture, registration, config, solver)
-    source = Source.of(model, capture, registration, mesh, texture, config, solver)
+    if mesh is None:
+        mesh = view_mesh(model, capture, registration, config, solver)
+    source = Source.of(model, capture, registration, mesh, texture, config, solver, head)
     rendered = [render_view(source, camera, config) for camera in cameras]
     finished = [
         finished_view(source, camera, view, texture, config).rgb

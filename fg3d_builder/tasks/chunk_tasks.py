@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import luigi
 
+from fg3d_builder.config import BuildConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import SCHEMA as MODEL_SCHEMA
 from fg3d_builder.facemodel.storage import save_model
@@ -25,6 +26,7 @@ from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
 from fg3d_builder.pipeline.dataset import Member
 from fg3d_builder.pipeline.each_capture import StageResult, watched_by
+from fg3d_builder.pipeline.preloading import preload_fits, preload_registrations
 from fg3d_builder.pipeline.stages import (
     cached_model,
     detect_landmarks,
@@ -80,6 +82,8 @@ class ChunkTask(BuildTask):
     uses_model: ClassVar[bool] = True
     detects: ClassVar[bool] = False
     """Whether it detects landmarks."""
+    preloads: ClassVar[Sequence[Callable[[FaceModel, BuildConfig], None]]] = ()
+    """What of the face model it gets ready for processes that are forked."""
 
     def preload(self) -> None:
         """Load the face model and the detector's library, where they are used."""
@@ -89,6 +93,8 @@ class ChunkTask(BuildTask):
             vertex_normals(model.mean, model.triangles)
         if self.detects:
             load_detector_library(self.layout.config.landmarks)
+        for prepare in self.preloads:
+            prepare(cached_model(self.layout.facemodel), self.layout.config)
 
     def requires(self) -> list[luigi.Task]:
         """Name all that it reads: the products of stages, and the model."""
@@ -297,6 +303,7 @@ class FitCoarse(StageTask):
 
     stage = "fitting"
     reads = ("captures", "landmarks")
+    preloads = (preload_fits,)
     priority = 2
 
     def result(self) -> StageResult[Any]:
@@ -310,6 +317,7 @@ class Register(StageTask):
 
     stage = "registration"
     reads = ("captures", "landmarks", "fitting")
+    preloads = (preload_registrations,)
     priority = 3
 
     def result(self) -> StageResult[Any]:
@@ -341,6 +349,7 @@ class MakeViews(StageTask):
     stage = "views"
     reads = STAGES
     detects = True
+    preloads = (preload_fits,)
     priority = 4
 
     def result(self) -> StageResult[Any]:

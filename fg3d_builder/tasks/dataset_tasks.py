@@ -30,6 +30,7 @@ from fg3d_builder.pipeline.dataset import (
     plan_shards,
 )
 from fg3d_builder.pipeline.each_capture import StageResult
+from fg3d_builder.pipeline.preloading import preload_fits, preload_transforms
 from fg3d_builder.pipeline.stages import cached_model
 from fg3d_builder.records import Failure
 from fg3d_builder.review.decisions import Decisions, decide
@@ -286,6 +287,7 @@ class TransformShapes(StageTask, WholeTask):
     stage = "transform"
     reads = STAGES
     detects = True
+    preloads = (preload_fits, preload_transforms)
     priority = 5
 
     @property

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
+from fg3d_builder.facemodel.once_per_model import once_per_model
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.meshes import turned_triangles, vertex_areas
 from fg3d_builder.records import Array, Registration
@@ -71,6 +72,62 @@ class _Host(NamedTuple):
     intersections: Array
 
 
+class FaceParts(NamedTuple):
+    """What target shapes of a model need of it, whatever the host.
+
+    Attributes
+    ----------
+    blender : PartBlender
+    face : (n,) float64
+        In [0, 1]: how far a place may be a donor's.
+    donated : (d,) int
+        Reliable vertices that may be, at least in part.
+    donated_share : (d,) float64
+        How far they may.
+    part_priors : tuple of IdentityPrior
+        Of each part of `DONATED_PARTS`.
+    face_prior : IdentityPrior
+        Of the reliable face.
+    lips_and_lids, face_triangles : (j, 3), (k, 3) int
+        Triangles of `INTERSECTION_PARTS`, and of the reliable face.
+    outside : (j,) bool
+        Which of `lips_and_lids` can be seen from outside.
+    """
+
+    blender: PartBlender
+    face: Array
+    donated: Array
+    donated_share: Array
+    part_priors: tuple[IdentityPrior, ...]
+    face_prior: IdentityPrior
+    lips_and_lids: Array
+    face_triangles: Array
+    outside: Array
+
+
+@once_per_model
+def face_parts(model: FaceModel, solver: str) -> FaceParts:
+    """Prepare the parts of a model's face; `solver` is the sparse backend, see `PartBlender`."""
+    blender = PartBlender(model, solver)
+    face = np.clip(sum(blender.masks.values()), 0.0, 1.0)
+    share = face * model.reliable
+    donated = np.flatnonzero(share > 0)
+    area = vertex_areas(model.mean, model.triangles)
+    touching = np.isin(model.parts, [PARTS.index(p) for p in INTERSECTION_PARTS])
+    lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
+    return FaceParts(
+        blender=blender,
+        face=face,
+        donated=donated,
+        donated_share=share[donated],
+        part_priors=tuple(IdentityPrior(model, area * m) for m in blender.masks.values()),
+        face_prior=IdentityPrior(model, area * model.reliable),
+        lips_and_lids=lips_and_lids,
+        face_triangles=model.triangles[model.reliable[model.triangles].all(axis=1)],
+        outside=np.asarray(model.reliable[lips_and_lids].any(axis=1)),
+    )
+
+
 class TargetShapes:
     """Makes target shapes of one model.
 
@@ -86,19 +143,8 @@ class TargetShapes:
     def __init__(self, model: FaceModel, solver: str, max_deviation_sd: float = 3.5) -> None:
         self.model = model
         self.max_deviation_sd = max_deviation_sd
-        self.blender = PartBlender(model, solver)
-        self._face = np.clip(sum(self.blender.masks.values()), 0.0, 1.0)
-        share = self._face * model.reliable
-        self._donated = np.flatnonzero(share > 0)
-        self._donated_share = share[self._donated]
-        area = vertex_areas(model.mean, model.triangles)
-        self._part_priors = [IdentityPrior(model, area * m) for m in self.blender.masks.values()]
-        self._face_prior = IdentityPrior(model, area * model.reliable)
-        touching = np.isin(model.parts, [PARTS.index(p) for p in INTERSECTION_PARTS])
-        self._lips_and_lids = model.triangles[touching[model.triangles].all(axis=1)]
-        self._face_triangles = model.triangles[model.reliable[model.triangles].all(axis=1)]
+        self._parts = face_parts(model, solver)
         self._last: _Host | None = None
-        self._outside = np.asarray(model.reliable[self._lips_and_lids].any(axis=1))
 
     def make(
         self, host: Registration, donors: Mapping[str, Registration | DonorFace]
@@ -122,7 +168,7 @@ class TargetShapes:
             part: self._normalised(neutral_shape(model, donor), own)
             for part, donor in donors.items()
         }
-        moved = self.blender.blend(own, shapes) - own
+        moved = self._parts.blender.blend(own, shapes) - own
         # Coefficients are linear in the shape.
         step = self._coefficients(own + moved) - face.coefficients
         allowed = max(self.max_deviation_sd, _largest(face.coefficients))
@@ -136,10 +182,10 @@ class TargetShapes:
         neutral = own + share[:, None] * (most * moved)
         return TargetShape(
             shape_obj_mm=neutral + expression,
-            alpha_id=self._face_prior.coefficients(neutral) * model.id_sd,
+            alpha_id=self._parts.face_prior.coefficients(neutral) * model.id_sd,
             alpha_exp=host.alpha_exp,
             confidence=self._confidence(host, donors),
-            share=most * float(self._face @ share / self._face.sum()),
+            share=most * float(self._parts.face @ share / self._parts.face.sum()),
             deviation_sd=self.deviation_sd(neutral),
         )
 
@@ -169,14 +215,16 @@ class TargetShapes:
         for _ in range(REPAIRS):
             after = before_mm + share[:, None] * moved_mm
             pairs = [p for p in map(tuple, self.intersections(after)) if p not in known]
-            touched = self._lips_and_lids[np.array(pairs, dtype=int).reshape(-1, 2)].ravel()
-            turned = self._face_triangles[turned_triangles(before_mm, after, self._face_triangles)]
+            touched = self._parts.lips_and_lids[np.array(pairs, dtype=int).reshape(-1, 2)].ravel()
+            turned = self._parts.face_triangles[
+                turned_triangles(before_mm, after, self._parts.face_triangles)
+            ]
             faulty = np.union1d(touched, turned.ravel())
             if len(faulty) == 0:
                 return share
             mark = np.zeros(len(share))
             mark[faulty] = 1.0
-            around = self.blender.faded(mark)
+            around = self._parts.blender.faded(mark)
             share *= 1.0 - 0.5 * np.minimum(1.0, around / max(around[faulty].min(), 1e-9))
         return None
 
@@ -186,18 +234,18 @@ class TargetShapes:
 
     def _coefficients(self, neutral_obj_mm: Array) -> Array:
         """Identity coefficients (p, k) of each part, in standard deviations."""
-        return np.stack([prior.coefficients(neutral_obj_mm) for prior in self._part_priors])
+        return np.stack([prior.coefficients(neutral_obj_mm) for prior in self._parts.part_priors])
 
     def _normalised(self, donor_mm: Array, host_mm: Array) -> Array:
         """Turn, shift and scale a donor onto the host, over the parts that may be donated."""
-        used = self._donated
-        aligned = align_similarity(donor_mm[used], host_mm[used], self._donated_share)
+        used = self._parts.donated
+        aligned = align_similarity(donor_mm[used], host_mm[used], self._parts.donated_share)
         return aligned.cam_from_obj(donor_mm)
 
     def _confidence(
         self, host: Registration, donors: Mapping[str, Registration | DonorFace]
     ) -> Array:
-        masks = self.blender.masks
+        masks = self._parts.blender.masks
         own = 1.0 - sum(masks[part] for part in donors)
         total = np.clip(own, 0.0, 1.0) * host.confidence
         for part, donor in donors.items():
@@ -210,7 +258,7 @@ class TargetShapes:
         Pairs of the mouth's and the eyes' inside are left out: nobody sees them, and in many
         templates they are folded into each other.
         """
-        return intersecting_pairs(shape_mm, self._lips_and_lids, self._outside)
+        return intersecting_pairs(shape_mm, self._parts.lips_and_lids, self._parts.outside)
 
 
 def _largest(coefficients: Array) -> float:

@@ -25,7 +25,7 @@ from pathlib import Path
 from fg3d_builder.captures.folder import read_capture
 from fg3d_builder.config import BuildConfig, FullViewConfig
 from fg3d_builder.heads.library import get_model
-from fg3d_builder.pipeline.augmentation import ChunkInput, make_views
+from fg3d_builder.pipeline.augmentation import ChunkInput, PreparedCapture, make_views
 from fg3d_builder.pipeline.augmentation_report import draw_views
 from fg3d_builder.pipeline.stages import detect_landmarks, fit_coarse, register_all
 from fg3d_builder.report.sheets import capture_sheet
@@ -38,7 +38,7 @@ fits = fit_coarse(model, captures, landmarks, config.fit).records
 found = register_all(model, captures, landmarks, fits, config.registration).records
 chunk = ChunkInput(captures, landmarks, fits, found)
 assert len(make_views(model, chunk, config).records) == 1
-draw_views(model, chunk, "a", config)
+draw_views(PreparedCapture(model, captures["a"], found["a"], config), fits["a"].initial)
 capture_sheet(model, captures["a"], landmarks["a"], fits["a"].coarse, found["a"])
 # Not getrusage: its peak counts the process that started this one as well.
 status = Path("/proc/self/status").read_text()

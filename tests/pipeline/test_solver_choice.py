@@ -22,7 +22,7 @@ from fg3d_builder.errors import MissingDependencyError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.image_mesh import image_mesh
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.pipeline.augmentation import ChunkInput, make_transforms
+from fg3d_builder.pipeline.augmentation import ChunkInput, PreparedCapture, make_transforms
 from fg3d_builder.pipeline.augmentation_report import draw_transforms
 from fg3d_builder.pipeline.stages import detect_landmarks, fit_coarse, register_all
 from fg3d_builder.transform.donors import DONATED_PARTS, DonorFace
@@ -74,7 +74,9 @@ def test_a_build_with_superlu_needs_no_cholmod(model: FaceModel, without_cholmod
     draws = {"s0-0": [[dict.fromkeys(DONATED_PARTS, "s1-0")]]}
     made = make_transforms(model, chunk, draws, donor_faces(chunk), config)
     assert not made.failures
-    sheet = draw_transforms(model, chunk, "s0-0", list(made.records.values()), config)
+    captured = chunk.captures["s0-0"], chunk.registrations["s0-0"]
+    prepared = PreparedCapture(model, *captured, config)
+    sheet = draw_transforms(prepared, list(made.records.values()))
     assert sheet.std() > 1.0
 
 

@@ -11,7 +11,13 @@ from toy_build import write_toy_build
 from fg3d_builder.captures import CaptureSource, open_source
 from fg3d_builder.config import SourceConfig, load_preset
 from fg3d_builder.pipeline.stages import cached_model
-from fg3d_builder.tasks.chunk_tasks import LoadCaptures, MakeViews, PrepareModel
+from fg3d_builder.tasks.chunk_tasks import (
+    FitCoarse,
+    LoadCaptures,
+    MakeViews,
+    PrepareModel,
+    Register,
+)
 from fg3d_builder.tasks.chunks import list_chunks, write_index
 from fg3d_builder.tasks.finding import layout_of
 
@@ -78,6 +84,8 @@ def test_a_process_that_is_forked_finds_the_face_model_read(task: LoadCaptures) 
     views = MakeViews(root=task.root, config=task.config, chunk=task.chunk)
     views.other(PrepareModel).run()
     views.preload()
+    views.other(FitCoarse, chunk=task.chunk).preload()
+    views.other(Register, chunk=task.chunk).preload()
     reads = cached_model.cache_info().misses
     assert views.model().vertex_count > 0
     assert cached_model.cache_info().misses == reads
