@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import cv2
@@ -22,7 +24,7 @@ import numpy as np
 from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.files.encoding import encode_jpeg, encode_png
+from fg3d_builder.files.encoding import decode_image, encode_jpeg, encode_png
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -347,6 +349,43 @@ def turned_heads() -> Array:
     return joined(rows, 0, 16)
 
 
+def review() -> Array:
+    """The review page of the demo's least certain capture, in Chromium."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = ["-m", "fg3d_builder.cli", "build", "tasks/demo.toml", "--out", folder]
+        subprocess.run([sys.executable, *build], check=True)
+        return review_page(Path(folder))
+
+
+def review_page(root: Path) -> Array:
+    """Photograph the page of the least certain capture of a build."""
+    from playwright.sync_api import sync_playwright
+
+    from fg3d_builder.browser.server import ReviewServer
+
+    server = ReviewServer(root, 0)
+    threading.Thread(target=server.serve, daemon=True).start()
+    graphics = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with sync_playwright() as control:
+        chromium = shutil.which("chromium")
+        browser = control.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", *graphics]
+        )
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+        tab.set_default_timeout(300_000)
+        tab.goto(server.address)
+        tab.click("text=Review, lowest quality first")
+        tab.click("#rows a")
+        tab.wait_for_selector("#scene[data-drawn]")
+        tab.select_option("#colours", label="distance to depth")
+        tab.wait_for_function("document.getElementById('scene').data[1].cmax === 3")
+        tab.wait_for_load_state("networkidle")
+        shot = tab.screenshot()
+        browser.close()
+    server.stop()
+    return decode_image(shot)
+
+
 def main() -> None:
     """Write the pictures that the arguments name, all without arguments."""
     makers = {
@@ -358,6 +397,8 @@ def main() -> None:
         "relief": relief,
         "confidence": confidence,
     }
+    if shutil.which("chromium"):
+        makers["review"] = review
     if any(BENCH.glob("quality-*.jsonl")):
         makers["quality"] = quality
     if all((BENCH / f"learnt-{part}.json").is_file() for part in ("meshmonk", "synthetic")):
@@ -383,6 +424,7 @@ def main() -> None:
             "imported",
             "population",
             "relief",
+            "review",
             "surround",
             "turned-heads",
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import socket
@@ -56,14 +57,17 @@ class ReviewServer:
         """What to open in a browser; holds the key."""
         return f"http://{LOOPBACK}:{self._server.port}/?key={self._guard.key}"
 
+    def __enter__(self) -> ReviewServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the port back."""
+        self._server.server_close()
+
     def serve(self) -> None:
         """Answer until Ctrl-C, or until `stop` is called elsewhere."""
-        try:
+        with self, contextlib.suppress(KeyboardInterrupt):
             self._server.serve_forever()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            self._server.server_close()
 
     def stop(self) -> None:
         """End `serve`, from another thread."""

@@ -233,3 +233,4 @@ window.addEventListener("pageshow", (event) => {
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 window.addEventListener("focus", refresh);
 pressed();
+document.documentElement.dataset.ready = "yes";
