@@ -21,7 +21,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.made_build import write_made_build
 from benchmarks.timings import machine
-from fg3d_builder.browser.app import make_app
+from fg3d_builder.browser.app import ReviewPage, make_app
 from fg3d_builder.browser.guards import Guard
 from fg3d_builder.browser.listing import BuildListing
 from fg3d_builder.browser.server import ReviewServer
@@ -44,7 +44,7 @@ def reading(root: Path) -> dict[str, dict[str, float]]:
     """Measure a build's first and second reading, and pages of the list."""
     listing, guard = BuildListing(root), Guard()
     found = {"first reading": timed(listing.now), "second reading": timed(listing.now)}
-    client = make_app(root, guard).test_client()
+    client = make_app(ReviewPage(root, guard)).test_client()
     client.environ_base["HTTP_HOST"] = "127.0.0.1"
     client.get(f"/?key={guard.key}")
     found["first page"] = timed(lambda: client.get("/captures"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import flask
 import plotly
+from flask.typing import ResponseReturnValue, ResponseValue
 from werkzeug.exceptions import HTTPException, NotFound
 
 from fg3d_builder.browser import geometry, pictures, words
@@ -126,20 +127,13 @@ class Thumbnails:
         return drawn
 
 
-def make_app(root: Path, guard: Guard) -> flask.Flask:
-    """Return the application of one build.
-
-    Raises
-    ------
-    ConfigError
-        There is no build.
-    """
-    page = ReviewPage(root, guard)
+def make_app(page: ReviewPage) -> flask.Flask:
+    """Return the application of one build."""
     app = flask.Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.jinja_env.filters.update(figure=words.figure, percent=words.percent)
     app.jinja_env.globals["place"] = words.place
-    _add_guards(app, guard)
+    _add_guards(app, page.guard)
     _add_pages(app, page)
     _add_pictures(app, page)
     _add_verdicts(app, page)
@@ -149,7 +143,7 @@ def make_app(root: Path, guard: Guard) -> flask.Flask:
 
 def _add_guards(app: flask.Flask, guard: Guard) -> None:
     @app.before_request
-    def check() -> flask.typing.ResponseReturnValue | None:
+    def check() -> ResponseReturnValue | None:
         request = flask.request
         guard.check_host(request.host)
         if request.endpoint == "static":  # the same for everybody
@@ -424,7 +418,7 @@ def _verdicts_of(sent: Any) -> tuple[Verdict, Verdict]:
 
 
 def _add_errors(app: flask.Flask) -> None:
-    def told(text: str, status: int) -> tuple[flask.typing.ResponseValue, int]:
+    def told(text: str, status: int) -> tuple[ResponseValue, int]:
         """Say a sentence: as JSON to a script, as a page to a person."""
         accepted = flask.request.accept_mimetypes
         if accepted.best_match(["text/html", "application/json"]) == "application/json":
@@ -432,26 +426,26 @@ def _add_errors(app: flask.Flask) -> None:
         return flask.render_template("error.html", text=text), status
 
     @app.errorhandler(RefusedError)
-    def refused(error: RefusedError) -> flask.typing.ResponseReturnValue:
+    def refused(error: RefusedError) -> ResponseReturnValue:
         return told(str(error), 403)
 
     @app.errorhandler(NotThereError)
-    def not_there(error: NotThereError) -> flask.typing.ResponseReturnValue:
+    def not_there(error: NotThereError) -> ResponseReturnValue:
         return told(str(error), 404)
 
     @app.errorhandler(ConfigError)
-    def wrong(error: ConfigError) -> flask.typing.ResponseReturnValue:
+    def wrong(error: ConfigError) -> ResponseReturnValue:
         return told(str(error), 400)
 
     @app.errorhandler(HTTPException)
-    def failed(error: HTTPException) -> flask.typing.ResponseReturnValue:
+    def failed(error: HTTPException) -> ResponseReturnValue:
         return told(error.description or error.name, error.code or 500)
 
     @app.errorhandler(OSError)
-    def system(error: OSError) -> flask.typing.ResponseReturnValue:
+    def system(error: OSError) -> ResponseReturnValue:
         return told(sentence(error), 500)
 
     @app.errorhandler(Exception)
-    def fault(error: Exception) -> flask.typing.ResponseReturnValue:
+    def fault(error: Exception) -> ResponseReturnValue:
         log.error("%s %s", flask.request.method, flask.request.path, exc_info=error)
         return told(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d)", 500)

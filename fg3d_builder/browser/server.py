@@ -7,12 +7,14 @@ import errno
 import logging
 import socket
 import socketserver
+import threading
 from pathlib import Path
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from fg3d_builder.browser.app import make_app
+from fg3d_builder.browser.app import ReviewPage, make_app
 from fg3d_builder.browser.guards import LOOPBACK, Guard
+from fg3d_builder.errors import ConfigError
 
 USUAL_PORT = 8390
 """Taken where nobody asks for another and it is free."""
@@ -47,7 +49,8 @@ class ReviewServer:
 
     def __init__(self, root: Path, port: int | None = None) -> None:
         self._guard = Guard()
-        self._app = make_app(root, self._guard)
+        self._page = ReviewPage(root, self._guard)
+        self._app = make_app(self._page)
         # Werkzeug would print its own sentences about a taken port, and of each request.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = self._listening(port)
@@ -66,12 +69,18 @@ class ReviewServer:
 
     def serve(self) -> None:
         """Answer until Ctrl-C, or until `stop` is called elsewhere."""
+        # Ten thousand captures take seconds to read, and a person some to open the address.
+        threading.Thread(target=self._read_ahead, daemon=True).start()
         with self, contextlib.suppress(KeyboardInterrupt):
             self._server.serve_forever()
 
     def stop(self) -> None:
         """End `serve`, from another thread."""
         self._server.shutdown()
+
+    def _read_ahead(self) -> None:
+        with contextlib.suppress(ConfigError, OSError):  # the first page will say so
+            self._page.listing.now()
 
     def _listening(self, port: int | None) -> BaseWSGIServer:
         for candidate in (USUAL_PORT, 0) if port is None else (port,):

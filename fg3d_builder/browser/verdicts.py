@@ -90,8 +90,9 @@ class Verdicts:
         if capture.state != REGISTERED:
             return Judged(verdict, None, None)
         kept = is_kept(verdict.verdict, capture.quality, self.min_quality)
-        there = self.dataset and capture.capture_id not in self.dataset.left_out
-        return Judged(verdict, kept, there)
+        if self.dataset is None:
+            return Judged(verdict, kept, None)
+        return Judged(verdict, kept, capture.capture_id not in self.dataset.left_out)
 
     @cached_property
     def given(self) -> int:

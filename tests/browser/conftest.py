@@ -39,7 +39,7 @@ def first_build(tmp_path_factory: pytest.TempPathFactory) -> Built:
     preset = write_toy_build(folder, subjects=3, captures=1)
     described = folder / "captures" / "s1-0" / "capture.json"
     capture = json.loads(described.read_text())
-    described.write_text(json.dumps({**capture, "subject_id": MARKUP}))
+    described.write_text(json.dumps({**capture, "subject": MARKUP}))
     shutil.copytree(folder / "captures" / "s2-0", folder / "captures" / "torn")
     (folder / "captures" / "torn" / "capture.json").write_text("{")
     preset.write_text(preset.read_text().replace("max_failure_rate = 0.0", "max_failure_rate = 1"))

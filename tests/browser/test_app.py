@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from benchmarks.made_build import write_made_build
-from fg3d_builder.browser.app import make_app
+from fg3d_builder.browser.app import ReviewPage, make_app
 from fg3d_builder.browser.guards import Guard
 from fg3d_builder.browser.listing import newest_layout
 from fg3d_builder.files.encoding import decode_image
@@ -27,7 +27,7 @@ GUARD = Guard()
 
 def client_of(root: Path, guard: Guard = GUARD) -> FlaskClient:
     """A browser that has opened the printed address."""
-    client = make_app(root, guard).test_client()
+    client = make_app(ReviewPage(root, guard)).test_client()
     assert client.get(f"/?key={guard.key}").status_code == 302
     return client
 
@@ -168,7 +168,7 @@ def test_a_wrong_request_is_answered_in_a_sentence(
 
 
 def test_nobody_else_is_answered(built: Any) -> None:
-    bare = make_app(built.root, GUARD).test_client()
+    bare = make_app(ReviewPage(built.root, GUARD)).test_client()
     here = {"Host": "127.0.0.1:8390"}
     for address in ("/", "/captures", "/captures/s0-0/shapes", "/plotly.js", "/?key=guess"):
         assert bare.get(address, headers=here).status_code == 403

@@ -153,6 +153,10 @@ function step(by) {
     const at = rows.indexOf(chosen()) + by;
     if (at >= 0 && at < rows.length) return choose(rows[at]);
   }
+  if (note && note.value !== page.dataset.note && !step.warned) {
+    step.warned = true;
+    return toast("the note is not saved: Ctrl+Enter in it saves, this key again leaves it", true);
+  }
   const link = document.querySelector(by > 0 ? '[rel="next"]' : '[rel="prev"]');
   if (link) location.assign(link.href);
   else toast(by > 0 ? "this was the last one" : "this is the first one");
