@@ -378,7 +378,7 @@ def review_page(root: Path) -> Array:
         tab.click("#rows a")
         tab.wait_for_selector("#scene[data-drawn]")
         tab.select_option("#colours", label="distance to depth")
-        tab.wait_for_function("document.getElementById('scene').data[1].cmax === 3")
+        tab.wait_for_selector('#scene[data-shown="distance to depth"]')
         tab.wait_for_load_state("networkidle")
         shot = tab.screenshot()
         browser.close()

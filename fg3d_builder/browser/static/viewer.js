@@ -98,12 +98,13 @@
     said.textContent = shown ? `${shown.name}: ${shown.said}; grey where there is none` : "";
   }
 
-  function draw() {
+  async function draw() {
     tell();
     const camera = scene._fullLayout?.scene?.camera;
     const now = layout("front");
     if (camera) now.scene.camera = camera;
-    return Plotly.react(scene, [points(), surface()], now, { displaylogo: false, displayModeBar: false, responsive: true });
+    await Plotly.react(scene, [points(), surface()], now, { displaylogo: false, displayModeBar: false, responsive: true });
+    scene.dataset.shown = colours.selectedOptions[0].label;
   }
 
   // Five megabytes of script: pictures and keys do not wait for them.
