@@ -21,11 +21,9 @@ from fg3d_builder.tasks.chunks import read_index
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium brings one"),
-    # One worker: a browser is a dozen processes.
-    pytest.mark.xdist_group("chromium"),
-]
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: apt-get install chromium brings one"
+)
 
 SOFTWARE_GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PATIENCE_MS = 180_000
