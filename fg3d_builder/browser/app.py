@@ -362,7 +362,8 @@ def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
         answer = flask.jsonify(geometry.topology(model))
         answer.set_etag(model.topology_hash)
         answer.headers["Cache-Control"] = "private, no-cache"
-        return answer.make_conditional(flask.request)
+        answer.make_conditional(flask.request)
+        return answer
 
 
 def _picture(data: bytes, listed: ListedCapture) -> flask.Response:

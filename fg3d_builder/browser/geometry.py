@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fg3d_builder.browser.records import Registered
@@ -40,8 +41,8 @@ def shapes(found: Registered) -> dict[str, Any]:
     """Return points, meshes and values at vertices as JSON values; see `fg3d_builder.records`.
 
     ``points``: ``xyz`` (mm) and ``rgb``. ``meshes``: name and ``xyz`` of each. ``values``: name,
-    unit, upper end of the colour scale and value at each vertex, NaN where there is none; they
-    belong to the first mesh. ``rgb``: colour of each vertex in the photo.
+    unit, upper end of the colour scale, value at each vertex (NaN where there is none) and the
+    colour of that; they belong to the first mesh. ``rgb``: colour of each vertex in the photo.
     """
     registration, model = found.registration, found.model
     error = np.where(registration.visible, registration.surface_error_mm, np.nan)
@@ -106,9 +107,20 @@ def _values(name: str, unit: str, top: float, values: Array) -> dict[str, Any]:
         "name": name,
         "unit": unit,
         "top": top,
+        "rgb": _packed(value_colours(values, top), "|u1"),
         "said": f"{said} {unit}".strip(),
         "at": _packed(values, "<f4"),
     }
+
+
+def value_colours(values: Array, top: float) -> Array:
+    """Return the (n, 3) uint8 colours of (n,) values from 0 to `top`; grey where there is none."""
+    known = np.isfinite(values)
+    level = 0.05 + 0.9 * np.clip(np.where(known, values, 0.0) / top, 0.0, 1.0)
+    grey = np.rint(255 * level).astype(np.uint8)[:, None]
+    colours = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[:, 0, ::-1].copy()
+    colours[~known] = _HIDDEN
+    return colours
 
 
 def _packed(values: Array, dtype: str) -> str:

@@ -49,7 +49,7 @@ def about(found: Registered) -> list[tuple[str, str]]:
     rows = [
         ("predicted error", _predicted(registration.predicted_error_mm, "mean of the vertices")),
         ("", _predicted(registration.predicted_surface_mm, "across the surface")),
-        ("distance to depth", _spread_words(distances)),
+        ("reliable face to depth", _spread_words(distances)),
         ("face measured", percent(_or_nan(registration.coverage))),
         ("edges to detected", f"{registration.landmark_error_px:.2f} px"),
         ("solver", _solver(registration.converged, len(registration.history))),

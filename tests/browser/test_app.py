@@ -80,6 +80,9 @@ def test_shapes_are_those_of_the_registration(built: Any, client: FlaskClient) -
     error = array(sent["values"][0]["at"], "<f4")
     wanted = np.where(found.visible, found.surface_error_mm, np.nan)
     np.testing.assert_allclose(error, wanted, atol=1e-6)
+    colours = array(sent["values"][0]["rgb"], "|u1").reshape(-1, 3)
+    assert np.all(colours[np.isnan(wanted)] == (150, 150, 156)), "no value is grey, never red"
+    assert not np.any(np.all(colours[np.isfinite(wanted)] == (150, 150, 156), axis=1))
     points = array(sent["points"]["xyz"], "<f4").reshape(-1, 3)
     # Measured points lie on the registered face, in its own frame: depth and S* belong together.
     seen = found.shape_obj_mm[found.visible & (found.confidence > 0.5)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from fg3d_builder.browser.listing import newest_layout
@@ -177,7 +178,9 @@ def test_the_viewer_draws_what_the_products_hold(tab: Any, built: Any) -> None:
     assert tab.evaluate(f"{mesh}.y[5]") == pytest.approx(found.shape_obj_mm[5, 1], abs=1e-3)
     tab.select_option("#colours", label="distance to depth")
     tab.wait_for_selector('#scene[data-shown="distance to depth"]')
-    assert tab.evaluate(f"{mesh}.cmax") == 3
+    assert tab.inner_text("#scale").split() == ["0", "3", "mm"]
+    unknown = int(np.flatnonzero(~found.visible)[0])
+    assert tab.evaluate(f"{mesh}.vertexcolor[{unknown}]") == "rgb(150,150,156)", "grey: no value"
     assert "median" in tab.inner_text("#said")
     tab.keyboard.press("Escape")
     tab.evaluate("document.activeElement.blur()")

@@ -9,11 +9,12 @@
   const colours = document.getElementById("colours");
   const fade = document.getElementById("fade");
   const said = document.getElementById("said");
+  const scale = document.getElementById("scale");
   const SKIN = "rgb(206,196,186)";
   const EYES = {
-    front: { x: 0, y: 0.05, z: 1.5 },
-    left: { x: 1.35, y: 0.05, z: 0.65 },
-    right: { x: -1.35, y: 0.05, z: 0.65 },
+    front: { x: 0, y: 0.05, z: 1.7 },
+    left: { x: 1.5, y: 0.05, z: 0.75 },
+    right: { x: -1.5, y: 0.05, z: 0.75 },
   };
   const KINDS = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
   let data = null;
@@ -71,12 +72,10 @@
       // The photo has its own light.
       return { ...drawn, vertexcolor: data.photo, lighting: { ambient: 1, diffuse: 0, specular: 0, fresnel: 0 } };
     }
-    const shown = data.values[chosen];
-    const text = getComputedStyle(scene).color;
+    // Colours, not values: plotly paints what has no value like the largest.
     return {
-      ...drawn, intensity: shown.at, cmin: 0, cmax: shown.top, colorscale: shown.unit ? "Turbo" : "Viridis",
-      lighting: { ambient: 0.7, diffuse: 0.4, specular: 0, fresnel: 0 },
-      colorbar: { title: { text: shown.unit || "0 to 1", side: "right" }, thickness: 12, len: 0.8, tickfont: { color: text }, titlefont: { color: text }, x: 1 },
+      ...drawn, vertexcolor: data.values[chosen].colours,
+      lighting: { ambient: 0.75, diffuse: 0.35, specular: 0, fresnel: 0 },
     };
   }
 
@@ -95,7 +94,9 @@
   function tell() {
     const shown = mesh.value === "0" ? data.values[colours.value] : null;
     colours.disabled = mesh.value !== "0";
-    said.textContent = shown ? `${shown.name}: ${shown.said}; grey where there is none` : "";
+    scale.hidden = !shown;
+    if (shown) scale.querySelector("b").textContent = `${shown.top} ${shown.unit}`;
+    said.textContent = shown ? `${shown.name}, over the whole mesh: ${shown.said}; grey where there is none` : "";
   }
 
   async function draw() {
@@ -133,7 +134,7 @@
       pointColours: words(unpacked(found.points.rgb, "u1")),
       meshes: found.meshes.map((each) => axes(unpacked(each.xyz, "f4"))),
       photo: words(unpacked(found.rgb, "u1")),
-      values: found.values.map((each) => ({ ...each, at: unpacked(each.at, "f4") })),
+      values: found.values.map((each) => ({ ...each, colours: words(unpacked(each.rgb, "u1")) })),
     };
     found.meshes.forEach((each, number) => option(mesh, number, each.name));
     option(colours, "shaded", "shaded");
