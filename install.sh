@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up everything in .venv: system libraries where this user may install them, then packages.
 # Runs in a second when nothing has changed. PYTHON=python3.12 chooses the interpreter.
+# `./install.sh --with-browser` also installs Chromium where it may, for the tests of the review page.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -28,6 +29,18 @@ missing_system_packages() {
   done
   [ -e /usr/include/suitesparse/cholmod.h ] || [ -e /usr/include/cholmod.h ] || echo libsuitesparse-dev
   command -v cc >/dev/null || echo build-essential
+}
+
+# The tests of the review page drive this browser; without it they are skipped, and say so.
+install_browser() {
+  command -v chromium >/dev/null && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing chromium"
+    apt-get update -qq &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null &&
+      return 0
+  fi
+  say "no chromium: the tests of the review page in a browser are skipped"
 }
 
 install_system_packages() {
@@ -64,3 +77,4 @@ install_packages() {
 python=$(find_python)
 install_system_packages
 install_packages "$python"
+if [ "${1:-}" = --with-browser ]; then install_browser; fi

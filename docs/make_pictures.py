@@ -11,8 +11,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import shutil
+import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +29,7 @@ from fg3d_builder.captures import open_source
 from fg3d_builder.config import BuildConfig, FaceModelConfig, SensorConfig, SourceConfig
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.encoding import encode_jpeg, encode_png
+from fg3d_builder.files.encoding import decode_image, encode_jpeg, encode_png
 from fg3d_builder.geometry.camera import intrinsics_matrix, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
@@ -322,6 +325,43 @@ def turned_heads() -> Array:
     return joined(rows, 0, 16)
 
 
+def review() -> Array:
+    """The review page of the demo's least certain capture, in Chromium."""
+    with tempfile.TemporaryDirectory() as folder:
+        build = ["-m", "fg3d_builder.cli", "build", "tasks/demo.toml", "--out", folder]
+        subprocess.run([sys.executable, *build], check=True)
+        return review_page(Path(folder))
+
+
+def review_page(root: Path) -> Array:
+    """Photograph the page of the least certain capture of a build."""
+    from playwright.sync_api import sync_playwright
+
+    from fg3d_builder.browser.server import ReviewServer
+
+    server = ReviewServer(root, 0)
+    threading.Thread(target=server.serve, daemon=True).start()
+    graphics = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with sync_playwright() as control:
+        chromium = shutil.which("chromium")
+        browser = control.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", *graphics]
+        )
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+        tab.set_default_timeout(300_000)
+        tab.goto(server.address)
+        tab.click("text=Review, lowest quality first")
+        tab.click("#rows a")
+        tab.wait_for_selector("#scene[data-drawn]")
+        tab.select_option("#colours", label="distance to depth")
+        tab.wait_for_selector('#scene[data-shown="distance to depth"]')
+        tab.wait_for_load_state("networkidle")
+        shot = tab.screenshot()
+        browser.close()
+    server.stop()
+    return decode_image(shot)
+
+
 class Picture(NamedTuple):
     """A picture of the documentation.
 
@@ -344,6 +384,10 @@ def _missing_data() -> str:
     return "" if DATA.is_dir() else f"there is no real data in {DATA}"
 
 
+def _missing_browser() -> str:
+    return "" if shutil.which("chromium") else "needs Chromium (Debian: chromium)"
+
+
 def _missing_quality() -> str:
     made = any(BENCH.glob("quality-*.jsonl"))
     return "" if made else "needs what `python -m benchmarks.quality` writes"
@@ -362,6 +406,7 @@ ALL = {
     "surround": Picture(surround, ".jpg"),
     "relief": Picture(relief, ".jpg"),
     "confidence": Picture(confidence, ".jpg"),
+    "review": Picture(review, ".jpg", _missing_browser),
     "quality": Picture(quality, ".png", _missing_quality),
     "learnt": Picture(learnt, ".png", _missing_learnt),
     "imported": Picture(imported, ".jpg", _missing_data),

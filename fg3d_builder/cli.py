@@ -37,6 +37,7 @@ from fg3d_builder.commands import (
     split,
     train,
     verify,
+    view,
 )
 from fg3d_builder.commands.arguments import OneLineParser
 from fg3d_builder.errors import (
@@ -61,6 +62,7 @@ COMMANDS = (
     split,
     models,
     review,
+    view,
     train,
     assess,
     predict,
@@ -82,6 +84,7 @@ A first round:
   fg3d verify build/demo/dataset        check it
   (open build/demo/report/index.html)   look at every registration
   fg3d review build/demo                the worst ones; --reject ID throws one out
+  fg3d view build/demo                  go through all of them in a browser
 
 With your own captures:
   fg3d captures check FOLDER            what is read from a folder, what is rejected and why

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import whole
+from fg3d_builder.commands.view import serve
 from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.errors import ConfigError
 
@@ -22,6 +23,7 @@ review list.
   fg3d review build/studio                                  the worst twenty
   fg3d review build/studio --reject anna-002 --note "hand before the chin"
   fg3d review build/studio --accept bert-004 --reset anna-001
+  fg3d review build/studio --browser                        in a browser, as `fg3d view` does
   fg3d build studio.toml                                    obeys
 """
 
@@ -48,6 +50,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--count", type=whole(1, 1_000_000_000), default=20, help="of the worst; default 20"
     )
+    command.add_argument(
+        "--browser", action="store_true", help="go through them in a browser: fg3d view"
+    )
     command.set_defaults(run=run)
 
 
@@ -57,14 +62,18 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT, update_review_list
     from fg3d_builder.shards.manifest import read_manifest
 
+    wanted = {ACCEPT: options.accept, REJECT: options.reject, AUTO: options.reset}
+    count = Counter(name for names in wanted.values() for name in names)
+    if options.browser:
+        if count or options.note:
+            raise ConfigError("--browser: verdicts and notes are given in the page")
+        return serve(options.build)
     folder = BuildFolder(Path(os.path.realpath(options.build)))
     manifest = read_manifest(folder.dataset_link)
     config = from_table(BuildConfig, manifest["config"], "manifest.json")
     path = folder.review_list_of(config.review)
     if not path.is_file():
         raise FileNotFoundError(f"no review list at {path}; run `fg3d build` to its end first")
-    wanted = {ACCEPT: options.accept, REJECT: options.reject, AUTO: options.reset}
-    count = Counter(name for names in wanted.values() for name in names)
     if options.note and not count:
         raise ConfigError(
             "--note: write --accept, --reject or --reset beside it, and whom it is about"

@@ -146,6 +146,42 @@ def read_product(
     return Product(records, failures)
 
 
+def read_figures(path: Path, stage: str, digest: str) -> dict[str, dict[str, Any]]:
+    """Return the numbers and texts of a product's records, by capture id, and no arrays.
+
+    For who lists thousands of captures: the table alone is read, a few kilobytes of megabytes. So
+    the seal, which covers the arrays, is not checked, only that the file has its full length.
+
+    Returns
+    -------
+    dict of str to dict
+        As `write_product` was given them; a record within a record is a dict of its own, and what
+        is None is left out.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        No product of this stage and digest, or cut short. The file stays where it is.
+    """
+    with path.open("rb") as file:
+        file.seek(BLOCK)
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        if not is_complete(path) or length > path.stat().st_size:
+            raise ValueError(f"{path}: cut short, or no product")
+        table = json.loads(file.read(length))
+    other = _other(table, stage=stage, digest=digest, name=path.name)
+    if other:
+        raise ValueError(f"{path}: {other}")
+    return {name: _figures(stored) for name, stored in table["records"].items()}
+
+
+def _figures(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a stored record what is kept as an array, which the table has as a list."""
+    kept = {name: value for name, value in stored.items() if not isinstance(value, list)}
+    return {n: _figures(v) if isinstance(v, dict) else v for n, v in kept.items()}
+
+
 def is_product_of(path: Path, stage: str, digest: str) -> bool:
     """Tell whether a file is a sound product of a stage and a digest.
 

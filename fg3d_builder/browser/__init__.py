@@ -1,0 +1,1 @@
+"""The review page: a build in a browser on the same machine, one capture after the other."""

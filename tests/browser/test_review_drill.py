@@ -1,0 +1,193 @@
+"""A person's way through the page in a real browser: Chromium, without a window."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from fg3d_builder.browser.listing import newest_layout
+from fg3d_builder.browser.server import ReviewServer
+from fg3d_builder.review.decisions import verdicts_of
+from fg3d_builder.review.review_list import read_review_list
+from fg3d_builder.shards.manifest import read_manifest
+from fg3d_builder.tasks.base import stage_product
+from fg3d_builder.tasks.chunks import read_index
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: apt-get install chromium brings one"
+)
+
+SOFTWARE_GRAPHICS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+PATIENCE_MS = 180_000
+"""A busy machine without graphics takes long to draw; nothing here measures time."""
+
+
+@pytest.fixture
+def server(built: Any) -> Iterator[ReviewServer]:
+    server = ReviewServer(built.root, 0)
+    serving = threading.Thread(target=server.serve)
+    serving.start()
+    yield server
+    server.stop()
+    serving.join()
+
+
+@pytest.fixture
+def tab(server: ReviewServer) -> Iterator[Any]:
+    """A browser's tab at the overview, with ``tab.asked`` and ``tab.faults`` beside it."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as control:
+        # A container's root has no sandbox to run in; the only site visited is ours.
+        browser = control.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE_GRAPHICS]
+        )
+        tab = browser.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
+        tab.asked, tab.faults = [], []
+        tab.on("request", lambda request: tab.asked.append(request.url))
+        tab.on("pageerror", lambda error: tab.faults.append(str(error)))
+        tab.goto(server.address)
+        tab.origin = server.address.split("/?")[0]
+        yield tab
+        assert tab.faults == []
+        assert tab.evaluate("window.hacked") is None, "no markup ran"
+        hosts = {urlsplit(url).hostname for url in tab.asked if url.startswith("http")}
+        assert hosts == {"127.0.0.1"}
+        browser.close()
+
+
+def listed(root: Path) -> dict[str, tuple[str, str]]:
+    """The verdicts in the review list."""
+    found = verdicts_of(read_review_list(root / "review.csv"))
+    return {name: tuple(verdict) for name, verdict in found.items()}
+
+
+def shown(tab: Any) -> list[str]:
+    """Ids in the list, in order."""
+    ids: list[str] = tab.eval_on_selector_all(
+        "#rows [data-id]", "all => all.map(e => e.dataset.id)"
+    )
+    return ids
+
+
+def at(tab: Any, name: str) -> None:
+    """Wait until a capture's page is there and listens to keys."""
+    tab.wait_for_selector(f'[data-ready] #capture[data-id="{name}"]')
+
+
+def judged(tab: Any, name: str, verdict: str) -> None:
+    """Wait until the page shows a verdict."""
+    tab.wait_for_selector(f'[data-ready] [data-id="{name}"][data-verdict="{verdict}"]')
+
+
+def until(tab: Any, expression: str) -> None:
+    """Wait until an expression is true; the page forbids the way that Playwright has for it."""
+    for _ in range(PATIENCE_MS // 200):
+        if tab.evaluate(expression):
+            return
+        tab.wait_for_timeout(200)
+    raise AssertionError(expression)
+
+
+def test_load_filter_step_judge_undo_reload_and_build(tab: Any, built: Any) -> None:
+    assert "key=" not in tab.url, "people send addresses to each other"
+
+    # Filter; the address has it, so that reloading and going back work.
+    tab.goto(f"{tab.origin}/captures?sort=capture")
+    assert shown(tab) == ["s0-0", "s1-0", "s2-0", "torn"]
+    tab.fill("#search", "S1")
+    tab.press("#search", "Enter")
+    tab.wait_for_url("**text=S1*")
+    assert shown(tab) == ["s1-0"]
+    tab.reload()
+    assert shown(tab) == ["s1-0"]
+    assert tab.input_value("#search") == "S1"
+    tab.go_back()
+    tab.wait_for_selector('[data-ready] [data-id="torn"]')
+    assert len(shown(tab)) == 4
+
+    # Step and judge by keys alone.
+    tab.keyboard.press("n")
+    tab.keyboard.press("Enter")
+    at(tab, "s0-0")
+    tab.keyboard.press("r")
+    at(tab, "s1-0")
+    assert listed(built.root) == {"s0-0": ("reject", "")}
+    tab.keyboard.press("e")
+    tab.keyboard.type("a beard, but <b>it fits</b>")
+    tab.keyboard.press("Control+Enter")
+    tab.wait_for_selector('#capture[data-note^="a beard"]')
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("Shift+A")
+    judged(tab, "s1-0", "accept")
+    assert listed(built.root)["s1-0"] == ("accept", "a beard, but <b>it fits</b>")
+    tab.keyboard.press("p")
+    at(tab, "s0-0")
+    judged(tab, "s0-0", "reject")
+
+    # Undo takes back the verdict, then the note, and shows what it was about.
+    tab.keyboard.press("u")
+    at(tab, "s1-0")
+    judged(tab, "s1-0", "auto")
+    assert listed(built.root) == {"s0-0": ("reject", "")}
+    assert read_review_list(built.root / "review.csv").entries["s1-0"].note.startswith("a beard")
+    tab.keyboard.press("u")
+    until(tab, "document.getElementById('note').value === ''")
+
+    # A decision outlives a reload, and the next build obeys it.
+    tab.goto(f"{tab.origin}/captures/s0-0")
+    judged(tab, "s0-0", "reject")
+    assert tab.inner_text("#badge") == "rejected"
+    built.again()
+    rejected = read_manifest(built.root / "dataset")["rejected"]
+    assert [row["capture_id"] for row in rejected if row["code"] == "by_hand"] == ["s0-0"]
+
+
+def test_somebody_else_judges_at_the_same_time(tab: Any, built: Any) -> None:
+    tab.goto(f"{tab.origin}/captures/s2-0")
+    path = built.root / "review.csv"
+    lines = path.read_text().splitlines()
+    theirs = [line.replace("auto", "reject") + "mine" if "s2-0" in line else line for line in lines]
+    path.write_text("\n".join(theirs) + "\n")
+    tab.keyboard.press("Shift+A")
+    judged(tab, "s2-0", "reject")
+    assert "changed meanwhile" in tab.inner_text("#toast")
+    assert listed(built.root)["s2-0"] == ("reject", "mine")
+    assert tab.input_value("#note") == "mine"
+
+
+def test_the_viewer_draws_what_the_products_hold(tab: Any, built: Any) -> None:
+    layout = newest_layout(built.root)
+    chunk = next(c for c in read_index(layout.index).chunks if "s1-0" in c.capture_ids)
+    found = stage_product(layout, "registration", chunk.name).records["s1-0"]
+    tab.goto(f"{tab.origin}/captures/s1-0")
+    tab.wait_for_selector("#scene[data-drawn]")
+    kinds = "document.getElementById('scene').data.map(d => d.type)"
+    assert tab.evaluate(kinds) == ["scatter3d", "mesh3d"]
+    mesh = "document.getElementById('scene').data[1]"
+    assert tab.evaluate(f"{mesh}.y.length") == len(found.shape_obj_mm)
+    assert tab.evaluate(f"{mesh}.y[5]") == pytest.approx(found.shape_obj_mm[5, 1], abs=1e-3)
+    tab.select_option("#colours", label="distance to depth")
+    tab.wait_for_selector('#scene[data-shown="distance to depth"]')
+    assert tab.inner_text("#scale").split() == ["0", "3", "mm"]
+    unknown = int(np.flatnonzero(~found.visible)[0])
+    assert tab.evaluate(f"{mesh}.vertexcolor[{unknown}]") == "rgb(150,150,156)", "grey: no value"
+    assert "median" in tab.inner_text("#said")
+    tab.keyboard.press("Escape")
+    tab.evaluate("document.activeElement.blur()")
+    tab.keyboard.press("d")
+    until(tab, f"{mesh}.visible === false")
+    tab.keyboard.press("m")
+    until(tab, f"{mesh}.visible === true && {mesh}.opacity === 1")
+    assert "<script>" in tab.inner_text("aside"), "the subject's name is shown as it is"
+    tab.keyboard.press("?")
+    assert "undo the last verdict" in tab.inner_text("#help")
