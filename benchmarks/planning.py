@@ -152,7 +152,7 @@ def made_up_build(preset: Path, out: Path, workers: int) -> None:
     others: list[tuple[Any, str, Any]] = [
         (WriteManifest, "describe", make_manifest),
         (DrawDonors, "_face", make_face),
-        (report_tasks, "render_page", make_page),
+        (report_tasks, "render_pages", make_pages),
     ]
     for holder, name, made_up in others:
         setattr(holder, name, made_up)
@@ -200,7 +200,8 @@ def make_sheets(task: DrawSheets) -> None:
         picture = task.layout.report_picture(name) if name in drawn else ""
         if picture:
             put(task.layout.report / picture, b"picture")
-        rows.append({"capture_id": name, "picture": picture, **spreads})
+        files = {"picture": picture, "thumbnail": "", "mesh": ""}
+        rows.append({"capture_id": name, **files, **spreads})
     put_json(task.made_file(), rows)
 
 
@@ -226,9 +227,9 @@ def make_manifest(task: WriteManifest) -> None:
     point_link(task.layout.dataset_link, task.folder().name)
 
 
-def make_page(_name: str, identity: str, *_: object) -> str:
-    """Return a page that says of what it is."""
-    return f'<meta name="fg3d-report" content="{identity}">'
+def make_pages(_content: object) -> dict[str, str]:
+    """Return a page without content."""
+    return {"index.html": ""}
 
 
 def manifest(shards: list[dict[str, Any]]) -> dict[str, Any]:

@@ -24,7 +24,8 @@
         costs/<folder>/<name>.json       what it cost to make the file of that name
       dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
       dataset -> dataset-<digest>        the newest complete one
-      report/index.html, report/pictures/
+      report/index.html, *.html          the pages, and pages.json with their hashes
+      report/pictures/, report/meshes/
       review.csv                         where a person accepts and rejects registrations
 
 A stage's digest covers its configuration, the version of its code and the digests of the
@@ -63,7 +64,7 @@ STAGE_VERSIONS = {
     "views": 10,
     "transform": 9,
     "shards": 3,
-    "report": 5,
+    "report": 6,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 
@@ -297,6 +298,14 @@ class BuildLayout(BuildFolder):
     def report_picture(self, capture_id: str) -> str:
         """Path of a capture's contact sheet, relative to the report's folder."""
         return f"pictures/{capture_id}.jpg"
+
+    def report_thumbnail(self, capture_id: str) -> str:
+        """Path of a capture's small picture, relative to the report's folder."""
+        return f"pictures/thumbnail-{capture_id}.jpg"
+
+    def report_mesh(self, capture_id: str) -> str:
+        """Path of a capture's registered mesh, relative to the report's folder."""
+        return f"meshes/{capture_id}.glb"
 
     def augmentation_picture(self, kind: str, capture_id: str) -> str:
         """Path of the sheet of a capture's turned views or new shapes in the report's folder."""

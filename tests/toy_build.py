@@ -32,6 +32,12 @@ def build_model() -> FaceModel:
     return dataclasses.replace(model, embeddings=both)
 
 
+def report_text(out: Path) -> str:
+    """All pages of a build's report, one after the other."""
+    pages = sorted((out / "report").glob("*.html"))
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
 def toy_capture(model: FaceModel, subject: int, number: int, still: bool = False) -> Capture:
     """Render one subject in one pose, with landmarks of the "ibug68" scheme.
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from fg3d_builder.commands.arguments import folder_to_write
-from fg3d_builder.commands.training_options import add_device
+from fg3d_builder.commands.training_options import add_device, page_writer
 
 DESCRIPTION = """\
 Compares a trained network with the 3DMM fit, subject by subject, and writes a page with error maps.
@@ -51,4 +51,5 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         facemodel=options.facemodel,
     )
+    page_writer(options.training)()
     return 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from fg3d_builder.config import BuildConfig
 from fg3d_builder.pipeline.augmentation_report import drawn_chunks
+from fg3d_builder.report.page import DRAWN
 from fg3d_builder.tasks.time_left import SAMPLE_S, new_shape_seconds, turned_views, usual_seconds
 from fg3d_builder.transform.donors import DONATED_PARTS
 
@@ -22,6 +23,9 @@ BEGIN_S = 6.0
 
 ROUGH_VERTICES = 12_000
 """Of face models; the embedded one has a few less."""
+
+SHEET_BYTES, EXAMPLE_BYTES = 240_000, 330_000
+"""Of the report's contact sheets of captures, and of their turned views or new shapes."""
 
 
 class Counts(NamedTuple):
@@ -86,7 +90,7 @@ def costs(config: BuildConfig, counts: Counts, loading_s: float) -> list[StageCo
     `tasks.time_left.usual_seconds`.
     """
     usual = usual_seconds(config)
-    drawn = len(drawn_chunks([str(number) for number in range(counts.chunks)]))
+    drawn = drawn_count(counts.chunks)
     shards = -(-counts.captures // config.shards.samples_per_shard)
     return [
         StageCost("load", counts.captures, loading_s),
@@ -100,6 +104,11 @@ def costs(config: BuildConfig, counts: Counts, loading_s: float) -> list[StageCo
         StageCost("augmentation sheets", drawn, usual["examples"]),
         StageCost("keeping chunks", counts.chunks, 0.6),
     ]
+
+
+def drawn_count(chunks: int) -> int:
+    """Chunks whose turned views and new shapes are drawn."""
+    return len(drawn_chunks([str(number) for number in range(chunks)]))
 
 
 def synthetic_loading_s(height: int, width: int) -> float:
@@ -128,7 +137,9 @@ def sizes(config: BuildConfig, counts: Counts, pixels: int) -> Sizes:
         + counts.captures * 70 * ROUGH_VERTICES
         + counts.samples * (image + 4_000)
         + counts.new_shapes * 13 * ROUGH_VERTICES,
-        report=counts.captures * 390_000,
+        report=min(counts.captures, DRAWN) * (SHEET_BYTES + 40 * ROUGH_VERTICES)
+        + counts.captures * 6_500
+        + 2 * drawn_count(counts.chunks) * EXAMPLE_BYTES,
     )
 
 

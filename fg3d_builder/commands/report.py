@@ -1,4 +1,4 @@
-"""Says where the report of a build is, and what it says in short."""
+"""Says where the report of a build is, and what it says in short; writes that of a training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Says where the report of a build is, and in a line each who is in which split and what was left out.
+Of the folder of a training run, writes its page anew and says where it is.
 
   fg3d report build/studio
+  fg3d report build/studio/training
 """
 
 
@@ -16,20 +18,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     command = commands.add_parser(
         "report",
-        help="say where the report of a build is",
+        help="say where the report of a build or training run is",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("build", type=Path, help="folder of the build, e.g. build/demo")
+    command.add_argument(
+        "build", type=Path, help="folder of a build or of a training run, e.g. build/demo"
+    )
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say where a build's report is and what it says in short."""
+    """Say where a report is and what it says in short."""
+    from fg3d_builder.report.training_page import is_run, write_training_page
+
+    if is_run(options.build):
+        print(f"page of the run: {write_training_page(options.build).resolve()}")
+        return 0
+    return _say_build(options.build)
+
+
+def _say_build(root: Path) -> int:
     from fg3d_builder.layout import BuildFolder
     from fg3d_builder.shards.manifest import read_manifest
 
-    folder = BuildFolder(options.build)
+    folder = BuildFolder(root)
     page = folder.report_page
     if not page.is_file():
         raise FileNotFoundError(f"no report at {page}; run `fg3d build` to its end first")

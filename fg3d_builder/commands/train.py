@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from fg3d_builder.commands.arguments import folder_to_write
-from fg3d_builder.commands.training_options import add_device, add_settings, settings
+from fg3d_builder.commands.training_options import add_device, add_settings, page_writer, settings
 
 DESCRIPTION = """\
 Trains a network on a dataset, and compares it with the 3DMM fit on the dataset's test split. The
-same command goes on where a run stopped.
+same command goes on where a run stopped. RUN/report.html has the curves, from the first epoch on.
 
   fg3d train build/demo/dataset --out build/demo/training --preset tiny
   fg3d train DATASET --out RUN --settings tasks/training/tiny-3-views.toml --seed 1
@@ -44,5 +44,13 @@ def run(options: argparse.Namespace) -> int:
 
     config = settings(options)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    train(options.dataset, options.out, config, options.device, options.facemodel, options.inputs)
+    train(
+        options.dataset,
+        options.out,
+        config,
+        options.device,
+        options.facemodel,
+        options.inputs,
+        page_writer(options.out),
+    )
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,33 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     )
     for _, field, kind, text in _CHANGES:
         command.add_argument(f"--{field.replace('_', '-')}", type=kind, help=text)
+
+
+def page_writer(run: Path) -> Callable[[], None]:
+    """Return what writes the page of a run, see `report.training_page`, and says where it is.
+
+    A page is no reason to lose a run: what goes wrong with it is logged. Training runs where
+    little is installed; what a page needs may be missing there.
+    """
+    log = logging.getLogger(__name__)
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            log.info(text)
+        said.add(text)
+
+    def write() -> None:
+        try:
+            from fg3d_builder.report.training_page import write_training_page
+
+            say_once(f"page of the run: {write_training_page(run).resolve()}")
+        except ModuleNotFoundError as error:
+            say_once(f"no page of the run ({error}); `fg3d report {run}` writes it elsewhere")
+        except Exception:
+            log.exception("the page of the run could not be written; `fg3d report` tries again")
+
+    return write
 
 
 def settings(options: argparse.Namespace) -> TrainConfig:

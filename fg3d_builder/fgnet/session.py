@@ -8,18 +8,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
+from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.trained import keep_what_prediction_needs
 from fg3d_builder.fgnet.training.assessment import (
-    FIT,
-    PREDICTED,
     Assessment,
     assess,
     assessment_text,
@@ -28,16 +28,24 @@ from fg3d_builder.fgnet.training.assessment import (
 from fg3d_builder.fgnet.training.checkpoint import read_checkpoint
 from fg3d_builder.fgnet.training.distributed import Processes, one_first, processes
 from fg3d_builder.fgnet.training.loop import Trainer
-from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, assessment_folder
-from fg3d_builder.fgnet.training.pictures import save_error_maps
+from fg3d_builder.fgnet.training.names import (
+    CHECKPOINT_NAME,
+    ERROR_MAPS_NAME,
+    FIT,
+    PREDICTED,
+    assessment_folder,
+)
+from fg3d_builder.fgnet.training.pictures import save_error_maps, save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.shards.manifest import altered_files
 
 log = logging.getLogger(__name__)
 
-MAP_LIMIT = 0.08
-"""End of the colour scale of error maps, a fraction of the interocular distance."""
+WORST_DRAWN = 8
+"""Samples that an assessment draws: those of which the network's error is largest."""
+
+Predictor = Callable[[Fed], Tensor]
 
 
 def train(
@@ -47,6 +55,7 @@ def train(
     device: str = "auto",
     facemodel: Path | None = None,
     inputs: Path | None = None,
+    after_epoch: Callable[[], object] = lambda: None,
 ) -> None:
     """Train a network, or go on training it; then assess it on the test split.
 
@@ -63,6 +72,8 @@ def train(
         Model file, where its licence keeps it out of the dataset.
     inputs : Path, optional
         Folder of simulated inputs that runs share.
+    after_epoch : callable
+        Called when the files of an epoch are written, and at the end.
 
     Raises
     ------
@@ -83,13 +94,17 @@ def train(
             log.info("%d training samples, %d test samples, %s", len(data), len(test), at.device)
             keep_what_prediction_needs(dataset, run)
         began = time.monotonic()
-        trainer.run()
+        trainer.run(after_epoch=after_epoch)
         if not at.leads:
             return
         log.info("trained for %.0f s", time.monotonic() - began)
         if len(test):
             found = trainer.assess(test, with_dace=True)
-            report(found, assessment_folder(run), config, test, len(data))
+            feeder = Feeder(test, trainer.simulator, trainer.network.needs, at.device)
+            folder = assessment_folder(run)
+            worst = draw_worst(found, folder, trainer.predict, test, feeder)
+            report(found, folder, config, test, worst, len(data))
+            after_epoch()
             for path in (run / "curves.png", *sorted((run / "pictures").glob("epoch-*.png"))[-1:]):
                 log.info("%s", path)
 
@@ -124,17 +139,18 @@ def assess_run(
         check_shards((data,), at)
         reconstructor, config = Reconstructor.load(run / CHECKPOINT_NAME, data.model, at.device)
         simulator, needs = reconstructor.simulator, reconstructor.network.needs
-        found = assess(
-            lambda fed: reconstructor.predict(fed.given, fed.shape_mm),
-            data,
-            Feeder(data, simulator, needs, at.device, workers=config.workers),
-            config.batch_size,
-            with_dace=True,
-        )
+
+        def predict(fed: Fed) -> Tensor:
+            return reconstructor.predict(fed.given, fed.shape_mm)
+
+        feeder = Feeder(data, simulator, needs, at.device, workers=config.workers)
+        found = assess(predict, data, feeder, config.batch_size, with_dace=True)
         trained_on = read_checkpoint(run / CHECKPOINT_NAME)["identity"]["content_sha256"]
         content = data.identity["content_sha256"]
         other = "" if content == trained_on else content
-        report(found, out or assessment_folder(run, split, other), config, data)
+        folder = out or assessment_folder(run, split, other)
+        few = Feeder(data, simulator, needs, at.device)
+        report(found, folder, config, data, draw_worst(found, folder, predict, data, few))
 
 
 def check_shards(parts: Sequence[FaceDataset], at: Processes) -> None:
@@ -162,11 +178,43 @@ def check_shards(parts: Sequence[FaceDataset], at: Processes) -> None:
             log.info("%d shards checked in %.1f s", count, time.monotonic() - began)
 
 
+def draw_worst(
+    found: Assessment, folder: Path, predict: Predictor, data: FaceDataset, feeder: Feeder
+) -> dict[int, str]:
+    """Draw the samples of which the network's error is largest, the worst first.
+
+    Parameters
+    ----------
+    found : Assessment
+        Of all samples of `data`.
+    folder : Path
+        Gets the pictures.
+    predict : callable
+        Returns the shapes (B, n, 3) of a batch.
+    data : FaceDataset
+    feeder : Feeder
+        Gives batches of `data`.
+
+    Returns
+    -------
+    dict of int to str
+        Names of the pictures by the numbers of the samples.
+    """
+    numbers = found.worst(WORST_DRAWN)
+    drawn = {number: f"worst-{place}.png" for place, number in enumerate(numbers, start=1)}
+    for fed in feeder.batches([[number] for number in numbers]):
+        (number,) = fed.number.tolist()
+        photo = data[number].fit.image[None]
+        save_grid(folder / drawn[number], data.model, photo, fed, predict(fed))
+    return drawn
+
+
 def report(
     found: Assessment,
     folder: Path,
     config: TrainConfig,
     data: FaceDataset,
+    worst: Mapping[int, str],
     training_samples: int | None = None,
 ) -> None:
     """Write an assessment with its error maps, and log it.
@@ -179,6 +227,8 @@ def report(
         The network was trained with it.
     data : FaceDataset
         The network was assessed on it.
+    worst : mapping of int to str
+        See `draw_worst`.
     training_samples : int, optional
         How many the network was trained on, where that is known.
     """
@@ -190,10 +240,10 @@ def report(
         "seed": config.seed,
         "torch": torch.__version__,
     }
-    pictures = folder / "error-maps.png"
-    maps = {FIT: found.fit_map, PREDICTED: found.predicted_map}
-    save_error_maps(pictures, data.model, maps, MAP_LIMIT)
-    written = [*save_assessment(found, folder, about), pictures]
+    pictures = folder / ERROR_MAPS_NAME
+    maps = {FIT: found.fit_map_mm, PREDICTED: found.predicted_map_mm}
+    save_error_maps(pictures, data.model, maps)
+    written = [*save_assessment(found, folder, about, worst), pictures]
     log.info("\n%s", assessment_text(found))
     for path in written:
         log.info("%s", path)

@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
+from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
 from fg3d_builder.registration.quality import Doubt, quality_doubts
 
@@ -77,7 +80,9 @@ def capture_figures(
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
     ``truth_surface_mm``: `vertex_error_mm` and `surface_error_to_truth_mm` of the fit from
     landmarks alone (after rigid alignment), of the fit with depth and of the registration;
-    empty where there is no truth of this topology.
+    empty where there is no truth of this topology. ``pose_deg``: pitch, yaw and roll of the head,
+    see `geometry.pose`. ``distance_mm``: median depth of the visible reliable region, None where
+    nothing of it is seen. ``skin_ita_deg``: see `skin_ita_deg`.
     """
     figures, sampling = registration.quality_figures, registration.depth_sampling
     region = registration.visible & model.reliable
@@ -113,8 +118,44 @@ def capture_figures(
         "surface_mm": spread(surface),
         "truth_mm": truth_mm,
         "truth_surface_mm": truth_surface_mm,
+        "pose_deg": list(angles_from_rotation(registration.pose.rotation)),
+        "distance_mm": _median(registration.vertices_cam_mm[region, 2]),
+        "skin_ita_deg": skin_ita_deg(capture, registration.vertices_cam_mm[region]),
         "seconds": dict(seconds),
     }
+
+
+def skin_ita_deg(capture: Capture, face_cam_mm: Array) -> float | None:
+    """Return how light the skin is in the photo: its individual typology angle in degrees.
+
+    ``atan2(L* - 50, b*)`` of the median colour in CIE Lab (Chardon, Cretois and Hourseau, 1991),
+    from 90 (white) down to -90. The photo's light and exposure count in it: it says which tones
+    the images show, not which the people have.
+
+    Parameters
+    ----------
+    capture : Capture
+    face_cam_mm : (k, 3) float64
+        Visible points of the face in the camera frame.
+
+    Returns
+    -------
+    float or None
+        None where no point is in the image.
+    """
+    height, width = capture.rgb.shape[:2]
+    places = np.rint(px_from_cam(face_cam_mm, capture.intrinsics))
+    inside = ((places >= 0) & (places < (width, height))).all(axis=1)
+    if not inside.any():
+        return None
+    columns, rows = places[inside].astype(int).T
+    colours = capture.rgb[rows, columns].astype(np.float32)[None] / 255
+    lightness, _, blue_to_yellow = np.median(cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)[0], axis=0)
+    return float(np.degrees(np.arctan2(lightness - 50.0, blue_to_yellow)))
+
+
+def _median(values: Array) -> float | None:
+    return float(np.median(values)) if len(values) else None
 
 
 def _number(value: float | None) -> float | None:

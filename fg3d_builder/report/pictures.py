@@ -30,6 +30,9 @@ POINT = (255, 214, 10)
 TARGET = (0, 200, 255)
 OUTSIDE = (60, 60, 60)
 MESH_OPACITY = 0.6
+MAX_ERROR_MM = 3.0
+"""End of the colour scale of distances to the depth."""
+
 WIDEST = 4.0
 """Larger side of the picture of a whole image over the smaller one, whatever strip it is."""
 
@@ -229,7 +232,7 @@ def error_picture(
     surface_error_mm: Array,
     *,
     view: Window | None = None,
-    max_mm: float = 3.0,
+    max_mm: float = MAX_ERROR_MM,
 ) -> Array:
     """Show a per-vertex error as colour on the mesh, over the dimmed image, with its legend.
 
@@ -241,16 +244,29 @@ def error_picture(
         Upper end of the colour scale; larger errors take its colour.
     """
     view = view or whole_view(capture)
-    picture = (0.35 * view.image(capture.rgb)).astype(np.uint8)
-    intrinsics = view.view_from_px @ capture.intrinsics
-    colours = _error_colours(surface_error_mm, max_mm)
-    mesh, covered = _shaded(vertices_cam_mm, triangles, intrinsics, view, colours)
-    picture[covered] = mesh[covered]
+    picture = error_overlay(capture, vertices_cam_mm, triangles, surface_error_mm, view, max_mm)
     known = surface_error_mm[np.isfinite(surface_error_mm)]
     if len(known):
         text = f"mean {known.mean():.2f}  median {np.median(known):.2f}  "
         picture = labelled(picture, text + f"95% {np.percentile(known, 95):.2f} mm")
     return with_legend(picture, "0", f"{max_mm:g} mm", _turbo(np.linspace(0.05, 0.95, 64)))
+
+
+def error_overlay(
+    capture: Capture,
+    vertices_cam_mm: Array,
+    triangles: Array,
+    surface_error_mm: Array,
+    view: Window,
+    max_mm: float,
+) -> Array:
+    """Show what `error_picture` shows, without its figures and legend: for small pictures."""
+    picture = (0.35 * view.image(capture.rgb)).astype(np.uint8)
+    intrinsics = view.view_from_px @ capture.intrinsics
+    colours = error_colours(surface_error_mm, max_mm)
+    mesh, covered = _shaded(vertices_cam_mm, triangles, intrinsics, view, colours)
+    picture[covered] = mesh[covered]
+    return picture
 
 
 def side_picture(
@@ -261,7 +277,7 @@ def side_picture(
     height: int = PICTURE_HEIGHT,
     seen: Array | None = None,
     error_mm: Array | None = None,
-    max_mm: float = 3.0,
+    max_mm: float = MAX_ERROR_MM,
 ) -> Array:
     """Show a mesh from several sides, shaded, all at one scale.
 
@@ -278,7 +294,7 @@ def side_picture(
     """
     view = Window(-0.5, -0.5, 1.0, height, height)
     if error_mm is not None:
-        colours = _error_colours(error_mm, max_mm)
+        colours = error_colours(error_mm, max_mm)
     else:
         colours = _skin(np.ones(len(vertices_obj_mm)) if seen is None else seen)
     pictures = []
@@ -331,7 +347,8 @@ def _skin(seen: Array) -> Array:
     return share * np.array(SKIN, float) + (1 - share) * np.array(UNSEEN, float)
 
 
-def _error_colours(error_mm: Array, max_mm: float) -> Array:
+def error_colours(error_mm: Array, max_mm: float) -> Array:
+    """Return the (n, 3) colours of distances (n,), 0 to 255: blue is 0, red `max_mm`, NaN grey."""
     known = np.isfinite(error_mm)
     level = np.clip(np.nan_to_num(error_mm) / max_mm, 0, 1)
     colours = _turbo(0.05 + 0.9 * level).astype(float)

@@ -6,15 +6,19 @@ import numpy as np
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.mesh_io import TexturedMesh, mesh_with_colors
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks, Registration
 from fg3d_builder.registration.edge_points import EdgePoints
 from fg3d_builder.report.figures import vertex_error_mm
-from fg3d_builder.report.paper import contact_sheet, message_card
+from fg3d_builder.report.paper import contact_sheet, joined, message_card
 from fg3d_builder.report.pictures import (
+    MAX_ERROR_MM,
     PICTURE_HEIGHT,
     Window,
     depth_picture,
+    error_colours,
+    error_overlay,
     error_picture,
     image_picture,
     landmark_picture,
@@ -26,6 +30,9 @@ from fg3d_builder.report.pictures import (
 
 TILE_HEIGHT = 300
 """Height in pixels of the pictures on a sheet, which are drawn at the size that is shown."""
+
+THUMBNAIL_HEIGHT = 112
+"""The same of a thumbnail's, which are shown at two thirds of it: sharp also on a dense screen."""
 
 _MAX_TRUTH_ERROR_MM = 6.0
 
@@ -46,7 +53,7 @@ def capture_sheet(
     triangles = model.triangles
     coarse_cam = coarse.pose.cam_from_obj(coarse.shape_obj_mm)
     vertices = registration.vertices_cam_mm
-    error = np.where(registration.visible, registration.surface_error_mm, np.nan)
+    error = _distance_mm(registration)
     tiles = [
         ("image", image_picture(capture, view)),
         ("depth", depth_picture(capture.depth_mm, view)),
@@ -77,6 +84,27 @@ def capture_sheet(
     if sampling is not None and sampling.kind != "measured":
         title += f"   depth {sampling.kind} by {sampling.factor_x:.3g} x {sampling.factor_y:.3g}"
     return contact_sheet(tiles, title=title, columns=6, height=TILE_HEIGHT)
+
+
+def capture_thumbnail(model: FaceModel, capture: Capture, registration: Registration) -> Array:
+    """Show the image and, beside it, the registration's distance to the depth as colour."""
+    vertices = registration.vertices_cam_mm
+    view = face_view(model, capture, vertices, THUMBNAIL_HEIGHT)
+    error = error_overlay(
+        capture, vertices, model.triangles, _distance_mm(registration), view, MAX_ERROR_MM
+    )
+    return joined([image_picture(capture, view), error], 1, 2)
+
+
+def distance_mesh(model: FaceModel, registration: Registration) -> TexturedMesh:
+    """Return ``S*`` in the object frame, mm, with the colours of the distance to the depth."""
+    colours = np.rint(error_colours(_distance_mm(registration), MAX_ERROR_MM)).astype(np.uint8)
+    return mesh_with_colors(registration.shape_obj_mm, model.triangles, colours)
+
+
+def _distance_mm(registration: Registration) -> Array:
+    """(n,) distances to the depth, NaN where the camera does not see the vertex."""
+    return np.where(registration.visible, registration.surface_error_mm, np.nan)
 
 
 def failure_sheet(

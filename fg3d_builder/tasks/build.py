@@ -155,6 +155,7 @@ class BuildFG3D(luigi.Task):
             count,
             len(failures),
             summary,
+            report.meshes(),
         )
         write_completeness(layout, known)
         drop_unneeded(report, self.index.names)

@@ -1,7 +1,7 @@
 """What a build's folder holds that nobody needs, and what it holds of a capture that is withdrawn.
 
-Looks at nothing but ``work``, the datasets, the report's pictures, and what is set aside or half
-written among them; whatever else a person keeps in the folder stays.
+Looks at nothing but ``work``, the datasets, the report, and what is set aside or half written among
+them; whatever else a person keeps in the folder stays.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.files.sealed import DAMAGED_SUFFIX
 from fg3d_builder.layout import CHUNK_STAGES, BuildFolder, BuildLayout
 from fg3d_builder.pipeline.augmentation import capture_of
+from fg3d_builder.report.page import SEARCH_INDEX
+from fg3d_builder.report.page_set import INDEX, LISTING, pages_in
 from fg3d_builder.review.review_list import read_review_list, update_review_list
 from fg3d_builder.shards.manifest import MANIFEST_NAME
 from fg3d_builder.tasks.base import if_there, log
@@ -70,19 +72,31 @@ def unneeded(root: Path, layouts: Iterable[BuildLayout]) -> list[Path]:
         Files, and folders of datasets as a whole.
     """
     needed: set[Path] = set()
-    pictures: set[str] | None = set()
+    shown: set[str] | None = set()
     for layout in layouts:
         known = read_completeness(layout)
         needed |= _needed(layout, known)
-        # Of a report that is not complete it is not known which pictures it will show.
-        pictures = None if known is None or pictures is None else pictures | set(known.pictures)
+        # Of a report that is not complete it is not known what it will show.
+        shown = None if known is None or shown is None else shown | _shown_by(known)
     folder = BuildFolder(root)
     needed |= set(_costs_of(folder, needed))
     found = [file for file in _files(folder.work) if file not in needed]
     found += [dataset for dataset in _datasets(root) if dataset not in needed]
-    shown = _files(folder.report / "pictures") if pictures is not None else iter(())
-    found += [file for file in shown if file.name not in (pictures or ())]
+    if shown is not None:
+        found += [
+            f for f in _pictures_and_meshes(folder) if f"{f.parent.name}/{f.name}" not in shown
+        ]
     return sorted({*found, *_leavings(root)})
+
+
+def _shown_by(known: Completeness) -> set[str]:
+    pictures, meshes = known.pictures, known.meshes
+    return {*(f"pictures/{name}" for name in pictures), *(f"meshes/{name}" for name in meshes)}
+
+
+def _pictures_and_meshes(folder: BuildFolder) -> Iterator[Path]:
+    for kind in ("pictures", "meshes"):
+        yield from _files(folder.report / kind)
 
 
 def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
@@ -240,11 +254,15 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
         key = dataset.name.removeprefix("dataset-")
         if key in digests or _names(dataset / MANIFEST_NAME, {*wanted, *subjects}):
             found.append(dataset)
-    report = BuildFolder(root).report
-    found += [file for file in _files(report / "pictures") if _shows(file.name, wanted)]
-    if _names(BuildFolder(root).report_page, wanted):
-        found.append(BuildFolder(root).report_page)
+    folder = BuildFolder(root)
+    found += [file for file in _pictures_and_meshes(folder) if _shows(file.name, wanted)]
+    # Pages hold names in many ways, and counts; they are quickly made again.
+    found += [file for file in _pages(folder.report) if file.is_file()]
     return sorted({*found, *_leavings(root)})
+
+
+def _pages(report: Path) -> list[Path]:
+    return [*pages_in(report), *(report / name for name in (INDEX, LISTING, SEARCH_INDEX))]
 
 
 def _chunks_with_parts_of(root: Path, captures: set[str], subjects: set[str]) -> set[str]:
@@ -308,7 +326,7 @@ def _datasets(root: Path) -> list[Path]:
 def _leavings(root: Path) -> Iterator[Path]:
     """Give what was set aside, and what dead writers have left half written."""
     yield from abandoned(root)
-    for folder in (BuildFolder(root).work, *_datasets(root)):
+    for folder in (BuildFolder(root).work, BuildFolder(root).report, *_datasets(root)):
         yield from (file for file in _files(folder) if file.name.endswith(DAMAGED_SUFFIX))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from fg3d_builder.config import digest
 from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.layout import BuildLayout
-from fg3d_builder.report.page import page_belongs_to
+from fg3d_builder.report.page_set import pages_belong_to
 from fg3d_builder.shards.manifest import missing_files
 from fg3d_builder.tasks.base import if_there
 
@@ -30,13 +30,15 @@ class Completeness:
     dataset : str
         Name of the dataset's folder.
     page : str
-        Identity of the report's page.
+        Identity of the report's pages.
     pictures : sequence of str
         Names of the files in the report's folder of pictures.
     captures, failed : int
         Numbers of captures, in all and failed.
     summary : sequence of str
         What the build said in the end.
+    meshes : sequence of str
+        Names of the files in the report's folder of meshes; earlier versions wrote none.
     """
 
     made_of: str
@@ -46,6 +48,7 @@ class Completeness:
     captures: int
     failed: int
     summary: Sequence[str]
+    meshes: Sequence[str] = ()
 
 
 def made_of(layout: BuildLayout, index: str, verdicts: str) -> str:
@@ -81,9 +84,11 @@ def completeness(layout: BuildLayout, index: str, verdicts: str) -> Completeness
     folder = layout.root / known.dataset
     if layout.dataset_link.resolve() != folder.resolve() or missing_files(folder):
         return None
-    if not page_belongs_to(layout.report_page, known.page):
+    if not pages_belong_to(layout.report, known.page):
         return None
-    return known if set(known.pictures) <= _names(layout.report / "pictures") else None
+    shown = (("pictures", known.pictures), ("meshes", known.meshes))
+    there = all(set(names) <= _names(layout.report / folder) for folder, names in shown)
+    return known if there else None
 
 
 def _names(folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The report of a build: contact sheets chunk by chunk, and the page."""
+"""The report of a build: pictures and meshes chunk by chunk, and the pages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fg3d_builder.config import digest
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.files.hashes import file_sha256, sha256
+from fg3d_builder.files.mesh_io import write_mesh
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.layout import STAGES
 from fg3d_builder.pipeline.augmentation_report import (
@@ -23,10 +24,11 @@ from fg3d_builder.pipeline.augmentation_report import (
 )
 from fg3d_builder.records import Array, Failure
 from fg3d_builder.report.figures import capture_figures
-from fg3d_builder.report.page import DRAWN, page_belongs_to, render_page
-from fg3d_builder.report.sheets import capture_sheet
+from fg3d_builder.report.page import DRAWN, ReportContent, render_pages
+from fg3d_builder.report.page_set import pages_belong_to, write_pages
+from fg3d_builder.report.sheets import capture_sheet, capture_thumbnail, distance_mesh
 from fg3d_builder.report.summary import split_warnings
-from fg3d_builder.shards.costs import Cost
+from fg3d_builder.shards.costs import Cost, cost_table
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.base import if_there, made, pending
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, PrepareModel, StageTask
@@ -40,12 +42,18 @@ from fg3d_builder.tasks.dataset_tasks import (
 )
 from fg3d_builder.tasks.spending import costed, read_cost
 
-SHEET_QUALITY = 88
-"""JPEG quality of contact sheets."""
+SHEET_QUALITY, THUMBNAIL_QUALITY = 88, 80
+"""JPEG quality of contact sheets and of thumbnails."""
+
+_SHOWN = ("picture", "thumbnail", "mesh")
+"""Members of a capture's row that name files in the report's folder; empty where there is none."""
 
 
 class DrawSheets(ChunkTask, WholeTask):
-    """Collects the figures of one chunk and draws the contact sheets of its doubtful captures."""
+    """Collects the figures of one chunk and draws its captures.
+
+    Each has a thumbnail, those of the lowest quality have a contact sheet and a mesh.
+    """
 
     reads = STAGES
 
@@ -59,14 +67,14 @@ class DrawSheets(ChunkTask, WholeTask):
         return [self.whole(DecideReview), *super().requires()]
 
     def complete(self) -> bool:
-        """Whether the figures and every picture are there."""
+        """Whether the figures, every picture and every mesh are there."""
         if self.decided() is None:
             return False
         rows = if_there(lambda: _read_rows(self.rows_file()))
         if rows is None:
             return False
-        pictures = [row["picture"] for row in rows if row["picture"]]
-        return all((self.layout.report / picture).is_file() for picture in pictures)
+        files = [row[kind] for row in rows for kind in _SHOWN if row[kind]]
+        return all((self.layout.report / file).is_file() for file in files)
 
     def drawn_here(self) -> set[str]:
         """Return the ids of the captures of the chunk that have a contact sheet."""
@@ -95,18 +103,26 @@ class DrawSheets(ChunkTask, WholeTask):
         for name, registration in records["registration"].items():
             capture, fits = records["captures"][name], records["fitting"][name]
             landmarks = records["landmarks"][name]
-            picture = layout.report_picture(name) if name in drawn else ""
-            if picture:
+            files = dict.fromkeys(_SHOWN, "")
+            if name in drawn:
+                files |= {"picture": layout.report_picture(name), "mesh": layout.report_mesh(name)}
                 sheet = capture_sheet(model, capture, landmarks, fits.coarse, registration)
-                write_bytes(layout.report / picture, encode_jpeg(sheet, SHEET_QUALITY))
+                self._write_picture(files["picture"], sheet, SHEET_QUALITY)
+                write_mesh(layout.report / files["mesh"], distance_mesh(model, registration))
+            files["thumbnail"] = layout.report_thumbnail(name)
+            thumbnail = capture_thumbnail(model, capture, registration)
+            self._write_picture(files["thumbnail"], thumbnail, THUMBNAIL_QUALITY)
             took = {s: seconds[s].get(name, 0.0) for s in STAGES}
             row = capture_figures(model, capture, fits.initial, fits.coarse, registration, took)
-            rows.append({**row, "picture": picture})
+            rows.append({**row, **files})
         _write_rows(self.rows_file(), rows)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the figures of the chunk's captures."""
         return made(self, lambda: _read_rows(self.rows_file()))
+
+    def _write_picture(self, file: str, picture: Array, quality: int) -> None:
+        write_bytes(self.layout.report / file, encode_jpeg(picture, quality))
 
 
 class DrawAugmentation(ChunkTask, WholeTask):
@@ -185,7 +201,7 @@ class DrawAugmentation(ChunkTask, WholeTask):
 
 
 class WriteReport(WholeTask):
-    """Writes the HTML page."""
+    """Writes the HTML pages."""
 
     def requires(self) -> list[luigi.Task]:
         """Need all contact sheets, and to know of what the dataset will be made."""
@@ -207,15 +223,15 @@ class WriteReport(WholeTask):
         return [*super().spent(), *((*task.amount, read_cost(task)) for task in drawn)]
 
     def complete(self) -> bool:
-        """Whether dataset and page are there, the page of this dataset and version."""
+        """Whether dataset and pages are there, the pages of this dataset and version."""
         if self.decided() is None or not self.whole(WriteManifest).complete():
             return False
-        if not page_belongs_to(self.layout.report_page, self.page_digest()):
+        if not pages_belong_to(self.layout.report, self.page_digest()):
             return False
         return not pending(self.sheets()) and not pending(self.augmentation())
 
     def page_digest(self) -> str:
-        """Identity of the page."""
+        """Identity of the pages."""
         layout = self.layout
         return f"{self.digest()}-{layout.report_digest}-{layout.augmentation_report_digest}"
 
@@ -225,7 +241,7 @@ class WriteReport(WholeTask):
         return [*asked, *self.augmenting(self.index.names)]
 
     def run(self) -> Iterator[Any]:
-        """Have the dataset written and the other sheets drawn, side by side, then write the page.
+        """Have the dataset written and the other sheets drawn, side by side, then write the pages.
 
         A chunk whose samples are counted is one that a lean build may drop.
         """
@@ -234,26 +250,31 @@ class WriteReport(WholeTask):
         if todo:
             yield todo
         manifest = read_manifest(self.folder())
-        page = render_page(
+        content = ReportContent(
             layout.config.name,
-            self.page_digest(),
             manifest,
             report_rows(self.sheets()),
             self._shown(self.stage_tasks(*STAGES)),
             split_warnings(manifest),
             [task.rows() for task in self.augmentation()],
             self._shown([*self.stage_tasks("views"), *self.transforms()]),
+            cost_table(self.spent(), _sample_count(manifest)),
         )
-        write_bytes(layout.report_page, page.encode())
+        write_pages(layout.report, self.page_digest(), render_pages(content))
 
     def pictures(self) -> list[str]:
         """Return the names of all pictures of the report."""
-        shown = [row["picture"] for row in report_rows(self.sheets()) if row["picture"]]
+        rows = report_rows(self.sheets())
+        shown = [row[kind] for row in rows for kind in ("picture", "thumbnail") if row[kind]]
         shown += [
             sheet["picture"] for task in self.augmentation() for sheet in task.rows()["sheets"]
         ]
         failed = [*self.failures(), *self.augmentation_failures()]
         return sorted({Path(p).name for p in (*shown, *map(_failure_picture, failed))})
+
+    def meshes(self) -> list[str]:
+        """Return the names of all meshes of the report."""
+        return sorted(Path(r["mesh"]).name for r in report_rows(self.sheets()) if r["mesh"])
 
     def _shown(self, tasks: list[StageTask]) -> list[Failure]:
         """Copy the pictures of failures to the report; return the failures naming the copies."""
@@ -279,6 +300,10 @@ def report_rows(sheets: list[DrawSheets]) -> list[dict[str, Any]]:
     """Collect the report's figures of all chunks, in the order of the captures' ids."""
     rows = [row for task in sheets for row in task.rows()]
     return sorted(rows, key=lambda row: str(row["capture_id"]))
+
+
+def _sample_count(manifest: dict[str, Any]) -> int:
+    return sum(part["samples"] for part in manifest["splits"].values())
 
 
 def _write_rows(path: Path, rows: Any) -> None:

@@ -136,7 +136,7 @@ def test_times_follow_from_counts() -> None:
     size = sizes(config, counts, 24 * 640 * 480)
     assert 36.9e6 / 1.5 < size.dataset < 36.9e6 * 1.5
     assert 73.7e6 / 1.5 < size.work < 73.7e6 * 1.5
-    assert 9.3e6 / 1.5 < size.report < 9.3e6 * 1.5
+    assert 23.0e6 / 1.5 < size.report < 23.0e6 * 1.5
     tiny = load_preset(TASKS / "tiny.toml")
     counts = count_all(tiny, captures=6, training=4, subjects=2)
     assert counts.new_shapes == 0

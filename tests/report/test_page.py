@@ -1,24 +1,35 @@
-"""Figures and page of the report."""
+"""Figures and pages of the report."""
 
 from __future__ import annotations
 
+import dataclasses
+import html
+import itertools
+import json
+import re
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from toy_build import build_model
+from toy_build import build_model, toy_capture
 
+from benchmarks import report_pages
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import CaptureTruth, Failure, Pose
+from fg3d_builder.report.coverage import skin_class
 from fg3d_builder.report.figures import (
     aligned_to_truth,
     overall,
+    skin_ita_deg,
     spread,
     surface_error_to_truth_mm,
     vertex_error_mm,
 )
-from fg3d_builder.report.page import augmentation_figures, page_belongs_to, render_page
+from fg3d_builder.report.page import ReportContent, augmentation_figures, render_pages
+from fg3d_builder.report.page_set import pages_belong_to, write_pages
 
 MANIFEST = {
     "content_sha256": "0123456789abcdef0123",
@@ -62,8 +73,13 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "surface_mm": {"mean": 0.3, "median": 0.2, "p95": 0.9},
         "truth_surface_mm": {},
         "truth_mm": {"coarse_fit": {**part, "mean": 3.25}, "registration": part},
+        "pose_deg": [2.0, -5.0, 0.0],
+        "distance_mm": 550.0,
+        "skin_ita_deg": 30.0,
         "seconds": {"registration": 2.0},
         "picture": f"pictures/{name}.jpg",
+        "thumbnail": f"pictures/thumbnail-{name}.jpg",
+        "mesh": f"meshes/{name}.glb",
     }
 
 
@@ -118,34 +134,143 @@ def test_overall_averages_captures_that_have_the_figure() -> None:
     assert overall(rows, "truth_mm", "landmark_fit") == {}
 
 
-def test_page_says_what_was_found(tmp_path: Path) -> None:
+def pages_of(rows: list[dict[str, object]], **more: Any) -> dict[str, str]:
+    content = {"name": "demo", "manifest": MANIFEST, "failures": [], **more}
+    return render_pages(ReportContent(rows=rows, **content))
+
+
+def links_of(page: str) -> list[str]:
+    """What the links and pictures of a page name, without quotes of characters."""
+    return [unquote(html.unescape(found)) for found in re.findall(r'(?:href|src)="([^"]*)"', page)]
+
+
+def made_up_report(captures: int, failed: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Many captures in no order, some failures, sheets and losses: rows and pages."""
+    order = np.random.default_rng(3).permutation(captures)
+    rows = [row(f"c{n:04d}", (n + 1) / captures, 1.0) for n in order]
+    rows = [{**one, "subject_id": f"s{i % 450}"} for i, one in enumerate(rows)]
+    failures = [
+        Failure(f"f{n:03d}", "lost", "landmarks", "no_face", "none", f"pictures/f{n}.png")
+        for n in range(failed)
+    ]
+    lost = [
+        Failure("c0000.transform-0", "s", "transform", "no_target_shape", "-", "pictures/l.png")
+    ]
+    kinds = ("turned", "transformed")
+    sheets = [
+        {"capture_id": f"c{n:04d}", "kind": kind, "picture": f"pictures/{kind}-c{n:04d}.jpg"}
+        for n in range(12)
+        for kind in kinds
+    ]
+    part = {"counts": counts(40, 4, 8.0), "sheets": sheets}
+    more = {"failures": failures, "augmentation": [part], "not_augmented": lost}
+    return rows, pages_of(rows, **more)
+
+
+def test_pages_say_what_was_found() -> None:
     failure = Failure("c", "", "captures", "bad_json", "<file>: & no JSON", "pictures/f.png")
     rows = [row("a", 0.9, 1.0), row("b", 0.2, 1.5)]
-    page = render_page("demo", "d1g35t", MANIFEST, rows, [failure], ["the test split is empty"])
-    assert page.index('id="b"') < page.index('id="a"')  # lowest quality first
-    assert "&lt;file&gt;: &amp; no JSON" in page
-    assert 'src="pictures/f.png"' in page
-    assert "the test split is empty" in page
+    pages = pages_of(rows, failures=[failure], warnings=["the test split is empty"])
+    captures, index = pages["captures-0001.html"], pages["index.html"]
+    assert captures.index('id="b"') < captures.index('id="a"')  # lowest quality first
+    failed = pages["failures-captures-bad-json-0001.html"]
+    assert "&lt;file&gt;: &amp; no JSON" in failed
+    assert 'src="pictures/f.png"' in failed
+    assert "the test split is empty" in index
     # `b` is rejected: it is shown, marked, and does not count in the figures of the dataset.
-    assert '<td class="bad">rejected: quality 0.200 &lt; 0.3</td>' in page
-    assert '<div id="b" class="frame"><p class="bad">b, rejected: quality' in page
-    assert "<td>rejected</td><td" in page
-    assert "<td>Too large?</td>" in page
-    assert "<td>4.2</td>" in page  # predicted error of `b`; that of `a` is not known
-    assert "<td>?</td>" in page
-    assert "<td>62 %</td>" in page
-    assert "<td>accepted by hand</td>" in page
-    assert "vertex to truth: registration</td><td>1.00</td>" in page
-    assert "landmarks and depth</td><td>3.25</td>" in page
-    (tmp_path / "index.html").write_text(page, encoding="utf-8")
-    assert page_belongs_to(tmp_path / "index.html", "d1g35t")
-    assert not page_belongs_to(tmp_path / "index.html", "other")
-    assert not page_belongs_to(tmp_path / "none.html", "d1g35t")
+    assert '<tr id="b" class="out">' in captures
+    assert "left out: quality 0.200 &lt; 0.3" in captures
+    assert "Too large?" in captures
+    assert "<td>4.2</td>" in captures  # predicted error of `b`; that of `a` is not known
+    assert "<td>?</td>" in captures
+    assert "<td>62 %</td>" in captures
+    assert "accepted by hand" in captures
+    assert "vertex to truth: registration</td><td>1.00</td>" in index
+    assert "landmarks and depth</td><td>3.25</td>" in index
+    tiles = index[index.index('id="first"') : index.index('id="failures"')]
+    assert "captures-0001.html#a" in tiles
+    assert "captures-0001.html#b" not in tiles  # it is not in the dataset
 
 
-def test_page_of_a_build_in_which_all_failed() -> None:
-    failure = Failure("c", "", "captures", "bad_json", "no JSON")
-    assert "bad_json" in render_page("x", "d", MANIFEST, [], [failure], [])
+def test_pages_of_a_build_in_which_all_failed() -> None:
+    pages = pages_of([], failures=[Failure("c", "", "captures", "bad_json", "no JSON")])
+    assert "bad_json" in pages["index.html"]
+    assert "1 of 1 captures failed (100.0%)" in pages["index.html"]
+    assert "captures-0001.html" not in pages
+
+
+def test_the_worst_of_the_whole_set_are_on_the_first_page_and_none_is_lost() -> None:
+    rows, pages = made_up_report(250, 120)
+    names = sorted(name for name in pages if name.startswith("captures-"))
+    assert names == [f"captures-{n:04d}.html" for n in (1, 2, 3)]
+    shown = [re.findall(r'<tr id="(c\d+)"', pages[name]) for name in names]
+    assert [len(part) for part in shown] == [100, 100, 50]
+    by_quality = sorted(rows, key=lambda one: one["quality"])
+    assert list(itertools.chain(*shown)) == [one["capture_id"] for one in by_quality]
+
+
+def test_every_link_leads_to_a_page_an_anchor_or_a_picture_of_a_row() -> None:
+    rows, pages = made_up_report(250, 120)
+    files = {str(one[kind]) for one in rows for kind in ("picture", "thumbnail", "mesh")}
+    files |= {f"pictures/f{n}.png" for n in range(120)} | {"pictures/l.png"}
+    files |= {f"pictures/{k}-c{n:04d}.jpg" for k in ("turned", "transformed") for n in range(12)}
+    reached = set()
+    for name, page in pages.items():
+        if not name.endswith(".html"):
+            continue
+        for link in links_of(page):
+            target, _, anchor = link.partition("#")
+            target = target or name
+            assert target in pages or target in files, (name, link)
+            if anchor:
+                assert f'id="{anchor}"' in pages[target], (name, link)
+            reached.add(target)
+    assert reached >= set(pages) | files  # and nothing lies there that no page names
+
+
+def test_what_the_search_knows_leads_to_where_the_captures_are() -> None:
+    _, pages = made_up_report(250, 120)
+    script = pages["search-index.js"]
+    listed = json.loads(script.removeprefix("window.FG3D_CAPTURES=").removesuffix(";\n"))
+    assert len(listed) == 370
+    assert sum(line[5] == "failed" for line in listed) == 120
+    for line in listed:
+        assert f'id="{line[0]}"' in pages[line[7]]
+
+
+def test_markup_in_names_is_harmless() -> None:
+    bad = """<script>alert(1)</script>"'&</style>"""
+    evil = {**row("a", 0.2, 1.0), "subject_id": bad, "expression": bad, "source": bad}
+    evil["doubts"] = [{"figure": "size", "error_mm": 3.0, "sentence": bad}]
+    failure = Failure("c", bad, "captures", bad, bad, "pictures/f.png")
+    pages = pages_of([evil], failures=[failure], warnings=[bad], name=bad)
+    for name, page in pages.items():
+        assert "<script>alert" not in page or name == "search-index.js"
+        assert '</style>"' not in page or name == "search-index.js"
+        assert re.fullmatch(r"[\w.-]+", name)
+    script = pages["search-index.js"]  # loaded as a file: no markup is read in it
+    listed = json.loads(script.removeprefix("window.FG3D_CAPTURES=").removesuffix(";\n"))
+    assert listed[0][1] == bad
+
+
+def test_subjects_are_counted_once_each() -> None:
+    rows, pages = made_up_report(250, 120)
+    text = "".join(page for name, page in pages.items() if name.startswith("subjects-"))
+    lines = re.findall(
+        r'<tr><td class="text">([^<]+)</td><td class="text">[^<]*</td><td>(\d+)</td><td>(\d+)</td>',
+        text,
+    )
+    assert len({subject for subject, _, _ in lines}) == len(lines) == 251  # "lost" is one
+    assert sum(int(captures) for _, captures, _ in lines) == 370
+    assert sum(int(registered) for _, _, registered in lines) == len(rows)
+
+
+def test_ten_thousand_captures_make_no_large_page() -> None:
+    content = report_pages.made_up(10_000)
+    pages = render_pages(content)
+    largest = max(len(page) for name, page in pages.items() if name.endswith(".html"))
+    assert largest < 200_000
+    assert len(pages["search-index.js"]) < 1_500_000
 
 
 def counts(samples: int, projected: int, painted: float) -> dict[str, dict[str, float]]:
@@ -163,16 +288,61 @@ def test_augmentation_is_averaged_over_samples_not_chunks() -> None:
     assert found["views"]["painted"] == pytest.approx(0.2)
 
 
-def test_page_shows_augmentation_and_what_could_not_be_made() -> None:
+def test_pages_show_augmentation_and_what_could_not_be_made() -> None:
     sheet = {"capture_id": "a", "kind": "turned", "picture": "pictures/turned-a.jpg"}
     part = {"counts": counts(40, 4, 8.0), "sheets": [sheet]}
     lost = Failure("a.transform-0", "a", "transform", "no_target_shape", "none", "pictures/l.png")
-    page = render_page("x", "d", MANIFEST, [row("a", 0.9, 1.0)], [], [], [part], [lost])
-    assert "<td>2 captures</td><td>40</td>" in page
-    assert "<td>20.0 %</td><td>10.0 %</td>" in page
-    assert 'src="pictures/turned-a.jpg"' in page
-    assert "a.transform-0: no_target_shape" in page
-    assert 'src="pictures/l.png"' in page
-    assert "new shapes, as captured" not in page
-    assert "<h2>Failures</h2>" not in page  # the capture itself is fine
-    assert "<h2>Augmentation</h2>" not in render_page("x", "d", MANIFEST, [], [], [])
+    pages = pages_of([row("a", 0.9, 1.0)], augmentation=[part], not_augmented=[lost])
+    index = pages["index.html"]
+    assert "<td>2 captures</td><td>40</td>" in index
+    assert "<td>20.0 %</td><td>10.0 %</td>" in index
+    assert 'src="pictures/turned-a.jpg"' in pages["turned-0001.html"]
+    reason = pages["not-augmented-transform-no-target-shape-0001.html"]
+    assert "a.transform-0" in reason
+    assert 'src="pictures/l.png"' in reason
+    assert 'href="not-augmented-transform-no-target-shape-0001.html"' in index
+    assert "new shapes, as captured" not in index
+    assert not any(name.startswith("failures-") for name in pages)  # the capture itself is fine
+    plain = pages_of([row("a", 0.9, 1.0)])
+    assert "Turned views" not in plain["index.html"]
+    assert not any(name.startswith("turned-") for name in plain)
+
+
+def test_pages_on_disk_belong_to_one_report(tmp_path: Path) -> None:
+    _, pages = made_up_report(250, 1)
+    write_pages(tmp_path, "one", pages)
+    assert pages_belong_to(tmp_path, "one")
+    assert not pages_belong_to(tmp_path, "other")
+    assert not pages_belong_to(tmp_path / "none", "one")
+    _, fewer = made_up_report(90, 0)
+    (tmp_path / "mine.html").write_text("<p>a person's own page")
+    write_pages(tmp_path, "other", fewer)
+    assert pages_belong_to(tmp_path, "other")
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {*fewer, "pages.json", "mine.html"}
+
+
+@pytest.mark.parametrize("name", ["index.html", "captures-0002.html", "search-index.js"])
+@pytest.mark.parametrize("how", ["gone", "changed", "cut"])
+def test_a_missing_or_damaged_page_is_noticed(tmp_path: Path, name: str, how: str) -> None:
+    _, pages = made_up_report(250, 1)
+    write_pages(tmp_path, "one", pages)
+    file = tmp_path / name
+    if how == "gone":
+        file.unlink()
+    else:
+        text = pages[name]
+        file.write_text(text.replace("e", "f", 1) if how == "changed" else text[:-5])
+    assert not pages_belong_to(tmp_path, "one")
+
+
+def test_skin_tone_is_that_of_the_face_in_the_photo() -> None:
+    capture = toy_capture(build_model(), 0, 0)
+    grid = np.stack(np.meshgrid([-20.0, 0, 20], [-20.0, 0, 20], [550.0]), axis=-1).reshape(-1, 3)
+    tones = {}
+    for name, colour in (("light", (235, 205, 185)), ("dark", (80, 52, 40))):
+        whole = np.broadcast_to(np.array(colour, np.uint8), capture.rgb.shape)
+        tones[name] = skin_ita_deg(dataclasses.replace(capture, rgb=whole), grid)
+    assert skin_class(tones["light"]) in ("light", "very light")
+    assert skin_class(tones["dark"]) == "dark"
+    assert skin_ita_deg(capture, grid + np.array([1e5, 0.0, 0.0])) is None

@@ -18,7 +18,7 @@ import h5py
 import luigi
 import numpy as np
 import pytest
-from toy_build import write_toy_build
+from toy_build import report_text, write_toy_build
 
 from fg3d_builder.files.sealed import read_sealed_json, write_sealed_json
 from fg3d_builder.geometry.meshes import vertex_normals
@@ -152,12 +152,17 @@ def test_a_second_run_builds_nothing(toy: Path) -> None:
 
 def test_the_report_names_every_capture(toy: Path) -> None:
     report = toy / "undisturbed/report"
-    page = (report / "index.html").read_text(encoding="utf-8")
+    page = (report / "captures-0001.html").read_text(encoding="utf-8")
     for subject in range(3):
         for number in range(2):
-            assert f'src="pictures/s{subject}-{number}.jpg"' in page
-            assert (report / f"pictures/s{subject}-{number}.jpg").stat().st_size > 10_000
-    assert str(toy) not in page  # links are relative: the folder can be sent to somebody
+            name = f"s{subject}-{number}"
+            assert f'<tr id="{name}"' in page
+            assert f'href="pictures/{name}.jpg"' in page
+            assert (report / f"pictures/{name}.jpg").stat().st_size > 10_000
+            assert (report / f"pictures/thumbnail-{name}.jpg").stat().st_size > 1_000
+    assert str(toy) not in report_text(
+        toy / "undisturbed"
+    )  # links are relative: the folder can be sent to somebody
 
 
 def test_workers_and_the_literal_command_give_the_same_bytes(toy: Path) -> None:
@@ -195,7 +200,7 @@ def test_bad_captures_are_recorded_and_the_others_built(tmp_path: Path) -> None:
     }
     assert verify_dataset(tmp_path / "out/dataset").ok
     assert verify_dataset(tmp_path / "out/dataset").samples == 6
-    page = (tmp_path / "out/report/index.html").read_text(encoding="utf-8")
+    page = report_text(tmp_path / "out")
     for failure in failures:
         assert failure["message"] in html.unescape(page)
         picture = f"pictures/failed-{failure['stage']}-{failure['capture_id']}.png"
@@ -281,9 +286,9 @@ def test_a_person_rejects_and_the_dataset_obeys(
     for shard in same:
         assert shard.read_bytes() == (out / "dataset" / shard.name).read_bytes()
     assert mtimes(out) == untouched
-    page = (out / "report/index.html").read_text(encoding="utf-8")
-    assert "s1-0, rejected: rejected in the review list" in page
-    assert 'src="pictures/s1-0.jpg"' in page  # kept to be looked at
+    page = report_text(out)
+    assert "left out: rejected in the review list" in page
+    assert 'href="pictures/s1-0.jpg"' in page  # kept to be looked at
 
     listed.write_text(fresh, encoding="utf-8")
     assert build(preset, out)

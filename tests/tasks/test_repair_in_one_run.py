@@ -134,12 +134,39 @@ def test_of_many_captures_those_of_the_lowest_quality_have_a_sheet(
     (decisions,) = (out / "work").glob("decisions-*.json")
     qualities = read_sealed_json(decisions)["qualities"]
     lowest = sorted(qualities, key=lambda name: (qualities[name], name))[:2]
-    for file in (out / "report/pictures").glob("s?-?.jpg"):
+    for file in (*out.glob("report/pictures/s?-?.jpg"), *out.glob("report/meshes/*")):
         file.unlink()
     monkeypatch.setattr(report_tasks, "DRAWN", 2)
     assert build(toy / "toy.toml", out)
     pictures = {file.stem for file in (out / "report/pictures").glob("s?-?.jpg")}
     assert pictures == set(lowest)
-    page = (out / "report/index.html").read_text()
-    assert {name for name in qualities if f'src="pictures/{name}.jpg"' in page} == set(lowest)
-    assert "The 2 of 3 captures with the lowest quality" in page
+    assert {file.stem for file in (out / "report/meshes").iterdir()} == set(lowest)
+    page = (out / "report/captures-0001.html").read_text()
+    assert {name for name in qualities if f'href="pictures/{name}.jpg"' in page} == set(lowest)
+    assert {name for name in qualities if f'href="meshes/{name}.glb"' in page} == set(lowest)
+    assert "the 2 of 3 captures with the lowest quality" in " ".join(page.split())
+
+
+@pytest.mark.parametrize("name", ["index.html", "captures-0001.html", "search-index.js"])
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_a_page_of_the_report_is_made_again(toy: Path, tmp_path: Path, name: str, how: str) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    page, old = out / "report" / name, out / "report/failures-no-such-0001.html"
+    whole, made = page.read_text(), (out / "report/search.html").read_text()
+    own = out / "report/notes.html"
+    own.write_text("a person's notes")
+    old.write_text(made)  # of a report of other captures
+    page.unlink() if how == "gone" else page.write_text(whole[:-200])
+    assert build(toy / "toy.toml", out)
+    again = page.read_text()
+    assert again == whole or (name == "index.html" and len(again) > 0.9 * len(whole))
+    assert not old.exists()
+    assert own.exists()
+
+
+def test_a_mesh_of_the_report_is_made_again(toy: Path, tmp_path: Path) -> None:
+    out = copy_of(toy, tmp_path / "out")
+    mesh = out / "report/meshes/s1-0.glb"
+    mesh.unlink()
+    assert build(toy / "toy.toml", out)
+    assert mesh.read_bytes() == (toy / "whole/report/meshes/s1-0.glb").read_bytes()

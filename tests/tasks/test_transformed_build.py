@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from test_build import PROJECT, build, check_it_shows_its_shape, command, content
-from toy_build import write_toy_build
+from toy_build import report_text, write_toy_build
 
 from fg3d_builder.files.sealed import read_sealed_json
 from fg3d_builder.shards.manifest import read_manifest
@@ -166,7 +166,7 @@ def test_a_shape_that_cannot_be_made_is_named_and_shown(toy: Path, tmp_path: Pat
     lost = {failure["capture_id"].removesuffix(".transform-0") for failure in failures}
     assert not made & lost
     assert made | lost == {s["capture_id"] for s in samples(out, "train")}
-    page = (out / "report/index.html").read_text(encoding="utf-8")
+    page = report_text(out)
     for failure in failures:
         picture = f"pictures/failed-transform-{failure['capture_id']}.png"
         assert f'src="{picture}"' in page

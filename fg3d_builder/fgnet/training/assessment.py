@@ -6,8 +6,9 @@ surface of ``S*``: what an error that slides along the skin does not count in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,12 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, provenance
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
-from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME
+from fg3d_builder.fgnet.training.names import (
+    ASSESSMENT_NAME,
+    ASSESSMENT_PAGE_NAME,
+    FIT,
+    PREDICTED,
+)
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
 from fg3d_builder.files.sealed_object import write_sealed_object
@@ -45,8 +51,6 @@ DACE_STEP = 5
 test split in half a minute. The mean is that of all members within 0.1 % of itself, a single face's
 within 3 %."""
 
-FIT, PREDICTED = "3DMM fit", "network"
-
 
 class Assessment(NamedTuple):
     """Errors of both methods on the same samples, as fractions of the interocular distance.
@@ -56,8 +60,8 @@ class Assessment(NamedTuple):
     samples : tuple of Provenance
     fit, predicted : (s,) float64
         NME of each sample.
-    fit_map, predicted_map : (n,) float64
-        Mean error of each vertex, NaN where no sample has it in C.
+    fit_map_mm, predicted_map_mm : (n,) float64
+        Mean error of each vertex in mm, NaN where no sample has it in C.
     fit_dace, predicted_dace : (s,) float64 or None
         DACE of each sample, where it was asked for.
     """
@@ -65,10 +69,14 @@ class Assessment(NamedTuple):
     samples: tuple[Provenance, ...]
     fit: Array
     predicted: Array
-    fit_map: Array
-    predicted_map: Array
+    fit_map_mm: Array
+    predicted_map_mm: Array
     fit_dace: Array | None = None
     predicted_dace: Array | None = None
+
+    def worst(self, count: int) -> list[int]:
+        """Return which samples the network's NME is largest of, the worst first."""
+        return np.argsort(-self.predicted, kind="stable")[:count].tolist()
 
     @property
     def mean_fit(self) -> float:
@@ -104,8 +112,9 @@ def assess(
     feeder: Feeder,
     batch_size: int,
     with_dace: bool = False,
+    numbers: Sequence[int] | None = None,
 ) -> Assessment:
-    """Run a network over a split and compare.
+    """Run a network over a split, or some samples of it, and compare.
 
     Parameters
     ----------
@@ -117,6 +126,8 @@ def assess(
     batch_size : int
     with_dace : bool
         Takes longer than the network does.
+    numbers : sequence of int, optional
+        Of the samples; all in their order where left out.
 
     Raises
     ------
@@ -130,7 +141,8 @@ def assess(
     along: dict[str, list[float]] = {FIT: [], PREDICTED: []}
     across: dict[str, list[float]] = {FIT: [], PREDICTED: []}
     samples = []
-    batches = [list(numbers) for numbers in in_order(len(dataset), batch_size)]
+    chosen = range(len(dataset)) if numbers is None else numbers
+    batches = [[chosen[i] for i in some] for some in in_order(len(chosen), batch_size)]
     for fed in feeder.batches(batches):
         shapes = {FIT: fed.shape_mm.cpu().numpy(), PREDICTED: predict(fed).cpu().numpy()}
         for row, index in enumerate(fed.number.tolist()):
@@ -142,7 +154,7 @@ def assess(
             for name, shape in shapes.items():
                 error = nme(shape[row], truth, pairs, between_eyes)
                 along[name].append(error.value)
-                maps[name].add(error, pairs)
+                maps[name].add(error._replace(per_place=error.per_place * between_eyes), pairs)
             if with_dace:
                 some = reliable_pairs(model, sample.confidence, DACE_STEP)
                 surface = ScanSurface(truth, model.triangles)
@@ -205,8 +217,23 @@ def assessment_text(assessment: Assessment) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any]) -> list[Path]:
-    """Write the page and the JSON file, and return them; `about` says what was assessed."""
+def save_assessment(
+    assessment: Assessment,
+    folder: Path,
+    about: dict[str, Any],
+    worst: Mapping[int, str] = MappingProxyType({}),
+) -> list[Path]:
+    """Write the page and the JSON file, and return them.
+
+    Parameters
+    ----------
+    assessment : Assessment
+    folder : Path
+    about : dict
+        What was assessed.
+    worst : mapping of int to str
+        Pictures of samples, by their numbers in the assessment, relative to `folder`.
+    """
     paired = assessment.compared()
     names = ("fit", "predicted", "fit_dace", "predicted_dace")
     errors = {n: getattr(assessment, n) for n in names if getattr(assessment, n) is not None}
@@ -224,6 +251,14 @@ def save_assessment(assessment: Assessment, folder: Path, about: dict[str, Any])
             {**sample._asdict(), **{name: float(values[i]) for name, values in errors.items()}}
             for i, sample in enumerate(assessment.samples)
         ],
+        "worst": [{"sample": number, "picture": picture} for number, picture in worst.items()],
+        "mean_mm": {
+            name: float(np.nanmean(values))
+            for name, values in (
+                (FIT, assessment.fit_map_mm),
+                (PREDICTED, assessment.predicted_map_mm),
+            )
+        },
     }
     page, data = folder / ASSESSMENT_PAGE_NAME, folder / ASSESSMENT_NAME
     write_sealed_object(data, value)

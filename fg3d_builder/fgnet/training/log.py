@@ -14,11 +14,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from fg3d_builder.fgnet.training.names import LOG_NAME
 from fg3d_builder.files.atomic import replacing, write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.records import Array
 
-NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", "test_nme")
+TESTED = ("test_nme", "test_fit_nme", "test_dace", "test_fit_dace")
+"""Errors on the test split, of the network and of the 3DMM fit, after the epochs that are pictured;
+fractions of the interocular distance."""
+
+NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", *TESTED)
 CURVES = (("total", (40, 90, 200)), ("test_nme", (200, 110, 30)))
 WIDTH, HEIGHT, BORDER = 900, 420, 60
 
@@ -39,7 +44,7 @@ class TrainingLog:
     """
 
     def __init__(self, folder: Path, step: int, writes: bool = True) -> None:
-        self._path = folder / "log.csv"
+        self._path = folder / LOG_NAME
         self._writes = writes
         self._board: Any = None
         self.rows = [row for row in read_log(self._path) if row["step"] <= step]
@@ -61,11 +66,16 @@ class TrainingLog:
             self._board.close()
 
     def add(
-        self, step: int, epoch: int, rate: float, terms: Mapping[str, float], test_nme: float
+        self,
+        step: int,
+        epoch: int,
+        rate: float,
+        terms: Mapping[str, float],
+        tested: Mapping[str, float],
     ) -> None:
-        """Add one epoch; values that were not computed are NaN."""
-        row = {"step": step, "epoch": epoch, "rate": rate, **terms, "test_nme": test_nme}
-        self.rows.append({name: float(row[name]) for name in NAMES})
+        """Add one epoch; of `terms` and `tested` (see `TESTED`), what is not there is not known."""
+        row = {"step": step, "epoch": epoch, "rate": rate, **terms, **tested}
+        self.rows.append({name: float(row.get(name, math.nan)) for name in NAMES})
         with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(NAMES)
@@ -122,12 +132,15 @@ class StepLines:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Read the rows of a ``log.csv``; none where there is no such file."""
+    """Read the rows of a ``log.csv``; none where there is no such file.
+
+    Values that were not computed are NaN, also those that earlier versions did not write.
+    """
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         return [
-            {name: float(value) if value else math.nan for name, value in row.items()}
+            {name: float(row.get(name) or math.nan) for name in NAMES}
             for row in csv.DictReader(file)
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ log = logging.getLogger(__name__)
 
 PICTURES = 4
 """Samples in a grid of pictures."""
+
+DACE_SAMPLES = 24
+"""Samples of the test split that DACE is taken of after the epochs that are pictured: it takes a
+twelfth of a second each. At its end a run is assessed on all of them."""
 
 TERMS = LossTerms._fields
 
@@ -116,10 +120,15 @@ class Trainer:
         """Path of the checkpoint."""
         return self.out / CHECKPOINT_NAME
 
-    def run(self, stop_after_steps: int | None = None) -> bool:
+    def run(
+        self,
+        stop_after_steps: int | None = None,
+        after_epoch: Callable[[], object] = lambda: None,
+    ) -> bool:
         """Train to the end, or until so many steps have been done in all; return which.
 
-        A stop writes no checkpoint, as if the process were killed.
+        A stop writes no checkpoint, as if the process were killed. `after_epoch` is called by the
+        process that writes files, once those of an epoch are written.
 
         Returns
         -------
@@ -134,12 +143,18 @@ class Trainer:
                 record.curves()
                 if self.at.leads:
                     log.info(progress_line(record.rows[-1], self.config.epochs, first, began))
+                    after_epoch()
         return True
 
-    def assess(self, dataset: FaceDataset, with_dace: bool = False) -> Assessment:
-        """Compare the network with the 3DMM fit on a split (Eq. 18-20)."""
+    def assess(
+        self,
+        dataset: FaceDataset,
+        with_dace: bool = False,
+        numbers: Sequence[int] | None = None,
+    ) -> Assessment:
+        """Compare the network with the 3DMM fit on a split, or some samples of it (Eq. 18-20)."""
         feeder = self._feeder(dataset)
-        return assess(self.predict, dataset, feeder, self.config.batch_size, with_dace)
+        return assess(self.predict, dataset, feeder, self.config.batch_size, with_dace, numbers)
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
@@ -222,10 +237,9 @@ class Trainer:
         progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
         last = progress.epoch == self.config.epochs
         if self.at.leads:
-            test_nme = math.nan
-            if last or progress.epoch in self.config.picture_epochs:
-                test_nme = self._looked_at()
-            record.add(progress.step, progress.epoch, rate, terms, test_nme)
+            look = last or progress.epoch in self.config.picture_epochs
+            tested = self._looked_at() if look else {}
+            record.add(progress.step, progress.epoch, rate, terms, tested)
         self._save()
         wait_for_all(self.at)
         return True
@@ -266,18 +280,26 @@ class Trainer:
             parts = self._parts()
             save_checkpoint(self.checkpoint, self.config, self.identity, self.progress, parts)
 
-    def _looked_at(self) -> float:
-        """Draw some samples of the test split (or of the other one), and return its mean NME."""
+    def _looked_at(self) -> dict[str, float]:
+        """Draw some samples of the test split, and return its mean errors, see `log.TESTED`."""
         name = self.out / "pictures" / f"epoch-{self.progress.epoch:03d}.png"
         if self.test is None or not len(self.test):
-            return math.nan
+            return {}
         found = self.assess(self.test)
+        some = self.assess(self.test, True, spread_out(len(self.test), DACE_SAMPLES))
         feeder = Feeder(self.test, self.simulator, self.network.needs, self.at.device)
         chosen = spread_out(len(self.test), PICTURES)
         for fed in feeder.batches([chosen]):
             photos = torch.stack([self.test[i].fit.image for i in chosen])
             save_grid(name, self.model, photos, fed, self.predict(fed))
-        return found.mean_predicted
+        assert some.predicted_dace is not None  # it was asked for
+        assert some.fit_dace is not None
+        return {
+            "test_nme": found.mean_predicted,
+            "test_fit_nme": found.mean_fit,
+            "test_dace": float(some.predicted_dace.mean()),
+            "test_fit_dace": float(some.fit_dace.mean()),
+        }
 
 
 def progress_line(row: dict[str, float], epochs: int, first: int, began: float) -> str:

@@ -12,6 +12,11 @@ CHECKPOINT_NAME, BEFORE_NAME = "checkpoint.pt", "checkpoint-before.pt"
 CONFIG_NAME = "config.json"
 """Settings of the run in full; `read_settings` reads them back."""
 ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"
+FIT, PREDICTED = "3DMM fit", "network"
+"""The methods that an assessment compares."""
+LOG_NAME, ERROR_MAPS_NAME = "log.csv", "error-maps.png"
+REPORT_NAME = "report.html"
+"""The page of a run, see `report.training_page`."""
 
 
 def assessment_folder(run: Path, split: str = "test", content_sha256: str = "") -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -86,14 +88,26 @@ def error_pictures(
     return pictures
 
 
-def save_error_maps(path: Path, model: FaceModel, maps: dict[str, Array], limit: float) -> None:
-    """Draw maps (n,) of mean errors side by side on the mean face (Fig. 11)."""
-    mean = torch.from_numpy(model.mean).float().expand(len(maps), -1, -1)
-    values = torch.from_numpy(np.stack(list(maps.values()))).float()
+def save_error_maps(path: Path, model: FaceModel, maps_mm: dict[str, Array]) -> None:
+    """Draw maps (n,) of mean errors, mm, beside each other on the mean face (Fig. 11).
+
+    All have one scale, see `scale_end_mm`.
+    """
+    limit = scale_end_mm(maps_mm.values())
+    mean = torch.from_numpy(model.mean).float().expand(len(maps_mm), -1, -1)
+    values = torch.from_numpy(np.stack(list(maps_mm.values()))).float()
     cells = [_cell(p) for p in error_pictures(model, mean, values, limit)]
-    names = [f"{n}: {100 * np.nanmean(v):.2f} %" for n, v in maps.items()]
-    sheet = np.concatenate([_heads(names), np.concatenate(cells, axis=1)])
+    names = [f"{n}: mean {np.nanmean(v):.2f} mm" for n, v in maps_mm.items()]
+    faces = np.concatenate(cells, axis=1)
+    sheet = np.concatenate([_heads(names), faces, _scale(faces.shape[1], limit)])
     write_bytes(path, encode_png(sheet))
+
+
+def scale_end_mm(maps_mm: Iterable[Array]) -> float:
+    """Return where a scale of maps ends: a half of a millimetre, or several, above most of them."""
+    values = np.concatenate(list(maps_mm))
+    known = values[np.isfinite(values)]
+    return 0.5 * max(1, math.ceil(np.percentile(known, 98) / 0.5)) if len(known) else 0.5
 
 
 class _Portraits:
@@ -121,6 +135,22 @@ def _heads(names: list[str]) -> Array:
     for i, name in enumerate(names):
         at = (CELL * i + 4, 15)
         cv2.putText(strip, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    return strip
+
+
+def _scale(width: int, limit_mm: float) -> Array:
+    """Draw a bar of the colours of `error_pictures` with its numbers, in mm."""
+    strip = np.full((44, width, 3), 255, dtype=np.uint8)
+    left, right = 20, width - 50
+    level = np.rint(np.linspace(0, 255, right - left)).astype(np.uint8)[None]
+    strip[6:18, left:right] = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
+    steps = 5
+    for i in range(steps + 1):
+        x = left + round(i * (right - left - 1) / steps)
+        strip[18:23, x] = 60
+        text = f"{limit_mm * i / steps:.2g}" + (" mm +" if i == steps else "")
+        at = (x - (4 if i == steps else 8), 36)
+        cv2.putText(strip, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (30, 30, 30), 1, cv2.LINE_AA)
     return strip
 
 

@@ -25,7 +25,7 @@ from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks.architectures import NetworkConfig, NetworkInput
 from fg3d_builder.fgnet.networks.compiling import CompiledWherePossible
 from fg3d_builder.fgnet.session import train
-from fg3d_builder.fgnet.training.assessment import FIT, PREDICTED, assess, assessment_table
+from fg3d_builder.fgnet.training.assessment import assess, assessment_table
 from fg3d_builder.fgnet.training.checkpoint import (
     DamagedCheckpointError,
     newest_checkpoint,
@@ -36,6 +36,7 @@ from fg3d_builder.fgnet.training.checkpoint import (
 from fg3d_builder.fgnet.training.distributed import Processes
 from fg3d_builder.fgnet.training.log import read_log
 from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor, spread_out
+from fg3d_builder.fgnet.training.names import FIT, PREDICTED
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
 
