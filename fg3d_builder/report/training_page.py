@@ -204,15 +204,16 @@ def _mean_dace(samples: Sequence[Mapping[str, Any]]) -> tuple[float, float] | No
 
 
 def _yaw_rows(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    pairs = zip(tables[FIT], tables[PREDICTED], strict=True)
+    pairs = list(zip(tables[FIT], tables[PREDICTED], strict=True))  # the last is that of all
+    names = [f"{fit['low_deg']:g} to {fit['high_deg']:g}" for fit, _ in pairs[:-1]]
     return [
         {
-            "name": f"{fit['low_deg']:g} to {fit['high_deg']:g}",
+            "name": name,
             "samples": int(fit["samples"]),
             "fit": fit["mean"],
             "network": network["mean"],
         }
-        for fit, network in pairs
+        for name, (fit, network) in zip([*names, "all"], pairs, strict=True)
     ]
 
 
