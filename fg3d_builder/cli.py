@@ -20,6 +20,7 @@ from fg3d_builder.commands import (
     captures,
     check,
     clean,
+    completion,
     evaluate,
     experiments,
     export,
@@ -35,6 +36,7 @@ from fg3d_builder.commands import (
     report,
     review,
     split,
+    status,
     train,
     verify,
 )
@@ -47,11 +49,13 @@ from fg3d_builder.errors import (
     sentence,
 )
 from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.guidance import page_for_error
 
 COMMANDS = (
     new,
     check,
     build,
+    status,
     register,
     captures,
     verify,
@@ -71,6 +75,7 @@ COMMANDS = (
     evaluate,
     report,
     clean,
+    completion,
 )
 """In the order in which the help lists them."""
 
@@ -167,18 +172,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("stopped")
         return _INTERRUPTED
     except DamagedFileError as error:
-        _say(f"{error}; the same command makes it again")
+        _say(f"{error}; the same command makes it again", error)
         return 2
     except _EXPECTED as error:
-        _say(sentence(error))
+        _say(sentence(error), error)
         return 2
     except Exception as error:
         _say(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d; {_kept_trace()})")
         return 2
 
 
-def _say(text: str) -> None:
-    """Print a sentence on stderr, also where stdout is broken.
+def _say(text: str, error: BaseException | None = None) -> None:
+    """Print a sentence on stderr, also where stdout is broken; the guide's page about an error.
 
     What cannot be printed becomes escapes: names of files, and names in them, hold anything.
     """
@@ -189,6 +194,9 @@ def _say(text: str) -> None:
         _forget_output()
     with contextlib.suppress(OSError):
         print(f"fg3d: {text}", file=sys.stderr, flush=True)
+        page = "" if error is None else page_for_error(error)
+        if page:
+            print(f"see {page}", file=sys.stderr, flush=True)
 
 
 def _forget_output() -> None:
@@ -219,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    parser.set_defaults(parser=parser)  # `fg3d completion` tells a shell what there is
     return parser
 
 

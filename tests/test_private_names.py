@@ -8,7 +8,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = ("fg3d_builder", "benchmarks", "tests", "docs")
-STANDARD = frozenset({"_replace", "_asdict", "_fields", "_make", "_exit", "_SubParsersAction"})
+STANDARD = frozenset(
+    {"_replace", "_asdict", "_fields", "_make", "_exit", "_SubParsersAction", "_actions"}
+)
 """Names of the standard library that begin with an underscore and are documented or typed."""
 
 

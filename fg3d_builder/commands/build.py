@@ -119,6 +119,10 @@ def _build_on_dask(options: argparse.Namespace, task: Any, on_terminal: bool) ->
     from fg3d_builder.tasks.workers import EngineLostError
 
     address, file = options.dask_scheduler or "", options.scheduler_file
+    where = {"--dask-scheduler": address, "--scheduler-file": str(file or "")}
+    where["--workers"] = str(options.workers or "")
+    given = [word for name, value in where.items() if value for word in (name, value)]
+    task.engine = ["--engine", "dask", *given]
     cluster: AbstractContextManager[Any]
     if address or file:
         cluster = existing_cluster(address, file)

@@ -31,6 +31,7 @@ from fg3d_builder.fgnet.training.loop import Trainer
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, assessment_folder
 from fg3d_builder.fgnet.training.pictures import save_error_maps
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
+from fg3d_builder.fgnet.training.run_status import note_dataset
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.shards.manifest import altered_files
 
@@ -82,6 +83,7 @@ def train(
         if at.leads:
             log.info("%d training samples, %d test samples, %s", len(data), len(test), at.device)
             keep_what_prediction_needs(dataset, run)
+            note_dataset(run, dataset, facemodel, inputs)
         began = time.monotonic()
         trainer.run()
         if not at.leads:
