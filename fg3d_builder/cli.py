@@ -84,6 +84,7 @@ Turns RGB-D captures of faces into a training set of registered, high-fidelity 3
 
 A first round:
   fg3d build tasks/demo.toml            build a small dataset of synthetic captures
+  fg3d status build/demo                what is there, what failed, how to go on
   fg3d verify build/demo/dataset        check it
   (open build/demo/report/index.html)   look at every registration
   fg3d review build/demo                the worst ones; --reject ID throws one out
@@ -108,6 +109,10 @@ With the network (`make train` trains a small one on the demo's dataset):
   fg3d predict PHOTO... --out faces     a mesh, depth, pose and pictures for each photo
   fg3d evaluate florence FOLDER --out DIR   errors on Florence, NoW or Stirling/ESRC
   fg3d experiments table1 --scale tiny  the paper's tables, with its rows beside yours
+
+`fg3d COMMAND --help` begins with examples and says what to do next. `fg3d completion bash` (zsh,
+fish) lets your shell complete commands, options and files. Errors end with the page of the guide
+that helps.
 """
 
 

@@ -9,6 +9,10 @@ DESCRIPTION = """\
 Says where the report of a build is, and in a line each who is in which split and what was left out.
 
   fg3d report build/studio
+
+The page opens in any browser, without a server. `fg3d status build/studio` says what failed and how
+to go on, also before there is a report; `fg3d review build/studio` throws out what the report shows
+to be wrong.
 """
 
 

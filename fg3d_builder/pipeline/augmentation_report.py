@@ -119,6 +119,8 @@ def draw_transforms(
     """Draw the new shapes of one capture and what became of its photo; at least one record.
 
     The steps between are made again from the stored shapes.
+
+    `name` is the capture's id, `records` its new shapes.
     """
     capture, registration = chunk.captures[name], chunk.registrations[name]
     texture = fit_texture(model, capture, registration, config.texture)

@@ -63,7 +63,11 @@ class TrainingLog:
     def add(
         self, step: int, epoch: int, rate: float, terms: Mapping[str, float], test_nme: float
     ) -> None:
-        """Add one epoch; values that were not computed are NaN."""
+        """Add one epoch; values that were not computed are NaN.
+
+        `rate` is the learning rate, `terms` the loss's mean over the epoch by the name of each
+        term, `test_nme` the error on the test split.
+        """
         row = {"step": step, "epoch": epoch, "rate": rate, **terms, "test_nme": test_nme}
         self.rows.append({name: float(row[name]) for name in NAMES})
         with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
