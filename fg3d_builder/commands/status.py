@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.tasks.build_sizes import is_build
 
     # What readers say of damaged files is among what is told.
-    logging.getLogger("fg3d").setLevel(logging.CRITICAL)
+    for name in ("fg3d", "fg3d_builder"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     folder, preset = _build_of(options.folder)
     if is_build(folder):
         return _tell_build(folder, preset, options.json)

@@ -219,6 +219,9 @@ def _status(root: Path, preset: Path | None) -> BuildStatus:
     status.state = _state(status, layout, whole)
     if status.state not in (COMPLETE, TOO_MANY_FAILURES):
         _tell_error_log(layout, notes)
+        made = status.dataset is not None and status.dataset.current
+        if made and not any(work.left for work in status.work.values()):
+            notes.append("the report or a file of the dataset is missing, or older than the rest")
     else:
         status.work = {kind: Work(work.total, work.total) for kind, work in status.work.items()}
     _tell_time(status, layout)

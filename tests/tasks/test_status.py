@@ -256,7 +256,7 @@ def test_a_training_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     data[-1] ^= 1
     (run / "checkpoint-before.pt").write_bytes(bytes(data))
     (run / "checkpoint.pt").write_bytes(bytes(data[:-1]))
-    (run / "config.json").write_text('preset = "tiny"')
+    (run / "config.json").write_text('{"preset": "tiny"}')
     assert main(["status", str(run)]) == 1
     shown = capsys.readouterr().out
     assert f"damaged: {run}/checkpoint.pt, {run}/checkpoint-before.pt" in shown
