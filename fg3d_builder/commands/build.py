@@ -122,7 +122,7 @@ def _build_on_dask(options: argparse.Namespace, task: Any, on_terminal: bool) ->
     where = {"--dask-scheduler": address, "--scheduler-file": str(file or "")}
     where["--workers"] = str(options.workers or "")
     given = [word for name, value in where.items() if value for word in (name, value)]
-    task.engine = ["--engine", "dask", *given]
+    task.engine = ("--engine", "dask", *given)
     cluster: AbstractContextManager[Any]
     if address or file:
         cluster = existing_cluster(address, file)

@@ -7,7 +7,6 @@ that shares the folder, works by the same settings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -55,7 +54,7 @@ class BuildFG3D(luigi.Task):
 
     done = False
 
-    engine: Sequence[str] = ()
+    engine = tuple[str, ...]()
     """Options of ``fg3d build`` that say what runs the tasks, where that is not Luigi itself."""
 
     @cached_property
@@ -121,8 +120,8 @@ class BuildFG3D(luigi.Task):
             log.info(kept)
         note_begin(layout)
         host = "" if luigis.local_scheduler else luigis.scheduler_host
-        options = self.engine or luigi_options(luigis.workers, host)
-        options = [*options, "--lean"] if self.lean else options
+        options = [*(self.engine or luigi_options(luigis.workers, host))]
+        options += ["--lean"] if self.lean else []
         note_begun(layout, self.preset, options, luigis.workers)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
         report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
