@@ -20,6 +20,7 @@ from fg3d_builder.commands import (
     captures,
     check,
     clean,
+    completion,
     evaluate,
     experiments,
     export,
@@ -35,6 +36,7 @@ from fg3d_builder.commands import (
     report,
     review,
     split,
+    status,
     train,
     verify,
     view,
@@ -48,11 +50,13 @@ from fg3d_builder.errors import (
     sentence,
 )
 from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.guidance import page_for_error
 
 COMMANDS = (
     new,
     check,
     build,
+    status,
     register,
     captures,
     verify,
@@ -73,6 +77,7 @@ COMMANDS = (
     evaluate,
     report,
     clean,
+    completion,
 )
 """In the order in which the help lists them."""
 
@@ -81,6 +86,7 @@ Turns RGB-D captures of faces into a training set of registered, high-fidelity 3
 
 A first round:
   fg3d build tasks/demo.toml            build a small dataset of synthetic captures
+  fg3d status build/demo                what is there, what failed, how to go on
   fg3d verify build/demo/dataset        check it
   (open build/demo/report/index.html)   look at every registration
   fg3d review build/demo                the worst ones; --reject ID throws one out
@@ -106,6 +112,10 @@ With the network (`make train` trains a small one on the demo's dataset):
   fg3d predict PHOTO... --out faces     a mesh, depth, pose and pictures for each photo
   fg3d evaluate florence FOLDER --out DIR   errors on Florence, NoW or Stirling/ESRC
   fg3d experiments table1 --scale tiny  the paper's tables, with its rows beside yours
+
+`fg3d COMMAND --help` begins with examples and says what to do next. `fg3d completion bash` (zsh,
+fish) lets your shell complete commands, options and files. Errors end with the page of the guide
+that helps.
 """
 
 
@@ -170,18 +180,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("stopped")
         return _INTERRUPTED
     except DamagedFileError as error:
-        _say(f"{error}; the same command makes it again")
+        _say(f"{error}; the same command makes it again", error)
         return 2
     except _EXPECTED as error:
-        _say(sentence(error))
+        _say(sentence(error), error)
         return 2
     except Exception as error:
         _say(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d; {_kept_trace()})")
         return 2
 
 
-def _say(text: str) -> None:
-    """Print a sentence on stderr, also where stdout is broken.
+def _say(text: str, error: BaseException | None = None) -> None:
+    """Print a sentence on stderr, also where stdout is broken; the guide's page about an error.
 
     What cannot be printed becomes escapes: names of files, and names in them, hold anything.
     """
@@ -192,6 +202,9 @@ def _say(text: str) -> None:
         _forget_output()
     with contextlib.suppress(OSError):
         print(f"fg3d: {text}", file=sys.stderr, flush=True)
+        page = "" if error is None else page_for_error(error)
+        if page:
+            print(f"see {page}", file=sys.stderr, flush=True)
 
 
 def _forget_output() -> None:
@@ -222,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
+    parser.set_defaults(parser=parser)  # `fg3d completion` tells a shell what there is
     return parser
 
 

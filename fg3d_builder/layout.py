@@ -21,6 +21,7 @@
           chunk-0110-<digest>-<digest>.product   new shapes of one chunk, for its draws
         complete-<digest>.json           of what the complete dataset of a configuration is made
         timings-<digest>.csv             seconds that tasks took; decides nothing
+        begun-<digest>.json              how the last build was begun; decides nothing
         costs/<folder>/<name>.json       what it cost to make the file of that name
       dataset-<digest>/                  train-00000.h5 ... test-00000.h5, manifest.json
       dataset -> dataset-<digest>        the newest complete one
@@ -257,6 +258,11 @@ class BuildLayout(BuildFolder):
     def timings(self) -> Path:
         """CSV file with the seconds that tasks of this configuration took."""
         return self.work / f"timings-{self.config_digest}.csv"
+
+    @property
+    def begun(self) -> Path:
+        """JSON file that says how the last build of this configuration was begun."""
+        return self.work / f"begun-{self.config_digest}.json"
 
     def cost(self, made: Path) -> Path:
         """JSON file that says what it cost to make a file that has no facts beside it."""

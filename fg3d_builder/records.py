@@ -190,7 +190,23 @@ class CoarseFit:
 
 @dataclass(frozen=True)
 class IterationRecord:
-    """Diagnostics of one solver iteration; energies are weighted sums, distances mm."""
+    """Diagnostics of one solver iteration; energies are weighted sums, distances mm.
+
+    Attributes
+    ----------
+    level : int
+        Of the schedule of stiffness, counted from 0.
+    stiffness : float
+        Weight of the stiffness term.
+    correspondences : int
+        Vertices with an accepted closest point.
+    data_rms_mm : float
+        Root mean square distance to the closest points.
+    edge_rms_px : float
+        Root mean square distance of edge points to the detected ones.
+    step_mm : float
+        How far vertices moved in this iteration, on average.
+    """
 
     level: int
     stiffness: float

@@ -139,6 +139,9 @@ def read_pose(
 def check_pose(rotation: Array, translation_mm: Array, path: Path, names: tuple[str, str]) -> None:
     """Raise where two cameras of one device cannot be placed so; `names` are those of the fields.
 
+    `rotation` (3, 3) and `translation_mm` (3,) bring points of one camera to the frame of the
+    other.
+
     Raises
     ------
     CaptureError

@@ -92,7 +92,16 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Seen:
-    """One capture with what was found in it, as far as it came."""
+    """One capture with what was found in it, as far as it came.
+
+    Attributes
+    ----------
+    inspected : Inspected
+    capture : Capture, optional
+        None where it could not be loaded.
+    landmarks : Landmarks, optional
+        None where no face was found.
+    """
 
     inspected: Inspected
     capture: Capture | None = None

@@ -42,6 +42,9 @@ def object_field(
 ) -> dict[str, Any]:
     """Return a member that is an object; `holds` says in messages what should be in it.
 
+    `table` is the object that the file at `path` holds, or one within it whose place in the file
+    `prefix` says in messages; `name` is that of the member. So in all functions below.
+
     Raises
     ------
     CaptureError
@@ -56,7 +59,10 @@ def object_field(
 def text_field(
     table: dict[str, Any], name: str, path: Path, prefix: str = "", default: str | None = None
 ) -> str:
-    """Return a text as `plain_text` has it, or the default where there is none."""
+    """Return a text as `plain_text` has it, or the default where there is none.
+
+    For `table`, `name` and `prefix` see `object_field`.
+    """
     if default is not None and name not in table:
         return default
     value = field(table, name, path, prefix)
@@ -88,7 +94,10 @@ def positive_field(table: dict[str, Any], name: str, path: Path, prefix: str = "
 def numbers_field(
     table: dict[str, Any], name: str, path: Path, shape: tuple[int, ...], prefix: str = ""
 ) -> Array:
-    """Return finite numbers of a shape, one list or lists within a list."""
+    """Return finite numbers of a shape, one list or lists within a list.
+
+    For `table`, `name` and `prefix` see `object_field`.
+    """
     value = field(table, name, path, prefix)
     try:
         numbers = np.array(value, dtype=np.float64) if _all_numbers(value) else np.zeros(0)

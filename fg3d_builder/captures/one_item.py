@@ -18,7 +18,17 @@ _UP = 2
 
 
 class OneItem(NamedTuple):
-    """An item with the source that has it."""
+    """An item with the source that has it.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the source.
+    root : Path
+        Folder of the source.
+    name : str
+        Id of the item within it.
+    """
 
     kind: str
     root: Path

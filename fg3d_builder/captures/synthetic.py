@@ -216,7 +216,10 @@ def draw_scene(
 def render_capture(
     config: SourceConfig, subject: Subject, scene: Scene, capture_id: str, subject_id: str
 ) -> Capture:
-    """Render a scene into a capture with its ground truth."""
+    """Render a scene into a capture with its ground truth.
+
+    `capture_id` and `subject_id` become the capture's; the former also seeds its image noise.
+    """
     height, width = config.image_size
     intrinsics = camera_of(config)
     shape = subject.head.shape(_activations(subject, scene.weights))
@@ -303,7 +306,10 @@ def _wall_depth(wall: Array, intrinsics: Array, shape: tuple[int, ...]) -> Array
 
 
 def whole_head(subject: Subject, shape: Array) -> tuple[Array, Array, Array]:
-    """Return vertices (object frame), triangles and albedo of face and surroundings together."""
+    """Return vertices (object frame), triangles and albedo of face and surroundings together.
+
+    `shape` is the face's, (n, 3) float, mm.
+    """
     head = subject.head
     vertices = np.concatenate([shape, head.context_vertices_obj_mm])
     triangles = np.concatenate([subject.triangles, head.context_triangles + len(shape)])

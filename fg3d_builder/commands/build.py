@@ -20,8 +20,8 @@ new faces from parts of it, and writes shards, a manifest and a report into buil
   fg3d build studio.toml --engine dask --scheduler-file /data/dask.json      on a cluster
 
 Run the same command again after any interruption: what is finished is kept. `fg3d new FOLDER`
-writes a preset, `fg3d check PRESET` says what it would build. Exit status 1 where something could
-not be built.
+writes a preset, `fg3d check PRESET` says what it would build, `fg3d status build/NAME` how far it
+is and what failed, also while it runs. Exit status 1 where something could not be built.
 """
 
 
@@ -119,6 +119,10 @@ def _build_on_dask(options: argparse.Namespace, task: Any, on_terminal: bool) ->
     from fg3d_builder.tasks.workers import EngineLostError
 
     address, file = options.dask_scheduler or "", options.scheduler_file
+    where = {"--dask-scheduler": address, "--scheduler-file": str(file or "")}
+    where["--workers"] = str(options.workers or "")
+    given = [word for name, value in where.items() if value for word in (name, value)]
+    task.engine = ("--engine", "dask", *given)
     cluster: AbstractContextManager[Any]
     if address or file:
         cluster = existing_cluster(address, file)

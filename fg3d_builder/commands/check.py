@@ -42,7 +42,22 @@ _MOST_TOLD = 10
 
 @dataclass
 class Look:
-    """What a first look at a source finds."""
+    """What a first look at a source finds.
+
+    Attributes
+    ----------
+    config : SourceConfig
+    entries : list of CaptureEntry
+        All captures of the source.
+    tried : int
+        Captures that were read as a trial.
+    loading_s : float
+        Processor time of loading one, on the machine of `commands.estimate`.
+    pixels : int
+        Of the depth images that were read, summed.
+    bad : dict of str to CaptureError
+        What is wrong with captures that were tried, by id.
+    """
 
     config: SourceConfig
     entries: list[CaptureEntry]

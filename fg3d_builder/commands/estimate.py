@@ -29,7 +29,13 @@ SHEET_BYTES, EXAMPLE_BYTES = 240_000, 330_000
 
 
 class Counts(NamedTuple):
-    """What a build will be made of; `new_shapes` are those of `TransformConfig`."""
+    """What a build will be made of; `new_shapes` are those of `TransformConfig`.
+
+    Attributes
+    ----------
+    captures, samples, views, chunks : int
+        `views` are the turned views of a capture.
+    """
 
     captures: int
     samples: int
@@ -39,7 +45,14 @@ class Counts(NamedTuple):
 
 
 class StageCost(NamedTuple):
-    """One kind of work: how often it is done, and the processor time of once, in seconds."""
+    """One kind of work: how often it is done, and the processor time of once, in seconds.
+
+    Attributes
+    ----------
+    name : str
+    times : int
+    seconds : float
+    """
 
     name: str
     times: int
@@ -53,7 +66,13 @@ class StageCost(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of the parts of a build."""
+    """Bytes of the parts of a build.
+
+    Attributes
+    ----------
+    dataset, work, report : int
+        Bytes of the dataset, of products of stages, of the report.
+    """
 
     dataset: int
     work: int

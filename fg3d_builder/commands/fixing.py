@@ -95,6 +95,8 @@ def settings_of_one(
     """Return the settings that read one capture with the unit that its face has; print changes.
 
     Nothing is written. What is wrong besides is left to whoever loads it.
+
+    `kind` and `frame` choose the source and the frame where a file does not tell them.
     """
     from fg3d_builder.landmarks import open_detector
 

@@ -30,7 +30,15 @@ _VARIATION_MM = (1.5, 12.0)
 
 
 class Finding(NamedTuple):
-    """One line of the check."""
+    """One line of the check.
+
+    Attributes
+    ----------
+    good : bool
+        Whether the model is as it should be here.
+    text : str
+        For a person.
+    """
 
     good: bool
     text: str

@@ -35,7 +35,15 @@ _GREY_LEVELS = 65535
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo: its `folder` with all files, or the reason why there is none."""
+    """What became of one photo: its `folder` with all files, or the reason why there is none.
+
+    Attributes
+    ----------
+    photo : Path
+    folder : Path
+    error : CaptureError, optional
+        None where the photo has been reconstructed.
+    """
 
     photo: Path
     folder: Path

@@ -11,6 +11,10 @@ Of the folder of a training run, writes its page anew and says where it is.
 
   fg3d report build/studio
   fg3d report build/studio/training
+
+The page opens in any browser, without a server. `fg3d status build/studio` says what failed and how
+to go on, also before there is a report; `fg3d review build/studio` throws out what the report shows
+to be wrong.
 """
 
 

@@ -13,7 +13,8 @@ Checks a dataset: hashes and sizes of all files, counts, units, and that all of 
 
   fg3d verify build/studio/dataset
 
-Exit status 1 if something is wrong, with a line for everything that is.
+Exit status 1 if something is wrong, with a line for everything that is, and how to repair it.
+`fg3d info` says what is in a dataset; `fg3d train` trains a network on it.
 """
 
 

@@ -102,6 +102,7 @@ class Line:
     """A text without line breaks and other control characters.
 
     empty: it may be empty.
+    longest: how many characters it may have.
     """
 
     empty: bool = False
@@ -125,7 +126,10 @@ class Line:
 
 @dataclass(frozen=True)
 class FolderName:
-    """A text that is the name of a folder on every system, and cannot lead out of its parent."""
+    """A text that is the name of a folder on every system, and cannot lead out of its parent.
+
+    longest: how many characters it may have.
+    """
 
     longest: int = 100
 

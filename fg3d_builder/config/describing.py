@@ -18,6 +18,15 @@ class Setting(NamedTuple):
     """One field of a table of settings.
 
     `default` is as TOML has it, empty where there is none or where it is a table of its own.
+
+    Attributes
+    ----------
+    name : str
+    default : str
+    allowed : str
+        Which values the field may have.
+    meaning : str
+        What the docstring of its table says.
     """
 
     name: str
@@ -27,7 +36,15 @@ class Setting(NamedTuple):
 
 
 class SettingsTable(NamedTuple):
-    """A table of settings: where it stands in a file, what it is about, and its fields."""
+    """A table of settings: where it stands in a file, what it is about, and its fields.
+
+    Attributes
+    ----------
+    path : str
+        ``"fit"``, ``"sources[]"``; empty for the top of the file.
+    about : str
+    settings : list of Setting
+    """
 
     path: str
     about: str

@@ -136,7 +136,10 @@ def compare_paired(
 
 
 def seed_spread(values: Sequence[float] | Array) -> SeedSpread:
-    """Summarise one figure, such as an NME, over runs with different seeds."""
+    """Summarise one figure, such as an NME, over runs with different seeds.
+
+    `values` are those of the runs, (r,).
+    """
     known = np.asarray(values, dtype=np.float64)
     if known.ndim != 1 or len(known) == 0 or not np.all(np.isfinite(known)):
         raise ValueError("wanted one finite figure per seed")

@@ -26,7 +26,16 @@ _ANGLE_TOLERANCE_DEG = 1e-3
 
 
 class YawRow(NamedTuple):
-    """Samples of one interval of absolute yaw; NaN and 0 samples where there are none."""
+    """Samples of one interval of absolute yaw; NaN and 0 samples where there are none.
+
+    Attributes
+    ----------
+    low_deg, high_deg : float
+        The interval.
+    samples : int
+    mean, median : float
+        Of the samples' errors.
+    """
 
     low_deg: float
     high_deg: float

@@ -59,6 +59,16 @@ def from_arrays(
     uv : (n, 2) float
         Where it is not given, the sheet is flattened into a circle; it must then have
         exactly one border.
+    name, licence : str
+        The licence travels with every product.
+    exp_names : sequence of str
+        Of the expressions, where they have names.
+    exp_lower, exp_upper : (e,) float
+        Range of each expression's coefficient.
+    albedo_mean, albedo_basis, albedo_sd : (n, 3), (n, 3, b), (b,) float
+        Linear RGB in [0, 1], and the deviation of each coefficient.
+    edge_points : mapping of str to (e,) int
+        By scheme, numbers of landmarks that are on feature edges or as stable as such.
     parts, rigid, reliable, contour_lines
         Derived from the ``"ibug68"`` embedding where they are not given. Without that
         embedding: every vertex is "rest", rigid and reliable, and there are no lines.

@@ -159,6 +159,8 @@ class FaceModel:
     def embedded(self, scheme: str, numbers: Sequence[int] | Array) -> Embedding:
         """Return where some points of a landmark scheme are on the model, in the given order.
 
+        `numbers` are those of the points within the scheme, counted from 0.
+
         Raises
         ------
         ValueError

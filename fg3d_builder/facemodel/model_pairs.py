@@ -80,7 +80,15 @@ class Places(NamedTuple):
 
 
 class Correspondence(NamedTuple):
-    """Where two models' faces are on each other."""
+    """Where two models' faces are on each other.
+
+    Attributes
+    ----------
+    first_on_second : Places
+        Where each vertex of the first face is on the second.
+    second_on_first : Places
+        Where each vertex of the second is on the first.
+    """
 
     first_on_second: Places
     second_on_first: Places

@@ -36,7 +36,16 @@ _POINTS = {IBUG: 68, MEDIAPIPE: 478}
 
 @dataclass(frozen=True)
 class Choice:
-    """Vertices of a file, by number and by group; `field` is for messages."""
+    """Vertices of a file, by number and by group; `field` is for messages.
+
+    Attributes
+    ----------
+    vertices : tuple of int
+        Numbers of vertices, counted from 0.
+    groups : tuple of str
+        Names of groups in the file.
+    field : str
+    """
 
     vertices: tuple[int, ...] = ()
     groups: tuple[str, ...] = ()
@@ -63,7 +72,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Overrides:
-    """See the module; `landmarks` by scheme and number of a point."""
+    """See the module; `landmarks` by scheme and number of a point.
+
+    Attributes
+    ----------
+    name : str
+        Of the model; the file's own if empty.
+    scale : float
+        Factor of all lengths.
+    landmarks : dict of str to dict of int to int
+        Vertex by scheme and number of the point.
+    drop, keep : Choice
+        Vertices to leave out, and those beside which all others are left out.
+    """
 
     name: str = ""
     scale: float = 1.0

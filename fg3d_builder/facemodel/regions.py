@@ -114,6 +114,8 @@ def contour_lines(vertices: Array, triangles: Array, landmarks: Array) -> tuple[
     third of that way, along the mesh's edges, as close to a straight line of the unwrapped
     face as these allow. From a turned head's silhouette, the point of line ``i`` that is seen
     there takes the place of jaw point ``i`` (landmark marching).
+
+    `landmarks` are the (68, 3) points of the scheme ``"ibug68"``, mm.
     """
     flat = unwrap(vertices, landmarks)
     marks = unwrap(landmarks, landmarks)
@@ -147,6 +149,8 @@ def painted_albedo(
     """Return (n, 3) linear RGB: skin with lips, brows, eye whites, irises and pupils.
 
     For models without a texture, so that a landmark detector recognises their rendering.
+
+    `landmarks` are the (68, 3) points of the scheme ``"ibug68"``, mm.
 
     Parameters
     ----------

@@ -51,7 +51,13 @@ class Surroundings(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """Places of detected points on a sheet; NaN barycentrics for points beside it."""
+    """Places of detected points on a sheet; NaN barycentrics for points beside it.
+
+    Attributes
+    ----------
+    triangle : (k,) int
+    barycentric : (k, 3) float
+    """
 
     triangle: Array
     barycentric: Array
@@ -153,7 +159,11 @@ class Scene:
         view: tuple[float, float],
         light: int,
     ) -> Spot | None:
-        """Render and detect: the spots of the 478 points, None where no face is found."""
+        """Render and detect: the spots of the 478 points, None where no face is found.
+
+        `subject` is the row of the context that is shown around the face, `view` pitch and yaw in
+        degrees, `light` the number of one of a few directions of light.
+        """
         vertices, triangles, colours = shape_obj_mm, self.triangles, albedo
         if self.context is not None:
             triangles = np.vstack([triangles, self.context.triangles + len(vertices)])

@@ -71,7 +71,10 @@ def coefficient_bounds(model: FaceModel) -> tuple[Array, Array]:
 
 
 def split_coefficients(model: FaceModel, coefficients: Array) -> tuple[Array, Array]:
-    """Return ``alpha_id, alpha_exp`` in the model's own units, exactly within its bounds."""
+    """Return ``alpha_id, alpha_exp`` in the model's own units, exactly within its bounds.
+
+    `coefficients` are (k + e,) in standard deviations, identity first.
+    """
     k = len(model.id_sd)
     alpha_exp = np.clip(coefficients[k:] * model.exp_sd, model.exp_lower, model.exp_upper)
     return coefficients[:k] * model.id_sd, alpha_exp

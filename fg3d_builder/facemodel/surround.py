@@ -120,7 +120,10 @@ class Surround:
 def tucked_points(
     vertices: Array, triangles: Array, index: Array, barycentric: Array, depth_mm: Array
 ) -> Array:
-    """Return (k, 3) points at `depth_mm` (k,) below places of a surface, along smooth normals."""
+    """Return (k, 3) points at `depth_mm` (k,) below places of a surface, along smooth normals.
+
+    The places are on the triangles `index` (k,).
+    """
     # Compiled by numba, which machines that only train do without.
     from fg3d_builder.geometry.smoothing import smooth_normals
 

@@ -98,6 +98,8 @@ def transferred_surround(
 ) -> Surround:
     """Make the surround of a model from the donor's; see the module and `with_surround`.
 
+    `on_model_mm` is as there, (v, 3).
+
     Raises
     ------
     ValueError

@@ -37,6 +37,7 @@ from fg3d_builder.fgnet.training.names import (
 )
 from fg3d_builder.fgnet.training.pictures import save_error_maps, save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
+from fg3d_builder.fgnet.training.run_status import note_dataset
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.shards.manifest import altered_files
 
@@ -93,6 +94,7 @@ def train(
         if at.leads:
             log.info("%d training samples, %d test samples, %s", len(data), len(test), at.device)
             keep_what_prediction_needs(dataset, run)
+            note_dataset(run, dataset, facemodel, inputs)
         began = time.monotonic()
         trainer.run(after_epoch=after_epoch)
         if not at.leads:

@@ -80,6 +80,19 @@ def check_unclaimed(lock: Path) -> None:
         _refuse_living(lock)
 
 
+def holder(lock: Path) -> tuple[str, int] | None:
+    """Return host and number of the process that holds a lock file; None where none lives.
+
+    That of another machine is taken to live: nobody here can tell. Nothing is written.
+    """
+    owner = _owner(lock)
+    if not owner or not _alive(owner):
+        return None
+    with suppress(ValueError):
+        return owner["host"], int(owner["pid"])
+    return None
+
+
 def release(lock: Path, pid: int) -> None:
     """Give the lock back; does nothing in a forked process.
 

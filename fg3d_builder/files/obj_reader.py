@@ -67,7 +67,13 @@ class ObjMesh(NamedTuple):
 
 
 class Material(NamedTuple):
-    """Diffuse colour ``Kd`` (3,) in [0, 1] and image file ``map_Kd``, ``""`` where none."""
+    """Diffuse colour ``Kd`` (3,) in [0, 1] and image file ``map_Kd``, ``""`` where none.
+
+    Attributes
+    ----------
+    diffuse : (3,) float
+    image : str
+    """
 
     diffuse: Array
     image: str

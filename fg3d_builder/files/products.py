@@ -125,6 +125,8 @@ def read_product(
     `only`: ids of captures; records of others are left out, which saves decoding them. The arrays
     cannot be written into.
 
+    `stage` and `digest` are those that it has to state.
+
     Raises
     ------
     FileNotFoundError

@@ -76,7 +76,19 @@ class ColorSamples(NamedTuple):
 
 
 class LightState(NamedTuple):
-    """A point in the space of unknowns; see the module."""
+    """A point in the space of unknowns; see the module.
+
+    Attributes
+    ----------
+    z : (b,) float
+        Albedo coefficients in standard deviations.
+    log_tint, log_ambient, log_directional : (3,) float
+        Logarithms of the albedo's factor, the ambient and the directional light, a channel each.
+    direction : (3,) float
+        Unit vector towards the light, camera frame.
+    log_specular, log_shininess : float
+        Logarithms of the gloss's strength and exponent.
+    """
 
     z: Array
     log_tint: Array
@@ -114,7 +126,15 @@ class LightState(NamedTuple):
 
 
 class TextureIteration(NamedTuple):
-    """Diagnostics of one step: energy after it, and the damping it was found with."""
+    """Diagnostics of one step: energy after it, and the damping it was found with.
+
+    Attributes
+    ----------
+    stage : int
+        Of the fit, counted from 0.
+    energy : float
+    damping : float
+    """
 
     stage: int
     energy: float

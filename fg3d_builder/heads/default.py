@@ -79,6 +79,9 @@ def symmetric_pca(
     The mean is symmetric; every component is either symmetric or antisymmetric, since
     mirroring commutes with the covariance: both halves are decomposed on their own.
 
+    At most `components` are kept. `flips_x`: samples are vectors, whose x changes sign in the
+    mirror.
+
     Returns
     -------
     mean : (n, 3), basis : (n, 3, k) with orthonormal columns, sd : (k,) float64

@@ -263,7 +263,10 @@ def border_field(points_mm: Array, border: Mapping[str, float]) -> Array:
 
 
 def smoothstep(value: Array | float, low: float, high: float) -> Array:
-    """Return 0 below `low`, 1 above `high`, and a smooth step in between."""
+    """Return 0 below `low`, 1 above `high`, and a smooth step in between.
+
+    `value` may have any shape.
+    """
     t = np.clip((np.asarray(value, dtype=np.float64) - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t))
 

@@ -159,7 +159,10 @@ class HeadPopulation:
 
 
 def rigid_between(source: Array, target: Array) -> tuple[Array, Array]:
-    """Return the rotation and shift that bring (k, 3) points closest to others (Kabsch)."""
+    """Return the rotation and shift that bring (k, 3) points closest to others (Kabsch).
+
+    `source` is brought to `target`.
+    """
     a, b = source.mean(axis=0), target.mean(axis=0)
     u, _, vt = np.linalg.svd((source - a).T @ (target - b))
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])

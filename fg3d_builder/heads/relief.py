@@ -26,6 +26,8 @@ def smooth_fields(
     White noise diffused twice by an implicit step (mass matrix plus a graph Laplacian whose
     edge weights make its continuous limit the surface's), each of zero mean and unit RMS.
 
+    `length_mm` is the correlation length.
+
     Returns
     -------
     (count, n) float32

@@ -168,7 +168,10 @@ def _paint_eyes(albedo: Array, traits: Traits, anatomy: Anatomy, hair: Array) ->
 
 
 def paint_hair(albedo: Array, traits: Traits, height_mm: Array) -> Array:
-    """Cover the skin above the hair line."""
+    """Cover the skin above the hair line.
+
+    `height_mm` (n,) is the height of each vertex above the hair line, negative below it.
+    """
     if traits.bald:
         return albedo
     return _mix(albedo, traits.hair, smoothstep(height_mm, -2.0, 5.0))

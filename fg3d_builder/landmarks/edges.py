@@ -17,7 +17,14 @@ IBUG = "ibug68"
 
 
 class Curve(NamedTuple):
-    """Points of a feature edge in order along it; a closed curve does not repeat its first."""
+    """Points of a feature edge in order along it; a closed curve does not repeat its first.
+
+    Attributes
+    ----------
+    points : tuple of int
+        Numbers of landmarks.
+    closed : bool
+    """
 
     points: tuple[int, ...]
     closed: bool

@@ -70,7 +70,10 @@ def find_seam(strip: EyeStrip) -> Seam:
 
 
 def ridge(values: Array, strip: EyeStrip) -> Array:
-    """Return by how much each sample exceeds the mean of those `REACH` above and below it."""
+    """Return by how much each sample exceeds the mean of those `REACH` above and below it.
+
+    `values` are the strip's samples, (rows, columns) along its y and x.
+    """
     across, along = (
         s / step
         for s, step in zip(

@@ -99,7 +99,10 @@ def descend(
 
 
 def solved_or_nan(matrix: Array, right_hand_side: Array) -> Array:
-    """Solve a positive definite system; NaN where the matrix is not, to working precision."""
+    """Solve a positive definite system; NaN where the matrix is not, to working precision.
+
+    `right_hand_side` is (n,) or (n, c) for an (n, n) `matrix`.
+    """
     # LAPACK itself: for matrices of a hundred rows what wraps it takes as long. It wants columns
     # one after the other, which the transpose has where the rows are; the matrix is symmetric.
     _, solution, failed = dposv(matrix.T, right_hand_side)

@@ -29,6 +29,8 @@ class Kernel(Protocol):
 class Huber(NamedTuple):
     """Huber's convex loss: the square up to the width, from there a straight line.
 
+    `squared` are squares of residuals, of any shape.
+
     Attributes
     ----------
     width : float
@@ -50,6 +52,8 @@ class Huber(NamedTuple):
 
 class GemanMcClure(NamedTuple):
     """Geman and McClure's loss, which is bounded: outliers stop pulling.
+
+    `squared` are squares of residuals, of any shape.
 
     Attributes
     ----------

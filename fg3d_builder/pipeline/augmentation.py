@@ -49,7 +49,12 @@ Donors = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ChunkInput:
-    """What the stages before know of a chunk's captures, by capture id."""
+    """What the stages before know of a chunk's captures, by capture id.
+
+    Attributes
+    ----------
+    captures, landmarks, fits, registrations : mapping of str to record
+    """
 
     captures: Mapping[str, Capture]
     landmarks: Mapping[str, Landmarks]

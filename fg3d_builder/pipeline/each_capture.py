@@ -156,5 +156,8 @@ def run_each(
     work: Callable[[str], T],
     picture: Callable[[str, CaptureError], Array],
 ) -> StageResult[T]:
-    """Do `work` for every capture id in `subjects`; errors become failures."""
+    """Do `work` for every capture id in `subjects`; errors become failures.
+
+    For `stage`, `subjects`, `work` and `picture` see `EachCapture`.
+    """
     return EachCapture(stage, subjects, work, picture).do_all()

@@ -87,7 +87,14 @@ class Learnt(NamedTuple):
 
 
 class SubjectSamples(NamedTuple):
-    """The captured samples of one subject: (split, index) each, and their licences."""
+    """The captured samples of one subject: (split, index) each, and their licences.
+
+    Attributes
+    ----------
+    subject_id : str
+    places : tuple of (str, int)
+    licences : tuple of str
+    """
 
     subject_id: str
     places: tuple[tuple[str, int], ...]

@@ -39,7 +39,13 @@ FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 
 
 class Focal(NamedTuple):
-    """A focal length in pixels and where it is from: ``"given"``, ``"exif"`` or ``"guessed"``."""
+    """A focal length in pixels and where it is from: ``"given"``, ``"exif"`` or ``"guessed"``.
+
+    Attributes
+    ----------
+    px : float
+    source : str
+    """
 
     px: float
     source: str

@@ -210,7 +210,16 @@ def _head(
 
 
 class Joint(NamedTuple):
-    """Pose and standardised coefficients (k,) that belong together, and how they were found."""
+    """Pose and standardised coefficients (k,) that belong together, and how they were found.
+
+    Attributes
+    ----------
+    pose : Pose
+    z : (k,) float
+        Coefficients in standard deviations, identity first.
+    converged : bool
+    iterations : int
+    """
 
     pose: Pose
     z: Array
@@ -268,6 +277,8 @@ class CoefficientFit:
         At most `limit` of them. In the object frame the residual is ``M(V) - S(z)`` with the
         inverse pose ``M(V) = R^T (V - t) / f``. It is linear in the twelve numbers of M and
         in z, so that all of a step follows from moments of the vertices, summed once.
+
+        The search begins at `pose` and `z`; `fix_scale` keeps the pose's scale.
         """
         moments = self._moments(vertices_cam_mm)
         for iteration in range(1, limit + 1):  # noqa: B007 - reported below

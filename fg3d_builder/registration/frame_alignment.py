@@ -46,7 +46,13 @@ _LEAST_SIGMA_MM, _LEAST_SIGMA = 0.05, 0.01
 
 
 class FrameDetails(NamedTuple):
-    """What is painted on the skin, and its slopes per pixel, all (H, W) float32."""
+    """What is painted on the skin, and its slopes per pixel, all (H, W) float32.
+
+    Attributes
+    ----------
+    values : (H, W) float32
+    slope_x, slope_y : (H, W) float32
+    """
 
     values: Array
     slope_x: Array

@@ -124,7 +124,10 @@ class Pattern(NamedTuple):
     analysis: SymbolicAnalysis
 
     def values(self, stiffness: Array, diagonal: Array) -> Array:
-        """Return the entries of the graph Laplacian with weights ``s^2``, plus a diagonal."""
+        """Return the entries of the graph Laplacian with weights ``s^2``, plus a diagonal.
+
+        `stiffness` ``s`` (k,) is that of each edge, `diagonal` (n,).
+        """
         n = len(diagonal)
         squared = stiffness**2
         degree = np.bincount(self.edges[:, 0], squared, n)
@@ -135,7 +138,10 @@ class Pattern(NamedTuple):
         return values
 
     def laplacian(self, stiffness: Array) -> sp.csr_matrix:
-        """Return the whole graph Laplacian with weights ``s^2``."""
+        """Return the whole graph Laplacian with weights ``s^2``.
+
+        `stiffness` ``s`` (k,) is that of each edge.
+        """
         n, squared = len(self.at_diagonal), stiffness**2
         low, high = self.edges.T
         across = sp.csr_matrix((squared, (low, high)), shape=(n, n))

@@ -71,7 +71,13 @@ MIN_COVERAGE = 0.1
 
 
 class NonrigidState(NamedTuple):
-    """The template (n, 3) after one iteration, and diagnostics of that iteration."""
+    """The template (n, 3) after one iteration, and diagnostics of that iteration.
+
+    Attributes
+    ----------
+    vertices_cam_mm : (n, 3) float64
+    record : IterationRecord
+    """
 
     vertices_cam_mm: Array
     record: IterationRecord

@@ -172,7 +172,10 @@ def landmark_gap_mm(
 
 
 def turned_deg(model: FaceModel, before_mm: Array, after_mm: Array, weights: Array) -> float:
-    """Return the weighted mean angle between the normals of two shapes (n, 3), degrees."""
+    """Return the weighted mean angle between the normals of two shapes (n, 3), degrees.
+
+    `before_mm` and `after_mm` are the two; `weights` those of vertices.
+    """
     normals = [vertex_normals(vertices, model.triangles) for vertices in (before_mm, after_mm)]
     cosine = np.einsum("nd,nd->n", *normals)
     angle = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))

@@ -120,6 +120,8 @@ def judged(
     """Judge a registered face by its capture, and put all of it into the record.
 
     `split` and `vertices_cam_mm` (n, 3) are in the capture's camera.
+
+    `converged`: whether the iterations of `history` came to rest.
     """
     start = icp.start_cam_mm
     figures = observe(

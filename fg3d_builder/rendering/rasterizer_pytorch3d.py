@@ -42,6 +42,8 @@ def rasterize_by_pytorch3d(
     """Render a batch of meshes; arguments and result as those of `rasterize_batch`.
 
     Raises MissingDependencyError where PyTorch3D is absent.
+
+    `cull_back_faces` leaves out triangles that are seen from behind.
     """
     try:
         from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes

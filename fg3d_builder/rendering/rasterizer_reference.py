@@ -20,6 +20,8 @@ def rasterize_reference(
     """Do what `rasterize` does, one triangle at a time over the whole image, in numpy.
 
     Every sum and quotient is taken in the same order as there, so that both agree to the bit.
+
+    `cull_back_faces` leaves out triangles that are seen from behind.
     """
     vertices = np.asarray(vertices_cam_mm, dtype=np.float64)
     points_px = np.round(px_from_cam(vertices, intrinsics) * SUBPIXEL) / SUBPIXEL

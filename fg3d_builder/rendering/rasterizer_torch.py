@@ -95,6 +95,8 @@ def rasterize_vectorised(
     Triangles are taken in groups whose boxes hold at most `candidates_at_once` pixels, or of one
     triangle. In each group the largest inverse depth is scattered first, and then, among those
     that reach it, the lowest index of a triangle: the result depends on no order of execution.
+
+    `cull_back_faces` leaves out triangles that are seen from behind.
     """
     batch = len(vertices_cam_mm)
     device = vertices_cam_mm.device

@@ -84,6 +84,8 @@ def linear_from_srgb(srgb: Array) -> Array:
     """Decode sRGB (IEC 61966-2-1) to linear light.
 
     uint8 [0, 255] or float [0, 1] of any shape -> float32 in [0, 1] of that shape.
+
+    `srgb` is what is decoded.
     """
     if srgb.dtype == np.uint8:
         return np.asarray(_LINEAR_OF_BYTE[srgb])
@@ -91,7 +93,10 @@ def linear_from_srgb(srgb: Array) -> Array:
 
 
 def linear_per_srgb(srgb: Array) -> Array:
-    """Return the derivative of linear light by sRGB; float in [0, 1] -> float64, any shape."""
+    """Return the derivative of linear light by sRGB; float in [0, 1] -> float64, any shape.
+
+    `srgb` is where it is taken.
+    """
     return np.where(srgb <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((srgb + 0.055) / 1.055) ** 1.4)
 
 
@@ -122,7 +127,10 @@ def _encode(values, ends, first, out):  # type: ignore[no-untyped-def]
 
 
 def decoded_srgb(srgb: Array) -> Array:
-    """Decode sRGB, float in [0, 1], to linear light in float64, any shape."""
+    """Decode sRGB, float in [0, 1], to linear light in float64, any shape.
+
+    `srgb` is what is decoded.
+    """
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 

@@ -11,7 +11,16 @@ from fg3d_builder.records import Array
 
 
 class Curve(NamedTuple):
-    """A line: its name, points, style as matplotlib writes it and number of its colour."""
+    """A line: its name, points, style as matplotlib writes it and number of its colour.
+
+    Attributes
+    ----------
+    name : str
+        In the legend.
+    x, y : sequence of float
+    style : str
+    colour : int
+    """
 
     name: str
     x: Sequence[float]
@@ -21,7 +30,13 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Curves with common axes."""
+    """Curves with common axes.
+
+    Attributes
+    ----------
+    title, y_label : str
+    curves : sequence of Curve
+    """
 
     title: str
     y_label: str

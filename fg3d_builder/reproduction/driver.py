@@ -31,7 +31,13 @@ from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
 
 class Plan(NamedTuple):
-    """Datasets by variant, and runs by the names of experiment and row."""
+    """Datasets by variant, and runs by the names of experiment and row.
+
+    Attributes
+    ----------
+    datasets : dict of str to Dataset
+    runs : dict of str to dict of str to list of EvaluateFGNet
+    """
 
     datasets: dict[str, Dataset]
     runs: dict[str, dict[str, list[EvaluateFGNet]]]

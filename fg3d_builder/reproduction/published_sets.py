@@ -51,7 +51,14 @@ class Evaluation(NamedTuple):
 
 
 class SetResult(NamedTuple):
-    """What is known of one test set; `error` is why there are no results."""
+    """What is known of one test set; `error` is why there are no results.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+    results : ProtocolResults, optional
+    error : str
+    """
 
     evaluation: Evaluation
     results: ProtocolResults | None

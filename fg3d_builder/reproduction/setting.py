@@ -22,10 +22,15 @@ class Setting:
     Attributes
     ----------
     options : argparse.Namespace
+    scale : Scale
     preset : Path
         Build preset, `config` what is in it.
     out : Path
         Folder of the results.
+    variants : Variants
+        Datasets of the build, as rows ask for them.
+    device : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
     workers : int
         Runs side by side.
     threads : int

@@ -51,7 +51,10 @@ class Verdict(NamedTuple):
 
 
 def column_mean(errors: Array, yaw_deg: Array, column: Column) -> float:
-    """Mean over the samples of a column; NaN where there are none."""
+    """Mean over the samples of a column; NaN where there are none.
+
+    `errors` (s,) are those of samples, `yaw_deg` (s,) says how far each is turned.
+    """
     table = yaw_table(errors, yaw_deg)
     if column.yaw_deg is None:
         return table.all.mean

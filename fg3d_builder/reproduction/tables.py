@@ -35,6 +35,14 @@ class Column:
     """One column of figures, in the measure `NME` or `DACE`.
 
     `yaw_deg` is the interval of absolute yaw of its samples; None is all samples.
+
+    Attributes
+    ----------
+    title : str
+        At its head.
+    measure : str
+    yaw_deg : (float, float), optional
+        Degrees.
     """
 
     title: str
@@ -126,6 +134,13 @@ class Row:
 
     `paper` is what the paper states by column title, in per cent; `paper_samples` how many training
     samples, 0 where it does not state it.
+
+    Attributes
+    ----------
+    name : str
+    recipe : Recipe, optional
+    paper : mapping of str to float
+    paper_samples : int
     """
 
     name: str
@@ -136,7 +151,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """An order that the paper finds: the row `better` has a lower error than the row `worse`."""
+    """An order that the paper finds: the row `better` has a lower error than the row `worse`.
+
+    Attributes
+    ----------
+    better, worse : str
+        Names of rows.
+    column : Column
+        Where it holds.
+    """
 
     better: str
     worse: str
@@ -149,6 +172,12 @@ class Experiment:
 
     `name` is its name on the command line, `about` what is compared and how, and `paper_note` what
     is to be known about the paper's numbers.
+
+    Attributes
+    ----------
+    name, title, about : str
+    rows, columns, claims : tuple
+    paper_note : str
     """
 
     name: str

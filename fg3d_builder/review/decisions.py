@@ -12,7 +12,13 @@ from fg3d_builder.review.review_list import AUTO, REJECT, ReviewList, is_kept
 
 
 class Verdict(NamedTuple):
-    """A person's decision about a capture: ``"accept"`` or ``"reject"``, and why."""
+    """A person's decision about a capture: ``"accept"`` or ``"reject"``, and why.
+
+    Attributes
+    ----------
+    verdict : str
+    note : str
+    """
 
     verdict: str
     note: str

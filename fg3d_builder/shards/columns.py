@@ -196,7 +196,10 @@ def texts(file: h5py.File, path: str) -> list[str]:
 
 
 def numbers_of(values: Sequence[int] | Array) -> Array:
-    """Return row numbers as an array, also where there are none."""
+    """Return row numbers as an array, also where there are none.
+
+    `values` has one axis.
+    """
     return np.asarray(values, np.int64).reshape(-1)
 
 

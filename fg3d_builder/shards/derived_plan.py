@@ -27,7 +27,15 @@ MOST_BYTES = 128 << 20
 
 
 class Piece(NamedTuple):
-    """What a shard gets from one of another dataset: rising rows of its three tables."""
+    """What a shard gets from one of another dataset: rising rows of its three tables.
+
+    Attributes
+    ----------
+    content : ShardContent
+        Of the other dataset's shard.
+    captures, shapes, samples : (k,) int
+        Rows of its tables.
+    """
 
     content: ShardContent
     captures: Array

@@ -30,7 +30,15 @@ MOST_OPEN = 256
 
 
 class Registered(NamedTuple):
-    """What a sample is measured against, without its image; as in `Sample`."""
+    """What a sample is measured against, without its image; as in `Sample`.
+
+    Attributes
+    ----------
+    sample_id, subject_id : str
+    rotation : (3, 3) float64
+    shape_obj_mm : (n, 3) float32
+    confidence : (n,) float32
+    """
 
     sample_id: str
     subject_id: str
@@ -40,7 +48,14 @@ class Registered(NamedTuple):
 
 
 class StoredShape(NamedTuple):
-    """One ground-truth shape and where it comes from; units and frames as in `Sample`."""
+    """One ground-truth shape and where it comes from; units and frames as in `Sample`.
+
+    Attributes
+    ----------
+    capture_id, subject_id, expression, shape_source : str
+    shape_obj_mm : (n, 3) float32
+    confidence : (n,) float32
+    """
 
     capture_id: str
     subject_id: str
@@ -51,7 +66,12 @@ class StoredShape(NamedTuple):
 
 
 class CaptureFacts(NamedTuple):
-    """What is known of the capture behind a sample; see `FIELDS`."""
+    """What is known of the capture behind a sample; see `FIELDS`.
+
+    Attributes
+    ----------
+    subject_id, expression, licence : str
+    """
 
     subject_id: str
     expression: str

@@ -146,5 +146,8 @@ def finished(
 
 
 def fraction(stored: Array) -> Array:
-    """Confidence in [0, 1] from the 8 bits of `FIELDS`."""
+    """Confidence in [0, 1] from the 8 bits of `FIELDS`.
+
+    `stored` is uint8, of any shape.
+    """
     return stored.astype(np.float32) / 255

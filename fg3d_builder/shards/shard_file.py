@@ -38,7 +38,15 @@ _INDICES = (
 
 
 class Place(NamedTuple):
-    """Where the numbers of a column lie in the file; rows are along the first axis of `shape`."""
+    """Where the numbers of a column lie in the file; rows are along the first axis of `shape`.
+
+    Attributes
+    ----------
+    offset : int
+        Of its first byte in the file.
+    dtype : dtype
+    shape : tuple of int
+    """
 
     offset: int
     dtype: np.dtype[Any]

@@ -21,6 +21,7 @@ from fg3d_builder.records import Failure
 from fg3d_builder.report.summary import summary_lines
 from fg3d_builder.shards.manifest import read_manifest, state_costs
 from fg3d_builder.tasks.base import if_there, log
+from fg3d_builder.tasks.begun import luigi_options, note_begun
 from fg3d_builder.tasks.by_luigi import PresetParameter
 from fg3d_builder.tasks.chunks import Index, list_chunks, read_index, write_index
 from fg3d_builder.tasks.completeness import (
@@ -52,6 +53,9 @@ class BuildFG3D(luigi.Task):
     lean = luigi.BoolParameter(description="drop products of stages that nothing needs any more")
 
     done = False
+
+    engine = tuple[str, ...]()
+    """Options of ``fg3d build`` that say what runs the tasks, where that is not Luigi itself."""
 
     @cached_property
     def layout(self) -> BuildLayout:
@@ -115,6 +119,10 @@ class BuildFG3D(luigi.Task):
         if kept:
             log.info(kept)
         note_begin(layout)
+        host = "" if luigis.local_scheduler else luigis.scheduler_host
+        options = [*(self.engine or luigi_options(luigis.workers, host))]
+        options += ["--lean"] if self.lean else []
+        note_begun(layout, self.preset, options, luigis.workers)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
         report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
         make_again_if_needed(report)

@@ -35,6 +35,9 @@ from fg3d_builder.tasks.review import verdicts_now
 _DATASET = re.compile(r"dataset-[0-9a-f]{12}")
 """Name of a folder that a build makes; others that begin like it are a person's."""
 
+_OF_NO_CAPTURE = ("config-", "begun-")
+"""Begin the names of the files in ``work/`` that hold settings alone."""
+
 
 def layouts_of(root: Path) -> list[BuildLayout]:
     """Return the layouts of all configurations of this version that were built in a folder."""
@@ -102,7 +105,7 @@ def _pictures_and_meshes(folder: BuildFolder) -> Iterator[Path]:
 def _needed(layout: BuildLayout, known: Completeness | None) -> set[Path]:
     """Return what a configuration needs: files, and folders of datasets."""
     needed = {layout.config_file, layout.index, layout.facemodel, layout.timings}
-    needed |= {layout.completeness, layout.work / "errors.log"}
+    needed |= {layout.completeness, layout.begun, layout.work / "errors.log"}
     if known is not None:
         needed.add(layout.root / known.dataset)
     index = if_there(lambda: read_index(layout.index))
@@ -193,7 +196,7 @@ def subjects_and_captures(root: Path) -> tuple[set[str], set[str]]:
 def is_named(root: Path, name: str) -> bool:
     """Whether a dataset or a description in a build's folder names a capture or subject."""
     described = [file for file in _files(BuildFolder(root).work) if file.suffix == ".json"]
-    files = [file for file in described if not file.name.startswith("config-")]
+    files = [file for file in described if not file.name.startswith(_OF_NO_CAPTURE)]
     manifests = [dataset / MANIFEST_NAME for dataset in _datasets(root)]
     return any(_names(file, {name}) for file in (*files, *manifests))
 
@@ -233,7 +236,7 @@ def files_of(root: Path, captures: Collection[str], subjects: Collection[str] = 
     def belongs(file: Path) -> bool:
         name, folder = file.stem, file.parent
         if folder == work:
-            written = file.suffix in (".json", ".log") and not name.startswith("config-")
+            written = file.suffix in (".json", ".log") and not name.startswith(_OF_NO_CAPTURE)
             return written and _names(file, wanted)
         if folder.name == "failures":
             return capture_of(name) in wanted

@@ -57,7 +57,7 @@ class Journal(Watcher):
 
     def __init__(self, task: luigi.Task, product: Path) -> None:
         self._task, self._file = task, product.with_suffix(SUFFIX)
-        self.suspects = set(_suspects_in(self._file))
+        self.suspects = set(suspects_in(self._file))
 
     def apart(self, stage: str, name: str, subject: str) -> StageResult[Any] | None:
         """Work on a suspect in a process of its own.
@@ -108,7 +108,7 @@ class Journal(Watcher):
         self._file.write_text(json.dumps({"at": name, "suspects": sorted(self.suspects)}))
 
 
-def _suspects_in(file: Path) -> Iterable[str]:
+def suspects_in(file: Path) -> Iterable[str]:
     """Return the captures that an earlier process may have ended by; none where that is unclear."""
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         known = json.loads(file.read_text())

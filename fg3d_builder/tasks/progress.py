@@ -217,6 +217,17 @@ def note_begin(layout: BuildLayout) -> None:
     _append(layout, _BEGUN, 0, 0.0)
 
 
+def last_times(layout: BuildLayout) -> tuple[float, float]:
+    """Return when the last run of a build began and when a task last ended, seconds since 1970.
+
+    Zero where the record has none.
+    """
+    rows = _rows(layout)
+    begun = [when for when, kind, _, _ in rows if kind == _BEGUN]
+    ended = [when for when, kind, _, _ in rows if kind in KINDS]
+    return max(begun, default=0.0), max(ended, default=0.0)
+
+
 def read_times(layout: BuildLayout, workers: int) -> dict[str, float]:
     """Return the seconds for a capture, by kind of work, as far as they are measured.
 

@@ -74,7 +74,14 @@ def write_decisions(path: Path, decisions: Decisions) -> None:
 
 
 class Decided(NamedTuple):
-    """Decisions of a build, with the identity of what they leave out."""
+    """Decisions of a build, with the identity of what they leave out.
+
+    Attributes
+    ----------
+    decisions : Decisions
+    identity : str
+        Digest of what is left out.
+    """
 
     decisions: Decisions
     identity: str

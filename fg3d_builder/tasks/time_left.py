@@ -36,7 +36,12 @@ SAMPLE_S = 0.0003
 
 
 class Work(NamedTuple):
-    """How much there is of a kind of work: captures, of examples chunks."""
+    """How much there is of a kind of work: captures, of examples chunks.
+
+    Attributes
+    ----------
+    done, total : int
+    """
 
     done: int
     total: int

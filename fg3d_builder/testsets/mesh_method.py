@@ -58,7 +58,14 @@ MIRROR_GAIN = 0.6
 
 
 class Measured(NamedTuple):
-    """DACE as a fraction of the interocular distance, and the share of C that was measured."""
+    """DACE as a fraction of the interocular distance, and the share of C that was measured.
+
+    Attributes
+    ----------
+    dace : float
+    coverage : float
+        In [0, 1].
+    """
 
     dace: float
     coverage: float

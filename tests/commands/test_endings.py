@@ -13,6 +13,7 @@ from fg3d_builder.cli import main
 from fg3d_builder.commands import report
 from fg3d_builder.errors import CaptureError, ConfigError, MissingDependencyError
 from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.guidance import page_for_error
 
 
 def end_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
@@ -48,7 +49,8 @@ def test_what_a_person_can_mend_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert end_with(monkeypatch, error) == 2
-    assert capsys.readouterr().err == said
+    page = page_for_error(error)
+    assert capsys.readouterr().err == said + (f"see {page}\n" if page else "")
 
 
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

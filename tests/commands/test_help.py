@@ -77,4 +77,4 @@ def test_a_full_disk_behind_the_output_is_told() -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("fg3d: the disk is full: the output could not be written")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.splitlines()[1:] == ["see docs/troubleshooting.md#the-disk-is-full"]

@@ -64,7 +64,7 @@ def build(preset: Path, out: Path) -> None:
 
 def products(out: Path) -> dict[str, int]:
     """Times of everything that was made, but of notes on time and on who builds."""
-    passing = ("timings-", "build.lock")
+    passing = ("timings-", "begun-", "build.lock")
     return {
         str(path.relative_to(out)): path.stat().st_mtime_ns
         for path in sorted(out.rglob("*"))

@@ -87,7 +87,7 @@ def products(out: Path) -> dict[str, bytes]:
         left_out = timed or name.startswith(
             (
                 *("work/report-", "work/timings-", "work/costs/", "work/complete-"),
-                *("report/index", "report/pages", "build.lock"),
+                *("work/begun-", "report/index", "report/pages", "build.lock"),
             )
         )
         if path.is_file() and not left_out and not name.endswith(DAMAGED_SUFFIX):

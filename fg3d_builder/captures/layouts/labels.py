@@ -29,7 +29,14 @@ _COLUMNS = ("name", "expression", "refused")
 
 
 class Label(NamedTuple):
-    """Expression of a scan, and why it is not to be used; ``""`` where it is."""
+    """Expression of a scan, and why it is not to be used; ``""`` where it is.
+
+    Attributes
+    ----------
+    expression : str
+    refused : str
+        Reason why the scan is not to be used.
+    """
 
     expression: str
     refused: str

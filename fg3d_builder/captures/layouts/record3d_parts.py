@@ -42,6 +42,8 @@ def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
 def frame_of(table: dict[str, Any], number: int, rgb: Array, depth_m: Array, path: Path) -> Frame:
     """Bring depth (h, w) in metres, NaN where there is none, onto the picture of a frame.
 
+    `table` is the file's ``metadata``, `number` that of the frame, `depth_m` its depth.
+
     Raises
     ------
     CaptureError
@@ -68,6 +70,9 @@ def unpacked_depth(
 ) -> Array:
     """Return depth (h, w) in metres, NaN where there is none, of packed depth and confidence.
 
+    `table` is the file's ``metadata``, `number` that of the frame, `colour_size` height and width
+    of its picture.
+
     Raises
     ------
     CaptureError
@@ -87,7 +92,10 @@ def unpacked_depth(
 
 
 def without_nothing(depth_m: Array) -> Array:
-    """Return a copy with NaN for numbers that are no depth."""
+    """Return a copy with NaN for numbers that are no depth.
+
+    `depth_m` is (h, w) float, metres.
+    """
     depth = depth_m.copy()
     with np.errstate(invalid="ignore"):
         depth[~(depth > 0) | np.isinf(depth)] = np.nan

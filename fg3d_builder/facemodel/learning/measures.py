@@ -143,6 +143,9 @@ def specificity(
     """Return (r, m) distances of random faces of the model to the nearest of `faces`, mm.
 
     Standard normal draws, the same for every number of modes, each aligned to every face.
+
+    `measured` (n,) weighs vertices, `grid` lists numbers of modes; `samples` faces are drawn by
+    `seed`.
     """
     random = np.random.default_rng(seed).standard_normal((samples, model.basis.shape[2]))
     out = np.zeros((samples, len(grid)))

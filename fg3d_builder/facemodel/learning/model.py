@@ -45,6 +45,8 @@ def learnt_model(
     Topology, expressions, landmarks, regions and chart are the old model's; so is the albedo where
     none was learnt. The surround follows the new identities through the old coefficients.
 
+    `name` and `licence` become the new model's.
+
     Raises
     ------
     ValueError

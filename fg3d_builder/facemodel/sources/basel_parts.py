@@ -46,6 +46,8 @@ def begins_with(path: Path, magic: bytes) -> bool:
 def numbers(values: Array, where: str) -> Array:
     """Return an array if it holds finite real numbers.
 
+    `values` is what the file has there, `where` names it in messages.
+
     Raises
     ------
     ValueError
@@ -137,6 +139,8 @@ def _largest(modes: Array) -> float:
 
 def unit_of(mean: Array, where: str) -> tuple[float, str]:
     """Return the file's unit in mm and how it was found; see `plausible_unit`.
+
+    `mean` is (n, 3), in the file's unit.
 
     Raises
     ------

@@ -83,7 +83,11 @@ def sheet_chart(
 
 
 def typical_displacements_mm(basis: Array, sd: Array) -> Array:
-    """Return (n, 3, 6) displacements by random coefficients, the same in every run."""
+    """Return (n, 3, 6) displacements by random coefficients, the same in every run.
+
+    `basis` is (n, 3, k), millimetres per unit of a coefficient, `sd` (k,) the coefficients'
+    deviation.
+    """
     random = np.random.default_rng(0)
     return np.asarray(basis @ (sd[:, None] * np.abs(random.standard_normal((len(sd), _SHAPES)))))
 

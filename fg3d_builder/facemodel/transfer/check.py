@@ -96,7 +96,17 @@ def checked_transfer(model: FaceModel, to_donor_mm: Array) -> TransferCheck:
 
 
 class SeenLandmarks(NamedTuple):
-    """MediaPipe's points of a model and where it sees them; see `TransferCheck`."""
+    """MediaPipe's points of a model and where it sees them; see `TransferCheck`.
+
+    Attributes
+    ----------
+    point_index : (k,) int
+        Points of MediaPipe that were seen.
+    distance_mm : (k,) float
+        Between the model's points and those that were seen.
+    by_region_mm : dict of str to float
+        Mean distance in each region of the face, and in ``"all"``.
+    """
 
     point_index: Array
     distance_mm: Array

@@ -28,6 +28,8 @@ def sheet_albedo(
 
     What closes eyes and mouth has the donor's mean, and does not vary where the model has
     colours of its own.
+
+    `sheet_vertex` (n,) is the file's vertex at each of the sheet's, negative where there is none.
     """
     mean, basis = _donors(places, bent, triangles)
     if not has_colours(source):

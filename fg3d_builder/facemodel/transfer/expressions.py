@@ -27,7 +27,17 @@ _SMOOTH_MM = 6.0
 
 
 class Expressions(NamedTuple):
-    """The expression fields of `FaceModel`, and whether they are the source's own."""
+    """The expression fields of `FaceModel`, and whether they are the source's own.
+
+    Attributes
+    ----------
+    basis : (n, 3, e) float
+        Millimetres.
+    sd, lower, upper : (e,) float
+        Deviation and range of each coefficient.
+    names : tuple of str
+    own : bool
+    """
 
     basis: Array
     sd: Array

@@ -65,7 +65,14 @@ class TrainingSample(NamedTuple):
 
 
 class Provenance(NamedTuple):
-    """Whose face a sample shows, and how far it is turned."""
+    """Whose face a sample shows, and how far it is turned.
+
+    Attributes
+    ----------
+    sample_id, subject_id : str
+    yaw_deg : float
+        Of the pose of the ground truth in the image.
+    """
 
     sample_id: str
     subject_id: str

@@ -109,6 +109,13 @@ class Mesh(NamedTuple):
 
     `obj_mm` (B, n, 3) is where it is, `photo_cam_mm` (B, n, 3) where in the photo's camera frame
     its colours are, `score` (B, n) is Eq. 4.
+
+    Attributes
+    ----------
+    obj_mm, photo_cam_mm : (B, n, 3)
+    score : (B, n)
+    triangles : (m, 3) int
+        Shared by the batch.
     """
 
     obj_mm: Tensor

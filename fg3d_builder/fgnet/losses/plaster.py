@@ -172,6 +172,8 @@ def plaster_errors(
     """Picture both shapes (B, n, 3), confidence (B, n), and subtract.
 
     Only `difference` and the predicted shade carry gradients, to `predicted_mm`.
+
+    Without `differentiable` no gradients are kept at all.
     """
     # Both by the same arithmetic: equal shapes must not differ.
     predicted = cameras(predicted_mm, confidence, differentiable)

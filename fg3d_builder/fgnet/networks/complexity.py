@@ -26,6 +26,13 @@ class Complexity(NamedTuple):
 
     `multiply_adds` counts the convolutions; warping, normalisation and activations, a few per
     cent together, are left out.
+
+    Attributes
+    ----------
+    config : NetworkConfig
+    parameters : int
+        Trainable numbers.
+    multiply_adds : int
     """
 
     config: NetworkConfig

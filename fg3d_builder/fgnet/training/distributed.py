@@ -96,7 +96,10 @@ def shared(network: nn.Module, at: Processes) -> nn.Module:
 
 
 def mean_over(value: Tensor, at: Processes) -> Tensor:
-    """Average a tensor over all processes."""
+    """Average a tensor over all processes.
+
+    `value` has the same shape, any, in all of them.
+    """
     if at.world > 1:
         value = value.clone()
         distributed.all_reduce(value)

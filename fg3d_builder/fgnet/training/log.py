@@ -73,7 +73,11 @@ class TrainingLog:
         terms: Mapping[str, float],
         tested: Mapping[str, float],
     ) -> None:
-        """Add one epoch; of `terms` and `tested` (see `TESTED`), what is not there is not known."""
+        """Add one epoch; of `terms` and `tested`, what is not there is not known.
+
+        `rate` is the learning rate, `terms` the loss's mean over the epoch by the name of each
+        term, `tested` errors on the test split by the names in `TESTED`.
+        """
         row = {"step": step, "epoch": epoch, "rate": rate, **terms, **tested}
         self.rows.append({name: float(row.get(name, math.nan)) for name in NAMES})
         with replacing(self._path) as temporary, temporary.open("w", newline="") as file:

@@ -11,12 +11,20 @@ CHECKPOINT_NAME, BEFORE_NAME = "checkpoint.pt", "checkpoint-before.pt"
 """The newest checkpoint, and the one that was the newest before."""
 CONFIG_NAME = "config.json"
 """Settings of the run in full; `read_settings` reads them back."""
+BEGUN_NAME = "begun.json"
+"""File of a run that says which dataset it was last given."""
 ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"
 FIT, PREDICTED = "3DMM fit", "network"
 """The methods that an assessment compares."""
 LOG_NAME, ERROR_MAPS_NAME = "log.csv", "error-maps.png"
 REPORT_NAME = "report.html"
 """The page of a run, see `report.training_page`."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a training run."""
+    names = (CHECKPOINT_NAME, BEFORE_NAME, BEGUN_NAME)
+    return any((folder / name).is_file() for name in names)
 
 
 def assessment_folder(run: Path, split: str = "test", content_sha256: str = "") -> Path:
