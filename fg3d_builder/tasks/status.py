@@ -221,7 +221,9 @@ def _status(root: Path, preset: Path | None) -> BuildStatus:
         _tell_error_log(layout, notes)
         made = status.dataset is not None and status.dataset.current
         if made and not any(work.left for work in status.work.values()):
-            notes.append("the report or a file of the dataset is missing, or older than the rest")
+            notes.append(
+                "what is missing is a file of the report or dataset, or the end of the build"
+            )
     else:
         status.work = {kind: Work(work.total, work.total) for kind, work in status.work.items()}
     _tell_time(status, layout)

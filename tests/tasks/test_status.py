@@ -177,7 +177,8 @@ def test_a_changed_preset_and_new_captures_are_told(toy: Path, out: Path) -> Non
         assert "the preset cannot be read now" in build_status(out).notes[0]
         preset.write_text(text.replace('name = "', 'name = "other-'))
         assert build_status(out).notes == [
-            "the preset has changed since the last build; all stages' products stay in use"
+            "the preset has changed since the last build; all stages' products stay in use",
+            "what is missing is a file of the report or dataset, or the end of the build",
         ]
         preset.write_text(text)
         shutil.copytree(source / "s0-0", source / "s9-0")
