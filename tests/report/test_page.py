@@ -78,7 +78,7 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "skin_ita_deg": 30.0,
         "seconds": {"registration": 2.0},
         "picture": f"pictures/{name}.jpg",
-        "thumbnail": f"pictures/thumbnail-{name}.jpg",
+        "thumbnail": f"pictures/thumbnail~{name}.jpg",
         "mesh": f"meshes/{name}.glb",
     }
 
