@@ -322,6 +322,38 @@ def test_pages_on_disk_belong_to_one_report(tmp_path: Path) -> None:
     assert there == {*fewer, "pages.json", "mine.html"}
 
 
+def test_pages_that_another_report_left_over_go_away_whenever_a_build_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, pages = made_up_report(250, 1)
+    write_pages(tmp_path, "one", pages)
+    _, fewer = made_up_report(90, 0)
+    unlink = Path.unlink
+
+    def stop(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".html":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Path, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            write_pages(tmp_path, "other", fewer)
+    assert not pages_belong_to(tmp_path, "other")
+    write_pages(tmp_path, "other", fewer)
+    assert {path.name for path in tmp_path.iterdir()} == {*fewer, "pages.json"}
+
+
+def test_folders_and_broken_links_beside_the_pages_stay(tmp_path: Path) -> None:
+    (tmp_path / "saved.html").mkdir()
+    (tmp_path / "lost.html").symlink_to(tmp_path / "nothing")
+    _, pages = made_up_report(5, 0)
+    write_pages(tmp_path, "one", pages)
+    assert pages_belong_to(tmp_path, "one")
+    assert (tmp_path / "saved.html").is_dir()
+    assert (tmp_path / "lost.html").is_symlink()
+
+
 @pytest.mark.parametrize("name", ["index.html", "captures-0002.html", "search-index.js"])
 @pytest.mark.parametrize("how", ["gone", "changed", "cut"])
 def test_a_missing_or_damaged_page_is_noticed(tmp_path: Path, name: str, how: str) -> None:
