@@ -209,23 +209,68 @@ def test_the_worst_of_the_whole_set_are_on_the_first_page_and_none_is_lost() -> 
     assert list(itertools.chain(*shown)) == [one["capture_id"] for one in by_quality]
 
 
+def dead_links(pages: dict[str, str], files: set[str]) -> list[tuple[str, str]]:
+    """Return the links of pages that lead neither to a page and an anchor there nor to a file."""
+    return [
+        (name, link)
+        for name, page in pages.items()
+        if name.endswith(".html")
+        for link in links_of(page)
+        for target, _, anchor in [link.partition("#")]
+        if (target or name) not in {*pages, *files}
+        or (anchor and f'id="{anchor}"' not in pages[target or name])
+    ]
+
+
 def test_every_link_leads_to_a_page_an_anchor_or_a_picture_of_a_row() -> None:
     rows, pages = made_up_report(250, 120)
     files = {str(one[kind]) for one in rows for kind in ("picture", "thumbnail", "mesh")}
     files |= {f"pictures/f{n}.png" for n in range(120)} | {"pictures/l.png"}
     files |= {f"pictures/{k}-c{n:04d}.jpg" for k in ("turned", "transformed") for n in range(12)}
-    reached = set()
-    for name, page in pages.items():
-        if not name.endswith(".html"):
-            continue
-        for link in links_of(page):
-            target, _, anchor = link.partition("#")
-            target = target or name
-            assert target in pages or target in files, (name, link)
-            if anchor:
-                assert f'id="{anchor}"' in pages[target], (name, link)
-            reached.add(target)
+    assert dead_links(pages, files) == []
+    links = [
+        link for name, page in pages.items() if name.endswith(".html") for link in links_of(page)
+    ]
+    reached = {link.partition("#")[0] for link in links}
     assert reached >= set(pages) | files  # and nothing lies there that no page names
+
+
+def test_no_link_is_dead_where_all_views_failed() -> None:
+    lost = Failure("a", "a", "views", "no_view", "none", "pictures/l.png")
+    pages = pages_of([row("a", 0.9, 1.0)], not_augmented=[lost])
+    assert (
+        dead_links(
+            pages, {"pictures/a.jpg", "pictures/thumbnail~a.jpg", "meshes/a.glb", "pictures/l.png"}
+        )
+        == []
+    )
+
+
+def test_warnings_lead_to_what_they_are_about() -> None:
+    """A good capture that was thrown out by hand is on the last page, and so is its subject."""
+    rows = [
+        {**row(f"c{n:03d}", 0.5 + n / 1000, 1.0), "subject_id": f"s{n:03d}"} for n in range(250)
+    ]
+    out = {"capture_id": "c249", "code": "by_hand", "message": "glasses"}
+    unknown = Failure("f", "", "captures", "bad_json", "no JSON", "")
+    pages = pages_of(rows, manifest={**MANIFEST, "rejected": [out]}, failures=[unknown])
+    found = re.findall(r'<li><a href="([^"]+)">([^<]+)</a>', pages["index.html"])
+    told = {text: href for href, text in found}
+    assert told["1 of 250 registrations are left out of the dataset."] == "captures-0003.html#c249"
+    assert told["Subjects without a capture in the dataset, 1: s249."] == "subjects-0002.html"
+    assert "s249" in pages["subjects-0002.html"]
+
+
+def test_a_page_of_failures_names_the_other_reasons() -> None:
+    some = [Failure(f"f{n}", "s", "landmarks", "no_face", "none", "") for n in range(3)]
+    alone = pages_of([], failures=some)["failures-landmarks-no-face-0001.html"]
+    assert "Other reasons" not in alone
+    more = [*some, Failure("g", "s", "captures", "no_depth", "none", "")]
+    page = pages_of([], failures=more)["failures-landmarks-no-face-0001.html"]
+    assert "Other reasons" in page
+    assert [link for link in links_of(page) if link.startswith("failures-captures")] == [
+        "failures-captures-no-depth-0001.html"
+    ]
 
 
 def test_what_the_search_knows_leads_to_where_the_captures_are() -> None:
