@@ -126,6 +126,8 @@ def histogram(
     step = round_step(end - start, bins)
     first, last = math.floor(start / step + 1e-9), math.ceil(end / step - 1e-9)
     edges = step * np.arange(first, last + 1)
+    # A value at an end is within it, also where the multiple of the step is rounded past it.
+    edges[0], edges[-1] = min(edges[0], start), max(edges[-1], end)
     counts, _ = np.histogram(known, edges)
     below, above = int((known < edges[0]).sum()), int((known > edges[-1]).sum())
     return Histogram(edges, counts.astype(np.int64), below, above, unknown)
