@@ -73,6 +73,8 @@ def capture_figures(
 ) -> dict[str, Any]:
     """Return the report's figures of one capture, as JSON values.
 
+    `seconds` are those that each stage took for it, by the stage's name.
+
     ``predicted_error_mm``, ``predicted_surface_mm``, ``coverage``: see `Registration`; null where
     they are not known. ``doubts``: what speaks against it, the worst first, see `Doubt`.
     ``depth``: what the depth image turned out to be, the fields of `DepthSampling`.

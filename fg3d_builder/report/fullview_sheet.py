@@ -46,8 +46,24 @@ def fullview_sheet(
 
     Columns are views; rows: full-view augmentation, the same before painting, where each
     pixel comes from (green: seen, red: painted, grey: background, blue: beyond the picture),
-    and face profiling. `mesh` and `head` are those of full-view augmentation, where the caller
-    has them.
+    and face profiling.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    registration : Registration
+    initial : CoarseFit
+        Fit from landmarks alone, which crops are cut around.
+    texture : TextureFit
+    config : FullViewConfig
+    crop_margin, size : float, int
+        See `crop_around`.
+    solver : str
+        ``FitConfig.solver``.
+    mesh : ImageMesh, optional
+    head : HeadLayers, optional
+        Those of full-view augmentation, where the caller has them.
 
     Returns
     -------
