@@ -234,7 +234,8 @@ class _Pages:
             r for r in self.rows if not r["converged"] and r["capture_id"] not in self.rejected
         ]
         if loose:
-            text = f"{len(loose):,} registrations in the dataset did not converge."
+            kept = len(self.rows) - len(left_out)
+            text = f"{len(loose):,} of {kept:,} registrations in the dataset did not converge."
             found.append((text, self.where[loose[0]["capture_id"]]))
         lost = [
             place
@@ -248,10 +249,8 @@ class _Pages:
             found.append((text, self.subject_pages[lost[0] // SUBJECTS_ON_PAGE]))
         if content.not_augmented:
             code, _, most, href = self.lost.table()[0]
-            text = (
-                f"{len(content.not_augmented):,} views or new faces could not be made, most often "
-            )
-            found.append((f"{text}{code}: {most:,}.", href))
+            text = f"Views and new faces that could not be made, {len(content.not_augmented):,}"
+            found.append((f"{text}: most often {code}, {most:,}.", href))
         return found
 
     def _capture_pages(self) -> Iterator[tuple[str, str]]:

@@ -17,9 +17,9 @@ from toy_build import build_model, toy_capture
 
 from benchmarks import report_pages
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
 from fg3d_builder.records import CaptureTruth, Failure, Pose
-from fg3d_builder.report.coverage import skin_class
+from fg3d_builder.report.coverage import coverage_charts, error_charts, skin_class
 from fg3d_builder.report.figures import (
     aligned_to_truth,
     overall,
@@ -423,3 +423,25 @@ def test_skin_tone_is_that_of_the_face_in_the_photo() -> None:
     assert skin_class(tones["light"]) in ("light", "very light")
     assert skin_class(tones["dark"]) == "dark"
     assert skin_ita_deg(capture, grid + np.array([1e5, 0.0, 0.0])) is None
+
+
+def test_the_map_of_poses_tells_left_from_right_and_up_from_down() -> None:
+    """Angles measured from heads: one turned to its left and looking down, one at rest."""
+    turned = angles_from_rotation(rotation_from_angles(-25.0, 35.0, 0.0))
+    rows = [{**row("a", 0.9, 1.0), "pose_deg": pose} for pose in (list(turned), [4.0, 5.0, 0.0])]
+    poses = next(chart for chart in coverage_charts(rows) if chart.title == "Poses")
+    told = re.findall(r"<title>([^<]*)</title>", str(poses.svg))
+    assert sorted(told) == ["0 to 10, 0 to 10: 1 captures", "30 to 40, -30 to -20: 1 captures"]
+    yaw = next(chart for chart in coverage_charts(rows) if chart.title == "Yaw")
+    assert "above 0: to the subject&#39;s left" in str(yaw.svg)
+
+
+def test_histograms_count_what_is_left_out_and_what_is_not_known() -> None:
+    rows = [row("a", 0.9, 1.0), row("b", 0.2, 1.5), {**row("c", 0.8, 1.0), "surface_mm": {}}]
+    charts = {chart.title: chart for chart in error_charts(rows, 0.3)}
+    told = re.findall(r"<title>([\d.]+) to [\d.]+: (\d)</title>", str(charts["Quality"].svg))
+    assert told == [("0.2", "1"), ("0.8", "1"), ("0.9", "1")]
+    depth = charts["Distance of the registration to the depth"]
+    assert "Median 0.2 mm." in depth.note
+    assert "Not known for 1 of 3 captures." in depth.note
+    assert "Median 62.5 %." in charts["Face measured"].note
