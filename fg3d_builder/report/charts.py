@@ -429,7 +429,7 @@ class _Plot:
         parts.append(
             f'<text class="label" x="{(LEFT + self.right) / 2}" y="{HEIGHT - 9}" '
             f'text-anchor="middle">{escape(x_label)}</text>'
-            f'<text class="label" transform="translate(14 {middle}) rotate(-90)" '
+            f'<text class="label" transform="translate(11 {middle}) rotate(-90)" '
             f'text-anchor="middle">{escape(y_label)}</text>'
         )
         return "".join(parts)

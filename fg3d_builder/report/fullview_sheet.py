@@ -45,8 +45,7 @@ def fullview_sheet(
     """Show a capture's mesh and depth, and every view by both methods with its masks.
 
     Columns are views; rows: full-view augmentation, the same before painting, where each
-    pixel comes from (green: seen, red: painted, grey: background, blue: beyond the picture),
-    and face profiling.
+    pixel comes from (see `mask_picture`), and face profiling.
 
     Parameters
     ----------
@@ -146,7 +145,12 @@ def _turned(
 
 
 def mask_picture(rendered: RenderedView) -> Array:
-    """Show where the pixels of a view come from, (S, S, 3) uint8."""
+    """Show where the pixels of a view come from, (S, S, 3) uint8.
+
+    The face is green where the picture shows it and red where it is painted; the head around it
+    light blue where depth was measured and orange where it was not; the background grey, and dark
+    blue beyond the picture.
+    """
     picture = np.zeros_like(rendered.rgb)
     picture[rendered.covered] = BACKGROUND
     picture[rendered.beyond] = BEYOND

@@ -40,7 +40,12 @@ _FIGURES = (
 )
 
 _SHEETS = {
-    "turned": ("Turned views", "Each view by both methods, of one capture of a chunk."),
+    "turned": (
+        "Turned views",
+        "Each view by both methods, of one capture of a chunk. Masks: the face is green where the "
+        "photo shows it and red where it is painted; the head around it light blue where depth was "
+        "measured and orange where it was not; the background grey, dark blue beyond the photo.",
+    ),
     "transformed": ("New faces", "New shapes under an old photo, of one capture of a chunk."),
 }
 

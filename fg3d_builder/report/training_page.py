@@ -100,7 +100,7 @@ def _numbers(config: Mapping[str, Any], rows: Sequence[Mapping[str, float]]) -> 
         shown.append((f"{100 * nme:.2f} %", f"NME of the network, {split} split"))
         if math.isfinite(fit):
             shown.append((f"{100 * fit:.2f} %", f"NME of the 3DMM fit, {split} split"))
-            shown.append((f"{100 * (1 - nme / fit):+.1f} %", "of it removed"))
+            shown.append((f"{100 * (nme / fit - 1):+.1f} %", "NME against the 3DMM fit"))
     return shown
 
 

@@ -445,3 +445,9 @@ def test_histograms_count_what_is_left_out_and_what_is_not_known() -> None:
     assert "Median 0.2 mm." in depth.note
     assert "Not known for 1 of 3 captures." in depth.note
     assert "Median 62.5 %." in charts["Face measured"].note
+
+
+def test_only_sheets_with_masks_explain_masks() -> None:
+    _, pages = made_up_report(20, 0)
+    assert "Masks: the face is green" in pages["turned-0001.html"]
+    assert "Masks" not in pages["transformed-0001.html"]

@@ -86,6 +86,8 @@ def test_curves_are_those_of_the_log(folder: Path) -> None:
     level = re.search(r"<title>3DMM fit: ([\d.e+-]+)</title>", page)
     assert level
     assert float(level[1]) == pytest.approx(100 * tested[-1]["test_fit_nme"], rel=1e-3)
+    share = tested[-1]["test_nme"] / tested[-1]["test_fit_nme"]
+    assert f"<b>{100 * (share - 1):+.1f} %</b><span>NME against the 3DMM fit</span>" in page
     assert tested[-1]["test_dace"] <= tested[-1]["test_nme"]  # the nearest point is no farther
 
 
