@@ -106,7 +106,7 @@ def made_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
         "skin_ita_deg": float(rng.normal(30, 20)),
         "seconds": {"captures": 0.1, "landmarks": 0.1, "fitting": 0.4, "registration": 0.8},
         "picture": "",
-        "thumbnail": f"pictures/thumbnail-{name}.jpg",
+        "thumbnail": f"pictures/thumbnail~{name}.jpg",
         "mesh": "",
     }
 

@@ -306,8 +306,11 @@ class BuildLayout(BuildFolder):
         return f"pictures/{capture_id}.jpg"
 
     def report_thumbnail(self, capture_id: str) -> str:
-        """Path of a capture's small picture, relative to the report's folder."""
-        return f"pictures/thumbnail-{capture_id}.jpg"
+        """Path of a capture's small picture, relative to the report's folder.
+
+        No id has a ``~``: the picture of another capture never has this name.
+        """
+        return f"pictures/thumbnail~{capture_id}.jpg"
 
     def report_mesh(self, capture_id: str) -> str:
         """Path of a capture's registered mesh, relative to the report's folder."""
@@ -315,7 +318,7 @@ class BuildLayout(BuildFolder):
 
     def augmentation_picture(self, kind: str, capture_id: str) -> str:
         """Path of the sheet of a capture's turned views or new shapes in the report's folder."""
-        return f"pictures/{kind}-{capture_id}.jpg"
+        return f"pictures/{kind}~{capture_id}.jpg"
 
 
 @lru_cache(maxsize=1)

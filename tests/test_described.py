@@ -20,9 +20,6 @@ PACKAGE = PROJECT / "fg3d_builder"
 MANY = 4
 """Parameters; a function with more describes each that is not plain."""
 
-NOT_YET = frozenset({"fullview", "report"})
-"""Folders whose arrays and many parameters are not all described yet; no other may join them."""
-
 SHAPE = re.compile(r"\((?:\d|[a-zA-Z]|[.]{3})[^()]*,[^()]*\)")
 
 ARRAYS = frozenset({"Array", "ndarray", "Tensor"})
@@ -122,10 +119,6 @@ def missing_of_many() -> Iterator[str]:
                     yield f"{where}: {one.arg}"
 
 
-def in_clean_folders(missing: Iterator[str]) -> list[str]:
-    return [one for one in missing if one.split("/")[0] not in NOT_YET]
-
-
 def test_modules_classes_and_functions_have_a_description() -> None:
     bare = [file for file, tree in trees().items() if not ast.get_docstring(tree)]
     for where, node, _ in named((ast.ClassDef, *Function)):
@@ -161,16 +154,11 @@ def test_every_field_is_described() -> None:
 
 
 def test_parameters_that_hold_arrays_are_described() -> None:
-    assert in_clean_folders(missing_arrays()) == []
+    assert list(missing_arrays()) == []
 
 
 def test_parameters_of_functions_with_many_are_described() -> None:
-    assert in_clean_folders(missing_of_many()) == []
-
-
-def test_no_clean_folder_is_excused() -> None:
-    missing = {one.split("/")[0] for one in (*missing_arrays(), *missing_of_many())}
-    assert missing >= NOT_YET
+    assert list(missing_of_many()) == []
 
 
 def test_the_table_of_names_is_read() -> None:

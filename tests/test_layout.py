@@ -102,6 +102,15 @@ def test_every_product_lies_under_the_root() -> None:
     assert len(set(paths)) == len(paths)
 
 
+def test_pictures_of_one_capture_are_never_those_of_another() -> None:
+    layout = layout_of(BuildConfig())
+    names = []
+    for name in ("a", "thumbnail-a", "turned-a", "transformed-turned-a"):
+        names += [layout.report_picture(name), layout.report_thumbnail(name)]
+        names += [layout.augmentation_picture(kind, name) for kind in ("turned", "transformed")]
+    assert len(set(names)) == len(names)
+
+
 def test_default_root_is_named_after_the_build() -> None:
     assert default_root(BuildConfig(name="demo")) == Path("build/demo")
 

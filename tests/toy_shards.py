@@ -63,13 +63,19 @@ def photo(
 
 
 def write_toy_shards(
-    folder: Path, train: int = 5, test: int = 2, size: int = 64, model: FaceModel | None = None
+    folder: Path,
+    train: int = 5,
+    test: int = 2,
+    size: int = 64,
+    model: FaceModel | None = None,
+    val: int = 0,
 ) -> FaceModel:
     """Write a dataset of one photo per subject; fits are off by less than S* is rich."""
     model_file = folder / "facemodel.h5"
     save_model(model or toy_model(), model_file)
     face = load_model(model_file)
-    for split, count in (("train", train), ("test", test)):
+    counts = {"train": train, "test": test, "val": val}
+    for split, count in ((split, count) for split, count in counts.items() if count):
         writer = ShardWriter(split, "png", face)
         for number in range(count):
             capture, shape, image = toy_rows(face, f"{split}{number}", size)

@@ -320,8 +320,9 @@ def _run_lines(found: RunStatus) -> Iterator[str]:
     yield f"trained    {found.epoch} of {found.epochs} epochs, {found.step:,}{steps} steps"
     if found.saved_s:
         yield f"saved      {_ago(found.saved_s)}"
-    if found.best_test_nme is not None:
-        yield f"best       NME {100 * found.best_test_nme:.3f} % on test, epoch {found.best_epoch}"
+    if found.best_nme is not None:
+        error = f"{100 * found.best_nme:.3f} % on {found.watched}"
+        yield f"best       NME {error}, epoch {found.best_epoch}"
     if found.network_nme is not None and found.fit_nme is not None:
         both = f"{100 * found.network_nme:.3f} %, 3DMM fit {100 * found.fit_nme:.3f} %"
         yield f"assessed   NME of the network {both}"

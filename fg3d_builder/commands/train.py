@@ -11,9 +11,10 @@ from fg3d_builder.commands.arguments import folder_to_write
 from fg3d_builder.commands.training_options import add_device, add_settings, page_writer, settings
 
 DESCRIPTION = """\
-Trains a network on a dataset, and compares it with the 3DMM fit on the dataset's test split. The
-same command goes on where a run stopped; `fg3d status RUN` says how far it is and how to go on.
-RUN/report.html has the curves, from the first epoch on.
+Trains a network on a dataset, and compares it with the 3DMM fit on the dataset's test split; while
+it trains, on its val split, if it has one. The same command goes on where a run stopped;
+`fg3d status RUN` says how far it is and how to go on. RUN/report.html has the curves, from the
+first epoch on.
 
   fg3d train build/demo/dataset --out build/demo/training --preset tiny
   fg3d train DATASET --out RUN --settings tasks/training/tiny-3-views.toml --seed 1

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
@@ -60,6 +61,9 @@ def train(
 ) -> None:
     """Train a network, or go on training it; then assess it on the test split.
 
+    While it trains its errors are measured on the split ``val``, where the dataset has samples in
+    it, so that who chooses settings by them has not seen the test split; else on ``test``.
+
     Parameters
     ----------
     dataset : Path
@@ -89,12 +93,16 @@ def train(
         floor, selection = config.confidence_floor, config.selection
         data = FaceDataset(dataset, "train", floor, model, selection=selection)
         test = FaceDataset(dataset, "test", floor, model)
-        check_shards((data, test), at)
-        trainer = Trainer(config, data, run, at, test, inputs)
+        val = _val_split(dataset, test, floor, model)
+        check_shards((data, test) if val is None else (data, val, test), at)
+        trainer = Trainer(config, data, run, at, test if val is None else val, inputs)
         if at.leads:
-            log.info("%d training samples, %d test samples, %s", len(data), len(test), at.device)
+            counts = [f"{len(data)} training samples", f"{len(test)} test samples"]
+            if val is not None:
+                counts.append(f"{len(val)} val samples, which are watched")
+            log.info("%s, %s", ", ".join(counts), at.device)
             keep_what_prediction_needs(dataset, run)
-            note_dataset(run, dataset, facemodel, inputs)
+            note_dataset(run, dataset, facemodel, inputs, len(test))
         began = time.monotonic()
         trainer.run(after_epoch=after_epoch)
         if not at.leads:
@@ -109,6 +117,14 @@ def train(
             after_epoch()
             for path in (run / "curves.png", *sorted((run / "pictures").glob("epoch-*.png"))[-1:]):
                 log.info("%s", path)
+
+
+def _val_split(
+    dataset: Path, test: FaceDataset, floor: float, model: FaceModel | None
+) -> FaceDataset | None:
+    """Return the split ``val``; None where the dataset has none, or no sample in it."""
+    split = test.reader.manifest["splits"].get("val", {"samples": 0})
+    return FaceDataset(dataset, "val", floor, model) if split["samples"] else None
 
 
 def assess_run(

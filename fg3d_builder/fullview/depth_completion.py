@@ -146,8 +146,20 @@ def brought_near(
     """Return (k,) depths that keep within a head's surroundings; NaN stays NaN.
 
     The allowed distance behind or before the outline's nearest point is `config.step_mm` at
-    the outline and grows with the distance from it, at first by `config.max_slope`, bounded by
+    the outline and grows with the distance from it, at first by `config.max_slope`, at most by
     `config.reach_mm`.
+
+    Parameters
+    ----------
+    measured_mm : (k,) float64
+        Depths at `points_px`; NaN where none was measured.
+    points_px : (k, 2) float64
+    outline_px : (o, 2) float64
+    outline_mm : (o,) float64
+        Depths of the face's outline, all known.
+    focal_px : float
+        Takes distances in the image to millimetres, at the depth of the nearest outline point.
+    config : FullViewConfig
     """
     away_px, nearest = cKDTree(outline_px).query(points_px)
     base = outline_mm[nearest]

@@ -22,7 +22,20 @@ DETAIL_SHARE = 0.5
 
 
 def mirrored_detail(log_color: Array, weight: Array) -> Array:
-    """Return the texture (R, C, 3) of the weighted texels, mirrored into all others."""
+    """Return what colours differ from their means, of the sure texels mirrored into all others.
+
+    Parameters
+    ----------
+    log_color : (R, C, 3) float32
+        Logarithm of the unrolled head's colours, linear light without its shading.
+    weight : (R, C) float32
+        How sure it is that a texel shows hair, in [0, 1]; sure is what exceeds 0.5.
+
+    Returns
+    -------
+    (R, C, 3) float32
+        At `DETAIL_SHARE` of its strength where it is made up; 0 where no texel is sure.
+    """
     sure = weight > 0.5
     if not sure.any():
         return np.zeros_like(log_color)

@@ -208,6 +208,14 @@ def with_lost_depth(
     """Give pixels that show the head, but whose depth the sensor lost, the depth of its hull.
 
     Those beside the hull take that of the nearest measured pixel of the head, if one is near.
+
+    Parameters
+    ----------
+    model : FaceModel
+    face_cam_mm : (n, 3) float64
+        Registered face in the camera frame; drawn alone where there is no hull.
+    hull : HeadHull or None
+    measured : MeasuredHead
     """
     lost = measured.lost
     if not lost.any():

@@ -79,6 +79,15 @@ def membrane(
     Each unknown value is the mean of those of its neighbours that are unknown or border, with
     `screen` as the weight of a further neighbour that is zero. Components that touch no
     border are zero.
+
+    Parameters
+    ----------
+    known : (H, W, c) float
+        Read at border pixels alone.
+    unknown, border : (H, W) bool
+    screen : float
+    tolerance : float
+        See `solve_poisson`.
     """
     solution = np.zeros(known.shape)
     solution[unknown] = corrections(known, unknown, border, screen, tolerance)

@@ -37,11 +37,37 @@ def traced(  # type: ignore[no-untyped-def]
 ):
     """Take the pixels of a view back to the picture.
 
-    Returns images of the position there (S, S, 2), its derivatives (S, S, 2, 2), the depth in the
-    view and the trust (1 off the face), (S, S), all float32. Where no triangle is: NaN, trust 0.
-
     The pixel's ray ``r`` meets the triangle's plane ``N.x = D`` at ``r D / (N.r)``; that and
     the projection into the picture are differentiated by the pixel.
+
+    Parameters
+    ----------
+    triangle : (S, S) int32
+        What each pixel of the view shows: a row of `triangles`; negative where there is none.
+    barycentric : (S, S, 3) float32
+    triangles : (m, 3) int32
+    face_count : int
+        So many of them, the first, are the face's.
+    source, view : (v, 3) float64
+        Vertices in the camera frames of the capture and of the view, mm.
+    rotation : (3, 3) float64
+        From the capture's camera frame to that of the view.
+    view_intrinsics, source_intrinsics : (3, 3) float64
+        Pinhole matrices of view and picture, pixels.
+    normals : (n, 3) float64
+        Of the face's vertices, which are the first ones, in the capture's camera frame.
+    first, shown, first_intrinsics
+        ``first_mm``, ``shown`` and ``first_intrinsics`` of `Source`: what lies before what.
+    unit : float
+        Pixels of the view that share one of the picture where the view is not turned.
+    max_stretch : float
+        What is drawn out further than by this factor, against that, is not trusted.
+
+    Returns
+    -------
+    (S, S, 2), (S, S, 2, 2), (S, S), (S, S) float32
+        Place in the picture, its derivatives by the view's pixel, depth in the view in mm: NaN
+        where no triangle is; trust in [0, 1]: 1 off the face, 0 where no triangle is.
     """
     rows, columns = triangle.shape
     place = np.empty((rows, columns, 2), np.float32)
@@ -137,7 +163,7 @@ def pixels_for_one(jacobian, unit):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def places_where(where, vertices, triangles, triangle, barycentric):  # type: ignore[no-untyped-def]
-    """Points (k, 3) on a mesh at the k pixels of a mask (S, S), row by row."""
+    """Points (k, 3) on a mesh at the k pixels of the mask `where` (S, S), row by row."""
     count = 0
     for row in range(where.shape[0]):
         for column in range(where.shape[1]):

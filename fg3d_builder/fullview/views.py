@@ -160,7 +160,10 @@ def view_cameras(
     margin: float,
     size: int,
 ) -> Iterator[ViewCamera]:
-    """Do what `view_camera` does for several turns of a capture."""
+    """Do what `view_camera` does for several turns of a capture.
+
+    `margin` and `size` are those of `crop_around`.
+    """
     pose = registration.pose
     pitch, yaw, roll = angles_from_rotation(pose.rotation)
     center = head_center_cam_mm(registration)
@@ -184,6 +187,8 @@ def view_cameras(
 
 def at_depth_of(initial: CoarseFit, registration: Registration, region: Array) -> Pose:
     """Return the pose of the fit from landmarks, moved along its rays to the registered depth.
+
+    Depths are means over the vertices of a `region`, (n,) bool.
 
     Landmarks alone do not tell how far away a face is. In the captured picture that makes no
     difference; turned about the registered head's centre, a face at another distance would

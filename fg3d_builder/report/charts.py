@@ -25,7 +25,16 @@ otherwise squeeze all others into a single bar."""
 
 
 class Chart(NamedTuple):
-    """A chart with its title, and what to look for in it."""
+    """A chart for a page.
+
+    Attributes
+    ----------
+    title : str
+    svg : Markup
+        The drawing, with a legend where it needs one.
+    note : str
+        What to look for in it.
+    """
 
     title: str
     svg: Markup
@@ -58,9 +67,17 @@ class Histogram(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A curve: its name, its points, and the number of its colour; NaN values are left out.
+    """A curve, or a value that it is compared with.
 
-    With a `level` the one value of `y` is drawn across the whole chart.
+    Attributes
+    ----------
+    name : str
+    x, y : sequence of float
+        Its points, as many of the one as of the other; those with a NaN are left out.
+    colour : int
+        Number of its class in the style sheet.
+    level : bool
+        Draws the one value of `y` across the whole chart; `x` is not read.
     """
 
     name: str
@@ -126,6 +143,8 @@ def histogram(
     step = round_step(end - start, bins)
     first, last = math.floor(start / step + 1e-9), math.ceil(end / step - 1e-9)
     edges = step * np.arange(first, last + 1)
+    # A value at an end is within it, also where the multiple of the step is rounded past it.
+    edges[0], edges[-1] = min(edges[0], start), max(edges[-1], end)
     counts, _ = np.histogram(known, edges)
     below, above = int((known < edges[0]).sum()), int((known > edges[-1]).sum())
     return Histogram(edges, counts.astype(np.int64), below, above, unknown)
@@ -210,7 +229,17 @@ def counts_map(
 def map_svg(
     x_edges: Array, y_edges: Array, counts: Array, x_label: str, y_label: str, what: str
 ) -> Markup:
-    """Draw a map of counts: the darker a square, the more; its number is written in it."""
+    """Draw a map of counts: the stronger a square's colour, the more; its number is in it.
+
+    Parameters
+    ----------
+    x_edges, y_edges, counts
+        See `counts_map`.
+    x_label, y_label : str
+        Quantity and unit.
+    what : str
+        What is counted.
+    """
     plot = _Plot((float(x_edges[0]), float(x_edges[-1])), (float(y_edges[0]), float(y_edges[-1])))
     most = max(int(counts.max(initial=0)), 1)
     parts = []
@@ -400,7 +429,7 @@ class _Plot:
         parts.append(
             f'<text class="label" x="{(LEFT + self.right) / 2}" y="{HEIGHT - 9}" '
             f'text-anchor="middle">{escape(x_label)}</text>'
-            f'<text class="label" transform="translate(14 {middle}) rotate(-90)" '
+            f'<text class="label" transform="translate(11 {middle}) rotate(-90)" '
             f'text-anchor="middle">{escape(y_label)}</text>'
         )
         return "".join(parts)

@@ -154,12 +154,14 @@ def _pose_chart(title: str, values: Any, x_label: str) -> Chart:
 def _median_note(values: Sequence[float | None], unit: str) -> str:
     known = [value for value in values if value is not None]
     if not known:
-        return "Not known of any capture."
+        return "Not known for any capture."
     return f"Median {np.median(known):.3g}{' ' + unit if unit else ''}."
 
 
 def _unknown_note(found: Histogram) -> str:
-    return f" Not known of {found.unknown:,} captures." if found.unknown else ""
+    if not found.unknown:
+        return ""
+    return f" Not known for {found.unknown:,} of {found.total:,} captures."
 
 
 def _spread_note(values: Any, name: str) -> str:

@@ -73,6 +73,8 @@ def capture_figures(
 ) -> dict[str, Any]:
     """Return the report's figures of one capture, as JSON values.
 
+    `seconds` are those that each stage took for it, by the stage's name.
+
     ``predicted_error_mm``, ``predicted_surface_mm``, ``coverage``: see `Registration`; null where
     they are not known. ``doubts``: what speaks against it, the worst first, see `Doubt`.
     ``depth``: what the depth image turned out to be, the fields of `DepthSampling`.
@@ -129,8 +131,8 @@ def skin_ita_deg(capture: Capture, face_cam_mm: Array) -> float | None:
     """Return how light the skin is in the photo: its individual typology angle in degrees.
 
     ``atan2(L* - 50, b*)`` of the median colour in CIE Lab (Chardon, Cretois and Hourseau, 1991),
-    from 90 (white) down to -90. The photo's light and exposure count in it: it says which tones
-    the images show, not which the people have.
+    from 90 (white) down to -90; beyond these where bluish light makes ``b*`` negative. The photo's
+    light and exposure count in it: it says which tones the images show, not which the people have.
 
     Parameters
     ----------

@@ -45,9 +45,24 @@ def fullview_sheet(
     """Show a capture's mesh and depth, and every view by both methods with its masks.
 
     Columns are views; rows: full-view augmentation, the same before painting, where each
-    pixel comes from (green: seen, red: painted, grey: background, blue: beyond the picture),
-    and face profiling. `mesh` and `head` are those of full-view augmentation, where the caller
-    has them.
+    pixel comes from (see `mask_picture`), and face profiling.
+
+    Parameters
+    ----------
+    model : FaceModel
+    capture : Capture
+    registration : Registration
+    initial : CoarseFit
+        Fit from landmarks alone, which crops are cut around.
+    texture : TextureFit
+    config : FullViewConfig
+    crop_margin, size : float, int
+        See `crop_around`.
+    solver : str
+        ``FitConfig.solver``.
+    mesh : ImageMesh, optional
+    head : HeadLayers, optional
+        Those of full-view augmentation, where the caller has them.
 
     Returns
     -------
@@ -130,7 +145,12 @@ def _turned(
 
 
 def mask_picture(rendered: RenderedView) -> Array:
-    """Show where the pixels of a view come from, (S, S, 3) uint8."""
+    """Show where the pixels of a view come from, (S, S, 3) uint8.
+
+    The face is green where the picture shows it and red where it is painted; the head around it
+    light blue where depth was measured and orange where it was not; the background grey, and dark
+    blue beyond the picture.
+    """
     picture = np.zeros_like(rendered.rgb)
     picture[rendered.covered] = BACKGROUND
     picture[rendered.beyond] = BEYOND

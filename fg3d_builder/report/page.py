@@ -40,7 +40,12 @@ _FIGURES = (
 )
 
 _SHEETS = {
-    "turned": ("Turned views", "Each view by both methods, of one capture of a chunk."),
+    "turned": (
+        "Turned views",
+        "Each view by both methods, of one capture of a chunk. Masks: the face is green where the "
+        "photo shows it and red where it is painted; the head around it light blue where depth was "
+        "measured and orange where it was not; the background grey, dark blue beyond the photo.",
+    ),
     "transformed": ("New faces", "New shapes under an old photo, of one capture of a chunk."),
 }
 
@@ -171,7 +176,7 @@ class _Pages:
             ("Accuracy", "accuracy", accuracy),
             ("Histograms", "histograms", self.rows),
             ("Coverage", "coverage", self.rows),
-            ("Turned views and new faces", "augmentation", augmentation or content.not_augmented),
+            ("Turned views and new faces", "augmentation", augmentation),
             ("What it took", "costs", True),
         )
         return self._page(
@@ -226,27 +231,31 @@ class _Pages:
                     href,
                 )
             )
-        if self.rejected:
-            share = f"{len(self.rejected):,} of {len(self.rows):,} registrations are left out"
-            found.append((f"{share} of the dataset.", self.capture_pages[0]))
+        left_out = [row for row in self.rows if row["capture_id"] in self.rejected]
+        if left_out:
+            share = f"{len(left_out):,} of {len(self.rows):,} registrations are left out"
+            found.append((f"{share} of the dataset.", self.where[left_out[0]["capture_id"]]))
         loose = [
             r for r in self.rows if not r["converged"] and r["capture_id"] not in self.rejected
         ]
         if loose:
-            text = f"{len(loose):,} registrations in the dataset did not converge."
+            kept = len(self.rows) - len(left_out)
+            text = f"{len(loose):,} of {kept:,} registrations in the dataset did not converge."
             found.append((text, self.where[loose[0]["capture_id"]]))
-        lost = [one for one in self.subjects if one["registered"] == one["left_out"]]
+        lost = [
+            place
+            for place, one in enumerate(self.subjects)
+            if one["known"] and one["registered"] == one["left_out"]
+        ]
         if lost:
-            names = ", ".join(one["subject"] for one in lost[:5])
+            names = ", ".join(self.subjects[place]["subject"] for place in lost[:5])
             more = " and others" if len(lost) > 5 else ""
-            text = f"{len(lost):,} subjects have no capture in the dataset: {names}{more}."
-            found.append((text, self.subject_pages[0]))
+            text = f"Subjects without a capture in the dataset, {len(lost):,}: {names}{more}."
+            found.append((text, self.subject_pages[lost[0] // SUBJECTS_ON_PAGE]))
         if content.not_augmented:
             code, _, most, href = self.lost.table()[0]
-            text = (
-                f"{len(content.not_augmented):,} views or new faces could not be made, most often "
-            )
-            found.append((f"{text}{code}: {most:,}.", href))
+            text = f"Views and new faces that could not be made, {len(content.not_augmented):,}"
+            found.append((f"{text}: most often {code}, {most:,}.", href))
         return found
 
     def _capture_pages(self) -> Iterator[tuple[str, str]]:
@@ -292,6 +301,7 @@ class _Pages:
             found.append(
                 {
                     "subject": subject or "(not known)",
+                    "known": bool(subject),
                     "split": splits.get(subject, ""),
                     "captures": len(own) + len(bad),
                     "registered": len(own),
@@ -320,9 +330,10 @@ class _Pages:
         first = table[0][3] if table and reasons is self.reasons else ""
         for reason, found in reasons.found.items():
             pages = reasons.pages[reason]
+            others = [line for line in table if line[:2] != reason]
             for number, part in enumerate(_cut(found, FAILURES_ON_PAGE)):
                 values = {"failures": part, "number": number, "pages": pages, "total": len(found)}
-                values |= {"heading": heading, "what": what, "code": reason[0], "reasons": table}
+                values |= {"heading": heading, "what": what, "code": reason[0], "others": others}
                 title = f"{reason[0]}, page {number + 1}"
                 yield pages[number], self._page("failures.html", first, title, **values)
 

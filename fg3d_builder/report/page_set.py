@@ -1,7 +1,8 @@
 """The pages of a report as files: written together, known to belong together, checked whole.
 
-``pages.json`` beside them, written last, names each page with its hash and says of what dataset and
-code they are. Pages of another report that are left over go away when pages are written.
+``pages.json`` beside them names each page with its hash and says of what dataset and code they are.
+It is written last, when pages that another report has left over are gone: until then the report
+counts as not written.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ def write_pages(folder: Path, identity: str, pages: Mapping[str, str]) -> None:
     data = {name: text.encode("utf-8", "backslashreplace") for name, text in pages.items()}
     for name, content in data.items():
         write_bytes(folder / name, content)
-    hashes = {name: sha256(content) for name, content in data.items()}
-    write_sealed_json(folder / LISTING, {"identity": identity, "pages": hashes})
     for page in pages_in(folder):
         if page.name not in pages:
             page.unlink(missing_ok=True)
+    hashes = {name: sha256(content) for name, content in data.items()}
+    write_sealed_json(folder / LISTING, {"identity": identity, "pages": hashes})
 
 
 def pages_belong_to(folder: Path, identity: str) -> bool:
@@ -62,6 +63,8 @@ def pages_in(folder: Path) -> list[Path]:
 
 
 def _is_made_here(page: Path) -> bool:
+    if not page.is_file():  # a folder, or a link to nothing, that a person has put here
+        return False
     with page.open(encoding="utf-8", errors="replace") as file:
         head = file.read(600)
     return _MADE_HERE in head

@@ -95,7 +95,10 @@ def with_legend(picture: Array, low: str, high: str, colours: Array) -> Array:
 
 
 def mixed(below: Array, above: Array, opacity: float) -> Array:
-    """Blend colours, uint8."""
+    """Blend two colours or arrays of them, `below` and `above` (..., 3), into uint8.
+
+    `opacity` in [0, 1] is the share of `above`.
+    """
     return np.rint((1 - opacity) * below + opacity * above).astype(np.uint8)
 
 

@@ -260,7 +260,10 @@ def error_overlay(
     view: Window,
     max_mm: float,
 ) -> Array:
-    """Show what `error_picture` shows, without its figures and legend: for small pictures."""
+    """Show what `error_picture` shows, without its figures and legend: for small pictures.
+
+    `surface_error_mm` (n,) and `max_mm` are as there.
+    """
     picture = (0.35 * view.image(capture.rgb)).astype(np.uint8)
     intrinsics = view.view_from_px @ capture.intrinsics
     colours = error_colours(surface_error_mm, max_mm)
@@ -291,6 +294,8 @@ def side_picture(
         Confidence; the less, the bluer the mesh is drawn.
     error_mm : (n,) float, optional
         Colours the mesh as in `error_picture` instead.
+    max_mm : float
+        Upper end of these colours.
     """
     view = Window(-0.5, -0.5, 1.0, height, height)
     if error_mm is not None:

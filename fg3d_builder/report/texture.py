@@ -51,7 +51,11 @@ def texture_of_surface(
     size: int = 1024,
     trust_cosines: tuple[float, float] = MEASURED_TRUST,
 ) -> Array:
-    """Do what `texture_from_image` does for a surface (n, 3), seen (n,) bool, of any origin."""
+    """Do what `texture_from_image` does for a surface (n, 3), seen (n,) bool, of any origin.
+
+    The texture's side is `size` texels; texels count from the first of `trust_cosines` to the
+    viewing ray on, and fully from the second on, see `MEASURED_TRUST`.
+    """
     vertices = vertices_cam_mm
     normals = vertex_normals(vertices, model.triangles)
     towards = -np.einsum("nd,nd->n", normals, vertices) / np.linalg.norm(vertices, axis=1)

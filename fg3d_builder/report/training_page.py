@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fg3d_builder.fgnet.training.log import read_log
+from fg3d_builder.fgnet.training.log import WATCHED, read_log, watched_split
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
     CONFIG_NAME,
@@ -63,13 +63,21 @@ def write_training_page(run: Path) -> Path:
         charts=_charts(rows),
         assessments=assessments,
         damaged=damaged,
-        grids=[f"{PICTURES}/{file.name}" for file in sorted(run.glob(f"{PICTURES}/epoch-*.png"))],
+        grids=_grids(run),
+        watched=watched_split(rows) or "watched",
         network=config["network"],
         seed=config["seed"],
         per_epoch=round(rows[-1]["step"] / rows[-1]["epoch"]) if rows else 0,
     )
     write_bytes(run / REPORT_NAME, page.encode("utf-8", "backslashreplace"))
     return run / REPORT_NAME
+
+
+def _grids(run: Path) -> list[tuple[int, str]]:
+    """Return the pictures of samples with their epochs, in the order of these."""
+    found = {file.stem.removeprefix("epoch-"): file for file in run.glob(f"{PICTURES}/epoch-*.png")}
+    epochs = sorted((int(number), file) for number, file in found.items() if number.isdecimal())
+    return [(epoch, f"{PICTURES}/{file.name}") for epoch, file in epochs]
 
 
 def _navigation(assessments: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, None]]:
@@ -79,7 +87,8 @@ def _navigation(assessments: Sequence[Mapping[str, Any]]) -> list[tuple[str, str
 
 def _numbers(config: Mapping[str, Any], rows: Sequence[Mapping[str, float]]) -> list[Any]:
     last = rows[-1] if rows else {}
-    tested = [row for row in rows if math.isfinite(row.get("test_nme", math.nan))]
+    split = watched_split(rows)
+    tested = [row for row in rows if math.isfinite(row.get(f"{split}_nme", math.nan))]
     shown = [
         (f"{last.get('epoch', 0):.0f} of {config['epochs']}", "epochs"),
         (f"{last.get('step', 0):,.0f}", "steps"),
@@ -87,11 +96,11 @@ def _numbers(config: Mapping[str, Any], rows: Sequence[Mapping[str, float]]) -> 
     ]
     if tested:
         newest = tested[-1]
-        shown.append((f"{100 * newest['test_nme']:.2f} %", "NME of the network, test split"))
-        fit = newest.get("test_fit_nme", math.nan)
+        nme, fit = newest[f"{split}_nme"], newest.get(f"{split}_fit_nme", math.nan)
+        shown.append((f"{100 * nme:.2f} %", f"NME of the network, {split} split"))
         if math.isfinite(fit):
-            shown.append((f"{100 * fit:.2f} %", "NME of the 3DMM fit, test split"))
-            shown.append((f"{100 * (1 - newest['test_nme'] / fit):+.1f} %", "of it removed"))
+            shown.append((f"{100 * fit:.2f} %", f"NME of the 3DMM fit, {split} split"))
+            shown.append((f"{100 * (nme / fit - 1):+.1f} %", "NME against the 3DMM fit"))
     return shown
 
 
@@ -99,6 +108,7 @@ def _charts(rows: Sequence[Mapping[str, float]]) -> list[Chart]:
     if not rows:
         return []
     epochs = [row["epoch"] for row in rows]
+    split = watched_split(rows) or WATCHED[-1]
 
     def line(name: str, key: str, colour: int, factor: float = 1.0) -> Line:
         return Line(name, epochs, [factor * row.get(key, math.nan) for row in rows], colour)
@@ -120,9 +130,9 @@ def _charts(rows: Sequence[Mapping[str, float]]) -> list[Chart]:
             "Before they are weighted; those that the loss has not are not computed.",
         ),
         Chart(
-            "NME on the test split",
+            f"NME on the {split} split",
             lines_svg(
-                _against_fit(rows, line, "test_nme", "test_fit_nme"),
+                _against_fit(rows, line, f"{split}_nme", f"{split}_fit_nme"),
                 "epoch",
                 "NME, % of interocular distance",
             ),
@@ -131,9 +141,9 @@ def _charts(rows: Sequence[Mapping[str, float]]) -> list[Chart]:
             "training faces by heart.",
         ),
         Chart(
-            "DACE on the test split",
+            f"DACE on the {split} split",
             lines_svg(
-                _against_fit(rows, line, "test_dace", "test_fit_dace"),
+                _against_fit(rows, line, f"{split}_dace", f"{split}_fit_dace"),
                 "epoch",
                 "DACE, % of interocular distance",
             ),

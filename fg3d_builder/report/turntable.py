@@ -50,7 +50,11 @@ def turntable_sheet(
 def textured_picture(
     vertices_obj_mm: Array, triangles: Array, uv: Array, texture: Array, yaw_deg: float, height: int
 ) -> Array:
-    """Show a textured mesh at one yaw, unlit: the light is in the texture already."""
+    """Show a textured mesh, unlit: the light is in the texture already.
+
+    Turned by `yaw_deg`, positive to the subject's left; `texture` is (H, W, 3) uint8. The picture
+    (height, height, 3) uint8 is a square.
+    """
     side = height * _OVERSAMPLED
     vertices_cam, intrinsics = turned_to_camera(vertices_obj_mm, yaw_deg, side)
     seen = rasterize(vertices_cam, triangles, intrinsics, side, side)

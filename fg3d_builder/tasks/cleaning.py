@@ -354,4 +354,4 @@ def _names(file: Path, ids: Collection[str]) -> bool:
 
 def _shows(picture: str, captures: set[str]) -> bool:
     stem = capture_of(picture.rsplit(".", 1)[0])
-    return any(stem == name or stem.endswith(f"-{name}") for name in captures)
+    return any(stem == name or stem.endswith((f"-{name}", f"~{name}")) for name in captures)

@@ -43,6 +43,13 @@ def test_with_fixed_ends_all_values_between_are_in_bars(values: list[float]) -> 
     assert found.edges[-1] == pytest.approx(1.0)
 
 
+@given(st.lists(st.integers(-5000, 5000).map(lambda n: n / 10), min_size=1, max_size=100))
+def test_of_few_values_none_counts_as_beyond_an_end(values: list[float]) -> None:
+    found = histogram(values)
+    assert (found.below, found.above) == (0, 0)
+    assert found.counts.sum() == len(values)
+
+
 def test_a_value_far_out_does_not_squeeze_the_others() -> None:
     values = [*np.linspace(0.0, 1.0, 500).tolist(), 1e6]
     found = histogram(values)

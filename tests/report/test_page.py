@@ -17,9 +17,9 @@ from toy_build import build_model, toy_capture
 
 from benchmarks import report_pages
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.geometry.pose import rotation_from_angles
+from fg3d_builder.geometry.pose import angles_from_rotation, rotation_from_angles
 from fg3d_builder.records import CaptureTruth, Failure, Pose
-from fg3d_builder.report.coverage import skin_class
+from fg3d_builder.report.coverage import coverage_charts, error_charts, skin_class
 from fg3d_builder.report.figures import (
     aligned_to_truth,
     overall,
@@ -78,7 +78,7 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "skin_ita_deg": 30.0,
         "seconds": {"registration": 2.0},
         "picture": f"pictures/{name}.jpg",
-        "thumbnail": f"pictures/thumbnail-{name}.jpg",
+        "thumbnail": f"pictures/thumbnail~{name}.jpg",
         "mesh": f"meshes/{name}.glb",
     }
 
@@ -209,23 +209,68 @@ def test_the_worst_of_the_whole_set_are_on_the_first_page_and_none_is_lost() -> 
     assert list(itertools.chain(*shown)) == [one["capture_id"] for one in by_quality]
 
 
+def dead_links(pages: dict[str, str], files: set[str]) -> list[tuple[str, str]]:
+    """Return the links of pages that lead neither to a page and an anchor there nor to a file."""
+    return [
+        (name, link)
+        for name, page in pages.items()
+        if name.endswith(".html")
+        for link in links_of(page)
+        for target, _, anchor in [link.partition("#")]
+        if (target or name) not in {*pages, *files}
+        or (anchor and f'id="{anchor}"' not in pages[target or name])
+    ]
+
+
 def test_every_link_leads_to_a_page_an_anchor_or_a_picture_of_a_row() -> None:
     rows, pages = made_up_report(250, 120)
     files = {str(one[kind]) for one in rows for kind in ("picture", "thumbnail", "mesh")}
     files |= {f"pictures/f{n}.png" for n in range(120)} | {"pictures/l.png"}
     files |= {f"pictures/{k}-c{n:04d}.jpg" for k in ("turned", "transformed") for n in range(12)}
-    reached = set()
-    for name, page in pages.items():
-        if not name.endswith(".html"):
-            continue
-        for link in links_of(page):
-            target, _, anchor = link.partition("#")
-            target = target or name
-            assert target in pages or target in files, (name, link)
-            if anchor:
-                assert f'id="{anchor}"' in pages[target], (name, link)
-            reached.add(target)
+    assert dead_links(pages, files) == []
+    links = [
+        link for name, page in pages.items() if name.endswith(".html") for link in links_of(page)
+    ]
+    reached = {link.partition("#")[0] for link in links}
     assert reached >= set(pages) | files  # and nothing lies there that no page names
+
+
+def test_no_link_is_dead_where_all_views_failed() -> None:
+    lost = Failure("a", "a", "views", "no_view", "none", "pictures/l.png")
+    pages = pages_of([row("a", 0.9, 1.0)], not_augmented=[lost])
+    assert (
+        dead_links(
+            pages, {"pictures/a.jpg", "pictures/thumbnail~a.jpg", "meshes/a.glb", "pictures/l.png"}
+        )
+        == []
+    )
+
+
+def test_warnings_lead_to_what_they_are_about() -> None:
+    """A good capture that was thrown out by hand is on the last page, and so is its subject."""
+    rows = [
+        {**row(f"c{n:03d}", 0.5 + n / 1000, 1.0), "subject_id": f"s{n:03d}"} for n in range(250)
+    ]
+    out = {"capture_id": "c249", "code": "by_hand", "message": "glasses"}
+    unknown = Failure("f", "", "captures", "bad_json", "no JSON", "")
+    pages = pages_of(rows, manifest={**MANIFEST, "rejected": [out]}, failures=[unknown])
+    found = re.findall(r'<li><a href="([^"]+)">([^<]+)</a>', pages["index.html"])
+    told = {text: href for href, text in found}
+    assert told["1 of 250 registrations are left out of the dataset."] == "captures-0003.html#c249"
+    assert told["Subjects without a capture in the dataset, 1: s249."] == "subjects-0002.html"
+    assert "s249" in pages["subjects-0002.html"]
+
+
+def test_a_page_of_failures_names_the_other_reasons() -> None:
+    some = [Failure(f"f{n}", "s", "landmarks", "no_face", "none", "") for n in range(3)]
+    alone = pages_of([], failures=some)["failures-landmarks-no-face-0001.html"]
+    assert "Other reasons" not in alone
+    more = [*some, Failure("g", "s", "captures", "no_depth", "none", "")]
+    page = pages_of([], failures=more)["failures-landmarks-no-face-0001.html"]
+    assert "Other reasons" in page
+    assert [link for link in links_of(page) if link.startswith("failures-captures")] == [
+        "failures-captures-no-depth-0001.html"
+    ]
 
 
 def test_what_the_search_knows_leads_to_where_the_captures_are() -> None:
@@ -322,6 +367,38 @@ def test_pages_on_disk_belong_to_one_report(tmp_path: Path) -> None:
     assert there == {*fewer, "pages.json", "mine.html"}
 
 
+def test_pages_that_another_report_left_over_go_away_whenever_a_build_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, pages = made_up_report(250, 1)
+    write_pages(tmp_path, "one", pages)
+    _, fewer = made_up_report(90, 0)
+    unlink = Path.unlink
+
+    def stop(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".html":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Path, "unlink", stop)
+        with pytest.raises(KeyboardInterrupt):
+            write_pages(tmp_path, "other", fewer)
+    assert not pages_belong_to(tmp_path, "other")
+    write_pages(tmp_path, "other", fewer)
+    assert {path.name for path in tmp_path.iterdir()} == {*fewer, "pages.json"}
+
+
+def test_folders_and_broken_links_beside_the_pages_stay(tmp_path: Path) -> None:
+    (tmp_path / "saved.html").mkdir()
+    (tmp_path / "lost.html").symlink_to(tmp_path / "nothing")
+    _, pages = made_up_report(5, 0)
+    write_pages(tmp_path, "one", pages)
+    assert pages_belong_to(tmp_path, "one")
+    assert (tmp_path / "saved.html").is_dir()
+    assert (tmp_path / "lost.html").is_symlink()
+
+
 @pytest.mark.parametrize("name", ["index.html", "captures-0002.html", "search-index.js"])
 @pytest.mark.parametrize("how", ["gone", "changed", "cut"])
 def test_a_missing_or_damaged_page_is_noticed(tmp_path: Path, name: str, how: str) -> None:
@@ -346,3 +423,31 @@ def test_skin_tone_is_that_of_the_face_in_the_photo() -> None:
     assert skin_class(tones["light"]) in ("light", "very light")
     assert skin_class(tones["dark"]) == "dark"
     assert skin_ita_deg(capture, grid + np.array([1e5, 0.0, 0.0])) is None
+
+
+def test_the_map_of_poses_tells_left_from_right_and_up_from_down() -> None:
+    """Angles measured from heads: one turned to its left and looking down, one at rest."""
+    turned = angles_from_rotation(rotation_from_angles(-25.0, 35.0, 0.0))
+    rows = [{**row("a", 0.9, 1.0), "pose_deg": pose} for pose in (list(turned), [4.0, 5.0, 0.0])]
+    poses = next(chart for chart in coverage_charts(rows) if chart.title == "Poses")
+    told = re.findall(r"<title>([^<]*)</title>", str(poses.svg))
+    assert sorted(told) == ["0 to 10, 0 to 10: 1 captures", "30 to 40, -30 to -20: 1 captures"]
+    yaw = next(chart for chart in coverage_charts(rows) if chart.title == "Yaw")
+    assert "above 0: to the subject&#39;s left" in str(yaw.svg)
+
+
+def test_histograms_count_what_is_left_out_and_what_is_not_known() -> None:
+    rows = [row("a", 0.9, 1.0), row("b", 0.2, 1.5), {**row("c", 0.8, 1.0), "surface_mm": {}}]
+    charts = {chart.title: chart for chart in error_charts(rows, 0.3)}
+    told = re.findall(r"<title>([\d.]+) to [\d.]+: (\d)</title>", str(charts["Quality"].svg))
+    assert told == [("0.2", "1"), ("0.8", "1"), ("0.9", "1")]
+    depth = charts["Distance of the registration to the depth"]
+    assert "Median 0.2 mm." in depth.note
+    assert "Not known for 1 of 3 captures." in depth.note
+    assert "Median 62.5 %." in charts["Face measured"].note
+
+
+def test_only_sheets_with_masks_explain_masks() -> None:
+    _, pages = made_up_report(20, 0)
+    assert "Masks: the face is green" in pages["turned-0001.html"]
+    assert "Masks" not in pages["transformed-0001.html"]

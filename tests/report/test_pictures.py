@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
+from lit_faces import registration_of
 from toy_build import INTRINSICS, build_model, toy_capture
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.files.mesh_io import write_mesh
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.report.pictures import (
+    MAX_ERROR_MM,
     NO_VALUE,
     Window,
     depth_picture,
@@ -26,7 +31,7 @@ from fg3d_builder.report.pictures import (
     view_of_points,
     whole_view,
 )
-from fg3d_builder.report.sheets import failure_sheet
+from fg3d_builder.report.sheets import distance_mesh, failure_sheet
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +177,24 @@ def test_the_picture_of_a_strip_is_no_strip(rows: int, columns: int) -> None:
     assert 0.8 * drawn < red < 2.5 * drawn
     sheet = failure_sheet(strip, CaptureError("no_face", "no face"))
     assert max(sheet.shape) < 6000
+
+
+def test_the_mesh_of_a_capture_has_the_distances_as_colours_and_is_in_metres(
+    model: FaceModel, vertices: Array, tmp_path: Path
+) -> None:
+    count = model.vertex_count
+    pose = Pose(1.0, rotation_from_angles(0, 0, 0), np.array([0.0, 0.0, 550.0]))
+    found = registration_of(model, vertices, pose, np.arange(count) % 5 > 0)
+    distance = np.where(np.arange(count) % 2, MAX_ERROR_MM + 1.0, 0.0)
+    write_mesh(
+        tmp_path / "a.glb",
+        distance_mesh(model, dataclasses.replace(found, surface_error_mm=distance)),
+    )
+    mesh = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    np.testing.assert_allclose(mesh.vertices * 1000, model.mean, atol=1e-3)
+    np.testing.assert_array_equal(mesh.faces, model.triangles)
+    red, _, blue = np.asarray(mesh.visual.vertex_colors)[:, :3].astype(int).T
+    hidden = np.arange(count) % 5 == 0
+    assert np.all(np.abs(red[hidden] - blue[hidden]) < 12)  # grey
+    assert np.all(red[~hidden & (distance > 0)] > blue[~hidden & (distance > 0)] + 50)
+    assert np.all(blue[~hidden & (distance == 0)] > red[~hidden & (distance == 0)] + 50)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import logging
+import math
 import re
 import shutil
 from pathlib import Path
@@ -15,9 +17,10 @@ from fg3d_builder.cli import main
 from fg3d_builder.commands.training_options import page_writer
 from fg3d_builder.fgnet.losses import LossConfig
 from fg3d_builder.fgnet.networks.architectures import NetworkConfig
-from fg3d_builder.fgnet.session import train
-from fg3d_builder.fgnet.training.log import NAMES, read_log
+from fg3d_builder.fgnet.session import assess_run, train
+from fg3d_builder.fgnet.training.log import ERRORS, NAMES, read_log
 from fg3d_builder.fgnet.training.names import REPORT_NAME, assessment_folder
+from fg3d_builder.fgnet.training.run_status import run_status
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.report.training_page import is_run, write_training_page
@@ -83,7 +86,50 @@ def test_curves_are_those_of_the_log(folder: Path) -> None:
     level = re.search(r"<title>3DMM fit: ([\d.e+-]+)</title>", page)
     assert level
     assert float(level[1]) == pytest.approx(100 * tested[-1]["test_fit_nme"], rel=1e-3)
+    share = tested[-1]["test_nme"] / tested[-1]["test_fit_nme"]
+    assert f"<b>{100 * (share - 1):+.1f} %</b><span>NME against the 3DMM fit</span>" in page
     assert tested[-1]["test_dace"] <= tested[-1]["test_nme"]  # the nearest point is no farther
+
+
+def test_a_val_split_is_watched_and_the_test_split_kept_for_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_toy_shards(tmp_path / "data", train=4, test=2, val=3)
+    run = tmp_path / "run"
+    with caplog.at_level(logging.INFO):
+        train(tmp_path / "data", run, CONFIG, "cpu", after_epoch=page_writer(run))
+    assert "4 training samples, 2 test samples, 3 val samples, which are watched" in caplog.text
+    assert "epoch 3/3" in caplog.text
+    assert ", val NME" in caplog.text
+    assert "test NME" not in caplog.text
+    last = read_log(run / "log.csv")[-1]
+    assert all(math.isnan(last[f"test_{error}"]) for error in ERRORS)
+    # The last epoch's error is what an assessment of the val split finds with the same weights.
+    assess_run(tmp_path / "data", run, "val", device="cpu")
+    val = read_sealed_object(assessment_folder(run, "val") / "assessment.json")
+    assert {sample["subject_id"] for sample in val["samples"]} == {"val0", "val1", "val2"}
+    assert last["val_nme"] == pytest.approx(val["mean_predicted"], rel=1e-5)
+    assert last["val_fit_nme"] == pytest.approx(val["mean_fit"], rel=1e-5)
+    at_the_end = read_sealed_object(assessment_folder(run) / "assessment.json")
+    assert {sample["subject_id"] for sample in at_the_end["samples"]} == {"test0", "test1"}
+    page = write_training_page(run).read_text(encoding="utf-8")
+    curves = page[page.index('id="curves"') : page.index('id="assessment-test"')]
+    assert "NME on the val split" in curves
+    assert "test" not in curves
+    assert "Samples of the val split after epoch 3" in page
+    status = run_status(run)
+    assert (status.watched, status.complete) == ("val", True)
+    assert status.best_nme == min(
+        row["val_nme"] for row in read_log(run / "log.csv") if row["val_nme"] > 0
+    )
+
+
+def test_a_run_without_a_test_split_is_complete_without_an_assessment(tmp_path: Path) -> None:
+    write_toy_shards(tmp_path / "data", train=4, test=0, val=2)
+    train(tmp_path / "data", tmp_path / "run", CONFIG, "cpu")
+    status = run_status(tmp_path / "run")
+    assert status.complete
+    assert status.network_nme is None
 
 
 def test_the_worst_samples_come_first(folder: Path) -> None:

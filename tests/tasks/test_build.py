@@ -159,7 +159,7 @@ def test_the_report_names_every_capture(toy: Path) -> None:
             assert f'<tr id="{name}"' in page
             assert f'href="pictures/{name}.jpg"' in page
             assert (report / f"pictures/{name}.jpg").stat().st_size > 10_000
-            assert (report / f"pictures/thumbnail-{name}.jpg").stat().st_size > 1_000
+            assert (report / f"pictures/thumbnail~{name}.jpg").stat().st_size > 1_000
     assert str(toy) not in report_text(
         toy / "undisturbed"
     )  # links are relative: the folder can be sent to somebody

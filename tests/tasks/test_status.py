@@ -240,14 +240,14 @@ def test_a_dataset_by_itself(out: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_a_training_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, config = tmp_path / "run", TRAIN_PRESETS["tiny"]
-    note_dataset(run, tmp_path / "data", None, None)
+    note_dataset(run, tmp_path / "data", None, None, 54)
     save_checkpoint(run / "checkpoint.pt", config, {}, Progress(epoch=2, batch=3, step=23), {})
     (run / "log.csv").write_text(
         "step,epoch,rate,total,mse,psd,vgd,test_nme\n10,1,0.1,1,1,,,0.03\n20,2,0.1,1,1,,,0.025\n"
     )
     status = run_status(run)
     assert (status.epoch, status.epochs, status.step, status.steps) == (2, 15, 23, 150)
-    assert (status.best_test_nme, status.best_epoch) == (0.025, 2)
+    assert (status.watched, status.best_nme, status.best_epoch) == ("test", 0.025, 2)
     assert not status.complete
     assert status.next == (f"fg3d train {tmp_path}/data --out {run} --settings {run}/config.json")
     assert main(["status", str(run)]) == 1

@@ -6,7 +6,7 @@ import csv
 import importlib.util
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,12 +19,18 @@ from fg3d_builder.files.atomic import replacing, write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.records import Array
 
-TESTED = ("test_nme", "test_fit_nme", "test_dace", "test_fit_dace")
-"""Errors on the test split, of the network and of the 3DMM fit, after the epochs that are pictured;
-fractions of the interocular distance."""
+WATCHED = ("val", "test")
+"""Splits that a training may watch, see `loop.Trainer`."""
 
-NAMES = ("step", "epoch", "rate", "total", "mse", "psd", "vgd", *TESTED)
-CURVES = (("total", (40, 90, 200)), ("test_nme", (200, 110, 30)))
+ERRORS = ("nme", "fit_nme", "dace", "fit_dace")
+"""Errors of the network and of the 3DMM fit after the epochs that are pictured, as fractions of the
+interocular distance; a column's name begins with the split, as in ``val_nme``."""
+
+NAMES = (
+    *("step", "epoch", "rate", "total", "mse", "psd", "vgd"),
+    *(f"{split}_{error}" for split in WATCHED for error in ERRORS),
+)
+LOSS_COLOUR, ERROR_COLOUR = (40, 90, 200), (200, 110, 30)
 WIDTH, HEIGHT, BORDER = 900, 420, 60
 
 PAUSE_S = 10.0
@@ -71,14 +77,14 @@ class TrainingLog:
         epoch: int,
         rate: float,
         terms: Mapping[str, float],
-        tested: Mapping[str, float],
+        errors: Mapping[str, float],
     ) -> None:
-        """Add one epoch; of `terms` and `tested`, what is not there is not known.
+        """Add one epoch; of `terms` and `errors`, what is not there is not known.
 
         `rate` is the learning rate, `terms` the loss's mean over the epoch by the name of each
-        term, `tested` errors on the test split by the names in `TESTED`.
+        term, `errors` those on the watched split by the names of their columns, see `ERRORS`.
         """
-        row = {"step": step, "epoch": epoch, "rate": rate, **terms, **tested}
+        row = {"step": step, "epoch": epoch, "rate": rate, **terms, **errors}
         self.rows.append({name: float(row.get(name, math.nan)) for name in NAMES})
         with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.writer(file)
@@ -149,13 +155,29 @@ def read_log(path: Path) -> list[dict[str, float]]:
         ]
 
 
+def watched_split(rows: Sequence[Mapping[str, float]]) -> str | None:
+    """Return the split that the newest errors in a log are of; None where there are none yet."""
+    for row in reversed(rows):
+        for split in WATCHED:
+            if math.isfinite(row.get(f"{split}_nme", math.nan)):
+                return split
+    return None
+
+
 def curves_picture(rows: list[dict[str, float]]) -> Array:
-    """Draw loss and test NME over the epochs, each on its own logarithmic scale, RGB uint8."""
+    """Draw loss and the watched split's NME over the epochs, RGB uint8.
+
+    Each on its own logarithmic scale.
+    """
     picture = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
     right, low = WIDTH - BORDER, HEIGHT - BORDER
     cv2.rectangle(picture, (BORDER, BORDER), (right, low), (150, 150, 150), 1)
     last = max(row["epoch"] for row in rows)
-    for place, (name, colour) in enumerate(CURVES):
+    curves = [("total", LOSS_COLOUR)]
+    split = watched_split(rows)
+    if split is not None:
+        curves.append((f"{split}_nme", ERROR_COLOUR))
+    for place, (name, colour) in enumerate(curves):
         known = [(r["epoch"], math.log10(r[name])) for r in rows if r[name] > 0]
         if not known:
             continue

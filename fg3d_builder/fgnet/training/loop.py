@@ -36,7 +36,7 @@ from fg3d_builder.fgnet.training.distributed import (
     shared,
     wait_for_all,
 )
-from fg3d_builder.fgnet.training.log import StepLines, TrainingLog
+from fg3d_builder.fgnet.training.log import StepLines, TrainingLog, watched_split
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
@@ -51,8 +51,8 @@ PICTURES = 4
 """Samples in a grid of pictures."""
 
 DACE_SAMPLES = 24
-"""Samples of the test split that DACE is taken of after the epochs that are pictured: it takes a
-twelfth of a second each. At its end a run is assessed on all of them."""
+"""Samples of the watched split that DACE is taken of after the epochs that are pictured: it takes a
+twelfth of a second each."""
 
 TERMS = LossTerms._fields
 
@@ -70,8 +70,9 @@ class Trainer:
         it holds a checkpoint of the same configuration, training goes on from there; from the
         one before where the newest is damaged, which is then set aside.
     at : Processes
-    test : FaceDataset, optional
-        Looked at after the epochs that are pictured; has no influence on the training.
+    watched : FaceDataset, optional
+        A split that is looked at after the epochs that are pictured, one of `log.WATCHED`; has no
+        influence on the training.
     inputs : Path, optional
         Folder of simulated inputs that runs share, see `SharedInputs`.
 
@@ -88,10 +89,10 @@ class Trainer:
         dataset: FaceDataset,
         out: Path,
         at: Processes,
-        test: FaceDataset | None = None,
+        watched: FaceDataset | None = None,
         inputs: Path | None = None,
     ) -> None:
-        self.config, self.out, self.at, self.test = config, out, at, test
+        self.config, self.out, self.at, self.watched = config, out, at, watched
         self.inputs = inputs
         self.model, self.identity = dataset.model, dataset.identity
         torch.manual_seed(config.seed)
@@ -238,8 +239,8 @@ class Trainer:
         last = progress.epoch == self.config.epochs
         if self.at.leads:
             look = last or progress.epoch in self.config.picture_epochs
-            tested = self._looked_at() if look else {}
-            record.add(progress.step, progress.epoch, rate, terms, tested)
+            errors = self._looked_at() if look else {}
+            record.add(progress.step, progress.epoch, rate, terms, errors)
         self._save()
         wait_for_all(self.at)
         return True
@@ -281,25 +282,27 @@ class Trainer:
             save_checkpoint(self.checkpoint, self.config, self.identity, self.progress, parts)
 
     def _looked_at(self) -> dict[str, float]:
-        """Draw some samples of the test split, and return its mean errors, see `log.TESTED`."""
+        """Draw some samples of the watched split, and return its mean errors, see `log.ERRORS`."""
         name = self.out / "pictures" / f"epoch-{self.progress.epoch:03d}.png"
-        if self.test is None or not len(self.test):
+        watched = self.watched
+        if watched is None or not len(watched):
             return {}
-        found = self.assess(self.test)
-        some = self.assess(self.test, True, spread_out(len(self.test), DACE_SAMPLES))
-        feeder = Feeder(self.test, self.simulator, self.network.needs, self.at.device)
-        chosen = spread_out(len(self.test), PICTURES)
+        found = self.assess(watched)
+        some = self.assess(watched, True, spread_out(len(watched), DACE_SAMPLES))
+        feeder = Feeder(watched, self.simulator, self.network.needs, self.at.device)
+        chosen = spread_out(len(watched), PICTURES)
         for fed in feeder.batches([chosen]):
-            photos = torch.stack([self.test[i].fit.image for i in chosen])
+            photos = torch.stack([watched[i].fit.image for i in chosen])
             save_grid(name, self.model, photos, fed, self.predict(fed))
         assert some.predicted_dace is not None  # it was asked for
         assert some.fit_dace is not None
-        return {
-            "test_nme": found.mean_predicted,
-            "test_fit_nme": found.mean_fit,
-            "test_dace": float(some.predicted_dace.mean()),
-            "test_fit_dace": float(some.fit_dace.mean()),
+        errors = {
+            "nme": found.mean_predicted,
+            "fit_nme": found.mean_fit,
+            "dace": float(some.predicted_dace.mean()),
+            "fit_dace": float(some.fit_dace.mean()),
         }
+        return {f"{watched.reader.split}_{error}": value for error, value in errors.items()}
 
 
 def progress_line(row: dict[str, float], epochs: int, first: int, began: float) -> str:
@@ -318,7 +321,8 @@ def progress_line(row: dict[str, float], epochs: int, first: int, began: float) 
     """
     done = int(row["epoch"])
     left = (time.monotonic() - began) / (done - first) * (epochs - done)
-    found = f", test NME {100 * row['test_nme']:.3f} %" if math.isfinite(row["test_nme"]) else ""
+    split = watched_split([row])
+    found = "" if split is None else f", {split} NME {100 * row[f'{split}_nme']:.3f} %"
     return f"epoch {done}/{epochs}: loss {row['total']:.4g}{found}, about {left:.0f} s left"
 
 

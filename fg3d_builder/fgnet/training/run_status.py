@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, newest_checkpoint
-from fg3d_builder.fgnet.training.log import read_log
+from fg3d_builder.fgnet.training.log import read_log, watched_split
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
     BEFORE_NAME,
     BEGUN_NAME,
     CHECKPOINT_NAME,
     CONFIG_NAME,
+    LOG_NAME,
     assessment_folder,
 )
 from fg3d_builder.fgnet.training.settings import read_settings
@@ -42,8 +44,10 @@ class RunStatus:
         Steps done.
     steps : int, optional
         In all; None before the first epoch has ended.
-    best_test_nme : float, optional
-        Lowest NME on the test split of all epochs that looked at it, a fraction of the interocular
+    watched : str, optional
+        Split that the training measures its errors on: ``"val"`` or ``"test"``.
+    best_nme : float, optional
+        Lowest NME on that split of all epochs that looked at it, a fraction of the interocular
         distance, and ``best_epoch``, at whose end that was.
     best_epoch : int, optional
     fit_nme, network_nme : float, optional
@@ -62,7 +66,8 @@ class RunStatus:
     epochs: int
     step: int
     steps: int | None
-    best_test_nme: float | None
+    watched: str | None
+    best_nme: float | None
     best_epoch: int | None
     fit_nme: float | None
     network_nme: float | None
@@ -75,11 +80,16 @@ class RunStatus:
         return {"kind": "training", **asdict(self)}
 
 
-def note_dataset(run: Path, dataset: Path, facemodel: Path | None, inputs: Path | None) -> None:
-    """Keep what a run is given, so that it can be said how it goes on; paths become absolute."""
+def note_dataset(
+    run: Path, dataset: Path, facemodel: Path | None, inputs: Path | None, test_samples: int
+) -> None:
+    """Keep what a run is given, so that it can be said how it goes on; paths become absolute.
+
+    Without `test_samples`, of the dataset's test split, it ends without an assessment.
+    """
     given = {"dataset": dataset, "facemodel": facemodel, "inputs": inputs}
     paths = {name: os.path.abspath(path) if path else "" for name, path in given.items()}
-    write_sealed_object(run / BEGUN_NAME, paths)
+    write_sealed_object(run / BEGUN_NAME, {**paths, "test_samples": test_samples})
 
 
 def run_status(run: Path) -> RunStatus:
@@ -105,12 +115,15 @@ def run_status(run: Path) -> RunStatus:
     done |= state["progress"] if state else {}
     epoch, step = int(done["epoch"]), int(done["step"])
     steps = (step - int(done["batch"])) // epoch * config.epochs if epoch else None
-    rows = [row for row in read_log(run / "log.csv") if math.isfinite(row["test_nme"])]
-    best = min(rows, key=lambda row: row["test_nme"], default=None)
-    means = _assessed(run)
-    trained = epoch >= config.epochs
-    # A run on a dataset without a test split looks at none and is never assessed.
-    complete = trained and (means is not None or not rows)
+    rows = read_log(run / LOG_NAME)
+    watched = watched_split(rows)
+    nme = f"{watched}_nme"
+    measured = [row for row in rows if watched is not None and math.isfinite(row[nme])]
+    best = min(measured, key=lambda row: row[nme], default=None)
+    means, given = _assessed(run), _given(run)
+    # Who did not note the number of test samples has watched the test split, where there is one.
+    will_be_assessed = bool(given.get("test_samples", measured))
+    complete = epoch >= config.epochs and (means is not None or not will_be_assessed)
     return RunStatus(
         folder=os.path.abspath(run),
         complete=complete,
@@ -118,13 +131,14 @@ def run_status(run: Path) -> RunStatus:
         epochs=config.epochs,
         step=step,
         steps=steps,
-        best_test_nme=None if best is None else best["test_nme"],
+        watched=watched,
+        best_nme=None if best is None else best[nme],
         best_epoch=None if best is None else int(best["epoch"]),
         fit_nme=None if means is None else means[0],
         network_nme=None if means is None else means[1],
         damaged=tuple(str(path) for path in damaged),
         saved_s=_saved(run, damaged),
-        next=_next(run, complete),
+        next=_next(run, given, complete),
     )
 
 
@@ -143,14 +157,18 @@ def _saved(run: Path, damaged: list[Path]) -> float:
     return max((file.stat().st_mtime for file in sound), default=0.0)
 
 
-def _next(run: Path, complete: bool) -> str:
+def _given(run: Path) -> dict[str, Any]:
+    """Return what `note_dataset` kept; nothing where that is not there, or damaged."""
+    try:
+        return read_sealed_object(run / BEGUN_NAME)
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _next(run: Path, given: Mapping[str, Any], complete: bool) -> str:
     folder = os.path.abspath(run)
     if complete:
         return shlex.join(["fg3d", "predict", "PHOTO", "--checkpoint", f"{folder}/checkpoint.pt"])
-    try:
-        given = read_sealed_object(run / BEGUN_NAME)
-    except (FileNotFoundError, ValueError):
-        given = {}
     words = ["fg3d", "train", given.get("dataset") or UNKNOWN_DATASET, "--out", folder]
     words += ["--settings", f"{folder}/{CONFIG_NAME}"]
     for name in ("facemodel", "inputs"):
