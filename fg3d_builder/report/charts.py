@@ -25,7 +25,15 @@ otherwise squeeze all others into a single bar."""
 
 
 class Chart(NamedTuple):
-    """A chart with its title, and what to look for in it."""
+    """A chart with its title, and what to look for in it.
+
+    Attributes
+    ----------
+    title : str
+    svg : Markup
+        The drawing, an element for a page of HTML.
+    note : str
+    """
 
     title: str
     svg: Markup
@@ -60,7 +68,14 @@ class Histogram(NamedTuple):
 class Line(NamedTuple):
     """A curve: its name, its points, and the number of its colour; NaN values are left out.
 
-    With a `level` the one value of `y` is drawn across the whole chart.
+    Attributes
+    ----------
+    name : str
+    x, y : sequence of float
+        Points, in the units of the axes; equally many.
+    colour : int
+    level : bool
+        The one value of `y` is drawn across the whole chart.
     """
 
     name: str
