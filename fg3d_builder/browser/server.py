@@ -25,7 +25,7 @@ class _Quiet(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+    def log_request(self, status: int | str = "-", size: int | str = "-") -> None:
         pass
 
 

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "cd": "the shell's own word",
     "git": "how the project is fetched",
     "mkdir": "makes a folder",
-    "ssh": "how another machine is reached",
+    "ssh": "how a port of another machine is forwarded",
     "luigid": "Luigi's server, without arguments; tests/tasks/test_sharing.py starts it",
     "dask": "Dask's own command; tests/tasks/test_dask_engine.py starts scheduler and workers",
     "fg3d-pack/run.sh": "of a packed run; tests/fgnet/test_packing.py runs it",
