@@ -165,9 +165,7 @@ def test_register_says_why_not(
     cv2.imwrite(str(tmp_path / "blind/depth.png"), depth)
     arguments = ["register", str(tmp_path / "blind"), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--preset", str(toy / "toy.toml")]) == 1
-    said, page = capsys.readouterr().err.splitlines()[-2:]
-    assert "no_depth_on_face" in said
-    assert page == "see docs/troubleshooting.md#no-depth-on-the-face"
+    assert "no_depth_on_face" in capsys.readouterr().err
     assert (tmp_path / "out/failure.png").is_file()
 
 
@@ -244,7 +242,6 @@ def test_register_fuses_and_names_what_it_cannot_use(
     assert main([*arguments, "--fuse"]) == 1
     said = capsys.readouterr()
     assert "s0-2" in said.err
-    assert "see docs/troubleshooting.md#a-file-is-missing-or-cannot-be-read" in said.err
     assert "s0-0: one shape of 2 captures" in said.out
     shapes = [read_mesh(out / f"s0-{number}/registered.ply").vertices for number in range(2)]
     np.testing.assert_array_equal(shapes[0], shapes[1])

@@ -14,7 +14,6 @@ from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.commands.source_options import add_kind_option
 from fg3d_builder.config import DETECTORS, BuildConfig, LandmarkConfig, SourceConfig, load_preset
 from fg3d_builder.errors import CaptureError, ConfigError
-from fg3d_builder.guidance import page_for
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
@@ -109,7 +108,6 @@ def run(options: argparse.Namespace) -> int:
         result = register_into(options.out, model, capture, config)
     except CaptureError as error:
         print(f"fg3d: {error.code}: {error.message}", file=sys.stderr)
-        print(f"see {page_for(error.code)}", file=sys.stderr)
         return 1
     _tell(result)
     print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
@@ -175,7 +173,6 @@ def _fuse(
         _tell(result)
     for name, failure in failures.items():
         print(f"fg3d: {name}: {failure.code}: {failure.message}", file=sys.stderr)
-        print(f"see {page_for(failure.code)}", file=sys.stderr)
     print(f"written to {out}")
     return 1 if failures else 0
 

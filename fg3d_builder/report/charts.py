@@ -25,15 +25,7 @@ otherwise squeeze all others into a single bar."""
 
 
 class Chart(NamedTuple):
-    """A chart with its title, and what to look for in it.
-
-    Attributes
-    ----------
-    title : str
-    svg : Markup
-        The drawing, an element for a page of HTML.
-    note : str
-    """
+    """A chart with its title, and what to look for in it."""
 
     title: str
     svg: Markup
@@ -68,14 +60,7 @@ class Histogram(NamedTuple):
 class Line(NamedTuple):
     """A curve: its name, its points, and the number of its colour; NaN values are left out.
 
-    Attributes
-    ----------
-    name : str
-    x, y : sequence of float
-        Points, in the units of the axes; equally many.
-    colour : int
-    level : bool
-        The one value of `y` is drawn across the whole chart.
+    With a `level` the one value of `y` is drawn across the whole chart.
     """
 
     name: str

@@ -104,13 +104,7 @@ def save_error_maps(path: Path, model: FaceModel, maps_mm: dict[str, Array]) -> 
 
 
 def scale_end_mm(maps_mm: Iterable[Array]) -> float:
-    """Return where a scale of maps ends: a half of a millimetre, or several, above most of them.
-
-    Parameters
-    ----------
-    maps_mm : iterable of (n,) float
-        Mean error of each vertex, NaN where it is not known.
-    """
+    """Return where a scale of maps ends: a half of a millimetre, or several, above most of them."""
     values = np.concatenate(list(maps_mm))
     known = values[np.isfinite(values)]
     return 0.5 * max(1, math.ceil(np.percentile(known, 98) / 0.5)) if len(known) else 0.5
