@@ -172,7 +172,7 @@ def _api_index() -> str:
         "# API",
         "",
         "Every public module, class and function, from the docstrings. What each folder is for is "
-        "told in [where is what](../where-is-what.md); names that begin with `_` belong to their "
+        "in [where is what](../where-is-what.md); names that begin with `_` belong to their "
         "module alone.",
         "",
         "| folder | what it is |",
