@@ -11,23 +11,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.timings import machine
-from fg3d_builder.config import load_preset
-from fg3d_builder.layout import BuildLayout
-from fg3d_builder.tasks.finding import layout_of
+from fg3d_builder.tasks import BuildFG3D
+from fg3d_builder.tasks.report_tasks import report_rows
 
 PRESET = Path("tasks/demo.toml")
 FITS = ("landmark_fit", "coarse_fit", "registration")
-
-
-def report_rows(layout: BuildLayout) -> list[dict[str, Any]]:
-    """Read what the report says of every capture."""
-    files = sorted(layout.report_rows("any", "").parent.glob("*.json"))
-    return [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def main() -> None:
@@ -38,7 +30,8 @@ def main() -> None:
     arguments = parser.parse_args()
     command = ["-m", "fg3d_builder.cli", "build", str(PRESET), "--out", str(arguments.build)]
     subprocess.run([sys.executable, *command, "--workers", "2"], check=True)
-    rows = report_rows(layout_of(load_preset(PRESET), arguments.build))
+    task = BuildFG3D(preset=str(PRESET), out=str(arguments.build))
+    rows = report_rows(task.report.sheets())
     figures: dict[str, float] = {"captures": len(rows)}
     for key, name in (("truth_mm", "vertex"), ("truth_surface_mm", "surface")):
         for fit in FITS:

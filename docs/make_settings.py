@@ -32,13 +32,15 @@ here are those of `"paper"`; see [training.md](training.md).
 
 def page() -> str:
     """Return the whole page."""
-    build = [_table(table) for table in describe(BuildConfig)]
-    training = [_table(table) for table in describe(TrainConfig)]
+    build = [_table(table, "At the top of the file") for table in describe(BuildConfig)]
+    top = "At the top of a file for training"
+    training = [_table(table, top) for table in describe(TrainConfig)]
     return "\n".join([HEAD, BUILD, *build, TRAINING, *training])
 
 
-def _table(table: SettingsTable) -> str:
-    title = _title(table.path)
+def _table(table: SettingsTable, top: str) -> str:
+    """Return one table; `top` is the heading of settings that are in no section."""
+    title = _title(table.path, top)
     lines = [f"### {title}", "", table.about, ""]
     lines += ["| setting | default | allowed | what it is |", "|---|---|---|---|"]
     for setting in table.settings:
@@ -48,9 +50,9 @@ def _table(table: SettingsTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _title(path: str) -> str:
+def _title(path: str, top: str) -> str:
     if not path:
-        return "At the top of the file"
+        return top
     return (
         f"`[[{path.removesuffix('[]')}]]`"
         if path.endswith("[]")

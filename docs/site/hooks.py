@@ -104,12 +104,15 @@ def api_pages() -> dict[str, str]:
     for folder in _packages():
         name = _dotted(folder)
         modules = sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
-        lines = [f"# {name}", "", f"::: {name}", *_OWN_HEADING, ""]
+        lines = [*_FOUND_LATER, f"# {name}", "", f"::: {name}", *_OWN_HEADING, ""]
         for module in modules:
             lines += [f"## {module.stem}", "", f"::: {name}.{module.stem}", *_OWN_HEADING, ""]
         pages[f"api/{name.removeprefix('fg3d_builder.')}.md"] = "\n".join(lines)
     return pages
 
+
+_FOUND_LATER = ("---", "search:", "  boost: 0.2", "---", "")
+"""A search shows pages that are written for readers before those of the API."""
 
 _OWN_HEADING = (
     "    options:",
@@ -172,7 +175,7 @@ def _api_index() -> str:
         "# API",
         "",
         "Every public module, class and function, from the docstrings. What each folder is for is "
-        "told in [where is what](../where-is-what.md); names that begin with `_` belong to their "
+        "in [where is what](../where-is-what.md); names that begin with `_` belong to their "
         "module alone.",
         "",
         "| folder | what it is |",

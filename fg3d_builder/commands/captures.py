@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ACTIONS = ("list", "check", "show")
 
 DESCRIPTION = """\
-Tells what a folder, or a preset's sources, have: your own captures, scans, research sets and files
+Says what a folder, or a preset's sources, hold: your own captures, scans, research sets and files
 of sensors as they come (docs/captures.md).
 
   fg3d captures list my_captures               a table, without loading anything

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fg3d_builder.shards.reader import ShardReader, StoredShape
 
 DESCRIPTION = """\
-Hands out what a dataset has, for other programs.
+Exports samples and shapes of a dataset for other programs.
 
   fg3d export webdataset build/studio/dataset --out tars --mixed    samples as tar files
   fg3d export images build/studio/dataset --out files               samples as images, npz and csv
@@ -54,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command, its actions and their options."""
     command = commands.add_parser(
         "export",
-        help="hand out samples as tar files or images, and shapes in any topology",
+        help="export samples as tar files or images, and shapes in any topology",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -28,7 +28,7 @@ none. Many samples show one shape: unless --fields names them, shapes and confid
 beside the tars, in SPLIT-shape_obj_mm.npy and SPLIT-confidence.npy, at the row that the json calls
 shape. With the default model a shape in every sample makes it 141 kB larger.
 
---mixed writes the samples in an order without meaning, the same every time: readers of tars can
+--mixed writes the samples in a shuffled order, the same every time: readers of tars can
 mix only what is near. README.md says what every field means, with units and frames.
 
 Equal datasets give equal bytes. The folder appears when all of it is there; a run that was
@@ -65,7 +65,7 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="about the length of a tar, in millions of bytes; default 256",
     )
     action.add_argument(
-        "--mixed", action="store_true", help="in an order without meaning, not the dataset's"
+        "--mixed", action="store_true", help="in a shuffled order, the same every time"
     )
     action.add_argument(
         "--model-file",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fg3d_builder.facemodel import FaceModel
 
 DESCRIPTION = """\
-Tells about face models, takes in the one that your group has, and learns a new one
+Describes face models, imports the one that your group has, and learns a new one
 (docs/facemodels.md).
 
   fg3d models list                                    what is built in, what can be imported

@@ -23,7 +23,7 @@ with comments: its sources, and the settings that people change most. Folders wi
 looked into, three deep.
 
   fg3d new my_captures                        writes my_captures.toml
-  fg3d new my_captures --out studio.toml
+  fg3d new my_captures --out studio.toml      for a build in build/studio
   fg3d new scans --fix-units                  finds faces first, and the unit of the files by them
   fg3d check studio.toml                      what would be built, and how long it takes
 """
@@ -42,7 +42,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument("folder", type=folder_to_read, help="folder with what to build from")
     command.add_argument(
-        "--out", type=file_to_write, metavar="PRESET", help="default: the folder's name and .toml"
+        "--out",
+        type=file_to_write,
+        metavar="PRESET",
+        help="default: the folder's name and .toml; the build has its name",
     )
     command.add_argument("--force", action="store_true", help="overwrite the preset if it is there")
     add_kind_option(command)
@@ -60,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.files.atomic import write_bytes
 
     folder = options.folder
-    name = preset_name(folder)
+    # A build is called as its preset is: studio.toml builds build/studio.
+    name = preset_name(options.out.with_suffix("") if options.out else folder)
     out = options.out or Path(f"{name}.toml")
     if out.exists() and not options.force:
         raise ConfigError(f"{out} is there already; --force overwrites it")

@@ -25,9 +25,9 @@ _SALTS = 1000
 """Salts that are tried, so that neither split is empty."""
 
 
-def preset_name(folder: Path) -> str:
-    """Return the name of a build of a folder: the folder's, as far as a build may be called so."""
-    name = re.sub(r"[^\w.-]+", "-", folder.resolve().name).strip("-.")[: FolderName().longest]
+def preset_name(path: Path) -> str:
+    """Return the name of a build: a folder's or file's, as far as a build may be called so."""
+    name = re.sub(r"[^\w.-]+", "-", path.resolve().name).strip("-.")[: FolderName().longest]
     return name if name and FolderName().allows(name) else "captures"
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Says where the report of a build is, and in a line each who is in which split and what was left out.
-Of the folder of a training run, writes its page anew and says where it is.
+Says where the report of a build is, and lists the splits, what was left out and what failed.
+Given the folder of a training run, writes its page again and says where it is.
 
   fg3d report build/studio
   fg3d report build/studio/training

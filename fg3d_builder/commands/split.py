@@ -9,7 +9,7 @@ from fg3d_builder.commands.derived_datasets import add_output, add_rule, carry_o
 from fg3d_builder.errors import ConfigError
 
 DESCRIPTION = """\
-Writes a dataset anew with another share of its subjects to test, and, with --val, a third split to
+Writes a dataset again with another share of its subjects to test, and, with --val, a third split to
 choose between networks, for `ShardReader(dataset, "val")`. Nobody is in two splits.
 
   fg3d split build/studio/dataset --test 0.2 --val 0.1 --out build/studio-split
@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     command = commands.add_parser(
         "split",
-        help="split a dataset's subjects anew, also into three",
+        help="split a dataset's subjects again, also into three",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -152,8 +153,10 @@ def test_every_figure_that_counts_has_its_sentence_in_the_docs() -> None:
     assert set(table["model"]["ordinary"]) <= set(SENTENCES) <= set(FAULTS)
     page = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "quality.md"
     text = page.read_text(encoding="utf-8")
-    for name, sentence in SENTENCES.items():
-        assert f"| `{name}` | {sentence} |" in text
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
+    assert rows == list(SENTENCES.items())
+    causes = text.split("## What usually causes them")[1]
+    assert sorted(re.findall(r"`(\w+)`", causes)) == sorted(SENTENCES)
 
 
 def test_the_default_threshold_is_the_calibrated_one() -> None:
