@@ -60,7 +60,7 @@ STAGE_VERSIONS = {
     "captures": 3,
     "facemodel": 1,
     "landmarks": 2,
-    "fitting": 8,
+    "fitting": 9,
     "registration": 11,
     "views": 10,
     "transform": 9,
