@@ -7,6 +7,7 @@ that shares the folder, works by the same settings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -32,7 +33,7 @@ from fg3d_builder.tasks.completeness import (
 )
 from fg3d_builder.tasks.finding import layout_of
 from fg3d_builder.tasks.lean import drop_unneeded, make_again_if_needed
-from fg3d_builder.tasks.progress import kept_line, note_begin
+from fg3d_builder.tasks.progress import Display, kept_line, note_begin
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
 
@@ -54,8 +55,8 @@ class BuildFG3D(luigi.Task):
 
     done = False
 
-    engine = tuple[str, ...]()
-    """Options of ``fg3d build`` that say what runs the tasks, where that is not Luigi itself."""
+    engine: Sequence[str] | None = None
+    """Options of ``fg3d build`` that say what runs the tasks; if None Luigi's settings say it."""
 
     @cached_property
     def layout(self) -> BuildLayout:
@@ -120,10 +121,11 @@ class BuildFG3D(luigi.Task):
             log.info(kept)
         note_begin(layout)
         host = "" if luigis.local_scheduler else luigis.scheduler_host
-        options = [*(self.engine or luigi_options(luigis.workers, host))]
+        workers = Display.workers or luigis.workers
+        options = [*(luigi_options(workers, host) if self.engine is None else self.engine)]
         options += ["--lean"] if self.lean else []
-        note_begun(layout, self.preset, options, luigis.workers)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
+        note_begun(layout, self.preset, options, workers, verdicts)
         report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
         make_again_if_needed(report)
         return report
