@@ -115,7 +115,7 @@ def _build(options: argparse.Namespace) -> int:
     if options.engine == "dask":
         return _build_on_dask(options, task, on_terminal)
     workers, host = options.workers or 1, options.scheduler_host or ""
-    task.engine = luigi_options(workers, host)
+    task.engine = tuple(luigi_options(workers, host))
     good = run_tasks([task], workers, host, on_terminal)
     return 0 if good else 1
 

@@ -54,9 +54,15 @@ def luigi_options(workers: int, scheduler_host: str) -> list[str]:
 def note_begun(
     layout: BuildLayout, preset: str, options: Sequence[str], workers: int, verdicts: str
 ) -> None:
-    """Keep how a build is begun; for the parameters see `Begun`.
+    """Keep how a build is begun.
 
-    `preset` may be any path that `load_preset` takes.
+    Parameters
+    ----------
+    layout : BuildLayout
+    preset : str
+        Any path that `load_preset` takes.
+    options, workers, verdicts
+        See `Begun`.
     """
     begun = Begun(os.path.abspath(preset_file(Path(preset))), list(options), workers, verdicts)
     write_sealed_json(layout.begun, asdict(begun))

@@ -7,7 +7,6 @@ that shares the folder, works by the same settings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -55,8 +54,8 @@ class BuildFG3D(luigi.Task):
 
     done = False
 
-    engine: Sequence[str] | None = None
-    """Options of ``fg3d build`` that say what runs the tasks; if None Luigi's settings say it."""
+    engine = tuple[str, ...]()
+    """Options of ``fg3d build`` that say what runs the tasks; if none do, Luigi's settings."""
 
     @cached_property
     def layout(self) -> BuildLayout:
@@ -122,7 +121,7 @@ class BuildFG3D(luigi.Task):
         note_begin(layout)
         host = "" if luigis.local_scheduler else luigis.scheduler_host
         workers = Display.workers or luigis.workers
-        options = [*(luigi_options(workers, host) if self.engine is None else self.engine)]
+        options = [*(self.engine or luigi_options(workers, host))]
         options += ["--lean"] if self.lean else []
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
         note_begun(layout, self.preset, options, workers, verdicts)
