@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import signal
@@ -42,15 +41,15 @@ from fg3d_builder.commands import (
     view,
 )
 from fg3d_builder.commands.arguments import OneLineParser
+from fg3d_builder.commands.saying import forget_output, say
 from fg3d_builder.errors import (
     CaptureError,
     ConfigError,
     MissingDependencyError,
-    printable,
     sentence,
 )
 from fg3d_builder.files.sealed import DamagedFileError
-from fg3d_builder.guidance import POINTER, page_for_error
+from fg3d_builder.guidance import page_for_error
 
 COMMANDS = (
     new,
@@ -174,45 +173,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # e.g. `fg3d captures ... | head`
-        _forget_output()
+        forget_output()
         return _READER_GONE
     except KeyboardInterrupt:
-        _say("stopped")
+        say("stopped")
         return _INTERRUPTED
     except DamagedFileError as error:
-        _say(f"{error}; the same command makes it again", error)
+        say(f"{error}; the same command makes it again", page_for_error(error))
         return 2
     except _EXPECTED as error:
-        _say(sentence(error), error)
+        say(sentence(error), page_for_error(error))
         return 2
     except Exception as error:
-        _say(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d; {_kept_trace()})")
+        say(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d; {_kept_trace()})")
         return 2
-
-
-def _say(text: str, error: BaseException | None = None) -> None:
-    """Print a sentence on stderr, also where stdout is broken; the guide's page about an error.
-
-    What cannot be printed becomes escapes: names of files, and names in them, hold anything.
-    """
-    text = "\n".join(map(printable, text.split("\n")))
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _forget_output()
-    with contextlib.suppress(OSError):
-        print(f"fg3d: {text}", file=sys.stderr, flush=True)
-        page = "" if error is None else page_for_error(error)
-        if page:
-            print(f"{POINTER}{page}", file=sys.stderr, flush=True)
-
-
-def _forget_output() -> None:
-    """Let what is still to be printed go nowhere: the interpreter would complain at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def _kept_trace() -> str:

@@ -15,6 +15,9 @@ Compares a trained network with the 3DMM fit, subject by subject, and writes a p
 
   fg3d assess build/demo/dataset build/demo/training
   fg3d assess OTHER_DATASET RUN --split train --out DIR
+
+`fg3d report RUN` says where the page is; `fg3d predict PHOTO --checkpoint RUN/checkpoint.pt --out
+faces` tries the network on a photo.
 """
 
 

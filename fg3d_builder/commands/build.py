@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from fg3d_builder.commands.arguments import MOST_WORKERS, folder_to_write, whole
+from fg3d_builder.commands.saying import say
+from fg3d_builder.guidance import page_for_error
 
 DESCRIPTION = """\
 Builds a dataset from a preset: reads every capture, registers it, turns it to other poses, makes
@@ -84,18 +87,19 @@ def run(options: argparse.Namespace) -> int:
             return _build(options)
     except KeyboardInterrupt:
         end_children()
-        print(f"fg3d: {STOPPED}", file=sys.stderr)
+        say(STOPPED)
         return STATUS
 
 
 def _build(options: argparse.Namespace) -> int:
     from fg3d_builder.files.locks import BuildRunningError, claim
     from fg3d_builder.tasks import BuildFG3D
+    from fg3d_builder.tasks.begun import luigi_options
     from fg3d_builder.tasks.running import run_tasks
 
     problem = _contradiction(options)
     if problem:
-        print(f"fg3d: {problem}", file=sys.stderr)
+        say(problem)
         return 2
     on_terminal = sys.stderr.isatty()
     _log_to_terminal(on_terminal)
@@ -106,11 +110,13 @@ def _build(options: argparse.Namespace) -> int:
         if not options.scheduler_host:
             claim(task.layout.lock)
     except BuildRunningError as error:
-        print(f"fg3d: {error}", file=sys.stderr)
+        say(str(error), page_for_error(error))
         return 2
     if options.engine == "dask":
         return _build_on_dask(options, task, on_terminal)
-    good = run_tasks([task], options.workers or 1, options.scheduler_host or "", on_terminal)
+    workers, host = options.workers or 1, options.scheduler_host or ""
+    task.engine = tuple(luigi_options(workers, host))
+    good = run_tasks([task], workers, host, on_terminal)
     return 0 if good else 1
 
 
@@ -119,7 +125,8 @@ def _build_on_dask(options: argparse.Namespace, task: Any, on_terminal: bool) ->
     from fg3d_builder.tasks.workers import EngineLostError
 
     address, file = options.dask_scheduler or "", options.scheduler_file
-    where = {"--dask-scheduler": address, "--scheduler-file": str(file or "")}
+    # Written down, see `tasks.begun`, for whoever goes on from another folder.
+    where = {"--dask-scheduler": address, "--scheduler-file": os.path.abspath(file) if file else ""}
     where["--workers"] = str(options.workers or "")
     given = [word for name, value in where.items() if value for word in (name, value)]
     task.engine = ("--engine", "dask", *given)
@@ -132,7 +139,7 @@ def _build_on_dask(options: argparse.Namespace, task: Any, on_terminal: bool) ->
         with cluster as client:
             return 0 if run_on_dask([task], client, on_terminal) else 1
     except EngineLostError as error:
-        print(f"fg3d: {error}", file=sys.stderr)
+        say(str(error), page_for_error(error))
         return 2
 
 

@@ -30,6 +30,7 @@ of sensors as they come (docs/captures.md).
   fg3d captures show recordings --out a.png    a sheet of pictures to look at
 
 `fg3d captures SOURCE` is short for `list`; `fg3d captures check --help` tells more of one of them.
+Where the captures are sound, `fg3d new my_captures` writes a preset that builds a dataset of them.
 """
 
 _LIST = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import shlex
 import shutil
 import time
 from collections import Counter
@@ -31,7 +32,8 @@ large it gets, what of it is there already.
 
 At most 10 seconds are spent on reading captures as a trial, evenly spread over each source;
 `fg3d captures check studio.toml` reads all of them and looks for their faces. Times hold for one
-core for each worker, and are right within a factor of two. Exit status 1 where something is wrong.
+core for each worker, and are right within a factor of two. Where nothing is wrong, the last line is
+the command that builds; else the exit status is 1.
 """
 
 _TRIAL_S = 10.0
@@ -112,8 +114,16 @@ def run(options: argparse.Namespace) -> int:
     problems += _tell_effort(config, layout, looks, options.workers)
     for problem in problems:
         print(f"problem: {problem}")
-    print(counted(len(problems), "problem") if problems else f"good; fg3d build {options.preset}")
+    print(counted(len(problems), "problem") if problems else f"good; {_build_line(options)}")
     return 1 if problems else 0
+
+
+def _build_line(options: argparse.Namespace) -> str:
+    """Return the command that builds what was looked at, where and with as many workers."""
+    words = ["fg3d", "build", str(options.preset)]
+    words += ["--out", str(options.out)] if options.out else []
+    words += ["--workers", str(options.workers)] if options.workers > 1 else []
+    return shlex.join(words)
 
 
 def first_looks(config: BuildConfig) -> list[Look]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import folder_to_read
+from fg3d_builder.commands.saying import say
+from fg3d_builder.guidance import page_for_error
 
 if TYPE_CHECKING:
     from fg3d_builder.layout import BuildLayout
@@ -22,6 +23,9 @@ Removes products of old settings and captures from the folder of a build, or, wi
   fg3d clean --preset studio.toml --dry-run          what no current dataset needs
   fg3d clean --root build/studio
   fg3d clean --root build/studio --subject anna
+
+Take what is withdrawn out of the sources as well. The next `fg3d build` makes again, without it,
+what the datasets need; datasets that were copied elsewhere, and exports, are not found.
 """
 
 
@@ -58,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         _keep_builds_out(root / "build.lock", options.dry_run)
     except BuildRunningError as error:
-        print(f"fg3d: {error}", file=sys.stderr)
+        say(str(error), page_for_error(error))
         return 2
     if not (options.capture or options.subject):
         _remove(root, cleaning.unneeded(root, _current(options, root)), options.dry_run)

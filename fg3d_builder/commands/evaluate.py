@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write, number
 from fg3d_builder.commands.devices import add_device_option, torch_device
+from fg3d_builder.commands.saying import say, say_pages
 from fg3d_builder.config import FaceModelConfig, LandmarkConfig
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ DESCRIPTION = """\
 Measures how far faces reconstructed from single images are from 3D scans of the same people:
 the Densely Aligned Chamfer Error (DACE, Eq. 20 of the paper) on the sets of its Table 5.
 
+  fg3d evaluate florence FOLDER --out DIR                        the 3DMM fit alone
+  fg3d evaluate florence FOLDER --out DIR --checkpoint RUN/checkpoint.pt
+  fg3d evaluate florence FOLDER --out DIR --images-only          DIR/images for other methods
+  fg3d evaluate florence FOLDER --out DIR --method PRNet=prnet --method Deng=deng
+
   florence   MICC Florence 2D/3D   FOLDER/subject_01/Model/frontal1/obj/*.obj; the scans are
                                    rendered from 21 sides
   now        NoW, validation,      FOLDER/imagepathsvalidation.txt, iphone_pictures/, scans/,
@@ -31,11 +36,6 @@ the Densely Aligned Chamfer Error (DACE, Eq. 20 of the paper) on the sets of its
 
 docs/protocols.md says where to get them and what exactly is read. Ground truth is made by the
 project's own registration, once per scan; look at the pictures in DIR/truth.
-
-  fg3d evaluate florence FOLDER --out DIR                        the 3DMM fit alone
-  fg3d evaluate florence FOLDER --out DIR --checkpoint RUN/checkpoint.pt
-  fg3d evaluate florence FOLDER --out DIR --images-only          DIR/images for other methods
-  fg3d evaluate florence FOLDER --out DIR --method PRNet=prnet --method Deng=deng
 
 Another method is a folder with one mesh per image, named after it (prnet/subject_01/
 pitch+00_yaw+15.obj), and landmarks.json, which names the vertices at iBUG's landmarks. A mesh
@@ -169,7 +169,8 @@ def _write_images(
 
     written, failed = write_renderings(protocol, folder, model, config)
     for problem in (*protocol.missing, *failed):
-        print(f"fg3d: {problem.name}: {problem.code}: {problem.reason}", file=sys.stderr)
+        say(f"{problem.name}: {problem.code}: {problem.reason}")
+    say_pages(problem.code for problem in (*protocol.missing, *failed))
     photos = sum(image.photo is not None for image in protocol.images)
     if photos < len(protocol.images):
         print(f"{written} images written: {folder}")

@@ -24,7 +24,7 @@ all files are there. Of a build's folder also how much room each stage's product
   fg3d info build/studio/dataset --json > about.json
 
 No image is decoded; `fg3d verify` checks every byte. Exit status 1 where files of the dataset are
-missing or cut short, or where a build has none yet.
+missing or cut short, or where a build has none yet; `fg3d status BUILD` says how it goes on.
 """
 
 _VIEW = re.compile(r"view([+-]\d+)([+-]\d+)")

@@ -32,6 +32,7 @@ splits all subjects anew, see `fg3d split --help`. The manifest holds the settin
 and under `derived` each dataset's own, with its failures, rejections and new names.
 
 The dataset appears when all of it is there and verified; a run that was interrupted goes on.
+`fg3d info FOLDER` then says what is in it.
 """
 
 _NAMED = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*)=(.+)", re.DOTALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"  {note}")
     sources = [_fixed(one) if options.fix_units else one.source() for one in found]
     write_bytes(out, preset_text(found, sources, name, out).encode())
-    print(f"written: {out}; next: fg3d check {out}")
+    print(f"written: {out}; next: fg3d check {shlex.quote(str(out))}")
     return 0
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from fg3d_builder.commands.arguments import file_to_read, folder_to_write, number
 from fg3d_builder.commands.devices import add_device_option, torch_device
+from fg3d_builder.commands.saying import say_pages
 from fg3d_builder.config import LandmarkConfig
 
 DESCRIPTION = """\
 Reconstructs the largest face of each photo: landmarks, 3DMM fit, network.
 
-For each photo DIR/NAME/ gets
+  fg3d predict a.jpg b.jpg --out faces
+  fg3d predict photos/*.jpg --out faces --checkpoint build/studio/training/checkpoint.pt
+
+For each photo OUT/NAME/ gets
   face.obj, face.ply, face.glb   the face in its own frame (x to its left, y up, z out), with
                                  the photo as texture; mm, the glb in metres as glTF wants
   depth.png, depth.npy           depth in the photo's pixels; the PNG's unit is in pose.json,
@@ -21,10 +25,7 @@ For each photo DIR/NAME/ gets
   pncc.png                       Projected Normalized Coordinate Code in the photo's pixels
   pose.json                      camera, pose (docs/conventions.md), coefficients of the fit
   overlay.png, turntable.png     to look at
-and DIR/predictions.json says what became of each. Exit status 1 if any photo failed.
-
-  fg3d predict a.jpg b.jpg --out faces
-  fg3d predict photos/*.jpg --out faces --checkpoint build/studio/training/checkpoint.pt
+and OUT/predictions.json says what became of each. Exit status 1 if any photo failed.
 
 The focal length decides how far away the face is put. It is taken from --focal, else from the
 photo's EXIF data, else it is the length of the image's diagonal in pixels (a 43 mm lens on film).
@@ -96,6 +97,8 @@ def run(options: argparse.Namespace) -> int:
             focal_px=options.focal,
             on_outcome=on_outcome,
         )
-    failed = sum(outcome.error is not None for outcome in outcomes)
+    codes = [outcome.error.code for outcome in outcomes if outcome.error is not None]
+    say_pages(codes)
+    failed = len(codes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} photos reconstructed: {options.out}")
     return 1 if failed else 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fg3d_builder.commands.arguments import folder_to_write, number, whole
 from fg3d_builder.commands.model_options import add_model_options, model_config
+from fg3d_builder.commands.saying import say, say_pages
 from fg3d_builder.commands.source_options import add_kind_option
 from fg3d_builder.config import DETECTORS, BuildConfig, LandmarkConfig, SourceConfig, load_preset
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.guidance import page_for
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel.model import FaceModel
@@ -27,9 +29,10 @@ Registers a single capture or scan, to look at before a build.
   fg3d register walk.r3d --frame 12 --out out/walk
   fg3d register my_captures/anna-00[123] --fuse --out out/anna
 
-DIR gets registered.ply and .glb (the face in its own frame, with texture), sheet.png (image, depth,
+OUT gets registered.ply and .glb (the face in its own frame, with texture), sheet.png (image, depth,
 landmarks, fit, registration, error), overlay.png, depth_error.png, and result.json with all figures
-and doubts. Exit status 1 where a capture cannot be used; failure.png then shows why.
+and doubts. Exit status 1 where a capture cannot be used; failure.png then shows why. If they look
+right, `fg3d new my_captures` writes a preset for all.
 """
 
 
@@ -95,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     view = (options.pitch, options.yaw)
     scan = SourceConfig(kind="scan", unit_mm=options.unit_mm, views=(view,))
     if len(options.capture) > 1 and not options.fuse:
-        print("fg3d: several captures are registered together: add --fuse", file=sys.stderr)
+        say("several captures are registered together: add --fuse")
         return 2
     for path in options.capture:
         refuse_many(path)
@@ -107,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
         model = get_model(model_config(options, config.facemodel))
         result = register_into(options.out, model, capture, config)
     except CaptureError as error:
-        print(f"fg3d: {error.code}: {error.message}", file=sys.stderr)
+        say(f"{error.code}: {error.message}", page_for(error.code))
         return 1
     _tell(result)
     print(f"written to {options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
@@ -130,7 +133,7 @@ def refuse_many(path: Path) -> None:
         root, name = captures[0]
         raise ConfigError(
             f"{path} is a folder of {counted(len(captures), 'capture')}; name one of them, such as "
-            f"{root / name}, or build a dataset of all: fg3d new {path}"
+            f"{root / name}, or build a dataset of all: fg3d new {shlex.quote(str(path))}"
         )
 
 
@@ -162,7 +165,7 @@ def _fuse(
             failures[str(path)] = error
             continue
         if capture.capture_id in captures:
-            print(f"fg3d: two captures are called {capture.capture_id}", file=sys.stderr)
+            say(f"two captures are called {capture.capture_id}")
             return 2
         captures[capture.capture_id] = capture
     results, unusable = register_fused_into(out, model, list(captures.values()), config)
@@ -172,7 +175,8 @@ def _fuse(
         print(f"{name}: {f'one shape of {shared} captures' if shared > 1 else 'registered alone'}")
         _tell(result)
     for name, failure in failures.items():
-        print(f"fg3d: {name}: {failure.code}: {failure.message}", file=sys.stderr)
+        say(f"{name}: {failure.code}: {failure.message}")
+    say_pages(failure.code for failure in failures.values())
     print(f"written to {out}")
     return 1 if failures else 0
 

@@ -25,6 +25,8 @@ review list.
   fg3d review build/studio --accept bert-004 --reset anna-001
   fg3d review build/studio --browser                        in a browser, as `fg3d view` does
   fg3d build studio.toml                                    obeys
+
+`fg3d status build/studio` says beforehand what the verdicts would change of the dataset.
 """
 
 

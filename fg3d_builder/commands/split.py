@@ -24,6 +24,7 @@ the output says how many. A build with this test_fraction and split_salt has all
 whoever comes back into the training split has none here.
 
 The dataset appears when all of it is there and verified; a run that was interrupted goes on.
+`fg3d info FOLDER` then says what is in it.
 """
 
 

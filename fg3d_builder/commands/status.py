@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fg3d_builder.commands.arguments import path_to_read
 from fg3d_builder.errors import printable
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     command.add_argument(
         "folder",
-        type=path_to_read,
+        type=Path,
         metavar="FOLDER",
         help="of a build, a dataset or a training run; or a preset, for its build in build/NAME",
     )
@@ -124,25 +123,28 @@ def _run(options: argparse.Namespace) -> int:
 
 def _build_of(path: Path) -> tuple[Path, Path | None]:
     """Return the folder to look at, and the preset where that was named instead."""
-    from fg3d_builder.config import load_preset
+    from fg3d_builder.config import load_preset, preset_file
     from fg3d_builder.layout import default_root
 
-    if not path.is_file():
+    file = preset_file(path)
+    if file.is_dir():
         return path, None
-    return default_root(load_preset(path)), path
+    if not file.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    return default_root(load_preset(file)), file
 
 
 def _what_it_is_not(folder: Path, preset: Path | None) -> str:
     if preset is not None:
         return (
-            f"{preset} was not built in {folder}; start with `fg3d build {preset}`, or name the "
-            "folder that was given to --out"
+            f"{preset} was not built in {folder}; start with `{_line('build', preset)}`, or name "
+            "the folder that was given to --out"
         )
     hint = ""
     if (folder / "capture.json").is_file():
-        hint = f"; it is a capture: `fg3d register {folder} --out out`"
+        hint = f"; it is a capture: `{_line('register', folder, '--out', 'out')}`"
     elif any(folder.glob("*/capture.json")):
-        hint = f"; it holds captures: `fg3d captures check {folder}`"
+        hint = f"; it holds captures: `{_line('captures', 'check', folder)}`"
     return (
         f"{folder} is no build (it has no work/), no dataset (no manifest.json) and no training "
         f"run (no checkpoint.pt){hint}"
@@ -182,7 +184,7 @@ def _build_lines(status: BuildStatus) -> Iterator[str]:
     yield f"report     {status.report or 'none yet'}"
     if status.left_out:
         told = ", ".join(f"{count:,} {code}" for code, count in status.left_out.items())
-        yield f"left out   {told}; `fg3d review {status.folder}` shows them"
+        yield f"left out   {told}; `{_line('review', status.folder)}` shows them"
     yield from _failure_lines(status.failures)
     if status.working:
         what = "worked on" if status.running else "broken off at, tried alone next"
@@ -270,6 +272,11 @@ def _failure_lines(groups: Sequence[FailureGroup]) -> Iterator[str]:
             yield f"    and {group.count - len(group.first):,} more"
 
 
+def _line(*words: object) -> str:
+    """Return a command to paste."""
+    return shlex.join(["fg3d", *map(str, words)])
+
+
 def _some(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
@@ -297,7 +304,7 @@ def _tell_dataset(folder: Path, as_json: bool) -> int:
         "splits": splits,
         "failures": len(manifest.get("failures", ())),
         "rejected": len(manifest.get("rejected", ())),
-        "next": shlex.join(["fg3d", "verify" if missing else "info", str(folder)]),
+        "next": _line("verify" if missing else "info", folder),
     }
     _tell(about, _lines_of_dataset(about), as_json)
     return 1 if missing else 0

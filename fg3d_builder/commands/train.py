@@ -12,13 +12,15 @@ from fg3d_builder.commands.training_options import add_device, add_settings, pag
 
 DESCRIPTION = """\
 Trains a network on a dataset, and compares it with the 3DMM fit on the dataset's test split; while
-it trains, on its val split, if it has one. The same command goes on where a run stopped;
-`fg3d status RUN` says how far it is and how to go on. RUN/report.html has the curves, from the
-first epoch on.
+it trains, on its val split, if it has one.
 
   fg3d train build/demo/dataset --out build/demo/training --preset tiny
   fg3d train DATASET --out RUN --settings tasks/training/tiny-3-views.toml --seed 1
   torchrun --nproc-per-node 4 -m fg3d_builder.cli train DATASET --out RUN --preset paper
+
+The same command goes on where a run stopped; `fg3d status RUN` says how far it is and how to go on.
+RUN/report.html has the curves, from the first epoch on. When it has ended, `fg3d assess` tries it
+on other datasets, and `fg3d predict PHOTO --checkpoint RUN/checkpoint.pt --out faces` makes meshes.
 """
 
 

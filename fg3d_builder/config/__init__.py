@@ -1,6 +1,13 @@
 """Settings of a build: dataclasses with defaults, TOML presets, digests that identify both."""
 
-from fg3d_builder.config.presets import digest, load_preset, read_toml, to_table, toml_text
+from fg3d_builder.config.presets import (
+    digest,
+    load_preset,
+    preset_file,
+    read_toml,
+    to_table,
+    toml_text,
+)
 from fg3d_builder.config.reading import from_table, require
 from fg3d_builder.config.settings import (
     ALL_LOOKS,
@@ -45,6 +52,7 @@ __all__ = [
     "digest",
     "from_table",
     "load_preset",
+    "preset_file",
     "read_toml",
     "require",
     "to_table",

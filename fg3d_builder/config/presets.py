@@ -49,7 +49,7 @@ def load_preset(path: str | Path) -> BuildConfig:
         Missing file, broken TOML, no sources, unknown names, wrong types, values that are not
         allowed; names the file and every field at fault.
     """
-    file = _found(Path(path))
+    file = preset_file(Path(path))
     table = read_toml(file)
     missing = () if "sources" in table else (_NO_SOURCES,)
     config = from_table(BuildConfig, table, f"preset {file}", missing)
@@ -74,8 +74,8 @@ def load_preset(path: str | Path) -> BuildConfig:
     )
 
 
-def _found(path: Path) -> Path:
-    """Return where a preset is: presets of the project are found from any folder."""
+def preset_file(path: Path) -> Path:
+    """Return where a preset is: ``tasks/NAME.toml`` of the project is found from any folder."""
     own = not path.is_absolute() and path.parts[:-1] == ("tasks",)
     if not own or path.exists():
         return path

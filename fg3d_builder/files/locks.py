@@ -88,8 +88,8 @@ def holder(lock: Path) -> tuple[str, int] | None:
     owner = _owner(lock)
     if not owner or not _alive(owner):
         return None
-    with suppress(ValueError):
-        return owner["host"], int(owner["pid"])
+    with suppress(ValueError, TypeError, OverflowError):  # another machine's, and damaged
+        return str(owner["host"]), int(owner["pid"])
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fg3d_builder.config import preset_file
 from fg3d_builder.files.sealed import read_sealed_as, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.tasks.base import if_there
@@ -25,15 +26,20 @@ class Begun:
         Those of ``fg3d build`` besides ``--out``: what runs the tasks, and whether it is lean.
     workers : int
         Processes that work side by side.
+    verdicts : str
+        Digest of the verdicts that it works by, see `review.freeze_verdicts`; empty where that was
+        not written down.
     """
 
     preset: str
     options: Sequence[str]
     workers: int
+    verdicts: str = ""
 
-    def command(self, root: Path) -> str:
-        """Return the line that goes on with the build in the folder `root`, to paste."""
-        return shlex.join(["fg3d", "build", self.preset, "--out", str(root), *self.options])
+
+def build_command(preset: str, root: Path, options: Sequence[str]) -> str:
+    """Return the line to paste that builds a preset in the folder `root`; see `Begun`."""
+    return shlex.join(["fg3d", "build", preset, "--out", str(root), *options])
 
 
 def luigi_options(workers: int, scheduler_host: str) -> list[str]:
@@ -45,9 +51,20 @@ def luigi_options(workers: int, scheduler_host: str) -> list[str]:
     return options + (["--scheduler-host", scheduler_host] if scheduler_host else [])
 
 
-def note_begun(layout: BuildLayout, preset: str, options: Sequence[str], workers: int) -> None:
-    """Keep how a build is begun; for the parameters see `Begun`."""
-    begun = Begun(os.path.abspath(preset), list(options), workers)
+def note_begun(
+    layout: BuildLayout, preset: str, options: Sequence[str], workers: int, verdicts: str
+) -> None:
+    """Keep how a build is begun.
+
+    Parameters
+    ----------
+    layout : BuildLayout
+    preset : str
+        Any path that `load_preset` takes.
+    options, workers, verdicts
+        See `Begun`.
+    """
+    begun = Begun(os.path.abspath(preset_file(Path(preset))), list(options), workers, verdicts)
     write_sealed_json(layout.begun, asdict(begun))
 
 

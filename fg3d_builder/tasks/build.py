@@ -32,7 +32,7 @@ from fg3d_builder.tasks.completeness import (
 )
 from fg3d_builder.tasks.finding import layout_of
 from fg3d_builder.tasks.lean import drop_unneeded, make_again_if_needed
-from fg3d_builder.tasks.progress import kept_line, note_begin
+from fg3d_builder.tasks.progress import Display, kept_line, note_begin
 from fg3d_builder.tasks.report_tasks import WriteReport, report_rows
 from fg3d_builder.tasks.review import complete_list, freeze_verdicts, verdicts_now
 
@@ -55,7 +55,7 @@ class BuildFG3D(luigi.Task):
     done = False
 
     engine = tuple[str, ...]()
-    """Options of ``fg3d build`` that say what runs the tasks, where that is not Luigi itself."""
+    """Options of ``fg3d build`` that say what runs the tasks; if none do, Luigi's settings."""
 
     @cached_property
     def layout(self) -> BuildLayout:
@@ -120,10 +120,11 @@ class BuildFG3D(luigi.Task):
             log.info(kept)
         note_begin(layout)
         host = "" if luigis.local_scheduler else luigis.scheduler_host
-        options = [*(self.engine or luigi_options(luigis.workers, host))]
+        workers = Display.workers or luigis.workers
+        options = [*(self.engine or luigi_options(workers, host))]
         options += ["--lean"] if self.lean else []
-        note_begun(layout, self.preset, options, luigis.workers)
         verdicts = freeze_verdicts(layout, self.index.capture_ids)
+        note_begun(layout, self.preset, options, workers, verdicts)
         report = WriteReport(root=str(layout.root), config=layout.config_digest, verdicts=verdicts)
         make_again_if_needed(report)
         return report

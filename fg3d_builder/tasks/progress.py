@@ -222,10 +222,12 @@ def last_times(layout: BuildLayout) -> tuple[float, float]:
 
     Zero where the record has none.
     """
-    rows = _rows(layout)
-    begun = [when for when, kind, _, _ in rows if kind == _BEGUN]
-    ended = [when for when, kind, _, _ in rows if kind in KINDS]
-    return max(begun, default=0.0), max(ended, default=0.0)
+    try:
+        record = layout.timings.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return 0.0, 0.0
+    # All of it: the row of the beginning may have thousands behind it.
+    return _last(record, _BEGUN)[0], max(_last(record, kind)[0] for kind in KINDS)
 
 
 def read_times(layout: BuildLayout, workers: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from luigi.worker import Worker
 from fg3d_builder.errors import ConfigError, MissingDependencyError, sentence
 from fg3d_builder.files.locks import BuildRunningError
 from fg3d_builder.files.sealed import DamagedFileError
+from fg3d_builder.guidance import page_for_error
 from fg3d_builder.tasks.base import BuildTask, log
 from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError
 from fg3d_builder.tasks.progress import Display
@@ -175,7 +176,8 @@ def say_failure(task: Any, error: BaseException) -> None:
         log.warning("%s waits for what is made again", what(task))
         return
     if isinstance(error, _EXPECTED):
-        log.error("%s: %s", what(task), text)
+        page = page_for_error(error)
+        log.error("%s: %s%s", what(task), text, f"; see {page}" if page else "")
         return
     record = task.layout.work / "errors.log"
     try:

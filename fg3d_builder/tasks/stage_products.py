@@ -105,7 +105,10 @@ def stage_products(folder: Path, expected: Iterable[ChunkProduct]) -> StageProdu
         dropped = stem + DROPPED_SUFFIX in names
         whole = path.name in names and is_complete(path)
         if path.name in names and not whole:
-            found.damaged.append(path)
+            # A lean build that runs may have dropped it since the folder was listed.
+            dropped = dropped or path.with_suffix(DROPPED_SUFFIX).is_file()
+            if path.is_file():
+                found.damaged.append(path)
         if stem + JOURNAL_SUFFIX in names:
             found.working += suspects_in(path.with_suffix(JOURNAL_SUFFIX))
         if not (whole or dropped) or f"{stem}.json" not in names:

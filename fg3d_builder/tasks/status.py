@@ -24,7 +24,7 @@ from fg3d_builder.review.review_list import read_review_list
 from fg3d_builder.shards.manifest import missing_files, read_manifest
 from fg3d_builder.shards.schema import SCHEMA as SHARD_SCHEMA
 from fg3d_builder.tasks.base import if_there
-from fg3d_builder.tasks.begun import Begun, read_begun
+from fg3d_builder.tasks.begun import Begun, build_command, read_begun
 from fg3d_builder.tasks.build_sizes import BuildSizes, build_sizes
 from fg3d_builder.tasks.chunks import Index, list_chunks, read_index
 from fg3d_builder.tasks.cleaning import layouts_of
@@ -199,8 +199,10 @@ def _status(root: Path, preset: Path | None) -> BuildStatus:
     begun = read_begun(last) if last else None
     notes: list[str] = []
     running = holder(BuildFolder(root).lock)
+    verdicts = None
     if running is not None and last is not None:  # it works by what it has frozen
         layout, index = last, if_there(partial(read_index, last.index)) or Index(())
+        verdicts = begun.verdicts if begun else None
     else:
         layout = _layout_now(root, last, begun, preset, notes)
         index = _index_now(layout, notes)
@@ -208,8 +210,8 @@ def _status(root: Path, preset: Path | None) -> BuildStatus:
     status.preset = str(preset.absolute()) if preset else begun.preset if begun else ""
     status.captures = len(index.capture_ids)
     status.workers = begun.workers if begun else 1
-    status.last_task_s = last_times(layout)[1]
-    whole = _Whole.known(layout, index, notes)
+    began_s, status.last_task_s = (0.0, 0.0) if last is None else last_times(last)
+    whole = _Whole.known(layout, index, notes, verdicts)
     _tell_stages(status, layout, index, whole)
     if whole.decisions is not None:
         codes = Counter(one.code for one in whole.decisions.rejected)
@@ -218,7 +220,7 @@ def _status(root: Path, preset: Path | None) -> BuildStatus:
     status.report = str(layout.report_page) if layout.report_page.is_file() else ""
     status.state = _state(status, layout, whole)
     if status.state not in (COMPLETE, TOO_MANY_FAILURES):
-        _tell_error_log(layout, notes)
+        _tell_error_log(layout, began_s, notes)
         made = status.dataset is not None and status.dataset.current
         if made and not any(work.left for work in status.work.values()):
             notes.append(
@@ -311,9 +313,10 @@ class _Whole:
     name: str | None
 
     @staticmethod
-    def known(layout: BuildLayout, index: Index, notes: list[str]) -> _Whole:
+    def known(layout: BuildLayout, index: Index, notes: list[str], verdicts: str | None) -> _Whole:
+        """Look at what there is by `verdicts`, a digest; by those of now where that is None."""
         try:
-            verdicts = verdicts_now(layout, index.capture_ids)
+            verdicts = verdicts or verdicts_now(layout, index.capture_ids)
         except (ConfigError, OSError) as error:
             notes.append(f"the review list cannot be read: {sentence(error)}")
             return _Whole(index.identity, None, None, None)
@@ -424,10 +427,10 @@ def _state(status: BuildStatus, layout: BuildLayout, whole: _Whole) -> str:
     return COMPLETE if known.failed <= allowed * known.captures else TOO_MANY_FAILURES
 
 
-def _tell_error_log(layout: BuildLayout, notes: list[str]) -> None:
+def _tell_error_log(folder: BuildFolder, began_s: float, notes: list[str]) -> None:
     """Name the record of errors that no sentence explains, where the last build added to it."""
-    file = layout.work / "errors.log"
-    if file.is_file() and file.stat().st_mtime >= last_times(layout)[0]:
+    file = folder.work / "errors.log"
+    if file.is_file() and file.stat().st_mtime >= began_s:
         last = file.read_text(encoding="utf-8", errors="replace").strip().rsplit("\n", 1)[-1]
         notes.append(f"a task failed by a fault of the program: {last}; details in {file}")
 
@@ -448,4 +451,4 @@ def _next(status: BuildStatus, begun: Begun | None) -> str:
     preset = status.preset or UNKNOWN_PRESET
     if status.state == TOO_MANY_FAILURES:
         return shlex.join(["fg3d", "captures", "check", preset])
-    return Begun(preset, begun.options if begun else (), 1).command(Path(status.folder))
+    return build_command(preset, Path(status.folder), begun.options if begun else ())

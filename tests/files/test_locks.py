@@ -16,7 +16,7 @@ from typing import IO
 
 import pytest
 
-from fg3d_builder.files.locks import BuildRunningError, claim, exclusive, release
+from fg3d_builder.files.locks import BuildRunningError, claim, exclusive, holder, release
 
 RACE = """
 import json, multiprocessing, os, random, socket, sys, time
@@ -125,6 +125,22 @@ def test_another_machine_is_respected(tmp_path: Path) -> None:
     lock.write_text(json.dumps({"host": "elsewhere", "pid": "1", "start": "1"}))
     with pytest.raises(BuildRunningError, match="elsewhere"):
         claim(lock)
+
+
+@pytest.mark.parametrize(
+    ("owner", "seen"),
+    [
+        ({"host": "elsewhere", "pid": "7", "start": "1"}, ("elsewhere", 7)),
+        ({"host": "elsewhere", "pid": [7], "start": "1"}, None),
+        ({"host": socket.gethostname(), "pid": str(os.getpid()), "start": "another"}, None),
+        ([], None),
+    ],
+)
+def test_who_holds_a_lock(tmp_path: Path, owner: object, seen: tuple[str, int] | None) -> None:
+    lock = tmp_path / "build.lock"
+    assert holder(lock) is None
+    lock.write_text(json.dumps(owner))
+    assert holder(lock) == seen
 
 
 def test_a_broken_lock_is_taken_over(tmp_path: Path) -> None:

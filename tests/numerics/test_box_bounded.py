@@ -64,6 +64,12 @@ def test_a_component_without_room_does_not_move() -> None:
     np.testing.assert_allclose(np.delete(step, 2), expected, atol=1e-10)
 
 
+def test_where_all_components_are_held_the_step_is_a_corner() -> None:
+    target, lower, upper = np.array([5.0, -7.0, 9.0]), np.full(3, -1.0), np.array([2.0, 1.0, 0.5])
+    step = damped_step_in_box(np.eye(3), -target, 0.0, lower, upper)
+    np.testing.assert_array_equal(step, [2.0, -1.0, 0.5])
+
+
 def test_an_indefinite_matrix_gives_no_step() -> None:
     open_box = np.full(2, np.inf)
     step = damped_step_in_box(np.diag([1.0, -1.0]), np.ones(2), 0.0, -open_box, open_box)

@@ -22,6 +22,7 @@ from fg3d_builder.tasks.chunks import Chunk, Index
 from fg3d_builder.tasks.progress import (
     duration,
     kept_line,
+    last_times,
     note_begin,
     note_task,
     progress_line,
@@ -193,6 +194,14 @@ def test_times_of_an_earlier_run_follow_the_pace_of_this_one(layout: BuildLayout
     with layout.timings.open("a") as file:
         file.write("2.0,captures,1,7.0\n2.0,captures,1,6.0\n2.0,captures,1,6.0\n")
     assert read_times(layout, 1) == {"captures": 6.0, "views": 30.0}  # three times slower now
+
+
+def test_the_last_begin_is_found_behind_any_number_of_tasks(layout: BuildLayout) -> None:
+    assert last_times(layout) == (0.0, 0.0)
+    before = ["100.0,begun,0,0.0", "200.0,landmarks,4,1.0", "300.0,begun,0,0.0"]
+    tasks = [f"{2000 + i}.0,fitting,4,1.0" for i in range(20_000)]
+    layout.timings.write_text("\n".join([*before, *tasks, ""]))
+    assert last_times(layout) == (300.0, 21_999.0)
 
 
 def test_unknown_times_follow_the_pace_of_the_known() -> None:

@@ -19,6 +19,7 @@ from luigi.retcodes import retcode
 from told_steps import LOADED, step
 
 from fg3d_builder.tasks import running
+from fg3d_builder.tasks.build import TooManyFailuresError
 from fg3d_builder.tasks.running import MOST_REPAIRS, run_tasks
 from fg3d_builder.tasks.workers import MOST_RUNS, CarefulWorker
 
@@ -39,6 +40,13 @@ def test_forked_processes_inherit_what_was_loaded(tmp_path: Path, workers: int) 
     here = os.getpid()
     assert (int(process) == here) == (workers == 1)
     assert loaded == str([here, here] if workers > 1 else [])
+
+
+def test_an_error_that_a_page_explains_names_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.say_failure(step(tmp_path, "last"), TooManyFailuresError("3 of 4 captures failed"))
+    assert "Step: 3 of 4 captures failed; see docs/troubleshooting.md#too-many" in caplog.text
 
 
 @pytest.mark.parametrize("workers", [1, 2])

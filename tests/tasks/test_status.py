@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import luigi
@@ -13,15 +16,21 @@ import pytest
 from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
+from fg3d_builder.config import load_preset
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.training.checkpoint import Progress, save_checkpoint
 from fg3d_builder.fgnet.training.run_status import note_dataset, run_status
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
 from fg3d_builder.files.locks import claim, release
+from fg3d_builder.files.products import is_complete
 from fg3d_builder.guidance import page_for
-from fg3d_builder.layout import CHUNK_STAGES
+from fg3d_builder.layout import CHUNK_STAGES, BuildLayout
 from fg3d_builder.review.review_list import update_review_list
+from fg3d_builder.tasks.begun import note_begun, read_begun
+from fg3d_builder.tasks.cleaning import layouts_of
+from fg3d_builder.tasks.stage_products import ChunkProduct, stage_products
 from fg3d_builder.tasks.status import BuildStatus, build_status
+from fg3d_builder.tasks.time_left import Work
 
 FIELDS = {
     *("kind", "folder", "name", "state", "running", "preset", "notes", "captures", "work"),
@@ -33,13 +42,14 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preset, and a build of its three captures in ``out``; one of them has no depth."""
-    folder = tmp_path_factory.mktemp("status")
+    folder = tmp_path_factory.mktemp("status") / "with a space"
+    folder.mkdir()
     preset = write_toy_build(folder, subjects=3, captures=1)
     text = preset.read_text().replace("chunk_size = 2", "chunk_size = 3")
     preset.write_text(text.replace("max_failure_rate = 0.0", "max_failure_rate = 0.5"))
     (depth,) = folder.rglob("s2-0/depth.*")
     depth.write_bytes(b"no image")
-    assert main(["build", str(preset), "--out", str(folder / "out")]) == 0
+    assert main(["build", str(preset), "--out", str(folder / "out"), "--workers", "2"]) == 0
     release(folder / "out/build.lock", os.getpid())
     return folder
 
@@ -98,7 +108,7 @@ def test_a_complete_build(toy: Path, out: Path) -> None:
     assert status.report == str(out / "report/index.html")
     assert (status.notes, status.damaged, status.working) == ([], [], [])
     assert status.preset == str(toy / "toy.toml")
-    assert status.next == f"fg3d verify {out}/dataset"
+    assert status.next == f"fg3d verify '{out}/dataset'"
     assert status.seconds_left == 0
 
 
@@ -118,8 +128,9 @@ def test_an_interrupted_build_goes_on_with_its_own_command(toy: Path, out: Path)
     assert status.dataset is None
     assert status.times_measured
     assert status.seconds_left > 0
-    assert status.next == f"fg3d build {toy / 'toy.toml'} --out {out}"
-    assert main(status.next.split()[1:]) == 0
+    assert status.workers == 2
+    assert status.next == f"fg3d build '{toy / 'toy.toml'}' --out '{out}' --workers 2"
+    assert main(shlex.split(status.next)[1:]) == 0
     release(out / "build.lock", os.getpid())
     assert build_status(out).state == "complete"
 
@@ -142,6 +153,22 @@ def test_damaged_files_are_named_and_stay_where_they_are(out: Path) -> None:
     assert status.work["fitting"].total == 3
 
 
+def test_what_a_lean_build_drops_meanwhile_is_not_damaged(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = product(out, "fitting")
+
+    def dropped_just_now(path: Path) -> bool:
+        if path == fits and path.is_file():
+            path.with_suffix(".dropped").touch()
+            path.unlink()
+        return is_complete(path)
+
+    monkeypatch.setattr("fg3d_builder.tasks.stage_products.is_complete", dropped_just_now)
+    found = stage_products(fits.parent, [ChunkProduct(fits, frozenset({"s0-0", "s1-0"}))])
+    assert (found.work, found.dropped, found.damaged) == (Work(2, 2), 2, [])
+
+
 def test_a_build_that_runs_is_named(out: Path) -> None:
     claim(out / "build.lock")
     try:
@@ -149,9 +176,37 @@ def test_a_build_that_runs_is_named(out: Path) -> None:
         assert status.state == "running"
         assert status.running is not None
         assert status.running[1] == os.getpid()
-        assert status.next == f"fg3d status {out}"
+        assert status.next == f"fg3d status '{out}'"
+        update_review_list(out / "review.csv", lambda old: old.with_verdicts(["s0-0"], "reject"))
+        status = build_status(out)
+        assert status.dataset is not None
+        assert status.dataset.current  # verdicts that are given meanwhile are those of the next one
+        assert status.work["shards"].left == 0
     finally:
         release(out / "build.lock", os.getpid())
+    assert not build_status(out).dataset.current  # type: ignore[union-attr]
+
+
+def test_a_second_build_is_told_of_the_first_and_of_the_page(
+    toy: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin_anew(out, "views")
+    (out / "build.lock").write_text(json.dumps({"host": "elsewhere", "pid": "7", "start": "1"}))
+    assert main(["build", str(toy / "toy.toml"), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "fg3d: process 7 on elsewhere builds in" in said
+    assert said.endswith("see docs/troubleshooting.md#another-build-is-running\n")
+
+
+def test_the_configuration_that_was_begun_last_is_told(toy: Path, out: Path) -> None:
+    """Also where many thousand tasks have ended since, and another one has been built before."""
+    (known,) = layouts_of(out)
+    other = BuildLayout(out, replace(known.config, name="earlier"), known.facemodel_identity)
+    other.freeze()
+    other.timings.write_text("1.0,begun,0,0.0\n2.0,captures,3,1.0\n")
+    with known.timings.open("a") as file:
+        file.writelines(f"{4e9 + i},fitting,3,0.1\n" for i in range(5000))
+    assert looked_at(out).name == known.config.name
 
 
 def test_a_changed_review_list_is_told_by_what_it_would_change(out: Path) -> None:
@@ -213,15 +268,38 @@ def test_statuses_and_fields_for_scripts(
     assert "1 unreadable_image (captures); see docs/troubleshooting.md#" in shown
     begin_anew(out, "views")
     assert main(["status", str(out)]) == 1
-    assert f"next: fg3d build {toy / 'toy.toml'}" in capsys.readouterr().out
+    assert f"next: fg3d build '{toy / 'toy.toml'}'" in capsys.readouterr().out
     assert main(["status", str(tmp_path)]) == 2
     assert "is no build (it has no work/), no dataset" in capsys.readouterr().err
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/capture.json").touch()
-    assert main(["status", str(tmp_path)]) == 2
-    assert f"fg3d captures check {tmp_path}" in capsys.readouterr().err
+    (tmp_path / "b c/a").mkdir(parents=True)
+    (tmp_path / "b c/a/capture.json").touch()
+    assert main(["status", str(tmp_path / "b c")]) == 2
+    assert f"`fg3d captures check '{tmp_path}/b c'`" in capsys.readouterr().err
+    assert main(["status", str(tmp_path / "none")]) == 2
+    assert "none does not exist" in capsys.readouterr().err
     assert main(["status", str(toy / "toy.toml")]) == 2
     assert "was not built in build/" in capsys.readouterr().err
+
+
+def test_a_preset_of_the_project_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    layout = BuildLayout(tmp_path, load_preset("tasks/demo.toml"), "model")
+    note_begun(layout, "tasks/demo.toml", [], 1, "")
+    begun = read_begun(layout)
+    assert begun is not None
+    assert load_preset(begun.preset) == layout.config
+    assert main(["status", "tasks/demo.toml"]) == 2
+    assert f"`fg3d build {begun.preset}`" in capsys.readouterr().err
+
+
+def test_looking_changes_no_level_of_the_log(out: Path) -> None:
+    loggers = [logging.getLogger(name) for name in ("fg3d", "fg3d_builder")]
+    before = [logger.level for logger in loggers]
+    assert main(["status", str(out)]) == 0
+    assert [logger.level for logger in loggers] == before
 
 
 def test_a_dataset_by_itself(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
