@@ -203,7 +203,6 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
             counts=counts,
             quality=histogram([c.quality for c in captures], 0.0, 1.0),
             error=histogram([c.error_mm for c in captures], 0.0),
-            augmentation=_codes_of_augmentation(captures),
             verdict_counts={
                 name: sum(
                     row.judged.verdict.verdict == name and row.capture.state == REGISTERED
@@ -231,7 +230,9 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
             states=STATES,
             places=DATASET,
             kinds_of_verdict=(*VERDICTS, JUDGED),
-            codes=sorted({code for (_, code), _ in listing.failures}),
+            reasons=sorted(
+                {reason for reason, _ in (*listing.failures, *listing.augmentation_failures)}
+            ),
         )
 
     @app.get("/captures/<name>")
@@ -241,7 +242,8 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
         verdicts = page.verdicts(listing)
         rows = chosen(listing, verdicts, query, keep=name)
         at, before, after = neighbours(rows, name)
-        about, doubts, kinds, views, shapes, problem = [], [], {}, [], [], ""
+        about, kinds, views, shapes, problem = [], {}, [], [], ""
+        doubts = [listed.doubts] if listed.doubts else []
         if listed.state == REGISTERED:
             try:
                 found = page.records.read(listing.layout, listed)
@@ -276,14 +278,6 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
     @app.get("/plotly.js")
     def viewer() -> flask.Response:
         return flask.send_file(PLOTLY, "text/javascript", max_age=86400)
-
-
-def _codes_of_augmentation(captures: list[ListedCapture]) -> list[tuple[str, int]]:
-    count: dict[str, int] = {}
-    for capture in captures:
-        for code in {failure.code for failure in capture.augmentation_failures}:
-            count[code] = count.get(code, 0) + 1
-    return sorted(count.items(), key=lambda pair: -pair[1])
 
 
 def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
@@ -384,6 +378,7 @@ def _add_verdicts(app: flask.Flask, page: ReviewPage) -> None:
         return {
             **verdict._asdict(),
             "kept": judged.kept,
+            "given": verdicts.given(listing),
             "place": words.place(listed, judged, verdicts.min_quality),
         }
 
@@ -402,7 +397,7 @@ def _add_verdicts(app: flask.Flask, page: ReviewPage) -> None:
         try:
             now = page.list_of(listing).change(listed, wanted, seen)
         except ChangedMeanwhileError as error:
-            text = f"{error}; look at what it says now, then judge"
+            text = f"{error}. Now: {words.verdict(error.now)}. Judge again to overwrite it"
             return flask.jsonify(error=text, now=said(name, error.now, listing)), 409
         return flask.jsonify(said(name, now, listing)), 200
 
