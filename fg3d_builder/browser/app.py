@@ -149,10 +149,11 @@ def _add_guards(app: flask.Flask, guard: Guard) -> None:
         if request.endpoint == "static":  # the same for everybody
             return None
         given = request.args.get("key", "")
-        if given and guard.knows(given):
+        if given and guard.opens(given):
             # The key leaves the address, which people copy and send.
             answer = flask.redirect(request.path)
-            answer.set_cookie(guard.cookie, guard.key, httponly=True, samesite="Strict")
+            # Lax: the link may be followed from another page, such as a notebook's terminal.
+            answer.set_cookie(guard.cookie, guard.key, httponly=True, samesite="Lax")
             return answer
         if not guard.knows(request.cookies.get(guard.cookie, "")):
             raise RefusedError("open the address that `fg3d view` has printed: it holds the key")

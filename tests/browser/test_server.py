@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -72,6 +73,25 @@ def test_ctrl_c_ends_it_with_status_0(root: Path) -> None:
     said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said[1] == ""
+
+
+def test_a_browser_in_the_terminal_is_served_while_it_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def in_the_terminal(address: str) -> bool:
+        try:
+            seen.append(opened(address))  # returns when the person leaves it
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                opened(address)  # everybody can read command lines
+            return True
+        finally:
+            _thread.interrupt_main()
+
+    monkeypatch.setattr("webbrowser.open", in_the_terminal)
+    assert main(["view", str(root), "--port", "0", "--open"]) == 0
+    assert "made" in seen[0]
 
 
 def test_nonsense_is_refused_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
