@@ -302,7 +302,10 @@ def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
 
         def draw() -> bytes:
             if listed.state == FAILED:
-                return pictures.small(failure_picture(listing, listed))
+                try:
+                    return pictures.small(failure_picture(listing, listed))
+                except ValueError:  # pictures have no seals
+                    raise NotFound("the picture of this failure is damaged") from None
             return pictures.thumbnail(read_face(listing.layout, listed), kind)
 
         return _picture(page.thumbnails.get((name, listed.stamp, kind), draw), listed)

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -141,7 +141,7 @@ class Listing:
     captures : dict of str to ListedCapture
         By id, in the order of the ids.
     dataset : DatasetNow, optional
-        None where there is none, or one of other settings.
+        None where there is none, or one of other settings or captures.
     problems : tuple of str
         What could not be read, in sentences.
     """
@@ -244,7 +244,9 @@ class BuildListing:
             problems.append(
                 "no products of this version and these settings are there: build again to see them"
             )
-        return Listing(layout, dict(sorted(found.items())), _dataset(layout), tuple(problems))
+        return Listing(
+            layout, dict(sorted(found.items())), _dataset(layout, found), tuple(problems)
+        )
 
     def _still_damaged(self, met: list[DamagedFileError]) -> list[str]:
         """Say which files were found damaged, now or earlier, and have not been made again."""
@@ -505,8 +507,8 @@ def _by_chunk(stamps: Mapping[str, Stamp]) -> dict[str, str]:
 _manifest = ReadOnce(lambda path: read_manifest(path.parent), kept=1)
 
 
-def _dataset(layout: BuildLayout) -> DatasetNow | None:
-    """Return what the folder's dataset holds, where it is of these settings."""
+def _dataset(layout: BuildLayout, captures: Collection[str]) -> DatasetNow | None:
+    """Return what the folder's dataset holds, where it is of these settings and captures."""
     try:
         manifest = _manifest(layout.dataset_link / "manifest.json")
     except (FileNotFoundError, ValueError):
@@ -514,6 +516,10 @@ def _dataset(layout: BuildLayout) -> DatasetNow | None:
     if manifest["config_digest"] != digest(layout.config):
         return None
     left_out = frozenset(row["capture_id"] for row in manifest["rejected"])
-    failed = frozenset(row["capture_id"] for row in manifest["failures"])
+    left_out |= frozenset(row["capture_id"] for row in manifest["failures"])
+    # Its captures are not named: of others, nobody can say here whether they are in it.
+    inside = sum(part["captures"] for part in manifest["splits"].values())
+    if not left_out <= set(captures) or inside + len(left_out) != len(captures):
+        return None
     samples = {split: part["samples"] for split, part in manifest["splits"].items()}
-    return DatasetNow(left_out | failed, samples)
+    return DatasetNow(left_out, samples)
