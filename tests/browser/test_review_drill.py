@@ -166,7 +166,10 @@ def test_somebody_else_judges_at_the_same_time(tab: Any, built: Any) -> None:
 
 
 def test_keys_judge_what_a_person_looks_at_and_nothing_is_forgotten(tab: Any, built: Any) -> None:
+    tab.route("**/s2-0/thumbnail/**", lambda route: route.fulfill(status=404))
     tab.goto(f"{tab.origin}/captures?sort=capture&state=registered")
+    tab.wait_for_selector('[data-id="s2-0"] .blank')
+    assert tab.locator(".tile img").count() == 2, "those that are there stay"
     tab.keyboard.press("n")
     tab.keyboard.down("r")
     judged(tab, "s0-0", "reject")

@@ -247,6 +247,17 @@ document.getElementById("rows")?.addEventListener("focusin", (event) => {
   const row = event.target.closest("[data-id]");
   if (row && row !== chosen()) choose(row);
 });
+// A lean build has dropped what pictures are made of.
+function withoutPicture(image) {
+  const blank = document.createElement("span");
+  blank.className = "blank";
+  blank.textContent = "no picture";
+  image.replaceWith(blank);
+}
+for (const image of document.querySelectorAll(".tile img")) {
+  if (image.complete && image.naturalWidth === 0) withoutPicture(image);
+  else image.addEventListener("error", () => withoutPicture(image));
+}
 window.addEventListener("pageshow", (event) => {
   for (const field of document.querySelectorAll("#filters :disabled")) field.disabled = false;
   if (event.persisted) location.reload();
