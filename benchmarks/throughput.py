@@ -57,7 +57,7 @@ sensor = { kind = "structured_light", seed = 1 }
 [transform]
 shapes_per_capture = 4
 [shards]
-samples_per_shard = 128
+samples_per_shard = 64
 test_fraction = 0.01
 split_salt = "subjects-200"
 """

@@ -50,7 +50,7 @@ from fg3d_builder.errors import (
     sentence,
 )
 from fg3d_builder.files.sealed import DamagedFileError
-from fg3d_builder.guidance import page_for_error
+from fg3d_builder.guidance import POINTER, page_for_error
 
 COMMANDS = (
     new,
@@ -204,7 +204,7 @@ def _say(text: str, error: BaseException | None = None) -> None:
         print(f"fg3d: {text}", file=sys.stderr, flush=True)
         page = "" if error is None else page_for_error(error)
         if page:
-            print(f"see {page}", file=sys.stderr, flush=True)
+            print(f"{POINTER}{page}", file=sys.stderr, flush=True)
 
 
 def _forget_output() -> None:

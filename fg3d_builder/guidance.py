@@ -113,6 +113,9 @@ MODULE_PAGES = MappingProxyType(
 )
 """By the module in which an error of files or settings arises, or the package that it is in."""
 
+POINTER = "see "
+"""Begins the line below an error that names its page."""
+
 _FULL = f"{_HELP}#the-disk-is-full"
 _PACKAGE = "fg3d_builder."
 

@@ -23,7 +23,7 @@ USUAL_PORT = 8390
 class _Quiet(WSGIRequestHandler):
     """Says nothing of requests: a page asks for fifty pictures."""
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+    def log_request(self, status: int | str = "-", size: int | str = "-") -> None:
         pass
 
 

@@ -73,7 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Print the state of a folder; exit status 0, 1 or 2, see `DESCRIPTION`."""
-    with _without_collecting():
+    with _without_collecting(), _without_messages():
         return _run(options)
 
 
@@ -89,14 +89,25 @@ def _without_collecting() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """Log nothing while the block runs: what readers say of damaged files is told by the status."""
+    loggers = [logging.getLogger(name) for name in ("fg3d", "fg3d_builder")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def _run(options: argparse.Namespace) -> int:
     from fg3d_builder.fgnet.training.names import is_run
     from fg3d_builder.shards.manifest import MANIFEST_NAME
     from fg3d_builder.tasks.build_sizes import is_build
 
-    # What readers say of damaged files is among what is told.
-    for name in ("fg3d", "fg3d_builder"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     folder, preset = _build_of(options.folder)
     if is_build(folder):
         return _tell_build(folder, preset, options.json)

@@ -29,6 +29,7 @@ from fg3d_builder.fgnet.training.names import (
     assessment_folder,
 )
 from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
+from fg3d_builder.guidance import POINTER
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.shards.manifest import MANIFEST_NAME, read_manifest
 from fg3d_builder.tasks.base import log
@@ -282,12 +283,14 @@ class EvaluateFGNet(NetworkTask):
 
 
 def last_failure(run: Path) -> str:
-    """Return the last line that a failed run has printed; empty where it has not failed."""
+    """Return what a failed run has said at its end; empty where it has not failed."""
     file = run / FAILED_NAME
     if not file.is_file():
         return ""
     try:
-        return str(read_sealed_object(file)["last_lines"][-1])
+        lines = [str(line) for line in read_sealed_object(file)["last_lines"]]
+        # Below the sentence that says what is wrong stands the page of the guide.
+        return next((line for line in reversed(lines) if not line.startswith(POINTER)), "")
     except ValueError as error:
         return str(error)
 

@@ -65,7 +65,14 @@ def test_the_usual_port_may_be_taken_but_not_the_one_that_was_asked_for(root: Pa
 
 def test_ctrl_c_ends_it_with_status_0(root: Path) -> None:
     command = [sys.executable, "-m", "fg3d_builder.cli", "view", str(root), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, the shell has it ignored, and children inherit that.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     assert process.stdout is not None
     address = process.stdout.readline().removeprefix("review page: ").strip()
     assert "made" in opened(address)

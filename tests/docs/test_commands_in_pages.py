@@ -29,6 +29,7 @@ ELSEWHERE = {
     "source": "the shell's own word",
     "cd": "the shell's own word",
     "git": "how the project is fetched",
+    "ssh": "how a port of another machine is forwarded",
     "luigid": "Luigi's server, without arguments; tests/tasks/test_sharing.py starts it",
     "dask": "Dask's own command; tests/tasks/test_dask_engine.py starts scheduler and workers",
     "fg3d-pack/run.sh": "of a packed run; tests/fgnet/test_packing.py runs it",
