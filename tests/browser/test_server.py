@@ -97,7 +97,12 @@ def test_a_browser_in_the_terminal_is_served_while_it_runs(
             _thread.interrupt_main()
 
     monkeypatch.setattr("webbrowser.open", in_the_terminal)
-    assert main(["view", str(root), "--port", "0", "--open"]) == 0
+    # Where the tests run in the background, the shell has it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["view", str(root), "--port", "0", "--open"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "made" in seen[0]
 
 
