@@ -31,32 +31,40 @@ missing_system_packages() {
   command -v cc >/dev/null || echo build-essential
 }
 
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+may_install() {
+  command -v apt-get >/dev/null && as_root true 2>/dev/null
+}
+
+apt_install() {
+  as_root apt-get update -qq &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 # The tests of the review page drive this browser; without it they are skipped, and say so.
 install_browser() {
-  command -v chromium >/dev/null && return 0
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  local name
+  for name in chromium chromium-browser chrome; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  if may_install; then
     say "installing chromium"
-    apt-get update -qq &&
-      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null &&
-      return 0
+    apt_install chromium && return
   fi
   say "no chromium: the tests of the review page in a browser are skipped"
 }
 
 install_system_packages() {
-  local missing as_root=()
+  local missing
   missing=$(missing_system_packages | tr '\n' ' ')
   [ -n "$missing" ] || return 0
-  if [ "$(id -u)" != 0 ]; then
-    as_root=(sudo -n)
-    sudo -n true 2>/dev/null || as_root=(false)
-  fi
-  if command -v apt-get >/dev/null && "${as_root[@]}" true; then
+  if may_install; then
     say "installing system libraries: $missing"
     # shellcheck disable=SC2086
-    "${as_root[@]}" apt-get update -qq &&
-      "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null &&
-      return 0
+    apt_install $missing && return 0
   fi
   say "system libraries are missing; run: sudo apt-get install $missing"
   exit 1
@@ -74,6 +82,10 @@ install_packages() {
   echo "$wanted" >$stamp
 }
 
+case ${1:-} in
+  "" | --with-browser) ;;
+  *) say "unknown option $1; there is --with-browser alone"; exit 2 ;;
+esac
 python=$(find_python)
 install_system_packages
 install_packages "$python"

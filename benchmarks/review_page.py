@@ -2,9 +2,9 @@
 
 `python -m benchmarks.review_page` makes such a build (see `made_build`), once as it is after the
 report and once as it is while it still runs, and measures, in seconds of the processor's time and
-by the clock: the first reading of the build, a second one, one page of the list, and the list in
-Chromium from the request to the end of loading, the build's first reading included. Writes
-build/bench/review_page.json.
+by the clock: the first reading of the build, a second one, and pages of the list; then in Chromium
+the overview, from the start of the server to the end of loading with the build's first reading
+between them, and pages of the list. Writes build/bench/review_page.json.
 """
 
 from __future__ import annotations
@@ -54,28 +54,36 @@ def reading(root: Path) -> dict[str, dict[str, float]]:
 
 
 def in_a_browser(root: Path) -> dict[str, dict[str, float]]:
-    """Measure the list in Chromium, of a server that has not read the build yet."""
-    server = ReviewServer(root, 0)
-    serving = threading.Thread(target=server.serve)
-    serving.start()
-    try:
-        with sync_playwright() as control:
-            browser = control.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-            tab = browser.new_page()
-            address, key = server.address.split("?")
-            # The key leads to the overview; a page that needs no listing takes it as well.
-            tab.goto(f"{address}plotly.js?{key}", timeout=600_000)
-            first = timed(lambda: tab.goto(f"{address}captures", timeout=600_000))
-            again = timed(lambda: tab.goto(f"{address}captures?page=2", timeout=600_000))
+    """Measure pages in Chromium, which runs before the server is started."""
+    with sync_playwright() as control:
+        browser = control.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        tab = browser.new_page()
+        server = ReviewServer(root, 0)
+        serving = threading.Thread(target=server.serve)
+
+        def first() -> None:
+            serving.start()
+            tab.goto(server.address, timeout=600_000)
+            assert tab.locator(".number b").first.inner_text() == f"{CAPTURES:,}"
+
+        def listed(page: int) -> None:
+            tab.goto(f"{tab.url.split('/captures')[0].rstrip('/')}/captures?page={page}")
             assert tab.locator("#rows [data-id]").count() == 48
-            browser.close()
-    finally:
-        server.stop()
-        serving.join()
-    # The process is the server's; the browser's own are others.
-    return {"browser, first": first, "browser, next page": again}
+
+        try:
+            # The process is the server's; the browser's own are others.
+            found = {
+                "browser, from the start to the overview": timed(first),
+                "browser, first page of the list": timed(lambda: listed(1)),
+                "browser, next page": timed(lambda: listed(2)),
+            }
+        finally:
+            server.stop()
+            serving.join()
+        browser.close()
+    return found
 
 
 def main() -> None:

@@ -149,10 +149,11 @@ def _add_guards(app: flask.Flask, guard: Guard) -> None:
         if request.endpoint == "static":  # the same for everybody
             return None
         given = request.args.get("key", "")
-        if given and guard.knows(given):
+        if given and guard.opens(given):
             # The key leaves the address, which people copy and send.
             answer = flask.redirect(request.path)
-            answer.set_cookie(guard.cookie, guard.key, httponly=True, samesite="Strict")
+            # Lax: the link may be followed from another page, such as a notebook's terminal.
+            answer.set_cookie(guard.cookie, guard.key, httponly=True, samesite="Lax")
             return answer
         if not guard.knows(request.cookies.get(guard.cookie, "")):
             raise RefusedError("open the address that `fg3d view` has printed: it holds the key")
@@ -203,7 +204,6 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
             counts=counts,
             quality=histogram([c.quality for c in captures], 0.0, 1.0),
             error=histogram([c.error_mm for c in captures], 0.0),
-            augmentation=_codes_of_augmentation(captures),
             verdict_counts={
                 name: sum(
                     row.judged.verdict.verdict == name and row.capture.state == REGISTERED
@@ -231,7 +231,9 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
             states=STATES,
             places=DATASET,
             kinds_of_verdict=(*VERDICTS, JUDGED),
-            codes=sorted({code for (_, code), _ in listing.failures}),
+            reasons=sorted(
+                {reason for reason, _ in (*listing.failures, *listing.augmentation_failures)}
+            ),
         )
 
     @app.get("/captures/<name>")
@@ -241,7 +243,8 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
         verdicts = page.verdicts(listing)
         rows = chosen(listing, verdicts, query, keep=name)
         at, before, after = neighbours(rows, name)
-        about, doubts, kinds, views, shapes, problem = [], [], {}, [], [], ""
+        about, kinds, views, shapes, problem = [], {}, [], [], ""
+        doubts = [listed.doubts] if listed.doubts else []
         if listed.state == REGISTERED:
             try:
                 found = page.records.read(listing.layout, listed)
@@ -278,14 +281,6 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
         return flask.send_file(PLOTLY, "text/javascript", max_age=86400)
 
 
-def _codes_of_augmentation(captures: list[ListedCapture]) -> list[tuple[str, int]]:
-    count: dict[str, int] = {}
-    for capture in captures:
-        for code in {failure.code for failure in capture.augmentation_failures}:
-            count[code] = count.get(code, 0) + 1
-    return sorted(count.items(), key=lambda pair: -pair[1])
-
-
 def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
     def failure_picture(listing: Listing, listed: ListedCapture) -> bytes:
         failure = listed.failure
@@ -307,7 +302,10 @@ def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
 
         def draw() -> bytes:
             if listed.state == FAILED:
-                return pictures.small(failure_picture(listing, listed))
+                try:
+                    return pictures.small(failure_picture(listing, listed))
+                except ValueError:  # pictures have no seals
+                    raise NotFound("the picture of this failure is damaged") from None
             return pictures.thumbnail(read_face(listing.layout, listed), kind)
 
         return _picture(page.thumbnails.get((name, listed.stamp, kind), draw), listed)
@@ -384,6 +382,7 @@ def _add_verdicts(app: flask.Flask, page: ReviewPage) -> None:
         return {
             **verdict._asdict(),
             "kept": judged.kept,
+            "given": verdicts.given(listing),
             "place": words.place(listed, judged, verdicts.min_quality),
         }
 
@@ -402,7 +401,7 @@ def _add_verdicts(app: flask.Flask, page: ReviewPage) -> None:
         try:
             now = page.list_of(listing).change(listed, wanted, seen)
         except ChangedMeanwhileError as error:
-            text = f"{error}; look at what it says now, then judge"
+            text = f"{error}. Now: {words.verdict(error.now)}. Judge again to overwrite it"
             return flask.jsonify(error=text, now=said(name, error.now, listing)), 409
         return flask.jsonify(said(name, now, listing)), 200
 

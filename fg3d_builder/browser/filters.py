@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from fg3d_builder.browser.listing import REGISTERED, STATES, ListedCapture, Listing
+from fg3d_builder.browser.listing import REGISTERED, STATES, ListedCapture, Listing, Reason
 from fg3d_builder.browser.verdicts import Judged, Verdicts
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT
@@ -67,7 +67,7 @@ class Query:
         One of the review list's, or `JUDGED`.
     subject, source : str
     failure : str
-        Code of a failure; of views and new shapes as well.
+        Code of a failure, or a `Reason` as it is written; of views and new shapes as well.
     quality_min, quality_max, error_min, error_max : float
         Bounds, both included, errors in mm; NaN for none.
     sort : str
@@ -110,7 +110,7 @@ class Query:
             value = getattr(query, item.name)
             unset = isinstance(value, float) and math.isnan(value)
             if not unset and value != item.default:
-                found[item.name] = f"{value:g}" if isinstance(value, float) else str(value)
+                found[item.name] = f"{value:.15g}" if isinstance(value, float) else str(value)
         return found
 
     @property
@@ -205,7 +205,7 @@ def _fits(row: Row, query: Query) -> bool:
         and (not query.source or capture.source == query.source)
         and (not query.verdict or _has_verdict(capture, verdict, query.verdict))
         and (not query.dataset or _has_place(judged, query.dataset))
-        and (not query.failure or query.failure in _codes(capture))
+        and (not query.failure or query.failure in _failed_by(capture))
         and _within(capture.quality, query.quality_min, query.quality_max)
         and _within(capture.error_mm, query.error_min, query.error_max)
         and (
@@ -216,9 +216,9 @@ def _fits(row: Row, query: Query) -> bool:
 
 
 def _has_verdict(capture: ListedCapture, verdict: str, wanted: str) -> bool:
-    """Nobody has yet judged what has a registration and no verdict."""
-    if wanted == AUTO:
-        return verdict == AUTO and capture.state == REGISTERED
+    """Verdicts are about registrations: what failed since it was judged counts nowhere."""
+    if capture.state != REGISTERED:
+        return False
     return verdict != AUTO if wanted == JUDGED else verdict == wanted
 
 
@@ -226,9 +226,9 @@ def _has_place(judged: Judged, wanted: str) -> bool:
     return judged.changes if wanted == CHANGES else judged.kept is (wanted == IN)
 
 
-def _codes(capture: ListedCapture) -> list[str]:
+def _failed_by(capture: ListedCapture) -> list[str]:
     failures = [*capture.augmentation_failures, *([capture.failure] if capture.failure else [])]
-    return [failure.code for failure in failures]
+    return [text for failure in failures for text in (failure.code, str(Reason.of(failure)))]
 
 
 def _within(value: float, low: float, high: float) -> bool:

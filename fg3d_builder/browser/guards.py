@@ -60,6 +60,7 @@ class Guard:
 
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    _once: set[str] = field(default_factory=set)
 
     @property
     def cookie(self) -> str:
@@ -77,6 +78,25 @@ class Guard:
     def knows(self, key: str) -> bool:
         """Tell whether a key is the right one."""
         return hmac.compare_digest(key.encode(), self.key.encode())
+
+    def key_for_once(self) -> str:
+        """Return a key that opens the page a single time.
+
+        For the command line of a browser, which everybody on this machine can read.
+        """
+        key = secrets.token_urlsafe(24)
+        self._once.add(key)
+        return key
+
+    def opens(self, key: str) -> bool:
+        """Tell whether an address with this key opens the page; one for once is then used up."""
+        if self.knows(key):
+            return True
+        try:
+            self._once.remove(key)
+        except KeyError:
+            return False
+        return True
 
     def check_change(self, host: str, origin: str, site: str, token: str) -> None:
         """Refuse a change that does not come from a page of ours.

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BARS = 24
+BARS = 25
+"""A round scale in so many steps: edges such as 0.04 and 1.28, which an address can name."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """Captures whose figure is from `low` (included) to `high`.
+    """Captures whose figure is from `low` (included) to `high`; of the last bar also `high`.
 
     Attributes
     ----------
@@ -36,13 +37,14 @@ def histogram(values: Sequence[float], low: float, high: float = math.nan) -> li
     ----------
     values : sequence of float
     low, high : float
-        Ends of the scale; `high` is a round figure not below the largest value where it is NaN.
+        Ends of the scale, round; where `high` is NaN, a round figure not below the largest value.
     """
     known = np.array([value for value in values if math.isfinite(value)])
     if len(known) == 0:
         return []
     top = _round_up(float(known.max()) - low) + low if math.isnan(high) else high
-    counts, edges = np.histogram(known, BARS, (low, top))
+    edges = np.array([float(f"{edge:.4g}") for edge in np.linspace(low, top, BARS + 1)])
+    counts, _ = np.histogram(known, edges)
     return [
         Bar(float(a), float(b), int(count), count / counts.max())
         for a, b, count in zip(edges[:-1], edges[1:], counts, strict=True)

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,9 @@ WAITING, FAILED, REGISTERED = STATES = ("waiting", "failed", "registered")
 """How far a capture has come."""
 
 _UNKNOWN = math.nan
+
+_TOLD = 5
+"""Damaged files that are named on a page."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,27 @@ class ListedCapture:
     stamp: str = ""
 
 
+class Reason(NamedTuple):
+    """Why captures failed: the same code of another stage is another reason.
+
+    Attributes
+    ----------
+    stage, code : str
+        See `Failure`.
+    """
+
+    stage: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.code}"
+
+    @staticmethod
+    def of(failure: Failure) -> Reason:
+        """Return the reason of a failure."""
+        return Reason(failure.stage, failure.code)
+
+
 class DatasetNow(NamedTuple):
     """The complete dataset that a build's folder holds.
 
@@ -117,7 +141,7 @@ class Listing:
     captures : dict of str to ListedCapture
         By id, in the order of the ids.
     dataset : DatasetNow, optional
-        None where there is none, or one of other settings.
+        None where there is none, or one of other settings or captures.
     problems : tuple of str
         What could not be read, in sentences.
     """
@@ -132,11 +156,22 @@ class Listing:
         """How many captures are in each state."""
         return Counter(capture.state for capture in self.captures.values())
 
+    def is_registered(self, capture_id: str) -> bool:
+        """Tell whether the build has a registration of that id."""
+        found = self.captures.get(capture_id)
+        return found is not None and found.state == REGISTERED
+
     @cached_property
-    def failures(self) -> list[tuple[tuple[str, str], int]]:
-        """How many captures failed, by stage and code, the most frequent first."""
+    def failures(self) -> list[tuple[Reason, int]]:
+        """How many captures failed for each reason, the most frequent first."""
         failed = [c.failure for c in self.captures.values() if c.failure is not None]
-        return Counter((failure.stage, failure.code) for failure in failed).most_common()
+        return Counter(map(Reason.of, failed)).most_common()
+
+    @cached_property
+    def augmentation_failures(self) -> list[tuple[Reason, int]]:
+        """How many captures have no turned views, or fewer new shapes, for each reason."""
+        reasons = [set(map(Reason.of, c.augmentation_failures)) for c in self.captures.values()]
+        return Counter(reason for found in reasons for reason in found).most_common()
 
     @cached_property
     def sources(self) -> list[str]:
@@ -169,6 +204,7 @@ class BuildListing:
         self._root = root
         self._lock = threading.Lock()
         self._known: dict[str, tuple[str, tuple[ListedCapture, ...]]] = {}
+        self._damaged: dict[Path, tuple[str, Stamp]] = {}
         self._key = ""
         self._last: Listing | None = None
         newest_layout(root)
@@ -186,25 +222,44 @@ class BuildListing:
     def _read(self) -> Listing:
         layout = newest_layout(self._root)
         if layout.config_digest != self._key:
-            self._key, self._known = layout.config_digest, {}
-        problems: list[str] = []
-        index = _index(layout, problems)
+            self._key, self._known, self._damaged = layout.config_digest, {}, {}
+        damaged: list[DamagedFileError] = []
+        index = _index(layout, damaged)
+        chunks = index.chunks if index else ()
         sources = source_labels(layout.config)
         stamps = _stamps(layout)
         rows, shapes = _by_chunk(stamps["report"]), _by_chunk(stamps["transform"])
         found: dict[str, ListedCapture] = {}
-        for chunk in index.chunks:
+        for chunk in chunks:
             files = _ChunkFiles.of(layout, chunk.name, stamps, rows, shapes)
             known = self._known.get(chunk.name)
             if known is None or known[0] != files.stamp:
-                reader = _ChunkReader(layout, chunk, sources[chunk.source], files, problems)
+                reader = _ChunkReader(layout, chunk, sources[chunk.source], files, damaged)
                 known = self._known[chunk.name] = files.stamp, reader.captures()
             found.update((capture.capture_id, capture) for capture in known[1])
-        if index.chunks and not stamps["captures"]:
+        problems = self._still_damaged(damaged)
+        if index is None and layout.index not in self._damaged:
+            problems.append("the captures are not listed yet: the build has just begun")
+        if chunks and not stamps["captures"]:
             problems.append(
                 "no products of this version and these settings are there: build again to see them"
             )
-        return Listing(layout, dict(sorted(found.items())), _dataset(layout), tuple(problems))
+        return Listing(
+            layout, dict(sorted(found.items())), _dataset(layout, found), tuple(problems)
+        )
+
+    def _still_damaged(self, met: list[DamagedFileError]) -> list[str]:
+        """Say which files were found damaged, now or earlier, and have not been made again."""
+        for error in met:
+            self._damaged[error.path] = str(error), _stamp(error.path)
+        self._damaged = {
+            path: (text, stamp)
+            for path, (text, stamp) in self._damaged.items()
+            if _stamp(path) == stamp
+        }
+        texts = [text for text, _ in self._damaged.values()]
+        more = [f"{len(texts) - _TOLD:,} more files are damaged"] if len(texts) > _TOLD else []
+        return [f"{text}; build again to have it made again" for text in texts[:_TOLD]] + more
 
 
 def newest_layout(root: Path) -> BuildLayout:
@@ -218,9 +273,9 @@ def newest_layout(root: Path) -> BuildLayout:
     folder = BuildFolder(root)
 
     def last_used(key: str) -> float:
-        names = (f"config-{key}.json", f"timings-{key}.csv", f"complete-{key}.json")
-        files = [folder.work / name for name in names]
-        return max(file.stat().st_mtime for file in files if file.is_file())
+        names = ("config-{}.json", "begun-{}.json", "timings-{}.csv", "complete-{}.json")
+        files = [folder.work / name.format(key) for name in names]
+        return max((file.stat().st_mtime for file in files if file.is_file()), default=0.0)
 
     keys = [file.stem.removeprefix("config-") for file in folder.work.glob("config-*.json")]
     if not keys:
@@ -289,10 +344,10 @@ class _ChunkReader:
         chunk: Chunk,
         source: str,
         files: _ChunkFiles,
-        problems: list[str],
+        damaged: list[DamagedFileError],
     ) -> None:
         self._layout, self._chunk, self._source = layout, chunk, source
-        self._files, self._problems = files, problems
+        self._files, self._damaged = files, damaged
 
     def captures(self) -> tuple[ListedCapture, ...]:
         """Return the captures of the chunk as far as they have come."""
@@ -336,7 +391,7 @@ class _ChunkReader:
         except FileNotFoundError:
             return Facts()
         except DamagedFileError as error:
-            self._problems.append(str(error))
+            self._damaged.append(error)
             return Facts()
 
     def _failures(self, everyone: bool) -> dict[str, Failure]:
@@ -358,14 +413,14 @@ class _ChunkReader:
             except FileNotFoundError:
                 pass
             except DamagedFileError as error:
-                self._problems.append(str(error))
+                self._damaged.append(error)
         layout = self._layout
         product = layout.product("registration", self._chunk.name)
         try:
             records = read_figures(product, "registration", layout.stage_digest("registration"))
-        except (FileNotFoundError, ValueError):  # dropped by a lean build, or cut short
+            return {name: _of_record(record) for name, record in records.items()}
+        except (FileNotFoundError, KeyError, TypeError, ValueError):  # dropped, or damaged
             return {}
-        return {name: _of_record(record) for name, record in records.items()}
 
 
 def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -400,14 +455,14 @@ def _is_about(key: str, capture_id: str) -> bool:
     return key == capture_id or key.startswith(f"{capture_id}.transform-")
 
 
-def _index(layout: BuildLayout, problems: list[str]) -> Index:
+def _index(layout: BuildLayout, damaged: list[DamagedFileError]) -> Index | None:
     try:
         return read_index(layout.index)
     except FileNotFoundError:
-        problems.append("the captures are not listed yet: the build has just begun")
+        return None
     except DamagedFileError as error:
-        problems.append(str(error))
-    return Index(())
+        damaged.append(error)
+        return None
 
 
 def _folders(layout: BuildLayout) -> dict[str, Path]:
@@ -434,9 +489,10 @@ def _stamps(layout: BuildLayout) -> Stamps:
     return found
 
 
-def _stamp(entry: os.DirEntry[str]) -> Stamp:
+def _stamp(file: os.DirEntry[str] | Path) -> Stamp:
+    """Return the stamp of a file; zeros where there is none."""
     try:
-        seen = entry.stat()
+        seen = file.stat()
     except FileNotFoundError:
         return (0, 0, 0)
     return seen.st_ino, seen.st_mtime_ns, seen.st_size
@@ -451,8 +507,8 @@ def _by_chunk(stamps: Mapping[str, Stamp]) -> dict[str, str]:
 _manifest = ReadOnce(lambda path: read_manifest(path.parent), kept=1)
 
 
-def _dataset(layout: BuildLayout) -> DatasetNow | None:
-    """Return what the folder's dataset holds, where it is of these settings."""
+def _dataset(layout: BuildLayout, captures: Collection[str]) -> DatasetNow | None:
+    """Return what the folder's dataset holds, where it is of these settings and captures."""
     try:
         manifest = _manifest(layout.dataset_link / "manifest.json")
     except (FileNotFoundError, ValueError):
@@ -460,6 +516,10 @@ def _dataset(layout: BuildLayout) -> DatasetNow | None:
     if manifest["config_digest"] != digest(layout.config):
         return None
     left_out = frozenset(row["capture_id"] for row in manifest["rejected"])
-    failed = frozenset(row["capture_id"] for row in manifest["failures"])
+    left_out |= frozenset(row["capture_id"] for row in manifest["failures"])
+    # Its captures are not named: of others, nobody can say here whether they are in it.
+    inside = sum(part["captures"] for part in manifest["splits"].values())
+    if not left_out <= set(captures) or inside + len(left_out) != len(captures):
+        return None
     samples = {split: part["samples"] for split, part in manifest["splits"].items()}
-    return DatasetNow(left_out | failed, samples)
+    return DatasetNow(left_out, samples)

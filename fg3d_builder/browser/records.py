@@ -120,7 +120,8 @@ def _records(layout: BuildLayout, listed: ListedCapture, stages: Sequence[str]) 
         return [face_model(layout), *found]
     except FileNotFoundError as error:
         if not layout.config.lean:
-            raise NotThereError(f"{error.filename} of {name} is not there") from None
+            text = f"{error.filename} of {name} is not there; build again to have it made"
+            raise NotThereError(text) from None
         raise NotThereError(f"a lean build has dropped the products of {name}") from None
     except KeyError:
         raise NotThereError(f"{name} is not registered (yet)") from None

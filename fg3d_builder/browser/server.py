@@ -21,9 +21,7 @@ USUAL_PORT = 8390
 
 
 class _Quiet(WSGIRequestHandler):
-    """Says nothing of requests, and keeps connections: a page asks for fifty pictures."""
-
-    protocol_version = "HTTP/1.1"
+    """Says nothing of requests: a page asks for fifty pictures."""
 
     def log_request(self, status: int | str = "-", size: int | str = "-") -> None:
         pass
@@ -58,7 +56,11 @@ class ReviewServer:
     @property
     def address(self) -> str:
         """What to open in a browser; holds the key."""
-        return f"http://{LOOPBACK}:{self._server.port}/?key={self._guard.key}"
+        return self._opening(self._guard.key)
+
+    def address_for_once(self) -> str:
+        """Return an address that opens the page a single time; see `Guard.key_for_once`."""
+        return self._opening(self._guard.key_for_once())
 
     def __enter__(self) -> ReviewServer:
         return self
@@ -77,6 +79,9 @@ class ReviewServer:
     def stop(self) -> None:
         """End `serve`, from another thread."""
         self._server.shutdown()
+
+    def _opening(self, key: str) -> str:
+        return f"http://{LOOPBACK}:{self._server.port}/?key={key}"
 
     def _read_ahead(self) -> None:
         with contextlib.suppress(ConfigError, OSError):  # the first page will say so

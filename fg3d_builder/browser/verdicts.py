@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from fg3d_builder.browser.listing import REGISTERED, DatasetNow, ListedCapture
+from fg3d_builder.browser.listing import REGISTERED, DatasetNow, ListedCapture, Listing
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.review.decisions import Verdict
 from fg3d_builder.review.review_list import (
@@ -94,10 +93,12 @@ class Verdicts:
             return Judged(verdict, kept, None)
         return Judged(verdict, kept, capture.capture_id not in self.dataset.left_out)
 
-    @cached_property
-    def given(self) -> int:
-        """How many verdicts a person gave."""
-        return sum(entry.verdict != AUTO for entry in self.content.entries.values())
+    def given(self, listing: Listing) -> int:
+        """Count the registrations of a build that a person judged; others may share the list."""
+        return sum(
+            entry.verdict != AUTO and listing.is_registered(name)
+            for name, entry in self.content.entries.items()
+        )
 
 
 class VerdictFile:
@@ -110,17 +111,19 @@ class VerdictFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._changing, self._reading = threading.Lock(), threading.Lock()
         self._read = ReadOnce(read_review_list, kept=1)
 
     def now(self, min_quality: float, dataset: DatasetNow | None) -> Verdicts:
         """Return what the list says; a list that is not there says nothing."""
         try:
-            return Verdicts(self._read(self.path), min_quality, dataset)
+            with self._reading:
+                content = self._read(self.path)
         except FileNotFoundError:
             return Verdicts(ReviewList.empty(), min_quality, dataset)
         except (ConfigError, OSError) as error:
             return Verdicts(ReviewList.empty(), min_quality, dataset, str(error))
+        return Verdicts(content, min_quality, dataset)
 
     def change(self, capture: ListedCapture, wanted: Verdict, seen: Verdict) -> Verdict:
         """Give a registered capture a verdict and a note; return what the list then says.
@@ -153,7 +156,7 @@ class VerdictFile:
                 content = content.with_qualities({name: capture.quality})
             return content.with_verdicts([name], wanted.verdict, wanted.note)
 
-        with self._lock:
+        with self._changing:
             return _verdict(update_review_list(self.path, change).entries[name])
 
 

@@ -10,6 +10,7 @@ from fg3d_builder.browser.verdicts import Judged
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.registration.quality import quality_doubts
 from fg3d_builder.report.figures import spread
+from fg3d_builder.review.decisions import Verdict
 from fg3d_builder.review.review_list import AUTO
 
 
@@ -21,6 +22,12 @@ def figure(value: float, digits: int = 2) -> str:
 def percent(value: float) -> str:
     """Write a share."""
     return "-" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def verdict(given: Verdict) -> str:
+    """Say what a person decided, with the note."""
+    said = "not judged" if given.verdict == AUTO else f"{given.verdict}ed"
+    return f"{said}, with the note: {given.note}" if given.note else said
 
 
 def place(listed: ListedCapture, judged: Judged, min_quality: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def serve(build: Path, port: int | None = None, opened: bool = False) -> int:
     print(f"review page: {server.address}", flush=True)
     print("Ctrl-C ends it", flush=True)
     if opened:
-        webbrowser.open(server.address)
+        # Browsers that run in the terminal return when they are left: the page is served meanwhile.
+        threading.Thread(target=_open, args=(server.address_for_once(),), daemon=True).start()
     server.serve()
     return 0
+
+
+def _open(address: str) -> None:
+    if not webbrowser.open(address):
+        print("no browser was found: open the printed address in one", flush=True)

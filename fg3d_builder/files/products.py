@@ -164,18 +164,24 @@ def read_figures(path: Path, stage: str, digest: str) -> dict[str, dict[str, Any
     ------
     FileNotFoundError
     ValueError
-        No product of this stage and digest, or cut short. The file stays where it is.
+        No product of this stage and digest, cut short, or a table that cannot be read. The file
+        stays where it is.
     """
     with path.open("rb") as file:
         file.seek(BLOCK)
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if not is_complete(path) or length > path.stat().st_size:
             raise ValueError(f"{path}: cut short, or no product")
-        table = json.loads(file.read(length))
-    other = _other(table, stage=stage, digest=digest, name=path.name)
+        text = file.read(length)
+    try:
+        table = json.loads(text)
+        other = _other(table, stage=stage, digest=digest, name=path.name)
+        figures = {name: _figures(stored) for name, stored in table["records"].items()}
+    except (*_UNREADABLE, RecursionError) as error:
+        raise ValueError(f"{path}: its table cannot be read: {error}") from None
     if other:
         raise ValueError(f"{path}: {other}")
-    return {name: _figures(stored) for name, stored in table["records"].items()}
+    return figures
 
 
 def _figures(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ from scipy.spatial import cKDTree
 from benchmarks.made_build import write_made_build
 from fg3d_builder.browser.app import ReviewPage, make_app
 from fg3d_builder.browser.guards import Guard
-from fg3d_builder.browser.listing import newest_layout
+from fg3d_builder.browser.histogram import BARS
+from fg3d_builder.browser.listing import REGISTERED, BuildListing, newest_layout
+from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Registration
 from fg3d_builder.review.decisions import verdicts_of
-from fg3d_builder.review.review_list import read_review_list
+from fg3d_builder.review.review_list import ReviewList, read_review_list
 from fg3d_builder.tasks.base import stage_product
-from fg3d_builder.tasks.chunks import read_index
+from fg3d_builder.tasks.chunks import Chunk, Index, read_index, write_index
 
 GUARD = Guard()
 
@@ -70,6 +74,29 @@ def test_pages_show_every_capture_and_what_became_of_it(client: FlaskClient) -> 
     assert "capture.json" in failed, "the sentence that names the file at fault"
 
 
+def test_every_number_of_the_overview_is_that_of_the_list_it_leads_to(tmp_path: Path) -> None:
+    layout = write_made_build(tmp_path, 200)
+    ids = [name for chunk in read_index(layout.index).chunks for name in chunk.capture_ids]
+    # Some have failed since they were judged, and another build shares the list.
+    content = ReviewList.empty().with_qualities({name: 0.5 for name in (*ids, "other-build-1")})
+    content = content.with_verdicts([*ids[::4], "other-build-1"], "accept")
+    layout.review_list.write_text("\n".join(content.lines))
+    client = client_of(layout.root)
+    overview = client.get("/").text
+    counts = re.findall(r'href="(/captures\?[^"]+)"><b>([\d,]+)</b>', overview)
+    counts += re.findall(r'href="(/captures\?[^"]+)"><title>[^<]*: (\d+)</title>', overview)
+    counts += re.findall(r'href="([^"]+failure=[^"]+)">.*?<td class="n">([\d,]+)</td>', overview)
+    bars = overview.count("<title>") - 1
+    assert 5 < bars <= 2 * BARS
+    assert len(counts) == 4 + bars + 3
+    for address, count in counts:
+        listed = client.get(html.unescape(address)).text
+        assert f'<b id="total">{count}</b>' in listed, address
+    judged = re.search(r'<b id="given">(\d+)</b>', overview)
+    assert judged is not None
+    assert f'<b id="total">{judged[1]}</b>' in client.get("/captures?verdict=judged").text
+
+
 def test_shapes_are_those_of_the_registration(built: Any, client: FlaskClient) -> None:
     layout = newest_layout(built.root)
     found: Registration = product(layout, "registration", "s0-0")
@@ -111,6 +138,12 @@ def test_pictures_are_there_and_views_are_those_of_the_products(
     picture = layout.stage_folder("captures") / layout.failure_picture("captures", "torn")
     assert client.get("/captures/torn/failure").data == picture.read_bytes()
     assert decode_image(client.get("/captures/torn/thumbnail/photo").data).size
+    whole = picture.read_bytes()
+    try:
+        picture.write_bytes(whole[:50])
+        assert client.get("/captures/torn/thumbnail/error").status_code == 404
+    finally:
+        picture.write_bytes(whole)
 
 
 def test_a_picture_is_kept_as_long_as_its_address_names_what_it_was_made_of(
@@ -181,6 +214,18 @@ def test_nobody_else_is_answered(built: Any) -> None:
         answer = client.get("/", headers={"Host": host})
         assert answer.status_code == 403
         assert "answers to http://127.0.0.1" in answer.text
+
+
+def test_a_key_that_other_users_may_have_read_opens_the_page_once(built: Any) -> None:
+    guard = Guard()
+    app = make_app(ReviewPage(built.root, guard))
+    once = guard.key_for_once()
+    for wanted in (302, 403):
+        assert app.test_client().get(f"/?key={once}").status_code == wanted
+    first = app.test_client()
+    first.get(f"/?key={guard.key_for_once()}")
+    for _ in range(2):
+        assert first.get("/captures").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -270,6 +315,33 @@ def test_a_dropped_product_is_told_and_the_list_still_works(built: Any) -> None:
         assert (answer.status_code, list(answer.json)) == (404, ["error"])
     finally:
         hidden.rename(path)
+
+
+def test_a_dataset_of_fewer_captures_says_nothing_about_new_ones(built: Any) -> None:
+    layout = newest_layout(built.root)
+    before = BuildListing(built.root).now().dataset
+    assert before is not None
+    assert "torn" in before.left_out
+    content = layout.index.read_bytes()
+    entries = (CaptureEntry("new-0", "new", "new-0"),)
+    chunk = Chunk("chunk-new", 0, entries, ("new-0",))
+    try:
+        write_index(layout.index, Index((*read_index(layout.index).chunks, chunk)))
+        assert BuildListing(built.root).now().dataset is None
+        overview = client_of(built.root).get("/").text
+        assert "no complete dataset of these settings and captures" in overview
+    finally:
+        layout.index.write_bytes(content)
+
+
+def test_what_speaks_against_a_registration_is_told_without_its_product_too(tmp_path: Path) -> None:
+    layout = write_made_build(tmp_path, 40)  # has no photos
+    listed = BuildListing(layout.root).now().captures.values()
+    doubted = next(c.capture_id for c in listed if c.state == REGISTERED and c.doubts)
+    page = client_of(layout.root).get(f"/captures/{doubted}").text
+    assert "is not there; build again" in page
+    assert "<li>The mesh is stretched or crumpled.</li>" in page
+    assert "Nothing speaks against it" not in page
 
 
 def test_only_a_page_of_rows_and_pictures_is_sent(tmp_path: Path) -> None:

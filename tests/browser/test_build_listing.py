@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -128,9 +130,45 @@ def test_damaged_facts_are_told_and_believed_by_nobody(copied: Path) -> None:
     chunk = read_index(layout.index).chunks[0]
     facts = layout.facts("registration", chunk.name)
     facts.write_text(facts.read_text().replace('"quality": 0', '"quality": 1'))
-    listing = BuildListing(copied).now()
-    assert any(facts.name in problem for problem in listing.problems)
-    assert {listing.captures[name].state for name in chunk.capture_ids} <= {WAITING, FAILED}
+    sound = facts.with_name(facts.name + ".damaged")
+    reader = BuildListing(copied)
+    for _ in range(3):  # not only to whoever looks first
+        listing = reader.now()
+        assert [facts.name in problem for problem in listing.problems] == [True]
+        assert {listing.captures[name].state for name in chunk.capture_ids} <= {WAITING, FAILED}
+    facts.write_text(sound.read_text().replace('"quality": 1', '"quality": 0'))
+    assert reader.now().problems == (), "it was made again"
+
+
+def test_a_damaged_index_is_not_a_build_that_has_just_begun(copied: Path) -> None:
+    index = newest_layout(copied).index
+    index.write_text(index.read_text().replace("subject-0000", "subject-0001"))
+    reader = BuildListing(copied)
+    for _ in range(2):
+        problems = reader.now().problems
+        assert len(problems) == 1
+        assert "is damaged" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [(rb'"converged":', '"convErged":'), (rb'"coverage":[0-9.e-]+', '"coverage":{}')],
+)
+def test_a_damaged_table_costs_the_figures_of_its_chunk_alone(
+    tmp_path: Path, found: bytes, wrong: str
+) -> None:
+    layout = write_made_build(tmp_path, 12, reported=False)
+    chunk = read_index(layout.index).chunks[0]
+    path = layout.product("registration", chunk.name)
+
+    def damage(match: re.Match[bytes]) -> bytes:
+        return wrong.encode().ljust(len(match[0]))
+
+    path.write_bytes(re.sub(found, damage, path.read_bytes()))
+    for name, capture in BuildListing(tmp_path).now().captures.items():
+        if capture.state == REGISTERED:
+            assert math.isnan(capture.error_mm) == (name in chunk.capture_ids)
+            assert not math.isnan(capture.quality), "of the facts, which are sound"
 
 
 def test_the_settings_that_were_built_last_are_shown(copied: Path) -> None:
@@ -138,8 +176,12 @@ def test_the_settings_that_were_built_last_are_shown(copied: Path) -> None:
     other = BuildLayout(copied, BuildConfig(name="other"), "other")
     other.freeze()
     assert newest_layout(copied).config.name == "other"
-    layout.timings.write_text("later\n")
-    assert newest_layout(copied) == layout
+    for second, file in enumerate((layout.timings, layout.begun)):
+        os.utime(other.config_file, (4e9 + 10 * second, 4e9 + 10 * second))
+        assert newest_layout(copied) == other
+        file.write_text("later\n")
+        os.utime(file, (4e9 + 10 * second + 1, 4e9 + 10 * second + 1))
+        assert newest_layout(copied) == layout
 
 
 def test_a_folder_without_a_build_is_refused_in_a_sentence(tmp_path: Path) -> None:

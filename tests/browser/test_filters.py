@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,19 @@ from fg3d_builder.browser.filters import (
     page_of,
     read_query,
 )
-from fg3d_builder.browser.listing import FAILED, REGISTERED, BuildListing, DatasetNow, Listing
+from fg3d_builder.browser.listing import (
+    FAILED,
+    REGISTERED,
+    BuildListing,
+    DatasetNow,
+    ListedCapture,
+    Listing,
+)
 from fg3d_builder.browser.verdicts import Verdicts
+from fg3d_builder.config import BuildConfig
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.layout import BuildLayout
+from fg3d_builder.records import Failure
 from fg3d_builder.review.review_list import ReviewList
 
 LIMIT = 0.5
@@ -85,6 +96,28 @@ def test_a_filter_lets_through_what_it_says(
     assert {row.capture.capture_id for row in chosen(listing, verdicts, query)} == wanted
 
 
+def test_the_same_code_of_another_stage_is_another_reason(verdicts: Verdicts) -> None:
+    def failed(name: str, stage: str) -> ListedCapture:
+        failure = Failure(name, "", stage, "internal_error", "")
+        return ListedCapture(name, "", "", "", "", FAILED, failure=failure)
+
+    turned = Failure("c.transform-1", "", "transform", "internal_error", "")
+    registered = ListedCapture("c", "", "", "", "", REGISTERED, augmentation_failures=(turned,))
+    captures = {
+        "a": failed("a", "captures"),
+        "b": failed("b", "registration"),
+        "c": registered,
+    }
+    layout = BuildLayout(Path(), BuildConfig(), "")
+    listing = Listing(layout, captures, None)
+    counts = dict((*listing.failures, *listing.augmentation_failures))
+    assert len(counts) == 3
+    for reason, count in counts.items():
+        found = chosen(listing, verdicts, Query(failure=str(reason)))
+        assert len(found) == count == 1
+    assert len(chosen(listing, verdicts, Query(failure="internal_error"))) == 3
+
+
 @pytest.mark.parametrize("name", SORTS)
 def test_orders_are_orders_and_what_is_not_known_comes_last(
     listing: Listing, verdicts: Verdicts, name: str
@@ -135,6 +168,8 @@ def test_an_address_says_what_its_query_says() -> None:
     )
     assert read_query(query.arguments()) == query
     assert read_query({}) == Query()
+    exact = Query(error_max=0.123456789012)
+    assert read_query(exact.arguments()) == exact
     assert Query().arguments() == {}
     assert query.arguments(verdict="") == {
         "text": "a b",

@@ -165,6 +165,74 @@ def test_somebody_else_judges_at_the_same_time(tab: Any, built: Any) -> None:
     assert tab.input_value("#note") == "mine"
 
 
+def test_keys_judge_what_a_person_looks_at_and_nothing_is_forgotten(tab: Any, built: Any) -> None:
+    tab.route("**/s2-0/thumbnail/**", lambda route: route.fulfill(status=404))
+    tab.goto(f"{tab.origin}/captures?sort=capture&state=registered")
+    tab.wait_for_selector('[data-id="s2-0"] .blank')
+    assert tab.locator(".tile img").count() == 2, "those that are there stay"
+    tab.keyboard.press("n")
+    tab.keyboard.down("r")
+    judged(tab, "s0-0", "reject")
+    tab.keyboard.down("r")  # held down: the keyboard repeats it
+    tab.keyboard.up("r")
+    tab.keyboard.press("a")
+    judged(tab, "s1-0", "accept")
+    assert listed(built.root) == {"s0-0": ("reject", ""), "s1-0": ("accept", "")}
+    assert tab.inner_text("#given") == "2"
+
+    # The focus is another way to choose.
+    tab.focus('[data-id="s0-0"] a')
+    tab.keyboard.press("t")
+    judged(tab, "s0-0", "auto")
+    assert set(listed(built.root)) == {"s1-0"}
+
+    # What could not be undone can be later; the memory is of this list alone.
+    tab.route("**/verdict", lambda route: route.abort())
+    tab.keyboard.press("u")
+    until(tab, "document.getElementById('toast').textContent.includes('does not answer')")
+    tab.unroute("**/verdict")
+    tab.keyboard.press("u")
+    judged(tab, "s0-0", "reject")
+    kept = tab.evaluate("Object.keys(sessionStorage)")
+    assert [key for key in kept if "given" in key] == [f"fg3d-given {built.root / 'review.csv'}"]
+
+
+def test_somebody_else_judges_while_a_note_is_written(tab: Any, built: Any) -> None:
+    tab.goto(f"{tab.origin}/captures/s2-0")
+    at(tab, "s2-0")
+    tab.keyboard.press("e")
+    tab.keyboard.type("mine")
+    path = built.root / "review.csv"
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(f"{line}theirs" if line.startswith("s2-0") else line for line in lines) + "\n"
+    )
+    tab.evaluate("refresh()")
+    tab.focus("#fade")  # the slider leaves letters to the page
+    tab.keyboard.press("Shift+A")
+    until(tab, "document.getElementById('toast').textContent.includes('with the note: theirs')")
+    assert read_review_list(path).entries["s2-0"].note == "theirs", "not overwritten unseen"
+    assert tab.input_value("#note") == "mine"
+    tab.keyboard.press("Shift+A")
+    judged(tab, "s2-0", "accept")
+    assert listed(built.root)["s2-0"] == ("accept", "mine")
+
+
+def test_the_printed_address_may_be_followed_from_another_page(
+    tab: Any, server: ReviewServer
+) -> None:
+    other = tab.context.browser.new_context().new_page()
+    link = f'<a href="{server.address}">open</a>'
+    other.route(
+        "http://notebook.example/",
+        lambda route: route.fulfill(body=link, content_type="text/html"),
+    )
+    other.goto("http://notebook.example/")
+    other.click("a")
+    other.wait_for_selector("#given, .alone", timeout=PATIENCE_MS)
+    assert other.locator("#given").count() == 1, other.inner_text("body")
+
+
 def test_the_viewer_draws_what_the_products_hold(tab: Any, built: Any) -> None:
     layout = newest_layout(built.root)
     chunk = next(c for c in read_index(layout.index).chunks if "s1-0" in c.capture_ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -79,6 +80,30 @@ def test_ctrl_c_ends_it_with_status_0(root: Path) -> None:
     said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert said[1] == ""
+
+
+def test_a_browser_in_the_terminal_is_served_while_it_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def in_the_terminal(address: str) -> bool:
+        try:
+            seen.append(opened(address))  # returns when the person leaves it
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                opened(address)  # everybody can read command lines
+            return True
+        finally:
+            _thread.interrupt_main()
+
+    monkeypatch.setattr("webbrowser.open", in_the_terminal)
+    # Where the tests run in the background, the shell has it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["view", str(root), "--port", "0", "--open"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "made" in seen[0]
 
 
 def test_nonsense_is_refused_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

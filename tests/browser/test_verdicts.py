@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,36 @@ def test_a_list_that_cannot_be_read_is_left_alone(file: VerdictFile) -> None:
     with pytest.raises(ConfigError, match="perhaps"):
         file.change(ANNA, Verdict("reject", ""), NOBODY)
     assert file.path.read_bytes() == before
+
+
+def test_many_look_while_the_list_is_changed(file: VerdictFile) -> None:
+    """Pages are answered by threads, and all of them read the list."""
+    faults: list[Exception] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                file.now(0.08, None)
+            except Exception as error:
+                faults.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        readers = [threading.Thread(target=look) for _ in range(6)]
+        for reader in readers:
+            reader.start()
+        other = file.path.with_name("other")
+        for number in range(200):
+            other.write_text(f"capture_id,verdict,quality,note\nanna-1,auto,0.9,{number}\n")
+            other.replace(file.path)
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+        sys.setswitchinterval(before)
+    assert faults == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fg3d_builder.files.products import SUFFIX, read_figures, write_product
+from fg3d_builder.files.products import SCHEMA, SUFFIX, read_figures, write_product
+from fg3d_builder.files.sealed import write_sealed
 from fg3d_builder.records import Landmarks, Pose
 
 
@@ -43,3 +44,23 @@ def test_another_product_and_one_cut_short_are_refused_and_stay(path: Path) -> N
     assert path.read_bytes() == whole[:0], "nothing was set aside"
     with pytest.raises(FileNotFoundError):
         read_figures(path.with_name("other"), "landmarks", "0123")
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [(b'{"stage"', b'["stage"'), (b'"records":', b'"recOrds":')],
+)
+def test_a_table_that_cannot_be_read_is_refused(path: Path, found: bytes, wrong: bytes) -> None:
+    whole = path.read_bytes()
+    assert found in whole
+    path.write_bytes(whole.replace(found, wrong, 1))
+    with pytest.raises(ValueError, match="its table cannot be read"):
+        read_figures(path, "landmarks", "0123")
+
+
+@pytest.mark.parametrize("table", [b"[]", b"3", b'{"stage":"x"}', b"\xff"])
+def test_what_is_no_table_is_refused(tmp_path: Path, table: bytes) -> None:
+    path = tmp_path / f"chunk{SUFFIX}"
+    write_sealed(path, SCHEMA, len(table).to_bytes(8, "little") + table)
+    with pytest.raises(ValueError, match=r"its (table|stage)"):
+        read_figures(path, "landmarks", "0123")

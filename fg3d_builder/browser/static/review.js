@@ -3,7 +3,8 @@
 "use strict";
 
 const VERDICT_WORDS = { accept: "accepted", reject: "rejected", auto: "left to the threshold" };
-const HISTORY = "fg3d-given";
+// Of one review list: another build's page may have the same address tomorrow.
+const HISTORY = `fg3d-given ${document.querySelector('meta[name="review-list"]').content}`;
 const page = document.getElementById("capture");
 const rows = [...document.querySelectorAll("#rows [data-id]")];
 const note = document.getElementById("note");
@@ -65,8 +66,9 @@ function badge(element) {
 // Show what the list says now of a capture, wherever this page shows it.
 function show(id, now) {
   const element = page ? (page.dataset.id === id ? page : null) : rows.find((row) => row.dataset.id === id);
+  document.getElementById("given").textContent = now.given.toLocaleString("en");
   if (!element) return;
-  const edited = note && note.value !== element.dataset.note;
+  const edited = isEdited();
   element.dataset.verdict = now.verdict;
   element.dataset.note = now.note;
   element.dataset.kept = now.kept ? "True" : "False";
@@ -79,6 +81,10 @@ function show(id, now) {
   pressed();
 }
 
+function isEdited() {
+  return Boolean(note) && note.value !== page.dataset.note;
+}
+
 function pressed() {
   if (!page) return;
   for (const button of page.querySelectorAll("button[data-verdict]")) {
@@ -86,9 +92,10 @@ function pressed() {
   }
 }
 
-// Returns whether the list took the verdict.
+// Returns what the list says where it took the verdict, null where it did not, and undefined where
+// there was no answer.
 async function send(id, wanted, before) {
-  if (busy) return false;
+  if (busy) return undefined;
   busy = true;
   try {
     const { status, said } = await asked(address(id), { wanted, seen: before });
@@ -98,12 +105,13 @@ async function send(id, wanted, before) {
     }
     if (said.now) show(id, said.now);
     toast(said.error, true);
+    return said.now ? null : undefined;
   } catch {
     toast("fg3d view does not answer: was it ended?", true);
   } finally {
     busy = false;
   }
-  return false;
+  return undefined;
 }
 
 function chosen() {
@@ -131,7 +139,7 @@ async function undo() {
   const last = list.pop();
   if (!last) return toast("this tab has given no verdict that could be undone");
   const now = await send(last.id, last.before, last.after);
-  remember(list);
+  if (now !== undefined) remember(list);
   if (!now) return undefined;
   toast(`${last.id}: ${VERDICT_WORDS[now.verdict]}, as before`);
   if (page && page.dataset.id !== last.id) {
@@ -153,7 +161,7 @@ function step(by) {
     const at = rows.indexOf(chosen()) + by;
     if (at >= 0 && at < rows.length) return choose(rows[at]);
   }
-  if (note && note.value !== page.dataset.note && !step.warned) {
+  if (isEdited() && !step.warned) {
     step.warned = true;
     return toast("the note is not saved: Ctrl+Enter in it saves, this key again leaves it", true);
   }
@@ -171,12 +179,13 @@ function down(by) {
   if (rows[to]) choose(rows[to]);
 }
 
-// Somebody may have changed the list while this tab was out of sight.
+// Somebody may have changed the list while this tab was out of sight. Who writes a note is told when
+// it is saved: until then the page keeps what they have seen.
 async function refresh() {
-  if (!page || page.dataset.state !== "registered" || busy) return;
+  if (!page || page.dataset.state !== "registered" || busy || isEdited()) return;
   try {
     const { status, said } = await asked(address(page.dataset.id));
-    if (status === 200 && !busy) show(page.dataset.id, said);
+    if (status === 200 && !busy && !isEdited()) show(page.dataset.id, said);
   } catch { /* told when a verdict is given */ }
 }
 
@@ -209,7 +218,10 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.target.closest("input, select, textarea")) return;
+  // A key that is held down must not judge captures that nobody has seen.
+  if (event.repeat && "arRAtu".includes(event.key)) return;
+  const slides = event.target.type === "range" && !event.key.startsWith("Arrow");
+  if (!slides && event.target.closest("input, select, textarea")) return;
   if (event.key === "Enter" && event.target.closest("a, button")) return;
   const act = KEYS[event.key];
   if (!act) return;
@@ -230,6 +242,22 @@ for (const select of document.querySelectorAll("#filters select")) {
 document.getElementById("filters")?.addEventListener("submit", (event) => {
   for (const field of event.target.elements) if (field.value === "") field.disabled = true;
 });
+// Keys are about what has the focus, wherever arrow keys have been before.
+document.getElementById("rows")?.addEventListener("focusin", (event) => {
+  const row = event.target.closest("[data-id]");
+  if (row && row !== chosen()) choose(row);
+});
+// A lean build has dropped what pictures are made of.
+function withoutPicture(image) {
+  const blank = document.createElement("span");
+  blank.className = "blank";
+  blank.textContent = "no picture";
+  image.replaceWith(blank);
+}
+for (const image of document.querySelectorAll(".tile img")) {
+  if (image.complete && image.naturalWidth === 0) withoutPicture(image);
+  else image.addEventListener("error", () => withoutPicture(image));
+}
 window.addEventListener("pageshow", (event) => {
   for (const field of document.querySelectorAll("#filters :disabled")) field.disabled = false;
   if (event.persisted) location.reload();

@@ -12,9 +12,9 @@
   const scale = document.getElementById("scale");
   const SKIN = "rgb(206,196,186)";
   const EYES = {
-    front: { x: 0, y: 0.05, z: 1.7 },
-    left: { x: 1.5, y: 0.05, z: 0.75 },
-    right: { x: -1.5, y: 0.05, z: 0.75 },
+    front: { x: 0, y: 0.05, z: 2.1 },
+    left: { x: 1.85, y: 0.05, z: 0.93 },
+    right: { x: -1.85, y: 0.05, z: 0.93 },
   };
   const KINDS = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
   let data = null;
