@@ -48,7 +48,7 @@ _WORDS = {
 }
 """What a person calls the kinds of work, in the order of the table."""
 
-_ROOM_OF = {"sheets": "report", "counts": "augmentation-report"}
+_ROOM_OF = {"sheets": "report", "examples": "augmentation-report"}
 """Names of room in `BuildSizes.stages` that differ from the kind's."""
 
 
