@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fg3d_builder.browser.records import Registered
@@ -21,15 +20,13 @@ from fg3d_builder.geometry.camera import cam_from_px, px_from_cam
 from fg3d_builder.records import Array, Capture, Registration
 from fg3d_builder.rendering.image_samples import sampled
 from fg3d_builder.report.figures import spread, vertex_error_mm
+from fg3d_builder.report.pictures import NO_VALUE, error_colours
 
 MOST_POINTS = 30_000
 """Measured points that are drawn; a browser without a graphics card turns these fluently."""
 
 AROUND_MM = 45.0
 """So far around the face's box measured points are shown."""
-
-_HIDDEN = (150, 150, 156)
-"""Colour of what the photo does not show."""
 
 
 def topology(model: FaceModel) -> dict[str, Any]:
@@ -95,7 +92,7 @@ def photo_colours(capture: Capture, registration: Registration) -> Array:
     px = px_from_cam(registration.vertices_cam_mm, capture.intrinsics)
     height, width = capture.rgb.shape[:2]
     shown = registration.visible & np.all((px >= 0) & (px <= [width - 1, height - 1]), axis=1)
-    colours = np.tile(np.array(_HIDDEN, np.uint8), (len(px), 1))
+    colours = np.tile(np.array(NO_VALUE, np.uint8), (len(px), 1))
     colours[shown] = np.rint(sampled(capture.rgb, px[shown]))
     return colours
 
@@ -107,20 +104,10 @@ def _values(name: str, unit: str, top: float, values: Array) -> dict[str, Any]:
         "name": name,
         "unit": unit,
         "top": top,
-        "rgb": _packed(value_colours(values, top), "|u1"),
+        "rgb": _packed(np.rint(error_colours(values, top)), "|u1"),
         "said": f"{said} {unit}".strip(),
         "at": _packed(values, "<f4"),
     }
-
-
-def value_colours(values: Array, top: float) -> Array:
-    """Return the (n, 3) uint8 colours of (n,) values from 0 to `top`; grey where there is none."""
-    known = np.isfinite(values)
-    level = 0.05 + 0.9 * np.clip(np.where(known, values, 0.0) / top, 0.0, 1.0)
-    grey = np.rint(255 * level).astype(np.uint8)[:, None]
-    colours = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[:, 0, ::-1].copy()
-    colours[~known] = _HIDDEN
-    return colours
 
 
 def _packed(values: Array, dtype: str) -> str:

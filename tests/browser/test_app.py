@@ -22,6 +22,7 @@ from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.files.encoding import decode_image
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Registration
+from fg3d_builder.report.pictures import NO_VALUE
 from fg3d_builder.review.decisions import verdicts_of
 from fg3d_builder.review.review_list import ReviewList, read_review_list
 from fg3d_builder.tasks.base import stage_product
@@ -108,8 +109,8 @@ def test_shapes_are_those_of_the_registration(built: Any, client: FlaskClient) -
     wanted = np.where(found.visible, found.surface_error_mm, np.nan)
     np.testing.assert_allclose(error, wanted, atol=1e-6)
     colours = array(sent["values"][0]["rgb"], "|u1").reshape(-1, 3)
-    assert np.all(colours[np.isnan(wanted)] == (150, 150, 156)), "no value is grey, never red"
-    assert not np.any(np.all(colours[np.isfinite(wanted)] == (150, 150, 156), axis=1))
+    assert np.all(colours[np.isnan(wanted)] == NO_VALUE), "no value is grey, never red"
+    assert not np.any(np.all(colours[np.isfinite(wanted)] == NO_VALUE, axis=1))
     points = array(sent["points"]["xyz"], "<f4").reshape(-1, 3)
     # Measured points lie on the registered face, in its own frame: depth and S* belong together.
     seen = found.shape_obj_mm[found.visible & (found.confidence > 0.5)]

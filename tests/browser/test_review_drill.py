@@ -248,7 +248,7 @@ def test_the_viewer_draws_what_the_products_hold(tab: Any, built: Any) -> None:
     tab.wait_for_selector('#scene[data-shown="distance to depth"]')
     assert tab.inner_text("#scale").split() == ["0", "3", "mm"]
     unknown = int(np.flatnonzero(~found.visible)[0])
-    assert tab.evaluate(f"{mesh}.vertexcolor[{unknown}]") == "rgb(150,150,156)", "grey: no value"
+    assert tab.evaluate(f"{mesh}.vertexcolor[{unknown}]") == "rgb(128,128,132)", "grey: no value"
     assert "median" in tab.inner_text("#said")
     tab.keyboard.press("Escape")
     tab.evaluate("document.activeElement.blur()")
