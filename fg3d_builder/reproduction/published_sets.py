@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fg3d_builder.evaluation.comparison import SeedSpread
+from fg3d_builder.files.own_package import finds_this_package
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
 from fg3d_builder.reproduction.tables import DACE, OURS, YAW, Claim, Column
@@ -90,7 +91,7 @@ def evaluate(evaluation: Evaluation) -> SetResult:
     # Results of an earlier call may be about other methods.
     (evaluation.out / RESULTS_NAME).unlink(missing_ok=True)
     program = [sys.executable, "-m", "fg3d_builder.cli", *evaluation.words]
-    status = subprocess.run(program, check=False).returncode
+    status = subprocess.run(program, env=finds_this_package(), check=False).returncode
     # Status 1 is about single images, which the results name.
     if status not in (0, 1):
         return SetResult(evaluation, None, f"exit status {status} of `{evaluation.command}`")

@@ -18,6 +18,7 @@ from fg3d_builder.config import BuildConfig, digest, toml_text
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.atomic import write_bytes
+from fg3d_builder.files.own_package import finds_this_package
 from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json, write_sealed_json
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
@@ -144,7 +145,7 @@ class Variants:
             show(self.command(variant, workers))
             # In a process of its own: Luigi forks workers, and remembers tasks.
             program = [sys.executable, "-m", "fg3d_builder.cli", *self._words(variant, workers)]
-            status = subprocess.run(program, check=False).returncode
+            status = subprocess.run(program, env=finds_this_package(), check=False).returncode
             if status:
                 command = self.command(variant, workers)
                 raise BuildFailedError(f"exit status {status} of: {command}")

@@ -23,6 +23,7 @@ from typing import Any
 
 import luigi
 
+from fg3d_builder.files.own_package import finds_this_package
 from fg3d_builder.pipeline.augmentation import capture_of
 from fg3d_builder.pipeline.each_capture import StageResult, Watcher
 from fg3d_builder.records import Failure
@@ -139,6 +140,7 @@ def work_alone(task: luigi.Task, name: str) -> StageResult[Any] | tuple[str, str
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=finds_this_package(),
             check=False,
         )
         if outcome.is_file():  # whole, however the process ended afterwards
@@ -168,4 +170,4 @@ def _how(status: int) -> str:
     if status < 0:
         name = signal.Signals(-status).name
         return f"crashed in a library ({name})" if -status in _CRASHES else f"was ended by {name}"
-    return f"was ended by a library with status {status}"
+    return f"ended with status {status}"

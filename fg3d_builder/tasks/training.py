@@ -28,6 +28,7 @@ from fg3d_builder.fgnet.training.names import (
     PRESETS,
     assessment_folder,
 )
+from fg3d_builder.files.own_package import finds_this_package
 from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
 from fg3d_builder.guidance import POINTER
 from fg3d_builder.layout import BuildLayout
@@ -323,7 +324,7 @@ def run_command(
             program,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=finds_this_package(environment),
             encoding="utf-8",
             errors="replace",
         ) as child,
