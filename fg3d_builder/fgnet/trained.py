@@ -126,7 +126,10 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
         face model than the one that it was trained with.
     """
     if not checkpoint.is_file():
-        raise FileNotFoundError(f"no checkpoint at {checkpoint}; `make train` makes one")
+        raise FileNotFoundError(
+            f"no checkpoint at {checkpoint}, counted from the current folder; --checkpoint "
+            "names another, `make train` makes the demo's"
+        )
     folder = checkpoint.parent
     path = folder / DESCRIPTION_NAME
     if not path.is_file():

@@ -342,7 +342,7 @@ def test_what_speaks_against_a_registration_is_told_without_its_product_too(tmp_
     page = client_of(layout.root).get(f"/captures/{doubted}").text
     assert "is not there; build again" in page
     assert "<li>The mesh is stretched or crumpled.</li>" in page
-    assert "Nothing speaks against it" not in page
+    assert "No single figure speaks against it" not in page
 
 
 def test_only_a_page_of_rows_and_pictures_is_sent(tmp_path: Path) -> None:
