@@ -77,7 +77,9 @@ def assessment(level: float, content: str = "", trained: bool = True) -> dict[st
     return {"about": about, "samples": rows}
 
 
-def evaluate(program: Sequence[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+def evaluate(
+    program: Sequence[str], env: Mapping[str, str], check: bool
+) -> subprocess.CompletedProcess[bytes]:
     """Do as ``fg3d evaluate``: the fit 3 %, our networks 2.0, 2.1, ... %, others 2.5 %."""
     from fg3d_builder.testsets import ImageResult, ProtocolResults
     from fg3d_builder.testsets.results import FIT, write_results
