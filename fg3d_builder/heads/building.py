@@ -7,13 +7,13 @@ loads, hence the process of its own: ``python -m fg3d_builder.heads.building FIL
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.storage import save_model
+from fg3d_builder.files.own_package import finds_this_package
 from fg3d_builder.files.sealed import seal
 from fg3d_builder.heads.default import build_model
 from fg3d_builder.heads.population import HeadPopulation, build_heads
@@ -35,12 +35,10 @@ def build_apart(file: Path, heads: Path | None = None) -> None:
     ConfigError
         Where the build fails, with the last lines that it printed.
     """
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH", "")) if p)
     files = [str(file)] if heads is None else [str(file), str(heads)]
     done = subprocess.run(
         [sys.executable, "-m", __name__, *files],
-        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+        env={**finds_this_package(), **_ONE_THREAD},
         capture_output=True,
         text=True,
         check=False,

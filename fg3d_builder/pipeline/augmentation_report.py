@@ -119,8 +119,6 @@ def draw_transforms(prepared: PreparedCapture, records: Sequence[TransformedShap
     """Draw the new shapes of one capture and what became of its photo; at least one record.
 
     The steps between are made again from the stored shapes.
-
-    `name` is the capture's id, `records` its new shapes.
     """
     model, capture, registration = prepared.model, prepared.capture, prepared.registration
 
