@@ -20,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fgnet.calibration import features_of
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.networks.complexity import complexity
@@ -54,6 +55,7 @@ def main() -> None:
     fed = Fed(
         batch.index,
         trainer.simulator.network_input(fit, needs),
+        features_of(fit.alpha, fit.rotation),
         fit.shape_obj_mm,
         batch.target_obj_mm.to(device),
         batch.confidence.to(device),

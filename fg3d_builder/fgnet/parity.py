@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from fg3d_builder.fgnet.calibration import features_of
 from fg3d_builder.fgnet.data.dataset import FaceDataset, TrainingSample
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
@@ -134,7 +135,8 @@ def _answered(
     reconstructor = Reconstructor(placed(network, there), simulator, precision)
     fit = batch.fit.to(there)
     given = simulator.network_input(fit, network.needs)
-    shapes = reconstructor.predict(given, fit.shape_obj_mm)
+    features = features_of(fit.alpha, fit.rotation)
+    shapes = reconstructor.predict(given, fit.shape_obj_mm, features)
     return given.to("cpu"), shapes.float().cpu(), fit.shape_obj_mm.cpu()
 
 

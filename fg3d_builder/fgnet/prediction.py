@@ -31,6 +31,8 @@ class FittedPhoto(NamedTuple):
     intrinsics : (3, 3) float64
     shape_obj_mm : (n, 3) float
         Coarse shape of the fit to landmarks (Eq. 1).
+    alpha : (k,) float
+        Its coefficients, those of identity before those of expression.
     pose : Pose
         Pose of that fit (Eq. 2).
     """
@@ -38,6 +40,7 @@ class FittedPhoto(NamedTuple):
     rgb: Array
     intrinsics: Array
     shape_obj_mm: Array
+    alpha: Array
     pose: Pose
 
 
@@ -96,6 +99,7 @@ def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]
             crop_image(photo.rgb, crop, trained.crop.size),
             crop @ photo.intrinsics,
             photo.shape_obj_mm,
+            photo.alpha,
             photo.pose,
         )
         for photo, crop in zip(photos, crops, strict=True)

@@ -159,7 +159,7 @@ def assess_run(
         simulator, needs = reconstructor.simulator, reconstructor.network.needs
 
         def predict(fed: Fed) -> Tensor:
-            return reconstructor.predict(fed.given, fed.shape_mm)
+            return reconstructor.predict(fed.given, fed.shape_mm, fed.features)
 
         feeder = Feeder(data, simulator, needs, at.device, workers=config.workers)
         found = assess(predict, data, feeder, config.batch_size, with_dace=True)

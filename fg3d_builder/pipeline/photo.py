@@ -188,7 +188,8 @@ def capture_of(name: str, photo: Photo, focal: Focal) -> Capture:
 
 def fitted_photo(capture: Capture, coarse: CoarseFit) -> FittedPhoto:
     """Return a photo with its fit, as `predict` takes it."""
-    return FittedPhoto(capture.rgb, capture.intrinsics, coarse.shape_obj_mm, coarse.pose)
+    alpha = np.concatenate([coarse.alpha_id, coarse.alpha_exp])
+    return FittedPhoto(capture.rgb, capture.intrinsics, coarse.shape_obj_mm, alpha, coarse.pose)
 
 
 def _texture(

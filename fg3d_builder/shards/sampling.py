@@ -94,6 +94,12 @@ class EpochBatches:
         return np.concatenate([rng.permutation(np.concatenate(group)) for group in groups])
 
 
+def spread_out(count: int, wanted: int) -> list[int]:
+    """At most `wanted` numbers below `count`, evenly spread."""
+    number = min(count, wanted)
+    return [i * count // number for i in range(number)]
+
+
 def in_order(samples: int, batch_size: int) -> Iterator[Sequence[int]]:
     """All samples in order, in batches of at most `batch_size`."""
     for start in range(0, samples, batch_size):

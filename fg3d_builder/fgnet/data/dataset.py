@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.calibration import Displacements, features_of
 from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.selection import SelectionConfig, selected
 from fg3d_builder.geometry.alignment import align_similarity
@@ -102,6 +103,7 @@ class FaceDataset(Dataset[TrainingSample]):
         selection: SelectionConfig | None = None,
     ) -> None:
         self.reader = ShardReader(dataset, split, model, _FIELDS)
+        self._without_images: ShardReader | None = None
         self.confidence_floor = confidence_floor
         self.selection = selection or SelectionConfig()
         # An empty split is an empty dataset; a selection that leaves nothing of one is an error.
@@ -141,6 +143,37 @@ class FaceDataset(Dataset[TrainingSample]):
         """Return samples together, each as it is alone; faster than one by one."""
         found = self.reader.batch(self._number[list(indices)])
         weights = np.maximum(found["confidence"], self.confidence_floor)
+        shapes, targets = self._compared(found, weights)
+        fit = FitBatch(
+            image=_channels_first(found["image"]),
+            intrinsics=_float32(found["intrinsics"]),
+            shape_obj_mm=torch.from_numpy(shapes),
+            alpha=_float32(_alpha(found)),
+            scale=_float32(found["initial_scale"]),
+            rotation=_float32(found["initial_rotation"]),
+            translation_mm=_float32(found["initial_translation_mm"]),
+        )
+        number = torch.tensor(list(indices))
+        return TrainingSample(number, fit, torch.from_numpy(targets), _float32(weights))
+
+    def displacements(self, indices: Sequence[int]) -> Displacements:
+        """Return what samples are about without their images, to learn a calibration from."""
+        if self._without_images is None:
+            fields = [name for name in _FIELDS if name not in ("image", "intrinsics")]
+            fields.append("subject_id")
+            about = self.reader
+            self._without_images = ShardReader(about.folder, about.split, about.model, fields)
+        numbers = self._number[list(indices)]
+        found = self._without_images.batch(numbers)
+        weights = np.maximum(found["confidence"], self.confidence_floor)
+        shapes, targets = self._compared(found, weights)
+        features = features_of(_float32(_alpha(found)), _float32(found["initial_rotation"]))
+        return Displacements(
+            features.double().numpy(), targets - shapes, np.asarray(found["subject_id"])
+        )
+
+    def _compared(self, found: dict[str, Any], weights: Array) -> tuple[Array, Array]:
+        """Fits ``S`` and targets, (B, n, 3) float32 each."""
         truths = found["shape_obj_mm"]
         shapes, targets = np.empty_like(truths), np.empty_like(truths)
         for start in range(0, len(truths), _AT_ONCE):
@@ -150,16 +183,7 @@ class FaceDataset(Dataset[TrainingSample]):
                 shapes[row] = shape
                 weight = weights[row] * self.model.reliable
                 targets[row] = aligned_target(truths[row], shape, weight)
-        fit = FitBatch(
-            image=_channels_first(found["image"]),
-            intrinsics=_float32(found["intrinsics"]),
-            shape_obj_mm=torch.from_numpy(shapes),
-            scale=_float32(found["initial_scale"]),
-            rotation=_float32(found["initial_rotation"]),
-            translation_mm=_float32(found["initial_translation_mm"]),
-        )
-        number = torch.tensor(list(indices))
-        return TrainingSample(number, fit, torch.from_numpy(targets), _float32(weights))
+        return shapes, targets
 
 
 def provenance(sample: Registered) -> Provenance:
@@ -172,6 +196,10 @@ def aligned_target(truth_obj_mm: Array, shape_obj_mm: Array, weight: Array) -> A
     """Bring S* (n, 3) onto the fit S (n, 3) by the similarity that fits weighted vertices best."""
     truth_obj_mm = truth_obj_mm.astype(np.float64)
     return align_similarity(truth_obj_mm, shape_obj_mm, weight).cam_from_obj(truth_obj_mm)
+
+
+def _alpha(found: dict[str, Any]) -> Array:
+    return np.hstack([found["initial_alpha_id"], found["initial_alpha_exp"]])
 
 
 def _channels_first(images: Array) -> Tensor:

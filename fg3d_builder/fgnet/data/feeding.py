@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fg3d_builder.config import to_table
+from fg3d_builder.fgnet.calibration import features_of
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
@@ -123,6 +124,7 @@ class Feeder:
             yield Fed(
                 number=batch.index,
                 given=self._simulator.network_input(fit, self._needs),
+                features=features_of(fit.alpha, fit.rotation),
                 shape_mm=fit.shape_obj_mm,
                 target_mm=batch.target_obj_mm.to(self._device, non_blocking=True),
                 confidence=batch.confidence.to(self._device, non_blocking=True),

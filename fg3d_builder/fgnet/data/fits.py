@@ -22,6 +22,8 @@ class FitBatch(NamedTuple):
         Pinhole matrix of the image.
     shape_obj_mm : (B, n, 3) float32
         The fit's coarse shape.
+    alpha : (B, k) float32
+        Its coefficients (Eq. 1), those of identity before those of expression.
     scale : (B,) float32
     rotation : (B, 3, 3) float32
     translation_mm : (B, 3) float32
@@ -31,15 +33,25 @@ class FitBatch(NamedTuple):
     image: Tensor
     intrinsics: Tensor
     shape_obj_mm: Tensor
+    alpha: Tensor
     scale: Tensor
     rotation: Tensor
     translation_mm: Tensor
 
     @classmethod
-    def single(cls, rgb: Array, intrinsics: Array, shape_obj_mm: Array, pose: Pose) -> FitBatch:
+    def single(
+        cls, rgb: Array, intrinsics: Array, shape_obj_mm: Array, alpha: Array, pose: Pose
+    ) -> FitBatch:
         """Make the fit of one photo (H, W, 3) uint8; torch's default collation makes batches."""
         image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
-        numbers = (intrinsics, shape_obj_mm, pose.scale, pose.rotation, pose.translation_mm)
+        numbers = (
+            intrinsics,
+            shape_obj_mm,
+            alpha,
+            pose.scale,
+            pose.rotation,
+            pose.translation_mm,
+        )
         return cls(image, *(torch.from_numpy(np.asarray(n, dtype=np.float32)) for n in numbers))
 
     def to(self, device: torch.device) -> FitBatch:

@@ -41,7 +41,7 @@ from fg3d_builder.files.sealed import (
 )
 from fg3d_builder.records import Array
 
-SCHEMA = "fg3d-inputs-3"
+SCHEMA = "fg3d-inputs-4"
 """Raise it when the simulation shows other views: nothing else tells files of old code apart."""
 DESCRIPTION_NAME = "inputs.json"
 _PLACES = 8192.0
@@ -60,6 +60,8 @@ class Fed(NamedTuple):
     number : (B,) int64
         Numbers of the samples in their selection.
     given : NetworkInput
+    features : (B, k) float32
+        Of the fit, see `fg3d_builder.fgnet.calibration`.
     shape_mm, target_mm : (B, n, 3) float32
         The fit ``S``, and ``S*`` brought onto it.
     confidence : (B, n) float32
@@ -67,6 +69,7 @@ class Fed(NamedTuple):
 
     number: Tensor
     given: NetworkInput
+    features: Tensor
     shape_mm: Tensor
     target_mm: Tensor
     confidence: Tensor
@@ -80,6 +83,7 @@ def packed(fed: Fed) -> Packed:
     """Pack a batch; `unpacked` is its inverse up to the rounding named above."""
     fields = {n: v for n, v in fed.given._asdict().items() if v is not None}
     arrays = {name: _packed_input(name, value) for name, value in fields.items()}
+    arrays["features"] = _array(fed.features)
     arrays["shape_mm"] = _array(fed.shape_mm)
     arrays["offset_mm"] = _array(fed.target_mm - fed.shape_mm).astype(np.float16)
     arrays["confidence"] = _array(fed.confidence).astype(np.float16)
@@ -98,6 +102,7 @@ def unpacked(number: Sequence[int], arrays: Packed, device: torch.device) -> Fed
     return Fed(
         number=torch.tensor(list(number)),
         given=NetworkInput(**given),
+        features=tensors["features"],
         shape_mm=shape,
         target_mm=shape + tensors["offset_mm"].float(),
         confidence=tensors["confidence"].float(),

@@ -20,12 +20,13 @@ import torch
 from torch import nn
 
 from fg3d_builder.config import to_table
+from fg3d_builder.fgnet.calibration import Calibration
 from fg3d_builder.fgnet.training.names import BEFORE_NAME
 from fg3d_builder.fgnet.training.settings import TrainConfig, train_config
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.sealed import BLOCK, data_problem, write_sealed
 
-SCHEMA = "fg3d-checkpoint-1"
+SCHEMA = "fg3d-checkpoint-2"
 _UNSEALED = b"PK"
 """Begins what `torch.save` writes."""
 
@@ -73,7 +74,7 @@ def save_checkpoint(
         What it was trained on and answers for, see `FaceDataset.identity`.
     progress : Progress
     parts : dict
-        Objects with ``state_dict``: network, optimiser, schedule, loss scaler.
+        Objects with ``state_dict``: network, calibration, optimiser, schedule, loss scaler.
     """
     state = {
         "schema": SCHEMA,
@@ -184,6 +185,11 @@ def restore(state: dict[str, Any], parts: dict[str, Any]) -> Progress:
 def load_weights(state: dict[str, Any], network: nn.Module) -> None:
     """Give a network the weights of a checkpoint."""
     network.load_state_dict(state["parts"]["network"])
+
+
+def load_calibration(state: dict[str, Any]) -> Calibration:
+    """Return the calibration that a network of a checkpoint was trained with."""
+    return Calibration.from_state(state["parts"]["calibration"])
 
 
 def random_state() -> dict[str, Any]:

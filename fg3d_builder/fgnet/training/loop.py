@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.config import to_table
+from fg3d_builder.fgnet.calibration import learn
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
@@ -25,6 +26,7 @@ from fg3d_builder.fgnet.training.assessment import Assessment, assess
 from fg3d_builder.fgnet.training.checkpoint import (
     Progress,
     checkpoint_config,
+    load_calibration,
     newest_checkpoint,
     restore,
     save_checkpoint,
@@ -43,7 +45,7 @@ from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.sealed import set_aside
 from fg3d_builder.files.sealed_object import write_sealed_object
-from fg3d_builder.shards.sampling import EpochBatches
+from fg3d_builder.shards.sampling import EpochBatches, spread_out
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +97,17 @@ class Trainer:
         self.config, self.out, self.at, self.watched = config, out, at, watched
         self.inputs = inputs
         self.model, self.identity = dataset.model, dataset.identity
+        state = self._state()
+        if state is None:
+            self.calibration = learn(dataset.displacements, len(dataset))
+        else:
+            self.calibration = load_calibration(state)
+        self.calibration.to(at.device)
         torch.manual_seed(config.seed)
         self.network = placed(build_network(config.network), at.device)
         self.simulator = MultiviewSimulator(self.model, config.simulation).to(at.device)
-        self.reconstructor = Reconstructor(self.network, self.simulator, config.precision)
+        base = self.calibration if config.calibrated else None
+        self.reconstructor = Reconstructor(self.network, self.simulator, config.precision, base)
         self.loss = ReconstructionLoss(config.loss, self.model.mean, self.model.triangles)
         self.loss.to(at.device)
         self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
@@ -111,7 +120,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             at.device.type, enabled=on_cuda and config.precision == "float16"
         )
-        self.progress = self._begun()
+        self.progress = Progress() if state is None else self._restored(state)
         self.shared = shared(
             CompiledWherePossible(self.network) if config.compile else self.network, at
         )
@@ -159,7 +168,7 @@ class Trainer:
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
-        return self.reconstructor.predict(fed.given, fed.shape_mm)
+        return self.reconstructor.predict(fed.given, fed.shape_mm, fed.features)
 
     def _feeder(self, dataset: FaceDataset, keep_mib: int = 0) -> Feeder:
         feeder = Feeder(
@@ -174,12 +183,13 @@ class Trainer:
             feeder.share(self.inputs, self.at.leads_here)
         return feeder
 
-    def _begun(self) -> Progress:
+    def _state(self) -> dict[str, Any] | None:
+        """Return the checkpoint to go on from, None where the run begins."""
         state = self._newest()
         if state is None:
             if self.at.leads:
                 write_sealed_object(self.out / CONFIG_NAME, to_table(self.config))
-            return Progress()
+            return None
         if checkpoint_config(state, self.checkpoint) != self.config:
             raise ValueError(
                 f"{self.out} holds a run of another configuration; train in another folder, "
@@ -191,6 +201,9 @@ class Trainer:
                     f"{self.out} holds a run on another dataset (its {what} is not {value}); "
                     "train in another folder, or remove that one"
                 )
+        return state
+
+    def _restored(self, state: dict[str, Any]) -> Progress:
         progress = restore(state, self._parts())
         log.info("going on after step %d of epoch %d", progress.step, progress.epoch)
         return progress
@@ -213,6 +226,7 @@ class Trainer:
     def _parts(self) -> dict[str, Any]:
         return {
             "network": self.network,
+            "calibration": self.calibration,
             "optimiser": self.optimiser,
             "schedule": self.schedule,
             "scaler": self.scaler,
@@ -257,7 +271,8 @@ class Trainer:
         self.network.train()
         generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
         given = perturbed(fed.given, config.perturbation, generator)
-        shape = self.reconstructor.moved(fed.shape_mm, given, self.shared)
+        base = self.reconstructor.base(fed.shape_mm, fed.features)
+        shape = self.reconstructor.moved(base, given, self.shared)
         terms = self.loss(shape, fed.target_mm, fed.confidence)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(terms.total).backward()
@@ -348,9 +363,3 @@ def rate_factor(config: TrainConfig, steps_per_epoch: int) -> Callable[[int], fl
         return falling * min(1.0, (step + 1) / max(1, config.warmup_steps))
 
     return factor
-
-
-def spread_out(count: int, wanted: int) -> list[int]:
-    """At most `wanted` numbers below `count`, evenly spread."""
-    number = min(count, wanted)
-    return [i * count // number for i in range(number)]

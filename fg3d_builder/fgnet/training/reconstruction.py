@@ -10,10 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.calibration import Calibration, features_of
 from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
-from fg3d_builder.fgnet.training.checkpoint import checkpoint_config, load_weights, read_checkpoint
+from fg3d_builder.fgnet.training.checkpoint import (
+    checkpoint_config,
+    load_calibration,
+    load_weights,
+    read_checkpoint,
+)
 from fg3d_builder.fgnet.training.settings import TrainConfig
 
 
@@ -34,12 +40,19 @@ class Reconstructor:
         On the device.
     precision : str
         Precision of the computation on CUDA, see `TrainConfig`; elsewhere it is float32.
+    calibration : Calibration, optional
+        What the network adds to besides the fit.
     """
 
     def __init__(
-        self, network: CVN | MVN | VMN, simulator: MultiviewSimulator, precision: str
+        self,
+        network: CVN | MVN | VMN,
+        simulator: MultiviewSimulator,
+        precision: str,
+        calibration: Calibration | None = None,
     ) -> None:
         self.network, self.simulator = network, simulator
+        self._calibration = calibration
         self.device = simulator.triangles.device
         self._precision = precision
 
@@ -66,25 +79,33 @@ class Reconstructor:
         network = build_network(config.network)
         load_weights(state, network)
         simulator = MultiviewSimulator(model, config.simulation).to(device)
-        return cls(placed(network, device), simulator, config.precision), config
+        calibration = load_calibration(state).to(device) if config.calibrated else None
+        return cls(placed(network, device), simulator, config.precision, calibration), config
 
     @torch.no_grad()
     def reconstruct(self, fit: FitBatch) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) mm in the fit's object frame."""
         given = self.simulator.network_input(fit, self.network.needs)
-        return self.predict(given, fit.shape_obj_mm)
+        return self.predict(given, fit.shape_obj_mm, features_of(fit.alpha, fit.rotation))
 
     @torch.no_grad()
-    def predict(self, given: NetworkInput, shape_obj_mm: Tensor) -> Tensor:
+    def predict(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Tensor:
         """Like `reconstruct`, with the simulation done; the network stays as it is, in eval."""
         self.network.eval()
-        return self.moved(shape_obj_mm, given, self.network)
+        return self.moved(self.base(shape_obj_mm, features), given, self.network)
 
-    def moved(self, shape_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Tensor:
+    @torch.no_grad()
+    def base(self, shape_obj_mm: Tensor, features: Tensor) -> Tensor:
+        """Return what the network adds to, (B, n, 3): fits, or what their calibration answers."""
+        if self._calibration is None:
+            return shape_obj_mm
+        return shape_obj_mm + self._calibration(features)
+
+    def moved(self, base_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Tensor:
         """Add what `network`, perhaps a wrapped one, answers to a shape; with gradients."""
         with self.autocast():
             displacement = network(given)
-        return shape_obj_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
+        return base_obj_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which the network computes in its precision."""

@@ -31,6 +31,9 @@ class TrainConfig:
 
     network, loss: what is trained and what it minimises.
     selection: which samples of the training split are used.
+    calibrated: the network adds to the fit as a regression on its own coefficients corrects it
+        (`fgnet.calibration`), not to the fit itself as in the paper: it need not learn from pixels
+        what the fit tells anyway.
     perturbation: strength of photometric perturbation, 0 to 1; the paper has none.
     optimiser: "sgd" (the paper's), or "adamw", which is farther after few steps.
     schedule: "steps" (the paper's), or "cosine", which falls to nothing over all epochs.
@@ -54,6 +57,7 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    calibrated: bool = True
     perturbation: Part = 0.0
     optimiser: Annotated[str, one_of(*OPTIMISERS)] = "sgd"
     schedule: Annotated[str, one_of(*SCHEDULES)] = "steps"
