@@ -22,18 +22,18 @@ from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.trained import keep_what_prediction_needs
 from fg3d_builder.fgnet.training.assessment import (
     Assessment,
+    Predictor,
     assess,
     assessment_text,
+    methods,
     save_assessment,
 )
-from fg3d_builder.fgnet.training.checkpoint import read_checkpoint
+from fg3d_builder.fgnet.training.checkpoint import load_calibration, read_checkpoint
 from fg3d_builder.fgnet.training.distributed import Processes, one_first, processes
 from fg3d_builder.fgnet.training.loop import Trainer
 from fg3d_builder.fgnet.training.names import (
     CHECKPOINT_NAME,
     ERROR_MAPS_NAME,
-    FIT,
-    PREDICTED,
     assessment_folder,
 )
 from fg3d_builder.fgnet.training.pictures import save_error_maps, save_grid
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 
 WORST_DRAWN = 8
 """Samples that an assessment draws: those of which the network's error is largest."""
-
-Predictor = Callable[[Fed], Tensor]
 
 
 def train(
@@ -162,8 +160,10 @@ def assess_run(
             return reconstructor.predict(fed.given, fed.shape_mm, fed.features)
 
         feeder = Feeder(data, simulator, needs, at.device, workers=config.workers)
-        found = assess(predict, data, feeder, config.batch_size, with_dace=True)
-        trained_on = read_checkpoint(run / CHECKPOINT_NAME)["identity"]["content_sha256"]
+        state = read_checkpoint(run / CHECKPOINT_NAME)
+        compared = methods(predict, load_calibration(state).to(at.device))
+        found = assess(compared, data, feeder, config.batch_size, with_dace=True)
+        trained_on = state["identity"]["content_sha256"]
         content = data.identity["content_sha256"]
         other = "" if content == trained_on else content
         folder = out or assessment_folder(run, split, other)
@@ -259,8 +259,7 @@ def report(
         "torch": torch.__version__,
     }
     pictures = folder / ERROR_MAPS_NAME
-    maps = {FIT: found.fit_map_mm, PREDICTED: found.predicted_map_mm}
-    save_error_maps(pictures, data.model, maps)
+    save_error_maps(pictures, data.model, found.maps_mm)
     written = [*save_assessment(found, folder, about, worst), pictures]
     log.info("\n%s", assessment_text(found))
     for path in written:

@@ -9,16 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from fg3d_builder.evaluation.comparison import SeedSpread
-from fg3d_builder.fgnet.training.names import ASSESSMENT_NAME, assessment_folder
+from fg3d_builder.fgnet.training.names import (
+    ASSESSMENT_NAME,
+    FIT,
+    KEYS,
+    PREDICTED,
+    assessment_folder,
+)
 from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
 from fg3d_builder.reproduction.tables import DACE, NME, Column, Experiment, Row
 from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
-FIT = {NME: "fit", DACE: "fit_dace"}
-PREDICTED = {NME: "predicted", DACE: "predicted_dace"}
-"""Keys of an assessment's errors by measure: of the 3DMM fit, and of the network."""
+SUFFIX = {NME: "", DACE: "_dace"}
+"""Ends the keys of an assessment's errors, which begin with the method's of `KEYS`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class RowResult:
     spread : dict of column title to SeedSpread or None
         Spread of the means over seeds; None where nothing is known.
     training_samples : int
-        0 for the fit, and where no run is finished.
+        0 for the baselines, and where no run is finished.
     failures : dict of seed to str
         Last line of the log of each run that failed.
     """
@@ -110,8 +115,10 @@ def collect(
     for row in experiment.rows:
         of_row = runs.get(row.name, ())
         tested = {run.seed: found[run] for run in of_row if run in found}
-        if row.recipe is None and one:  # the fit is the same before every run
-            tested = {run.seed: one for run in each}
+        if row.recipe is None:
+            # The fit is the same before every run, the others on the samples of the last row.
+            source = each if row.name == FIT else runs.get(experiment.rows[-1].name, ())
+            tested = {run.seed: found[run] for run in source if run in found}
         rows[row.name] = _row_result(row, of_row, tested, experiment.columns)
     verdicts = []
     for claim in experiment.claims:
@@ -124,8 +131,8 @@ def collect(
 def read_assessment(file: Path) -> dict[str, Array]:
     """Read the assessment of a run: arrays (s,) by key.
 
-    ``sample_id`` and ``subject_id`` are str, ``yaw_deg`` and the errors of `FIT` and `PREDICTED`
-    float64; errors are fractions of the interocular distance.
+    ``sample_id`` and ``subject_id`` are str, ``yaw_deg`` and the errors of all methods, by the
+    keys that `KEYS` and `SUFFIX` make, float64; errors are fractions of the interocular distance.
 
     Raises
     ------
@@ -133,7 +140,8 @@ def read_assessment(file: Path) -> dict[str, Array]:
         It lacks a key; names it.
     """
     rows = read_sealed_object(file)["samples"]
-    keys = ("sample_id", "subject_id", "yaw_deg", *FIT.values(), *PREDICTED.values())
+    errors = [method + suffix for method in KEYS.values() for suffix in SUFFIX.values()]
+    keys = ("sample_id", "subject_id", "yaw_deg", *errors)
     try:
         return {key: np.array([row[key] for row in rows]) for key in keys}
     except KeyError as error:
@@ -155,8 +163,11 @@ def _row_result(
     columns: Sequence[Column],
 ) -> RowResult:
     """Gather a row, given the assessments by seed."""
-    keys = FIT if row.recipe is None else PREDICTED
-    errors = {m: {seed: table[key] for seed, table in tested.items()} for m, key in keys.items()}
+    method = KEYS[PREDICTED if row.recipe else row.name]
+    errors = {
+        measure: {seed: table[method + suffix] for seed, table in tested.items()}
+        for measure, suffix in SUFFIX.items()
+    }
     means = {
         column.title: {
             seed: column_mean(values, tested[seed]["yaw_deg"], column)

@@ -68,8 +68,12 @@ def assessment(level: float, content: str = "", trained: bool = True) -> dict[st
                     "subject_id": f"s{subject}",
                     "yaw_deg": 15.0 * view,
                     "fit": fit,
+                    "constant": fit * 0.99,
+                    "ridge": fit * 0.95,
                     "predicted": fit * level,
                     "fit_dace": fit / 2,
+                    "constant_dace": fit * 0.99 / 2,
+                    "ridge_dace": fit * 0.95 / 2,
                     "predicted_dace": fit * level / 2,
                 }
             )

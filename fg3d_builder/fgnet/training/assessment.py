@@ -1,4 +1,7 @@
-"""A network against the 3DMM fit that it starts from: NME and DACE on a split (Tables 1 to 4).
+"""A network against what does without one: NME and DACE on a split (Tables 1 to 4).
+
+That is the 3DMM fit, a constant displacement of it, and a regression on its coefficients: what a
+network does better than those it does by looking at pixels.
 
 A dataset holds registered shapes and no raw scans, so that DACE (Eq. 20) is measured to the
 surface of ``S*``: what an error that slides along the skin does not count in.
@@ -28,13 +31,17 @@ from fg3d_builder.evaluation import (
 from fg3d_builder.evaluation.comparison import PairedComparison
 from fg3d_builder.evaluation.summary import YawTable
 from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.calibration import Calibration
 from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, provenance
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
     ASSESSMENT_PAGE_NAME,
+    CALIBRATED,
+    CONSTANT,
     FIT,
+    KEYS,
     PREDICTED,
 )
 from fg3d_builder.files.atomic import write_bytes
@@ -52,74 +59,86 @@ test split in half a minute. The mean is that of all members within 0.1 % of its
 within 3 %."""
 
 
+Predictor = Callable[[Fed], Tensor]
+"""Shapes (B, n, 3) of a batch."""
+
+
 class Assessment(NamedTuple):
-    """Errors of both methods on the same samples, as fractions of the interocular distance.
+    """Errors of some methods on the same samples, as fractions of the interocular distance.
 
     Attributes
     ----------
     samples : tuple of Provenance
-    fit, predicted : (s,) float64
-        NME of each sample.
-    fit_map_mm, predicted_map_mm : (n,) float64
-        Mean error of each vertex in mm, NaN where no sample has it in C.
-    fit_dace, predicted_dace : (s,) float64 or None
-        DACE of each sample, where it was asked for.
+    nme : dict of str to (s,) float64
+        NME of each sample by method, one of `METHODS`.
+    maps_mm : dict of str to (n,) float64
+        Mean error of each vertex in mm by method, NaN where no sample has it in C.
+    dace : dict of str to (s,) float64, or None
+        DACE of each sample by method, where it was asked for.
     """
 
     samples: tuple[Provenance, ...]
-    fit: Array
-    predicted: Array
-    fit_map_mm: Array
-    predicted_map_mm: Array
-    fit_dace: Array | None = None
-    predicted_dace: Array | None = None
+    nme: dict[str, Array]
+    maps_mm: dict[str, Array]
+    dace: dict[str, Array] | None = None
 
     def worst(self, count: int) -> list[int]:
         """Return which samples the network's NME is largest of, the worst first."""
-        return np.argsort(-self.predicted, kind="stable")[:count].tolist()
+        return np.argsort(-self.nme[PREDICTED], kind="stable")[:count].tolist()
 
-    @property
-    def mean_fit(self) -> float:
-        """Mean NME of the fit."""
-        return float(np.mean(self.fit))
+    def mean(self, method: str) -> float:
+        """Mean NME of a method."""
+        return float(np.mean(self.nme[method]))
 
-    @property
-    def mean_predicted(self) -> float:
-        """Mean NME of the network."""
-        return float(np.mean(self.predicted))
-
-    @property
-    def lowered_by(self) -> float:
-        """Which share of the fit's mean NME the network removes; negative where it adds."""
-        return 1.0 - self.mean_predicted / self.mean_fit
+    def lowered_by(self, method: str = PREDICTED, below: str = FIT) -> float:
+        """Which share of another method's mean NME a method removes; negative where it adds."""
+        return 1.0 - self.mean(method) / self.mean(below)
 
     def by_yaw(self) -> dict[str, YawTable]:
-        """Return the paper's table of both methods."""
+        """Return the paper's table of all methods."""
         yaw = np.array([sample.yaw_deg for sample in self.samples])
-        return {FIT: yaw_table(self.fit, yaw), PREDICTED: yaw_table(self.predicted, yaw)}
+        return {name: yaw_table(errors, yaw) for name, errors in self.nme.items()}
 
-    def compared(self) -> PairedComparison | None:
-        """Network less fit, paired over subjects; None for a single subject."""
+    def compared(self, below: str = FIT) -> PairedComparison | None:
+        """Network less another method, paired over subjects; None for a single subject."""
         subjects = [sample.subject_id for sample in self.samples]
         if len(set(subjects)) < 2:
             return None
-        return compare_paired(self.predicted, self.fit, subjects)
+        return compare_paired(self.nme[PREDICTED], self.nme[below], subjects)
+
+
+def methods(predict: Predictor, calibration: Calibration) -> dict[str, Predictor]:
+    """Return all methods that an assessment compares, by name.
+
+    Parameters
+    ----------
+    predict : callable
+        The network's.
+    calibration : Calibration
+        Learnt from what the network is trained on.
+    """
+    return {
+        FIT: lambda fed: fed.shape_mm,
+        CONSTANT: lambda fed: fed.shape_mm + calibration.constant_mm,
+        CALIBRATED: lambda fed: fed.shape_mm + calibration(fed.features),
+        PREDICTED: predict,
+    }
 
 
 def assess(
-    predict: Callable[[Fed], Tensor],
+    predictors: Mapping[str, Predictor],
     dataset: FaceDataset,
     feeder: Feeder,
     batch_size: int,
     with_dace: bool = False,
     numbers: Sequence[int] | None = None,
 ) -> Assessment:
-    """Run a network over a split, or some samples of it, and compare.
+    """Run methods over a split, or some samples of it, and compare.
 
     Parameters
     ----------
-    predict : callable
-        Returns the shapes (B, n, 3) of a batch.
+    predictors : mapping of str to callable
+        What returns the shapes (B, n, 3) of a batch, by method.
     dataset : FaceDataset
         `feeder` gives batches of it.
     feeder : Feeder
@@ -137,14 +156,14 @@ def assess(
     if not len(dataset):
         raise ValueError(f"split '{dataset.reader.split}' holds no samples to assess on")
     model = dataset.model
-    maps = {name: VertexErrorMap(model.vertex_count) for name in (FIT, PREDICTED)}
-    along: dict[str, list[float]] = {FIT: [], PREDICTED: []}
-    across: dict[str, list[float]] = {FIT: [], PREDICTED: []}
+    maps = {name: VertexErrorMap(model.vertex_count) for name in predictors}
+    along: dict[str, list[float]] = {name: [] for name in predictors}
+    across: dict[str, list[float]] = {name: [] for name in predictors}
     samples = []
     chosen = range(len(dataset)) if numbers is None else numbers
     batches = [[chosen[i] for i in some] for some in in_order(len(chosen), batch_size)]
     for fed in feeder.batches(batches):
-        shapes = {FIT: fed.shape_mm.cpu().numpy(), PREDICTED: predict(fed).cpu().numpy()}
+        shapes = {name: predict(fed).cpu().numpy() for name, predict in predictors.items()}
         for row, index in enumerate(fed.number.tolist()):
             sample = dataset.registered(index)
             samples.append(provenance(sample))
@@ -163,12 +182,9 @@ def assess(
                     across[name].append(found.value)
     return Assessment(
         tuple(samples),
-        np.array(along[FIT]),
-        np.array(along[PREDICTED]),
-        maps[FIT].mean,
-        maps[PREDICTED].mean,
-        np.array(across[FIT]) if with_dace else None,
-        np.array(across[PREDICTED]) if with_dace else None,
+        {name: np.array(errors) for name, errors in along.items()},
+        {name: found.mean for name, found in maps.items()},
+        {name: np.array(errors) for name, errors in across.items()} if with_dace else None,
     )
 
 
@@ -201,19 +217,26 @@ def assessment_table(assessment: Assessment) -> str:
 def assessment_text(assessment: Assessment) -> str:
     """The table, and in a sentence or two how sure it is."""
     lines = [assessment_table(assessment)]
-    lines.append(f"The network lowers the mean NME by {100 * assessment.lowered_by:.1f} %.")
-    if assessment.fit_dace is not None and assessment.predicted_dace is not None:
+    lines.append(f"The network lowers the mean NME by {100 * assessment.lowered_by():.1f} %.")
+    if CALIBRATED in assessment.nme:
+        by = 100 * assessment.lowered_by(CALIBRATED)
+        more = 100 * assessment.lowered_by(PREDICTED, CALIBRATED)
         lines.append(
-            f"Mean DACE to the surface of S*: {100 * assessment.fit_dace.mean():.3f} % (fit), "
-            f"{100 * assessment.predicted_dace.mean():.3f} % (network)."
+            f"The fit's own coefficients tell {by:.1f} % of it, without a look at the photo; "
+            f"the network's error is {more:.1f} % below what they leave."
         )
-    paired = assessment.compared()
-    if paired is not None:
-        lines.append(
-            f"Paired over {paired.subjects} subjects: {100 * paired.difference:+.3f} points "
-            f"(95 % interval {100 * paired.low:+.3f} to {100 * paired.high:+.3f}); the network is "
-            f"better on {paired.a_better}, the fit on {paired.b_better}."
-        )
+    if assessment.dace is not None:
+        means = [f"{100 * d.mean():.3f} % ({name})" for name, d in assessment.dace.items()]
+        lines.append(f"Mean DACE to the surface of S*: {', '.join(means)}.")
+    for below in (FIT, CALIBRATED):
+        paired = assessment.compared(below) if below in assessment.nme else None
+        if paired is not None:
+            lines.append(
+                f"Paired over {paired.subjects} subjects, network less {below}: "
+                f"{100 * paired.difference:+.3f} points (95 % interval "
+                f"{100 * paired.low:+.3f} to {100 * paired.high:+.3f}); the network is better on "
+                f"{paired.a_better}, the {below} on {paired.b_better}."
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -235,13 +258,13 @@ def save_assessment(
         Pictures of samples, by their numbers in the assessment, relative to `folder`.
     """
     paired = assessment.compared()
-    names = ("fit", "predicted", "fit_dace", "predicted_dace")
-    errors = {n: getattr(assessment, n) for n in names if getattr(assessment, n) is not None}
+    errors = {KEYS[name]: values for name, values in assessment.nme.items()}
+    for name, values in (assessment.dace or {}).items():
+        errors[f"{KEYS[name]}_dace"] = values
     value = {
         "about": about,
-        "mean_fit": assessment.mean_fit,
-        "mean_predicted": assessment.mean_predicted,
-        "lowered_by": assessment.lowered_by,
+        **{f"mean_{KEYS[name]}": assessment.mean(name) for name in assessment.nme},
+        "lowered_by": assessment.lowered_by(),
         "paired": None if paired is None else paired._asdict(),
         "by_yaw": {
             name: [_row(r) for r in (*table.intervals, table.beyond, table.all) if r.samples]
@@ -252,13 +275,7 @@ def save_assessment(
             for i, sample in enumerate(assessment.samples)
         ],
         "worst": [{"sample": number, "picture": picture} for number, picture in worst.items()],
-        "mean_mm": {
-            name: float(np.nanmean(values))
-            for name, values in (
-                (FIT, assessment.fit_map_mm),
-                (PREDICTED, assessment.predicted_map_mm),
-            )
-        },
+        "mean_mm": {name: float(np.nanmean(v)) for name, v in assessment.maps_mm.items()},
     }
     page, data = folder / ASSESSMENT_PAGE_NAME, folder / ASSESSMENT_NAME
     write_sealed_object(data, value)

@@ -22,7 +22,7 @@ from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
 from fg3d_builder.fgnet.networks.architectures import build_network
 from fg3d_builder.fgnet.networks.compiling import CompiledWherePossible
-from fg3d_builder.fgnet.training.assessment import Assessment, assess
+from fg3d_builder.fgnet.training.assessment import Assessment, assess, methods
 from fg3d_builder.fgnet.training.checkpoint import (
     Progress,
     checkpoint_config,
@@ -39,7 +39,7 @@ from fg3d_builder.fgnet.training.distributed import (
     wait_for_all,
 )
 from fg3d_builder.fgnet.training.log import StepLines, TrainingLog, watched_split
-from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME
+from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME, FIT, PREDICTED
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
 from fg3d_builder.fgnet.training.settings import TrainConfig
@@ -164,7 +164,8 @@ class Trainer:
     ) -> Assessment:
         """Compare the network with the 3DMM fit on a split, or some samples of it (Eq. 18-20)."""
         feeder = self._feeder(dataset)
-        return assess(self.predict, dataset, feeder, self.config.batch_size, with_dace, numbers)
+        compared = methods(self.predict, self.calibration)
+        return assess(compared, dataset, feeder, self.config.batch_size, with_dace, numbers)
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
@@ -309,13 +310,12 @@ class Trainer:
         for fed in feeder.batches([chosen]):
             photos = torch.stack([watched[i].fit.image for i in chosen])
             save_grid(name, self.model, photos, fed, self.predict(fed))
-        assert some.predicted_dace is not None  # it was asked for
-        assert some.fit_dace is not None
+        assert some.dace is not None  # it was asked for
         errors = {
-            "nme": found.mean_predicted,
-            "fit_nme": found.mean_fit,
-            "dace": float(some.predicted_dace.mean()),
-            "fit_dace": float(some.fit_dace.mean()),
+            "nme": found.mean(PREDICTED),
+            "fit_nme": found.mean(FIT),
+            "dace": float(some.dace[PREDICTED].mean()),
+            "fit_dace": float(some.dace[FIT].mean()),
         }
         return {f"{watched.reader.split}_{error}": value for error, value in errors.items()}
 

@@ -14,8 +14,11 @@ CONFIG_NAME = "config.json"
 BEGUN_NAME = "begun.json"
 """File of a run that says which dataset it was last given."""
 ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"
-FIT, PREDICTED = "3DMM fit", "network"
-"""The methods that an assessment compares."""
+FIT, CONSTANT, CALIBRATED, PREDICTED = "3DMM fit", "constant", "ridge", "network"
+"""The methods that an assessment compares: the fit; the fit with the mean displacement of the
+training samples; with what a ridge regression on its coefficients answers; the network."""
+KEYS = {FIT: "fit", CONSTANT: "constant", CALIBRATED: "ridge", PREDICTED: "predicted"}
+"""What they are called in an assessment's file."""
 LOG_NAME, ERROR_MAPS_NAME = "log.csv", "error-maps.png"
 REPORT_NAME = "report.html"
 """The page of a run, see `report.training_page`."""

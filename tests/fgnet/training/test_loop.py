@@ -35,10 +35,11 @@ from fg3d_builder.fgnet.training.checkpoint import (
 )
 from fg3d_builder.fgnet.training.distributed import Processes
 from fg3d_builder.fgnet.training.log import read_log
-from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor, spread_out
-from fg3d_builder.fgnet.training.names import FIT, PREDICTED
+from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor
+from fg3d_builder.fgnet.training.names import CALIBRATED, CONSTANT, FIT, PREDICTED
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
+from fg3d_builder.shards.sampling import spread_out
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 CONFIG = TrainConfig(
@@ -211,33 +212,48 @@ def test_pictures_and_curves_are_drawn(folder: Path, tmp_path: Path) -> None:
     assert 0 < read_log(tmp_path / "log.csv")[-1]["test_nme"] < 0.1
 
 
-def test_an_untrained_network_is_as_good_as_the_fit(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("calibrated", "base"), [(False, FIT), (True, CALIBRATED)])
+def test_an_untrained_network_is_as_good_as_what_it_adds_to(
+    folder: Path, tmp_path: Path, calibrated: bool, base: str
+) -> None:
     test = FaceDataset(folder, "test")
-    trainer = Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path, ALONE)
+    config = dataclasses.replace(CONFIG, calibrated=calibrated)
+    trainer = Trainer(config, FaceDataset(folder, "train"), tmp_path, ALONE)
     found = trainer.assess(test)
-    np.testing.assert_allclose(found.predicted, found.fit, rtol=1e-5)
-    assert abs(found.lowered_by) < 1e-5
+    np.testing.assert_allclose(found.nme[PREDICTED], found.nme[base], rtol=1e-5)
+    assert abs(found.lowered_by(PREDICTED, base)) < 1e-5
     table = assessment_table(found)
-    assert FIT in table
-    assert PREDICTED in table
+    for name in (FIT, CONSTANT, CALIBRATED, PREDICTED):
+        assert name in table
+
+
+def test_the_calibration_is_kept_in_the_checkpoint(folder: Path, tmp_path: Path) -> None:
+    data = FaceDataset(folder, "train")
+    trainer = Trainer(CONFIG, data, tmp_path, ALONE)
+    trainer.run()
+    again = Trainer(CONFIG, data, tmp_path, ALONE)
+    features = torch.from_numpy(data.displacements([0, 1]).features).float()
+    assert torch.equal(trainer.calibration(features), again.calibration(features))
 
 
 def test_dace_is_at_most_the_vertex_error(folder: Path, tmp_path: Path) -> None:
     test = FaceDataset(folder, "test")
     found = Trainer(CONFIG, FaceDataset(folder, "train"), tmp_path, ALONE).assess(test, True)
-    assert found.fit_dace is not None
-    assert np.all(found.fit_dace < found.fit)  # the nearest point is no farther than the own one
-    assert np.all(found.fit_dace > 0)
+    assert found.dace is not None
+    for method, errors in found.dace.items():
+        assert np.all(errors < found.nme[method])  # the nearest point is no farther than the own
+        assert np.all(errors > 0)
 
 
 def test_the_truth_has_no_error(folder: Path) -> None:
     test = FaceDataset(folder, "test")
     simulator = MultiviewSimulator(test.model, CONFIG.simulation)
     feeder = Feeder(test, simulator, frozenset({"image"}), ALONE.device)
-    found = assess(lambda fed: fed.target_mm, test, feeder, 2)
-    assert np.all(found.predicted < 1e-6)
-    assert np.all(found.fit > 1e-4)
-    assert found.lowered_by > 0.999
+    compared = {FIT: lambda fed: fed.shape_mm, PREDICTED: lambda fed: fed.target_mm}
+    found = assess(compared, test, feeder, 2)
+    assert np.all(found.nme[PREDICTED] < 1e-6)
+    assert np.all(found.nme[FIT] > 1e-4)
+    assert found.lowered_by() > 0.999
 
 
 def test_kept_inputs_are_those_that_are_streamed_but_for_rounding(folder: Path) -> None:
