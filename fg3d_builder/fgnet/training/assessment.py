@@ -1,7 +1,8 @@
-"""A network against the 3DMM fit that it starts from: NME and DACE on a split (Tables 1 to 4).
+"""A network against the 3DMM fit that it starts from: NME, DACE and PSD on a split (Tables 1 to 4).
 
 A dataset holds registered shapes and no raw scans, so that DACE (Eq. 20) is measured to the
-surface of ``S*``: what an error that slides along the skin does not count in.
+surface of ``S*``: what an error that slides along the skin does not count in. PSD is how much the
+plaster pictures of Eq. 7 differ.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from fg3d_builder.fgnet.training.names import (
     FIT,
     PREDICTED,
 )
+from fg3d_builder.fgnet.training.plaster_metric import PlasterMetric
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
 from fg3d_builder.files.sealed_object import write_sealed_object
@@ -64,6 +66,8 @@ class Assessment(NamedTuple):
         Mean error of each vertex in mm, NaN where no sample has it in C.
     fit_dace, predicted_dace : (s,) float64 or None
         DACE of each sample, where it was asked for.
+    fit_psd, predicted_psd : (s,) float64 or None
+        PSD of each sample in units of full brightness, where it was asked for.
     """
 
     samples: tuple[Provenance, ...]
@@ -73,6 +77,8 @@ class Assessment(NamedTuple):
     predicted_map_mm: Array
     fit_dace: Array | None = None
     predicted_dace: Array | None = None
+    fit_psd: Array | None = None
+    predicted_psd: Array | None = None
 
     def worst(self, count: int) -> list[int]:
         """Return which samples the network's NME is largest of, the worst first."""
@@ -113,6 +119,7 @@ def assess(
     batch_size: int,
     with_dace: bool = False,
     numbers: Sequence[int] | None = None,
+    with_psd: bool = False,
 ) -> Assessment:
     """Run a network over a split, or some samples of it, and compare.
 
@@ -128,6 +135,8 @@ def assess(
         Takes longer than the network does.
     numbers : sequence of int, optional
         Of the samples; all in their order where left out.
+    with_psd : bool
+        Takes a tenth of a second a sample.
 
     Raises
     ------
@@ -140,6 +149,8 @@ def assess(
     maps = {name: VertexErrorMap(model.vertex_count) for name in (FIT, PREDICTED)}
     along: dict[str, list[float]] = {FIT: [], PREDICTED: []}
     across: dict[str, list[float]] = {FIT: [], PREDICTED: []}
+    seen: dict[str, list[float]] = {FIT: [], PREDICTED: []}
+    metric = PlasterMetric(model.mean, model.triangles) if with_psd else None
     samples = []
     chosen = range(len(dataset)) if numbers is None else numbers
     batches = [[chosen[i] for i in some] for some in in_order(len(chosen), batch_size)]
@@ -151,9 +162,11 @@ def assess(
             truth = sample.shape_obj_mm.astype(np.float64)
             pairs = reliable_pairs(model, sample.confidence)
             between_eyes = interocular_mm(truth, outer_eye_corners(model))
+            aligned = {}
             for name, shape in shapes.items():
                 error = nme(shape[row], truth, pairs, between_eyes)
                 along[name].append(error.value)
+                aligned[name] = error.truth_from_reconstruction.cam_from_obj(shape[row])
                 maps[name].add(error._replace(per_place=error.per_place * between_eyes), pairs)
             if with_dace:
                 some = reliable_pairs(model, sample.confidence, DACE_STEP)
@@ -161,6 +174,12 @@ def assess(
                 for name, shape in shapes.items():
                     found = dace(shape[row], truth, some, surface, between_eyes)
                     across[name].append(found.value)
+            if metric is not None:
+                members = reliable_members(model, sample.confidence)
+                for name, psd in zip(
+                    aligned, metric(aligned.values(), truth, members), strict=True
+                ):
+                    seen[name].append(psd)
     return Assessment(
         tuple(samples),
         np.array(along[FIT]),
@@ -169,7 +188,14 @@ def assess(
         maps[PREDICTED].mean,
         np.array(across[FIT]) if with_dace else None,
         np.array(across[PREDICTED]) if with_dace else None,
+        np.array(seen[FIT]) if with_psd else None,
+        np.array(seen[PREDICTED]) if with_psd else None,
     )
+
+
+def reliable_members(model: FaceModel, confidence: Array) -> Array:
+    """Which vertices (n,) bool are in the set C, given confidence (n,) in [0, 1]."""
+    return np.asarray(model.reliable & (confidence >= MIN_CONFIDENCE))
 
 
 def reliable_pairs(model: FaceModel, confidence: Array, step: int = 1) -> Correspondence:
@@ -177,7 +203,7 @@ def reliable_pairs(model: FaceModel, confidence: Array, step: int = 1) -> Corres
 
     With a `step`, every so many-th member of C alone.
     """
-    members = np.flatnonzero(model.reliable & (confidence >= MIN_CONFIDENCE))
+    members = np.flatnonzero(reliable_members(model, confidence))
     chosen = np.zeros(model.vertex_count, dtype=bool)
     chosen[members[::step]] = True
     return Correspondence.same_topology(chosen)
@@ -207,6 +233,11 @@ def assessment_text(assessment: Assessment) -> str:
             f"Mean DACE to the surface of S*: {100 * assessment.fit_dace.mean():.3f} % (fit), "
             f"{100 * assessment.predicted_dace.mean():.3f} % (network)."
         )
+    if assessment.fit_psd is not None and assessment.predicted_psd is not None:
+        lines.append(
+            f"Mean PSD of both shapes' plaster pictures: {assessment.fit_psd.mean():.4f} (fit), "
+            f"{assessment.predicted_psd.mean():.4f} (network), in units of full brightness."
+        )
     paired = assessment.compared()
     if paired is not None:
         lines.append(
@@ -235,7 +266,7 @@ def save_assessment(
         Pictures of samples, by their numbers in the assessment, relative to `folder`.
     """
     paired = assessment.compared()
-    names = ("fit", "predicted", "fit_dace", "predicted_dace")
+    names = ("fit", "predicted", "fit_dace", "predicted_dace", "fit_psd", "predicted_psd")
     errors = {n: getattr(assessment, n) for n in names if getattr(assessment, n) is not None}
     value = {
         "about": about,

@@ -234,7 +234,11 @@ def test_the_truth_has_no_error(folder: Path) -> None:
     test = FaceDataset(folder, "test")
     simulator = MultiviewSimulator(test.model, CONFIG.simulation)
     feeder = Feeder(test, simulator, frozenset({"image"}), ALONE.device)
-    found = assess(lambda fed: fed.target_mm, test, feeder, 2)
+    found = assess(lambda fed: fed.target_mm, test, feeder, 2, with_psd=True)
+    assert found.fit_psd is not None
+    assert found.predicted_psd is not None
+    assert np.all(found.predicted_psd < 1e-5)
+    assert np.all(found.fit_psd > 5e-3)
     assert np.all(found.predicted < 1e-6)
     assert np.all(found.fit > 1e-4)
     assert found.lowered_by > 0.999
