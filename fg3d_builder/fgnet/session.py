@@ -107,7 +107,7 @@ def train(
             return
         log.info("trained for %.0f s", time.monotonic() - began)
         if len(test):
-            found = trainer.assess(test, with_dace=True)
+            found = trainer.assess(test, with_dace=True, with_psd=True)
             feeder = Feeder(test, trainer.simulator, trainer.network.needs, at.device)
             folder = assessment_folder(run)
             worst = draw_worst(found, folder, trainer.predict, test, feeder)
@@ -162,7 +162,7 @@ def assess_run(
         feeder = Feeder(data, simulator, needs, at.device, workers=config.workers)
         state = read_checkpoint(run / CHECKPOINT_NAME)
         compared = methods(predict, load_calibration(state).to(at.device))
-        found = assess(compared, data, feeder, config.batch_size, with_dace=True)
+        found = assess(compared, data, feeder, config.batch_size, True, with_psd=True)
         trained_on = state["identity"]["content_sha256"]
         content = data.identity["content_sha256"]
         other = "" if content == trained_on else content

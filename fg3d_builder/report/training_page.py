@@ -189,7 +189,8 @@ def _assessment(folder: Path) -> dict[str, Any]:
         "mean_fit": value["mean_fit"],
         "mean_predicted": value["mean_predicted"],
         "lowered_by": value["lowered_by"],
-        "dace": _mean_dace(samples),
+        "dace": _means(samples, "dace"),
+        "psd": _means(samples, "psd"),
         "paired": value["paired"],
         "by_yaw": _yaw_rows(value["by_yaw"]),
         "charts": _error_charts(samples),
@@ -206,11 +207,12 @@ def _elsewhere(folder: Path, split: str) -> str:
     return f" of dataset {other.lstrip('-')}" if other else ""
 
 
-def _mean_dace(samples: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    if not samples or "fit_dace" not in samples[0]:
+def _means(samples: Sequence[Mapping[str, Any]], measure: str) -> tuple[float, float] | None:
+    """Means of the fit and of the network; None for a measure that earlier versions had not."""
+    if not samples or f"fit_{measure}" not in samples[0]:
         return None
-    fit = float(np.mean([sample["fit_dace"] for sample in samples]))
-    return fit, float(np.mean([sample["predicted_dace"] for sample in samples]))
+    fit = float(np.mean([sample[f"fit_{measure}"] for sample in samples]))
+    return fit, float(np.mean([sample[f"predicted_{measure}"] for sample in samples]))
 
 
 def _yaw_rows(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:

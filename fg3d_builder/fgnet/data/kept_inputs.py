@@ -7,7 +7,8 @@ of it is packed to a sixth:
 * pictures, PNCC and visibility in 8 bits, as the photos they come from were;
 * places in a picture in 16 bits over [-2, 2), 0.004 pixels of a picture of 128 (what lies farther
   out shows nothing either way);
-* ``S* - S`` in half precision, within 0.01 mm up to 32 mm, and the confidence likewise.
+* ``S* - S`` and the map of ``S`` less the mean shape in half precision, within 0.01 mm up to
+  32 mm, and the confidence likewise.
 
 A kept input is the same whichever batch it was made in, whether it comes from memory or from a
 file, so that training runs of the same seed end alike.
@@ -48,6 +49,7 @@ _PLACES = 8192.0
 """Steps per unit of `grid_sample`'s coordinates."""
 _COLOURS = ("image", "pncc", "views")
 _GRIDS = ("uv_from_image", "uv_from_view")
+_MILLIMETRES = ("shape_map",)
 
 log = logging.getLogger(__name__)
 
@@ -213,6 +215,8 @@ def _hash(path: Path, size: int, changed_ns: int) -> str:
 
 
 def _packed_input(name: str, value: Tensor) -> Array:
+    if name in _MILLIMETRES:
+        return _array(value).astype(np.float16)
     if name in _COLOURS:
         value = (value + 1.0) * 127.5
     elif name in _GRIDS:
@@ -223,6 +227,8 @@ def _packed_input(name: str, value: Tensor) -> Array:
 
 
 def _unpacked_input(name: str, value: Tensor) -> Tensor:
+    if name in _MILLIMETRES:
+        return value.float()
     if name in _COLOURS:
         return value.float() / 127.5 - 1.0
     return value.float() / (_PLACES if name in _GRIDS else 255.0)

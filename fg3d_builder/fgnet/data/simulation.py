@@ -128,6 +128,7 @@ class MultiviewSimulator(nn.Module):
     """Renders `Simulated` views; has buffers that follow ``.to(device)`` and no parameters."""
 
     triangles: Tensor
+    mean_mm: Tensor
     pncc_code: Tensor
     twin_corner: Tensor
     twin_weight: Tensor
@@ -151,6 +152,7 @@ class MultiviewSimulator(nn.Module):
         centre = (config.size - 1) / 2.0
         camera = np.array([[focal, 0.0, centre], [0.0, focal, centre], [0.0, 0.0, 1.0]])
         self._buffer("triangles", np.asarray(model.triangles, dtype=np.int64))
+        self._buffer("mean_mm", model.mean.astype(np.float32))
         self._buffer("pncc_code", normalized_coordinates(model.mean).astype(np.float32))
         self._buffer("twin_corner", corner)
         self._buffer("twin_weight", weight.astype(np.float32))
@@ -197,6 +199,8 @@ class MultiviewSimulator(nn.Module):
         parts = [self(fit).given] if "views" in needs else []
         if needs & {"image", "pncc", "uv_from_image", "image_visible"}:
             parts.append(self.photo_input(fit))
+        if "shape_map" in needs:
+            parts.append(NetworkInput(shape_map=self.shape_map(fit.shape_obj_mm)))
         given = {
             name: value
             for part in parts
@@ -231,6 +235,10 @@ class MultiviewSimulator(nn.Module):
             uv_from_image=grid,
             image_visible=visible,
         )
+
+    def shape_map(self, shape_obj_mm: Tensor) -> Tensor:
+        """UV map (B, 3, S, S) of shapes (B, n, 3) less the model's mean shape, mm."""
+        return self.uv_map.uv_map_from_vertices(shape_obj_mm - self.mean_mm)
 
     def meshes(self, fit: FitBatch) -> tuple[Mesh, Mesh, Mesh, Mesh]:
         """The face, the face with its mirrored texture, the sheet, and its mirror image."""

@@ -179,6 +179,14 @@ def plaster_errors(
     predicted = cameras(predicted_mm, confidence, differentiable)
     with torch.no_grad():
         target = cameras(target_mm, confidence, differentiable)
+    return compare_pictures(cameras, predicted, target, confidence)
+
+
+def compare_pictures(
+    cameras: PlasterViews, predicted: PlasterPictures, target: PlasterPictures, confidence: Tensor
+) -> PlasterErrors:
+    """Subtract pictures that `cameras` made of shapes with the same confidence (B, n)."""
+    with torch.no_grad():
         weight = torch.minimum(
             cameras.confidence_picture(predicted, confidence),
             cameras.confidence_picture(target, confidence),

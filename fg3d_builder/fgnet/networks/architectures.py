@@ -47,6 +47,8 @@ class NetworkInput(NamedTuple):
         Like `uv_from_image`, for each view.
     view_visible : (B, V, 1, S, S) float
         Like `image_visible`, for each view.
+    shape_map : (B, 3, S, S) float
+        UV map of the fitted shape less the face model's mean shape, mm, in the object frame.
     """
 
     image: Tensor | None = None
@@ -56,6 +58,7 @@ class NetworkInput(NamedTuple):
     views: Tensor | None = None
     uv_from_view: Tensor | None = None
     view_visible: Tensor | None = None
+    shape_map: Tensor | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> NetworkInput:
         """Move all that is there."""
@@ -81,6 +84,9 @@ class NetworkConfig:
         that and found little difference (Sec. 8.2.3). VMN that warps only.
     displacement_mm: displacement for an output of 1: about what 3DMM fits are off by, so that
         the last layer works with numbers around 1.
+    shape_map: the network is also given the fitted shape as a UV map, as MVN's authors do. MVN
+        takes it beside the warped image; CVN and VMN encode it by weights of its own and fuse it
+        like one view more, which lies on the UV plane already.
     """
 
     network: Annotated[str, one_of(*NETWORKS)] = "vmn"
@@ -92,6 +98,7 @@ class NetworkConfig:
     fusion: Annotated[str, one_of(*FUSIONS)] = "convolve_then_warp"
     mask_occluded: bool = True
     displacement_mm: PositiveMm = 3.0
+    shape_map: bool = False
 
     def __post_init__(self) -> None:
         require(self)
@@ -116,60 +123,60 @@ PRESETS: dict[str, NetworkConfig] = {
 class CVN(nn.Module):
     """Camera view network: the image beside the PNCC of the fit, regressed to the UV plane."""
 
-    needs = frozenset({"image", "pncc"})
-
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        self.needs = _needs(config, "image", "pncc")
         self.displacement_mm = config.displacement_mm
-        self.hourglass = _hourglass(config, 6)
+        self.hourglass = _hourglass(config, 6, map_channels=_map_channels(config))
 
     def forward(self, given: NetworkInput) -> Tensor:
         """Return displacements (B, 3, S, S) in mm."""
         both = torch.cat([_given(given.image, "image"), _given(given.pncc, "pncc")], dim=1)
-        out: Tensor = self.hourglass(both[:, None])
+        out: Tensor = self.hourglass(both[:, None], uv_map=_shape_map(given, self))
         return out.float() * self.displacement_mm
 
 
 class MVN(nn.Module):
     """Model view network: the image warped to the UV plane, with the mask of what it shows."""
 
-    needs = frozenset({"image", "uv_from_image", "image_visible"})
-
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        self.needs = _needs(config, "image", "uv_from_image", "image_visible")
         self.displacement_mm = config.displacement_mm
-        self.hourglass = _hourglass(config, 4)
+        self.hourglass = _hourglass(config, 4 + _map_channels(config))
 
     def forward(self, given: NetworkInput) -> Tensor:
         """Return displacements (B, 3, S, S) in mm."""
         visible = _given(given.image_visible, "image_visible")
         grid = _given(given.uv_from_image, "uv_from_image")
         warped = warp_to_uv(_given(given.image, "image"), grid, visible)
-        both = torch.cat([warped, visible.to(warped.dtype)], dim=1)
-        out: Tensor = self.hourglass(both[:, None])
+        on_plane = [warped, visible.to(warped.dtype)]
+        shape = _shape_map(given, self)
+        on_plane += [] if shape is None else [shape.to(warped.dtype)]
+        out: Tensor = self.hourglass(torch.cat(on_plane, dim=1)[:, None])
         return out.float() * self.displacement_mm
 
 
 class VMN(nn.Module):
     """Virtual multiview network: views through one encoder, fused on the UV plane (Fig. 2)."""
 
-    needs = frozenset({"views", "uv_from_view", "view_visible"})
-
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        self.needs = _needs(config, "views", "uv_from_view", "view_visible")
         self.displacement_mm = config.displacement_mm
         self.fusion = config.fusion
         self.mask_occluded = config.mask_occluded
         self.view_count = view_count(config.view_set)
-        self.hourglass = _hourglass(config, 3, self.view_count)
+        self.hourglass = _hourglass(config, 3, self.view_count, _map_channels(config))
 
     def forward(self, given: NetworkInput) -> Tensor:
         """Return displacements (B, 3, S, S) in mm."""
         views = _given(given.views, "views")
         if views.shape[1] != self.view_count:
             raise ValueError(f"views: {views.shape[1]} given, {self.view_count} wanted")
+        shape = _shape_map(given, self)
         if self.fusion == "direct":
-            out: Tensor = self.hourglass(views)
+            out: Tensor = self.hourglass(views, uv_map=shape)
         else:
             grid = _given(given.uv_from_view, "uv_from_view")
             seen = _given(given.view_visible, "view_visible")
@@ -177,9 +184,9 @@ class VMN(nn.Module):
             if self.fusion == "warp_then_convolve":
                 flat = [t.reshape(-1, *t.shape[2:]) for t in (views, grid, seen)]
                 warped = warp_to_uv(flat[0], flat[1], flat[2])
-                out = self.hourglass(warped.reshape(views.shape))
+                out = self.hourglass(warped.reshape(views.shape), uv_map=shape)
             else:
-                out = self.hourglass(views, grid, seen)
+                out = self.hourglass(views, grid, seen, shape)
         return out.float() * self.displacement_mm
 
 
@@ -189,8 +196,27 @@ def build_network(config: NetworkConfig) -> CVN | MVN | VMN:
     return kinds[config.network](config)
 
 
-def _hourglass(config: NetworkConfig, in_channels: int, views: int = 1) -> Hourglass:
-    return Hourglass(in_channels, config.base_channels, config.levels, views, config.folds)
+def _hourglass(
+    config: NetworkConfig, in_channels: int, views: int = 1, map_channels: int = 0
+) -> Hourglass:
+    return Hourglass(
+        in_channels, config.base_channels, config.levels, views, config.folds, map_channels
+    )
+
+
+def _needs(config: NetworkConfig, *names: str) -> frozenset[str]:
+    return frozenset(names) | ({"shape_map"} if config.shape_map else set())
+
+
+def _map_channels(config: NetworkConfig) -> int:
+    return 3 if config.shape_map else 0
+
+
+def _shape_map(given: NetworkInput, network: CVN | MVN | VMN) -> Tensor | None:
+    """The fit's shape in units of `displacement_mm`, for a network that takes it."""
+    if "shape_map" not in network.needs:
+        return None
+    return _given(given.shape_map, "shape_map") / network.displacement_mm
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:

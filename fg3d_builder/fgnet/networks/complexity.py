@@ -67,6 +67,7 @@ def input_of_shape(config: NetworkConfig, batch: int, fill: Callable[..., Tensor
         views=fill(batch, v, 3, s, s),
         uv_from_view=fill(batch, v, s, s, 2),
         view_visible=fill(batch, v, 1, s, s),
+        shape_map=fill(batch, 3, s, s),
     )
 
 

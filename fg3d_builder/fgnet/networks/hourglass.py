@@ -97,27 +97,44 @@ class Hourglass(nn.Module):
 
     Before the first convolution images are folded `folds` times, 2 x 2 pixels into channels. All
     features are that much smaller, and the map is interpolated back to the images' size.
+
+    What lies on the UV plane from the start, a map of `map_channels`, has an encoder of its own, as
+    it is no picture, and is fused as one view more.
     """
 
     def __init__(
-        self, in_channels: int, base_channels: int, levels: int, views: int, folds: int = 0
+        self,
+        in_channels: int,
+        base_channels: int,
+        levels: int,
+        views: int,
+        folds: int = 0,
+        map_channels: int = 0,
     ) -> None:
         super().__init__()
         if not 1 <= levels <= len(DECODER_UNITS):
             raise ValueError(f"levels must be 1 to {len(DECODER_UNITS)}, not {levels}")
         self.levels, self.folds = levels, folds
         self.encoder = Encoder(in_channels << (2 * folds), base_channels, levels)
-        self.fusion = ViewFusion(self.encoder.channels, views)
+        fused = views + (map_channels > 0)
+        self.fusion = ViewFusion(self.encoder.channels, fused)
         self.decoder = Decoder(self.encoder.channels)
+        self.map_encoder = (
+            Encoder(map_channels << (2 * folds), base_channels, levels) if map_channels else None
+        )
 
     def forward(
-        self, images: Tensor, grid: Tensor | None = None, visible: Tensor | None = None
+        self,
+        images: Tensor,
+        grid: Tensor | None = None,
+        visible: Tensor | None = None,
+        uv_map: Tensor | None = None,
     ) -> Tensor:
         """Images (B, V, in, S, S) to a map (B, 3, S, S) on the UV plane.
 
         With `grid` (B, V, S, S, 2) and `visible` (B, V, 1, S, S), features of every scale are
         warped to the UV plane between encoder and fusion; without, the images lie on it already,
-        or the network has to cope.
+        or the network has to cope. `uv_map` (B, map_channels, S, S) is never warped.
         """
         # reshape, not flatten: channels-last images have no view with both leading axes joined.
         flat = images.reshape(-1, *images.shape[2:])
@@ -127,8 +144,21 @@ class Hourglass(nn.Module):
             flat_grid, flat_seen = (t.reshape(-1, *t.shape[2:]) for t in (grid, seen))
             pyramid = halved_grids(flat_grid, flat_seen, self.folds + self.levels)[self.folds :]
             features = [warp_to_uv(f, *p) for f, p in zip(features, pyramid, strict=True)]
+        if self.map_encoder is not None:
+            if uv_map is None:
+                raise ValueError("uv_map: this hourglass needs it")
+            on_plane = self.map_encoder(functional.pixel_unshuffle(uv_map, 1 << self.folds))
+            views = images.shape[1]
+            features = [_beside(f, m, views) for f, m in zip(features, on_plane, strict=True)]
         out: Tensor = self.decoder(self.fusion(features))
         if self.folds:
             scale = float(1 << self.folds)
             out = functional.interpolate(out, scale_factor=scale, mode="bilinear")
         return out
+
+
+def _beside(features: Tensor, of_map: Tensor, views: int) -> Tensor:
+    """Put a map's features (B, c, s, s) behind those of V views, (B * V, c, s, s) as well."""
+    by_face = features.reshape(-1, views, *features.shape[1:])
+    joined = torch.cat([by_face, of_map[:, None].to(features.dtype)], dim=1)
+    return joined.reshape(-1, *features.shape[1:])

@@ -1,10 +1,11 @@
-"""A network against what does without one: NME and DACE on a split (Tables 1 to 4).
+"""A network against what does without one: NME, DACE and PSD (Tables 1 to 4).
 
 That is the 3DMM fit, a constant displacement of it, and a regression on its coefficients: what a
 network does better than those it does by looking at pixels.
 
 A dataset holds registered shapes and no raw scans, so that DACE (Eq. 20) is measured to the
-surface of ``S*``: what an error that slides along the skin does not count in.
+surface of ``S*``: what an error that slides along the skin does not count in. PSD is how much the
+plaster pictures of Eq. 7 differ.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from fg3d_builder.fgnet.training.names import (
     KEYS,
     PREDICTED,
 )
+from fg3d_builder.fgnet.training.plaster_metric import PlasterMetric
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
 from fg3d_builder.files.sealed_object import write_sealed_object
@@ -75,12 +77,15 @@ class Assessment(NamedTuple):
         Mean error of each vertex in mm by method, NaN where no sample has it in C.
     dace : dict of str to (s,) float64, or None
         DACE of each sample by method, where it was asked for.
+    psd : dict of str to (s,) float64, or None
+        PSD of each sample by method in units of full brightness, where it was asked for.
     """
 
     samples: tuple[Provenance, ...]
     nme: dict[str, Array]
     maps_mm: dict[str, Array]
     dace: dict[str, Array] | None = None
+    psd: dict[str, Array] | None = None
 
     def worst(self, count: int) -> list[int]:
         """Return which samples the network's NME is largest of, the worst first."""
@@ -132,6 +137,7 @@ def assess(
     batch_size: int,
     with_dace: bool = False,
     numbers: Sequence[int] | None = None,
+    with_psd: bool = False,
 ) -> Assessment:
     """Run methods over a split, or some samples of it, and compare.
 
@@ -147,6 +153,8 @@ def assess(
         Takes longer than the network does.
     numbers : sequence of int, optional
         Of the samples; all in their order where left out.
+    with_psd : bool
+        Takes a tenth of a second a sample.
 
     Raises
     ------
@@ -159,6 +167,8 @@ def assess(
     maps = {name: VertexErrorMap(model.vertex_count) for name in predictors}
     along: dict[str, list[float]] = {name: [] for name in predictors}
     across: dict[str, list[float]] = {name: [] for name in predictors}
+    seen: dict[str, list[float]] = {name: [] for name in predictors}
+    metric = PlasterMetric(model.mean, model.triangles) if with_psd else None
     samples = []
     chosen = range(len(dataset)) if numbers is None else numbers
     batches = [[chosen[i] for i in some] for some in in_order(len(chosen), batch_size)]
@@ -170,9 +180,11 @@ def assess(
             truth = sample.shape_obj_mm.astype(np.float64)
             pairs = reliable_pairs(model, sample.confidence)
             between_eyes = interocular_mm(truth, outer_eye_corners(model))
+            aligned = {}
             for name, shape in shapes.items():
                 error = nme(shape[row], truth, pairs, between_eyes)
                 along[name].append(error.value)
+                aligned[name] = error.truth_from_reconstruction.cam_from_obj(shape[row])
                 maps[name].add(error._replace(per_place=error.per_place * between_eyes), pairs)
             if with_dace:
                 some = reliable_pairs(model, sample.confidence, DACE_STEP)
@@ -180,12 +192,23 @@ def assess(
                 for name, shape in shapes.items():
                     found = dace(shape[row], truth, some, surface, between_eyes)
                     across[name].append(found.value)
+            if metric is not None:
+                members = reliable_members(model, sample.confidence)
+                found_psd = metric(aligned.values(), truth, members)
+                for name, psd in zip(aligned, found_psd, strict=True):
+                    seen[name].append(psd)
     return Assessment(
         tuple(samples),
         {name: np.array(errors) for name, errors in along.items()},
         {name: found.mean for name, found in maps.items()},
         {name: np.array(errors) for name, errors in across.items()} if with_dace else None,
+        {name: np.array(errors) for name, errors in seen.items()} if with_psd else None,
     )
+
+
+def reliable_members(model: FaceModel, confidence: Array) -> Array:
+    """Which vertices (n,) bool are in the set C, given confidence (n,) in [0, 1]."""
+    return np.asarray(model.reliable & (confidence >= MIN_CONFIDENCE))
 
 
 def reliable_pairs(model: FaceModel, confidence: Array, step: int = 1) -> Correspondence:
@@ -193,7 +216,7 @@ def reliable_pairs(model: FaceModel, confidence: Array, step: int = 1) -> Corres
 
     With a `step`, every so many-th member of C alone.
     """
-    members = np.flatnonzero(model.reliable & (confidence >= MIN_CONFIDENCE))
+    members = np.flatnonzero(reliable_members(model, confidence))
     chosen = np.zeros(model.vertex_count, dtype=bool)
     chosen[members[::step]] = True
     return Correspondence.same_topology(chosen)
@@ -228,6 +251,12 @@ def assessment_text(assessment: Assessment) -> str:
     if assessment.dace is not None:
         means = [f"{100 * d.mean():.3f} % ({name})" for name, d in assessment.dace.items()]
         lines.append(f"Mean DACE to the surface of S*: {', '.join(means)}.")
+    if assessment.psd is not None:
+        means = [f"{d.mean():.4f} ({name})" for name, d in assessment.psd.items()]
+        lines.append(
+            f"Mean PSD of both shapes' plaster pictures, in units of full brightness: "
+            f"{', '.join(means)}."
+        )
     for below in (FIT, CALIBRATED):
         paired = assessment.compared(below) if below in assessment.nme else None
         if paired is not None:
@@ -259,8 +288,9 @@ def save_assessment(
     """
     paired = assessment.compared()
     errors = {KEYS[name]: values for name, values in assessment.nme.items()}
-    for name, values in (assessment.dace or {}).items():
-        errors[f"{KEYS[name]}_dace"] = values
+    for suffix, found in (("dace", assessment.dace), ("psd", assessment.psd)):
+        for name, values in (found or {}).items():
+            errors[f"{KEYS[name]}_{suffix}"] = values
     value = {
         "about": about,
         **{f"mean_{KEYS[name]}": assessment.mean(name) for name in assessment.nme},

@@ -161,11 +161,12 @@ class Trainer:
         dataset: FaceDataset,
         with_dace: bool = False,
         numbers: Sequence[int] | None = None,
+        with_psd: bool = False,
     ) -> Assessment:
         """Compare the network with the 3DMM fit on a split, or some samples of it (Eq. 18-20)."""
-        feeder = self._feeder(dataset)
         compared = methods(self.predict, self.calibration)
-        return assess(compared, dataset, feeder, self.config.batch_size, with_dace, numbers)
+        feeder, at_once = self._feeder(dataset), self.config.batch_size
+        return assess(compared, dataset, feeder, at_once, with_dace, numbers, with_psd)
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""

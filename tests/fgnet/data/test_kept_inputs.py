@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fg3d_builder.fgnet.data.kept_inputs import Fed, SharedInputs
+from fg3d_builder.fgnet.data.kept_inputs import Fed, SharedInputs, packed, unpacked
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 
 COUNT = 6
@@ -31,6 +31,17 @@ def batches() -> Iterator[Fed]:
             target_mm=some(5, 3),
             confidence=some(5),
         )
+
+
+def test_a_shape_is_kept_to_a_hundredth_of_a_millimetre() -> None:
+    fed = next(batches())
+    shape = torch.linspace(-32.0, 32.0, 2 * 3 * 8 * 8).view(2, 3, 8, 8)
+    kept = packed(fed._replace(given=fed.given._replace(shape_map=shape)))
+    found = unpacked(fed.number.tolist(), kept, CPU).given.shape_map
+    assert found is not None
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, shape, atol=0.01, rtol=0)
+    assert kept["shape_map"].nbytes == 2 * shape.numel()
 
 
 class Made:

@@ -201,6 +201,23 @@ def test_the_photos_maps_agree_with_the_code() -> None:
     assert torch.quantile(error, 0.95) < 0.03
 
 
+def test_the_shape_map_is_how_the_fit_differs_from_the_mean() -> None:
+    """A shape that is linear in the mean's coordinates is linear on every texel within."""
+    fit = painted_fit((0.0, 15.0))
+    stretch = torch.tensor([0.1, -0.05, 0.2])
+    mean = torch.from_numpy(MODEL.mean).float()[None]
+    fit = fit._replace(shape_obj_mm=mean + mean * stretch + torch.tensor([0.0, 3.0, 0.0]))
+    given = SIMULATOR.network_input(fit, frozenset({"shape_map"}))
+    assert [n for n, v in given._asdict().items() if v is not None] == ["shape_map"]
+    places = SIMULATOR.uv_map.uv_map_from_vertices(mean)
+    wanted = places * stretch[:, None, None] + torch.tensor([0.0, 3.0, 0.0])[:, None, None]
+    assert given.shape_map is not None
+    torch.testing.assert_close(given.shape_map, wanted, atol=1e-4, rtol=0)
+    still = SIMULATOR.network_input(painted_fit((0.0, 15.0)), frozenset({"shape_map"}))
+    assert still.shape_map is not None
+    assert still.shape_map.abs().max() < 1e-4
+
+
 def test_a_batch_gives_what_single_photos_give() -> None:
     fit = painted_fit((0.0, 30.0), (10.0, -20.0))
     together = simulated(fit)

@@ -27,7 +27,17 @@ def test_no_weight_no_error_no_gradient_even_where_nothing_is_known() -> None:
     assert weighted_squared_error(predicted, target, torch.zeros(1, 2)).item() == 0
 
 
-def test_scale_of_the_weights_does_not_matter() -> None:
+def test_emphasis_is_in_no_denominator_by_hand() -> None:
+    """Errors 4 and 9 mm^2 of confidence 1 and 0.5: (4 e + 0.5 * 9 f) / 1.5."""
+    target = torch.zeros(2, 2, 3)
+    predicted = torch.tensor([[2.0, 0, 0], [0, 0, 3.0]]).expand(2, 2, 3)
+    confidence = torch.tensor([1.0, 0.5]).expand(2, 2)
+    emphasis = torch.tensor([[1.0, 1.0], [3.0, 0.0]])
+    found = weighted_squared_error(predicted, target, confidence, emphasis)
+    torch.testing.assert_close(found, torch.tensor([8.5 / 1.5, 12.0 / 1.5]))
+
+
+def test_scale_of_the_confidence_does_not_matter() -> None:
     predicted, target = torch.randn(2, 1, 50, 3).unbind()
     weight = torch.rand(1, 50)
     torch.testing.assert_close(

@@ -9,6 +9,8 @@ import torch
 from fg3d_builder.fgnet.losses.plaster import (
     PLASTER_VIEWS_DEG,
     WINDOW,
+    PlasterErrors,
+    PlasterPictures,
     plaster_errors,
 )
 from fg3d_builder.fgnet.losses.visual_guided import trace_to_vertices, visual_weights
@@ -46,7 +48,7 @@ def _reference_weights(two: Pair) -> np.ndarray:
             shades.append(np.maximum(0, -(vertex_normals(shape, triangles[sure]) @ rotation[2])))
         for y in range(SIZE):
             for x in range(SIZE):
-                bright, trust = [0.0, 0.0], [1.0, 1.0]
+                bright = [0.0, 0.0]
                 if any(f.triangle[y, x] >= 0 and not sure[f.triangle[y, x]] for f in seen):
                     continue
                 corners = [triangles[f.triangle[y, x]] for f in seen]
@@ -54,8 +56,7 @@ def _reference_weights(two: Pair) -> np.ndarray:
                 for i in range(2):
                     if seen[i].triangle[y, x] >= 0:
                         bright[i] = float(shares[i] @ shades[i][corners[i]])
-                        trust[i] = float(shares[i] @ confidence[corners[i]])
-                error = abs(bright[0] - bright[1]) * min(trust)
+                error = abs(bright[0] - bright[1])
                 for i in range(2):
                     if seen[i].triangle[y, x] >= 0:
                         for corner, share in zip(corners[i], shares[i], strict=True):
@@ -127,12 +128,48 @@ def test_the_outline_that_the_descriptor_misses_gets_weight(two: Pair) -> None:
     assert weights[outline].mean() > 2.0
 
 
+@pytest.mark.parametrize(("mean_over", "totals"), [("batch", (0.0, 2.0)), ("face", (0.0, 1.0))])
+def test_of_a_right_and_a_wrong_face_the_wrong_one_has_all_weight(
+    two: Pair, mean_over: str, totals: tuple[float, float]
+) -> None:
+    """In units of a face's vertices. Over the batch the mean of 0 and 2 is 1."""
+    shapes, targets = torch.cat([two.target, two.predicted]), two.target.expand(2, -1, -1)
+    trust = torch.ones_like(two.confidence).expand(2, -1)
+    errors = plaster_errors(two.cameras, shapes, targets, trust)
+    weights = visual_weights(errors, two.cameras.triangles, trust, mean_over)
+    np.testing.assert_allclose(weights.mean(dim=-1).numpy(), totals, atol=1e-12)
+
+
+@pytest.mark.parametrize(("mean_over", "share"), [("batch", 0.25), ("face", 0.5)])
+def test_a_face_that_looks_a_third_as_wrong_has_a_third_of_the_weight(
+    two: Pair, mean_over: str, share: float
+) -> None:
+    """Total weights 1 : 3 over a batch, as the pictures' differences are; 1 : 1 over faces."""
+    errors = plaster_errors(two.cameras, two.predicted, two.target, two.confidence)
+    both = PlasterErrors(
+        *(PlasterPictures(*(torch.cat([v, v]) for v in shown)) for shown in errors[:2]),
+        torch.cat([errors.difference / 3, errors.difference]),
+        torch.cat([errors.weight, errors.weight]),
+    )
+    trust = two.confidence.expand(2, -1)
+    weights = visual_weights(both, two.cameras.triangles, trust, mean_over)
+    total = (weights * trust).sum(dim=-1)
+    assert float(total[0] / total.sum()) == pytest.approx(share)
+    assert float(total.sum()) == pytest.approx(2 * float(two.confidence.sum()))
+
+
+def test_another_mean_is_refused(two: Pair) -> None:
+    errors = plaster_errors(two.cameras, two.predicted, two.target, two.confidence)
+    with pytest.raises(ValueError, match="mean_over = 'epoch'"):
+        visual_weights(errors, two.cameras.triangles, two.confidence, "epoch")
+
+
 def test_a_batch_is_its_faces_one_by_one(two: Pair) -> None:
     shapes = torch.cat([two.predicted, two.target * 1.02])
     targets = torch.cat([two.target, two.predicted])
     trust = torch.cat([two.confidence, torch.ones_like(two.confidence)])
     both = visual_weights(
-        plaster_errors(two.cameras, shapes, targets, trust), two.cameras.triangles, trust
+        plaster_errors(two.cameras, shapes, targets, trust), two.cameras.triangles, trust, "face"
     )
     for i in range(2):
         s = slice(i, i + 1)

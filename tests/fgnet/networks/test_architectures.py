@@ -39,21 +39,25 @@ def _some_input(config: NetworkConfig, batch: int = 2) -> NetworkInput:
 
 
 def _smallest_variants() -> list[NetworkConfig]:
-    return [
+    plain = [
         dataclasses.replace(c, size=32, base_channels=4, levels=3, folds=0)
         for c in variants("tiny")
     ]
+    return plain + [dataclasses.replace(c, shape_map=True) for c in plain]
 
 
-@pytest.mark.parametrize(
-    "config", _smallest_variants(), ids=lambda c: f"{c.network}-{c.view_set}-{c.fusion}"
-)
+def _variant_name(config: NetworkConfig) -> str:
+    words = [config.network, config.view_set, config.fusion]
+    return "-".join(words + (["shape-map"] if config.shape_map else []))
+
+
+@pytest.mark.parametrize("config", _smallest_variants(), ids=_variant_name)
 def test_every_variant_uses_what_it_needs_and_nothing_else(config: NetworkConfig) -> None:
     network = _seeded(config).eval()
     full = _some_input(config)
     needed = (
         {
-            "direct": {"views"},
+            "direct": {"views"} | (network.needs & {"shape_map"}),
         }.get(config.fusion, set(network.needs))
         if config.network == "vmn"
         else set(network.needs)
@@ -72,6 +76,41 @@ def test_every_variant_uses_what_it_needs_and_nothing_else(config: NetworkConfig
     missing = only._replace(**{min(needed): None})
     with pytest.raises(ValueError, match=min(needed)):
         network(missing)
+
+
+@pytest.mark.parametrize("network", ["cvn", "mvn", "vmn"])
+def test_the_shape_is_given_in_units_of_the_displacement(network: str) -> None:
+    """Twice the unit and twice the shape: the network computes the same, and answers twice."""
+    config = dataclasses.replace(SMALLEST, network=network, shape_map=True, displacement_mm=2.0)
+    given = _some_input(config)
+    out = _seeded(config).eval()(given)
+    assert given.shape_map is not None
+    larger = dataclasses.replace(config, displacement_mm=4.0)
+    twice = _seeded(larger).eval()(given._replace(shape_map=2.0 * given.shape_map))
+    torch.testing.assert_close(twice, 2.0 * out)
+
+
+@pytest.mark.parametrize("network", ["cvn", "mvn", "vmn"])
+def test_one_vertex_of_the_shape_reaches_the_whole_face(network: str) -> None:
+    """How wide a jaw is says something about the brow: every texel sees the whole shape."""
+    config = dataclasses.replace(SMALLEST, network=network, shape_map=True)
+    seeded, given = _seeded(config).eval(), _some_input(config, 1)
+    assert given.shape_map is not None
+    shape = given.shape_map.requires_grad_()
+    seeded(given._replace(shape_map=shape))[0, :, 0, 0].sum().backward()
+    assert shape.grad is not None
+    assert shape.grad[0].abs().amax(dim=0)[24:, 24:].max() > 0
+
+
+@pytest.mark.parametrize("network", ["cvn", "vmn"])
+def test_with_and_without_the_shape_encoders_begin_alike(network: str) -> None:
+    """Runs of one seed share what they have in common."""
+    config = dataclasses.replace(SMALLEST, network=network)
+    with_shape = _seeded(dataclasses.replace(config, shape_map=True)).hourglass.encoder
+    for one, other in zip(
+        _seeded(config).hourglass.encoder.parameters(), with_shape.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
 
 
 def test_an_untrained_network_answers_with_the_fit() -> None:

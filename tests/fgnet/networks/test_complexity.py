@@ -51,6 +51,32 @@ def test_views_cost_one_encoder_each() -> None:
     assert seven.parameters - one.parameters == more
 
 
+def test_the_shape_costs_an_encoder_and_a_view_more_to_fuse() -> None:
+    plain = NetworkConfig(size=64, base_channels=8, levels=3)
+    found, with_shape = (
+        complexity(plain),
+        complexity(NetworkConfig(**{**vars(plain), "shape_map": True})),
+    )
+    encoder = build_network(plain).hourglass.encoder
+    widths = encoder.channels
+    fused = [w * w for w in widths[:-1]] + [9 * widths[-1] ** 2]
+    own = sum(p.numel() for p in encoder.parameters())  # the images have three channels, too
+    assert with_shape.parameters - found.parameters == own + sum(fused)
+    places = [(64 >> level) ** 2 for level in range(4)]
+    work = multiply_adds(encoder, torch.zeros(1, 3, 64, 64))
+    work += sum(c * p for c, p in zip(fused, places, strict=True))
+    assert with_shape.multiply_adds - found.multiply_adds == work
+
+
+def test_mvn_takes_the_shape_into_its_first_convolution() -> None:
+    plain = NetworkConfig("mvn", size=64, base_channels=8, levels=3)
+    found, with_shape = (
+        complexity(plain),
+        complexity(NetworkConfig(**{**vars(plain), "shape_map": True})),
+    )
+    assert with_shape.parameters - found.parameters == 3 * 8 * 9
+
+
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_presets_end_in_their_bottleneck_and_stay_within_their_size(preset: str) -> None:
     config = PRESETS[preset]

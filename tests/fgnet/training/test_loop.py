@@ -250,7 +250,10 @@ def test_the_truth_has_no_error(folder: Path) -> None:
     simulator = MultiviewSimulator(test.model, CONFIG.simulation)
     feeder = Feeder(test, simulator, frozenset({"image"}), ALONE.device)
     compared = {FIT: lambda fed: fed.shape_mm, PREDICTED: lambda fed: fed.target_mm}
-    found = assess(compared, test, feeder, 2)
+    found = assess(compared, test, feeder, 2, with_psd=True)
+    assert found.psd is not None
+    assert np.all(found.psd[PREDICTED] < 1e-5)
+    assert np.all(found.psd[FIT] > 5e-3)
     assert np.all(found.nme[PREDICTED] < 1e-6)
     assert np.all(found.nme[FIT] > 1e-4)
     assert found.lowered_by() > 0.999
