@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fg3d_builder.config import require
 from fg3d_builder.config.constraints import Within, one_of
 from fg3d_builder.config.quantities import Weight
+from fg3d_builder.fgnet.losses.certainty import certainty_loss
 from fg3d_builder.fgnet.losses.plaster import PlasterViews, plaster_distance, plaster_errors
 from fg3d_builder.fgnet.losses.vertex_error import weighted_squared_error
 from fg3d_builder.fgnet.losses.visual_guided import MEANS_OVER, visual_weights
@@ -24,6 +25,7 @@ class LossConfig:
 
     mse, vgd: per mm^2.
     psd: per unit of full brightness.
+    certainty: of what the network says of its own errors, where it does.
     plaster_size_px: side of the pictures that PSD and VGD compare. The smaller, the more vertices
         no pixel shows: at 64 pixels 17 % of the embedded model's reliable ones, which VGD then
         never weighs; at 128 1 %.
@@ -35,6 +37,7 @@ class LossConfig:
     mse: Weight = 0.0
     psd: Weight = 0.0
     vgd: Weight = 1.0
+    certainty: Weight = 0.1
     plaster_size_px: Annotated[int, Within(8, 4096)] = 128
     vgd_mean_over: Annotated[str, one_of(*MEANS_OVER)] = "batch"
 
@@ -50,14 +53,15 @@ class LossConfig:
 class LossTerms(NamedTuple):
     """Means over the batch, each a scalar; `total` alone carries gradients.
 
-    Terms are not weighted, `mse` and `vgd` in mm^2, `psd` in units of full brightness; NaN where
-    not computed.
+    Terms are not weighted, `mse` and `vgd` in mm^2, `psd` in units of full brightness, `certainty`
+    see `losses.certainty`; NaN where not computed.
     """
 
     total: Tensor
     mse: Tensor
     psd: Tensor
     vgd: Tensor
+    certainty: Tensor
 
 
 class ReconstructionLoss(nn.Module):
@@ -76,15 +80,30 @@ class ReconstructionLoss(nn.Module):
         self.config = config
         self.cameras = PlasterViews(mean, triangles, config.plaster_size_px)
 
-    def forward(self, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor) -> LossTerms:
+    def forward(
+        self,
+        predicted_mm: Tensor,
+        target_mm: Tensor,
+        confidence: Tensor,
+        expected_mm: Tensor | None = None,
+    ) -> LossTerms:
         """Terms for ``S + delta_S`` (B, n, 3), ``S*`` (B, n, 3) and confidence (B, n) in [0, 1].
 
+        `expected_mm` (B, n) is what the network says of the distances between both shapes.
         Confidence enters every term once: MSE and VGD as a weight of the vertex error, PSD as
         that of a pixel. A vertex of confidence 0 has no error and gets no gradient; in the
         pictures of PSD and VGD its surface hides what is behind it. All shapes must be finite.
         """
         with torch.autocast(predicted_mm.device.type, enabled=False):
-            return self._terms(predicted_mm.float(), target_mm.float(), confidence.float())
+            predicted, target, sure = (
+                value.float() for value in (predicted_mm, target_mm, confidence)
+            )
+            terms = self._terms(predicted, target, sure)
+            if expected_mm is None or not self.config.certainty:
+                return terms
+            said = certainty_loss(expected_mm.float(), predicted, target, sure).mean()
+            total = terms.total + self.config.certainty * said
+            return terms._replace(total=total, certainty=said.detach())
 
     def _terms(self, predicted_mm: Tensor, target_mm: Tensor, confidence: Tensor) -> LossTerms:
         config = self.config
@@ -109,4 +128,4 @@ class ReconstructionLoss(nn.Module):
                 ).float()
                 vgd = weighted_squared_error(predicted_mm, target_mm, confidence, visual).mean()
                 total = total + config.vgd * vgd
-        return LossTerms(total, mse.detach(), psd.detach(), vgd.detach())
+        return LossTerms(total, mse.detach(), psd.detach(), vgd.detach(), absent)

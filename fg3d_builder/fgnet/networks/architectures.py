@@ -1,7 +1,9 @@
 """The networks: VMN (Sec. 4) and its baselines CVN and MVN (Sec. 8.2.1), in several sizes.
 
 All answer with the personalized shape on the UV plane: (B, 3, S, S) displacements of the fitted
-3DMM in millimetres, in the model's object frame, float32.
+3DMM in millimetres, in the model's object frame, float32. With `NetworkConfig.certainty` a fourth
+channel is the natural logarithm of the distance, in units of `NetworkConfig.displacement_mm`, that
+is to be expected between the answer and the truth.
 """
 
 from __future__ import annotations
@@ -87,6 +89,8 @@ class NetworkConfig:
     shape_map: the network is also given the fitted shape as a UV map, as MVN's authors do. MVN
         takes it beside the warped image; CVN and VMN encode it by weights of its own and fuse it
         like one view more, which lies on the UV plane already.
+    certainty: the network also says how far off it expects each point to be. It takes no part in
+        the displacements' loss.
     """
 
     network: Annotated[str, one_of(*NETWORKS)] = "vmn"
@@ -99,6 +103,7 @@ class NetworkConfig:
     mask_occluded: bool = True
     displacement_mm: PositiveMm = 3.0
     shape_map: bool = False
+    certainty: bool = True
 
     def __post_init__(self) -> None:
         require(self)
@@ -130,10 +135,10 @@ class CVN(nn.Module):
         self.hourglass = _hourglass(config, 6, map_channels=_map_channels(config))
 
     def forward(self, given: NetworkInput) -> Tensor:
-        """Return displacements (B, 3, S, S) in mm."""
+        """Return displacements in mm, and perhaps the fourth channel, (B, 3 or 4, S, S)."""
         both = torch.cat([_given(given.image, "image"), _given(given.pncc, "pncc")], dim=1)
         out: Tensor = self.hourglass(both[:, None], uv_map=_shape_map(given, self))
-        return out.float() * self.displacement_mm
+        return _in_mm(out, self.displacement_mm)
 
 
 class MVN(nn.Module):
@@ -146,7 +151,7 @@ class MVN(nn.Module):
         self.hourglass = _hourglass(config, 4 + _map_channels(config))
 
     def forward(self, given: NetworkInput) -> Tensor:
-        """Return displacements (B, 3, S, S) in mm."""
+        """Return displacements in mm, and perhaps the fourth channel, (B, 3 or 4, S, S)."""
         visible = _given(given.image_visible, "image_visible")
         grid = _given(given.uv_from_image, "uv_from_image")
         warped = warp_to_uv(_given(given.image, "image"), grid, visible)
@@ -154,7 +159,7 @@ class MVN(nn.Module):
         shape = _shape_map(given, self)
         on_plane += [] if shape is None else [shape.to(warped.dtype)]
         out: Tensor = self.hourglass(torch.cat(on_plane, dim=1)[:, None])
-        return out.float() * self.displacement_mm
+        return _in_mm(out, self.displacement_mm)
 
 
 class VMN(nn.Module):
@@ -170,7 +175,7 @@ class VMN(nn.Module):
         self.hourglass = _hourglass(config, 3, self.view_count, _map_channels(config))
 
     def forward(self, given: NetworkInput) -> Tensor:
-        """Return displacements (B, 3, S, S) in mm."""
+        """Return displacements in mm, and perhaps the fourth channel, (B, 3 or 4, S, S)."""
         views = _given(given.views, "views")
         if views.shape[1] != self.view_count:
             raise ValueError(f"views: {views.shape[1]} given, {self.view_count} wanted")
@@ -187,7 +192,7 @@ class VMN(nn.Module):
                 out = self.hourglass(warped.reshape(views.shape), uv_map=shape)
             else:
                 out = self.hourglass(views, grid, seen, shape)
-        return out.float() * self.displacement_mm
+        return _in_mm(out, self.displacement_mm)
 
 
 def build_network(config: NetworkConfig) -> CVN | MVN | VMN:
@@ -200,8 +205,19 @@ def _hourglass(
     config: NetworkConfig, in_channels: int, views: int = 1, map_channels: int = 0
 ) -> Hourglass:
     return Hourglass(
-        in_channels, config.base_channels, config.levels, views, config.folds, map_channels
+        in_channels,
+        config.base_channels,
+        config.levels,
+        views,
+        config.folds,
+        map_channels,
+        out_channels=4 if config.certainty else 3,
     )
+
+
+def _in_mm(out: Tensor, displacement_mm: float) -> Tensor:
+    out = out.float()
+    return torch.cat([out[:, :3] * displacement_mm, out[:, 3:]], dim=1)
 
 
 def _needs(config: NetworkConfig, *names: str) -> frozenset[str]:

@@ -67,7 +67,7 @@ class Decoder(nn.Module):
     starts at zero, gives the displacement: an untrained network answers with the 3DMM fit.
     """
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    def __init__(self, channels: tuple[int, ...], out_channels: int) -> None:
         super().__init__()
         levels = len(channels) - 1
         units = DECODER_UNITS[len(DECODER_UNITS) - levels :]
@@ -78,13 +78,13 @@ class Decoder(nn.Module):
             nn.Sequential(*(ConvUnit(width, width) for _ in range(count - 1)))
             for count, width in zip(units, reversed(channels[:-1]), strict=True)
         )
-        self.out = nn.Conv2d(channels[0], 3, 3, padding=1)
+        self.out = nn.Conv2d(channels[0], out_channels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
     def forward(self, fused: list[Tensor]) -> Tensor:
-        """Features per scale, finest first -> (B, 3, S, S)."""
+        """Features per scale, finest first -> (B, out_channels, S, S)."""
         features = fused[-1]
         for up, refine, shortcut in zip(self.up, self.refine, reversed(fused[:-1]), strict=True):
             features = refine(up(features) + shortcut)
@@ -110,6 +110,7 @@ class Hourglass(nn.Module):
         views: int,
         folds: int = 0,
         map_channels: int = 0,
+        out_channels: int = 3,
     ) -> None:
         super().__init__()
         if not 1 <= levels <= len(DECODER_UNITS):
@@ -118,7 +119,7 @@ class Hourglass(nn.Module):
         self.encoder = Encoder(in_channels << (2 * folds), base_channels, levels)
         fused = views + (map_channels > 0)
         self.fusion = ViewFusion(self.encoder.channels, fused)
-        self.decoder = Decoder(self.encoder.channels)
+        self.decoder = Decoder(self.encoder.channels, out_channels)
         self.map_encoder = (
             Encoder(map_channels << (2 * folds), base_channels, levels) if map_channels else None
         )
@@ -130,7 +131,7 @@ class Hourglass(nn.Module):
         visible: Tensor | None = None,
         uv_map: Tensor | None = None,
     ) -> Tensor:
-        """Images (B, V, in, S, S) to a map (B, 3, S, S) on the UV plane.
+        """Images (B, V, in, S, S) to a map (B, out_channels, S, S) on the UV plane.
 
         With `grid` (B, V, S, S, 2) and `visible` (B, V, 1, S, S), features of every scale are
         warped to the UV plane between encoder and fusion; without, the images lie on it already,

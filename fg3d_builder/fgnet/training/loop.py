@@ -274,8 +274,10 @@ class Trainer:
         generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
         given = perturbed(fed.given, config.perturbation, generator)
         base = self.reconstructor.base(fed.shape_mm, fed.features)
-        shape = self.reconstructor.moved(base, given, self.shared)
-        terms = self.loss(shape, fed.target_mm, fed.confidence)
+        found = self.reconstructor.moved(base, given, self.shared)
+        terms = self.loss(
+            found.shape_obj_mm, fed.target_mm, fed.confidence, found.expected_error_mm
+        )
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(terms.total).backward()
         self.scaler.unscale_(self.optimiser)

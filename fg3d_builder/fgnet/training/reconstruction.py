@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,26 @@ def placed(network: CVN | MVN | VMN, device: torch.device) -> CVN | MVN | VMN:
     """Move a network to a device, its weights channels-last as convolutions like them."""
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+LOG_ERROR = (-6.0, 4.0)
+"""What networks may say of expected errors: with 3 mm as unit, 7 micrometres to 16 cm."""
+
+
+class Answer(NamedTuple):
+    """Reconstructed faces.
+
+    Attributes
+    ----------
+    shape_obj_mm : (B, n, 3) float32
+        ``S + delta_S`` in the fit's object frame.
+    expected_error_mm : (B, n) float32 or None
+        Distance from the truth, once pose and size agree, that the network expects; None of a
+        network without certainty.
+    """
+
+    shape_obj_mm: Tensor
+    expected_error_mm: Tensor | None
 
 
 class Reconstructor:
@@ -91,6 +111,11 @@ class Reconstructor:
     @torch.no_grad()
     def predict(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Tensor:
         """Like `reconstruct`, with the simulation done; the network stays as it is, in eval."""
+        return self.answer(given, shape_obj_mm, features).shape_obj_mm
+
+    @torch.no_grad()
+    def answer(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Answer:
+        """Like `predict`, with how sure the network is."""
         self.network.eval()
         return self.moved(self.base(shape_obj_mm, features), given, self.network)
 
@@ -101,11 +126,16 @@ class Reconstructor:
             return shape_obj_mm
         return shape_obj_mm + self._calibration(features)
 
-    def moved(self, base_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Tensor:
+    def moved(self, base_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Answer:
         """Add what `network`, perhaps a wrapped one, answers to a shape; with gradients."""
         with self.autocast():
-            displacement = network(given)
-        return base_obj_mm + self.simulator.uv_map.vertices_from_uv_map(displacement.float())
+            out = network(given)
+        at_vertices = self.simulator.uv_map.vertices_from_uv_map(out.float())
+        shape = base_obj_mm + at_vertices[..., :3]
+        if at_vertices.shape[-1] == 3:
+            return Answer(shape, None)
+        expected = at_vertices[..., 3].clamp(*LOG_ERROR).exp() * self.network.displacement_mm
+        return Answer(shape, expected)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which the network computes in its precision."""
