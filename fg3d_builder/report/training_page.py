@@ -15,9 +15,12 @@ import numpy as np
 from fg3d_builder.fgnet.training.log import WATCHED, read_log, watched_split
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
+    CALIBRATED,
     CONFIG_NAME,
+    CONSTANT,
     ERROR_MAPS_NAME,
     FIT,
+    KEYS,
     LOG_NAME,
     PREDICTED,
     REPORT_NAME,
@@ -189,9 +192,10 @@ def _assessment(folder: Path) -> dict[str, Any]:
         "mean_fit": value["mean_fit"],
         "mean_predicted": value["mean_predicted"],
         "lowered_by": value["lowered_by"],
-        "dace": _means(samples, "dace"),
-        "psd": _means(samples, "psd"),
+        "dace": _means(samples, "dace", list(value["by_yaw"])),
+        "psd": _means(samples, "psd", list(value["by_yaw"])),
         "paired": value["paired"],
+        "methods": list(value["by_yaw"]),
         "by_yaw": _yaw_rows(value["by_yaw"]),
         "charts": _error_charts(samples),
         "maps": f"{folder.name}/{ERROR_MAPS_NAME}" if has_maps else "",
@@ -207,33 +211,32 @@ def _elsewhere(folder: Path, split: str) -> str:
     return f" of dataset {other.lstrip('-')}" if other else ""
 
 
-def _means(samples: Sequence[Mapping[str, Any]], measure: str) -> tuple[float, float] | None:
-    """Means of the fit and of the network; None for a measure that earlier versions had not."""
-    if not samples or f"fit_{measure}" not in samples[0]:
+def _means(
+    samples: Sequence[Mapping[str, Any]], measure: str, names: Sequence[str]
+) -> list[float] | None:
+    """Means of the methods `names`; None for a measure that the assessment does not have."""
+    keys = [f"{KEYS[name]}_{measure}" for name in names]
+    if not samples or any(key not in samples[0] for key in keys):
         return None
-    fit = float(np.mean([sample[f"fit_{measure}"] for sample in samples]))
-    return fit, float(np.mean([sample[f"predicted_{measure}"] for sample in samples]))
+    return [float(np.mean([sample[key] for sample in samples])) for key in keys]
 
 
 def _yaw_rows(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    pairs = list(zip(tables[FIT], tables[PREDICTED], strict=True))  # the last is that of all
-    names = [f"{fit['low_deg']:g} to {fit['high_deg']:g}" for fit, _ in pairs[:-1]]
+    rows = list(zip(*tables.values(), strict=True))  # the last is that of all
+    names = [f"{one[0]['low_deg']:g} to {one[0]['high_deg']:g}" for one in rows[:-1]]
     return [
-        {
-            "name": name,
-            "samples": int(fit["samples"]),
-            "fit": fit["mean"],
-            "network": network["mean"],
-        }
-        for name, (fit, network) in zip([*names, "all"], pairs, strict=True)
+        {"name": name, "samples": int(one[0]["samples"]), "errors": [row["mean"] for row in one]}
+        for name, one in zip([*names, "all"], rows, strict=True)
     ]
 
 
 def _error_charts(samples: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Return the cumulative curve of both methods' errors, and the errors against yaw."""
+    """Return the cumulative curve of all methods' errors."""
+    names = (PREDICTED, FIT, CALIBRATED, CONSTANT)  # an assessment need not have the last ones
     lines = [
-        _cumulative(FIT, [sample["fit"] for sample in samples], 1),
-        _cumulative(PREDICTED, [sample["predicted"] for sample in samples], 0),
+        _cumulative(name, [sample[KEYS[name]] for sample in samples], colour)
+        for colour, name in enumerate(names)
+        if KEYS[name] in samples[0]
     ]
     return [
         Chart(
