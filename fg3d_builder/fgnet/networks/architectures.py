@@ -83,7 +83,7 @@ class NetworkConfig:
     view_set: key of `VIEW_SETS`; VMN only.
     fusion: one of `FUSIONS`; VMN only.
     mask_occluded: features of texels that a view does not see count as zero. The paper tried
-        that and found little difference (Sec. 8.2.3). VMN that warps only.
+        that, found little difference and left it out (Sec. 8.2.3). VMN that warps only.
     displacement_mm: displacement for an output of 1: about what 3DMM fits are off by, so that
         the last layer works with numbers around 1.
     shape_map: the network is also given the fitted shape as a UV map, as MVN's authors do. MVN
@@ -100,7 +100,7 @@ class NetworkConfig:
     folds: Annotated[int, Within(0, 10)] = 0
     view_set: Annotated[str, one_of(*VIEW_SETS)] = "5"
     fusion: Annotated[str, one_of(*FUSIONS)] = "convolve_then_warp"
-    mask_occluded: bool = True
+    mask_occluded: bool = False
     displacement_mm: PositiveMm = 3.0
     shape_map: bool = False
     certainty: bool = True
@@ -167,7 +167,8 @@ class VMN(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.needs = _needs(config, "views", "uv_from_view", "view_visible")
+        mask = ("view_visible",) if config.mask_occluded else ()
+        self.needs = _needs(config, "views", "uv_from_view", *mask)
         self.displacement_mm = config.displacement_mm
         self.fusion = config.fusion
         self.mask_occluded = config.mask_occluded
@@ -184,8 +185,10 @@ class VMN(nn.Module):
             out: Tensor = self.hourglass(views, uv_map=shape)
         else:
             grid = _given(given.uv_from_view, "uv_from_view")
-            seen = _given(given.view_visible, "view_visible")
-            seen = seen if self.mask_occluded else torch.ones_like(seen)
+            if self.mask_occluded:
+                seen = _given(given.view_visible, "view_visible")
+            else:
+                seen = torch.ones_like(grid[..., :1]).movedim(-1, 2)
             if self.fusion == "warp_then_convolve":
                 flat = [t.reshape(-1, *t.shape[2:]) for t in (views, grid, seen)]
                 warped = warp_to_uv(flat[0], flat[1], flat[2])

@@ -94,7 +94,7 @@ class TrainConfig:
 
 _SMALL = TrainConfig(
     network=PRESETS["small"],
-    loss=LossConfig(mse=1.0, vgd=0.0, plaster_size_px=64),
+    loss=LossConfig(mse=1.0, vgd=0.0),
     perturbation=1.0,
     optimiser="adamw",
     schedule="cosine",
