@@ -17,10 +17,10 @@ Sets: ``facefuns`` (8 scans), ``lee`` (1), ``heads`` (21) from yaw -45, -30, 0, 
 ``synthetic`` (20 subjects of a seed of their own, two captures each).
 
 The true surface of a scan is the scan's own mesh, of a head its skin, which hair may hide, of the
-frames the depth of the most frontal one. The frontal picture's registration says which place of the
-surface is which, in turned pictures as well, whose own depth shows half a face: the set C is where it
-is within 3 mm and 30 degrees of the surface (`evaluation.reliable`), or for frames where it is
-sure. Of synthetic subjects both are exact.
+frames the depth of the most frontal one. The frontal picture's registration says which place of
+the surface is which, for turned pictures as well, whose own depth shows half a face. The set C is
+where it is within 3 mm and 30 degrees of the surface (`evaluation.reliable`), for frames where it
+is sure. Of synthetic subjects both are exact.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -80,7 +80,9 @@ AROUND_MM = 25.0
 SYNTHETIC_SEED = 7_340_033
 """No preset trains on it."""
 
-CODE = ("captures", "fitting", "landmarks", "pipeline/photo.py", "registration", "rendering")
+SYNTHETIC_SUBJECTS = 20
+
+CODE = ("captures", "fitting", "landmarks", "registration", "rendering")
 
 
 class ScanSet(NamedTuple):
@@ -128,9 +130,39 @@ class ReleaseTruth:
         """The true surface, ready for distances."""
         return Surface(self.vertices_mm, self.triangles)
 
+    def dace(self, shape_obj_mm: Array) -> float:
+        """Return DACE (Eq. 20) of a shape (n, 3), to the true surface, in per cent."""
+        aligned = self._aligned(shape_obj_mm).truth_from_reconstruction
+        points = aligned.cam_from_obj(np.asarray(shape_obj_mm, np.float64)[self.members])
+        return 100 * float(self.surface.distance_mm(points).mean()) / self.interocular_mm
+
+    def nme(self, shape_obj_mm: Array) -> float:
+        """Return NME (Eq. 18) of a shape (n, 3), to the registered or exact truth, in per cent."""
+        return 100 * self._aligned(shape_obj_mm).value
+
+    def _aligned(self, shape_obj_mm: Array) -> ShapeError:
+        pairs = Correspondence.same_topology(self.members)
+        return nme(shape_obj_mm, self.shape_mm, pairs, self.interocular_mm)
+
     def __getstate__(self) -> dict[str, object]:
         """Leave out the surface, which cannot be pickled."""
         return {name: value for name, value in vars(self).items() if name != "surface"}
+
+
+def exact_truth(model: FaceModel, capture: Capture) -> ReleaseTruth:
+    """Return the truth of a synthetic capture, whose topology is the embedded model's alone.
+
+    Raises
+    ------
+    ValueError
+        For another model.
+    """
+    assert capture.truth is not None
+    if capture.truth.topology_hash != model.topology_hash:
+        raise ValueError("synthetic subjects have the topology of the embedded model alone")
+    shape = capture.truth.shape_obj_mm.astype(np.float64)
+    between = interocular_mm(shape, outer_eye_corners(model))
+    return ReleaseTruth(shape, model.reliable, shape, model.triangles, between)
 
 
 @dataclass(frozen=True)
@@ -168,7 +200,25 @@ class ReleasePicture:
     @property
     def photo(self) -> FittedPhoto:
         """What a network predicts from."""
-        return FittedPhoto(self.rgb, self.intrinsics, self.fit.shape_obj_mm, self.fit.pose)
+        rgb = self.rgb
+        no_depth = np.full(rgb.shape[:2], np.nan, np.float32)
+        taken = Capture(self.name, self.subject, "photo", rgb, no_depth, self.intrinsics)
+        return fitted_photo(taken, self.fit)
+
+
+Loader = Callable[[CaptureEntry], Capture]
+
+
+def loader(source: CaptureSource) -> Loader:
+    """Return what loads captures of a source, none twice, as it renders them."""
+    known: dict[str, Capture] = {}
+
+    def load(entry: CaptureEntry) -> Capture:
+        if entry.capture_id not in known:
+            known[entry.capture_id] = source.load(entry)
+        return known[entry.capture_id]
+
+    return load
 
 
 class _Seen(NamedTuple):
@@ -181,21 +231,13 @@ class _Seen(NamedTuple):
 
 
 def dace_of(picture: ReleasePicture, shape_obj_mm: Array) -> float:
-    """Return DACE (Eq. 20) of a shape (n, 3), to the true surface, in per cent."""
-    truth = picture.truth
-    aligned = _aligned(truth, shape_obj_mm).truth_from_reconstruction
-    points = aligned.cam_from_obj(np.asarray(shape_obj_mm, np.float64)[truth.members])
-    return 100 * float(truth.surface.distance_mm(points).mean()) / truth.interocular_mm
+    """Return DACE (Eq. 20) of a shape (n, 3) in per cent of the interocular distance."""
+    return picture.truth.dace(shape_obj_mm)
 
 
 def nme_of(picture: ReleasePicture, shape_obj_mm: Array) -> float:
-    """Return NME (Eq. 18) of a shape (n, 3), to the registered or exact truth, in per cent."""
-    return 100 * _aligned(picture.truth, shape_obj_mm).value
-
-
-def _aligned(truth: ReleaseTruth, shape_obj_mm: Array) -> ShapeError:
-    pairs = Correspondence.same_topology(truth.members)
-    return nme(shape_obj_mm, truth.shape_mm, pairs, truth.interocular_mm)
+    """Return NME (Eq. 18) of a shape (n, 3) in per cent of the interocular distance."""
+    return picture.truth.nme(shape_obj_mm)
 
 
 def pictures(
@@ -273,18 +315,18 @@ class _Maker:
             by_scan.setdefault(entry.location, []).append(entry)
         for location, entries in by_scan.items():
             frontal = next(e for e in entries if e.capture_id.endswith("_yaw0"))
-            file = Path(location)
+            load = loader(source)
             truth = self._kept(
                 f"truth-{frontal.capture_id}",
-                lambda frontal=frontal, file=file: self._scan_truth(config, file, source, frontal),
+                partial(self._scan_truth, config, Path(location), load, frontal),
             )
             for entry in entries:
-                yield from self._picture(name, entry, source, truth)
+                yield from self._picture(name, entry, load, truth)
 
     def _scan_truth(
-        self, config: SourceConfig, file: Path, source: CaptureSource, frontal: CaptureEntry
+        self, config: SourceConfig, file: Path, load: Loader, frontal: CaptureEntry
     ) -> ReleaseTruth:
-        found = self._registered(source.load(frontal))
+        found = self._registered(load(frontal))
         mesh, unit_mm = ready_scan(read_scan(file), config.unit_mm, str(file))
         pose, _ = scan_camera(replace(config, unit_mm=unit_mm), (0.0, 0.0), mesh)
         vertices, triangles = mesh.vertices, mesh.triangles
@@ -313,13 +355,15 @@ class _Maker:
         entries = source.entries()
         truth = self._kept("truth-sven", lambda: self._frame_truth(source, entries))
         for entry in entries:
-            yield from self._picture("sven", entry, source, truth)
+            yield from self._picture("sven", entry, source.load, truth)
 
     def _frame_truth(self, source: CaptureSource, entries: list[CaptureEntry]) -> ReleaseTruth:
         captures = [source.load(entry) for entry in entries]
         results = [(self._registered(capture).registration, capture) for capture in captures]
         # The face's z axis points to the camera, whose own points to the face.
-        registration, capture = min(results, key=lambda result: float(result[0].pose.rotation[2, 2]))
+        registration, capture = min(
+            results, key=lambda result: float(result[0].pose.rotation[2, 2])
+        )
         depth = DepthSurface.from_depth(capture.depth_mm, capture.intrinsics)
         there = registration.pose.obj_from_cam(depth.vertices_cam_mm)
         shape = registration.shape_obj_mm.astype(np.float64)
@@ -330,24 +374,18 @@ class _Maker:
     def _synthetic(self) -> Iterator[ReleasePicture]:
         config = SourceConfig(
             kind="synthetic",
-            subjects=20,
+            subjects=SYNTHETIC_SUBJECTS,
             captures_per_subject=2,
             seed=SYNTHETIC_SEED,
             max_yaw_deg=45.0,
         )
         source = open_source(config)
         for entry in source.entries():
+            load = loader(source)
             truth = self._kept(
-                f"truth-{entry.capture_id}", lambda entry=entry: self._exact(source.load(entry))
+                f"truth-{entry.capture_id}", lambda: exact_truth(self._model, load(entry))
             )
-            yield from self._picture("synthetic", entry, source, truth)
-
-    def _exact(self, capture: Capture) -> ReleaseTruth:
-        assert capture.truth is not None
-        if capture.truth.topology_hash != self._model.topology_hash:
-            raise ValueError("synthetic subjects have the topology of the embedded model alone")
-        shape = capture.truth.shape_obj_mm.astype(np.float64)
-        return self._truth(shape, self._model.reliable, shape, self._model.triangles)
+            yield from self._picture("synthetic", entry, load, truth)
 
     def _truth(
         self, shape: Array, members: Array, vertices: Array, triangles: Array
@@ -359,12 +397,12 @@ class _Maker:
         return register_capture(self._model, capture, self._config, detector=self._detector)
 
     def _picture(
-        self, set_name: str, entry: CaptureEntry, source: CaptureSource, truth: ReleaseTruth
+        self, set_name: str, entry: CaptureEntry, load: Loader, truth: ReleaseTruth
     ) -> Iterator[ReleasePicture]:
         name = entry.capture_id
         seen = self._kept(
             f"picture-{name}",
-            lambda: _seen(source.load(entry), self._model, self._view_detector, self._config),
+            lambda: _seen(load(entry), self._model, self._view_detector, self._config),
         )
         if seen.fit is None:
             log.warning("%s: %s", name, seen.failure)
@@ -390,9 +428,7 @@ def _seen(
 ) -> _Seen:
     """Fit the colours of a capture as prediction does."""
     photo = Photo(capture.rgb, None)
-    alone = capture_of(
-        capture.capture_id, photo, focal_of(photo, float(capture.intrinsics[0, 0]))
-    )
+    alone = capture_of(capture.capture_id, photo, focal_of(photo, float(capture.intrinsics[0, 0])))
     png = encode_png(capture.rgb)
     try:
         found = detector.detect(alone)

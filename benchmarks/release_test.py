@@ -4,10 +4,10 @@
 `benchmarks.release_pictures` and compares DACE (Eq. 20) and NME (Eq. 18) with the fit's, by set. A
 network passes where its DACE is below the fit's on at least 75 % of the real pictures and of all
 pictures, and 8 % lower on average over the real ones; the exit status is 1 where it does not.
-Writes build/bench/release.json. Truths and fits are kept in --cache: with them, a checkpoint takes a
-minute or two.
+Writes build/bench/release.json. Truths and fits are kept in --cache: with them, a checkpoint
+takes a minute or two.
 
-From Python, `tested` takes pictures and any reconstructions by name, `summaries` and `passes` judge the rows.
+From Python, `tested` takes pictures and methods by name; `summaries` and `passes` judge its rows.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def passes(found: Iterable[Summary]) -> bool:
 def table(found: Iterable[Summary]) -> list[str]:
     """Return the lines of a Markdown table."""
     lines = [
-        "| pictures | method | DACE: fit | method | lower by | below the fit on | NME: fit | method |",
+        "| pictures | method | DACE: fit | method | lower by | lower on | NME: fit | method |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in found:

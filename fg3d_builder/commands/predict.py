@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,9 @@ DEFAULT_CHECKPOINT = Path("build/demo/training/checkpoint.pt")
 
 NO_NETWORK = f"""\
 there is no network at {DEFAULT_CHECKPOINT}, so the faces are the face model's fit to landmarks.
-  make train                        trains the demo's network, which is then found there
-  fg3d train DATASET --out RUN      trains one on a dataset of your own
-  --checkpoint RUN/checkpoint.pt    uses it, or one that you were given with the folder of its run"""
+  make train                       trains the demo's network, which is then found there
+  fg3d train DATASET --out RUN     trains one on a dataset of your own
+  --checkpoint RUN/checkpoint.pt   uses it, or one that you were given with its whole folder"""
 
 PAGE = "docs/guides/predict.md"
 
@@ -65,12 +66,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--checkpoint",
         type=Path,
-        help=f"network, in the folder of its training; default {DEFAULT_CHECKPOINT}, if it is there",
+        help=f"network, in the folder of its run; default {DEFAULT_CHECKPOINT} if it is there",
     )
     command.add_argument(
         "--facemodel",
         type=file_to_read,
-        help="model file, where its licence keeps it from that folder, or for a fit without network",
+        help="model file, where its licence keeps it from that folder or there is no network",
     )
     command.add_argument(
         "--focal", type=number(0, 1e6, above=True), metavar="PX", help="focal length in pixels"
@@ -78,8 +79,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--landmarks",
         choices=("mediapipe", "face-alignment", "annotation"),
-        default="mediapipe",
-        help="detector; annotation reads NAME.json beside NAME.jpg; default mediapipe",
+        help="detector; annotation reads NAME.json beside NAME.jpg; default: that of the dataset "
+        "which the network was trained on, mediapipe for annotated ones",
     )
     add_device_option(command)
     command.set_defaults(run=run)
@@ -92,10 +93,14 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.commands.prediction_files import Outcome, predict_photos
     from fg3d_builder.fgnet.trained import Trained
     from fg3d_builder.landmarks import open_view_detector
+    from fg3d_builder.pipeline.photo import ANNOTATION
 
     by = _network_or_model(options)
-    looks = by.looks if isinstance(by, Trained) else FullViewConfig().looks
-    detector = open_view_detector(LandmarkConfig(detector=options.landmarks), looks)
+    own, looks = LandmarkConfig(), FullViewConfig().looks
+    if isinstance(by, Trained):
+        own, looks = by.landmarks, by.looks
+    unnamed = LandmarkConfig().detector if own.detector == ANNOTATION else own.detector
+    detector = open_view_detector(replace(own, detector=options.landmarks or unnamed), looks)
     with tqdm(total=len(options.photos), unit="photo", desc="predict") as bar:
 
         def on_outcome(outcome: Outcome) -> None:

@@ -124,13 +124,14 @@ def predict_photo(
     focal_px : float, optional
         Takes the place of the focal length that `focal_of` finds.
     fit : FitConfig, optional
+        Left out: as the fits were made that the network was trained on.
 
     Raises
     ------
     CaptureError
         No face in it, a fit that failed, or a face that is a speck in the photo.
     """
-    fitted = _fit(trained.model, name, photo, detector, focal_px, fit)
+    fitted = _fit(trained.model, name, photo, detector, focal_px, fit or trained.fit)
     (found,) = predict(trained, [fitted_photo(fitted.capture, fitted.coarse)])
     method = f"{trained.config.network.network} {trained.checkpoint}"
     return _face(trained.model, fitted, method, found)
@@ -158,7 +159,7 @@ def fit_photo(
     CaptureError
         No face in it, or a fit that failed.
     """
-    fitted = _fit(model, name, photo, detector, focal_px, fit)
+    fitted = _fit(model, name, photo, detector, focal_px, fit or FitConfig())
     shape = fitted.coarse.shape_obj_mm
     found = Prediction(shape, fitted.coarse.pose.cam_from_obj(shape), None)
     return _face(model, fitted, FIT_METHOD, found)
@@ -179,12 +180,12 @@ def _fit(
     photo: Photo,
     detector: LandmarkDetector,
     focal_px: float | None,
-    config: FitConfig | None,
+    config: FitConfig,
 ) -> _Fitted:
     focal = focal_of(photo, focal_px)
     capture = capture_of(name, photo, focal)
     landmarks = detector.detect(capture)
-    coarse = fit_landmarks(model, landmarks, capture.intrinsics, config or FitConfig())
+    coarse = fit_landmarks(model, landmarks, capture.intrinsics, config)
     return _Fitted(capture, focal, landmarks, coarse)
 
 
