@@ -382,10 +382,11 @@ class _Maker:
         source = open_source(config)
         for entry in source.entries():
             load = loader(source)
-            truth = self._kept(
-                f"truth-{entry.capture_id}", lambda: exact_truth(self._model, load(entry))
-            )
+            truth = self._kept(f"truth-{entry.capture_id}", partial(self._exact, load, entry))
             yield from self._picture("synthetic", entry, load, truth)
+
+    def _exact(self, load: Loader, entry: CaptureEntry) -> ReleaseTruth:
+        return exact_truth(self._model, load(entry))
 
     def _truth(
         self, shape: Array, members: Array, vertices: Array, triangles: Array

@@ -22,7 +22,7 @@ from fg3d_builder.fgnet.prediction import (
     rendered_face,
 )
 from fg3d_builder.fgnet.trained import Trained
-from fg3d_builder.files.exif import read_exif, shown_upright
+from fg3d_builder.files.exif import FILM_DIAGONAL_MM, read_exif, shown_upright
 from fg3d_builder.files.images import read_rgb
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import intrinsics_matrix
@@ -37,9 +37,6 @@ FIT_METHOD = "3dmm_fit"
 
 ANNOTATION = "annotation"
 """The detector that takes landmarks from ``NAME.json`` beside the photo ``NAME.jpg``."""
-
-FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
-"""Diagonal of the 35 mm film that cameras state their equivalent focal length for."""
 
 
 class Focal(NamedTuple):
