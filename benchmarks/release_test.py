@@ -7,7 +7,7 @@ pictures, and 8 % lower on average over the real ones; the exit status is 1 wher
 Writes build/bench/release.json. Truths and fits are kept in --cache: with them, a checkpoint
 takes a minute or two.
 
-From Python, `tested` takes pictures and methods by name; `summaries` and `passes` judge its rows.
+From Python, `measured` takes pictures and methods by name; `summaries` and `passes` judge its rows.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def methods(trained: Trained) -> dict[str, Method]:
     return {FIT: lambda some: [one.fit.shape_obj_mm for one in some], NETWORK: network}
 
 
-def tested(some: Sequence[ReleasePicture], by: Mapping[str, Method]) -> list[Row]:
+def measured(some: Sequence[ReleasePicture], by: Mapping[str, Method]) -> list[Row]:
     """Measure every method on every picture.
 
     Parameters
@@ -175,7 +175,7 @@ def main() -> int:
         any_code=a.any_code,
     )
     by = methods(trained)
-    rows = tested(some, by)
+    rows = measured(some, by)
     found = {name: summaries(rows, name) for name in by if name != FIT}
     good = {name: passes(own) for name, own in found.items()}
     for name, own in found.items():

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from benchmarks.release_pictures import ReleasePicture, ReleaseTruth, dace_of, nme_of, pictures
-from benchmarks.release_test import FIT, NETWORK, Row, passes, summaries, tested
+from benchmarks.release_test import FIT, NETWORK, Row, passes, summaries, measured
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, outer_eye_corners
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.geometry.closest_points import ScanSurface
@@ -92,7 +92,7 @@ def check_picture(model: FaceModel, picture: ReleasePicture) -> None:
     fitted = nme_of(picture, picture.fit.shape_obj_mm)
     assert dace_of(picture, picture.truth.shape_mm) < 1e-4
     assert dace_of(picture, picture.fit.shape_obj_mm) < fitted < nme_of(picture, model.mean)
-    row = tested([picture], {FIT: lambda some: [one.fit.shape_obj_mm for one in some]})[0]
+    row = measured([picture], {FIT: lambda some: [one.fit.shape_obj_mm for one in some]})[0]
     assert row.nme[FIT] == fitted
 
 
