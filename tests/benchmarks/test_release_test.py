@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from benchmarks.release_pictures import ReleasePicture, ReleaseTruth, dace_of, nme_of, pictures
-from benchmarks.release_test import FIT, NETWORK, Row, passes, summaries, measured
+from benchmarks.release_test import FIT, NETWORK, Row, measured, passes, summaries
 from fg3d_builder.evaluation import Correspondence, dace, interocular_mm, nme, outer_eye_corners
 from fg3d_builder.facemodel import FaceModel
 from fg3d_builder.geometry.closest_points import ScanSurface
