@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bench/prediction"))
     options = parser.parse_args()
     trained = load_trained(options.checkpoint, torch.device("cpu"), options.facemodel)
-    detector = open_view_detector(BuildConfig().landmarks, trained.looks)
+    detector = open_view_detector(trained.landmarks, trained.looks)
     all_looks = open_detector(BuildConfig().landmarks)
     rows = []
     print("| photograph | NME: fit | network | DACE: fit | network | quality of the truth |")

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import file_to_read, folder_to_write, number
 from fg3d_builder.commands.devices import add_device_option, torch_device
-from fg3d_builder.commands.saying import say_pages
-from fg3d_builder.config import LandmarkConfig
+from fg3d_builder.commands.saying import say, say_pages
+from fg3d_builder.config import FaceModelConfig, FullViewConfig, LandmarkConfig
+
+if TYPE_CHECKING:
+    from fg3d_builder.facemodel.model import FaceModel
+    from fg3d_builder.fgnet.trained import Trained
 
 DESCRIPTION = """\
-Reconstructs the largest face of each photo: landmarks, 3DMM fit, network.
+Reconstructs the largest face of each photo: landmarks, 3DMM fit, and a network where there is one.
 
   fg3d predict a.jpg b.jpg --out faces
   fg3d predict photos/*.jpg --out faces --checkpoint build/studio/training/checkpoint.pt
+
+Without --checkpoint it is the demo's network, which `make train` makes; where there is none, the
+fit of the face model is the face. "method" in pose.json and predictions.json says which it was.
 
 For each photo OUT/NAME/ gets
   face.obj, face.ply, face.glb   the face in its own frame (x to its left, y up, z out), with
@@ -33,12 +42,20 @@ photo's EXIF data, else it is the length of the image's diagonal in pixels (a 43
 
 DEFAULT_CHECKPOINT = Path("build/demo/training/checkpoint.pt")
 
+NO_NETWORK = f"""\
+there is no network at {DEFAULT_CHECKPOINT}, so the faces are the face model's fit to landmarks.
+  make train                       trains the demo's network, which is then found there
+  fg3d train DATASET --out RUN     trains one on a dataset of your own
+  --checkpoint RUN/checkpoint.pt   uses it, or one that you were given with its whole folder"""
+
+PAGE = "docs/guides/predict.md"
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     command = commands.add_parser(
         "predict",
-        help="reconstruct the faces of photos with a trained network",
+        help="reconstruct the faces of photos",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,13 +66,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--checkpoint",
         type=Path,
-        default=DEFAULT_CHECKPOINT,
-        help=f"in the folder of its training; default {DEFAULT_CHECKPOINT}",
+        help=f"network, in the folder of its run; default {DEFAULT_CHECKPOINT} if it is there",
     )
     command.add_argument(
         "--facemodel",
         type=file_to_read,
-        help="model file, where its licence keeps it from that folder",
+        help="model file, where its licence keeps it from that folder or there is no network",
     )
     command.add_argument(
         "--focal", type=number(0, 1e6, above=True), metavar="PX", help="focal length in pixels"
@@ -63,8 +79,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--landmarks",
         choices=("mediapipe", "face-alignment", "annotation"),
-        default="mediapipe",
-        help="detector; annotation reads NAME.json beside NAME.jpg; default mediapipe",
+        help="detector; annotation reads NAME.json beside NAME.jpg; default: that of the dataset "
+        "which the network was trained on, mediapipe for annotated ones",
     )
     add_device_option(command)
     command.set_defaults(run=run)
@@ -75,12 +91,16 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fg3d_builder.commands.prediction_files import Outcome, predict_photos
-    from fg3d_builder.fgnet.trained import load_trained
+    from fg3d_builder.fgnet.trained import Trained
     from fg3d_builder.landmarks import open_view_detector
+    from fg3d_builder.pipeline.photo import ANNOTATION
 
-    device = torch_device(options.device)
-    trained = load_trained(options.checkpoint, device, options.facemodel)
-    detector = open_view_detector(LandmarkConfig(detector=options.landmarks), trained.looks)
+    by = _network_or_model(options)
+    own, looks = LandmarkConfig(), FullViewConfig().looks
+    if isinstance(by, Trained):
+        own, looks = by.landmarks, by.looks
+    unnamed = LandmarkConfig().detector if own.detector == ANNOTATION else own.detector
+    detector = open_view_detector(replace(own, detector=options.landmarks or unnamed), looks)
     with tqdm(total=len(options.photos), unit="photo", desc="predict") as bar:
 
         def on_outcome(outcome: Outcome) -> None:
@@ -90,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
             bar.update()
 
         outcomes = predict_photos(
-            trained,
+            by,
             options.photos,
             options.out,
             detector,
@@ -100,5 +120,22 @@ def run(options: argparse.Namespace) -> int:
     codes = [outcome.error.code for outcome in outcomes if outcome.error is not None]
     say_pages(codes)
     failed = len(codes)
-    print(f"{len(outcomes) - failed} of {len(outcomes)} photos reconstructed: {options.out}")
+    done = "reconstructed" if isinstance(by, Trained) else "fitted without a network"
+    print(f"{len(outcomes) - failed} of {len(outcomes)} photos {done}: {options.out}")
     return 1 if failed else 0
+
+
+def _network_or_model(options: argparse.Namespace) -> Trained | FaceModel:
+    """Return the network, or where none is named and the demo has none the face model to fit."""
+    from fg3d_builder.fgnet.trained import load_trained
+    from fg3d_builder.heads.library import get_model
+
+    device = torch_device(options.device)
+    checkpoint = options.checkpoint
+    if checkpoint is None and DEFAULT_CHECKPOINT.is_file():
+        checkpoint = DEFAULT_CHECKPOINT
+    if checkpoint is not None:
+        return load_trained(checkpoint, device, options.facemodel)
+    say(NO_NETWORK, PAGE)
+    named = FaceModelConfig(str(options.facemodel)) if options.facemodel else FaceModelConfig()
+    return get_model(named)

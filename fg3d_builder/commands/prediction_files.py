@@ -21,7 +21,13 @@ from fg3d_builder.files.mesh_io import mesh_with_texture, write_mesh
 from fg3d_builder.files.obj_writer import write_textured_obj
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.landmarks.detector import LandmarkDetector
-from fg3d_builder.pipeline.photo import PhotoFace, predict_photo, read_photo
+from fg3d_builder.pipeline.photo import (
+    FIT_METHOD,
+    PhotoFace,
+    fit_photo,
+    predict_photo,
+    read_photo,
+)
 from fg3d_builder.report.paper import contact_sheet
 from fg3d_builder.report.pictures import image_picture, overlay_picture
 from fg3d_builder.report.sheets import face_view
@@ -30,6 +36,7 @@ from fg3d_builder.report.turntable import turntable_sheet
 SCHEMA = "fg3d-prediction-1"
 SUMMARY_NAME = "predictions.json"
 DEPTH_UNIT_MM = 0.1
+FIT_ALONE = "3DMM fit, no network"
 _GREY_LEVELS = 65535
 
 
@@ -41,17 +48,20 @@ class Outcome:
     ----------
     photo : Path
     folder : Path
+    method : str
+        What the face was made by, see `PhotoFace`; ``""`` where there is none.
     error : CaptureError, optional
         None where the photo has been reconstructed.
     """
 
     photo: Path
     folder: Path
+    method: str = ""
     error: CaptureError | None = None
 
 
 def predict_photos(
-    trained: Trained,
+    by: Trained | FaceModel,
     photos: Sequence[Path],
     out: Path,
     detector: LandmarkDetector,
@@ -65,7 +75,8 @@ def predict_photos(
 
     Parameters
     ----------
-    trained : Trained
+    by : Trained or FaceModel
+        A network, or without one the face model whose fit is the face.
     photos : sequence of Path
     out : Path
         Gets a folder for each photo, named after it, and ``predictions.json``.
@@ -79,11 +90,16 @@ def predict_photos(
     for path, folder in zip(photos, folders_for(photos, out), strict=True):
         try:
             photo = read_photo(path, detector.name)
-            found = predict_photo(trained, path.stem, photo, detector, focal_px=focal_px)
-            write_prediction(folder, path.name, trained.model, found)
-            outcomes.append(Outcome(path, folder))
+            if isinstance(by, Trained):
+                model = by.model
+                found = predict_photo(by, path.stem, photo, detector, focal_px=focal_px)
+            else:
+                model = by
+                found = fit_photo(by, path.stem, photo, detector, focal_px=focal_px)
+            write_prediction(folder, path.name, model, found)
+            outcomes.append(Outcome(path, folder, found.method))
         except CaptureError as error:
-            outcomes.append(Outcome(path, folder, error))
+            outcomes.append(Outcome(path, folder, error=error))
         on_outcome(outcomes[-1])
     write_json(out / SUMMARY_NAME, [_summary(outcome, out) for outcome in outcomes])
     return outcomes
@@ -140,22 +156,29 @@ def _write_pictures(model: FaceModel, face: PhotoFace, folder: Path) -> None:
     capture, found = face.capture, face.prediction
     view = face_view(model, capture, found.vertices_cam_mm)
     fit = face.coarse.pose.cam_from_obj(face.coarse.shape_obj_mm)
+    if face.method == FIT_METHOD:
+        faces = [(FIT_ALONE, fit)]
+    else:
+        faces = [("3DMM fit", fit), ("network", found.vertices_cam_mm)]
     tiles = [("photo", image_picture(capture, view))]
-    for label, vertices in (("3DMM fit", fit), ("network", found.vertices_cam_mm)):
+    for label, vertices in faces:
         tiles.append((label, overlay_picture(capture, vertices, model.triangles, view=view)))
     write_bytes(folder / "overlay.png", encode_png(contact_sheet(tiles)))
     sheet = turntable_sheet(found.shape_obj_mm, model.triangles, model.uv, face.texture)
-    write_bytes(folder / "turntable.png", encode_png(sheet))
+    made_by, _ = faces[-1]
+    labelled = contact_sheet([(made_by, sheet)], height=len(sheet))
+    write_bytes(folder / "turntable.png", encode_png(labelled))
 
 
 def _description(model: FaceModel, photo_name: str, face: PhotoFace) -> dict[str, Any]:
     capture, coarse, found = face.capture, face.coarse, face.prediction
-    pose = coarse.pose
+    pose, crop = coarse.pose, found.px_crop_from_px
     pitch, yaw, roll = angles_from_rotation(pose.rotation)
     moved = np.linalg.norm(found.shape_obj_mm - coarse.shape_obj_mm, axis=1)
     return {
         "schema": SCHEMA,
         "photo": photo_name,
+        "method": face.method,
         "image_size": list(capture.rgb.shape[1::-1]),
         "intrinsics": capture.intrinsics.tolist(),
         "focal_source": face.focal.source,
@@ -163,7 +186,7 @@ def _description(model: FaceModel, photo_name: str, face: PhotoFace) -> dict[str
         "rotation": pose.rotation.tolist(),
         "translation_mm": pose.translation_mm.tolist(),
         "angles_deg": {"pitch": pitch, "yaw": yaw, "roll": roll},
-        "px_crop_from_px": found.px_crop_from_px.tolist(),
+        "px_crop_from_px": None if crop is None else crop.tolist(),
         "alpha_id": coarse.alpha_id.tolist(),
         "alpha_exp": coarse.alpha_exp.tolist(),
         "detector": face.landmarks.detector,
@@ -176,7 +199,11 @@ def _description(model: FaceModel, photo_name: str, face: PhotoFace) -> dict[str
 
 def _summary(outcome: Outcome, out: Path) -> dict[str, str]:
     if outcome.error is None:
-        return {"photo": str(outcome.photo), "folder": outcome.folder.relative_to(out).as_posix()}
+        return {
+            "photo": str(outcome.photo),
+            "folder": outcome.folder.relative_to(out).as_posix(),
+            "method": outcome.method,
+        }
     return {
         "photo": str(outcome.photo),
         "code": outcome.error.code,

@@ -53,13 +53,13 @@ class Prediction(NamedTuple):
         ``S + delta_S`` in the object frame.
     vertices_cam_mm : (n, 3) float64
         The same in the camera frame of the photo, by the pose of the fit.
-    px_crop_from_px : (3, 3) float64
-        What the network saw of the photo.
+    px_crop_from_px : (3, 3) float64 or None
+        What the network saw of the photo; None where the face is the fit alone.
     """
 
     shape_obj_mm: Array
     vertices_cam_mm: Array
-    px_crop_from_px: Array
+    px_crop_from_px: Array | None
 
 
 class RenderedFace(NamedTuple):

@@ -1,6 +1,6 @@
-"""What a trained network needs besides its weights: the face model, and how photos are cropped.
+"""What a trained network needs besides its weights: the face model, how photos become inputs.
 
-Both are those of the dataset that it was trained on. A training run leaves them next to its
+All are those of the dataset that it was trained on. A training run leaves them next to its
 checkpoint, so that its folder can be taken anywhere and used there. A face model whose licence
 keeps it out of the dataset stays out of this folder, too, and is named by path.
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fg3d_builder.config import ALL_LOOKS
+from fg3d_builder.config import ALL_LOOKS, FitConfig, LandmarkConfig, from_table
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
@@ -64,6 +64,8 @@ class Trained(NamedTuple):
     crop: CropSettings
     looks: int
     checkpoint: Path
+    landmarks: LandmarkConfig = LandmarkConfig()
+    fit: FitConfig = FitConfig()
 
 
 def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
@@ -100,6 +102,8 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
         "crop_margin": config["shards"]["crop_margin"],
         "image_size": config["shards"]["image_size"],
         "looks": _looks(config["fullview"]),
+        "landmarks": {name: config["landmarks"][name] for name in _OF_LANDMARKS},
+        "fit": config["fit"],
     }
     write_sealed_object(training / DESCRIPTION_NAME, value)
 
@@ -153,7 +157,12 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
     model = load_model(file)
     reconstructor, config = Reconstructor.load(checkpoint, model, device)
     crop = CropSettings(float(value["crop_margin"]), int(value["image_size"]))
-    return Trained(model, reconstructor, config, crop, _looks(value), checkpoint)
+    landmarks = from_table(LandmarkConfig, value.get("landmarks", {}), str(path))
+    fit = from_table(FitConfig, value.get("fit", {}), str(path))
+    return Trained(model, reconstructor, config, crop, _looks(value), checkpoint, landmarks, fit)
+
+
+_OF_LANDMARKS = ("detector", "min_confidence")
 
 
 def _looks(described: dict[str, Any]) -> int:

@@ -6,6 +6,7 @@ import io
 import math
 import struct
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -14,6 +15,12 @@ from PIL import ExifTags, Image
 
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.records import Array
+
+FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+"""Diagonal of the 35 mm film that cameras state their equivalent focal length for."""
+
+SENSOR_MM = (1.0, 100.0)
+"""Sides that a sensor may have; notes that say otherwise are wrong."""
 
 UPRIGHT = 1
 """Orientation of a picture that is shown as it is stored."""
@@ -60,7 +67,7 @@ def _notes(source: Path | BinaryIO, path: object) -> Exif:
             exif = image.getexif()
             orientation = _number(exif.get(ExifTags.Base.Orientation))
             inner = exif.get_ifd(ExifTags.IFD.Exif)
-            focal = _number(inner.get(ExifTags.Base.FocalLengthIn35mmFilm))
+            focal = _number(inner.get(ExifTags.Base.FocalLengthIn35mmFilm)) or _by_sensor(inner)
     except FileNotFoundError:
         raise CaptureError("missing_file", f"{path}: file not found") from None
     except OSError as error:
@@ -82,6 +89,33 @@ def shown_upright(rgb: Array, orientation: int) -> Array:
     if orientation in (2, 3, 6, 7):
         turned = turned[:, ::-1]
     return np.ascontiguousarray(turned)
+
+
+def _by_sensor(notes: Mapping[int, object]) -> float:
+    """Return the equivalent focal length by the lens's own and the size of the sensor, mm.
+
+    Cameras with interchangeable lenses may note these down in place of the equivalent; 0 where
+    they do not. The sensor's pixels are those of the picture as it was taken, whose size is noted
+    down beside them, so that a picture that was reduced since has the same focal length.
+    """
+    focal_mm = _number(notes.get(ExifTags.Base.FocalLength))
+    unit_mm = _SENSOR_UNITS_MM.get(_number(notes.get(ExifTags.Base.FocalPlaneResolutionUnit, 2)))
+    pixels = (
+        (ExifTags.Base.ExifImageWidth, ExifTags.Base.FocalPlaneXResolution),
+        (ExifTags.Base.ExifImageHeight, ExifTags.Base.FocalPlaneYResolution),
+    )
+    sides_mm = [
+        _number(notes.get(count)) * unit_mm / _number(notes.get(in_unit))
+        for count, in_unit in pixels
+        if unit_mm and _number(notes.get(in_unit))
+    ]
+    if len(sides_mm) < 2 or not all(SENSOR_MM[0] < side < SENSOR_MM[1] for side in sides_mm):
+        return 0.0
+    return focal_mm * FILM_DIAGONAL_MM / math.hypot(*sides_mm)
+
+
+_SENSOR_UNITS_MM = {2.0: 25.4, 3.0: 10.0, 4.0: 1.0, 5.0: 1e-3}
+"""Lengths that EXIF numbers as units of a sensor's resolution."""
 
 
 def _number(value: object) -> float:

@@ -1,4 +1,4 @@
-"""One photo on its way to a face: camera, landmarks, 3DMM fit, network, texture."""
+"""One photo on its way to a face: camera, landmarks, 3DMM fit, network if any, texture."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from fg3d_builder.captures.folder import read_landmarks
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import FitConfig
+from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.prediction import (
     FittedPhoto,
     Prediction,
@@ -21,7 +22,7 @@ from fg3d_builder.fgnet.prediction import (
     rendered_face,
 )
 from fg3d_builder.fgnet.trained import Trained
-from fg3d_builder.files.exif import read_exif, shown_upright
+from fg3d_builder.files.exif import FILM_DIAGONAL_MM, read_exif, shown_upright
 from fg3d_builder.files.images import read_rgb
 from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.camera import intrinsics_matrix
@@ -31,11 +32,11 @@ from fg3d_builder.records import Array, Capture, CoarseFit, Landmarks
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.report.texture import PREDICTED_TRUST, texture_of_surface
 
+FIT_METHOD = "3dmm_fit"
+"""What makes a face where there is no network: the 3DMM's fit to landmarks."""
+
 ANNOTATION = "annotation"
 """The detector that takes landmarks from ``NAME.json`` beside the photo ``NAME.jpg``."""
-
-FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
-"""Diagonal of the 35 mm film that cameras state their equivalent focal length for."""
 
 
 class Focal(NamedTuple):
@@ -80,6 +81,8 @@ class PhotoFace:
     landmarks : Landmarks
     coarse : CoarseFit
         The 3DMM fit to the landmarks, which the network starts from.
+    method : str
+        What the face was made by: `FIT_METHOD`, or a network and its checkpoint.
     prediction : Prediction
     rendered : RenderedFace
         Depth and coordinate code of the predicted face in the photo's pixels.
@@ -91,6 +94,7 @@ class PhotoFace:
     focal: Focal
     landmarks: Landmarks
     coarse: CoarseFit
+    method: str
     prediction: Prediction
     rendered: RenderedFace
     texture: Array
@@ -105,7 +109,7 @@ def predict_photo(
     focal_px: float | None = None,
     fit: FitConfig | None = None,
 ) -> PhotoFace:
-    """Reconstruct the largest face of a photo.
+    """Reconstruct the largest face of a photo by a network.
 
     Parameters
     ----------
@@ -117,23 +121,77 @@ def predict_photo(
     focal_px : float, optional
         Takes the place of the focal length that `focal_of` finds.
     fit : FitConfig, optional
+        Left out: as the fits were made that the network was trained on.
 
     Raises
     ------
     CaptureError
         No face in it, a fit that failed, or a face that is a speck in the photo.
     """
+    fitted = _fit(trained.model, name, photo, detector, focal_px, fit or trained.fit)
+    (found,) = predict(trained, [fitted_photo(fitted.capture, fitted.coarse)])
+    method = f"{trained.config.network.network} {trained.checkpoint}"
+    return _face(trained.model, fitted, method, found)
+
+
+def fit_photo(
+    model: FaceModel,
+    name: str,
+    photo: Photo,
+    detector: LandmarkDetector,
+    *,
+    focal_px: float | None = None,
+    fit: FitConfig | None = None,
+) -> PhotoFace:
+    """Fit a face model to the largest face of a photo, without any network.
+
+    Parameters
+    ----------
+    model : FaceModel
+    name, photo, detector, focal_px, fit
+        See `predict_photo`.
+
+    Raises
+    ------
+    CaptureError
+        No face in it, or a fit that failed.
+    """
+    fitted = _fit(model, name, photo, detector, focal_px, fit or FitConfig())
+    shape = fitted.coarse.shape_obj_mm
+    found = Prediction(shape, fitted.coarse.pose.cam_from_obj(shape), None)
+    return _face(model, fitted, FIT_METHOD, found)
+
+
+class _Fitted(NamedTuple):
+    """A photo on its way, as far as networks and the fit alone have it in common."""
+
+    capture: Capture
+    focal: Focal
+    landmarks: Landmarks
+    coarse: CoarseFit
+
+
+def _fit(
+    model: FaceModel,
+    name: str,
+    photo: Photo,
+    detector: LandmarkDetector,
+    focal_px: float | None,
+    config: FitConfig,
+) -> _Fitted:
     focal = focal_of(photo, focal_px)
     capture = capture_of(name, photo, focal)
     landmarks = detector.detect(capture)
-    coarse = fit_landmarks(trained.model, landmarks, capture.intrinsics, fit or FitConfig())
-    (found,) = predict(trained, [fitted_photo(capture, coarse)])
-    height, width = photo.rgb.shape[:2]
-    rendered = rendered_face(
-        trained.model, found.vertices_cam_mm, capture.intrinsics, height, width
-    )
-    texture = _texture(trained, capture, found, rendered)
-    return PhotoFace(capture, focal, landmarks, coarse, found, rendered, texture)
+    coarse = fit_landmarks(model, landmarks, capture.intrinsics, config)
+    return _Fitted(capture, focal, landmarks, coarse)
+
+
+def _face(model: FaceModel, fitted: _Fitted, method: str, found: Prediction) -> PhotoFace:
+    capture = fitted.capture
+    height, width = capture.rgb.shape[:2]
+    rendered = rendered_face(model, found.vertices_cam_mm, capture.intrinsics, height, width)
+    texture = _texture(model, capture, found, rendered)
+    return PhotoFace(*fitted, method, found, rendered, texture)
 
 
 def read_photo(path: Path, detector: str = "") -> Photo:
@@ -193,9 +251,9 @@ def fitted_photo(capture: Capture, coarse: CoarseFit) -> FittedPhoto:
 
 
 def _texture(
-    trained: Trained, capture: Capture, found: Prediction, rendered: RenderedFace
+    model: FaceModel, capture: Capture, found: Prediction, rendered: RenderedFace
 ) -> Array:
-    model, vertices = trained.model, found.vertices_cam_mm
+    vertices = found.vertices_cam_mm
     normals = vertex_normals(vertices, model.triangles)
     height, width = capture.rgb.shape[:2]
     visible = visible_vertices(

@@ -66,3 +66,29 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
         with pytest.raises(CaptureError, match=name) as caught:
             read_exif(tmp_path / name)
         assert caught.value.code == code
+
+
+def by_sensor(path: Path, *, unit: int, per_unit: float, height: int = 4000) -> float | None:
+    """The focal length of a photo by a 50 mm lens on a sensor of 6000 x 4000 pixels."""
+    exif = Image.Exif()
+    inner = exif.get_ifd(0x8769)
+    inner[0x920A], inner[0xA210] = 50.0, unit
+    inner[0xA20E] = inner[0xA20F] = per_unit
+    inner[0xA002], inner[0xA003] = 6000, height
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    return read_exif(path).focal_35_mm
+
+
+@pytest.mark.parametrize(("unit", "per_unit"), [(2, 254 * 25.4), (3, 2540.0), (4, 254.0)])
+def test_a_focal_length_without_equivalent_is_told_by_the_sensor(
+    tmp_path: Path, unit: int, per_unit: float
+) -> None:
+    """254 pixels a millimetre: 23.6 x 15.7 mm, on which lenses have 1.52 times their length."""
+    found = by_sensor(tmp_path / "photo.jpg", unit=unit, per_unit=per_unit)
+    assert found == pytest.approx(50 * 36 / (6000 / 254), rel=1e-3)
+
+
+def test_a_sensor_of_no_possible_size_says_nothing(tmp_path: Path) -> None:
+    assert by_sensor(tmp_path / "photo.jpg", unit=3, per_unit=2.54) is None
+    assert by_sensor(tmp_path / "photo.jpg", unit=9, per_unit=2540.0) is None
+    assert by_sensor(tmp_path / "photo.jpg", unit=3, per_unit=2540.0, height=0) is None
