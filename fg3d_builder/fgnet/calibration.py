@@ -145,7 +145,7 @@ def learn(read: Callable[[Sequence[int]], Displacements], count: int) -> Calibra
     """
     some = read(spread_out(count, BASIS_SAMPLES)).offset_mm
     middle = some.mean(axis=0, dtype=np.float64)
-    basis = _basis(some, middle)
+    basis = principal(some, middle, BASIS_SIZE)
     del some  # as large as all that follows
     features, scores, subjects = _described(read, spread_out(count, MOST_SAMPLES), middle, basis)
     names, group = np.unique(subjects, return_inverse=True)
@@ -181,22 +181,31 @@ def _described(
     for first in range(0, len(numbers), _AT_ONCE):
         part = read(numbers[first : first + _AT_ONCE])
         features.append(part.features)
-        scores.append(_projected(part.offset_mm, middle_mm, basis))
+        scores.append(projected(part.offset_mm, middle_mm, basis))
         subjects.append(part.subjects)
     return np.concatenate(features), np.concatenate(scores), np.concatenate(subjects)
 
 
-def _basis(offset_mm: Array, middle_mm: Array) -> Array:
-    """Orthonormal rows (r, 3n) that span most of some displacements, less their mean."""
+def principal(offset_mm: Array, middle_mm: Array, count: int) -> Array:
+    """Return orthonormal rows (r, 3n) that span most of some displacements, at most `count`.
+
+    Parameters
+    ----------
+    offset_mm : (s, n, 3) float
+    middle_mm : (n, 3) float
+        Their mean.
+    count : int
+    """
     some = (offset_mm - middle_mm).reshape(len(offset_mm), -1).astype(np.float32)
     variance, mixing = np.linalg.eigh((some @ some.T).astype(np.float64))
-    kept = np.argsort(variance)[::-1][:BASIS_SIZE]
+    kept = np.argsort(variance)[::-1][:count]
     kept = kept[variance[kept] > 1e-6 * variance.max()]
     rows = mixing[:, kept].T @ some
     return np.asarray(rows / np.sqrt(variance[kept])[:, None])
 
 
-def _projected(offset_mm: Array, middle_mm: Array, basis: Array) -> Array:
+def projected(offset_mm: Array, middle_mm: Array, basis: Array) -> Array:
+    """Return displacements (s, n, 3) less their mean (n, 3) as scores (s, r) on rows (r, 3n)."""
     flat = (offset_mm - middle_mm).reshape(len(offset_mm), -1)
     return np.asarray(flat @ basis.T, dtype=np.float64)
 

@@ -10,15 +10,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model
+from fg3d_builder.fgnet.calibration import Calibration
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.first_look import FirstLook
 from fg3d_builder.fgnet.trained import keep_what_prediction_needs
 from fg3d_builder.fgnet.training.assessment import (
     Assessment,
@@ -28,7 +31,11 @@ from fg3d_builder.fgnet.training.assessment import (
     methods,
     save_assessment,
 )
-from fg3d_builder.fgnet.training.checkpoint import load_calibration, read_checkpoint
+from fg3d_builder.fgnet.training.checkpoint import (
+    load_calibration,
+    load_first_look,
+    read_checkpoint,
+)
 from fg3d_builder.fgnet.training.distributed import Processes, one_first, processes
 from fg3d_builder.fgnet.training.loop import Trainer
 from fg3d_builder.fgnet.training.names import (
@@ -161,7 +168,7 @@ def assess_run(
 
         feeder = Feeder(data, simulator, needs, at.device, workers=config.workers)
         state = read_checkpoint(run / CHECKPOINT_NAME)
-        compared = methods(predict, load_calibration(state).to(at.device))
+        compared = methods(predict, *baselines(state, at.device))
         found = assess(compared, data, feeder, config.batch_size, True, with_psd=True)
         trained_on = state["identity"]["content_sha256"]
         content = data.identity["content_sha256"]
@@ -169,6 +176,12 @@ def assess_run(
         folder = out or assessment_folder(run, split, other)
         few = Feeder(data, simulator, needs, at.device)
         report(found, folder, config, data, draw_worst(found, folder, predict, data, few))
+
+
+def baselines(state: dict[str, Any], device: torch.device) -> tuple[Calibration, FirstLook | None]:
+    """Return what a run's network is compared with, of the state of its checkpoint."""
+    look = load_first_look(state)
+    return load_calibration(state).to(device), None if look is None else look.to(device)
 
 
 def check_shards(parts: Sequence[FaceDataset], at: Processes) -> None:

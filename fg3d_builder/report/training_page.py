@@ -22,6 +22,7 @@ from fg3d_builder.fgnet.training.names import (
     FIT,
     KEYS,
     LOG_NAME,
+    LOOK,
     PREDICTED,
     REPORT_NAME,
 )
@@ -232,7 +233,7 @@ def _yaw_rows(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[
 
 def _error_charts(samples: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """Return the cumulative curve of all methods' errors."""
-    names = (PREDICTED, FIT, CALIBRATED, CONSTANT)  # an assessment need not have the last ones
+    names = (PREDICTED, FIT, CALIBRATED, CONSTANT, LOOK)  # the last ones may be missing
     lines = [
         _cumulative(name, [sample[KEYS[name]] for sample in samples], colour)
         for colour, name in enumerate(names)

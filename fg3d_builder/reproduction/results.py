@@ -19,7 +19,7 @@ from fg3d_builder.fgnet.training.names import (
 from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
-from fg3d_builder.reproduction.tables import DACE, NME, Column, Experiment, Row
+from fg3d_builder.reproduction.tables import BASELINES, DACE, NME, Column, Experiment, Row
 from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
 SUFFIX = {NME: "", DACE: "_dace"}
@@ -140,7 +140,7 @@ def read_assessment(file: Path) -> dict[str, Array]:
         It lacks a key; names it.
     """
     rows = read_sealed_object(file)["samples"]
-    errors = [method + suffix for method in KEYS.values() for suffix in SUFFIX.values()]
+    errors = [KEYS[m] + suffix for m in (*BASELINES, PREDICTED) for suffix in SUFFIX.values()]
     keys = ("sample_id", "subject_id", "yaw_deg", *errors)
     try:
         return {key: np.array([row[key] for row in rows]) for key in keys}

@@ -247,6 +247,15 @@ class ShardReader:
             sources += [of_shape[row] for row in shard.column("samples/shape_index").tolist()]
         return ids, sources
 
+    def subjects(self) -> list[str]:
+        """Return ``subject_id`` of every sample, read as whole columns."""
+        found: list[str] = []
+        for shard in self._shards:
+            self._ready(shard)
+            names = _decoded(shard.texts("captures/subject_id"))
+            found += [names[row] for row in shard.column("samples/capture_index").tolist()]
+        return found
+
     def shapes(self) -> Iterator[StoredShape]:
         """Yield every shape of the split once, though samples in several shards may share it."""
         seen: set[tuple[str, str]] = set()

@@ -156,6 +156,11 @@ class FaceDataset(Dataset[TrainingSample]):
         number = torch.tensor(list(indices))
         return TrainingSample(number, fit, torch.from_numpy(targets), _float32(weights))
 
+    def subjects(self) -> Array:
+        """Return (s,) str: whose face each sample of the selection shows."""
+        names = np.array(self.reader.subjects(), dtype=str)
+        return np.asarray(names[self._number])
+
     def displacements(self, indices: Sequence[int]) -> Displacements:
         """Return what samples are about without their images, to learn a calibration from."""
         if self._without_images is None:

@@ -36,6 +36,7 @@ from fg3d_builder.fgnet.calibration import Calibration
 from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, provenance
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.first_look import FirstLook, inputs_of
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
     ASSESSMENT_PAGE_NAME,
@@ -43,6 +44,7 @@ from fg3d_builder.fgnet.training.names import (
     CONSTANT,
     FIT,
     KEYS,
+    LOOK,
     PREDICTED,
 )
 from fg3d_builder.fgnet.training.plaster_metric import PlasterMetric
@@ -112,7 +114,9 @@ class Assessment(NamedTuple):
         return compare_paired(self.nme[PREDICTED], self.nme[below], subjects)
 
 
-def methods(predict: Predictor, calibration: Calibration) -> dict[str, Predictor]:
+def methods(
+    predict: Predictor, calibration: Calibration, look: FirstLook | None
+) -> dict[str, Predictor]:
     """Return all methods that an assessment compares, by name.
 
     Parameters
@@ -121,13 +125,17 @@ def methods(predict: Predictor, calibration: Calibration) -> dict[str, Predictor
         The network's.
     calibration : Calibration
         Learnt from what the network is trained on.
+    look : FirstLook, optional
+        What the network adds to.
     """
-    return {
+    found: dict[str, Predictor] = {
         FIT: lambda fed: fed.shape_mm,
         CONSTANT: lambda fed: fed.shape_mm + calibration.constant_mm,
         CALIBRATED: lambda fed: fed.shape_mm + calibration(fed.features),
-        PREDICTED: predict,
     }
+    if look is not None:
+        found[LOOK] = lambda fed: fed.shape_mm + look(inputs_of(fed.given, fed.features))
+    return {**found, PREDICTED: predict}
 
 
 def assess(

@@ -21,6 +21,7 @@ from torch import nn
 
 from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.calibration import Calibration
+from fg3d_builder.fgnet.first_look import FirstLook
 from fg3d_builder.fgnet.training.names import BEFORE_NAME
 from fg3d_builder.fgnet.training.settings import TrainConfig, train_config
 from fg3d_builder.files.atomic import replacing
@@ -74,7 +75,8 @@ def save_checkpoint(
         What it was trained on and answers for, see `FaceDataset.identity`.
     progress : Progress
     parts : dict
-        Objects with ``state_dict``: network, calibration, optimiser, schedule, loss scaler.
+        Objects with ``state_dict``: network, calibration, first look where there is one, optimiser,
+        schedule, loss scaler.
     """
     state = {
         "schema": SCHEMA,
@@ -190,6 +192,12 @@ def load_weights(state: dict[str, Any], network: nn.Module) -> None:
 def load_calibration(state: dict[str, Any]) -> Calibration:
     """Return the calibration that a network of a checkpoint was trained with."""
     return Calibration.from_state(state["parts"]["calibration"])
+
+
+def load_first_look(state: dict[str, Any]) -> FirstLook | None:
+    """Return the first look that a network of a checkpoint adds to, if it does."""
+    held = state["parts"].get("first_look")
+    return None if held is None else FirstLook.from_state(held)
 
 
 def random_state() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,13 @@ from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.data.perturbation import perturbed, step_generator
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.first_look import (
+    FirstLook,
+    Looked,
+    folds_of,
+    inputs_of,
+    learn_first_look,
+)
 from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
 from fg3d_builder.fgnet.networks.architectures import build_network
 from fg3d_builder.fgnet.networks.compiling import CompiledWherePossible
@@ -27,6 +34,7 @@ from fg3d_builder.fgnet.training.checkpoint import (
     Progress,
     checkpoint_config,
     load_calibration,
+    load_first_look,
     newest_checkpoint,
     restore,
     save_checkpoint,
@@ -51,6 +59,9 @@ log = logging.getLogger(__name__)
 
 PICTURES = 4
 """Samples in a grid of pictures."""
+
+LOOKED_AT_ONCE = 16
+"""Samples whose pictures are in memory together while a first look is learnt."""
 
 DACE_SAMPLES = 24
 """Samples of the watched split that DACE is taken of after the epochs that are pictured: it takes a
@@ -98,21 +109,22 @@ class Trainer:
         self.inputs = inputs
         self.model, self.identity = dataset.model, dataset.identity
         state = self._state()
-        if state is None:
-            self.calibration = learn(dataset.displacements, len(dataset))
-        else:
-            self.calibration = load_calibration(state)
-        self.calibration.to(at.device)
         torch.manual_seed(config.seed)
         self.network = placed(build_network(config.network), at.device)
         self.simulator = MultiviewSimulator(self.model, config.simulation).to(at.device)
-        base = self.calibration if config.calibrated else None
-        self.reconstructor = Reconstructor(self.network, self.simulator, config.precision, base)
         self.loss = ReconstructionLoss(config.loss, self.model.mean, self.model.triangles)
         self.loss.to(at.device)
         self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
         with one_first(at):  # it checks the files, the others take them
             self.feeder = self._feeder(dataset, config.keep_inputs_mib)
+        if state is None:
+            self.calibration = learn(dataset.displacements, len(dataset)).to(at.device)
+        else:
+            self.calibration = load_calibration(state).to(at.device)
+        self.folds = torch.from_numpy(folds_of(dataset.subjects()))
+        self.first_look = self._first_look(dataset, state)
+        base = self.calibration if config.base == "ridge" else self.first_look
+        self.reconstructor = Reconstructor(self.network, self.simulator, config.precision, base)
         self.optimiser = optimiser(config, self.network)
         self.rate_factor = rate_factor(config, len(self.batches))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self.rate_factor)
@@ -164,7 +176,7 @@ class Trainer:
         with_psd: bool = False,
     ) -> Assessment:
         """Compare the network with the 3DMM fit on a split, or some samples of it (Eq. 18-20)."""
-        compared = methods(self.predict, self.calibration)
+        compared = methods(self.predict, self.calibration, self.first_look)
         feeder, at_once = self._feeder(dataset), self.config.batch_size
         return assess(compared, dataset, feeder, at_once, with_dace, numbers, with_psd)
 
@@ -184,6 +196,26 @@ class Trainer:
         if self.inputs is not None:
             feeder.share(self.inputs, self.at.leads_here)
         return feeder
+
+    def _first_look(self, dataset: FaceDataset, state: dict[str, Any] | None) -> FirstLook | None:
+        """Learn what the network adds to, or take what it was begun with."""
+        if state is not None:
+            held = load_first_look(state)
+            return None if held is None else held.to(self.at.device)
+        if self.config.base != "look":
+            return None
+
+        def looked(numbers: Sequence[int]) -> Iterator[Looked]:
+            some = [numbers[i : i + LOOKED_AT_ONCE] for i in range(0, len(numbers), LOOKED_AT_ONCE)]
+            for fed in self.feeder.batches(some):
+                inputs = inputs_of(fed.given, fed.features)
+                yield Looked(fed.number.tolist(), inputs.float().cpu().numpy())
+
+        if self.at.leads:
+            log.info("a first look at the training samples, by least squares")
+        feature_count = dataset.displacements([0]).features.shape[1]
+        found = learn_first_look(looked, dataset.displacements, self.folds.numpy(), feature_count)
+        return found.to(self.at.device)
 
     def _state(self) -> dict[str, Any] | None:
         """Return the checkpoint to go on from, None where the run begins."""
@@ -229,6 +261,7 @@ class Trainer:
         return {
             "network": self.network,
             "calibration": self.calibration,
+            **({"first_look": self.first_look} if self.first_look is not None else {}),
             "optimiser": self.optimiser,
             "schedule": self.schedule,
             "scaler": self.scaler,
@@ -273,7 +306,8 @@ class Trainer:
         self.network.train()
         generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
         given = perturbed(fed.given, config.perturbation, generator)
-        base = self.reconstructor.base(fed.shape_mm, fed.features)
+        fold = self.folds[fed.number].to(self.at.device)
+        base = self.reconstructor.base(fed.given, fed.shape_mm, fed.features, fold)
         found = self.reconstructor.moved(base, given, self.shared)
         terms = self.loss(
             found.shape_obj_mm, fed.target_mm, fed.confidence, found.expected_error_mm

@@ -14,10 +14,18 @@ CONFIG_NAME = "config.json"
 BEGUN_NAME = "begun.json"
 """File of a run that says which dataset it was last given."""
 ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"
-FIT, CONSTANT, CALIBRATED, PREDICTED = "3DMM fit", "constant", "ridge", "network"
+FIT, CONSTANT, CALIBRATED, LOOK = "3DMM fit", "constant", "ridge", "first look"
+PREDICTED = "network"
 """The methods that an assessment compares: the fit; the fit with the mean displacement of the
-training samples; with what a ridge regression on its coefficients answers; the network."""
-KEYS = {FIT: "fit", CONSTANT: "constant", CALIBRATED: "ridge", PREDICTED: "predicted"}
+training samples; with what a ridge regression on its coefficients answers; with what one on the network's
+pictures besides answers, where the network adds to that; the network."""
+KEYS = {
+    FIT: "fit",
+    CONSTANT: "constant",
+    CALIBRATED: "ridge",
+    LOOK: "look",
+    PREDICTED: "predicted",
+}
 """What they are called in an assessment's file."""
 LOG_NAME, ERROR_MAPS_NAME = "log.csv", "error-maps.png"
 REPORT_NAME = "report.html"

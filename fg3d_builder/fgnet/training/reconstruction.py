@@ -13,10 +13,12 @@ from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.calibration import Calibration, features_of
 from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
+from fg3d_builder.fgnet.first_look import FirstLook, inputs_of
 from fg3d_builder.fgnet.networks.architectures import CVN, MVN, VMN, NetworkInput, build_network
 from fg3d_builder.fgnet.training.checkpoint import (
     checkpoint_config,
     load_calibration,
+    load_first_look,
     load_weights,
     read_checkpoint,
 )
@@ -60,8 +62,8 @@ class Reconstructor:
         On the device.
     precision : str
         Precision of the computation on CUDA, see `TrainConfig`; elsewhere it is float32.
-    calibration : Calibration, optional
-        What the network adds to besides the fit.
+    base : Calibration or FirstLook, optional
+        Answers what the network adds to besides the fit; on the device.
     """
 
     def __init__(
@@ -69,10 +71,10 @@ class Reconstructor:
         network: CVN | MVN | VMN,
         simulator: MultiviewSimulator,
         precision: str,
-        calibration: Calibration | None = None,
+        base: Calibration | FirstLook | None = None,
     ) -> None:
         self.network, self.simulator = network, simulator
-        self._calibration = calibration
+        self._base = base
         self.device = simulator.triangles.device
         self._precision = precision
 
@@ -99,8 +101,12 @@ class Reconstructor:
         network = build_network(config.network)
         load_weights(state, network)
         simulator = MultiviewSimulator(model, config.simulation).to(device)
-        calibration = load_calibration(state).to(device) if config.calibrated else None
-        return cls(placed(network, device), simulator, config.precision, calibration), config
+        base: Calibration | FirstLook | None = load_first_look(state)
+        if config.base == "ridge":
+            base = load_calibration(state)
+        if base is not None:
+            base = base.to(device)
+        return cls(placed(network, device), simulator, config.precision, base), config
 
     @torch.no_grad()
     def reconstruct(self, fit: FitBatch) -> Tensor:
@@ -117,14 +123,33 @@ class Reconstructor:
     def answer(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Answer:
         """Like `predict`, with how sure the network is."""
         self.network.eval()
-        return self.moved(self.base(shape_obj_mm, features), given, self.network)
+        return self.moved(self.base(given, shape_obj_mm, features), given, self.network)
 
     @torch.no_grad()
-    def base(self, shape_obj_mm: Tensor, features: Tensor) -> Tensor:
-        """Return what the network adds to, (B, n, 3): fits, or what their calibration answers."""
-        if self._calibration is None:
+    def base(
+        self,
+        given: NetworkInput,
+        shape_obj_mm: Tensor,
+        features: Tensor,
+        fold: Tensor | None = None,
+    ) -> Tensor:
+        """Return what the network adds to, (B, n, 3).
+
+        Parameters
+        ----------
+        given : NetworkInput
+        shape_obj_mm : (B, n, 3) float
+            Fits.
+        features : (B, k) float
+            Of the fits.
+        fold : (B,) int64, optional
+            In training: the fold of a `FirstLook` that each sample is in.
+        """
+        if self._base is None:
             return shape_obj_mm
-        return shape_obj_mm + self._calibration(features)
+        if isinstance(self._base, FirstLook):
+            return shape_obj_mm + self._base(inputs_of(given, features), fold)
+        return shape_obj_mm + self._base(features)
 
     def moved(self, base_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Answer:
         """Add what `network`, perhaps a wrapped one, answers to a shape; with gradients."""

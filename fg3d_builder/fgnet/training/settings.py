@@ -21,6 +21,7 @@ from fg3d_builder.files.sealed_object import SEAL, read_object
 OPTIMISERS = ("sgd", "adamw")
 SCHEDULES = ("steps", "cosine")
 PRECISIONS = ("float32", "bfloat16", "float16")
+BASES = ("fit", "ridge", "look")
 LOSS_TERMS = ("mse", "psd", "vgd")
 Epochs = Annotated[int, Within(1, 1_000_000)]
 
@@ -31,9 +32,10 @@ class TrainConfig:
 
     network, loss: what is trained and what it minimises.
     selection: which samples of the training split are used.
-    calibrated: the network adds to the fit as a regression on its own coefficients corrects it
-        (`fgnet.calibration`), not to the fit itself as in the paper: it need not learn from pixels
-        what the fit tells anyway.
+    base: what the network adds to: "fit" as in the paper; "ridge", the fit as a regression on its
+        own coefficients corrects it (`fgnet.calibration`), so that the network need not learn from
+        pixels what the fit tells anyway; or "look", the fit as a regression on its coefficients
+        and on gradients of the network's pictures corrects it (`fgnet.first_look`).
     perturbation: strength of photometric perturbation, 0 to 1; the paper has none.
     optimiser: "sgd" (the paper's), or "adamw", which is farther after few steps.
     schedule: "steps" (the paper's), or "cosine", which falls to nothing over all epochs.
@@ -57,7 +59,7 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
-    calibrated: bool = True
+    base: Annotated[str, one_of(*BASES)] = "look"
     perturbation: Part = 0.0
     optimiser: Annotated[str, one_of(*OPTIMISERS)] = "sgd"
     schedule: Annotated[str, one_of(*SCHEDULES)] = "steps"

@@ -36,7 +36,7 @@ from fg3d_builder.fgnet.training.checkpoint import (
 from fg3d_builder.fgnet.training.distributed import Processes
 from fg3d_builder.fgnet.training.log import read_log
 from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor
-from fg3d_builder.fgnet.training.names import CALIBRATED, CONSTANT, FIT, PREDICTED
+from fg3d_builder.fgnet.training.names import CALIBRATED, CONSTANT, FIT, KEYS, LOOK, PREDICTED
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
 from fg3d_builder.shards.sampling import spread_out
@@ -212,12 +212,12 @@ def test_pictures_and_curves_are_drawn(folder: Path, tmp_path: Path) -> None:
     assert 0 < read_log(tmp_path / "log.csv")[-1]["test_nme"] < 0.1
 
 
-@pytest.mark.parametrize(("calibrated", "base"), [(False, FIT), (True, CALIBRATED)])
+@pytest.mark.parametrize("base", [FIT, CALIBRATED, LOOK])
 def test_an_untrained_network_is_as_good_as_what_it_adds_to(
-    folder: Path, tmp_path: Path, calibrated: bool, base: str
+    folder: Path, tmp_path: Path, base: str
 ) -> None:
     test = FaceDataset(folder, "test")
-    config = dataclasses.replace(CONFIG, calibrated=calibrated)
+    config = dataclasses.replace(CONFIG, base=KEYS[base])
     trainer = Trainer(config, FaceDataset(folder, "train"), tmp_path, ALONE)
     found = trainer.assess(test)
     np.testing.assert_allclose(found.nme[PREDICTED], found.nme[base], rtol=1e-5)
@@ -227,13 +227,16 @@ def test_an_untrained_network_is_as_good_as_what_it_adds_to(
         assert name in table
 
 
-def test_the_calibration_is_kept_in_the_checkpoint(folder: Path, tmp_path: Path) -> None:
+def test_what_a_network_adds_to_is_kept_in_the_checkpoint(folder: Path, tmp_path: Path) -> None:
     data = FaceDataset(folder, "train")
     trainer = Trainer(CONFIG, data, tmp_path, ALONE)
     trainer.run()
     again = Trainer(CONFIG, data, tmp_path, ALONE)
     features = torch.from_numpy(data.displacements([0, 1]).features).float()
     assert torch.equal(trainer.calibration(features), again.calibration(features))
+    assert trainer.first_look is not None
+    assert again.first_look is not None
+    assert torch.equal(trainer.first_look.weights, again.first_look.weights)
 
 
 def test_dace_is_at_most_the_vertex_error(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,269 @@
+"""A first look at the pictures: displacements by least squares, before any network is trained.
+
+What a fit lacks is, to first order, a linear function of its coefficients and of the oriented
+gradients of the pictures that the network is given (`fgnet.descriptors`). That function is found
+in closed form in a minute, from a few thousand samples; gradient descent takes a network hours to
+come as far. Networks add to its answer.
+
+It fits its own training samples better than new ones, and a network that learns to add to such
+answers would learn the wrong thing. So the training subjects are divided into `FOLDS` parts, and
+there is a regression without each: in training a sample gets the answer of the one that has not
+seen its subject, afterwards a new face gets their mean.
+
+Far from what it was learnt on an answer shrinks with the square of the distance, to the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.linalg import cho_factor, cho_solve
+from torch import Tensor, nn
+
+from fg3d_builder.fgnet.calibration import Displacements, principal, projected
+from fg3d_builder.fgnet.descriptors import described
+from fg3d_builder.fgnet.networks.architectures import NetworkInput
+from fg3d_builder.fgnet.networks.warping import warp_to_uv
+from fg3d_builder.records import Array
+from fg3d_builder.shards.sampling import spread_out
+
+FOLDS = 3
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Strengths of the ridge that are tried, relative to the mean squared length of a sample's inputs."""
+MOST_SAMPLES = 6000
+"""Samples that it is learnt from; a matrix of so many squared is solved."""
+BASIS_SAMPLES, BASIS_SIZE = 1000, 150
+KEPT = 0.998
+"""Share of the variance of the predicted displacements that the stored modes hold."""
+PICTURES_SHARE = 0.5
+"""Of a sample's squared length that is the descriptors'; the rest is the fit's features."""
+NEAR = 0.99
+"""Share of the training samples whose answers are not shrunk."""
+
+
+class Looked(NamedTuple):
+    """What a first look is learnt from, besides displacements.
+
+    Attributes
+    ----------
+    numbers : sequence of int
+        Of the samples.
+    inputs : (s, k) float32
+        Their fits' features and their pictures' descriptors.
+    """
+
+    numbers: Sequence[int]
+    inputs: Array
+
+
+class FirstLook(nn.Module):
+    """Regressions of displacements on features of fits and descriptors; buffers alone.
+
+    Parameters
+    ----------
+    centre, factor : (k,) float
+        Inputs less `centre` times `factor` are regressed on.
+    pictured : int
+        The last so many inputs are descriptors.
+    near : float
+        Up to this distance answers are not shrunk.
+    constant_mm : (n, 3) float
+    weights : (f, k, r) float
+        A regression for each fold, which was learnt without it.
+    modes_mm : (r, n, 3) float
+    """
+
+    centre: Tensor
+    factor: Tensor
+    pictured: Tensor
+    near: Tensor
+    constant_mm: Tensor
+    weights: Tensor
+    modes_mm: Tensor
+
+    def __init__(
+        self,
+        centre: Array | Tensor,
+        factor: Array | Tensor,
+        pictured: int | Tensor,
+        near: float | Tensor,
+        constant_mm: Array | Tensor,
+        weights: Array | Tensor,
+        modes_mm: Array | Tensor,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("centre", centre),
+            ("factor", factor),
+            ("near", near),
+            ("constant_mm", constant_mm),
+            ("weights", weights),
+            ("modes_mm", modes_mm),
+        ):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
+        self.register_buffer("pictured", torch.as_tensor(pictured))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> FirstLook:
+        """Make the first look whose ``state_dict`` this is."""
+        return cls(**state)
+
+    def forward(self, inputs: Tensor, fold: Tensor | None = None) -> Tensor:
+        """Displacements (B, n, 3) mm for inputs (B, k), see `inputs_of`.
+
+        With `fold` (B,) int64 each answer is that of the regression learnt without that fold.
+        """
+        scaled = (inputs - self.centre) * self.factor
+        if fold is None:
+            scores = scaled @ self.weights.mean(dim=0)
+        else:
+            scores = torch.einsum("bk,bkr->br", scaled, self.weights[fold])
+        answer = self.constant_mm + torch.einsum("br,rnc->bnc", scores, self.modes_mm)
+        return self.trust(inputs)[:, None, None] * answer
+
+    def trust(self, inputs: Tensor) -> Tensor:
+        """Factor (B,) in (0, 1] of the answer: 1 near the training samples, falling beyond."""
+        distance = _distance(((inputs - self.centre) * self.factor), int(self.pictured))
+        return (self.near / distance.clamp(min=1e-6)).clamp(max=1.0).square()
+
+
+def inputs_of(given: NetworkInput, features: Tensor) -> Tensor:
+    """What a first look sees of B faces: features (B, k) of fits, and descriptors of pictures.
+
+    Pictures are what the network is given: its views, the photo warped to the UV plane, or the
+    photo.
+    """
+    return torch.cat([features, described(pictures_of(given))], dim=1)
+
+
+def pictures_of(given: NetworkInput) -> Tensor:
+    """Return the pictures (B, V, 3, S, S) that a network is given.
+
+    Raises
+    ------
+    ValueError
+        It is given none.
+    """
+    if given.views is not None:
+        return given.views
+    if given.image is None:
+        raise ValueError("a first look needs pictures, and this network is given none")
+    if given.uv_from_image is not None and given.image_visible is not None:
+        return warp_to_uv(given.image, given.uv_from_image, given.image_visible)[:, None]
+    return given.image[:, None]
+
+
+def folds_of(subjects: Sequence[str] | Array) -> Array:
+    """Return the fold (s,) int64 of each sample, by its subject's place among all."""
+    _, place = np.unique(np.asarray(subjects), return_inverse=True)
+    return np.asarray(place % FOLDS, dtype=np.int64)
+
+
+def learn_first_look(
+    looked: Callable[[Sequence[int]], Iterable[Looked]],
+    displacements: Callable[[Sequence[int]], Displacements],
+    folds: Array,
+    feature_count: int,
+) -> FirstLook:
+    """Learn from training samples.
+
+    The strength of the ridge is the one of `STRENGTHS` with the least squared error on the folds
+    that were left out. Where the subjects fill one fold alone the answer is the constant.
+
+    Parameters
+    ----------
+    looked : callable
+        Yields the inputs of samples, given their numbers, in batches.
+    displacements : callable
+        Returns what the fits of samples lack.
+    folds : (s,) int64
+        Of all training samples, see `folds_of`.
+    feature_count : int
+        The first so many inputs are features of the fit.
+    """
+    count = len(folds)
+    middle, basis = _basis(displacements, count)
+    inputs, scores, numbers = [], [], []
+    for batch in looked(spread_out(count, MOST_SAMPLES)):
+        inputs.append(batch.inputs)
+        offset = displacements(batch.numbers).offset_mm
+        scores.append(projected(offset, middle, basis))
+        numbers += list(batch.numbers)
+    scaled, centre, factor = _scaled(np.concatenate(inputs), feature_count)
+    del inputs
+    target, fold = np.concatenate(scores), folds[numbers]
+    mean = target.mean(axis=0)
+    weights = _cross_fitted(scaled, target - mean, fold)
+    turn = _leading(scaled, weights.mean(axis=0))
+    pictured = scaled.shape[1] - feature_count
+    distance = _distance(torch.from_numpy(scaled), pictured)
+    return FirstLook(
+        centre,
+        factor,
+        pictured,
+        float(torch.quantile(distance, NEAR)),
+        middle + (mean @ basis).reshape(middle.shape),
+        weights @ turn.T,
+        (turn @ basis).reshape(-1, *middle.shape),
+    )
+
+
+def _basis(
+    displacements: Callable[[Sequence[int]], Displacements], count: int
+) -> tuple[Array, Array]:
+    """Middle (n, 3) and orthonormal rows (r, 3n) of displacements."""
+    some = displacements(spread_out(count, BASIS_SAMPLES)).offset_mm
+    middle = some.mean(axis=0, dtype=np.float64)
+    return middle, principal(some, middle, BASIS_SIZE)
+
+
+def _scaled(inputs: Array, feature_count: int) -> tuple[Array, Array, Array]:
+    """Inputs of zero mean, both parts of them with the mean squared length that they shall have."""
+    centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
+    factor = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
+    factor[:feature_count] *= np.sqrt((1.0 - PICTURES_SHARE) / feature_count)
+    factor[feature_count:] *= np.sqrt(PICTURES_SHARE / (len(factor) - feature_count))
+    return ((inputs - centre) * factor).astype(np.float32), centre, factor
+
+
+def _cross_fitted(inputs: Array, target: Array, fold: Array) -> Array:
+    """Weights (f, k, r) of the regressions without each fold."""
+    inner = (inputs @ inputs.T).astype(np.float64)
+    parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS)]
+    error = dict.fromkeys(STRENGTHS, 0.0)
+    for strength in STRENGTHS:
+        for kept, out in parts:
+            if len(kept):
+                answer = inner[np.ix_(out, kept)] @ _dual(inner, target, kept, strength)
+                error[strength] += float(np.square(target[out] - answer).sum())
+    best = min(STRENGTHS, key=lambda s: error[s])
+    weights = np.zeros((FOLDS, inputs.shape[1], target.shape[1]), dtype=np.float32)
+    for f, (kept, _) in enumerate(parts):
+        if len(kept):
+            weights[f] = inputs[kept].T @ _dual(inner, target, kept, best).astype(np.float32)
+    return weights
+
+
+def _dual(inner: Array, target: Array, kept: Array, strength: float) -> Array:
+    """Coefficients (s', r) of samples whose inner products are known; they have length 1."""
+    matrix = inner[np.ix_(kept, kept)]
+    matrix.flat[:: len(kept) + 1] += strength
+    return np.asarray(cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), target[kept]))
+
+
+def _leading(inputs: Array, weights: Array) -> Array:
+    """Rotation (r', r) to the directions that hold most of what a regression predicts."""
+    _, size, right = np.linalg.svd(inputs @ weights, full_matrices=False)
+    share = np.cumsum(size**2) / max(float(np.sum(size**2)), 1e-12)
+    return np.asarray(right[: min(int(np.searchsorted(share, KEPT)) + 1, len(size))])
+
+
+def _distance(scaled: Tensor, pictured: int) -> Tensor:
+    """How far (B,) scaled inputs are out: by their features or by their pictures, the farther."""
+    parts = (scaled[:, :-pictured], scaled[:, -pictured:])
+    shares = (1.0 - PICTURES_SHARE, PICTURES_SHARE)
+    lengths = [p.norm(dim=1) / s**0.5 for p, s in zip(parts, shares, strict=True)]
+    return torch.maximum(*lengths)
