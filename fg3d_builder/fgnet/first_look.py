@@ -32,7 +32,7 @@ from fg3d_builder.shards.sampling import spread_out
 
 FOLDS = 3
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
-"""Strengths of the ridge that are tried, relative to the mean squared length of a sample's inputs."""
+"""Strengths of the ridge that are tried, relative to the mean squared length of an input."""
 MOST_SAMPLES = 6000
 """Samples that it is learnt from; a matrix of so many squared is solved."""
 BASIS_SAMPLES, BASIS_SIZE = 1000, 150
@@ -171,7 +171,7 @@ def learn_first_look(
     """Learn from training samples.
 
     The strength of the ridge is the one of `STRENGTHS` with the least squared error on the folds
-    that were left out. Where the subjects fill one fold alone the answer is the constant.
+    that were left out. Of a single subject the answer is the constant.
 
     Parameters
     ----------
@@ -231,19 +231,20 @@ def _scaled(inputs: Array, feature_count: int) -> tuple[Array, Array, Array]:
 
 def _cross_fitted(inputs: Array, target: Array, fold: Array) -> Array:
     """Weights (f, k, r) of the regressions without each fold."""
+    count = int(fold.max()) + 1
+    weights = np.zeros((count, inputs.shape[1], target.shape[1]), dtype=np.float32)
+    if count == 1:  # there is nobody to tell how much of it is true of others
+        return weights
     inner = (inputs @ inputs.T).astype(np.float64)
-    parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(FOLDS)]
+    parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(count)]
     error = dict.fromkeys(STRENGTHS, 0.0)
     for strength in STRENGTHS:
         for kept, out in parts:
-            if len(kept):
-                answer = inner[np.ix_(out, kept)] @ _dual(inner, target, kept, strength)
-                error[strength] += float(np.square(target[out] - answer).sum())
+            answer = inner[np.ix_(out, kept)] @ _dual(inner, target, kept, strength)
+            error[strength] += float(np.square(target[out] - answer).sum())
     best = min(STRENGTHS, key=lambda s: error[s])
-    weights = np.zeros((FOLDS, inputs.shape[1], target.shape[1]), dtype=np.float32)
     for f, (kept, _) in enumerate(parts):
-        if len(kept):
-            weights[f] = inputs[kept].T @ _dual(inner, target, kept, best).astype(np.float32)
+        weights[f] = inputs[kept].T @ _dual(inner, target, kept, best).astype(np.float32)
     return weights
 
 

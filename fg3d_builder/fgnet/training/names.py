@@ -17,8 +17,8 @@ ASSESSMENT_NAME, ASSESSMENT_PAGE_NAME = "assessment.json", "assessment.md"
 FIT, CONSTANT, CALIBRATED, LOOK = "3DMM fit", "constant", "ridge", "first look"
 PREDICTED = "network"
 """The methods that an assessment compares: the fit; the fit with the mean displacement of the
-training samples; with what a ridge regression on its coefficients answers; with what one on the network's
-pictures besides answers, where the network adds to that; the network."""
+training samples; with what a ridge regression on its coefficients answers; with what one that sees
+the network's pictures, too, answers, where the network adds to that; the network."""
 KEYS = {
     FIT: "fit",
     CONSTANT: "constant",
