@@ -197,7 +197,7 @@ def learn_first_look(
     target, fold = np.concatenate(scores), folds[numbers]
     mean = target.mean(axis=0)
     weights = _cross_fitted(scaled, target - mean, fold)
-    turn = _leading(scaled, weights.mean(axis=0))
+    turn = _leading(scaled, weights)
     pictured = scaled.shape[1] - feature_count
     distance = _distance(torch.from_numpy(scaled), pictured)
     return FirstLook(
@@ -256,8 +256,9 @@ def _dual(inner: Array, target: Array, kept: Array, strength: float) -> Array:
 
 
 def _leading(inputs: Array, weights: Array) -> Array:
-    """Rotation (r', r) to the directions that hold most of what a regression predicts."""
-    _, size, right = np.linalg.svd(inputs @ weights, full_matrices=False)
+    """Rotation (r', r) to the directions that hold most of what the regressions predict."""
+    predicted = np.concatenate([inputs @ of_fold for of_fold in weights])
+    _, size, right = np.linalg.svd(predicted, full_matrices=False)
     share = np.cumsum(size**2) / max(float(np.sum(size**2)), 1e-12)
     return np.asarray(right[: min(int(np.searchsorted(share, KEPT)) + 1, len(size))])
 
