@@ -125,7 +125,8 @@ def write_prediction(folder: Path, photo_name: str, model: FaceModel, face: Phot
     ``face.obj`` (with ``face.mtl`` and ``face.png``) and ``face.ply``: object frame, mm, with
     texture; ``face.glb``: the same in metres. ``depth.png``, ``depth.npy`` and ``pncc.png``: in
     the photo's pixels.
-    ``pose.json``; ``overlay.png`` and ``turntable.png`` to look at.
+    ``pose.json``; ``overlay.png`` and ``turntable.png`` to look at. Of a network that says how
+    far off it expects to be also ``expected_error_mm.npy``, a number for each vertex.
     """
     shape = face.prediction.shape_obj_mm
     write_textured_obj(folder / "face.obj", shape, model.triangles, model.uv, face.texture)
@@ -134,6 +135,11 @@ def write_prediction(folder: Path, photo_name: str, model: FaceModel, face: Phot
         write_mesh(folder / f"face{suffix}", mesh)
     unit_mm = _write_maps(face.rendered, folder)
     _write_pictures(model, face, folder)
+    if face.prediction.expected_error_mm is not None:
+        error = face.prediction.expected_error_mm.astype(np.float32)
+        path = folder / "expected_error_mm.npy"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, error)
     about = _description(model, photo_name, face)
     write_json(folder / "pose.json", {**about, "depth_unit_mm": unit_mm})
 
@@ -192,6 +198,12 @@ def _description(model: FaceModel, photo_name: str, face: PhotoFace) -> dict[str
         "detector": face.landmarks.detector,
         "landmark_error_px": coarse.landmark_error_px,
         "displacement_rms_mm": float(np.sqrt((moved[model.reliable] ** 2).mean())),
+        "expected_error_mm": (
+            None
+            if found.expected_error_mm is None
+            else float(found.expected_error_mm[model.reliable].mean())
+        ),
+        "trust": found.trust,
         "facemodel": model.name,
         "topology_hash": model.topology_hash,
     }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from fg3d_builder.facemodel.model import FaceModel
@@ -55,11 +56,18 @@ class Prediction(NamedTuple):
         The same in the camera frame of the photo, by the pose of the fit.
     px_crop_from_px : (3, 3) float64 or None
         What the network saw of the photo; None where the face is the fit alone.
+    expected_error_mm : (n,) float64 or None
+        How far from the truth, once pose and size agree, the network expects each vertex to be.
+    trust : float or None
+        How near photo and fit are to what the network was trained on, in (0, 1]: what it adds to
+        the fit is multiplied by this.
     """
 
     shape_obj_mm: Array
     vertices_cam_mm: Array
     px_crop_from_px: Array | None
+    expected_error_mm: Array | None = None
+    trust: float | None = None
 
 
 class RenderedFace(NamedTuple):
@@ -105,12 +113,20 @@ def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]
         for photo, crop in zip(photos, crops, strict=True)
     ]
     batch: FitBatch = default_collate(fits)
-    shapes = trained.reconstructor.reconstruct(batch.to(trained.reconstructor.device))
-    found = shapes.float().cpu().numpy().astype(np.float64)
+    answer = trained.reconstructor.reconstruct(batch.to(trained.reconstructor.device))
+    shapes, trust = _float64(answer.shape_obj_mm), _float64(answer.trust)
+    said = answer.expected_error_mm
+    expected = [None] * len(photos) if said is None else list(_float64(said))
     return [
-        Prediction(shape, photo.pose.cam_from_obj(shape), crop)
-        for shape, photo, crop in zip(found, photos, crops, strict=True)
+        Prediction(shape, photo.pose.cam_from_obj(shape), crop, error, float(near))
+        for shape, photo, crop, error, near in zip(
+            shapes, photos, crops, expected, trust, strict=True
+        )
     ]
+
+
+def _float64(values: Tensor) -> Array:
+    return np.asarray(values.float().cpu().numpy().astype(np.float64))
 
 
 def crop_of_fit(model: FaceModel, photo: FittedPhoto, crop: CropSettings) -> Array:

@@ -45,10 +45,28 @@ class Answer(NamedTuple):
     expected_error_mm : (B, n) float32 or None
         Distance from the truth, once pose and size agree, that the network expects; None of a
         network without certainty.
+    trust : (B,) float32
+        See `Base`.
     """
 
     shape_obj_mm: Tensor
     expected_error_mm: Tensor | None
+    trust: Tensor
+
+
+class Base(NamedTuple):
+    """What a network adds to.
+
+    Attributes
+    ----------
+    shape_obj_mm : (B, n, 3) float32
+    trust : (B,) float32
+        How near fits and pictures are to those of the training, in (0, 1]: all that is added to a
+        fit is multiplied by it.
+    """
+
+    shape_obj_mm: Tensor
+    trust: Tensor
 
 
 class Reconstructor:
@@ -109,10 +127,10 @@ class Reconstructor:
         return cls(placed(network, device), simulator, config.precision, base), config
 
     @torch.no_grad()
-    def reconstruct(self, fit: FitBatch) -> Tensor:
-        """Return ``S + delta_S`` (B, n, 3) mm in the fit's object frame."""
+    def reconstruct(self, fit: FitBatch) -> Answer:
+        """Return ``S + delta_S`` in the fit's object frame, and how sure the network is."""
         given = self.simulator.network_input(fit, self.network.needs)
-        return self.predict(given, fit.shape_obj_mm, features_of(fit.alpha, fit.rotation))
+        return self.answer(given, fit.shape_obj_mm, features_of(fit.alpha, fit.rotation))
 
     @torch.no_grad()
     def predict(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Tensor:
@@ -132,8 +150,8 @@ class Reconstructor:
         shape_obj_mm: Tensor,
         features: Tensor,
         fold: Tensor | None = None,
-    ) -> Tensor:
-        """Return what the network adds to, (B, n, 3).
+    ) -> Base:
+        """Return what the network adds to.
 
         Parameters
         ----------
@@ -146,21 +164,22 @@ class Reconstructor:
             In training: the fold of a `FirstLook` that each sample is in.
         """
         if self._base is None:
-            return shape_obj_mm
+            return Base(shape_obj_mm, shape_obj_mm.new_ones(len(shape_obj_mm)))
         if isinstance(self._base, FirstLook):
-            return shape_obj_mm + self._base(inputs_of(given, features), fold)
-        return shape_obj_mm + self._base(features)
+            inputs = inputs_of(given, features)
+            return Base(shape_obj_mm + self._base(inputs, fold), self._base.trust(inputs))
+        return Base(shape_obj_mm + self._base(features), self._base.trust(features))
 
-    def moved(self, base_obj_mm: Tensor, given: NetworkInput, network: nn.Module) -> Answer:
-        """Add what `network`, perhaps a wrapped one, answers to a shape; with gradients."""
+    def moved(self, base: Base, given: NetworkInput, network: nn.Module) -> Answer:
+        """Add what `network`, perhaps a wrapped one, answers to a base; with gradients."""
         with self.autocast():
             out = network(given)
         at_vertices = self.simulator.uv_map.vertices_from_uv_map(out.float())
-        shape = base_obj_mm + at_vertices[..., :3]
+        shape = base.shape_obj_mm + base.trust[:, None, None] * at_vertices[..., :3]
         if at_vertices.shape[-1] == 3:
-            return Answer(shape, None)
+            return Answer(shape, None, base.trust)
         expected = at_vertices[..., 3].clamp(*LOG_ERROR).exp() * self.network.displacement_mm
-        return Answer(shape, expected)
+        return Answer(shape, expected, base.trust)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which the network computes in its precision."""

@@ -180,7 +180,8 @@ def test_a_trained_network_is_read_back(folder: Path, tmp_path: Path) -> None:
     ):
         wanted = trainer.predict(fed)
     batch = next(iter(torch.utils.data.DataLoader(test, batch_size=2)))
-    assert torch.equal(reconstructor.reconstruct(batch.fit.to(ALONE.device)), wanted)
+    found = reconstructor.reconstruct(batch.fit.to(ALONE.device))
+    assert torch.equal(found.shape_obj_mm, wanted)
     other = dataclasses.replace(test.model, triangles=test.model.triangles[:, [1, 2, 0]])
     with pytest.raises(ValueError, match="trained for topology"):
         Reconstructor.load(trainer.checkpoint, other, ALONE.device)
