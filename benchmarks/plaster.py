@@ -2,9 +2,9 @@
 
 `python -m benchmarks.plaster` compares faces of the synthetic population with what the first eight
 components of the embedded model make of them, shrunk, some 1.7 mm off. For each size of pictures it
-prints which share of the vertices no pixel shows, so that VGD never weighs them; how far weights and
-PSD are from those at 512 pixels; and, as processor time on one thread, what a face costs in VGD, in
-PSD with its gradients, and in a step of the preset `tiny`. Writes build/bench/plaster.json.
+prints which share of the vertices no pixel shows, so that VGD never weighs them; how far weights
+and PSD are from those at 512 pixels; and, as processor time on one thread, what a face costs in
+VGD, in PSD with its gradients, and in a step of the preset `tiny`. Writes build/bench/plaster.json.
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Print size and cost of the networks."""
-    from fg3d_builder.fgnet.networks.complexity import table, variants
+    from fg3d_builder.fgnet.networks.complexity import table, variants, with_shape_maps
 
-    print(table([config for preset in options.preset for config in variants(preset)]))
+    configs = [c for p in options.preset for c in (*variants(p), *with_shape_maps(p))]
+    print(table(configs))
     print("\nmultiply-adds: convolutions of one forward pass of one face; a step takes about 3 x")
     return 0

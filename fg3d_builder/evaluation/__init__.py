@@ -6,6 +6,7 @@ Imports numpy and scipy alone; `pictures` is imported by whoever draws.
 from fg3d_builder.evaluation.comparison import (
     compare_paired,
     seed_spread,
+    seeds_error,
     seeds_interval,
     subject_means,
 )
@@ -16,6 +17,7 @@ from fg3d_builder.evaluation.places import (
     interocular_mm,
     outer_eye_corners,
 )
+from fg3d_builder.evaluation.power import detectable_difference
 from fg3d_builder.evaluation.reliable import border_vertices, reliable_correspondence
 from fg3d_builder.evaluation.summary import (
     YAW_INTERVALS_DEG,
@@ -37,11 +39,13 @@ __all__ = [
     "compare_paired",
     "cumulative_error",
     "dace",
+    "detectable_difference",
     "interocular_mm",
     "nme",
     "outer_eye_corners",
     "reliable_correspondence",
     "seed_spread",
+    "seeds_error",
     "seeds_interval",
     "subject_means",
     "yaw_table",

@@ -69,6 +69,21 @@ class SeedSpread(NamedTuple):
     high: float
 
 
+class SeedsError(NamedTuple):
+    """Standard error of a difference of means over training runs, and how well it is known.
+
+    Attributes
+    ----------
+    error : float
+        NaN for a single run.
+    freedom : float
+        Degrees of freedom of its estimate.
+    """
+
+    error: float
+    freedom: float
+
+
 def subject_means(errors: Array, subjects: Sequence[str] | Array) -> Array:
     """Return the (u,) mean errors of the subjects of samples (s,), sorted by subject."""
     values = np.asarray(errors, dtype=np.float64)
@@ -147,13 +162,37 @@ def seed_spread(values: Sequence[float] | Array) -> SeedSpread:
     return SeedSpread(len(known), float(known.mean()), sd, float(known.min()), float(known.max()))
 
 
-def seeds_interval(a: Array, b: Array, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Welch's interval of the difference of two methods' means over seeds.
+def seeds_error(a: Array, b: Array, paired: bool = False) -> SeedsError:
+    """Return the standard error of the difference of two methods' means over seeds.
 
     Parameters
     ----------
     a, b : (k,) float
         Mean error of each method for each seed; of a method without seeds all are equal.
+    paired : bool
+        The same seed means the same initial weights and order of samples for both, and luck that
+        they share cancels: Student's test of the differences. Else Welch's, which keeps more
+        degrees of freedom.
+    """
+    count = len(a)
+    if count < 2:
+        return SeedsError(float("nan"), float("nan"))
+    rows = (np.subtract(a, b),) if paired else (a, b)
+    parts = np.array([np.var(row, ddof=1) / count for row in rows])
+    total = float(parts.sum())
+    freedom = total**2 / float(np.sum(parts**2 / (count - 1))) if total > 0.0 else count - 1.0
+    return SeedsError(float(np.sqrt(total)), freedom)
+
+
+def seeds_interval(
+    a: Array, b: Array, confidence: float = 0.95, paired: bool = False
+) -> tuple[float, float]:
+    """Return the interval of the difference of two methods' means over seeds.
+
+    Parameters
+    ----------
+    a, b, paired
+        See `seeds_error`.
     confidence : float
 
     Returns
@@ -161,15 +200,9 @@ def seeds_interval(a: Array, b: Array, confidence: float = 0.95) -> tuple[float,
     (float, float)
         Bounds of ``a - b``; NaN for a single seed.
     """
-    count = len(a)
     difference = float(np.mean(a) - np.mean(b))
-    if count < 2:
-        return (float("nan"), float("nan"))
-    parts = np.array([np.var(row, ddof=1) / count for row in (a, b)])
-    if parts.sum() == 0.0:
-        return (difference, difference)
-    freedom = parts.sum() ** 2 / np.sum(parts**2 / (count - 1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(parts.sum()))
+    error, freedom = seeds_error(a, b, paired)
+    half = float(stats.t.ppf(0.5 + confidence / 2, freedom) * error)
     return (difference - half, difference + half)
 
 

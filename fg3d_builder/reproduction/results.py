@@ -18,7 +18,14 @@ from fg3d_builder.fgnet.training.names import (
 )
 from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.records import Array
-from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
+from fg3d_builder.reproduction.statistics import (
+    Verdict,
+    column_mean,
+    judge,
+    spread_over_seeds,
+    starts_alike,
+    stated_gap,
+)
 from fg3d_builder.reproduction.tables import BASELINES, DACE, NME, Column, Experiment, Row
 from fg3d_builder.tasks.training import EvaluateFGNet, last_failure
 
@@ -122,8 +129,11 @@ def collect(
         rows[row.name] = _row_result(row, of_row, tested, experiment.columns)
     verdicts = []
     for claim in experiment.claims:
-        better, worse = (rows[n].errors[claim.column.measure] for n in (claim.better, claim.worse))
-        verdicts.append(judge(claim, better, worse, subjects, yaw_deg))
+        low, high = rows[claim.better], rows[claim.worse]
+        better, worse = (row.errors[claim.column.measure] for row in (low, high))
+        paired = starts_alike(low.row.recipe, high.row.recipe)
+        stated = stated_gap(low.row, high.row, claim.column)
+        verdicts.append(judge(claim, better, worse, subjects, yaw_deg, paired, stated))
     size = len(subjects), len(set(subjects.tolist()))
     return ExperimentResult(experiment, tuple(rows.values()), tuple(verdicts), *size)
 

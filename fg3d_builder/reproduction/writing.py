@@ -161,11 +161,12 @@ def _stated(value: float | None) -> str:
 def verdict_paragraphs(verdicts: Sequence[Verdict]) -> list[str]:
     """Return in Markdown the paper's claims with what is found here, and what that means."""
     heads = ["the paper: lower error", "than", "in", "here: difference, points"]
-    heads += ["95 % over subjects", "95 % over seeds", "subjects", "seeds", "verdict"]
+    heads += ["95 % over subjects", "95 % over seeds", "subjects", "seeds"]
+    heads += ["this test sees, %", "*paper*, %", "verdict"]
     rows = []
     for v in verdicts:
         claim, found = v.claim, v.comparison
-        figures = [NONE] * 5
+        figures = [NONE] * 6
         if found is not None:
             figures = [
                 f"{100.0 * found.difference:+.3f}",
@@ -173,17 +174,37 @@ def verdict_paragraphs(verdicts: Sequence[Verdict]) -> list[str]:
                 _interval(*v.over_seeds) if v.seeds > 1 else NONE,
                 f"{found.a_better} of {found.subjects}",
                 f"{v.seeds_agree} of {v.seeds}",
+                f"{100.0 * v.detectable:.1f}",
             ]
-        rows.append([claim.better, claim.worse, _in(claim), *figures, f"**{v.word}**: {v.why}"])
+        stated = NONE if math.isnan(v.stated) else f"{100.0 * v.stated:.1f}"
+        verdict = f"**{v.word}**: {v.why}"
+        rows.append([claim.better, claim.worse, _in(claim), *figures, stated, verdict])
     counts = {word: sum(v.word == word for v in verdicts) for word in WORDS}
     tally = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return [
         "\n".join(table(heads, rows)),
         f"Of {len(verdicts)} orders of the paper: {tally}. Over subjects: bootstrap, errors "
-        "averaged over seeds. Over seeds: Welch's interval of the runs' means. An order is "
+        "averaged over seeds. Over seeds: of the runs' means, Student's interval of pairs with "
+        "the same seed where both rows train the same layers, which then begin alike, and Welch's "
+        "elsewhere. An order is "
         "*undecided* where one of both holds 0. *Subjects* and *seeds* count those with the "
         "paper's order; seeds that only one of two rows has finished are left out.",
+        _power_paragraph(verdicts),
     ]
+
+
+def _power_paragraph(verdicts: Sequence[Verdict]) -> str:
+    """Say what the page's tests can see, and for how many orders that is enough."""
+    text = (
+        "*This test sees*: the difference, in per cent of the worse row's error, that would be "
+        "found in four of five repetitions with as many subjects and seeds, estimated from how "
+        "both scatter here. *paper*: the difference that it states."
+    )
+    known = [v for v in verdicts if math.isfinite(v.detectable) and math.isfinite(v.stated)]
+    if not known:
+        return text
+    enough = sum(v.detectable <= v.stated for v in known)
+    return f"{text} Of {len(known)} orders with both figures, {enough} could be found if they hold."
 
 
 def _interval(low: float, high: float) -> str:

@@ -11,9 +11,12 @@ from fg3d_builder.reproduction.statistics import (
     column_mean,
     in_column,
     judge,
+    power_text,
     spread_over_seeds,
+    starts_alike,
+    stated_gap,
 )
-from fg3d_builder.reproduction.tables import YAW, Claim, Column
+from fg3d_builder.reproduction.tables import NME, YAW, Claim, Column, Recipe, Row
 
 SUBJECTS = np.array(["a", "a", "b", "b", "c", "c"])
 FLAT = np.zeros(6)
@@ -86,3 +89,83 @@ def test_a_claim_about_some_yaw_angles_looks_at_these_alone() -> None:
     assert found.word == REPRODUCED
     assert found.comparison is not None
     assert found.comparison.difference == pytest.approx(-1.0)
+
+
+def _rows(
+    rng: np.random.Generator, seeds: int, subjects: int, lower_by: float
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Two rows of mean error 2: runs of a seed share luck, subjects differ, and both of both."""
+    face = 2.0 + 0.4 * rng.standard_normal(subjects)
+    liking = 0.06 * rng.standard_normal(subjects)
+    luck = 0.2 * rng.standard_normal((seeds, 1))
+    own = 0.02 * rng.standard_normal((2, seeds, 1))
+    noise = 0.02 * rng.standard_normal((2, seeds, subjects))
+    worse = face + luck + own[0] + noise[0]
+    better = face + luck + own[1] + noise[1] + liking - 2.0 * lower_by
+    return dict(enumerate(better)), dict(enumerate(worse))
+
+
+def _names(subjects: int) -> np.ndarray:
+    return np.array([f"s{i:03d}" for i in range(subjects)])
+
+
+@pytest.mark.parametrize("seeds", [3, 6])
+def test_the_effect_that_a_verdict_promises_is_reproduced_in_four_of_five(seeds: int) -> None:
+    """Whole verdicts of simulated experiments: the effect is the median of those promised."""
+    rng = np.random.default_rng(21)
+    names, flat = _names(24), np.zeros(24)
+
+    def verdict(lower_by: float) -> tuple[str, float]:
+        found = judge(CLAIM, *_rows(rng, seeds, 24, lower_by), names, flat, paired=True)
+        return found.word, found.detectable
+
+    effect = float(np.median([verdict(0.0)[1] for _ in range(60)]))
+    words = [verdict(effect)[0] for _ in range(300)]
+    assert NOT_REPRODUCED not in words
+    assert words.count(REPRODUCED) / 300 == pytest.approx(0.8, abs=0.08)
+    none = [verdict(0.0)[0] for _ in range(300)]
+    assert none.count(UNDECIDED) / 300 > 0.9  # 95 %, less the bootstrap's narrowness
+
+
+def test_pairs_see_what_unpaired_runs_cannot() -> None:
+    better, worse = _rows(np.random.default_rng(22), 3, 24, 0.05)
+    paired = judge(CLAIM, better, worse, _names(24), np.zeros(24), paired=True)
+    apart = judge(CLAIM, better, worse, _names(24), np.zeros(24), paired=False)
+    assert (paired.word, apart.word) == (REPRODUCED, UNDECIDED)
+    assert paired.paired
+    assert paired.detectable < 0.5 * apart.detectable
+
+
+def test_an_undecided_order_says_what_could_have_been_seen() -> None:
+    better, worse = _rows(np.random.default_rng(23), 3, 24, 0.0)
+    found = judge(CLAIM, better, worse, _names(24), np.zeros(24), paired=True, stated=0.005)
+    assert found.word == UNDECIDED
+    wanted = f"this test sees {100 * found.detectable:.1f} % or more, which is more than"
+    assert found.why.endswith(f"{wanted} the paper's 0.5 %")
+    assert found.detectable > 0.005
+
+
+def test_what_a_test_sees_beside_what_the_paper_states() -> None:
+    assert power_text(0.046, 0.021) == (
+        "this test sees 4.6 % or more, which is more than the paper's 2.1 %"
+    )
+    assert power_text(0.01, 0.021) == (
+        "this test sees 1.0 % or more, which would do for the paper's 2.1 %"
+    )
+    assert power_text(0.046, float("nan")) == "this test sees 4.6 % or more"
+
+
+def test_the_papers_differences_are_shares_of_the_worse_row() -> None:
+    rows = [Row("one", None, {NME: 2.66}), Row("other", None, {NME: 2.80}), Row("third", None)]
+    column = Column(NME, NME)
+    assert stated_gap(rows[0], rows[1], column) == pytest.approx(0.05)
+    assert np.isnan(stated_gap(rows[0], rows[2], column))
+
+
+def test_networks_of_the_same_layers_start_alike() -> None:
+    plain = Recipe()
+    assert starts_alike(plain, Recipe(mse=0.0, vgd=1.0, shapes=3))
+    assert starts_alike(plain, Recipe(fusion="direct"))
+    assert not starts_alike(plain, Recipe(network="mvn"))
+    assert not starts_alike(plain, Recipe(view_set="7"))
+    assert not starts_alike(plain, None)

@@ -65,6 +65,10 @@ class SimulationConfig:
     """Virtual views.
 
     view_set: name in `fg3d_builder.fgnet.view_sets.VIEW_SETS`.
+    views_by_pose: yaws are of the sign of the fit's yaw, so that views turn to the side of the
+        face that the photo shows, and a mirrored photo has mirrored views. Sec. 4.1 names yaws of
+        one sign; Sec. 8.2.2 calls the other sign "inverse to the original pose", which suggests
+        this. A head at yaw 0 is turned as the set says, to either side with its fit's noise.
     size: side length in pixels of views, PNCC and UV maps.
     camera_distance_mm: from the middle of the face to the virtual cameras.
     margin: the view's side over the larger side of the mean face's reliable region.
@@ -76,6 +80,7 @@ class SimulationConfig:
     """
 
     view_set: Annotated[str, one_of(*VIEW_SETS)] = "5"
+    views_by_pose: bool = False
     size: Annotated[int, Within(8, 4096)] = 256
     camera_distance_mm: DistanceMm = 1000.0
     margin: Annotated[float, Within(1, 10)] = 1.25
@@ -174,10 +179,13 @@ class MultiviewSimulator(nn.Module):
             undrawn = torch.zeros_like(shown[:, :, 0])
             return Simulated(given, undrawn, undrawn > 0)
         face, flipped_face, sheet, flipped_sheet = self.meshes(fit)
-        face_seen = self._rasterized(face)
+        turn = self.turns(fit.rotation)
+        face_seen = self._rasterized(face, turn)
         paint = self._photo_at_size(fit.image)
-        colour, score = self._drawn(fit, paint, face, face_seen, sheet)
-        flipped, flipped_score = self._drawn(fit, paint, flipped_face, face_seen, flipped_sheet)
+        colour, score = self._drawn(fit, paint, face, face_seen, sheet, turn)
+        flipped, flipped_score = self._drawn(
+            fit, paint, flipped_face, face_seen, flipped_sheet, turn
+        )
         # Eq. 5
         on_face = face_seen.triangle >= 0
         is_poor = score <= UNDRAWN_SCORE
@@ -185,7 +193,7 @@ class MultiviewSimulator(nn.Module):
         mirrored = is_poor & (flipped_score > score)
         colour = colour.where(~mirrored[:, None], self.config.flip_weight * flipped)
         score = score.where(~mirrored, flipped_score)
-        grid, visible = self._uv_grids(fit.shape_obj_mm, face_seen)
+        grid, visible = self._uv_grids(fit.shape_obj_mm, face_seen, turn)
         by_view = (len(fit.image), len(self.view_rotation))
         shown = 2.0 * colour.unflatten(0, by_view) - 1.0
         return Simulated(
@@ -278,19 +286,30 @@ class MultiviewSimulator(nn.Module):
         parts = [values[:, self.twin_corner[:, k]] * self.twin_weight[:, k, None] for k in range(3)]
         return parts[0] + parts[1] + parts[2]
 
-    def _view_cam(self, points_obj_mm: Tensor) -> Tensor:
+    def turns(self, rotation: Tensor) -> Tensor:
+        """Rotations (B, V, 3, 3) of the views' cameras, for fits whose pose is (B, 3, 3)."""
+        turns = self.view_rotation.expand(len(rotation), -1, -1, -1)
+        if not self.config.views_by_pose:
+            return turns
+        # The face looks along the object frame's z: to the image's left at a negative yaw.
+        looks_left = rotation[:, 0, 2] < 0
+        across = turns.new_tensor([-1.0, 1.0, 1.0])
+        mirrored = across[:, None] * turns * across
+        return mirrored.where(looks_left[:, None, None, None], turns)
+
+    def _view_cam(self, points_obj_mm: Tensor, turn: Tensor) -> Tensor:
         """Object-frame points (B, n, 3) in the views' cameras (B * V, n, 3)."""
-        turned = torch.einsum("vij,bnj->bvni", self.view_rotation, points_obj_mm - self.middle_mm)
+        turned = torch.einsum("bvij,bnj->bvni", turn, points_obj_mm - self.middle_mm)
         turned[..., 2] += self.config.camera_distance_mm
         return turned.flatten(0, 1)
 
-    def _rasterized(self, mesh: Mesh) -> BatchFragments:
+    def _rasterized(self, mesh: Mesh, turn: Tensor) -> BatchFragments:
         views = len(self.view_rotation)
         triangles = mesh.triangles
         if triangles.dim() == 3:
             triangles = triangles.repeat_interleave(views, dim=0)
         size = self.config.size
-        points = self._view_cam(mesh.obj_mm)
+        points = self._view_cam(mesh.obj_mm, turn)
         return rasterize_batch(points, triangles, self.view_intrinsics, size, size)
 
     def _photo_at_size(self, image: Tensor) -> Tensor:
@@ -300,10 +319,16 @@ class MultiviewSimulator(nn.Module):
         return functional.avg_pool2d(photo, factor) if factor > 1 else photo
 
     def _drawn(
-        self, fit: FitBatch, photo: Tensor, face: Mesh, face_seen: BatchFragments, sheet: Mesh
+        self,
+        fit: FitBatch,
+        photo: Tensor,
+        face: Mesh,
+        face_seen: BatchFragments,
+        sheet: Mesh,
+        turn: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Colours (B * V, 3, S, S) and scores (B * V, S, S) of face and sheet together."""
-        sheet_seen = self._rasterized(sheet)
+        sheet_seen = self._rasterized(sheet, turn)
         front = _attributes(face, face_seen)
         back = _attributes(sheet, sheet_seen)
         is_face = face_seen.triangle >= 0  # whatever the sheet's depth: a face hides the background
@@ -321,13 +346,15 @@ class MultiviewSimulator(nn.Module):
         colour = colour.view(batch, 3, views, size, size).transpose(1, 2).flatten(0, 1)
         return colour * drawn[:, None], score
 
-    def _uv_grids(self, shape_obj_mm: Tensor, face_seen: BatchFragments) -> tuple[Tensor, Tensor]:
+    def _uv_grids(
+        self, shape_obj_mm: Tensor, face_seen: BatchFragments, turn: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Places (B, V, S, S, 2) of the texels in the views, and visibility (B, V, 1, S, S)."""
         points, normals = self._texels(shape_obj_mm)
-        turned = torch.einsum("vij,bnj->bvni", self.view_rotation, normals).flatten(0, 1)
+        turned = torch.einsum("bvij,bnj->bvni", turn, normals).flatten(0, 1)
         camera = self.view_intrinsics.expand(len(turned), 3, 3)
         grid, visible = self._texel_places(
-            self._view_cam(points), turned, camera, face_seen.depth_mm
+            self._view_cam(points, turn), turned, camera, face_seen.depth_mm
         )
         lead = (len(shape_obj_mm), -1)
         return grid.view(*lead, *grid.shape[1:]), visible.view(*lead, *visible.shape[1:])

@@ -81,6 +81,8 @@ class NetworkConfig:
         paper has it: a network for a CPU sees images of S at a quarter of the cost per fold.
         Features and displacements have ``S / 2 ** folds``, the latter are interpolated.
     view_set: key of `VIEW_SETS`; VMN only.
+    views_by_pose: views turn to the side of the face that the photo shows, see
+        `SimulationConfig`; VMN only.
     fusion: one of `FUSIONS`; VMN only.
     mask_occluded: features of texels that a view does not see count as zero. The paper tried
         that, found little difference and left it out (Sec. 8.2.3). VMN that warps only.
@@ -99,6 +101,7 @@ class NetworkConfig:
     levels: Annotated[int, Within(1, 10)] = 5
     folds: Annotated[int, Within(0, 10)] = 0
     view_set: Annotated[str, one_of(*VIEW_SETS)] = "5"
+    views_by_pose: bool = False
     fusion: Annotated[str, one_of(*FUSIONS)] = "convolve_then_warp"
     mask_occluded: bool = False
     displacement_mm: PositiveMm = 3.0

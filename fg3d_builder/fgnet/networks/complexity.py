@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -45,8 +46,11 @@ def complexity(config: NetworkConfig) -> Complexity:
     with torch.device("meta"):
         network = build_network(config).eval()
         given = input_of_shape(config, 1, torch.zeros)
-    parameters = sum(p.numel() for p in network.parameters())
-    return Complexity(config, parameters, multiply_adds(network, given))
+    return Complexity(config, _parameters(network), multiply_adds(network, given))
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
 
 
 def multiply_adds(module: nn.Module, *given: Any) -> int:
@@ -80,9 +84,45 @@ def variants(preset: str) -> list[NetworkConfig]:
     return [*networks, *views, *fusions]
 
 
+def with_shape_maps(preset: str) -> list[NetworkConfig]:
+    """The three networks with the fit's shape as a map, and MVN as large as VMN is without one.
+
+    MVN has one encoder's features to fuse and VMN those of five views: half of its parameters are
+    in what joins them. A comparison of equal width is one of unequal networks.
+    """
+    base = PRESETS[preset]
+    found = [dataclasses.replace(base, network=n, shape_map=True) for n in ("cvn", "mvn", "vmn")]
+    return [*found, widened(found[1], complexity(base).parameters)]
+
+
+WIDEST = 1024
+"""Largest `base_channels` of `NetworkConfig`."""
+
+
+def widened(config: NetworkConfig, parameters: int) -> NetworkConfig:
+    """Change `base_channels` so that the network has as nearly as possible so many parameters.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    parameters : int
+    """
+
+    def of_width(width: int) -> NetworkConfig:
+        return dataclasses.replace(config, base_channels=width)
+
+    def count(width: int) -> int:
+        with torch.device("meta"):
+            return _parameters(build_network(of_width(width)))
+
+    # Widths are numbered from 0 here: so many are too narrow.
+    below = max(1, bisect.bisect_right(range(1, WIDEST), parameters, key=count))
+    return of_width(min(below, below + 1, key=lambda width: abs(count(width) - parameters)))
+
+
 def table(configs: Sequence[NetworkConfig]) -> str:
     """Markdown table of `configs`, one row each."""
-    headings = ["network", "views", "fusion", "images", "features"]
+    headings = ["network", "views", "fusion", "shape map", "images", "features", "channels"]
     headings += ["parameters (M)", "multiply-adds (G)"]
     rows = []
     for config in configs:
@@ -93,8 +133,10 @@ def table(configs: Sequence[NetworkConfig]) -> str:
                 config.network.upper(),
                 config.view_set if vmn else "-",
                 config.fusion.replace("_", " ") if vmn else "-",
+                "yes" if config.shape_map else "-",
                 str(config.size),
                 str(config.size >> config.folds),
+                str(config.base_channels),
                 f"{found.parameters / 1e6:.2f}",
                 f"{found.multiply_adds / 1e9:.2f}",
             ]

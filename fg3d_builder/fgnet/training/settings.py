@@ -90,8 +90,9 @@ class TrainConfig:
 
     @property
     def simulation(self) -> SimulationConfig:
-        """Views of the network's size and view set."""
-        return SimulationConfig(view_set=self.network.view_set, size=self.network.size)
+        """Views as the network wants them."""
+        network = self.network
+        return SimulationConfig(network.view_set, network.views_by_pose, network.size)
 
 
 _SMALL = TrainConfig(

@@ -218,6 +218,67 @@ def test_the_shape_map_is_how_the_fit_differs_from_the_mean() -> None:
     assert still.shape_map.abs().max() < 1e-4
 
 
+def mirrored(fit: FitBatch) -> FitBatch:
+    """The photos in a mirror, with the fits that a mirrored face has."""
+    across = torch.tensor([-1.0, 1.0, 1.0])
+    intrinsics = fit.intrinsics.clone()
+    intrinsics[:, 0, 2] = fit.image.shape[-1] - 1 - intrinsics[:, 0, 2]
+    return fit._replace(
+        image=fit.image.flip(-1),
+        intrinsics=intrinsics,
+        shape_obj_mm=at_twins(fit.shape_obj_mm) * across,
+        rotation=across[:, None] * fit.rotation * across,
+        translation_mm=fit.translation_mm * across,
+    )
+
+
+def at_twins(values: Tensor) -> Tensor:
+    """Values (B, n, c) of the vertices on the other side of the face."""
+    return (values[:, SIMULATOR.twin_corner] * SIMULATOR.twin_weight[..., None]).sum(dim=2)
+
+
+@pytest.mark.parametrize("yaw", [25.0, -25.0])
+def test_views_by_pose_of_a_mirrored_photo_are_the_views_mirrored(yaw: float) -> None:
+    simulator = MultiviewSimulator(MODEL, SimulationConfig("7", True, SIZE))
+    fit = painted_fit((5.0, yaw))
+    there, back = simulator(fit).given, simulator(mirrored(fit)).given
+    assert there.views is not None
+    assert back.views is not None
+    assert there.uv_from_view is not None
+    assert back.uv_from_view is not None
+    error = (back.views.flip(-1) - there.views).abs().amax(dim=2)
+    assert error.mean() < 0.02  # of 2: edges move by parts of a pixel
+    fixed = [SIMULATOR(one).given.views for one in (fit, mirrored(fit))]
+    assert fixed[0] is not None
+    assert fixed[1] is not None
+    assert (fixed[1].flip(-1) - fixed[0])[:, 2].abs().mean() > 0.1
+    # Places of a vertex and of its twin: the same row, the mirrored column.
+    places, twins = (
+        simulator.uv_map.vertices_from_uv_map(grid[0].permute(0, 3, 1, 2))
+        for grid in (there.uv_from_view, back.uv_from_view)
+    )
+    twins = at_twins(twins) * torch.tensor([-1.0, 1.0])
+    assert (twins - places).abs().mean() < 2e-3  # a tenth of a pixel
+
+
+def test_views_by_pose_turn_to_what_the_photo_shows() -> None:
+    """At yaw 50 less has to be filled in from the mirror image than on the other side."""
+    by_pose = MultiviewSimulator(MODEL, SimulationConfig("3", True, SIZE))
+    for yaw in (30.0, -30.0):
+        out = by_pose(painted_fit((0.0, yaw)))
+        on_face = out.score[0, 2] > FACE_BONUS - 1.0
+        assert out.mirrored[0, 2][on_face].float().mean() < 0.1
+    away = SIMULATOR(painted_fit((0.0, -30.0)))
+    on_face = away.score[0, 2] > FACE_BONUS - 1.0
+    assert away.mirrored[0, 2][on_face].float().mean() > 0.3
+    # Faces of a batch are turned each by its own pose.
+    both = by_pose(painted_fit((0.0, 30.0), (0.0, -30.0)))
+    alone = by_pose(painted_fit((0.0, -30.0)))
+    assert both.given.views is not None
+    assert alone.given.views is not None
+    assert torch.equal(both.given.views[1], alone.given.views[0])
+
+
 def test_a_batch_gives_what_single_photos_give() -> None:
     fit = painted_fit((0.0, 30.0), (10.0, -20.0))
     together = simulated(fit)

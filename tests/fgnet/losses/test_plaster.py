@@ -109,7 +109,11 @@ def test_distance_by_plain_numpy(two: Pair) -> None:
 
 @pytest.mark.parametrize("preset", list(TRAIN_PRESETS))
 def test_pictures_of_the_presets_show_nearly_every_vertex(preset: str) -> None:
-    """A vertex that no pixel shows never gets weight from VGD: 17 % of the face at 64 pixels."""
+    """A vertex that no pixel shows never gets weight from VGD.
+
+    In the pictures of one shape these are 3 % of the face at 128 pixels and 24 % at 64; VGD has
+    those of two shapes, which leave 1 and 17 % (`benchmarks.plaster`).
+    """
     model = default_model()
     shape, sure = torch.from_numpy(model.mean)[None], torch.ones(1, model.vertex_count)
 
@@ -121,8 +125,8 @@ def test_pictures_of_the_presets_show_nearly_every_vertex(preset: str) -> None:
         shown[model.triangles[triangle].ravel()] = True
         return float((~shown[model.reliable]).mean())
 
-    assert unseen(TRAIN_PRESETS[preset].loss.plaster_size_px) < 0.02
-    assert unseen(64) > 0.1
+    assert unseen(TRAIN_PRESETS[preset].loss.plaster_size_px) < 0.04
+    assert unseen(64) > 0.2
 
 
 def test_equal_shapes_have_no_distance_and_a_finite_gradient(two: Pair) -> None:

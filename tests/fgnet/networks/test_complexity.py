@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from fg3d_builder.fgnet.networks.architectures import PRESETS, NetworkConfig, build_network
-from fg3d_builder.fgnet.networks.complexity import complexity, multiply_adds, table, variants
+from fg3d_builder.fgnet.networks.complexity import (
+    complexity,
+    multiply_adds,
+    table,
+    variants,
+    widened,
+    with_shape_maps,
+)
 
 
 def test_a_small_stack_counted_by_hand() -> None:
@@ -93,11 +100,26 @@ def test_every_network_of_the_paper_is_listed_once() -> None:
     assert len(set(listed)) == len(listed) == 2 + 5 + 2
 
 
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_mvn_can_be_as_large_as_vmn(preset: str) -> None:
+    wide = with_shape_maps(preset)[-1]
+    wanted = complexity(PRESETS[preset]).parameters
+    assert (wide.network, wide.shape_map) == ("mvn", True)
+    assert complexity(wide).parameters == pytest.approx(wanted, rel=0.04)
+    narrow = complexity(with_shape_maps(preset)[1]).parameters
+    assert narrow == pytest.approx(wanted / 2, rel=0.02)
+
+
+def test_a_network_that_has_the_parameters_keeps_its_width() -> None:
+    config = PRESETS["tiny"]
+    assert widened(config, complexity(config).parameters) == config
+
+
 def test_the_table_says_what_was_counted() -> None:
     config = PRESETS["tiny"]
     found = complexity(config)
     row = table([config]).splitlines()[2]
     assert row == (
-        f"| VMN | 5 | convolve then warp | 64 | 32 | {found.parameters / 1e6:.2f} "
+        f"| VMN | 5 | convolve then warp | - | 64 | 32 | 16 | {found.parameters / 1e6:.2f} "
         f"| {found.multiply_adds / 1e9:.2f} |"
     )
