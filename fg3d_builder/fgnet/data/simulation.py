@@ -108,22 +108,19 @@ class Simulated(NamedTuple):
 
 
 class Mesh(NamedTuple):
-    """One of the three meshes that views are rendered from.
-
-    `obj_mm` (B, n, 3) is where it is, `photo_cam_mm` (B, n, 3) where in the photo's camera frame
-    its colours are, `score` (B, n) is Eq. 4.
+    """One of the four meshes that views are rendered from.
 
     Attributes
     ----------
-    obj_mm, photo_cam_mm : (B, n, 3)
-    score : (B, n)
-    triangles : (m, 3) int
-        Shared by the batch.
+    obj_mm : (B, n, 3)
+        Where it is, object frame.
+    photo : (B, n, 4)
+        Where in the photo's camera frame its colours are, in mm, and the score of Eq. 4.
+    triangles : (m, 3) or (B, m, 3) int
     """
 
     obj_mm: Tensor
-    photo_cam_mm: Tensor
-    score: Tensor
+    photo: Tensor
     triangles: Tensor
 
 
@@ -178,14 +175,14 @@ class MultiviewSimulator(nn.Module):
         face, flipped, sheet, turned = self.meshes(fit, normals)
         face_seen = self._rasterized(face)
         on_face = face_seen.triangle >= 0
-        both = torch.cat([_attributes(face), _attributes(flipped)], dim=-1)
+        both = torch.cat([face.photo, flipped.photo], dim=-1)
         front = interpolate_batch(face_seen.triangle, face_seen.barycentric, face.triangles, both)
         # Whatever the sheet's depth, a face hides the background.
         behind, on_sheet = self._seen_of(sheet, ~on_face)
         drawn = on_face | on_sheet
         beyond, on_turned = self._seen_of(turned, ~drawn)
-        seen = front[..., :4].where(on_face[..., None], behind)
-        other = front[..., 4:].where(on_face[..., None], beyond)
+        # Zero wherever the mesh is not seen.
+        seen, other = front[..., :4] + behind, front[..., 4:] + beyond
         score = seen[..., 3].where(drawn, UNDRAWN_SCORE)
         other_score = other[..., 3].where(on_face | on_turned, UNDRAWN_SCORE)
         # Eq. 5
@@ -257,22 +254,22 @@ class MultiviewSimulator(nn.Module):
         shown = is_shown(face_cam, px, seen.depth_mm)
         cosine = facing(face_cam, normals).where(shown, HIDDEN_COSINE)
         score = cosine + FACE_BONUS
-        face = Mesh(fit.shape_obj_mm, face_cam, score, self.triangles)
-        twins = self._at_twins(_attributes(face))
-        flipped = Mesh(fit.shape_obj_mm, twins[..., :3], twins[..., 3], self.triangles)
-        sheet_cam, faces, kept = background_sheet(
+        photo = torch.cat([face_cam, score[..., None]], dim=-1)
+        face = Mesh(fit.shape_obj_mm, photo, self.triangles)
+        flipped = Mesh(fit.shape_obj_mm, self._at_twins(photo), self.triangles)
+        sheet_cam, normals, faces, kept = background_sheet(
             seen,
             px_step=self.config.sheet_step_px,
             falloff_px=self.config.falloff_px,
             intrinsics=fit.intrinsics,
         )
         sheet_obj = fit.obj_from_cam(sheet_cam)
-        flat = facing(sheet_cam, vertex_normals_batch(sheet_cam, faces))
+        photo = torch.cat([sheet_cam, facing(sheet_cam, normals)[..., None]], dim=-1)
         # Cells that are left out become points, which nothing draws.
         drawn = faces * kept[..., None]
         mirror = sheet_obj.new_tensor([-1.0, 1.0, 1.0])
-        sheet = Mesh(sheet_obj, sheet_cam, flat, drawn)
-        turned = Mesh(sheet_obj * mirror, sheet_cam, flat, drawn[..., [0, 2, 1]])
+        sheet = Mesh(sheet_obj, photo, drawn)
+        turned = Mesh(sheet_obj * mirror, photo, drawn[..., [0, 2, 1]])
         return face, flipped, sheet, turned
 
     def _at_twins(self, values: Tensor) -> Tensor:
@@ -293,11 +290,9 @@ class MultiviewSimulator(nn.Module):
         )
 
     def _seen_of(self, mesh: Mesh, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """`_attributes` (B * V, S, S, 4) at the `wanted` pixels, and which show the mesh."""
+        """`Mesh.photo` (B * V, S, S, 4) at the `wanted` pixels, and which show the mesh."""
         seen = self._rasterized(mesh, wanted)
-        values = interpolate_batch(
-            seen.triangle, seen.barycentric, mesh.triangles, _attributes(mesh)
-        )
+        values = interpolate_batch(seen.triangle, seen.barycentric, mesh.triangles, mesh.photo)
         return values, seen.triangle >= 0
 
     def _photo_at_size(self, image: Tensor) -> Tensor:
@@ -351,11 +346,6 @@ class MultiviewSimulator(nn.Module):
         shown &= self.uv_map.inside.flatten()
         grid = grid_from_px(px, *depth_mm.shape[1:])
         return grid.view(-1, size, size, 2), shown.float().view(-1, 1, size, size)
-
-
-def _attributes(mesh: Mesh) -> Tensor:
-    """Places in the photo's camera frame and scores (B, n, 4)."""
-    return torch.cat([mesh.photo_cam_mm, mesh.score[..., None]], dim=-1)
 
 
 def mirror_twins(mean_mm: Array, triangles: Array) -> tuple[Array, Array]:
