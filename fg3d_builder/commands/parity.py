@@ -10,7 +10,9 @@ from fg3d_builder.commands.training_options import add_device
 from fg3d_builder.fgnet.training.names import PRESETS
 
 DESCRIPTION = """\
-Checks that a network answers alike on a device and on the CPU: views, outputs and gradients.
+Checks that a device simulates the same inputs and gives the same answers as the CPU, in float32 and
+in the precision of training. Exit status 1 where one differs by more than it may; it is then named,
+with the difference and the tolerance.
 
   fg3d parity build/demo/dataset --out parity.json --device cuda
 """
@@ -34,10 +36,22 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare, write the figures and print them."""
+    """Compare, write the figures and print them.
+
+    Returns
+    -------
+    int
+        1 where something differs by more than it may.
+    """
     from fg3d_builder.facemodel.storage import load_model
     from fg3d_builder.fgnet.data.dataset import FaceDataset
-    from fg3d_builder.fgnet.parity import answering_network, compare, parity_text, read_network
+    from fg3d_builder.fgnet.parity import (
+        answering_network,
+        compare,
+        failures,
+        parity_text,
+        read_network,
+    )
     from fg3d_builder.fgnet.training.distributed import processes
     from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS
     from fg3d_builder.files.sealed_object import write_sealed_object
@@ -53,4 +67,4 @@ def run(options: argparse.Namespace) -> int:
         found = compare(data, config, network, at.device.type)
     write_sealed_object(options.out, found._asdict())
     print(parity_text(found), end="")
-    return 0
+    return 1 if failures(found) else 0

@@ -26,6 +26,7 @@ _CHANGES = (
     ("selection", "limit", int, "train on so many samples; 0: all"),
     ("", "epochs", int, "the drops of the rate move with it"),
     ("", "batch_size", int, "samples a step and process"),
+    ("", "micro_batch", int, "samples that are in memory together; 0: the batch"),
     ("", "learning_rate", float, "after the warm-up"),
     ("", "workers", int, "processes that read samples"),
     ("", "seed", int, "of weights and order"),

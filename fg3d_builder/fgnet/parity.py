@@ -1,7 +1,7 @@
 """Whether a device computes what the CPU computes: simulated inputs and answers, side by side.
 
 ``fg3d parity`` compares, on some samples, float32 on the CPU with float32 on the device, and with
-the precision that training uses there.
+the precision that training uses there. What differs by more than it may is a failure.
 """
 
 from __future__ import annotations
@@ -24,6 +24,14 @@ from fg3d_builder.fgnet.training.settings import TrainConfig
 SAMPLES = 4
 ALIKE = 1e-3
 """Inputs that differ by more count as different; colours and places are in [-1, 1]."""
+
+INPUT_SHARE = 1e-3
+"""At most this share of an input's values may differ: those at borders, where the last bit decides
+which triangle a pixel shows or whether a texel is seen."""
+
+ANSWER_SHARES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 5e-2}
+"""What the answer may differ by, as a share of its own length (root mean squares): a few hundred
+roundings, and the inputs that differ."""
 
 
 class Parity(NamedTuple):
@@ -70,7 +78,9 @@ def compare(data: FaceDataset, config: TrainConfig, weights: nn.Module, device: 
     """
     batch = default_collate([data[i] for i in range(min(SAMPLES, len(data)))])
     given, reference, fit = _answered(data, config, weights, batch, "cpu", "float32")
-    on_device, single, _ = _answered(data, config, weights, batch, device, "float32")
+    # Without TF32, which recent cards take for float32 and which keeps ten bits.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        on_device, single, _ = _answered(data, config, weights, batch, device, "float32")
     _, trained, _ = _answered(data, config, weights, batch, device, config.precision)
     plain, mixed = (single - reference).norm(dim=-1), (trained - reference).norm(dim=-1)
     return Parity(
@@ -84,6 +94,34 @@ def compare(data: FaceDataset, config: TrainConfig, weights: nn.Module, device: 
         precision_mm=_rms(mixed),
         precision_max_mm=float(mixed.max()),
     )
+
+
+def failures(found: Parity) -> list[str]:
+    """Name each output that differs by more than it may, how much, and what it may.
+
+    Values that are not finite fail.
+    """
+    failed = [
+        f"{name}: {100 * share:.4f} % of its values differ by more than {ALIKE:g}; "
+        f"at most {100 * INPUT_SHARE:g} % may"
+        for name, share in found.inputs.items()
+        if not share <= INPUT_SHARE
+    ]
+    if not found.answer_rms_mm > 0.0:
+        failed.append(f"answer: displacements of {found.answer_rms_mm} mm compare nothing")
+    # A training in float32 computes products in the device's own way, TF32 on recent cards.
+    trained = max(ANSWER_SHARES[found.precision], ANSWER_SHARES["float16"])
+    for name, difference, share in (
+        ("float32", found.float32_mm, ANSWER_SHARES["float32"]),
+        (f"{found.precision} of training", found.precision_mm, trained),
+    ):
+        allowed = share * found.answer_rms_mm
+        if not difference <= allowed:
+            failed.append(
+                f"answer in {name}: differs by {difference:.2e} mm (root mean square); "
+                f"at most {allowed:.2e} mm may, {100 * share:g} % of its length"
+            )
+    return failed
 
 
 def answering_network(config: TrainConfig) -> CVN | MVN | VMN:
@@ -107,6 +145,7 @@ def parity_text(found: Parity) -> str:
         f"* float32: {found.float32_mm:.2e} mm, at most {found.float32_max_mm:.2e} mm\n"
         f"* {found.precision}: {found.precision_mm:.2e} mm, "
         f"at most {found.precision_max_mm:.2e} mm\n"
+        + "".join(f"* **fails**: {line}\n" for line in failures(found))
     )
 
 
@@ -144,7 +183,8 @@ def _unlike(one: NetworkInput, other: NetworkInput) -> dict[str, float]:
     shares = {}
     for name, a, b in zip(NetworkInput._fields, one, other, strict=True):
         if a is not None and b is not None:
-            shares[name] = float(((a.float() - b.float()).abs() > ALIKE).double().mean())
+            alike = (a.float() - b.float()).abs() <= ALIKE  # not a number is not alike
+            shares[name] = float((~alike).double().mean())
     return shares
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, normalize
-
-from fg3d_builder.rendering.rasterizer_torch import interpolate_batch
+from torch.nn.functional import normalize, pad
 
 HIDING_DEPTH_MM = 4.0
 """A point is hidden where something else is seen at least this far in front of it. Depth steps of
@@ -20,13 +18,14 @@ def vertex_normals_batch(
 
     `counts` (B, m) bool tells which of the triangles (m, 3) to use; all if left out.
     """
-    first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
+    corners = [triangles[:, corner] for corner in range(3)]
+    first, second, third = (vertices.index_select(1, corner) for corner in corners)
     across = torch.linalg.cross(second - first, third - first)
     if counts is not None:
         across = across * counts[..., None]
     summed = torch.zeros_like(vertices)
-    for corner in range(3):
-        summed = summed.index_add(1, triangles[:, corner], across)
+    for corner in corners:
+        summed.scatter_add_(1, corner[:, None].expand(across.shape), across)
     return normalize(summed, dim=-1, eps=1e-12)
 
 
@@ -67,21 +66,13 @@ def is_shown(points_cam_mm: Tensor, points_px: Tensor, depth_mm: Tensor) -> Tens
     within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
     # The farthest of the pixels around: oblique skin does not hide itself.
-    around = max_pool2d(depth_mm.nan_to_num(nan=torch.inf)[:, None], 3, stride=1, padding=1)
-    seen = around.flatten(1).gather(1, flat)
+    seen = _farthest_around(depth_mm.nan_to_num(nan=torch.inf)).flatten(1).gather(1, flat)
     return within & (points_cam_mm[..., 2] <= seen + HIDING_DEPTH_MM)
 
 
-def interpolated(
-    triangle: Tensor, barycentric: Tensor, triangles: Tensor, attributes: Tensor
-) -> Tensor:
-    """`interpolate_batch` of (B, n, c) attributes, where V consecutive images share a mesh.
-
-    `triangle` (B * V, H, W), `barycentric` (B * V, H, W, 3), `triangles` (m, 3) or (B, m, 3)
-    -> (B * V, H, W, c).
-    """
-    views = len(triangle) // len(attributes)
-    if views > 1:
-        attributes = attributes.repeat_interleave(views, dim=0)
-        triangles = triangles.repeat_interleave(views, dim=0) if triangles.dim() == 3 else triangles
-    return interpolate_batch(triangle, barycentric, triangles, attributes)
+def _farthest_around(depth: Tensor) -> Tensor:
+    """Largest of the 3 x 3 values around each of (B, H, W), as `max_pool2d` gives in longer."""
+    wide = pad(depth, (1, 1, 0, 0), value=-torch.inf)
+    across = torch.maximum(torch.maximum(wide[..., :-2], wide[..., 2:]), depth)
+    high = pad(across, (0, 0, 1, 1), value=-torch.inf)
+    return torch.maximum(torch.maximum(high[:, :-2], high[:, 2:]), across)

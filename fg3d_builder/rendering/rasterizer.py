@@ -1,8 +1,9 @@
 """Z-buffer rasteriser: which triangle covers each pixel, where, and how deep.
 
-`rasterize` and `interpolate` are compiled kernels for one core. They release the interpreter
-lock, so that threads can render side by side. `rasterizer_reference` is the slow, obvious form
-that they agree with to the bit; `rasterizer_torch` renders batches, also on CUDA.
+`rasterize` and `interpolate` are compiled kernels for one core, `rasterize_images` and
+`interpolate_images` the same for many images in one call. They release the interpreter lock, so
+that threads can render side by side. `rasterizer_reference` is the slow, obvious form that they
+agree with to the bit; `rasterizer_torch` renders batches, also on CUDA.
 """
 
 from __future__ import annotations
@@ -44,19 +45,54 @@ def rasterize(
     -------
     Fragments
     """
+    images = rasterize_images(
+        np.asarray(vertices_cam_mm)[None],
+        np.asarray(triangles)[None],
+        np.asarray(intrinsics)[None],
+        height,
+        width,
+        cull_back_faces,
+    )
+    return Fragments(*(part[0] for part in images))
+
+
+def rasterize_images(
+    vertices_cam_mm: Array,
+    triangles: Array,
+    intrinsics: Array,
+    height: int,
+    width: int,
+    cull_back_faces: bool = True,
+    wanted: Array | None = None,
+) -> Fragments:
+    """Do for B images what `rasterize` does for one.
+
+    Parameters
+    ----------
+    vertices_cam_mm : (B, n, 3) float
+    triangles : (T, m, 3) int
+        T divides B: so many consecutive images, B / T, share their triangles.
+    intrinsics : (C, 3, 3) float
+        C divides B as well.
+    height, width : int
+    cull_back_faces : bool
+    wanted : (B, H, W) bool, optional
+        Pixels to draw; the others stay background. All where left out.
+
+    Returns
+    -------
+    Fragments
+        With a first axis of B.
+    """
     vertices = np.ascontiguousarray(vertices_cam_mm, dtype=np.float64)
     faces = _index_array(triangles)
-    camera = np.asarray(intrinsics, dtype=np.float64)
-    corners = np.empty((len(vertices), 3))
-    _project(vertices, camera[0, 0], camera[0, 2], camera[1, 1], camera[1, 2], corners)
-    triangle = np.full((height, width), -1, dtype=np.int32)
-    barycentric = np.zeros((height, width, 3), dtype=np.float32)
-    inverse_depth = np.zeros((height, width), dtype=np.float64)
-    chosen = np.empty(len(faces) + 1, dtype=np.int32)
-    kept = _candidates(corners, faces, height, width, cull_back_faces, chosen)
-    _fill(corners, faces, chosen[:kept], triangle, barycentric, inverse_depth)
-    depth = np.empty((height, width), dtype=np.float32)
-    _depths(triangle, inverse_depth, depth)
+    cameras = np.ascontiguousarray(intrinsics, dtype=np.float64)
+    count = len(vertices)
+    triangle = np.full((count, height, width), -1, dtype=np.int32)
+    barycentric = np.zeros((count, height, width, 3), dtype=np.float32)
+    depth = np.empty((count, height, width), dtype=np.float32)
+    mask = np.ascontiguousarray(wanted) if wanted is not None else _NO_MASK
+    _draw(vertices, faces, cameras, cull_back_faces, mask, triangle, barycentric, depth)
     return Fragments(triangle, barycentric, depth)
 
 
@@ -68,9 +104,23 @@ def interpolate(
     Sums are taken in the attributes' precision, at least float32; `dtype` is that of the result.
     Raises IndexError where the fragments are not of this mesh.
     """
+    images = Fragments(*(part[None] for part in fragments))
+    return interpolate_images(
+        images, np.asarray(triangles)[None], np.asarray(attributes)[None], dtype
+    )[0]
+
+
+def interpolate_images(
+    fragments: Fragments, triangles: Array, attributes: Array, dtype: DTypeLike = np.float64
+) -> Array:
+    """Do for B images what `interpolate` does for one -> (B, H, W, c).
+
+    `triangles` (T, m, 3) and `attributes` (A, n, c) are shared by B / T and B / A consecutive
+    images.
+    """
     values = np.asarray(attributes)
     exact = np.result_type(values.dtype, fragments.barycentric.dtype)
-    out = np.zeros((*fragments.triangle.shape, values.shape[1]), dtype=dtype)
+    out = np.zeros((*fragments.triangle.shape, values.shape[2]), dtype=dtype)
     _interpolate(
         np.ascontiguousarray(fragments.triangle),
         np.ascontiguousarray(fragments.barycentric),
@@ -104,6 +154,8 @@ def visible_vertices(
     return np.asarray(facing & ~hidden)
 
 
+_NO_MASK = np.zeros((0, 0, 0), dtype=np.bool_)
+
 _LISTED = 4096  # pixels that wait for their depth comparison; they fit a core's nearest cache
 
 
@@ -117,6 +169,63 @@ def _index_array(triangles: Array) -> Array:
 def _kernel(function: Any) -> Any:
     """Compile for exact floating point, without the interpreter lock, cached on disk."""
     return numba.njit(cache=True, fastmath=False, nogil=True, error_model="numpy")(function)
+
+
+@_kernel
+def _draw(vertices, triangles, cameras, cull, wanted, index, barycentric, depth):  # type: ignore[no-untyped-def]
+    """Draw all images; `wanted` is `_NO_MASK` where every pixel is."""
+    count, height, width = index.shape
+    corners = np.empty((vertices.shape[1], 3))
+    chosen = np.empty(triangles.shape[1] + 1, dtype=np.int32)
+    nearest = np.empty((height, width))
+    before = np.empty((height + 1, width + 1), dtype=np.int32)
+    for i in range(count):
+        nearest[:] = 0.0
+        if wanted.shape[0] > 0:
+            _close(wanted[i], nearest, before)
+            if before[height, width] == 0:
+                depth[i] = np.nan
+                continue
+        camera = cameras[i * cameras.shape[0] // count]
+        faces = triangles[i * triangles.shape[0] // count]
+        _project(vertices[i], camera[0, 0], camera[0, 2], camera[1, 1], camera[1, 2], corners)
+        kept = _candidates(corners, faces, height, width, cull, chosen)
+        if wanted.shape[0] > 0:
+            kept = _needed(corners, faces, chosen[:kept], before)
+        _fill(corners, faces, chosen[:kept], index[i], barycentric[i], nearest)
+        _depths(index[i], nearest, depth[i])
+
+
+@_kernel
+def _close(wanted, nearest, before):  # type: ignore[no-untyped-def]
+    """Let nothing be nearer where it is not wanted; count wanted pixels above and left of each."""
+    before[0, :] = 0
+    for row in range(wanted.shape[0]):
+        before[row + 1, 0] = 0
+        along = 0
+        for column in range(wanted.shape[1]):
+            if wanted[row, column]:
+                along += 1
+            else:
+                nearest[row, column] = np.inf
+            before[row + 1, column + 1] = before[row, column + 1] + along
+
+
+@_kernel
+def _needed(corners, triangles, chosen, before):  # type: ignore[no-untyped-def]
+    """Keep those of the `chosen` triangles whose box holds a wanted pixel; return how many."""
+    right, bottom = before.shape[1] - 2.0, before.shape[0] - 2.0
+    kept = 0
+    for t in chosen:
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay = corners[a, 0], corners[a, 1]
+        bx, by = corners[b, 0], corners[b, 1]
+        cx, cy = corners[c, 0], corners[c, 1]
+        x0, x1 = int(np.ceil(max(min(ax, bx, cx), 0.0))), int(min(max(ax, bx, cx), right)) + 1
+        y0, y1 = int(np.ceil(max(min(ay, by, cy), 0.0))), int(min(max(ay, by, cy), bottom)) + 1
+        chosen[kept] = t
+        kept += before[y1, x1] - before[y0, x1] - before[y1, x0] + before[y0, x0] > 0
+    return kept
 
 
 @_kernel
@@ -235,19 +344,22 @@ def _depths(index, nearest, depth):  # type: ignore[no-untyped-def]
 
 @_kernel
 def _interpolate(index, barycentric, triangles, attributes, out):  # type: ignore[no-untyped-def]
-    height, width = index.shape
-    count, channels = attributes.shape
-    for row in range(height):
-        for column in range(width):
-            t = index[row, column]
-            if t < 0:
-                continue
-            if t >= triangles.shape[0]:
-                raise IndexError("the fragments name a triangle that does not exist")
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            if (a < 0) | (b < 0) | (c < 0) | (a >= count) | (b >= count) | (c >= count):
-                raise IndexError("a triangle names a vertex that does not exist")
-            u, v, w = barycentric[row, column]
-            for k in range(channels):
-                value = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
-                out[row, column, k] = value
+    images, height, width = index.shape
+    sets, count, channels = attributes.shape
+    for i in range(images):
+        faces = triangles[i * triangles.shape[0] // images]
+        values = attributes[i * sets // images]
+        for row in range(height):
+            for column in range(width):
+                t = index[i, row, column]
+                if t < 0:
+                    continue
+                if t >= faces.shape[0]:
+                    raise IndexError("the fragments name a triangle that does not exist")
+                a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
+                if (a < 0) | (b < 0) | (c < 0) | (a >= count) | (b >= count) | (c >= count):
+                    raise IndexError("a triangle names a vertex that does not exist")
+                u, v, w = barycentric[i, row, column]
+                for k in range(channels):
+                    value = u * values[a, k] + v * values[b, k] + w * values[c, k]
+                    out[i, row, column, k] = value

@@ -5,7 +5,11 @@ Which triangle a pixel shows is discrete. Given that, `perspective_barycentric` 
 made with them carry gradients to both, away from silhouettes.
 
 Needs torch and numpy alone. Where Numba is installed, meshes in main memory go through its
-kernel; the vectorised form gives the same triangles, depths and coordinates to the bit.
+kernel. The vectorised form gives the same coverage, depths and coordinates to the bit, but for
+pixels at which two triangles are equally deep within `ALIKE_DEPTH` of their depth: it may show the
+other one there. On the grid of 1/256 pixel edge functions are integers, which it computes in
+32 bits, and it compares depths in float32: graphics cards are made for these, and some of them do
+float64 sixty times slower.
 """
 
 from __future__ import annotations
@@ -13,13 +17,23 @@ from __future__ import annotations
 import importlib.util
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL
+from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
 
 CANDIDATES_AT_ONCE = 1 << 22
-"""Pixels tested in one go by the vectorised form, some 300 bytes each."""
+"""Pixels tested in one go by the vectorised form, some 100 bytes each."""
+
+ALIKE_DEPTH = 1e-6
+"""Relative difference of depths below which the vectorised form may take either triangle."""
+
+_NARROW_PX = 127
+"""Edge functions of triangles up to so many pixels across fit into 32 bits: two products of
+differences of less than 2 ** 15 steps of the grid."""
+
+_LAST = (1 << 31) - 1
 
 
 class BatchFragments(NamedTuple):
@@ -48,6 +62,7 @@ def rasterize_batch(
     width: int,
     cull_back_faces: bool = True,
     candidates_at_once: int = CANDIDATES_AT_ONCE,
+    wanted: Tensor | None = None,
 ) -> BatchFragments:
     """Render a batch of meshes by what suits their device; no gradients.
 
@@ -57,8 +72,9 @@ def rasterize_batch(
     ----------
     vertices_cam_mm : (B, n, 3) float
         In the camera frame. Triangles that reach to z <= 1 mm are skipped.
-    triangles : (m, 3) or (B, m, 3) int
-        Counter-clockwise seen from outside; one topology for all or one per mesh.
+    triangles : (m, 3) or (T, m, 3) int
+        Counter-clockwise seen from outside; one topology for all, or one for B / T consecutive
+        meshes each.
     intrinsics : (3, 3) or (B, 3, 3) float
     height, width : int
         Size of the images, pixels.
@@ -66,17 +82,26 @@ def rasterize_batch(
         Skip triangles seen from behind.
     candidates_at_once : int
         Bound on the memory of the vectorised form; see `rasterize_vectorised`.
+    wanted : (B, H, W) bool, optional
+        Pixels to draw; the others stay background. All where left out.
 
     Returns
     -------
     BatchFragments
     """
-    if vertices_cam_mm.device.type == "cpu" and importlib.util.find_spec("numba") is not None:
+    if _is_compiled_for(vertices_cam_mm):
         return _by_compiled_kernel(
-            vertices_cam_mm, triangles, intrinsics, height, width, cull_back_faces
+            vertices_cam_mm, triangles, intrinsics, height, width, cull_back_faces, wanted
         )
     return rasterize_vectorised(
-        vertices_cam_mm, triangles, intrinsics, height, width, cull_back_faces, candidates_at_once
+        vertices_cam_mm,
+        triangles,
+        intrinsics,
+        height,
+        width,
+        cull_back_faces,
+        candidates_at_once,
+        wanted,
     )
 
 
@@ -89,45 +114,98 @@ def rasterize_vectorised(
     width: int,
     cull_back_faces: bool = True,
     candidates_at_once: int = CANDIDATES_AT_ONCE,
+    wanted: Tensor | None = None,
 ) -> BatchFragments:
     """Do what `rasterize_batch` does, by scattering all pixels of all triangles' boxes.
 
     Triangles are taken in groups whose boxes hold at most `candidates_at_once` pixels, or of one
-    triangle. In each group the largest inverse depth is scattered first, and then, among those
-    that reach it, the lowest index of a triangle: the result depends on no order of execution.
+    triangle. Each pixel keeps the largest of numbers made of inverse depth and, below it, of the
+    triangle's place from the end of the list: the result depends on no order of execution.
 
     `cull_back_faces` leaves out triangles that are seen from behind.
     """
     batch = len(vertices_cam_mm)
-    device = vertices_cam_mm.device
     corners_px, corner_z = grid_corners(vertices_cam_mm, triangles, intrinsics)
     low, extent = _boxes(corners_px, height, width, cull_back_faces)
+    if wanted is not None:
+        extent = extent * _holds_wanted(low, extent, wanted)[..., None]
     mesh, face = torch.nonzero(extent.prod(dim=-1) > 0, as_tuple=True)
-    low, extent = low[mesh, face], extent[mesh, face]
-    corners_px, corner_z = corners_px[mesh, face], corner_z[mesh, face]
-    nearest = torch.zeros(batch * height * width, dtype=torch.float64, device=device)
-    index = torch.full((batch * height * width,), -1, dtype=torch.int64, device=device)
-    slot = torch.full((batch * height * width,), -1, dtype=torch.int64, device=device)
-    for begin, end in _groups(extent.prod(dim=-1), candidates_at_once):
-        owner, x, y = _box_pixels(low[begin:end], extent[begin:end])
-        owner += begin
-        weights, inside = _edge_weights(corners_px[owner], x, y)
-        owner, x, y, weights = owner[inside], x[inside], y[inside], weights[inside]
-        parts = weights / corner_z[owner]
-        inverse = parts[:, 0] + parts[:, 1] + parts[:, 2]
-        pixel = (mesh[owner] * height + y) * width + x
-        before = nearest[pixel]
-        nearest.scatter_reduce_(0, pixel, inverse, "amax")
-        wins = (inverse == nearest[pixel]) & (inverse > before)
-        pixel, owner = pixel[wins], owner[wins]
-        # What earlier groups left is farther here, and must not hold its lower index.
-        slot[pixel] = len(mesh)
-        slot.scatter_reduce_(0, pixel, owner, "amin")
-    seen = torch.nonzero(slot >= 0)[:, 0]
-    index[seen] = face[slot[seen]]
-    return _resolved(
-        index, seen, corners_px[slot[seen]], corner_z[slot[seen]], nearest, batch, height, width
+    drawn = _Drawn(
+        mesh,
+        face,
+        corners_px[mesh, face],
+        corner_z[mesh, face],
+        low[mesh, face],
+        extent[mesh, face],
     )
+    best = torch.zeros(batch * height * width, dtype=torch.int64, device=vertices_cam_mm.device)
+    open_pixels = None if wanted is None else wanted.flatten()
+    across = (drawn.corners_px.amax(dim=1) - drawn.corners_px.amin(dim=1)).amax(dim=-1)
+    for candidates, is_kind in (
+        (_narrow_candidates, across < _NARROW_PX),
+        (_wide_candidates, across >= _NARROW_PX),
+    ):
+        number = torch.nonzero(is_kind)[:, 0]
+        kind = _Drawn(*(part[number] for part in drawn))
+        for begin, end in _groups(kind.extent.prod(dim=-1), candidates_at_once):
+            some = _Drawn(*(part[begin:end] for part in kind))
+            owner, x, y = _box_pixels(some.low, some.extent)
+            pixel = (some.mesh[owner] * height + y) * width + x
+            if open_pixels is not None:
+                is_open = open_pixels[pixel]
+                owner, x, y, pixel = owner[is_open], x[is_open], y[is_open], pixel[is_open]
+            inverse, inside = candidates(some, owner, x, y)
+            # Positive floats are ordered as the integers that their bits are.
+            depth_bits = inverse[inside].view(torch.int32).long()
+            key = (depth_bits << 32) + (_LAST - number[begin + owner[inside]])
+            best.scatter_reduce_(0, pixel[inside], key, "amax")
+    seen = torch.nonzero(best)[:, 0]
+    return _resolved(drawn, seen, _LAST - (best[seen] & _LAST), batch, height, width)
+
+
+class _Drawn(NamedTuple):
+    """k triangles of a batch that may be seen.
+
+    Attributes
+    ----------
+    mesh, face : (k,) int64
+    corners_px : (k, 3, 2) float64
+        On the grid.
+    corner_z : (k, 3) float64
+    low, extent : (k, 2) int64
+        First pixel and size of their boxes, x and y.
+    """
+
+    mesh: Tensor
+    face: Tensor
+    corners_px: Tensor
+    corner_z: Tensor
+    low: Tensor
+    extent: Tensor
+
+
+def _narrow_candidates(some: _Drawn, owner: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse depths (k,) float32 at pixels of the boxes of triangles `owner`, and who is inside.
+
+    In steps of the grid, from the edge functions at the box's first pixel.
+    """
+    corners = ((some.corners_px - some.low[:, None]) * SUBPIXEL).to(torch.int32)
+    dx, dy, start = _edges(corners)
+    first = dy * start[..., 0] - dx * start[..., 1]
+    per_column, per_row = -dy * int(SUBPIXEL), dx * int(SUBPIXEL)
+    least = 1 - _owns_border(dx, dy).to(torch.int32)
+    column = (x - some.low[owner, 0]).to(torch.int32)[:, None]
+    row = (y - some.low[owner, 1]).to(torch.int32)[:, None]
+    edge = first[owner] + per_column[owner] * column + per_row[owner] * row
+    area = SUBPIXEL * SUBPIXEL * _signed_area(some.corners_px).abs()
+    share = (1.0 / (area[:, None] * some.corner_z)).float()
+    return (edge * share[owner]).sum(dim=-1), (edge >= least[owner]).all(dim=-1)
+
+
+def _wide_candidates(some: _Drawn, owner: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Do what `_narrow_candidates` does in float64, for triangles of any size."""
+    weights, inside = _edge_weights(some.corners_px[owner], x, y)
+    return (weights / some.corner_z[owner]).sum(dim=-1).float(), inside
 
 
 def perspective_barycentric(
@@ -172,21 +250,32 @@ def perspective_barycentric(
 def interpolate_batch(
     triangle: Tensor, barycentric: Tensor, triangles: Tensor, attributes: Tensor
 ) -> Tensor:
-    """Interpolate `attributes` (B, n, c) or (n, c) over the images -> (B, H, W, c); 0 outside.
+    """Interpolate `attributes` (A, n, c) or (n, c) over the images -> (B, H, W, c); 0 outside.
 
+    B / A consecutive images share their attributes, B / T their `triangles` (T, m, 3).
     Differentiable in `barycentric` (B, H, W, 3) and `attributes`.
     """
+    needs_gradient = torch.is_grad_enabled() and (
+        barycentric.requires_grad or attributes.requires_grad
+    )
+    if not needs_gradient and _is_compiled_for(attributes):
+        return _interpolated_by_compiled_kernel(triangle, barycentric, triangles, attributes)
     where = torch.nonzero(triangle >= 0, as_tuple=True)
-    faces = _corner_indices(triangles, where[0], triangle[where])
+    faces = _corner_indices(triangles, where[0], triangle[where], len(triangle))
     if attributes.dim() == 2:
         values = attributes[faces]
     else:
-        values = attributes[where[0][:, None], faces]
+        values = attributes[(where[0] * len(attributes) // len(triangle))[:, None], faces]
     mixed = (barycentric[where][:, :, None] * values).sum(dim=1)
     out = torch.zeros(
         (*triangle.shape, attributes.shape[-1]), dtype=mixed.dtype, device=mixed.device
     )
     return out.index_put(where, mixed)
+
+
+def _is_compiled_for(values: Tensor) -> bool:
+    """Whether Numba's kernels can work on tensors where `values` are."""
+    return values.device.type == "cpu" and importlib.util.find_spec("numba") is not None
 
 
 def _by_compiled_kernel(
@@ -196,24 +285,38 @@ def _by_compiled_kernel(
     height: int,
     width: int,
     cull_back_faces: bool,
+    wanted: Tensor | None,
 ) -> BatchFragments:
-    """One call of the Numba kernel per mesh."""
     # Imported here: a machine for training alone has no Numba.
-    from fg3d_builder.rendering.rasterizer import rasterize
+    from fg3d_builder.rendering.rasterizer import rasterize_images
 
-    batch = len(vertices_cam_mm)
-    points = vertices_cam_mm.detach().numpy()
-    faces = triangles.expand(batch, -1, 3).numpy()
-    cameras = intrinsics.detach().expand(batch, 3, 3).numpy()
-    triangle = torch.empty((batch, height, width), dtype=torch.int64)
-    barycentric = torch.empty((batch, height, width, 3), dtype=torch.float32)
-    depth = torch.empty((batch, height, width), dtype=torch.float32)
-    for i in range(batch):
-        one = rasterize(points[i], faces[i], cameras[i], height, width, cull_back_faces)
-        triangle[i] = torch.from_numpy(one.triangle)
-        barycentric[i] = torch.from_numpy(one.barycentric)
-        depth[i] = torch.from_numpy(one.depth_mm)
-    return BatchFragments(triangle, barycentric, depth)
+    found = rasterize_images(
+        vertices_cam_mm.detach().numpy(),
+        triangles.expand(-1 if triangles.dim() == 3 else 1, -1, -1).numpy(),
+        intrinsics.detach().expand(-1 if intrinsics.dim() == 3 else 1, -1, -1).numpy(),
+        height,
+        width,
+        cull_back_faces,
+        None if wanted is None else wanted.numpy(),
+    )
+    triangle, barycentric, depth = (torch.from_numpy(part) for part in found)
+    return BatchFragments(triangle.long(), barycentric, depth)
+
+
+def _interpolated_by_compiled_kernel(
+    triangle: Tensor, barycentric: Tensor, triangles: Tensor, attributes: Tensor
+) -> Tensor:
+    from fg3d_builder.rendering.rasterizer import interpolate_images
+
+    parts = (triangle, barycentric.detach(), attributes.detach())
+    index, weights, values = (part.numpy() for part in parts)
+    mixed = interpolate_images(
+        Fragments(index, weights, weights[..., 0]),
+        triangles.expand(-1 if triangles.dim() == 3 else 1, -1, -1).numpy(),
+        values if values.ndim == 3 else values[None],
+        np.result_type(weights, values),
+    )
+    return torch.from_numpy(mixed)
 
 
 def grid_corners(
@@ -225,7 +328,9 @@ def grid_corners(
     px = _rounded(_projected(points, intrinsics.double().expand(batch, 3, 3)[:, None]))
     px = torch.where(points[..., 2:] > NEAR_MM, px, torch.nan)
     mesh = torch.arange(batch, device=points.device)[:, None, None]
-    faces = triangles.long().expand(batch, -1, 3)
+    faces = triangles.long()
+    if faces.dim() == 3:
+        faces = faces[mesh[:, 0, 0] * len(faces) // batch]
     return px[mesh, faces], points[..., 2][mesh, faces]
 
 
@@ -289,35 +394,61 @@ def _box_pixels(low: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return owner, low[owner, 0] + offset % across, low[owner, 1] + offset // across
 
 
+def _holds_wanted(low: Tensor, extent: Tensor, wanted: Tensor) -> Tensor:
+    """Which boxes (B, m, 2) hold a pixel that is `wanted` (B, H, W): (B, m) bool."""
+    count = wanted.to(torch.int32).cumsum(dim=1, dtype=torch.int32)
+    count = count.cumsum(dim=2, dtype=torch.int32)
+    before = torch.nn.functional.pad(count, (1, 0, 1, 0)).flatten(1)
+    across = wanted.shape[2] + 1
+    (left, top), (right, bottom) = low.unbind(dim=-1), (low + extent).unbind(dim=-1)
+
+    def counted(row: Tensor, column: Tensor) -> Tensor:
+        return before.gather(1, row * across + column)
+
+    within = counted(bottom, right) - counted(top, right)
+    return within - counted(bottom, left) + counted(top, left) > 0
+
+
+def _edges(corners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Steps dx and dy (k, 3) along the edges of triangles (k, 3, 2), and where they start.
+
+    Each edge is opposite to the corner of its number; inside is where all edge functions are
+    positive, whichever way a triangle faces.
+    """
+    sign = torch.sign(_signed_area(corners)).detach()[:, None]
+    start = corners[:, [1, 2, 0]]
+    dx, dy = (sign[..., None] * (corners[:, [2, 0, 1]] - start)).unbind(dim=-1)
+    return dx, dy, start
+
+
+def _owns_border(dx: Tensor, dy: Tensor) -> Tensor:
+    """Whether pixel centres on an edge belong to the triangle: on a top or left one."""
+    return (dy < 0) | ((dy == 0) & (dx > 0))
+
+
 def _edge_weights(corners_px: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Screen-space weights (k, 3) of pixels in their triangles (k, 3, 2), and who owns them."""
-    area = _signed_area(corners_px)
-    sign = torch.sign(area).detach()[:, None]
-    start = corners_px[:, [1, 2, 0]]
-    dx, dy = (sign[..., None] * (corners_px[:, [2, 0, 1]] - start)).unbind(dim=-1)
+    dx, dy, start = _edges(corners_px)
     edge = dx * (y[:, None] - start[..., 1]) - dy * (x[:, None] - start[..., 0])
-    owns_border = (dy < 0) | ((dy == 0) & (dx > 0))
-    inside = ((edge > 0) | ((edge == 0) & owns_border)).all(dim=-1)
-    return edge * (1.0 / area.abs())[:, None], inside
+    inside = ((edge > 0) | ((edge == 0) & _owns_border(dx, dy))).all(dim=-1)
+    return edge * (1.0 / _signed_area(corners_px).abs())[:, None], inside
 
 
 def _resolved(
-    index: Tensor,
-    seen: Tensor,
-    corners_px: Tensor,
-    corner_z: Tensor,
-    nearest: Tensor,
-    batch: int,
-    height: int,
-    width: int,
+    drawn: _Drawn, seen: Tensor, number: Tensor, batch: int, height: int, width: int
 ) -> BatchFragments:
-    """Fragments of the pixels `seen` (k,), given the corners of their triangles."""
-    weights, _inside = _edge_weights(corners_px, seen % width, seen // width % height)
-    parts = weights / corner_z
-    barycentric = torch.zeros((len(index), 3), dtype=torch.float32, device=index.device)
-    depth = torch.full((len(index),), torch.nan, dtype=torch.float32, device=index.device)
-    barycentric[seen] = (parts / nearest[seen, None]).float()
-    depth[seen] = (1.0 / nearest[seen]).float()
+    """Fragments of the pixels `seen` (k,), which show the triangles `number` (k,) of `drawn`."""
+    corners, device = drawn.corners_px[number], seen.device
+    weights, _inside = _edge_weights(corners, seen % width, seen // width % height)
+    parts = weights / drawn.corner_z[number]
+    inverse = parts[:, 0] + parts[:, 1] + parts[:, 2]
+    pixels = batch * height * width
+    index = torch.full((pixels,), -1, dtype=torch.int64, device=device)
+    barycentric = torch.zeros((pixels, 3), dtype=torch.float32, device=device)
+    depth = torch.full((pixels,), torch.nan, dtype=torch.float32, device=device)
+    index[seen] = drawn.face[number]
+    barycentric[seen] = (parts / inverse[:, None]).float()
+    depth[seen] = (1.0 / inverse).float()
     return BatchFragments(
         index.view(batch, height, width),
         barycentric.view(batch, height, width, 3),
@@ -325,9 +456,11 @@ def _resolved(
     )
 
 
-def _corner_indices(triangles: Tensor, mesh: Tensor, face: Tensor) -> Tensor:
-    """Vertices (k, 3) of triangles `face` (k,) of meshes `mesh` (k,)."""
-    return (triangles[face] if triangles.dim() == 2 else triangles[mesh, face]).long()
+def _corner_indices(triangles: Tensor, mesh: Tensor, face: Tensor, batch: int) -> Tensor:
+    """Vertices (k, 3) of triangles `face` (k,) of meshes `mesh` (k,) of a `batch`."""
+    if triangles.dim() == 2:
+        return triangles[face].long()
+    return triangles[mesh * len(triangles) // batch, face].long()
 
 
 def _seen_corners(
@@ -336,7 +469,7 @@ def _seen_corners(
     """Corners (k, 3, 2) px and z (k, 3) of each covered pixel's triangle; mesh, row and column."""
     where = torch.nonzero(triangle >= 0, as_tuple=True)
     mesh = where[0]
-    faces = _corner_indices(triangles, mesh, triangle[where])
+    faces = _corner_indices(triangles, mesh, triangle[where], len(triangle))
     corners = vertices_cam_mm[mesh[:, None], faces].double()
     cameras = intrinsics.double().expand(len(vertices_cam_mm), 3, 3)[mesh]
     return _projected(corners, cameras[:, None]), corners[..., 2], where

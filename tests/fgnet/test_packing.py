@@ -85,6 +85,43 @@ def test_results_that_would_write_elsewhere_are_refused(tmp_path: Path) -> None:
     assert main(["unpack", str(tmp_path / "other.tar"), "--out", str(tmp_path / "into")]) == 2
 
 
+STUB = """\
+#!/usr/bin/env bash
+# In place of Python: says what it is asked for; devices differ.
+echo "asked: $*"
+case "$*" in *" parity "*) exit "$PARITY_STATUS" ;; esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("parity_status", "anyway", "goes_on"),
+    [("0", "0", True), ("1", "0", False), ("1", "1", True), ("2", "1", False)],
+)
+def test_a_device_that_differs_trains_only_on_request(
+    dataset: Path, tmp_path: Path, parity_status: str, anyway: str, goes_on: bool
+) -> None:
+    pack(dataset, tmp_path / "pack.tar", "tiny", epochs=1)
+    with tarfile.open(tmp_path / "pack.tar") as packed:
+        packed.extractall(tmp_path, filter="data")
+    stub = tmp_path / "stub"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    environment = {
+        **os.environ,
+        **{"PYTHON": str(stub), "PARITY_STATUS": parity_status, "ANYWAY": anyway},
+        **{"DEVICE": "cpu", "MICRO_BATCH": "3"},
+    }
+    ran = subprocess.run(
+        [str(tmp_path / "fg3d-pack" / "run.sh")],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ("benchmarks.training dataset" in ran.stdout) == goes_on
+    assert ("--micro-batch 3" in ran.stdout) == goes_on
+    assert ("ANYWAY=1 ./run.sh goes on" in ran.stderr) == (parity_status == "1" and anyway == "0")
+    if not goes_on:
+        assert ran.returncode == int(parity_status)
+
+
 @pytest.mark.slow
 def test_a_pack_trains_with_torch_alone_and_comes_back(dataset: Path, tmp_path: Path) -> None:
     tar = tmp_path / "pack.tar"
@@ -97,7 +134,8 @@ def test_a_pack_trains_with_torch_alone_and_comes_back(dataset: Path, tmp_path: 
         **os.environ,
         "PYTHON": sys.executable,
         "PYTHONPATH": str(tmp_path / "site"),
-        **{"DEVICE": "cpu", "BATCH": "2", "ROUNDS": "1", "OMP_NUM_THREADS": "1"},
+        **{"DEVICE": "cpu", "BATCH": "2", "MICRO_BATCH": "1", "ROUNDS": "1"},
+        "OMP_NUM_THREADS": "1",
     }
     box = tmp_path / "fg3d-pack"
     ran = subprocess.run(

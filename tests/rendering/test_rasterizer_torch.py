@@ -1,4 +1,4 @@
-"""Batches in torch: the compiled kernel's results to the bit, and gradients that hold."""
+"""Batches in torch: the compiled kernel's results, and gradients that hold."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fg3d_builder.geometry.camera import cam_from_px
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import interpolate, rasterize
 from fg3d_builder.rendering.rasterizer_torch import (
+    ALIKE_DEPTH,
     BatchFragments,
     interpolate_batch,
     perspective_barycentric,
@@ -35,6 +36,17 @@ def assert_same(found: BatchFragments, wanted: list) -> None:
             np.testing.assert_array_equal(part[i].cpu().numpy(), expected)
 
 
+def assert_alike(found: BatchFragments, wanted: list) -> None:
+    """Equal to the bit, but where another triangle of the same depth within 1e-6 is shown."""
+    for i, one in enumerate(wanted):
+        triangle, barycentric, depth = (part[i].cpu().numpy() for part in found)
+        np.testing.assert_array_equal(triangle >= 0, one.triangle >= 0)
+        same = triangle == one.triangle
+        np.testing.assert_array_equal(barycentric[same], one.barycentric[same])
+        np.testing.assert_array_equal(depth[same], one.depth_mm[same])
+        np.testing.assert_allclose(depth[~same], one.depth_mm[~same], rtol=ALIKE_DEPTH)
+
+
 def patch(seed: int) -> tuple[Array, Array]:
     """A bumpy 4 x 4 surface that fills most of a 12 x 10 image; corners off the pixel centres."""
     rng = np.random.default_rng(seed)
@@ -52,7 +64,7 @@ PATCH_CAMERA = np.array([[30.0, 0, 5.5], [0, 30.0, 4.5], [0, 0, 1]])
 @pytest.mark.parametrize("device", DEVICES)
 @settings(max_examples=25, deadline=None)
 @given(kinds_and_seeds)
-def test_vectorised_form_equals_the_kernel_to_the_bit(
+def test_vectorised_form_equals_the_kernel_but_for_equal_depths(
     device: str, kind_and_seed: tuple[str, int]
 ) -> None:
     hard = scene(*kind_and_seed)
@@ -63,7 +75,65 @@ def test_vectorised_form_equals_the_kernel_to_the_bit(
             found = rasterize_vectorised(
                 vertices, triangles, CAMERA.to(device), HEIGHT, WIDTH, cull, at_once
             )
-            assert_same(found, [rasterize(*hard, cull)])
+            assert_alike(found, [rasterize(*hard, cull)])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "at_one_depth"])
+def test_vectorised_form_shows_the_kernels_triangles(kind: str) -> None:
+    """Depths that differ in float32 alone are rare where nothing was made to be equally deep."""
+    pixels, other = 0, 0
+    for seed in range(10):
+        hard = scene(kind, seed)
+        wanted = rasterize(*hard, False).triangle
+        found = rasterize_vectorised(
+            torch.from_numpy(hard.vertices_cam_mm)[None],
+            torch.from_numpy(hard.triangles), CAMERA, HEIGHT, WIDTH, False,
+        )  # fmt: skip
+        pixels += int((wanted >= 0).sum())
+        other += int((found.triangle[0].numpy() != wanted).sum())
+    assert other <= 1e-3 * pixels
+
+
+def test_triangles_of_any_size_are_covered_alike() -> None:
+    """Around the size from which edge functions no longer fit into 32 bits."""
+    rng = np.random.default_rng(0)
+    size, count = 300, 200
+    reach = rng.choice([100.0, 126.9, 127.0, 127.1, 128.0, 180.0, 250.0], (count, 1, 1))
+    corner = (
+        rng.uniform(-80, 300, (count, 1, 2)) + rng.choice([-0.5, 0.0, 0.5], (count, 3, 2)) * reach
+    )
+    depth = rng.uniform(80, 120, 3 * count)
+    camera = np.array([[300.0, 0, 150], [0, 300.0, 150], [0, 0, 1]])
+    vertices = cam_from_px(corner.reshape(-1, 2), depth, camera)
+    triangles = np.arange(3 * count).reshape(-1, 3)
+    wanted = rasterize(vertices, triangles, camera, size, size, False)
+    assert (wanted.triangle >= 0).mean() > 0.5
+    found = rasterize_vectorised(
+        torch.from_numpy(vertices)[None], torch.from_numpy(triangles),
+        torch.from_numpy(camera), size, size, False,
+    )  # fmt: skip
+    assert_alike(found, [wanted])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("form", [rasterize_batch, rasterize_vectorised])
+@settings(max_examples=15, deadline=None)
+@given(kinds_and_seeds)
+def test_wanted_pixels_are_drawn_as_ever_and_no_others(
+    form, device: str, kind_and_seed: tuple[str, int]
+) -> None:
+    hard = scene(*kind_and_seed)
+    vertices = torch.from_numpy(hard.vertices_cam_mm).to(device).expand(3, -1, -1)
+    triangles, camera = torch.from_numpy(hard.triangles).to(device), CAMERA.to(device)
+    everything = form(vertices, triangles, camera, HEIGHT, WIDTH)
+    generator = torch.Generator().manual_seed(kind_and_seed[1])
+    wanted = torch.rand((3, HEIGHT, WIDTH), generator=generator) < 0.3
+    wanted[1] = False
+    wanted[2, :, 5:] = False
+    found = form(vertices, triangles, camera, HEIGHT, WIDTH, wanted=wanted.to(device))
+    for part, whole, empty in zip(found, everything, (-1, 0.0, torch.nan), strict=True):
+        mask = wanted.to(device).view(*wanted.shape, *[1] * (part.dim() - 3))
+        np.testing.assert_array_equal(part.cpu(), whole.where(mask, empty).cpu())
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -89,6 +159,25 @@ def test_meshes_and_cameras_of_a_batch_are_their_own(form, device: str) -> None:
         assert_same(found, wanted)
 
 
+@pytest.mark.parametrize("form", [rasterize_batch, rasterize_vectorised])
+def test_neighbouring_images_share_triangles_and_attributes(form) -> None:
+    scenes = [scene("smaller_than_pixels", s) for s in range(2)]
+    rng = np.random.default_rng(1)
+    vertices = torch.from_numpy(np.stack([s.vertices_cam_mm for s in scenes for _ in range(3)]))
+    vertices += torch.from_numpy(rng.normal(size=vertices.shape))
+    triangles = torch.from_numpy(np.stack([rng.permutation(s.triangles) for s in scenes]))
+    attributes = torch.from_numpy(rng.normal(size=(2, vertices.shape[1], 4)))
+    found = form(vertices, triangles, CAMERA, HEIGHT, WIDTH)
+    mixed = interpolate_batch(found.triangle, found.barycentric, triangles, attributes)
+    for i in range(6):
+        alone = form(vertices[i : i + 1], triangles[i // 3], CAMERA, HEIGHT, WIDTH)
+        assert torch.equal(alone.triangle[0], found.triangle[i])
+        wanted = interpolate_batch(
+            alone.triangle, alone.barycentric, triangles[i // 3], attributes[i // 3]
+        )
+        assert torch.equal(wanted[0], mixed[i])
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_recomputed_coordinates_are_the_fragments_own(kind: str) -> None:
     hard = scene(kind, 4)
@@ -100,7 +189,9 @@ def test_recomputed_coordinates_are_the_fragments_own(kind: str) -> None:
     assert torch.equal(again.float(), found.barycentric)
 
 
-def test_interpolation_equals_the_kernels() -> None:
+@pytest.mark.parametrize("needs_gradient", [False, True])
+def test_interpolation_equals_the_kernels(needs_gradient: bool) -> None:
+    """With gradients torch computes, without them the kernel of batches."""
     hard = scene("smaller_than_pixels", 2)
     attributes = np.random.default_rng(0).normal(size=(len(hard.vertices_cam_mm), 4))
     fragments = rasterize(*hard)
@@ -108,10 +199,11 @@ def test_interpolation_equals_the_kernels() -> None:
         torch.from_numpy(fragments.triangle)[None],
         torch.from_numpy(fragments.barycentric)[None],
         torch.from_numpy(hard.triangles),
-        torch.from_numpy(attributes),
+        torch.from_numpy(attributes).requires_grad_(needs_gradient),
     )
+    assert found.requires_grad == needs_gradient
     np.testing.assert_allclose(
-        found[0].numpy(), interpolate(fragments, hard.triangles, attributes), atol=1e-14
+        found[0].detach().numpy(), interpolate(fragments, hard.triangles, attributes), atol=1e-14
     )
 
 

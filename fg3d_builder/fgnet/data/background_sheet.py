@@ -25,7 +25,7 @@ LEAST_OUTLINE = 0.04
 
 def background_sheet(
     seen: BatchFragments, intrinsics: Tensor, px_step: int, falloff_px: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Hang a grid over the photo on the outline of the face.
 
     Parameters
@@ -42,6 +42,8 @@ def background_sheet(
     Returns
     -------
     nodes_cam_mm : (B, k, 3)
+    normals_cam : (B, k, 3)
+        Unit normals, area weighted over all triangles.
     triangles : (m, 3) int64
         Counter-clockwise seen from the camera.
     kept : (B, m) bool
@@ -75,7 +77,20 @@ def background_sheet(
     )
     triangles = _grid_triangles(rows, columns, device)
     kept = ~covered.flatten(1)[:, triangles].all(dim=-1)
-    return nodes.flatten(1, 2), triangles, kept
+    return nodes.flatten(1, 2), _grid_normals(nodes).flatten(1, 2), triangles, kept
+
+
+def _grid_normals(nodes: Tensor) -> Tensor:
+    """Unit normals (B, rows, columns, 3) of the surface that `_grid_triangles` spans."""
+    a, b = nodes[:, :-1, :-1], nodes[:, :-1, 1:]
+    c, d = nodes[:, 1:, :-1], nodes[:, 1:, 1:]
+    lower, upper = torch.linalg.cross(c - a, d - a), torch.linalg.cross(d - a, b - a)
+    summed = torch.zeros_like(nodes)
+    summed[:, :-1, :-1] += lower + upper
+    summed[:, :-1, 1:] += upper
+    summed[:, 1:, :-1] += lower
+    summed[:, 1:, 1:] += lower + upper
+    return functional.normalize(summed, dim=-1, eps=1e-12)
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:

@@ -65,6 +65,40 @@ class TrainingSample(NamedTuple):
     confidence: Tensor
 
 
+class CoefficientBatch(NamedTuple):
+    """A batch before its shapes are computed, see `coarse_shapes.CoarseShapes`.
+
+    Attributes
+    ----------
+    index : (B,) int64
+    image, intrinsics, scale, rotation, translation_mm
+        See `FitBatch`.
+    alpha_id : (B, k) float32
+    alpha_exp : (B, e) float32
+        Coefficients of the fit's coarse shape.
+    truth_obj_mm : (B, n, 3) float32
+        ``S*`` as it is stored.
+    confidence : (B, n) float32
+        See `TrainingSample`.
+    """
+
+    index: Tensor
+    image: Tensor
+    intrinsics: Tensor
+    alpha_id: Tensor
+    alpha_exp: Tensor
+    scale: Tensor
+    rotation: Tensor
+    translation_mm: Tensor
+    truth_obj_mm: Tensor
+    confidence: Tensor
+
+    def to(self, device: torch.device) -> CoefficientBatch:
+        """Move all but `index` to a device."""
+        index, *others = self
+        return CoefficientBatch(index, *(v.to(device, non_blocking=True) for v in others))
+
+
 class Provenance(NamedTuple):
     """Whose face a sample shows, and how far it is turned.
 
@@ -189,6 +223,22 @@ class FaceDataset(Dataset[TrainingSample]):
                 weight = weights[row] * self.model.reliable
                 targets[row] = aligned_target(truths[row], shape, weight)
         return shapes, targets
+
+    def coefficients(self, indices: Sequence[int]) -> CoefficientBatch:
+        """Return samples together, without their shapes."""
+        found = self.reader.batch(self._number[list(indices)])
+        return CoefficientBatch(
+            index=torch.tensor(list(indices)),
+            image=_channels_first(found["image"]),
+            intrinsics=_float32(found["intrinsics"]),
+            alpha_id=_float32(found["initial_alpha_id"]),
+            alpha_exp=_float32(found["initial_alpha_exp"]),
+            scale=_float32(found["initial_scale"]),
+            rotation=_float32(found["initial_rotation"]),
+            translation_mm=_float32(found["initial_translation_mm"]),
+            truth_obj_mm=_float32(found["shape_obj_mm"]),
+            confidence=_float32(np.maximum(found["confidence"], self.confidence_floor)),
+        )
 
 
 def provenance(sample: Registered) -> Provenance:

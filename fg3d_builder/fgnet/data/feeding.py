@@ -7,12 +7,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.calibration import features_of
-from fg3d_builder.fgnet.data.dataset import FaceDataset
+from fg3d_builder.fgnet.data.coarse_shapes import CoarseShapes
+from fg3d_builder.fgnet.data.dataset import CoefficientBatch, FaceDataset, TrainingSample
 from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
+from fg3d_builder.fgnet.data.shared_memory import (
+    PREFETCHED,
+    check_shared_memory,
+    tensor_bytes,
+)
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.shards.sampling import in_order
 
@@ -36,8 +42,19 @@ class Feeder:
     device : torch.device
     workers : int
         Processes that read; 0 reads in this one.
+        They start with the first batches and stay for later ones.
     keep_mib : int
         If all inputs fit into so much memory, packed, they are simulated once and kept.
+    processes : int
+        Those that read on this machine, each with its own workers.
+    shapes_on_device : bool, optional
+        Coefficients are read, and `CoarseShapes` makes shapes of them; else the reading processes
+        make them. If left out: on CUDA.
+
+    Raises
+    ------
+    ValueError
+        When batches are asked for: what workers read does not fit into shared memory.
     """
 
     def __init__(
@@ -48,9 +65,18 @@ class Feeder:
         device: torch.device,
         workers: int = 0,
         keep_mib: int = 0,
+        processes: int = 1,
+        shapes_on_device: bool | None = None,
     ) -> None:
         self._dataset, self._simulator, self._needs = dataset, simulator, needs
-        self._device, self._workers = device, workers
+        self._device, self._workers, self._processes = device, workers, processes
+        self._sampler = _Wanted()
+        self._loader: DataLoader[TrainingSample | CoefficientBatch] | None = None
+        if shapes_on_device is None:
+            shapes_on_device = device.type == "cuda"
+        self._shapes = CoarseShapes(dataset.model).to(device) if shapes_on_device else None
+        # What is read: the dataset makes batches.
+        self._read = _Coefficients(dataset) if shapes_on_device else dataset
         self._kept: KeptInputs | None = None
         self._is_undecided = keep_mib > 0
         self._keep_bytes = keep_mib * MIB
@@ -76,6 +102,7 @@ class Feeder:
         shared = SharedInputs(folder, len(self._dataset), about)
         shared.open_or_make(self._all, checks)
         self._kept, self._is_undecided = shared, False
+        self._loader = None  # its workers have nothing more to read
 
     def _all(self) -> Iterator[Fed]:
         count = len(self._dataset)
@@ -109,17 +136,12 @@ class Feeder:
     def _streamed(
         self, indices: Sequence[Sequence[int]], workers: int | None = None
     ) -> Iterator[Fed]:
-        workers = self._workers if workers is None else workers
-        loader = DataLoader(
-            self._dataset,
-            batch_size=None,  # the dataset makes batches
-            sampler=indices,
-            num_workers=min(workers, len(indices)),
-            pin_memory=self._device.type == "cuda",
-            # Its own: the loader would otherwise draw from the generator that is resumed.
-            generator=torch.Generator(),
-        )
-        for batch in loader:
+        loader = self._loader_of(indices, self._workers if workers is None else workers)
+        for read in loader:
+            if self._shapes is None:
+                batch = read
+            else:
+                batch = self._shapes(read.to(self._device))
             fit = batch.fit.to(self._device)
             yield Fed(
                 number=batch.index,
@@ -129,3 +151,56 @@ class Feeder:
                 target_mm=batch.target_obj_mm.to(self._device, non_blocking=True),
                 confidence=batch.confidence.to(self._device, non_blocking=True),
             )
+
+    def _loader_of(
+        self, indices: Sequence[Sequence[int]], workers: int
+    ) -> DataLoader[TrainingSample | CoefficientBatch]:
+        """Return what reads these batches; as many workers as the last ones are the last ones."""
+        workers = min(workers, len(indices))
+        if not workers:
+            return self._new_loader(indices, 0)
+        self._sampler.batches = indices
+        if self._loader is None or self._loader.num_workers != workers:
+            size = tensor_bytes(self._read[[indices[0][0]]])
+            largest = max(len(batch) for batch in indices)
+            check_shared_memory(size, largest, workers, self._processes)
+            self._loader = self._new_loader(self._sampler, workers)
+        return self._loader
+
+    def _new_loader(
+        self, batches: _Wanted | Sequence[Sequence[int]], workers: int
+    ) -> DataLoader[TrainingSample | CoefficientBatch]:
+        return DataLoader(
+            self._read,
+            batch_size=None,
+            sampler=batches,
+            num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=self._device.type == "cuda",
+            # Its own: the loader would otherwise draw from the generator that is resumed.
+            generator=torch.Generator(),
+        )
+
+
+class _Coefficients(Dataset[CoefficientBatch]):
+    """The samples of a dataset without their shapes."""
+
+    def __init__(self, dataset: FaceDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, indices: Sequence[int]) -> CoefficientBatch:
+        return self._dataset.coefficients(indices)
+
+
+class _Wanted(Sampler[Sequence[int]]):
+    """Batches that a loader whose workers stay reads next."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[Sequence[int]] = ()
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)

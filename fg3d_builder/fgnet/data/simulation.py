@@ -36,7 +36,6 @@ from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.view_geometry import (
     facing,
     grid_from_px,
-    interpolated,
     is_shown,
     px_from_cam_batch,
     vertex_normals_batch,
@@ -45,7 +44,11 @@ from fg3d_builder.fgnet.view_sets import VIEW_SETS
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
-from fg3d_builder.rendering.rasterizer_torch import BatchFragments, rasterize_batch
+from fg3d_builder.rendering.rasterizer_torch import (
+    BatchFragments,
+    interpolate_batch,
+    rasterize_batch,
+)
 
 FACE_BONUS = 2.0
 """What Eq. 4 adds to the score of face vertices."""
@@ -110,22 +113,19 @@ class Simulated(NamedTuple):
 
 
 class Mesh(NamedTuple):
-    """One of the three meshes that views are rendered from.
-
-    `obj_mm` (B, n, 3) is where it is, `photo_cam_mm` (B, n, 3) where in the photo's camera frame
-    its colours are, `score` (B, n) is Eq. 4.
+    """One of the four meshes that views are rendered from.
 
     Attributes
     ----------
-    obj_mm, photo_cam_mm : (B, n, 3)
-    score : (B, n)
-    triangles : (m, 3) int
-        Shared by the batch.
+    obj_mm : (B, n, 3)
+        Where it is, object frame.
+    photo : (B, n, 4)
+        Where in the photo's camera frame its colours are, in mm, and the score of Eq. 4.
+    triangles : (m, 3) or (B, m, 3) int
     """
 
     obj_mm: Tensor
-    photo_cam_mm: Tensor
-    score: Tensor
+    photo: Tensor
     triangles: Tensor
 
 
@@ -178,22 +178,29 @@ class MultiviewSimulator(nn.Module):
             given = NetworkInput(views=shown, uv_from_view=grid, view_visible=visible)
             undrawn = torch.zeros_like(shown[:, :, 0])
             return Simulated(given, undrawn, undrawn > 0)
-        face, flipped_face, sheet, flipped_sheet = self.meshes(fit)
+        normals = vertex_normals_batch(fit.shape_obj_mm, self.triangles)
+        face, flipped, sheet, turned = self.meshes(fit, normals)
         turn = self.turns(fit.rotation)
         face_seen = self._rasterized(face, turn)
-        paint = self._photo_at_size(fit.image)
-        colour, score = self._drawn(fit, paint, face, face_seen, sheet, turn)
-        flipped, flipped_score = self._drawn(
-            fit, paint, flipped_face, face_seen, flipped_sheet, turn
-        )
-        # Eq. 5
         on_face = face_seen.triangle >= 0
-        is_poor = score <= UNDRAWN_SCORE
-        is_poor |= on_face & (score < FACE_BONUS + self.config.trusted_cosine)
-        mirrored = is_poor & (flipped_score > score)
-        colour = colour.where(~mirrored[:, None], self.config.flip_weight * flipped)
-        score = score.where(~mirrored, flipped_score)
-        grid, visible = self._uv_grids(fit.shape_obj_mm, face_seen, turn)
+        both = torch.cat([face.photo, flipped.photo], dim=-1)
+        front = interpolate_batch(face_seen.triangle, face_seen.barycentric, face.triangles, both)
+        # Whatever the sheet's depth, a face hides the background.
+        behind, on_sheet = self._seen_of(sheet, turn, ~on_face)
+        drawn = on_face | on_sheet
+        beyond, on_turned = self._seen_of(turned, turn, ~drawn)
+        # Zero wherever the mesh is not seen.
+        seen, other = front[..., :4] + behind, front[..., 4:] + beyond
+        score = seen[..., 3].where(drawn, UNDRAWN_SCORE)
+        other_score = other[..., 3].where(on_face | on_turned, UNDRAWN_SCORE)
+        # Eq. 5
+        is_poor = ~drawn | (on_face & (score < FACE_BONUS + self.config.trusted_cosine))
+        mirrored = is_poor & (other_score > score)
+        places = other[..., :3].where(mirrored[..., None], seen[..., :3])
+        brightness = drawn.float().masked_fill(mirrored, self.config.flip_weight)
+        colour = self._colours(fit, places) * brightness[:, None]
+        score = score.where(~mirrored, other_score)
+        grid, visible = self._uv_grids(fit.shape_obj_mm, normals, face_seen, turn)
         by_view = (len(fit.image), len(self.view_rotation))
         shown = 2.0 * colour.unflatten(0, by_view) - 1.0
         return Simulated(
@@ -227,9 +234,9 @@ class MultiviewSimulator(nn.Module):
         # Pixel centres are at integers, hence the half-pixel shift.
         resized[:2, 2] = (resized.diagonal()[:2] - 1.0) / 2.0
         seen = rasterize_batch(face_cam, self.triangles, resized @ fit.intrinsics, size, size)
-        code = self.pncc_code.expand(len(face_cam), -1, -1)
-        pncc = interpolated(seen.triangle, seen.barycentric, self.triangles, code)
-        points, normals = self._texels(fit.shape_obj_mm)
+        pncc = interpolate_batch(seen.triangle, seen.barycentric, self.triangles, self.pncc_code)
+        normals = vertex_normals_batch(fit.shape_obj_mm, self.triangles)
+        points, normals = self._texels(fit.shape_obj_mm, normals)
         grid, visible = self._texel_places(
             fit.cam_from_obj(points),
             normals @ fit.rotation.transpose(1, 2),
@@ -248,37 +255,35 @@ class MultiviewSimulator(nn.Module):
         """UV map (B, 3, S, S) of shapes (B, n, 3) less the model's mean shape, mm."""
         return self.uv_map.uv_map_from_vertices(shape_obj_mm - self.mean_mm)
 
-    def meshes(self, fit: FitBatch) -> tuple[Mesh, Mesh, Mesh, Mesh]:
-        """The face, the face with its mirrored texture, the sheet, and its mirror image."""
+    def meshes(self, fit: FitBatch, normals_obj: Tensor) -> tuple[Mesh, Mesh, Mesh, Mesh]:
+        """The face, the face with its mirrored texture, the sheet, and its mirror image.
+
+        `normals_obj` (B, n, 3) are those of the fit's shape.
+        """
         height, width = fit.image.shape[2:]
         face_cam = fit.cam_from_obj(fit.shape_obj_mm)
         seen = rasterize_batch(face_cam, self.triangles, fit.intrinsics, height, width)
-        normals = vertex_normals_batch(fit.shape_obj_mm, self.triangles)
-        normals = normals @ fit.rotation.transpose(1, 2)
+        normals = normals_obj @ fit.rotation.transpose(1, 2)
         px = px_from_cam_batch(face_cam, fit.intrinsics)
         shown = is_shown(face_cam, px, seen.depth_mm)
         cosine = facing(face_cam, normals).where(shown, HIDDEN_COSINE)
         score = cosine + FACE_BONUS
-        face = Mesh(fit.shape_obj_mm, face_cam, score, self.triangles)
-        flipped = Mesh(
-            fit.shape_obj_mm,
-            self._at_twins(face_cam),
-            self._at_twins(score[..., None])[..., 0],
-            self.triangles,
-        )
-        sheet_cam, faces, kept = background_sheet(
+        photo = torch.cat([face_cam, score[..., None]], dim=-1)
+        face = Mesh(fit.shape_obj_mm, photo, self.triangles)
+        flipped = Mesh(fit.shape_obj_mm, self._at_twins(photo), self.triangles)
+        sheet_cam, normals, faces, kept = background_sheet(
             seen,
             px_step=self.config.sheet_step_px,
             falloff_px=self.config.falloff_px,
             intrinsics=fit.intrinsics,
         )
         sheet_obj = fit.obj_from_cam(sheet_cam)
-        flat = facing(sheet_cam, vertex_normals_batch(sheet_cam, faces))
+        photo = torch.cat([sheet_cam, facing(sheet_cam, normals)[..., None]], dim=-1)
         # Cells that are left out become points, which nothing draws.
         drawn = faces * kept[..., None]
         mirror = sheet_obj.new_tensor([-1.0, 1.0, 1.0])
-        sheet = Mesh(sheet_obj, sheet_cam, flat, drawn)
-        turned = Mesh(sheet_obj * mirror, sheet_cam, flat, drawn[..., [0, 2, 1]])
+        sheet = Mesh(sheet_obj, photo, drawn)
+        turned = Mesh(sheet_obj * mirror, photo, drawn[..., [0, 2, 1]])
         return face, flipped, sheet, turned
 
     def _at_twins(self, values: Tensor) -> Tensor:
@@ -303,14 +308,17 @@ class MultiviewSimulator(nn.Module):
         turned[..., 2] += self.config.camera_distance_mm
         return turned.flatten(0, 1)
 
-    def _rasterized(self, mesh: Mesh, turn: Tensor) -> BatchFragments:
-        views = len(self.view_rotation)
-        triangles = mesh.triangles
-        if triangles.dim() == 3:
-            triangles = triangles.repeat_interleave(views, dim=0)
-        size = self.config.size
-        points = self._view_cam(mesh.obj_mm, turn)
-        return rasterize_batch(points, triangles, self.view_intrinsics, size, size)
+    def _rasterized(self, mesh: Mesh, turn: Tensor, wanted: Tensor | None = None) -> BatchFragments:
+        size, points = self.config.size, self._view_cam(mesh.obj_mm, turn)
+        return rasterize_batch(
+            points, mesh.triangles, self.view_intrinsics, size, size, wanted=wanted
+        )
+
+    def _seen_of(self, mesh: Mesh, turn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """`Mesh.photo` (B * V, S, S, 4) at the `wanted` pixels, and which show the mesh."""
+        seen = self._rasterized(mesh, turn, wanted)
+        values = interpolate_batch(seen.triangle, seen.barycentric, mesh.triangles, mesh.photo)
+        return values, seen.triangle >= 0
 
     def _photo_at_size(self, image: Tensor) -> Tensor:
         """The photo (B, 3, h, w) in [0, 1], not much finer than the views."""
@@ -318,39 +326,22 @@ class MultiviewSimulator(nn.Module):
         factor = image.shape[-1] // self.config.size
         return functional.avg_pool2d(photo, factor) if factor > 1 else photo
 
-    def _drawn(
-        self,
-        fit: FitBatch,
-        photo: Tensor,
-        face: Mesh,
-        face_seen: BatchFragments,
-        sheet: Mesh,
-        turn: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Colours (B * V, 3, S, S) and scores (B * V, S, S) of face and sheet together."""
-        sheet_seen = self._rasterized(sheet, turn)
-        front = _attributes(face, face_seen)
-        back = _attributes(sheet, sheet_seen)
-        is_face = face_seen.triangle >= 0  # whatever the sheet's depth: a face hides the background
-        mixed = front.where(is_face[..., None], back)
-        drawn = is_face | (sheet_seen.triangle >= 0)
-        score = mixed[..., 3].where(drawn, UNDRAWN_SCORE)
-        batch, views = len(fit.image), len(self.view_rotation)
-        height, width = fit.image.shape[2:]
-        places = mixed[..., :3].reshape(batch, -1, 3)
-        grid = grid_from_px(px_from_cam_batch(places, fit.intrinsics), height, width)
+    def _colours(self, fit: FitBatch, places: Tensor) -> Tensor:
+        """What the photo shows (B * V, 3, S, S) at places (B * V, S, S, 3) in its camera frame."""
+        photo = self._photo_at_size(fit.image)
+        batch, views, size = len(photo), len(self.view_rotation), self.config.size
+        px = px_from_cam_batch(places.reshape(batch, -1, 3), fit.intrinsics)
+        grid = grid_from_px(px, *fit.image.shape[2:])
         colour = functional.grid_sample(
             photo, grid[:, None], padding_mode="border", align_corners=False
         )
-        size = self.config.size
-        colour = colour.view(batch, 3, views, size, size).transpose(1, 2).flatten(0, 1)
-        return colour * drawn[:, None], score
+        return colour.view(batch, 3, views, size, size).transpose(1, 2).flatten(0, 1)
 
     def _uv_grids(
-        self, shape_obj_mm: Tensor, face_seen: BatchFragments, turn: Tensor
+        self, shape_obj_mm: Tensor, normals_obj: Tensor, face_seen: BatchFragments, turn: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Places (B, V, S, S, 2) of the texels in the views, and visibility (B, V, 1, S, S)."""
-        points, normals = self._texels(shape_obj_mm)
+        points, normals = self._texels(shape_obj_mm, normals_obj)
         turned = torch.einsum("bvij,bnj->bvni", turn, normals).flatten(0, 1)
         camera = self.view_intrinsics.expand(len(turned), 3, 3)
         grid, visible = self._texel_places(
@@ -359,10 +350,9 @@ class MultiviewSimulator(nn.Module):
         lead = (len(shape_obj_mm), -1)
         return grid.view(*lead, *grid.shape[1:]), visible.view(*lead, *visible.shape[1:])
 
-    def _texels(self, shape_obj_mm: Tensor) -> tuple[Tensor, Tensor]:
+    def _texels(self, shape_obj_mm: Tensor, normals_obj: Tensor) -> tuple[Tensor, Tensor]:
         """Places and unit normals of a shape's texels, (B, S * S, 3) each, object frame."""
-        normals = vertex_normals_batch(shape_obj_mm, self.triangles)
-        both = self.uv_map.uv_map_from_vertices(torch.cat([shape_obj_mm, normals], dim=-1))
+        both = self.uv_map.uv_map_from_vertices(torch.cat([shape_obj_mm, normals_obj], dim=-1))
         texels = both.flatten(2).transpose(1, 2)
         return texels[..., :3], functional.normalize(texels[..., 3:], dim=-1)
 
@@ -381,12 +371,6 @@ class MultiviewSimulator(nn.Module):
         shown &= self.uv_map.inside.flatten()
         grid = grid_from_px(px, *depth_mm.shape[1:])
         return grid.view(-1, size, size, 2), shown.float().view(-1, 1, size, size)
-
-
-def _attributes(mesh: Mesh, seen: BatchFragments) -> Tensor:
-    """Place in the photo's camera frame and score (N, S, S, 4) of what is seen of a mesh."""
-    values = torch.cat([mesh.photo_cam_mm, mesh.score[..., None]], dim=-1)
-    return interpolated(seen.triangle, seen.barycentric, mesh.triangles, values)
 
 
 def mirror_twins(mean_mm: Array, triangles: Array) -> tuple[Array, Array]:

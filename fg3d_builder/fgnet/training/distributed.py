@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
 
-_PATIENCE = timedelta(days=1)
-"""For what one process of a machine reads or makes while the others wait."""
+PATIENCE = timedelta(days=1)
+"""For what one process reads, makes or assesses while the others wait. A collective operation of
+training itself gives up after ten minutes: then a process is lost, and the others should not
+stay."""
 
 
 class Processes(NamedTuple):
@@ -23,14 +25,18 @@ class Processes(NamedTuple):
     rank, world : int
         Number of this one, and how many there are.
     device : torch.device
-    local_rank : int
-        Number of this one among those of this machine.
+    local_rank, local_world : int
+        Number of this one among those of this machine, and how many these are.
+    patient : ProcessGroup, optional
+        All processes, through main memory, with `PATIENCE`; None where there is one.
     """
 
     rank: int
     world: int
     device: torch.device
     local_rank: int = 0
+    local_world: int = 1
+    patient: distributed.ProcessGroup | None = None
 
     @property
     def leads(self) -> bool:
@@ -66,8 +72,10 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         yield Processes(0, 1, chosen)
         return
     distributed.init_process_group("nccl" if on_cuda else "gloo")
+    patient = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     try:
-        yield Processes(rank, world, chosen, local)
+        yield Processes(rank, world, chosen, local, here, patient)
     finally:
         distributed.destroy_process_group()
 
@@ -78,13 +86,11 @@ def one_first(at: Processes) -> Iterator[None]:
     if at.world == 1:
         yield
         return
-    # A group of its own: the others wait longer for files than for a step of training.
-    group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
     if not at.leads_here:
-        distributed.barrier(group)
+        distributed.barrier(at.patient)
     yield
     if at.leads_here:
-        distributed.barrier(group)
+        distributed.barrier(at.patient)
 
 
 def shared(network: nn.Module, at: Processes) -> nn.Module:
@@ -107,7 +113,14 @@ def mean_over(value: Tensor, at: Processes) -> Tensor:
     return value
 
 
+def without_averaging(network: nn.Module, skipped: bool) -> AbstractContextManager[object]:
+    """Return the context of a backward pass whose gradients are averaged later, if `skipped`."""
+    if skipped and isinstance(network, nn.parallel.DistributedDataParallel):
+        return network.no_sync()
+    return nullcontext()
+
+
 def wait_for_all(at: Processes) -> None:
-    """Return when every process has come here."""
+    """Return when every process has come here, however long one of them takes."""
     if at.world > 1:
-        distributed.barrier()
+        distributed.barrier(at.patient)

@@ -16,7 +16,7 @@ from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.calibration import learn
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
-from fg3d_builder.fgnet.data.kept_inputs import Fed
+from fg3d_builder.fgnet.data.kept_inputs import Fed, rows_of
 from fg3d_builder.fgnet.data.perturbation import perturbed, step_generator
 from fg3d_builder.fgnet.data.simulation import MultiviewSimulator
 from fg3d_builder.fgnet.first_look import (
@@ -45,11 +45,12 @@ from fg3d_builder.fgnet.training.distributed import (
     one_first,
     shared,
     wait_for_all,
+    without_averaging,
 )
 from fg3d_builder.fgnet.training.log import StepLines, TrainingLog, watched_split
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME, FIT, PREDICTED
 from fg3d_builder.fgnet.training.pictures import save_grid
-from fg3d_builder.fgnet.training.reconstruction import Reconstructor, placed
+from fg3d_builder.fgnet.training.reconstruction import Base, Reconstructor, placed
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.sealed import set_aside
 from fg3d_builder.files.sealed_object import write_sealed_object
@@ -192,6 +193,7 @@ class Trainer:
             self.at.device,
             workers=self.config.workers,
             keep_mib=keep_mib,
+            processes=self.at.local_world,
         )
         if self.inputs is not None:
             feeder.share(self.inputs, self.at.leads_here)
@@ -306,20 +308,17 @@ class Trainer:
         self.network.train()
         generator = step_generator(config.seed, progress.step, self.at.rank, self.at.device)
         given = perturbed(fed.given, config.perturbation, generator)
+        # What the network adds to is learnt from pictures as they are.
         fold = self.folds[fed.number].to(self.at.device)
         base = self.reconstructor.base(fed.given, fed.shape_mm, fed.features, fold)
-        found = self.reconstructor.moved(base, given, self.shared)
-        terms = self.loss(
-            found.shape_obj_mm, fed.target_mm, fed.confidence, found.expected_error_mm
-        )
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(terms.total).backward()
+        terms = self._gradients(fed._replace(given=given), base)
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.schedule.step()
-        values = torch.stack([term.detach().float() for term in terms]).tolist()
+        values = terms.tolist()
         if not math.isfinite(values[0]):
             raise FloatingPointError(
                 f"the loss is {values[0]} at step {progress.step}; samples {fed.number.tolist()}"
@@ -328,6 +327,25 @@ class Trainer:
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.batch += 1
         progress.step += 1
+
+    def _gradients(self, fed: Fed, base: Base) -> Tensor:
+        """Add the gradients of a batch, one micro-batch after the other; return its mean terms."""
+        count = len(fed.shape_mm)
+        size = self.config.micro_batch or count
+        means = torch.zeros(len(TERMS), device=self.at.device)
+        for start in range(0, count, size):
+            part = rows_of(fed, slice(start, start + size))
+            share = len(part.shape_mm) / count
+            with without_averaging(self.shared, skipped=start + size < count):
+                found = self.reconstructor.moved(
+                    Base(*(value[start : start + size] for value in base)), part.given, self.shared
+                )
+                terms = self.loss(
+                    found.shape_obj_mm, part.target_mm, part.confidence, found.expected_error_mm
+                )
+                self.scaler.scale(share * terms.total).backward()
+            means += share * torch.stack([term.detach().float() for term in terms])
+        return means
 
     def _save(self) -> None:
         if self.at.leads:

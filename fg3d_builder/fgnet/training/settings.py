@@ -45,6 +45,9 @@ class TrainConfig:
     warmup_steps: over which the rate rises linearly.
     clip_norm: gradients longer than this are shortened.
     batch_size: samples a step and process; the paper gives none.
+    micro_batch: samples that are in the device's memory together, where fewer than a batch fit;
+        0: all. Gradients add up to those of the batch, but batch normalisation takes its
+        statistics of each micro-batch.
     precision: of the network on CUDA: "float32", "bfloat16" or "float16" (with loss scaling).
     compile: use torch.compile where it works.
     workers: processes that read samples.
@@ -76,6 +79,7 @@ class TrainConfig:
     warmup_steps: Annotated[int, Within(0, 1_000_000_000)] = 500
     clip_norm: PositiveWeight = 1.0
     batch_size: Annotated[int, Within(1, 1_000_000)] = 64
+    micro_batch: Annotated[int, Within(0, 1_000_000)] = 0
     precision: Annotated[str, one_of(*PRECISIONS)] = "bfloat16"
     compile: bool = False
     workers: Annotated[int, Within(0, 1024)] = 8

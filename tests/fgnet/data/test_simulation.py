@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ from fg3d_builder.fgnet.data.simulation import (
     mirror_twins,
     normalized_coordinates,
 )
+from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
 from fg3d_builder.geometry.meshes import vertex_normals
-from fg3d_builder.rendering.rasterizer_torch import rasterize_vectorised
 
 SIZE = 96
 CONFIG = SimulationConfig(view_set="3", size=SIZE)
@@ -69,6 +70,11 @@ def simulated(fit: FitBatch) -> Shown:
     return Shown(views, given.uv_from_view, given.view_visible, found.score, found.mirrored)
 
 
+def face_mesh(fit: FitBatch) -> simulation.Mesh:
+    normals = vertex_normals_batch(fit.shape_obj_mm, SIMULATOR.triangles)
+    return SIMULATOR.meshes(fit, normals)[0]
+
+
 def true_views() -> np.ndarray:
     """The painted face as the virtual cameras would see it: (V, S, S, 3), NaN off the face."""
     found = []
@@ -79,7 +85,7 @@ def true_views() -> np.ndarray:
             torch.from_numpy(cam)[None], SIMULATOR.triangles, SIMULATOR.view_intrinsics, SIZE, SIZE
         )
         mean = torch.from_numpy(MODEL.mean).float()[None]
-        places = simulation.interpolated(
+        places = simulation.interpolate_batch(
             seen.triangle, seen.barycentric, SIMULATOR.triangles, mean
         )[0].numpy()
         found.append(np.where((seen.triangle[0] >= 0)[..., None], paint(places), np.nan))
@@ -138,11 +144,11 @@ def test_the_photo_is_its_own_view_from_where_it_was_taken() -> None:
 
 def test_scores_follow_eq_4() -> None:
     fit = painted_fit((0.0, 20.0))
-    face = SIMULATOR.meshes(fit)[0]
-    cam = face.photo_cam_mm[0].double().numpy()
+    face = face_mesh(fit)
+    cam = face.photo[0, :, :3].double().numpy()
     normals = vertex_normals(cam, MODEL.triangles)
     cosine = -(normals * cam / np.linalg.norm(cam, axis=1, keepdims=True)).sum(axis=1)
-    score = face.score[0].numpy()
+    score = face.photo[0, :, 3].numpy()
     shown = score > FACE_BONUS
     np.testing.assert_allclose(score[shown], FACE_BONUS + cosine[shown], atol=1e-4)
     # An ellipsoid with a nose: what faces the camera well is seen, but for the nose's shadow.
@@ -152,7 +158,7 @@ def test_scores_follow_eq_4() -> None:
 
 def test_hidden_skin_gets_the_least_score() -> None:
     fit = painted_fit((0.0, 60.0))
-    score = SIMULATOR.meshes(fit)[0].score[0].numpy()
+    score = face_mesh(fit).photo[0, :, 3].numpy()
     away = (MODEL.mean[:, 0] > 50) & (np.abs(MODEL.mean[:, 1]) < 20)  # turned behind the nose
     assert np.all(score[away] <= FACE_BONUS)
 
@@ -288,12 +294,43 @@ def test_a_batch_gives_what_single_photos_give() -> None:
             assert torch.equal(one[0], all_of_them[i])
 
 
-def test_both_rasterisers_give_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_alone_gives_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = painted_fit((0.0, 30.0))
     compiled = simulated(fit)
-    monkeypatch.setattr(simulation, "rasterize_batch", rasterize_vectorised)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "numba" else find_spec(name)
+    )
     for one, other in zip(compiled, simulated(fit), strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_mirrored_sheet_fills_what_nothing_else_covers() -> None:
+    """Mirrored pixels off the face are those that neither the face nor the sheet covers."""
+    fit = painted_fit((0.0, 30.0))
+    fit = fit._replace(translation_mm=fit.translation_mm + torch.tensor([40.0, 0.0, 0.0]))
+    out = simulated(fit)
+    normals = vertex_normals_batch(fit.shape_obj_mm, SIMULATOR.triangles)
+    face, _flipped, sheet, turned = SIMULATOR.meshes(fit, normals)
+    covered = [drawn_anywhere(mesh) for mesh in (face, sheet, turned)]
+    on_face, on_sheet, on_turned = covered
+    filled = ~on_face & ~on_sheet & on_turned
+    assert filled.any(dim=0).any()
+    assert torch.equal(out.mirrored[0] & ~on_face, filled)
+    assert torch.equal(out.score[0] == UNDRAWN_SCORE, ~on_face & ~on_sheet & ~on_turned)
+
+
+def drawn_anywhere(mesh: simulation.Mesh) -> Tensor:
+    """Pixels (V, S, S) that a mesh alone covers in the views of one photo."""
+    found = []
+    for rotation in SIMULATOR.view_rotation:
+        cam = (mesh.obj_mm - SIMULATOR.middle_mm) @ rotation.T
+        cam[..., 2] += CONFIG.camera_distance_mm
+        seen = simulation.rasterize_batch(
+            cam, mesh.triangles, SIMULATOR.view_intrinsics, SIZE, SIZE
+        )
+        found.append(seen.triangle[0] >= 0)
+    return torch.stack(found)
 
 
 def test_the_source_view_set_is_the_photo() -> None:

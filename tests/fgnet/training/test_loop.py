@@ -89,6 +89,60 @@ def test_an_interrupted_run_ends_with_the_same_weights(folder: Path, tmp_path: P
     assert (tmp_path / "whole" / "log.csv").read_text() == (cut / "log.csv").read_text()
 
 
+def without_statistics(network: nn.Module) -> None:
+    """Take out batch normalisation, the one thing that mixes the samples of a batch."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+
+
+@pytest.mark.parametrize("loss", [LossConfig(mse=1.0), LossConfig(psd=1.0, plaster_size_px=16)])
+def test_micro_batches_make_the_step_of_their_batch(
+    folder: Path, tmp_path: Path, loss: LossConfig
+) -> None:
+    data = FaceDataset(folder, "train")
+    trainers = []
+    for micro in (0, 2):  # of five: two, two and one
+        config = dataclasses.replace(
+            CONFIG, loss=loss, batch_size=5, micro_batch=micro, perturbation=1.0
+        )
+        trainer = Trainer(config, data, tmp_path / str(micro), ALONE)
+        without_statistics(trainer.network)
+        for fed in trainer.feeder.batches([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]):
+            trainer.step(fed)
+        trainers.append(trainer)
+    whole, parts = trainers
+    for name, value in whole.progress.sums.items():
+        assert parts.progress.sums[name] == pytest.approx(value, rel=1e-5, nan_ok=True)
+    fresh = Trainer(CONFIG, data, tmp_path / "fresh", ALONE).network.state_dict()
+    moved = 0.0
+    pairs = zip(whole.network.named_parameters(), parts.network.parameters(), strict=True)
+    for (name, one), other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+        moved = max(moved, float((one - fresh[name]).abs().max()))
+    assert moved > 1e-3
+
+
+def test_reading_processes_stay_from_epoch_to_epoch(folder: Path) -> None:
+    data = FaceDataset(folder, "train")
+    simulator = MultiviewSimulator(data.model, CONFIG.simulation)
+    needs = frozenset({"image"})
+    orders = [[[0, 1], [2], [3, 4]], [[4, 2], [1]], [[3], [0, 2], [1, 4]]]
+    alone = Feeder(data, simulator, needs, ALONE.device)
+    feeder = Feeder(data, simulator, needs, ALONE.device, workers=2)
+    next(feeder.batches(orders[0]))  # an epoch that stops early
+    first = {child.pid for child in torch.multiprocessing.active_children()}
+    for order in orders:
+        for found, wanted in zip(feeder.batches(order), alone.batches(order), strict=True):
+            assert found.number.tolist() == wanted.number.tolist()
+            assert torch.equal(found.target_mm, wanted.target_mm)
+        assert {child.pid for child in torch.multiprocessing.active_children()} == first
+    assert len(first) == 2
+    del feeder, found
+    assert not torch.multiprocessing.active_children()
+
+
 def test_a_checkpoint_within_an_epoch_is_gone_on_with(folder: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, checkpoint_steps=1)
     data = FaceDataset(folder, "train")
