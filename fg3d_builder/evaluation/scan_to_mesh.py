@@ -31,7 +31,7 @@ CENTRE_UP_THE_NOSE = 0.3
 """Where the sphere's centre is between the bottom of the nose (0) and its bridge (1)."""
 
 RADIUS_FACTOR = 1.4
-"""Of NoW; FG2018 has 1.2."""
+"""Of NoW's released evaluation; FG2018 has 1.2."""
 
 
 class FaceSphere(NamedTuple):
@@ -150,6 +150,7 @@ def pooled(distances_mm: list[Array]) -> PooledDistances:
     """Pool the distances of images: every vertex of every image counts the same."""
     if not distances_mm:
         return PooledDistances(0, 0, *3 * (float("nan"),))
-    every = np.concatenate(distances_mm).astype(np.float64)
-    statistics = (float(np.median(every)), float(every.mean()), float(every.std()))
+    every = np.concatenate(distances_mm)  # some 10^8 numbers of the whole data set
+    moments = every.mean(dtype=np.float64), every.std(dtype=np.float64)
+    statistics = (float(np.median(every)), float(moments[0]), float(moments[1]))
     return PooledDistances(len(distances_mm), len(every), *statistics)

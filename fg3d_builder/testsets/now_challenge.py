@@ -8,6 +8,7 @@ authors advise the same (expression coefficients set to zero, issues 5 and 20 of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import digest, to_table
-from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.errors import CaptureError, ConfigError, sentence
 from fg3d_builder.evaluation import ScanSurface
 from fg3d_builder.evaluation.scan_to_mesh import SEVEN_POINTS, ScanToMesh, scan_to_mesh
 from fg3d_builder.facemodel.model import FaceModel
@@ -160,23 +161,30 @@ def open_now_challenge(
     ConfigError
         Nothing there; a list that is missing or broken; no subject of these names.
     """
-    listed = sorted(now.listed_images(folder, list_name, challenges), key=lambda i: i.image_id)
+    try:
+        listed = now.listed_images(folder, list_name, challenges)
+    except OSError as error:  # a list may name what no system can have, or what nobody may read
+        raise ConfigError(f"{folder}: the list of images: {sentence(error)}") from None
+    listed.sort(key=lambda image: image.image_id)
     wanted = wanted_subjects(folder, {image.subject for image in listed}, subjects)
     scans, missing = {}, []
     for subject in wanted:
         try:
             mesh_file, landmarks = now.find_scan(folder, subject)
-        except (CaptureError, OSError) as error:
-            if (folder / "scans" / subject).is_dir():
-                code = error.code if isinstance(error, CaptureError) else "missing_file"
-                missing.append(Unusable(subject, subject, code, str(error)))
+        except CaptureError as error:
+            # Of the test set, nobody has scans; what is there has to be whole.
+            if os.path.isdir(folder / "scans" / subject):
+                missing.append(Unusable(subject, subject, error.code, error.message))
+        except OSError as error:
+            reason = f"{folder}: {sentence(error)}"
+            missing.append(Unusable(subject, subject, "missing_file", reason))
         else:
             scans[subject] = ProtocolScan(subject, mesh_file, 1.0, landmarks)
     images = []
     for image in listed:
         if image.subject not in wanted:
             continue
-        if image.photo is not None and image.photo.is_file():
+        if image.photo is not None and os.path.isfile(image.photo):
             images.append(image)
         else:
             reason = f"{image.photo}: file not found"

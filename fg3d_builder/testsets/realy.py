@@ -15,6 +15,7 @@ from 1, with more behind an underscore where there are several: ``12.jpg``, ``12
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def open_realy(
         Nothing there, a name that is no image's, broken scales, or no subject of these names.
     """
     place = folder / IMAGES / image_set
-    if not place.is_dir():
+    if not os.path.isdir(place):
         there = sorted(p.name for p in (folder / IMAGES).glob("*") if p.is_dir())
         found = f"; {IMAGES} has {', '.join(there[:5])}" if there else ""
         raise ConfigError(f"{place}: no such folder{found}")

@@ -69,7 +69,7 @@ def test_a_region_that_lies_elsewhere_is_aligned_by_itself() -> None:
     start = global_pose(prediction[at], vertices[at])
     globally = mesh.closest(start.obj_from_cam(vertices[inside])).distance_mm
     found = regional_distance(mesh, prediction[at], region, vertices[inside], vertices[at])
-    assert globally.mean() > 0.5
+    assert globally.mean() > 0.3
     assert found.max() < 1e-5
 
 

@@ -17,6 +17,7 @@ from toy_protocols import (
     write_photo,
 )
 
+from fg3d_builder.captures.source import safe_id
 from fg3d_builder.cli import main
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
@@ -38,6 +39,7 @@ from fg3d_builder.testsets.setup import Setup
 SUBJECT = "FaMoS_001_TA"
 NEUTRAL = f"{SUBJECT}/multiview_neutral/IMG_0001"
 SMILING = f"{SUBJECT}/multiview_expressions/IMG_0002"
+FIT_FOLDER = safe_id("3DMM fit")
 SWAPPED = [0, 1, 2, 3, 4, 6, 5]
 
 
@@ -122,10 +124,12 @@ def test_the_fit_is_measured_in_every_challenge(evaluated: Path) -> None:
 
 def test_a_submission_is_what_the_challenge_reads(evaluated: Path, model: FaceModel) -> None:
     written = sorted(p.relative_to(evaluated) for p in (evaluated / "submission").rglob("*.*"))
-    places = [f"submission/3DMM_fit/{i}{s}" for i in (SMILING, NEUTRAL) for s in (".npy", ".obj")]
+    places = [
+        f"submission/{FIT_FOLDER}/{i}{s}" for i in (SMILING, NEUTRAL) for s in (".npy", ".obj")
+    ]
     assert [path.as_posix() for path in written] == sorted(places)
     for image in (SMILING, NEUTRAL):
-        path = evaluated / f"submission/3DMM_fit/{image}.obj"
+        path = evaluated / f"submission/{FIT_FOLDER}/{image}.obj"
         assert all(len(line.split()) == 4 for line in path.read_text().splitlines()[1:])
         mesh = read_mesh(path)
         given = read_seven_landmarks(path.with_suffix(".npy"))
@@ -140,7 +144,7 @@ def test_our_own_submission_is_measured_as_we_are(
 ) -> None:
     """Written, read again as another method's and measured: the same distances."""
     challenge = open_now_challenge(folder)
-    methods = {"read": evaluated / "submission/3DMM_fit"}
+    methods = {"read": evaluated / "submission" / FIT_FOLDER}
     # What was measured before is not measured again.
     results = evaluate_now_challenge(challenge, evaluated / "out", model, {}, methods)
     ours = {row.image_id: row for row in results.rows if row.method == "3DMM fit"}
@@ -242,7 +246,7 @@ def test_without_scans_only_a_submission_can_be_written(
     submission = tmp_path / "submission"
     results = evaluate_now_challenge(challenge, tmp_path / "out", model, submission=submission)
     assert results.rows == ()
-    assert (submission / f"3DMM_fit/{NEUTRAL}.npy").is_file()
+    assert (submission / f"{FIT_FOLDER}/{NEUTRAL}.npy").is_file()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from toy_protocols import head, write_photo
 
+from fg3d_builder.captures.source import safe_id
 from fg3d_builder.cli import main
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import PARTS, FaceModel
@@ -127,7 +128,7 @@ def test_key_points_are_carried_to_our_topology(evaluated: Path, model: FaceMode
 
 
 def test_a_submission_is_one_topology(evaluated: Path, model: FaceModel) -> None:
-    (path,) = (evaluated / "submission/3DMM_fit").iterdir()
+    (path,) = (evaluated / "submission" / safe_id("3DMM fit")).iterdir()
     assert path.name == "1.obj"
     assert np.array_equal(read_mesh(path).triangles, model.triangles)
 
