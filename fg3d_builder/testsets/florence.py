@@ -7,8 +7,8 @@
     FOLDER/subject_02/...
 
 Pitch and yaw of the views are those that the paper states (Sec. 7.1: pitches of -20, 0 and 20
-degrees, yaws of -45 to 45 by 15 degrees); it refers to PRNet for the protocol. Image size and camera
-are ours, see `ProtocolConfig`: the paper does not state them.
+degrees, yaws of -45 to 45 by 15 degrees); it refers to PRNet for the protocol. Image size and
+camera are ours, see `ProtocolConfig`: the paper does not state them.
 """
 
 from __future__ import annotations

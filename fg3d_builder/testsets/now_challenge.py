@@ -52,7 +52,7 @@ from fg3d_builder.testsets.records import (
     Unusable,
 )
 from fg3d_builder.testsets.results import FIT
-from fg3d_builder.testsets.setup import Setup, check_methods, mesh_digest
+from fg3d_builder.testsets.setup import Setup, check_landmarks, check_methods, mesh_digest
 from fg3d_builder.testsets.surfaces import read_shape
 
 STAGE = "now-scan-to-mesh-1"
@@ -290,6 +290,7 @@ class _Evaluation:
             )
         self.names = [FIT, *networks, *methods]
         check_methods(self.names, networks, setup)
+        check_landmarks(setup.model, SEVEN_POINTS)
         self._challenge, self._out, self._setup = challenge, out, setup
         self._networks, self._metrical, self._submission = networks, metrical, submission
         self._checkpoints = {name: file_sha256(t.checkpoint) for name, t in networks.items()}

@@ -22,11 +22,13 @@ from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.obj_writer import write_polygon_obj
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.images import photo_capture
+from fg3d_builder.testsets.mesh_files import FIRST_INNER
 from fg3d_builder.testsets.method_meshes import read_method_mesh
 from fg3d_builder.testsets.photo_faces import PhotoFaces
 from fg3d_builder.testsets.plausible_landmarks import plausible_pose
 from fg3d_builder.testsets.realy import Realy, RealyTruth
 from fg3d_builder.testsets.realy_keypoints import (
+    IBUG_COUNT,
     KeyPointPlaces,
     carried_key_points,
     checked_key_points,
@@ -36,7 +38,7 @@ from fg3d_builder.testsets.realy_keypoints import (
 )
 from fg3d_builder.testsets.records import ProtocolConfig, ProtocolImage, Unusable
 from fg3d_builder.testsets.results import FIT
-from fg3d_builder.testsets.setup import Setup, check_methods
+from fg3d_builder.testsets.setup import Setup, check_landmarks, check_methods
 
 TEMPLATE = "HIFI3D.obj"
 KEY_POINT_FILE = "keypoints.txt"
@@ -155,6 +157,7 @@ class _Evaluation:
     ) -> None:
         self.names = [FIT, *networks, *methods]
         check_methods(self.names, networks, setup)
+        check_landmarks(setup.model, range(FIRST_INNER, IBUG_COUNT))
         self._realy, self._setup, self._networks = realy, setup, networks
         self._submission = submission
         self._checkpoints = {name: file_sha256(t.checkpoint) for name, t in networks.items()}

@@ -4,8 +4,8 @@ A file of key points is a JSON list ``[[triangle, a, b], ...]``: the triangle's 
 topology's obj, counted from 0, and the weights of its first and second corner; the third corner
 has the rest. The first 68 points are iBUG's; where on a face the other 17 are, only the files of
 the benchmark's own topologies say. So they are carried: the face model is registered to such a
-topology, and each point goes to the closest place on the registered model. The model's own places
-are taken for iBUG's points 17 to 67, which it knows better than any registration.
+topology, and each point goes to the closest place on the registered model. Of iBUG's points, the
+model's own places are taken: a registration slides along smooth skin by millimetres.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _on_model(
     """Place points on the registered model; those that it knows itself are its own."""
     nearest = ScanSurface(registered_mm, model.triangles).closest(points_mm)
     triangle, barycentric = _triangle_of(model, nearest.corners, nearest.barycentric)
-    own = model.embedded("ibug68", np.arange(FIRST_INNER, IBUG_COUNT))
+    own = model.embeddings["ibug68"]
     triangle[own.point_index], barycentric[own.point_index] = own.triangle, own.barycentric
     carried = np.setdiff1d(np.arange(len(points_mm)), own.point_index)
     far = carried[nearest.distance_mm[carried] > MAX_CARRIED_MM]

@@ -84,6 +84,14 @@ def check_methods(names: Sequence[str], networks: Mapping[str, Trained], setup: 
             )
 
 
+def check_landmarks(model: FaceModel, ibug: Sequence[int]) -> None:
+    """Refuse a face model that has no place for some of iBUG's points, with `ConfigError`."""
+    try:
+        model.embedded("ibug68", ibug)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 def mesh_digest(path: Path) -> str:
     """Hash a mesh file together with the material files and images that an obj names."""
     files = [path]

@@ -31,7 +31,7 @@ from fg3d_builder.testsets.realy_keypoints import (
 
 IMAGES = "REALY_image/crop_image_frontal_512x512"
 MM_PER_UNIT = 9.0
-MORE_POINTS_MM = 17
+TEMPLATE_SEED = 7
 
 
 def key_point_places(model: FaceModel) -> KeyPointPlaces:
@@ -41,8 +41,8 @@ def key_point_places(model: FaceModel) -> KeyPointPlaces:
     there = np.flatnonzero(
         skin[model.triangles].all(axis=1) & model.reliable[model.triangles].all(axis=1)
     )
-    more = np.random.default_rng(0).choice(there, MORE_POINTS_MM, replace=False)
-    weights = np.tile([0.2, 0.3, 0.5], (MORE_POINTS_MM, 1))
+    more = np.random.default_rng(0).choice(there, 17, replace=False)
+    weights = np.tile([0.2, 0.3, 0.5], (17, 1))
     return KeyPointPlaces(
         np.concatenate([own.triangle, more]).astype(np.int64),
         np.concatenate([own.barycentric, weights]),
@@ -77,7 +77,8 @@ def folder(model: FaceModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "metrical_scale.txt").write_text(f"{MM_PER_UNIT:.18e}\n" * 2)
     order = np.random.default_rng(4).permutation(model.vertex_count)
     new = np.argsort(order)
-    write_polygon_obj(folder / "HIFI3D.obj", 0.1 * model.mean[order], new[model.triangles])
+    shape = head(model, TEMPLATE_SEED)
+    write_polygon_obj(folder / "HIFI3D.obj", 0.1 * shape[order], new[model.triangles])
     write_key_points(folder / "HIFI3D.txt", places)
     return folder
 
@@ -114,17 +115,18 @@ def test_the_scan_itself_has_no_error_and_the_fit_some(evaluated: Path) -> None:
 
 
 def test_key_points_are_carried_to_our_topology(evaluated: Path, model: FaceModel) -> None:
-    """The template is the model under other numbers: the carried points are near the true ones."""
+    """The template is another face under other numbers: carried points are near the true ones."""
     found = read_key_points(evaluated / "submission/fg3d.txt")
     topology = read_mesh(evaluated / "submission/fg3d.obj")
     assert np.array_equal(topology.triangles, model.triangles)
-    there = found.points(model.mean, model.triangles)
-    wanted = key_point_places(model).points(model.mean, model.triangles)
+    shape = head(model, TEMPLATE_SEED)
+    there = found.points(shape, model.triangles)
+    wanted = key_point_places(model).points(shape, model.triangles)
     away = np.linalg.norm(there - wanted, axis=1)
-    assert away[17:68].max() < 1e-4
-    # Registration from one frontal view slides along smooth cheeks.
-    assert np.median(away[68:]) < 1.5
-    assert away[68:].max() < 5.0
+    assert away[:68].max() < 1e-4
+    # A registration slides along smooth cheeks.
+    assert np.median(away[68:]) < 2.0
+    assert away[68:].max() < 8.0
 
 
 def test_a_submission_is_one_topology(evaluated: Path, model: FaceModel) -> None:
