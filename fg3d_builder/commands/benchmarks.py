@@ -33,7 +33,9 @@ def add_benchmark_options(command: argparse.ArgumentParser) -> None:
         "--challenge",
         action="append",
         choices=CHALLENGES,
-        help="now-challenge: only this one; may be given several times; default all four",
+        metavar="NAME",
+        help="now-challenge: only multiview_neutral, multiview_expressions, multiview_occlusions or "
+        "selfie; may be given several times; default all four",
     )
     command.add_argument(
         "--list",

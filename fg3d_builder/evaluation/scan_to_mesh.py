@@ -147,7 +147,13 @@ class PooledDistances(NamedTuple):
 
 
 def pooled(distances_mm: list[Array]) -> PooledDistances:
-    """Pool the distances of images: every vertex of every image counts the same."""
+    """Pool the distances of images: every vertex of every image counts the same.
+
+    Parameters
+    ----------
+    distances_mm : list of (n,) float
+        Of each image, from the vertices of its cropped scan; finite.
+    """
     if not distances_mm:
         return PooledDistances(0, 0, *3 * (float("nan"),))
     every = np.concatenate(distances_mm)  # some 10^8 numbers of the whole data set

@@ -84,12 +84,12 @@ class Realy:
         Raises
         ------
         CaptureError
-            ``missing_file``, ``unreadable_mesh``, ``bad_landmarks`` or ``no_unit``.
+            ``missing_file``, ``unreadable_mesh`` or ``bad_landmarks``.
         """
         number = int(subject)
         if not 1 <= number <= len(self.mm_per_unit):
             raise CaptureError(
-                "no_unit",
+                "missing_file",
                 f"{self.folder / SCALES}: {len(self.mm_per_unit)} scales, none for person {number}",
             )
         points = read_obj_points(self.folder / KEY_POINTS / f"{number}.obj")

@@ -58,7 +58,10 @@ def test_a_prediction_that_was_moved_has_no_error(region) -> None:
 
 
 def test_a_region_that_lies_elsewhere_is_aligned_by_itself() -> None:
-    """Half of the prediction is 3 mm up; aligned with that half alone, nothing is left of it."""
+    """Half of the prediction is 3 mm up; aligned with that half alone, little is left of it.
+
+    What is left is the size, which stays that of the global alignment.
+    """
     vertices, triangles = surface()
     at = some_points(vertices)
     right = vertices[:, 0] > 0
@@ -70,7 +73,7 @@ def test_a_region_that_lies_elsewhere_is_aligned_by_itself() -> None:
     globally = mesh.closest(start.obj_from_cam(vertices[inside])).distance_mm
     found = regional_distance(mesh, prediction[at], region, vertices[inside], vertices[at])
     assert globally.mean() > 0.3
-    assert found.max() < 1e-5
+    assert found.max() < 0.05
 
 
 def test_a_region_one_millimetre_rough_is_one_millimetre_off() -> None:
