@@ -34,8 +34,8 @@ def add_benchmark_options(command: argparse.ArgumentParser) -> None:
         action="append",
         choices=CHALLENGES,
         metavar="NAME",
-        help="now-challenge: only multiview_neutral, multiview_expressions, multiview_occlusions or "
-        "selfie; may be given several times; default all four",
+        help=f"now-challenge: only NAME of {', '.join(CHALLENGES)}; may be given several times; "
+        "default all four",
     )
     command.add_argument(
         "--list",

@@ -17,7 +17,7 @@ from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.records import Array, Pose
 
 MAX_ITERATIONS = 100
-TOLERANCE = 1e-10
+TOLERANCE = 1e-7
 """Relative fall of the mean squared distance below which an alignment has converged."""
 
 _FIRST_POINTS = 2000
