@@ -60,7 +60,8 @@ now-challenge a file of seven landmarks beside each mesh, for realy keypoints.tx
 that is missing is a failure of that method.
 
 DIR gets report.md (tables, comparisons, failures), results.csv, results.json and, for DACE,
-ced.png (Fig. 17). A run that was stopped continues when it is started again.
+ced.png (Fig. 17). A run that was stopped continues when it is started again; realy, which is
+short, starts anew.
 Exit status 1 where a method failed on an image or an image could not be used.
 """
 
