@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write, number
+from fg3d_builder.commands.benchmarks import (
+    add_benchmark_options,
+    check_benchmark_options,
+    run_benchmark,
+)
 from fg3d_builder.commands.devices import add_device_option, torch_device
 from fg3d_builder.commands.saying import say, say_pages
 from fg3d_builder.config import FaceModelConfig, LandmarkConfig
@@ -16,12 +21,16 @@ if TYPE_CHECKING:
     from fg3d_builder.fgnet.trained import Trained
     from fg3d_builder.testsets import Protocol, ProtocolConfig, ProtocolResults
 
+DACE_SETS = ("florence", "now", "stirling")
+PROTOCOLS = (*DACE_SETS, "now-challenge", "realy")
+
 NETWORK = "FGNet (ours)"
 """Name of a network that is given without one."""
 
 DESCRIPTION = """\
 Measures how far faces reconstructed from single images are from 3D scans of the same people:
-the Densely Aligned Chamfer Error (DACE, Eq. 20 of the paper) on the sets of its Table 5.
+the Densely Aligned Chamfer Error (DACE, Eq. 20 of the paper) on the sets of its Table 5, and
+the metrics that NoW and REALY have of their own.
 
   fg3d evaluate florence FOLDER --out DIR                        the 3DMM fit alone
   fg3d evaluate florence FOLDER --out DIR --checkpoint RUN/checkpoint.pt
@@ -34,15 +43,25 @@ the Densely Aligned Chamfer Error (DACE, Eq. 20 of the paper) on the sets of its
              neutral images        scans_lmks_onlypp/
   stirling   Stirling/ESRC         FOLDER/F_3D_N/, M_3D_N/, annotations/ (optional), photos.csv
 
-docs/protocols.md says where to get them and what exactly is read. Ground truth is made by the
-project's own registration, once per scan; look at the pictures in DIR/truth.
+  now-challenge   NoW's own metric: distances from the scan to the mesh in mm, all challenges,
+                  neutral faces; FOLDER as for now
+  realy           rigid region-wise error in mm; FOLDER/REALY_image/, REALY_HIFI3D_keypoints/,
+                  REALY_scan_region/, metrical_scale.txt, HIFI3D.obj, HIFI3D.txt
+
+  fg3d evaluate now-challenge FOLDER --out DIR --submission SUBMISSION --checkpoint FILE
+  fg3d evaluate realy FOLDER --out DIR --submission SUBMISSION --checkpoint FILE
+
+docs/protocols.md says where to get them and what exactly is read. For DACE, ground truth is made
+by the project's own registration, once per scan; look at the pictures in DIR/truth.
 
 Another method is a folder with one mesh per image, named after it (prnet/subject_01/
-pitch+00_yaw+15.obj), and landmarks.json, which names the vertices at iBUG's landmarks. A mesh
+pitch+00_yaw+15.obj), and landmarks.json, which names the vertices at iBUG's landmarks; for
+now-challenge a file of seven landmarks beside each mesh, for realy keypoints.txt. A mesh
 that is missing is a failure of that method.
 
-DIR gets report.md (Table 5 with the paper's rows, comparisons, failures), results.csv,
-results.json, ced.png (Fig. 17). A run that was stopped continues when it is started again.
+DIR gets report.md (tables, comparisons, failures), results.csv, results.json and, for DACE,
+ced.png (Fig. 17). A run that was stopped continues when it is started again; realy, which is
+short, starts anew.
 Exit status 1 where a method failed on an image or an image could not be used.
 """
 
@@ -51,11 +70,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     command = commands.add_parser(
         "evaluate",
-        help="measure reconstructions on Florence, NoW or Stirling/ESRC",
+        help="measure reconstructions on Florence, NoW, Stirling/ESRC or REALY",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("protocol", choices=("florence", "now", "stirling"), help="which data set")
+    command.add_argument("protocol", choices=PROTOCOLS, help="which data set and metric")
     command.add_argument(
         "folder", type=folder_to_read, metavar="FOLDER", help="the data set, as published"
     )
@@ -109,6 +128,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--images-only", action="store_true", help="write the images to reconstruct and stop"
     )
+    add_benchmark_options(command)
     add_device_option(command)
     command.set_defaults(run=run)
 
@@ -118,6 +138,15 @@ def run(options: argparse.Namespace) -> int:
     from fg3d_builder.testsets import ProtocolConfig, evaluate_protocol, open_protocol, write_report
     from fg3d_builder.testsets.setup import named_paths
 
+    check_benchmark_options(options)
+    if options.protocol not in DACE_SETS:
+        methods = named_paths(options.method, "--method")
+        checkpoints = named_paths(options.checkpoint, "--checkpoint", NETWORK)
+        return run_benchmark(
+            options,
+            methods,
+            lambda: _model_and_networks(checkpoints, options.facemodel, options.device),
+        )
     config = ProtocolConfig(landmarks=LandmarkConfig(detector=options.landmarks))
     protocol = open_protocol(
         options.protocol,

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.config import ALL_LOOKS, digest, to_table
+from fg3d_builder.config import digest, to_table
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.prediction import predict
 from fg3d_builder.fgnet.trained import Trained
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.fitting.landmark_fit import fit_landmarks
 from fg3d_builder.geometry.pose import angles_from_rotation
-from fg3d_builder.pipeline.photo import fitted_photo
-from fg3d_builder.records import Array, CoarseFit
+from fg3d_builder.records import Array
 from fg3d_builder.testsets.ground_truth import GroundTruth, ground_truth
 from fg3d_builder.testsets.images import image_capture, image_key
 from fg3d_builder.testsets.mesh_method import Measured, MeshMethod
+from fg3d_builder.testsets.photo_faces import PhotoFaces
 from fg3d_builder.testsets.records import Protocol, ProtocolConfig, ProtocolImage, Unusable
 from fg3d_builder.testsets.results import (
     FIT,
@@ -33,7 +29,7 @@ from fg3d_builder.testsets.results import (
     write_results,
     write_row,
 )
-from fg3d_builder.testsets.setup import Setup, model_digest
+from fg3d_builder.testsets.setup import Setup, check_methods
 
 
 def evaluate_protocol(
@@ -127,14 +123,8 @@ class _Evaluation:
         if not protocol.images and not protocol.missing:
             raise ConfigError(f"protocol '{protocol.name}': no image to evaluate")
         self.names = [FIT, *networks, *methods]
-        _check_names(self.names)
         self._protocol, self._out, self._setup = protocol, out, setup
-        for name, trained in networks.items():
-            if model_digest(trained.model) != setup.model_key:
-                raise ConfigError(
-                    f"network '{name}' was trained on the face model '{trained.model.name}', "
-                    f"which is not the evaluation's '{setup.model.name}'"
-                )
+        check_methods(self.names, networks, setup)
         self._networks = networks
         self._checkpoints = {name: file_sha256(t.checkpoint) for name, t in networks.items()}
         self._truth_folder = truth_folder
@@ -194,31 +184,20 @@ class _Evaluation:
         return [*(found[name] for name in keys), *others]
 
     def _own_rows(self, image: ProtocolImage, truth: GroundTruth) -> dict[str, ImageResult]:
-        """Fit the 3DMM, and let each network improve the fit to the landmarks that it is used to.
-
-        The fit of its own row is to landmarks of all looks.
-        """
-        model, config = self._setup.model, self._setup.config
-        capture = image_capture(image, truth.surface, self._out / "images", config)
-
-        @cache
-        def fit(looks: int) -> CoarseFit:
-            landmarks = self._setup.detector_of(looks).detect(capture)
-            return fit_landmarks(model, landmarks, capture.intrinsics, config.fit)
-
+        """Measure the 3DMM fit and each network on an image."""
+        capture = image_capture(image, truth.surface, self._out / "images", self._setup.config)
+        faces = PhotoFaces(capture, self._setup, self._networks)
         try:
-            blank = _unmeasured(image, fit(ALL_LOOKS).pose.rotation)
+            blank = _unmeasured(image, faces.fit().pose.rotation)
         except CaptureError:
             blank = _unmeasured(image, None)
-        rows = {FIT: _row(blank, FIT, lambda: _measured(fit(ALL_LOOKS).shape_obj_mm, FIT, truth))}
-        for name, trained in self._networks.items():
 
-            def measure(name: str = name, trained: Trained = trained) -> Measured:
-                (answer,) = predict(trained, [fitted_photo(capture, fit(trained.looks))])
-                return _measured(answer.shape_obj_mm, name, truth)
+        def row(name: str) -> ImageResult:
+            # A shape of our topology reaches all of C.
+            members = truth.registered.members
+            return _row(blank, name, lambda: Measured(truth.dace(faces.shape(name), members), 1.0))
 
-            rows[name] = _row(blank, name, measure)
-        return rows
+        return {name: row(name) for name in (FIT, *self._networks)}
 
     def _other_row(
         self,
@@ -245,17 +224,6 @@ class _Evaluation:
         return self._out / "measured" / safe_id(method) / f"{image.image_id}.json"
 
 
-def _check_names(names: list[str]) -> None:
-    """Refuse names that are taken, or whose folders would be the same."""
-    taken: dict[str, str] = {}
-    for name in names:
-        if not name.strip():
-            raise ConfigError("a method's name is empty")
-        if safe_id(name) in taken:
-            raise ConfigError(f"method '{name}': the name is taken by '{taken[safe_id(name)]}'")
-        taken[safe_id(name)] = name
-
-
 def _unmeasured(image: ProtocolImage, rotation: Array | None) -> ImageResult:
     """Return the fit's row without an error: angles of the protocol, else those of the fit."""
     pitch, yaw = image.pitch_deg, image.yaw_deg
@@ -266,13 +234,6 @@ def _unmeasured(image: ProtocolImage, rotation: Array | None) -> ImageResult:
         if yaw is None:
             yaw, source = estimated_yaw, "estimated"
     return ImageResult(image.image_id, image.subject, FIT, pitch, yaw, source, None, None)
-
-
-def _measured(shape_mm: Array, method: str, truth: GroundTruth) -> Measured:
-    """Measure a shape of our topology, which reaches all of C."""
-    if not np.isfinite(shape_mm).all():
-        raise CaptureError("not_finite", f"{method}: a vertex of the shape is not finite")
-    return Measured(truth.dace(shape_mm, truth.registered.members), 1.0)
 
 
 def _row(like: ImageResult, method: str, measure: Callable[[], Measured]) -> ImageResult:

@@ -6,7 +6,9 @@
     FOLDER/subject_01/Model/frontal2/obj/...                read where there is no frontal1
     FOLDER/subject_02/...
 
-Pitch and yaw of the views are those of PRNet's evaluation, which the paper follows (Sec. 7.1).
+Pitch and yaw of the views are those that the paper states (Sec. 7.1: pitches of -20, 0 and 20
+degrees, yaws of -45 to 45 by 15 degrees); it refers to PRNet for the protocol. Image size and
+camera are ours, see `ProtocolConfig`: the paper does not state them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from fg3d_builder.testsets.mesh_files import only_mesh
 from fg3d_builder.testsets.records import ProtocolImage
 
 PITCHES_DEG = (-20.0, 0.0, 20.0)
+"""Sec. 7.1 of the paper."""
+
 YAWS_DEG = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
+"""Sec. 7.1 of the paper."""
 
 
 def list_images(folder: Path) -> list[ProtocolImage]:

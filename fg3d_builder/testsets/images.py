@@ -51,12 +51,25 @@ def image_capture(
         ``missing_file`` or ``unreadable_image``; ``no_texture`` of a scan to be rendered.
     """
     if image.photo is not None:
-        photo = read_photo(image.photo, config.landmarks.detector)
-        capture = capture_of(image.photo.stem, photo, focal_of(photo, None))
-    else:
-        photo = write_rendering(image, surface, folder, config)
-        focal = Focal(config.focal_px, "given")
-        capture = capture_of(image.image_id.replace("/", "-"), photo, focal)
+        return photo_capture(image, config)
+    photo = write_rendering(image, surface, folder, config)
+    focal = Focal(config.focal_px, "given")
+    capture = capture_of(image.image_id.replace("/", "-"), photo, focal)
+    return replace(capture, subject_id=image.subject)
+
+
+def photo_capture(image: ProtocolImage, config: ProtocolConfig) -> Capture:
+    """Return an image that is a photo as a capture without depth.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``unreadable_image``.
+    """
+    if image.photo is None:
+        raise ValueError(f"image {image.image_id}: no photo")
+    photo = read_photo(image.photo, config.landmarks.detector)
+    capture = capture_of(image.photo.stem, photo, focal_of(photo, None))
     return replace(capture, subject_id=image.subject)
 
 

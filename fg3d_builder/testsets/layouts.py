@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,11 +53,7 @@ def open_protocol(
         )
     except OSError as error:  # a list may name what no system can have, or what nobody may read
         raise ConfigError(f"{folder}: the list of images: {sentence(error)}") from None
-    there = sorted({image.subject for image in listed})
-    wanted = [s for s in there if any(fnmatchcase(s, pattern) for pattern in subjects)]
-    if not wanted:
-        found = f"there are {', '.join(there[:5])}, ..." if there else "there is none"
-        raise ConfigError(f"{folder}: no subject like {', '.join(subjects)}; {found}")
+    wanted = wanted_subjects(folder, {image.subject for image in listed}, subjects)
     scans: dict[str, ProtocolScan] = {}
     without_scan: dict[str, CaptureError] = {}
     for subject in wanted:
@@ -86,3 +82,19 @@ def open_protocol(
             lost = named.subject if photo is None else named.image_id
             missing.add(Unusable(lost, named.subject, problem.code, problem.message))
     return Protocol(name, scans, tuple(images), tuple(sorted(missing)))
+
+
+def wanted_subjects(folder: Path, there: Collection[str], patterns: Sequence[str]) -> list[str]:
+    """Return the subjects of a data set whose names match one of some patterns, sorted.
+
+    Raises
+    ------
+    ConfigError
+        None does.
+    """
+    names = sorted(there)
+    wanted = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    if not wanted:
+        found = f"there are {', '.join(names[:5])}, ..." if names else "there is none"
+        raise ConfigError(f"{folder}: no subject like {', '.join(patterns)}; {found}")
+    return wanted

@@ -17,12 +17,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from fg3d_builder.errors import CaptureError, ConfigError
+from fg3d_builder.evaluation.scan_to_mesh import SEVEN_POINTS
 from fg3d_builder.files.bounded import read_json_object, read_regular
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.records import GivenLandmarks
-
-SEVEN_POINTS = (36, 39, 42, 45, 33, 48, 54)
-"""iBUG's numbers of the seven points, in the order of the files."""
 
 MESH_LANDMARKS_SCHEMA = "fg3d-mesh-landmarks-1"
 MIN_LANDMARKS = 7
@@ -63,7 +61,7 @@ def only_mesh(found: Sequence[Path], where: Path) -> Path:
 
 
 def read_picked_points(path: Path) -> GivenLandmarks:
-    """Read seven points from a MeshLab file ``*_picked_points.pp``, as NoW has them.
+    """Read seven points from a file of MeshLab's picked points, ``*.pp``, as NoW has them.
 
     Raises
     ------
@@ -75,6 +73,27 @@ def read_picked_points(path: Path) -> GivenLandmarks:
     except (ElementTree.ParseError, ValueError) as error:  # also names of unknown encodings
         raise _bad(path, f"no XML ({error})") from None
     return _seven_points(path, [[p.get(axis, "") for axis in "xyz"] for p in root.iter("point")])
+
+
+def only_picked_points(folder: Path, mesh: Path) -> Path:
+    """Return the file of points that were picked on a mesh.
+
+    It is named after the mesh, ``MESH_picked_points.pp`` as MeshLab suggests or ``MESH.pp``;
+    where there is none of these names, it is the only ``*.pp`` of the folder, whatever its name.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file`` or ``ambiguous_scan``.
+    """
+    named = [folder / f"{mesh.stem}{ending}" for ending in ("_picked_points.pp", ".pp")]
+    for path in named:
+        if path.is_file():
+            return path
+    found = sorted(path for path in folder.glob("*.pp") if path.is_file())
+    if not found:
+        raise CaptureError("missing_file", f"{named[0]}: file not found, nor any other *.pp there")
+    return only_mesh(found, folder)
 
 
 def read_point_list(path: Path) -> GivenLandmarks:

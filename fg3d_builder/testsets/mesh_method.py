@@ -27,20 +27,21 @@ from fg3d_builder.captures.scan import turned_outward
 from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import Correspondence, Places
-from fg3d_builder.facemodel.model import FaceModel, topology_hash
+from fg3d_builder.facemodel.model import topology_hash
 from fg3d_builder.files.hashes import file_sha256
-from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh, mesh_with_colors, read_mesh
+from fg3d_builder.files.mesh_io import MESH_SUFFIXES, TexturedMesh
 from fg3d_builder.files.products import SUFFIX
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Capture, Landmarks, Pose
 from fg3d_builder.testsets.ground_truth import GroundTruth
 from fg3d_builder.testsets.kept import kept
 from fg3d_builder.testsets.mesh_files import MeshLandmarks, read_mesh_landmarks
-from fg3d_builder.testsets.plausible_landmarks import described, misplaced
+from fg3d_builder.testsets.method_meshes import landmarks_at_vertices, read_method_mesh
+from fg3d_builder.testsets.plausible_landmarks import described, plausible_pose
 from fg3d_builder.testsets.records import GivenLandmarks
 from fg3d_builder.testsets.registered import PairTests, register_surface
 from fg3d_builder.testsets.setup import Setup
-from fg3d_builder.testsets.surfaces import pose_by_landmarks, upright_surface
+from fg3d_builder.testsets.surfaces import upright_surface
 
 LANDMARKS_NAME = "landmarks.json"
 STAGE = "test-set-topology-3"
@@ -52,9 +53,6 @@ MIN_COVERAGE = 0.5
 TRANSFER_TESTS = PairTests(max_distance_mm=10.0, max_normal_deg=75.0, seen_only=False)
 """Far looser than those of C, as nothing must be left out of a method's mesh because it is hard:
 only what the mesh does not reach fails them, and the rim of the mesh."""
-
-MIRROR_GAIN = 0.6
-"""A mesh is mirrored where reflection shrinks the error of its landmarks below this share."""
 
 
 class Measured(NamedTuple):
@@ -87,7 +85,8 @@ class MeshMethod:
     Raises
     ------
     ConfigError
-        No folder, no readable landmarks, or not one mesh for any of the images.
+        No folder, no readable landmarks, not one mesh for any of the images, or landmarks that
+        the first of the meshes shows to be wrong.
     """
 
     def __init__(
@@ -111,6 +110,20 @@ class MeshMethod:
         self._first = first
         self._first_sha256 = file_sha256(self._existing(first))
         self._topologies: dict[str, Correspondence] = {}
+        self._check_first()
+
+    def _check_first(self) -> None:
+        """Refuse landmarks that the first mesh shows to be wrong, before anything is measured."""
+        if self._own_landmarks(self._first).is_file():
+            return
+        try:
+            mesh = self._first_mesh
+        except CaptureError:  # a failure of this image alone
+            return
+        try:
+            self._given(self._first, mesh)
+        except CaptureError as error:
+            raise ConfigError(f"method '{self.name}': {error.message}") from None
 
     def _find(self, image_id: str) -> Path | None:
         paths = (self._folder / f"{image_id}{suffix}" for suffix in MESH_SUFFIXES)
@@ -165,8 +178,11 @@ class MeshMethod:
             )
         return path
 
+    def _own_landmarks(self, image_id: str) -> Path:
+        return self._folder / f"{image_id}.json"
+
     def _landmarks_of(self, image_id: str) -> MeshLandmarks:
-        own = self._folder / f"{image_id}.json"
+        own = self._own_landmarks(image_id)
         if not own.is_file():
             return self._landmarks
         try:
@@ -180,11 +196,18 @@ class MeshMethod:
 
     def _mesh(self, image_id: str) -> TexturedMesh:
         """Read a mesh, right-handed and with its outside outside; colours do not matter."""
-        mesh = read_mesh(self._existing(image_id), colours=False)
-        mesh = mesh_with_colors(mesh.vertices, mesh.triangles)
+        mesh = read_method_mesh(self._existing(image_id))
         if self._landmarks_of(image_id).mirrored:
             mesh = replace(mesh, vertices=mesh.vertices * [-1.0, 1.0, 1.0])
         return turned_outward(mesh)
+
+    def _given(self, image_id: str, mesh: TexturedMesh) -> tuple[GivenLandmarks, Pose]:
+        """Return a mesh's landmarks and its ``upright_from_file``, or `CaptureError`."""
+        landmarks, name = self._landmarks_of(image_id), f"{self.name} {image_id}"
+        given = landmarks_at_vertices(landmarks, mesh, name)
+        own = self._own_landmarks(image_id)
+        where = own.name if own.is_file() else LANDMARKS_NAME
+        return given, plausible_pose(given, self._setup.model, name, where)
 
     @cached_property
     def _first_mesh(self) -> TexturedMesh:
@@ -212,28 +235,8 @@ class MeshMethod:
 
     def _registered(self, image_id: str, mesh: TexturedMesh, path: Path) -> Correspondence:
         """Register the template to a mesh by the mesh's landmark vertices."""
-        landmarks, model = self._landmarks_of(image_id), self._setup.model
-        name = f"{self.name} {image_id}"
-        if landmarks.vertex.max() >= len(mesh.vertices):
-            raise CaptureError(
-                "bad_landmarks",
-                f"{name}: landmark at vertex {landmarks.vertex.max()}, the mesh has "
-                f"{len(mesh.vertices)}",
-            )
-        loose = landmarks.vertex[~np.isin(landmarks.vertex, mesh.triangles)]
-        if len(loose):
-            raise CaptureError(
-                "bad_landmarks", f"{name}: landmark at vertex {loose[0]}, which no triangle uses"
-            )
-        given = GivenLandmarks(landmarks.ibug, mesh.vertices[landmarks.vertex])
-        pose = _upright_pose(given, model, name)
-        wrong = misplaced(given, model)
-        if wrong:
-            raise CaptureError(
-                "bad_landmarks",
-                f"{name}: among the vertices that were given for landmarks, misplaced in a face "
-                f"are {described(wrong)}; check them in {LANDMARKS_NAME}",
-            )
+        model, name = self._setup.model, f"{self.name} {image_id}"
+        given, pose = self._given(image_id, mesh)
         surface = upright_surface(mesh, pose)
 
         def projected(capture: Capture, cam_from_upright: Pose) -> Landmarks:
@@ -265,22 +268,3 @@ class MeshMethod:
 
 def _topology_hash(mesh: TexturedMesh) -> str:
     return topology_hash(len(mesh.vertices), mesh.triangles)
-
-
-def _upright_pose(given: GivenLandmarks, model: FaceModel, name: str) -> Pose:
-    """Return ``upright_from_file``; raise where the landmarks fit far better once reflected."""
-    target = model.embedded("ibug68", given.ibug).points(model.mean, model.triangles)
-    poses, misfit_mm = [], []
-    for sign in (1.0, -1.0):
-        points = given.points * [sign, 1.0, 1.0]
-        pose = pose_by_landmarks(GivenLandmarks(given.ibug, points), model, 0.0, name)
-        poses.append(pose)
-        misfit_mm.append(np.sqrt(((pose.cam_from_obj(points) - target) ** 2).sum(axis=1).mean()))
-    if misfit_mm[1] < MIRROR_GAIN * misfit_mm[0]:
-        raise CaptureError(
-            "mirrored_mesh",
-            f"{name}: the landmarks fit a face within {misfit_mm[0]:.1f} mm as they are and within "
-            f"{misfit_mm[1]:.1f} mm reflected; set 'mirrored' in {LANDMARKS_NAME}, or check the "
-            "vertices in it",
-        )
-    return poses[0]

@@ -114,13 +114,14 @@ def failure_lines(results: ProtocolResults) -> list[str]:
     lines: list[str] = []
     for method in results.methods:
         failed = [(row.image_id, row.code, row.reason) for row in results.of(method) if row.code]
-        lines += _reasons(f"{method} failed on {len(failed)} images", failed)
+        lines += reason_lines(f"{method} failed on {len(failed)} images", failed)
     unusable = [(image.name, image.code, image.reason) for image in results.unusable]
-    lines += _reasons(f"{len(unusable)} images or subjects are in no table", unusable)
+    lines += reason_lines(f"{len(unusable)} images or subjects are in no table", unusable)
     return lines
 
 
-def _reasons(title: str, failed: Sequence[tuple[str, str, str]]) -> list[str]:
+def reason_lines(title: str, failed: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return what failed (name, code, reason), counted by code under a title, with examples."""
     if not failed:
         return []
     counts = Counter(code for _, code, _ in failed)

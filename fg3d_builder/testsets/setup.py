@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fg3d_builder.captures.source import safe_id
 from fg3d_builder.config import ALL_LOOKS
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import Embedding, FaceModel
@@ -20,6 +21,9 @@ from fg3d_builder.files.hashes import file_sha256, sha256
 from fg3d_builder.landmarks import open_view_detector
 from fg3d_builder.landmarks.detector import LandmarkDetector
 from fg3d_builder.testsets.records import ProtocolConfig
+
+if TYPE_CHECKING:
+    from fg3d_builder.fgnet.trained import Trained
 
 _LIBRARY = re.compile(rb"^\s*mtllib\s+(.+?)\s*$", re.MULTILINE)
 _IMAGE = re.compile(rb"^\s*map_Kd\s+(?:.*\s)?(\S+)\s*$", re.MULTILINE)
@@ -57,6 +61,35 @@ class Setup:
     @cached_property
     def _detectors(self) -> dict[int, LandmarkDetector]:
         return {}
+
+
+def check_methods(names: Sequence[str], networks: Mapping[str, Trained], setup: Setup) -> None:
+    """Refuse methods that cannot take part in one evaluation, with `ConfigError`.
+
+    Their names have to give different folders; networks must have been trained on the
+    evaluation's face model.
+    """
+    taken: dict[str, str] = {}
+    for name in names:
+        if not name.strip():
+            raise ConfigError("a method's name is empty")
+        if safe_id(name) in taken:
+            raise ConfigError(f"method '{name}': the name is taken by '{taken[safe_id(name)]}'")
+        taken[safe_id(name)] = name
+    for name, trained in networks.items():
+        if model_digest(trained.model) != setup.model_key:
+            raise ConfigError(
+                f"network '{name}' was trained on the face model '{trained.model.name}', "
+                f"which is not the evaluation's '{setup.model.name}'"
+            )
+
+
+def check_landmarks(model: FaceModel, ibug: Sequence[int]) -> None:
+    """Refuse a face model that has no place for some of iBUG's points, with `ConfigError`."""
+    try:
+        model.embedded("ibug68", ibug)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def mesh_digest(path: Path) -> str:

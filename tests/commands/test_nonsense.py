@@ -80,6 +80,11 @@ PATHS = [
     ["evaluate", "florence", "PATH", "--out", "{here}/out", "--device", "cpu"],
     ["evaluate", "now", "PATH", "--out", "{here}/out", "--device", "cpu"],
     ["evaluate", "stirling", "PATH", "--out", "{here}/out", "--device", "cpu"],
+    ["evaluate", "now-challenge", "PATH", "--out", "{here}/out", "--device", "cpu"],
+    ["evaluate", "now-challenge", "{here}/folder", "--out", "{here}/out", "--list", "PATH"],
+    ["evaluate", "realy", "PATH", "--out", "{here}/out", "--device", "cpu"],
+    ["evaluate", "realy", "{here}/folder", "--out", "{here}/out", "--image-set", "PATH"],
+    ["evaluate", "realy", "{here}/folder", "--out", "{here}/out", "--submission", "PATH"],
 ]
 
 WRITTEN = [
@@ -132,6 +137,7 @@ VALUES = [
     ["experiments", "table1", "--scale", "tiny", "--seeds", "0"],
     ["experiments", "table9", "--scale", "tiny"],
     ["evaluate", "lfw", "{here}/folder", "--out", "{here}/out"],
+    ["evaluate", "now-challenge", "{here}/folder", "--out", "{here}/out", "--challenge", "all"],
     ["evaluate", "now", "{here}/folder", "--out", "{here}/out", "--unit-mm", "nan"],
     ["models", "sell"],
     ["models", "info", "--model-path", "{here}/folder"],

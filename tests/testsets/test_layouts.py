@@ -94,6 +94,28 @@ def test_now_records_what_is_missing(now: Path, tmp_path: Path) -> None:
     assert str(points) in protocol.missing[0].reason
 
 
+def test_picked_points_may_have_any_name(now: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "now"
+    shutil.copytree(now, folder)
+    (points,) = folder.glob("scans_lmks_onlypp/*/*.pp")
+    wanted = read_picked_points(points).points
+
+    def found() -> np.ndarray:
+        given = open_protocol("now", folder).scans["FaMoS_001_TA"].landmarks
+        assert given is not None
+        return given.points
+
+    points = points.rename(points.with_name("some points.pp"))
+    assert np.array_equal(found(), wanted)
+    # The name of the scan goes before others.
+    write_picked_points(points.with_name("natural_head_rotation.000001.pp"), wanted + 1.0)
+    assert np.allclose(found(), wanted + 1.0, atol=1e-4)
+    points.with_name("natural_head_rotation.000001.pp").rename(points.with_name("other.pp"))
+    (missing,) = open_protocol("now", folder).missing
+    assert missing.code == "ambiguous_scan"
+    assert "other.pp, some points.pp" in missing.reason
+
+
 def test_now_may_lie_as_its_archive_unpacks(now: Path, tmp_path: Path) -> None:
     folder = tmp_path / "now"
     shutil.copytree(now, folder)

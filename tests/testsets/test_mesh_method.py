@@ -100,8 +100,8 @@ def test_what_is_wrong_with_a_mesh_is_a_failure(
     assert "two" in caught.value.message
 
 
-def test_landmarks_that_do_not_fit_the_mesh_are_a_failure(
-    model: FaceModel, truth: GroundTruth, tmp_path: Path
+def test_landmarks_that_do_not_fit_the_first_mesh_are_refused_at_once(
+    model: FaceModel, tmp_path: Path
 ) -> None:
     folder = tmp_path / "theirs"
     good = landmark_vertices(model)
@@ -109,18 +109,31 @@ def test_landmarks_that_do_not_fit_the_mesh_are_a_failure(
     for vertices, message in (
         ({**good, "36": 10**6}, "the mesh has"),
         # Left and right exchanged: the same as a mirror.
-        ({str(p): good[str(q)] for p, q in SWAPPED.items()}, "reflected"),
+        ({str(p): good[str(q)] for p, q in SWAPPED.items()}, "right and left are exchanged"),
         ({**good, "48": good["54"], "54": good["48"]}, r"48 \(right corner of the mouth\)"),
         ({**good, "33": landmark_vertices(model, (8,))["8"]}, r"33 \(bottom of the nose\)"),
     ):
         write_mesh_landmarks(folder / "landmarks.json", vertices)
-        with pytest.raises(CaptureError, match=message):
-            method(folder, model).measure("a/one", truth)
+        with pytest.raises(ConfigError, match=rf"method 'theirs': theirs a/one: .*{message}"):
+            method(folder, model)
     used = ~(model.triangles == good["36"]).any(axis=1)
     write_mesh(folder / "a/one.ply", model.mean, model.triangles[used])
     write_mesh_landmarks(folder / "landmarks.json", good)
-    with pytest.raises(CaptureError, match="which no triangle uses"):
-        method(folder, model).measure("a/one", truth)
+    with pytest.raises(ConfigError, match="which no triangle uses"):
+        method(folder, model)
+
+
+def test_landmarks_of_one_mesh_alone_are_a_failure_of_it(
+    model: FaceModel, truth: GroundTruth, tmp_path: Path
+) -> None:
+    folder, good = tmp_path / "theirs", landmark_vertices(model)
+    for image in IMAGES:
+        write_mesh(folder / f"{image}.ply", model.mean, model.triangles)
+    write_mesh_landmarks(folder / "landmarks.json", good)
+    write_mesh_landmarks(folder / "a/two.json", {**good, "48": good["54"], "54": good["48"]})
+    with pytest.raises(CaptureError, match=r"misplaced .* in two\.json") as caught:
+        method(folder, model).measure("a/two", truth)
+    assert caught.value.code == "bad_landmarks"
 
 
 def test_a_mesh_that_lacks_half_the_face_is_a_failure(

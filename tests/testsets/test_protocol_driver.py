@@ -19,7 +19,7 @@ from toy_protocols import (
     write_training,
 )
 
-import fg3d_builder.testsets.driver as driver
+import fg3d_builder.testsets.photo_faces as photo_faces
 from fg3d_builder.cli import main
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import FaceModel
@@ -124,7 +124,7 @@ def test_results_are_kept_and_the_same(
     def never(*arguments: object, **named: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(driver, "fit_landmarks", never)
+    monkeypatch.setattr(photo_faces, "fit_landmarks", never)
     monkeypatch.setattr(GroundTruth, "dace", never)
 
     def evaluate() -> None:
