@@ -150,6 +150,10 @@ class SyntheticSource:
         for field in ("subjects", "captures_per_subject"):
             if getattr(config, field) < 1:
                 raise ConfigError(f"sources.{field}: at least 1, found {getattr(config, field)}")
+        if config.population != "default":
+            from fg3d_builder.heads.blended import blended_population
+
+            blended_population(config.population)
         if config.variety.kind != "none":
             reachable_distances_mm(config)
         self._config = config
@@ -194,16 +198,30 @@ class SyntheticSource:
     def _subject(self, index: int) -> Subject:
         """Captures of one subject come one after the other: keep the last head."""
         if self._last is None or self._last[0] != index:
-            self._last = (index, draw_subject(self._seed(index)))
+            self._last = (index, draw_subject(self._seed(index), self._config.population))
         return self._last[1]
 
 
-def draw_subject(seed: int) -> Subject:
-    """Draw a head from the embedded population; its data are built and cached on first use."""
+def draw_subject(seed: int, people: str = "default") -> Subject:
+    """Draw a head.
+
+    Parameters
+    ----------
+    seed : int
+    people : str
+        See `SourceConfig.population`. The embedded ones are built and cached on first use.
+
+    Raises
+    ------
+    ConfigError
+        A file that is no blend.
+    """
+    from fg3d_builder.heads.blended import blended_population
     from fg3d_builder.heads.library import head_population
 
     population = head_population()
-    head = population.subject(seed)
+    drawn_from = population if people == "default" else blended_population(people)
+    head = drawn_from.subject(seed)
     triangles = population.head.sheet_triangles
     eye, anatomy = population.head.eye, population.anatomy
     scalp = head.context_albedo[np.argmax(anatomy.context_hair_mm)]

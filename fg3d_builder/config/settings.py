@@ -154,6 +154,8 @@ class SourceConfig:
     views: (pitch, yaw) in degrees of each rendering of a scan.
     unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
     variety: see there; synthetic captures only.
+    population: who synthetic captures show: "default", the people behind the embedded model, or
+        those of a file that `fg3d models blend` wrote, relative to the preset's file.
     depth_factor: multiplies depths or lengths of a source whose files are in another unit than its
         layout, or its captures' own files, say.
     depth_is_along_ray: the files hold distances along the ray in place of the z coordinate.
@@ -176,6 +178,9 @@ class SourceConfig:
     unit_mm: Annotated[float, Within(0, 1e6)] = 1.0
     sensor: SensorConfig = field(default_factory=SensorConfig)
     variety: VarietyConfig = field(default_factory=VarietyConfig, metadata=ADDED)
+    population: Annotated[str, one_of("default", or_file=(".h5", ".hdf5"))] = field(
+        default="default", metadata=ADDED
+    )
     depth_factor: Annotated[float, Within(0, 1e6, above=True)] = field(default=1.0, metadata=ADDED)
     depth_is_along_ray: bool = field(default=False, metadata=ADDED)
     frames: FramesConfig = field(default_factory=FramesConfig, metadata=ADDED)
@@ -192,6 +197,10 @@ class SourceConfig:
         if self.kind == "synthetic" and self.path:
             instead = 'kind = "folder" for captures or kind = "scan" for scans'
             yield "path", f' = "{self.path}": kind "synthetic" reads no files; write {instead}'
+        if self.kind != "synthetic" and self.population != "default":
+            yield "population", f' = "{self.population}": kind "{self.kind}" has its own people'
+        if self.kind != "synthetic" and self.variety.kind != "none":
+            yield "variety.kind", f' = "{self.variety.kind}": kind "{self.kind}" is as it was taken'
         if self.kind != "synthetic" and not self.path:
             yield "path", f': missing; kind "{self.kind}" needs a folder'
         if self.kind == "synthetic" and self.depth_factor != 1.0:

@@ -32,8 +32,8 @@ def hanging_clothes(vertices_obj_mm: Array, triangles: Array, albedo: Array) -> 
     # Each edge of a border runs with its triangle to the left: outwards is down cross along.
     normals = np.cross(np.array([0.0, -1.0, 0.0]), along)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    corner = 4 * np.arange(len(edges))[:, None]
-    one = np.concatenate([corner + [0, 2, 1], corner + [1, 2, 3]])
+    first = 4 * np.arange(len(edges))
+    one = (first[:, None, None] + np.array([[0, 2, 1], [1, 2, 3]])).reshape(-1, 3)
     return Solid(
         np.concatenate([ends, below], axis=1).reshape(-1, 3),
         np.concatenate([one, one[:, ::-1]]),

@@ -131,7 +131,7 @@ def _lens(line: Array, transmission: Array) -> Lens:
     shares = np.array([0.25, 0.5, 0.75, 1.0])
     rings = middle + shares[:, None, None] * (line - middle)
     rings[..., 2] += 1.5 * (1.0 - shares**2)[:, None]
-    vertices = np.concatenate([[middle + [0.0, 0.0, 1.5]], rings.reshape(-1, 3)])
+    vertices = np.vstack([middle + np.array([0.0, 0.0, 1.5]), rings.reshape(-1, 3)])
     place = np.arange(_RIM_POINTS)
     after = (place + 1) % _RIM_POINTS
     triangles = [np.stack([0 * place, 1 + place, 1 + after], axis=1)]

@@ -89,7 +89,7 @@ def draw_camera(config: VarietyConfig, rng: np.random.Generator) -> PhoneCamera:
 
 
 def compressed(rgb: Array, quality: int) -> Array:
-    """Return a picture (H, W, 3) uint8 as it comes back from a JPEG file of a quality of 1 to 100."""
+    """Return a picture (H, W, 3) uint8 as a JPEG file gives it back; quality 1 to 100."""
     coded = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(np.asarray(decoded)[..., ::-1])

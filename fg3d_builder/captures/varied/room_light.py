@@ -125,7 +125,7 @@ def projected(radiance_of: Array, directions: Array) -> Array:
 
 
 def evenly_spread(count: int) -> Array:
-    """Return (count, 3) unit vectors that are spread evenly over the sphere (Fibonacci's spiral)."""
+    """Return (count, 3) unit vectors, spread evenly over the sphere (Fibonacci's spiral)."""
     height = 1.0 - 2.0 * (np.arange(count) + 0.5) / count
     turn = np.pi * (1.0 + np.sqrt(5.0)) * np.arange(count)
     around = np.sqrt(1.0 - height**2)

@@ -51,9 +51,8 @@ def _stripes(image: Array, rng: np.random.Generator) -> None:
 
 def _tiles(image: Array, rng: np.random.Generator) -> None:
     """Paint bricks, tiles or a chequered cloth, each of its own brightness, with joints."""
-    height, width = image.shape[:2]
     rows = int(rng.integers(4, 28))
-    tall = height / rows
+    tall = image.shape[0] / rows
     wide = tall * rng.uniform(0.7, 3.0)
     y, x = _grid(image)
     row = np.floor(y / tall).astype(int)
@@ -130,7 +129,7 @@ def _foliage(image: Array, rng: np.random.Generator) -> None:
 
 
 def _people(image: Array, rng: np.random.Generator) -> None:
-    """Paint areas in the colours of skin, with dark hair above, out of focus: hands, other people."""
+    """Paint areas in the colours of skin with dark hair above, out of focus, as other people."""
     height, width = image.shape[:2]
     layer = image.copy()
     for _ in range(int(rng.integers(1, 6))):
