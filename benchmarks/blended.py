@@ -26,7 +26,7 @@ from fg3d_builder.facemodel.learning.reconstruction import LinearShapes, errors_
 from fg3d_builder.facemodel.learning.shapes import measurements
 from fg3d_builder.facemodel.storage import load_model
 from fg3d_builder.files.atomic import write_bytes
-from fg3d_builder.files.encoding import encode_jpeg, encode_png
+from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.heads.library import default_model
 from fg3d_builder.pipeline.register import register_capture
 from fg3d_builder.records import Array
