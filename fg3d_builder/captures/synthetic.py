@@ -324,7 +324,7 @@ def _posed(subject: Subject, shape: Array, scene: Scene) -> Solid:
     """Head, and what it wears, in the camera frame; the face's vertices come first."""
     vertices, triangles, albedo = whole_head(subject, shape)
     head = Solid(vertices, triangles, seamless_normals(vertices, triangles), albedo)
-    worn = ()
+    worn: tuple[Solid, ...] = ()
     if scene.look is not None:
         worn = (hanging_clothes(vertices, triangles, albedo), *scene.look.worn)
     return joined([head, *worn]).in_camera(scene.pose)

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fg3d_builder.commands.arguments import file_to_write, name, number, whole
 from fg3d_builder.config import FaceModelConfig
 from fg3d_builder.errors import ConfigError
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel import FaceModel
+    from fg3d_builder.records import Array
 
 DESCRIPTION = """\
 Mixes the identities of several face models: of the embedded one, of an ICT-FaceKit folder, of
@@ -134,9 +137,7 @@ def _model(text: str) -> FaceModel:
         raise ConfigError(f"{text}: {error}") from None
 
 
-def _spread_mm(base: FaceModel, deviations_mm: object) -> float:
+def _spread_mm(base: FaceModel, deviations_mm: Array) -> float:
     """Root mean square length over the reliable face of deviations (k, n, 3) together."""
-    import numpy as np
-
-    squared = (np.asarray(deviations_mm)[:, base.reliable] ** 2).sum(axis=(0, 2))
+    squared = (deviations_mm[:, base.reliable] ** 2).sum(axis=(0, 2))
     return float(np.sqrt(squared.mean()))

@@ -71,7 +71,8 @@ def draw_look(
     """
     light, camera = draw_room_light(config, rng), draw_camera(config, rng)
     has_hair, has_glasses = rng.uniform(size=2) < [config.hair, config.glasses]
-    worn, lenses = [], ()
+    worn: list[Solid] = []
+    lenses: tuple[Lens, ...] = ()
     if has_hair and hair_albedo is not None:
         worn.append(draw_hair(surface, hair_albedo, rng))
     if has_glasses:
