@@ -57,6 +57,11 @@ def load_blend_sources(path: str | os.PathLike[str]) -> tuple[BlendSource, ...]:
 
 
 def _read(group: h5py.Group) -> BlendSource:
-    arrays = {name: group[name][()].astype(np.float64) for name in ("mean_mm", "deviations_mm")}
-    words = {name: str(group.attrs[name]) for name in ("name", "licence", "topology_hash")}
-    return BlendSource(weight=float(group.attrs["weight"]), **words, **arrays)
+    return BlendSource(
+        name=str(group.attrs["name"]),
+        licence=str(group.attrs["licence"]),
+        topology_hash=str(group.attrs["topology_hash"]),
+        weight=float(group.attrs["weight"]),
+        mean_mm=group["mean_mm"][()].astype(np.float64),
+        deviations_mm=group["deviations_mm"][()].astype(np.float64),
+    )

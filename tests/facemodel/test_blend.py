@@ -18,6 +18,8 @@ from fg3d_builder.facemodel.blend import (
 from fg3d_builder.facemodel.blend_storage import load_blend_sources, save_blend
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.facemodel.storage import load_model, save_model
+from fg3d_builder.geometry.alignment import align_similarity
+from fg3d_builder.geometry.meshes import vertex_areas
 from fg3d_builder.geometry.pose import rotation_from_angles
 from tests.toy_models import toy_model
 
@@ -89,11 +91,18 @@ def test_standard_deviations_are_honest(toy: FaceModel) -> None:
 
 def test_a_model_blended_with_itself_stays_what_it_is(toy: FaceModel) -> None:
     same = blended_model(toy, [carried_source(toy, toy, w) for w in (0.25, 0.75)], "same", 12)
-    # Mirror images are as likely: of the toy's lopsided modes the variance stays.
     np.testing.assert_allclose(same.mean, toy.mean, atol=0.05)
-    before = ((toy.id_basis * toy.id_sd) ** 2).sum()
+    # The toy's modes also turn and shift the face, which is no part of an identity.
+    used = np.flatnonzero(toy.rigid)
+    area = vertex_areas(toy.mean, toy.triangles)[used]
+    rng = np.random.default_rng(1)
+    apart = []
+    for _ in range(300):
+        face = toy.mean + toy.id_basis @ (toy.id_sd * rng.standard_normal(12))
+        pose = align_similarity(face[used], toy.mean[used], area, fix_scale=True)
+        apart.append(((pose.cam_from_obj(face) - toy.mean) ** 2).sum())
     _, deviations = blended_moments([carried_source(toy, toy, 1.0)])
-    assert (deviations**2).sum() == pytest.approx(before, rel=0.05)
+    assert (deviations**2).sum() == pytest.approx(np.mean(apart), rel=0.15)
 
 
 def test_shapes_of_another_topology_and_frame_arrive_where_they_belong(toy: FaceModel) -> None:

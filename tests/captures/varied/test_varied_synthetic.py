@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates, maximum_filter
 
 from fg3d_builder.captures.synthetic import (
     Subject,
@@ -111,16 +112,16 @@ def test_rendered_depth_is_that_of_the_true_vertices(worn: list[Capture], subjec
         np.testing.assert_allclose(
             truth.pose.cam_from_obj(truth.shape_obj_mm), truth.vertices_cam_mm, atol=1e-3
         )
-        column, row = np.rint(px_from_cam(truth.vertices_cam_mm, capture.intrinsics)).astype(int).T
-        height, width = capture.depth_mm.shape
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        column, row = px_from_cam(truth.vertices_cam_mm, capture.intrinsics).T
         flat = vertex_normals(truth.vertices_cam_mm, subject.triangles)[:, 2] < -0.85
-        seen = np.flatnonzero(truth.visible & flat & inside)
+        seen = np.flatnonzero(truth.visible & flat)
         assert len(seen) > 1000
-        off = capture.depth_mm[row[seen], column[seen]] - truth.vertices_cam_mm[seen, 2]
-        # A vertex beside a strand has the strand in its pixel.
-        assert np.mean(np.abs(off) < 0.5) > 0.95
-        assert np.median(np.abs(off)) < 0.1
+        # Between four pixels, so that a slope is no difference.
+        rendered = map_coordinates(capture.depth_mm, [row[seen], column[seen]], order=1)
+        off = np.abs(rendered - truth.vertices_cam_mm[seen, 2])
+        # A vertex beside a strand has the strand in its pixels.
+        assert np.mean(off < 0.5) > 0.9
+        assert np.median(off) < 0.05
 
 
 def test_what_is_worn_hides_what_it_covers(worn: list[Capture], bare: list[Capture]) -> None:
@@ -139,7 +140,9 @@ def test_what_is_worn_hides_what_it_covers(worn: list[Capture], bare: list[Captu
             .astype(int)
             .T
         )
-        assert np.mean(nearer[row, column] > 0.5) > 0.8
+        # Strands are about as wide as a pixel, and need not cover its centre.
+        around = maximum_filter(nearer, 3)
+        assert np.mean(around[row, column] > 0.5) > 0.9
 
 
 def test_the_same_capture_twice_in_any_order(worn: list[Capture]) -> None:
