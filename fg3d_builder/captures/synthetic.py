@@ -10,18 +10,22 @@ import open3d
 from open3d.core import Tensor
 
 from fg3d_builder.captures.background import random_background
-from fg3d_builder.captures.mesh_view import SUPERSAMPLING, averaged
+from fg3d_builder.captures.fine_surface import fine_surface
 from fg3d_builder.captures.scan import camera_of
 from fg3d_builder.captures.sensor import apply_sensor, capture_generator
 from fg3d_builder.captures.source import CaptureEntry
+from fg3d_builder.captures.varied.clothes import hanging_clothes
+from fg3d_builder.captures.varied.framing import draw_framing, reachable_distances_mm
+from fg3d_builder.captures.varied.look import Look, draw_background, draw_look, lit_by_room
+from fg3d_builder.captures.varied.worn import HeadSurface, Solid, joined
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.model import topology_hash
-from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam, scaled_intrinsics
+from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array, Capture, CaptureTruth, Pose
-from fg3d_builder.rendering.rasterizer import interpolate, rasterize
+from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 
 if TYPE_CHECKING:
@@ -85,12 +89,18 @@ class Subject:
     topology_hash : str
     action_names : tuple of str
         Names of the facial actions, in the order of ``head.expression_offsets``.
+    eyes : tuple of (k,) int64
+        Vertices of the face on the left and on the right eye.
+    hair_albedo : (3,) float64 or None
+        Linear RGB of the hair; None for a bald head.
     """
 
     head: SyntheticHead
     triangles: Array
     topology_hash: str
     action_names: tuple[str, ...]
+    eyes: tuple[Array, Array]
+    hair_albedo: Array | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,9 @@ class Scene:
         Flat wall behind the head: ``1 / z = wall . (x / z, y / z, 1)`` on it, per mm.
     image_noise : float
         Standard deviation of the noise at white, in linear light.
+    intrinsics : (3, 3) float64
+    look : Look or None
+        What makes the capture varied; it takes the place of `light` and `image_noise`.
     """
 
     expression: str
@@ -120,6 +133,8 @@ class Scene:
     background: Array
     wall: Array | None
     image_noise: float
+    intrinsics: Array
+    look: Look | None = None
 
 
 class SyntheticSource:
@@ -135,6 +150,12 @@ class SyntheticSource:
         for field in ("subjects", "captures_per_subject"):
             if getattr(config, field) < 1:
                 raise ConfigError(f"sources.{field}: at least 1, found {getattr(config, field)}")
+        if config.population != "default":
+            from fg3d_builder.heads.blended import blended_population
+
+            blended_population(config.population)
+        if config.variety.kind != "none":
+            reachable_distances_mm(config)
         self._config = config
         self._last: tuple[int, Subject] | None = None
         self._place = {
@@ -160,7 +181,11 @@ class SyntheticSource:
         index, number = self._place[entry.capture_id]
         subject = self._subject(index)
         rng = capture_generator(self._config.seed, entry.capture_id, "scene")
-        return subject, draw_scene(self._config, subject, number, rng)
+        scene = draw_scene(self._config, subject, number, rng)
+        if self._config.variety.kind != "none":
+            rng = capture_generator(self._config.seed, entry.capture_id, "variety")
+            scene = varied(self._config, subject, scene, rng)
+        return subject, scene
 
     def load(self, entry: CaptureEntry) -> Capture:
         """Render one capture; never fails."""
@@ -173,22 +198,42 @@ class SyntheticSource:
     def _subject(self, index: int) -> Subject:
         """Captures of one subject come one after the other: keep the last head."""
         if self._last is None or self._last[0] != index:
-            self._last = (index, draw_subject(self._seed(index)))
+            self._last = (index, draw_subject(self._seed(index), self._config.population))
         return self._last[1]
 
 
-def draw_subject(seed: int) -> Subject:
-    """Draw a head from the embedded population; its data are built and cached on first use."""
+def draw_subject(seed: int, people: str = "default") -> Subject:
+    """Draw a head.
+
+    Parameters
+    ----------
+    seed : int
+    people : str
+        See `SourceConfig.population`. The embedded ones are built and cached on first use.
+
+    Raises
+    ------
+    ConfigError
+        A file that is no blend.
+    """
+    from fg3d_builder.heads.blended import blended_population
     from fg3d_builder.heads.library import head_population
 
     population = head_population()
-    head = population.subject(seed)
+    drawn_from = population if people == "default" else blended_population(people)
+    head = drawn_from.subject(seed)
     triangles = population.head.sheet_triangles
+    eye, anatomy = population.head.eye, population.anatomy
+    scalp = head.context_albedo[np.argmax(anatomy.context_hair_mm)]
+    bare = (anatomy.context_hair_mm < -20.0) & (anatomy.context_cloth_mm < -10.0)
+    bald = np.array_equal(scalp, head.context_albedo[np.argmax(bare)])
     return Subject(
         head,
         triangles,
         topology_hash(len(head.neutral_obj_mm), triangles),
         population.action_names,
+        eyes=(np.flatnonzero(eye == 1), np.flatnonzero(eye == 2)),
+        hair_albedo=None if bald else scalp,
     )
 
 
@@ -208,8 +253,31 @@ def draw_scene(
         pose=_draw_pose(config, subject, rng),
         light=_draw_light(rng),
         background=random_background(height, width, rng),
-        wall=_draw_wall(config, rng),
+        wall=_draw_wall(config.distance_mm, rng),
         image_noise=rng.uniform(0.002, 0.008),
+        intrinsics=camera_of(config),
+    )
+
+
+def varied(config: SourceConfig, subject: Subject, scene: Scene, rng: np.random.Generator) -> Scene:
+    """Return a scene with another camera, light, background, and with what the person wears."""
+    framing = draw_framing(config, rng)
+    rotation = scene.pose.rotation
+    face = subject.head.neutral_obj_mm
+    center = (face.min(axis=0) + face.max(axis=0)) / 2.0
+    pose = Pose(1.0, rotation, framing.center_cam_mm - rotation @ center)
+    shape = subject.head.shape(_activations(subject, scene.weights))
+    vertices, triangles, _ = whole_head(subject, shape)
+    eyes = np.stack([shape[own].mean(axis=0) for own in subject.eyes])
+    surface = HeadSurface(vertices, triangles)
+    look = draw_look(config.variety, surface, eyes, subject.hair_albedo, rng)
+    return replace(
+        scene,
+        pose=pose,
+        background=draw_background(config.variety, config.image_size, rng),
+        wall=_draw_wall(framing.center_cam_mm[2], rng),
+        intrinsics=framing.intrinsics,
+        look=look,
     )
 
 
@@ -221,19 +289,13 @@ def render_capture(
     `capture_id` and `subject_id` become the capture's; the former also seeds its image noise.
     """
     height, width = config.image_size
-    intrinsics = camera_of(config)
+    intrinsics = scene.intrinsics
     shape = subject.head.shape(_activations(subject, scene.weights))
-    vertices, triangles, albedo = whole_head(subject, shape)
-    vertices_cam = scene.pose.cam_from_obj(vertices)
-    depth = rasterize(vertices_cam, triangles, intrinsics, height, width).depth_mm
-    normals = seamless_normals(vertices, triangles) @ scene.pose.rotation.T
-    color, coverage = shaded(
-        vertices_cam, triangles, albedo, normals, intrinsics, scene.light, config.image_size
-    )
+    solid = _posed(subject, shape, scene)
+    depth = rasterize(solid.vertices_mm, solid.triangles, intrinsics, height, width).depth_mm
     rng = capture_generator(config.seed, capture_id, "image noise")
-    linear = color + (1.0 - coverage[:, :, None]) * scene.background
-    rgb = srgb_from_linear(_with_noise(linear, scene.image_noise, rng))
-    visible = _seen_vertices(vertices_cam, triangles, normals, intrinsics, config.image_size)
+    rgb = _picture(solid, scene, config.image_size, rng)
+    visible = _seen_vertices(*solid[:3], intrinsics, config.image_size)
     if scene.wall is not None:
         depth = np.where(
             np.isfinite(depth), depth, _wall_depth(scene.wall, intrinsics, depth.shape)
@@ -250,12 +312,43 @@ def render_capture(
         licence="CC0",
         truth=CaptureTruth(
             topology_hash=subject.topology_hash,
-            vertices_cam_mm=vertices_cam[:count].astype(np.float32),
+            vertices_cam_mm=solid.vertices_mm[:count].astype(np.float32),
             shape_obj_mm=shape.astype(np.float32),
             pose=scene.pose,
             visible=visible[:count],
         ),
     )
+
+
+def _posed(subject: Subject, shape: Array, scene: Scene) -> Solid:
+    """Head, and what it wears, in the camera frame; the face's vertices come first."""
+    vertices, triangles, albedo = whole_head(subject, shape)
+    head = Solid(vertices, triangles, seamless_normals(vertices, triangles), albedo)
+    worn: tuple[Solid, ...] = ()
+    if scene.look is not None:
+        worn = (hanging_clothes(vertices, triangles, albedo), *scene.look.worn)
+    return joined([head, *worn]).in_camera(scene.pose)
+
+
+def _picture(solid: Solid, scene: Scene, size: tuple[int, int], rng: np.random.Generator) -> Array:
+    """(H, W, 3) uint8 of a scene."""
+    if scene.look is not None:
+        lenses = tuple(lens.in_camera(scene.pose) for lens in scene.look.lenses)
+        linear = lit_by_room(
+            scene.look.light, solid, lenses, scene.background, scene.intrinsics, rng
+        )
+        return scene.look.camera.picture(linear, rng)
+    color, coverage = shaded(
+        solid.vertices_mm,
+        solid.triangles,
+        solid.albedo,
+        solid.normals,
+        scene.intrinsics,
+        scene.light,
+        size,
+    )
+    linear = color + (1.0 - coverage[:, :, None]) * scene.background
+    return srgb_from_linear(_with_noise(linear, scene.image_noise, rng))
 
 
 def _activations(subject: Subject, weights: dict[str, float]) -> Array:
@@ -293,8 +386,9 @@ def _draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def _draw_wall(config: SourceConfig, rng: np.random.Generator) -> Array | None:
-    distance = config.distance_mm + rng.uniform(450.0, 1000.0)
+def _draw_wall(face_mm: float, rng: np.random.Generator) -> Array | None:
+    """Draw a wall behind a face at a distance of `face_mm`, or none."""
+    distance = face_mm + rng.uniform(450.0, 1000.0)
     tilt = rng.normal(0.0, 0.15, size=2)
     return np.array([*tilt, 1.0]) / distance if rng.uniform() < 0.7 else None
 
@@ -362,32 +456,10 @@ def shaded(
     coverage : (H, W) float64
         Share of each pixel that the mesh covers.
     """
-    window = _window(vertices_cam, intrinsics, size)
-    cut = intrinsics - [[0, 0, window[1].start], [0, 0, window[0].start], [0, 0, 0]]
-    height, width = (SUPERSAMPLING * (part.stop - part.start) for part in window)
-    fine = scaled_intrinsics(cut, SUPERSAMPLING)
-    fragments = rasterize(vertices_cam, triangles, fine, height, width)
-    covered = fragments.triangle >= 0
-    # A camera's eight bits need no more than single precision.
-    attributes = np.hstack([albedo, normals, vertices_cam], dtype=np.float32)
-    surface = interpolate(fragments, triangles, attributes, np.float32)[covered]
-    normal, view = normalized(surface[:, 3:6]), normalized(-surface[:, 6:])
-    fine_color = np.zeros((height, width, 3), np.float32)
-    fine_color[covered] = phong(surface[:, :3], normal, view, _single(light))
-    color, coverage = np.zeros((*size, 3)), np.zeros(size)
-    color[window], coverage[window] = averaged(fine_color), averaged(covered)
-    return color, coverage
-
-
-def _window(vertices_cam: Array, intrinsics: Array, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of a picture that a mesh may cover; at least one of each."""
-    px = px_from_cam(vertices_cam, intrinsics)
-    if not np.isfinite(px).all():  # it reaches behind the camera
-        return slice(0, size[0]), slice(0, size[1])
-    end = np.array(size[::-1])
-    low = np.clip(np.floor(px.min(axis=0)) - 1, 0, end - 1).astype(int)
-    high = np.clip(np.ceil(px.max(axis=0)) + 2, low + 1, end).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
+    attributes = np.hstack([albedo, normals, vertices_cam])
+    surface = fine_surface(vertices_cam, triangles, attributes, intrinsics, size)
+    normal, view = normalized(surface.values[:, 3:6]), normalized(-surface.values[:, 6:])
+    return surface.picture(phong(surface.values[:, :3], normal, view, _single(light)), size)
 
 
 def _single(light: Light) -> Light:

@@ -6,7 +6,13 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from fg3d_builder.commands import models_check, models_import, models_learn, models_show
+from fg3d_builder.commands import (
+    models_blend,
+    models_check,
+    models_import,
+    models_learn,
+    models_show,
+)
 from fg3d_builder.commands.arguments import file_to_write
 from fg3d_builder.commands.model_options import add_model_options, model_config
 from fg3d_builder.config import FaceModelConfig
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
     from fg3d_builder.facemodel import FaceModel
 
 DESCRIPTION = """\
-Describes face models, imports the one that your group has, and learns a new one
+Describes face models, imports the one that your group has, and learns or blends new ones
 (docs/facemodels.md).
 
   fg3d models list                                    what is built in, what can be imported
@@ -23,6 +29,7 @@ Describes face models, imports the one that your group has, and learns a new one
   fg3d models show --model bfm.h5 --out bfm           pictures to approve
   fg3d models check --model bfm.h5                    landmarks, chart and masks, in figures
   fg3d models learn build/studio/dataset --out ours.h5
+  fg3d models blend default bfm.h5 --out wider.h5     one model, and people, of several
 
 A preset then says `model = "bfm.h5"` in its section [facemodel].
 """
@@ -165,6 +172,12 @@ _ACTIONS = {
         "a model of a dataset's own faces",
         models_learn.add_learn_arguments,
         models_learn.run_learn,
+    ),
+    "blend": _Action(
+        models_blend.DESCRIPTION,
+        "a model, and people to draw, of several models",
+        models_blend.add_options,
+        models_blend.run,
     ),
     "build": _Action(_BUILD, "write a model with all that a build needs", _add_build, _build),
 }

@@ -28,6 +28,7 @@ from fg3d_builder.config.settings import (
     StiffnessLevel,
     TextureConfig,
     TransformConfig,
+    VarietyConfig,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "StiffnessLevel",
     "TextureConfig",
     "TransformConfig",
+    "VarietyConfig",
     "digest",
     "from_table",
     "load_preset",

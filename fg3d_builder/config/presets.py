@@ -59,16 +59,17 @@ def load_preset(path: str | Path) -> BuildConfig:
         # Unlike `Path.resolve` it does not raise where links point in a circle.
         return os.path.realpath(base / path) if path else ""
 
+    def if_file(name: str) -> str:
+        return absolute(name) if name.endswith((".h5", ".hdf5")) else name
+
     model = config.facemodel
-    is_file = model.model.endswith((".h5", ".hdf5"))
     return replace(
         config,
-        sources=tuple(replace(source, path=absolute(source.path)) for source in config.sources),
-        facemodel=replace(
-            model,
-            model=absolute(model.model) if is_file else model.model,
-            path=absolute(model.path),
+        sources=tuple(
+            replace(s, path=absolute(s.path), population=if_file(s.population))
+            for s in config.sources
         ),
+        facemodel=replace(model, model=if_file(model.model), path=absolute(model.path)),
         landmarks=replace(config.landmarks, weights=absolute(config.landmarks.weights)),
         review=replace(config.review, list=absolute(config.review.list)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fg3d_builder.config.constraints import LARGEST_SEED, Line, Within
+from fg3d_builder.config.constraints import LARGEST_SEED, Line, Rising, Within
 
 Seed = Annotated[int, Within(0, LARGEST_SEED)]
 Part = Annotated[float, Within(0, 1)]
@@ -24,3 +24,4 @@ DistanceMm = Annotated[float, Within(50, 10_000)]
 MaxNormalDeg = Annotated[float, Within(0, 180, above=True)]
 PitchDeg = Annotated[float, Within(-90, 90)]
 YawDeg = Annotated[float, Within(-180, 180)]
+DistanceRange = Annotated[tuple[DistanceMm, DistanceMm], Rising()]

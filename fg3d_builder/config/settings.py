@@ -21,6 +21,7 @@ from fg3d_builder.config.constraints import (
 )
 from fg3d_builder.config.quantities import (
     DistanceMm,
+    DistanceRange,
     FilePath,
     FocalPx,
     Iterations,
@@ -87,6 +88,46 @@ class SensorConfig:
 
 
 @dataclass(frozen=True)
+class VarietyConfig:
+    """How much synthetic captures differ in camera, light and surroundings.
+
+    kind: "none" looks like a quiet studio: one focal length, distances within 8 % of the source's,
+        one lamp, blurred backgrounds. "phones" varies all that is below; every capture draws its
+        own, from the source's seed and the capture's name. The other fields need it.
+    distances_mm: nearest and farthest face, drawn evenly in the logarithm.
+    focal_spread: focal lengths lie within this part of the source's, up and down.
+    face_px: smallest and largest height of a face in the picture. The focal length is drawn among
+        those that give it at the drawn distance, and distances without one are left out.
+    lamps: largest number of lamps beside the light of the room; they cast shadows.
+    color_cast: spread of what the camera's white balance leaves of the light's colour, in natural
+        logarithms.
+    structured_background: share of captures before sharp patterns, things, writing, foliage or
+        other people in place of a blurred room.
+    noise: noise of the picture; 1 is a phone indoors by evening.
+    jpeg_quality: lowest and highest quality at which the picture was compressed.
+    hair: share of captures with strands before forehead, temples or cheeks; bald heads have none.
+    glasses: share of captures with glasses. Clear lenses tint what is behind; every sixth pair has
+        dark ones, which hide the eyes in colour and depth.
+    """
+
+    kind: Annotated[str, one_of("none", "phones")] = "none"
+    distances_mm: DistanceRange = (300.0, 1500.0)
+    focal_spread: Annotated[float, Within(0, 0.9)] = 0.4
+    face_px: Annotated[
+        tuple[Annotated[float, Within(16, 8192)], Annotated[float, Within(16, 8192)]], Rising()
+    ] = (90.0, 400.0)
+    lamps: Annotated[int, Within(0, 8)] = 3
+    color_cast: Annotated[float, Within(0, 1)] = 0.08
+    structured_background: Part = 0.7
+    noise: Annotated[float, Within(0, 10)] = 1.0
+    jpeg_quality: Annotated[
+        tuple[Annotated[int, Within(1, 100)], Annotated[int, Within(1, 100)]], Rising()
+    ] = (40, 95)
+    hair: Part = 0.5
+    glasses: Part = 0.25
+
+
+@dataclass(frozen=True)
 class FramesConfig:
     """Which frames of sequences are taken; single pictures always are.
 
@@ -112,6 +153,9 @@ class SourceConfig:
         size is (height, width).
     views: (pitch, yaw) in degrees of each rendering of a scan.
     unit_mm: length of a scan's unit; 0 finds it from the outer eye corners.
+    variety: see there; synthetic captures only.
+    population: who synthetic captures show: "default", the people behind the embedded model, or
+        those of a file that `fg3d models blend` wrote, relative to the preset's file.
     depth_factor: multiplies depths or lengths of a source whose files are in another unit than its
         layout, or its captures' own files, say.
     depth_is_along_ray: the files hold distances along the ray in place of the z coordinate.
@@ -133,6 +177,10 @@ class SourceConfig:
     views: Annotated[tuple[tuple[PitchDeg, YawDeg], ...], Length(1, 1000)] = ((0.0, 0.0),)
     unit_mm: Annotated[float, Within(0, 1e6)] = 1.0
     sensor: SensorConfig = field(default_factory=SensorConfig)
+    variety: VarietyConfig = field(default_factory=VarietyConfig, metadata=ADDED)
+    population: Annotated[str, one_of("default", or_file=(".h5", ".hdf5"))] = field(
+        default="default", metadata=ADDED
+    )
     depth_factor: Annotated[float, Within(0, 1e6, above=True)] = field(default=1.0, metadata=ADDED)
     depth_is_along_ray: bool = field(default=False, metadata=ADDED)
     frames: FramesConfig = field(default_factory=FramesConfig, metadata=ADDED)
@@ -149,6 +197,10 @@ class SourceConfig:
         if self.kind == "synthetic" and self.path:
             instead = 'kind = "folder" for captures or kind = "scan" for scans'
             yield "path", f' = "{self.path}": kind "synthetic" reads no files; write {instead}'
+        if self.kind != "synthetic" and self.population != "default":
+            yield "population", f' = "{self.population}": kind "{self.kind}" has its own people'
+        if self.kind != "synthetic" and self.variety.kind != "none":
+            yield "variety.kind", f' = "{self.variety.kind}": kind "{self.kind}" is as it was taken'
         if self.kind != "synthetic" and not self.path:
             yield "path", f': missing; kind "{self.kind}" needs a folder'
         if self.kind == "synthetic" and self.depth_factor != 1.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,8 +74,19 @@ _HOW_TO_MAKE_ONE = (
 """For a person whose file is damaged, or written before model files carried a seal."""
 
 
-def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
+def save_model(
+    model: FaceModel,
+    path: str | os.PathLike[str],
+    also: Callable[[h5py.File], None] | None = None,
+) -> None:
     """Write a model, under a temporary name until it is complete.
+
+    Parameters
+    ----------
+    model : FaceModel
+    path : path-like
+    also : callable, optional
+        Writes further groups into the file.
 
     Raises
     ------
@@ -86,6 +97,8 @@ def save_model(model: FaceModel, path: str | os.PathLike[str]) -> None:
     with replacing(path) as temporary:
         with new_hdf5(temporary) as file:
             _write_fields(model, file)
+            if also is not None:
+                also(file)
         seal(temporary, SCHEMA)
 
 
@@ -129,7 +142,7 @@ def load_model(path: str | os.PathLike[str]) -> FaceModel:
         Not a face model file, one that does not fit its seal, an unknown schema, or a topology
         hash that does not fit. The file stays where it is.
     """
-    with _opened(path) as file:
+    with opened_model(path) as file:
         values = {name: file[name][()].astype(np.float64) for name in _FLOATS}
         values.update({name: file[name][()] for name in _OTHERS})
         embeddings, edge_points = {}, {}
@@ -180,7 +193,7 @@ def stored_contents(path: str | os.PathLike[str]) -> StoredContents:
     ValueError
         Not a face model file, one that does not fit its seal, or an unknown schema.
     """
-    with _opened(path) as file:
+    with opened_model(path) as file:
         schemes = file.get("embeddings", {})
         points = {scheme: len(group["point_index"]) for scheme, group in schemes.items()}
         return StoredContents(points, "surround" in file)
@@ -213,7 +226,7 @@ def _read_origin(group: h5py.Group) -> Origin:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+def opened_model(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """Give the content of a file, read at once, so that what was checked is what is read."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no face model at {path}")

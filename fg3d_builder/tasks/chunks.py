@@ -144,8 +144,11 @@ def list_chunks(config: BuildConfig) -> Index:
     chunks: list[Chunk] = []
     neighbours = Neighbours()
     for number, source in enumerate(config.sources):
-        # Synthetic captures have no files: their people come from the default model's population.
+        # Synthetic captures have no files: their people come from the default model's population,
+        # or from a blend's file and that population.
         made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
+        if source.population != "default":
+            made_of.append(_population_identity(source.population))
         origin = digest(source, made_of)
         groups = _groups(_listed_now(source).entries(), source)
         for branch, members in _branches(groups, config.chunk_size):
@@ -165,6 +168,13 @@ def list_chunks(config: BuildConfig) -> Index:
     if twice:
         raise ConfigError(f"sources: more than one capture is called {', '.join(twice[:5])}")
     return Index(tuple(chunks))
+
+
+def _population_identity(path: str) -> str:
+    try:
+        return model_identity(FaceModelConfig(path))
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(f"sources.population: {error}") from None
 
 
 def _groups(entries: Sequence[CaptureEntry], source: SourceConfig) -> list[_Group]:

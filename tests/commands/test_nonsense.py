@@ -52,6 +52,7 @@ PATHS = [
         for kind in KINDS_OF_MODELS
     ),
     ["models", "learn", "PATH", "--out", "{here}/my.h5"],
+    ["models", "blend", "default", "PATH", "--out", "{here}/my.h5"],
     ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--facemodel", "PATH"],
     ["info", "PATH"],
     ["merge", "PATH", "{here}/folder", "--out", "{here}/out"],
@@ -109,6 +110,7 @@ WRITTEN_FILES = [
     ["models", "build", "--out", "PATH"],
     ["models", "import", "{here}/text", "--out", "PATH"],
     ["models", "learn", "{here}/folder", "--out", "PATH"],
+    ["models", "blend", "default", "{here}/text", "--out", "PATH"],
     ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--measures", "PATH"],
 ]
 """Commands with a file to write, which are refused before hours of work and not after."""
@@ -143,6 +145,10 @@ VALUES = [
     ["models", "info", "--model-path", "{here}/folder"],
     ["models", "info", "--model", "{here}/my.h5", "--model-path", "{here}/folder"],
     ["models", "learn", "{here}/folder", "--out", "{here}/my.h5", "--measures", "{here}/my.png"],
+    ["models", "blend", "default", "--out", "{here}/my.h5"],
+    ["models", "blend", "{here}/a.h5", "default", "--out", "{here}/my.h5"],
+    ["models", "blend", "default", "{here}/a.h5", "--weights", "1", "--out", "{here}/my.h5"],
+    ["models", "blend", "default", "{here}/a.h5", "--weights", "1", "0", "--out", "{here}/my.h5"],
     ["networks", "--preset", "huge"],
     ["split", "{here}/folder", "--out", "{here}/out", "--test", "1.5"],
     ["split", "{here}/folder", "--out", "{here}/out", "--val", "nan"],

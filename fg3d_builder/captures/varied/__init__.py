@@ -1,0 +1,1 @@
+"""Synthetic captures that differ as photographs by phones do; see `config.VarietyConfig`."""
