@@ -98,10 +98,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Check a preset; exit status 1 where something is wrong with what it reads."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.review.review_list import read_review_list
     from fg3d_builder.tasks.chunks import list_chunks
     from fg3d_builder.tasks.finding import layout_of
+    from fg3d_builder.wording import counted
 
     config = load_preset(options.preset)
     layout = layout_of(config, str(options.out or ""))
@@ -156,7 +156,7 @@ def first_looks(config: BuildConfig) -> list[Look]:
 
 
 def _tell_sources(looks: list[Look]) -> list[str]:
-    from fg3d_builder.captures.recognition import counted
+    from fg3d_builder.wording import counted
 
     problems = []
     for look in looks:
@@ -178,8 +178,8 @@ def _tell_sources(looks: list[Look]) -> list[str]:
 
 def _tell_split(config: BuildConfig, looks: list[Look]) -> None:
     """Print who is in which split; an empty one is worth a word."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.transform.donors import DONATED_PARTS
+    from fg3d_builder.wording import counted
 
     people = _people_by_split(config, looks)
     train, test = len(people["train"]), len(people["test"])
@@ -205,10 +205,10 @@ def _tell_effort(
     config: BuildConfig, layout: BuildLayout, looks: list[Look], workers: int
 ) -> list[str]:
     """Print time, size and place; return what is wrong with the place."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.commands.estimate import costs, count_all, sizes, wall_seconds
     from fg3d_builder.tasks.finding import complete_dataset
     from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import counted
 
     entries = [entry for look in looks for entry in look.entries]
     training = _people_by_split(config, looks)["train"]

@@ -73,9 +73,9 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="MODEL.h5",
         help="face model for coarse_obj_mm and delta_obj_mm, where the dataset may not hold it",
     )
-    action.set_defaults(run=run_webdataset)
+    action.set_defaults(run=run_webdataset, goes_on=True)
     action = _action(actions, "images", "samples as image files, npz and csv", IMAGES)
-    action.set_defaults(run=run_images)
+    action.set_defaults(run=run_images, goes_on=True)
 
 
 def run_webdataset(options: argparse.Namespace) -> int:

@@ -124,7 +124,8 @@ def refuse_many(path: Path) -> None:
     ------
     ConfigError
     """
-    from fg3d_builder.captures.recognition import counted, is_capture, recognise
+    from fg3d_builder.captures.recognition import is_capture, recognise
+    from fg3d_builder.wording import counted
 
     if not path.is_dir() or is_capture(path):
         return

@@ -35,9 +35,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Check a dataset."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.facemodel.storage import load_model
     from fg3d_builder.shards.verify import verify_dataset
+    from fg3d_builder.wording import counted
 
     model = load_model(options.model_file) if options.model_file else None
     report = verify_dataset(options.dataset, model)

@@ -24,11 +24,12 @@ import psutil
 from luigi.scheduler import FAILED, PENDING
 
 from fg3d_builder.errors import MissingDependencyError, sentence
+from fg3d_builder.stopping import end_with_children
 from fg3d_builder.tasks.base import BuildTask, log
+from fg3d_builder.tasks.chunk_tasks import StageTask
 from fg3d_builder.tasks.dask_worker import Outcome, UnfitWorkerError, carry_out, order_for
 from fg3d_builder.tasks.progress import Display, note_task
 from fg3d_builder.tasks.running import run_tasks
-from fg3d_builder.tasks.stopping import end_with_children
 from fg3d_builder.tasks.workers import CarefulWorker, EngineLostError, what
 
 if TYPE_CHECKING:
@@ -183,6 +184,13 @@ class WatchedCluster:
             for name in _HEARD:
                 self._client.unforward_logging(name)
 
+    def end_if_local(self) -> bool:
+        """End the workers at once where they are this build's own; return whether they are."""
+        cluster = self._client.cluster
+        if cluster is not None:
+            _end_now(cluster)
+        return cluster is not None
+
     @property
     def size(self) -> int:
         """Number of workers, at least 1: the first may come later."""
@@ -267,6 +275,16 @@ class DaskWorker(CarefulWorker):
         process = super()._create_task_process(task)
         process.use_multiprocessing = False
         return process
+
+    def _worked_on(self) -> list[StageTask]:
+        """Return what workers of this machine were at, which end with the build: they end here.
+
+        Those of a cluster elsewhere come to the end of what they have begun.
+        """
+        if not self._cluster.end_if_local():
+            return []
+        given = [p.task for p in self._running_tasks.values()]
+        return [task for task in given if isinstance(task, StageTask)]
 
     def _purge_children(self) -> None:
         """Look for workers that are lost; Dask gives their tasks to others by itself."""

@@ -15,6 +15,7 @@ from luigi.worker import Worker
 
 from fg3d_builder.tasks.base import BuildTask, log, pending
 from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
+from fg3d_builder.tasks.isolation import forget_work_on
 
 MOST_RUNS = 5
 """Times that a task is begun whose process dies each time. A capture whose work ends the process
@@ -54,6 +55,24 @@ class CarefulWorker(Worker):
             with suppress(Exception):
                 task.preload()
         return super()._create_task_process(task)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        """End the processes; where a person stops the build, no capture is suspected for it.
+
+        One whose process had died by itself before stays suspect.
+        """
+        running = self._worked_on() if kind and issubclass(kind, KeyboardInterrupt) else []
+        ended = super().__exit__(kind, error, trace)
+        for task in running:
+            with suppress(Exception):  # as where what it would make cannot be told any more
+                for product in task.products():
+                    forget_work_on(product)
+        return ended
+
+    def _worked_on(self) -> list[StageTask]:
+        """Return the tasks that processes of this machine are at work on."""
+        at_work = [p.task for p in self._running_tasks.values() if not _has_died(p.exitcode)]
+        return [task for task in at_work if isinstance(task, StageTask)]
 
     def _log_complete_error(self, task: luigi.Task, trace: str) -> None:
         """Say why it cannot be told whether a task is complete; Luigi has no event for that."""
@@ -147,6 +166,11 @@ class SharingWorker(CarefulWorker):
     def _why(self, task_id: str) -> str:
         reason = str(self._shared.fetch_error(task_id=task_id)["error"] or "")
         return "" if reason in ("null", '""') else reason
+
+
+def _has_died(exit_code: int | None) -> bool:
+    """Whether a process has ended by itself; who stops a group of processes ends it by a signal."""
+    return exit_code is not None and -exit_code not in (signal.SIGTERM, signal.SIGINT)
 
 
 def _may_ask(task: BuildTask) -> bool:

@@ -181,6 +181,7 @@ STOPPED = """
 import sys, time
 from pathlib import Path
 import luigi
+from fg3d_builder.cli import main
 from fg3d_builder.commands import build
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.running import run_tasks
@@ -197,8 +198,8 @@ def long_build(options):
     tasks = [Sleep(root=sys.argv[1], config="none", name=str(i)) for i in range(2)]
     return int(not run_tasks(tasks, int(sys.argv[2])))
 
-build._build = long_build
-sys.exit(build.run(None))
+build.run = long_build
+sys.exit(main(["build"]))
 """
 
 

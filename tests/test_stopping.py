@@ -7,7 +7,7 @@ import sys
 
 FINALISER = """
 import signal, time
-from fg3d_builder.tasks.stopping import stoppable
+from fg3d_builder.stopping import stoppable
 
 class Slow:
     def __del__(self):
