@@ -17,3 +17,12 @@ def some_of(names: Sequence[str], most: int) -> str:
     if left <= 0:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {counted(left, 'other')}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``80 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"

@@ -114,8 +114,22 @@ def run(options: argparse.Namespace) -> int:
     problems += _tell_effort(config, layout, looks, options.workers)
     for problem in problems:
         print(f"problem: {problem}")
-    print(counted(len(problems), "problem") if problems else f"good; {_build_line(options)}")
+    untried = _untried_line(looks, options.preset)
+    if untried:
+        print(untried)
+    good = f"good{', as far as was read' if untried else ''}; {_build_line(options)}"
+    print(counted(len(problems), "problem") if problems else good)
     return 1 if problems else 0
+
+
+def _untried_line(looks: list[Look], preset: Path) -> str:
+    """Say how many captures were read, and how all are; empty where all were."""
+    read = [look for look in looks if look.config.kind != "synthetic"]
+    tried, count = sum(look.tried for look in read), sum(len(look.entries) for look in read)
+    if tried == count:
+        return ""
+    command = shlex.join(["fg3d", "captures", "check", str(preset)])
+    return f"note: {tried:,} of {count:,} captures were read; {command} reads them all"
 
 
 def _build_line(options: argparse.Namespace) -> str:
@@ -166,7 +180,8 @@ def _tell_sources(looks: list[Look]) -> list[str]:
         of_whom = f"{counted(len(look.entries), 'capture')} of {counted(people, 'subject')}"
         print(f"source {source.kind}, {where}: {of_whom}")
         if source.kind != "synthetic":
-            print(f"  {look.tried} read as a trial, {len(look.bad)} cannot be used")
+            tried = f"{look.tried:,} of {len(look.entries):,} read as a trial"
+            print(f"  {tried}, {len(look.bad)} cannot be used")
         codes = Counter(error.code for error in look.bad.values())
         for name, error in list(look.bad.items())[:_MOST_TOLD]:
             problems.append(f"{name}: {error.code}: {error.message}")
@@ -207,7 +222,7 @@ def _tell_effort(
     """Print time, size and place; return what is wrong with the place."""
     from fg3d_builder.commands.estimate import costs, count_all, sizes, wall_seconds
     from fg3d_builder.tasks.finding import complete_dataset
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import duration
     from fg3d_builder.wording import counted
 
     entries = [entry for look in looks for entry in look.entries]
@@ -269,7 +284,7 @@ def built_captures(layout: BuildLayout) -> dict[str, int]:
 
 
 def _stage_line(stage: StageCost, factor: float, done: int | None) -> str:
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import duration
 
     each, all_of_it = stage.seconds * factor, stage.total * factor
     there = f"{done:,} of {stage.times:,}" if done else ""

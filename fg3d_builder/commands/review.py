@@ -29,6 +29,8 @@ review list.
 `fg3d status build/studio` says beforehand what the verdicts would change of the dataset.
 """
 
+_WORST_TOLD = 20
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
@@ -46,12 +48,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     ):
         command.add_argument(f"--{name}", nargs="+", default=[], metavar="ID", help=what)
     command.add_argument("--note", help="why; written beside the verdict")
-    command.add_argument(
-        "--list", choices=("worst", "rejected", "all"), default="worst", help="default: worst"
-    )
-    command.add_argument(
-        "--count", type=whole(1, 1_000_000_000), default=20, help="of the worst; default 20"
-    )
+    command.add_argument("--list", choices=("worst", "rejected", "all"), help="default: worst")
+    command.add_argument("--count", type=whole(1, 1_000_000_000), help="of the worst; default 20")
     command.add_argument(
         "--browser", action="store_true", help="go through them in a browser: fg3d view"
     )
@@ -69,6 +67,9 @@ def run(options: argparse.Namespace) -> int:
     if options.browser:
         if count or options.note:
             raise ConfigError("--browser: verdicts and notes are given in the page")
+        if options.list or options.count:
+            given = "--list" if options.list else "--count"
+            raise ConfigError(f"--browser shows all, and filters in the page: leave out {given}")
         return serve(options.build)
     folder = BuildFolder(Path(os.path.realpath(options.build)))
     manifest = read_manifest(folder.dataset_link)
@@ -94,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{path}: {len(count)} changed; run `fg3d build` again to obey")
     else:
         limit = config.review.min_quality
-        print("\n".join(_review_lines(content, limit, options.list, options.count)))
+        chosen, most = options.list or "worst", options.count or _WORST_TOLD
+        print("\n".join(_review_lines(content, limit, chosen, most)))
         print(f"rejected below quality {limit:g} unless accepted; list: {path}")
     return 0
 

@@ -170,7 +170,7 @@ def _tell_build(folder: Path, preset: Path | None, as_json: bool) -> int:
 
 
 def _build_lines(status: BuildStatus) -> Iterator[str]:
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import duration
     from fg3d_builder.tasks.status import COMPLETE, TOO_MANY_FAILURES
 
     yield f"{status.folder}: {_state(status)}"
@@ -214,7 +214,7 @@ def _last_task(status: BuildStatus) -> str:
 
 
 def _ago(when_s: float) -> str:
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import duration
 
     return f"{duration(max(0.0, time.time() - when_s))} ago"
 

@@ -40,6 +40,7 @@ from fg3d_builder.tasks.time_left import (
     usual_seconds,
 )
 from fg3d_builder.transform.donors import DONATED_PARTS
+from fg3d_builder.wording import duration
 
 PAUSE_S = 10.0
 """Between two lines, unless a stage has been finished."""
@@ -268,15 +269,6 @@ def _measured(
         if len(values) > workers
     }
     return often, {kind: min(values) for kind, values in found.items() if kind not in often}
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: ``80 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.1f} h"
 
 
 def _append(layout: BuildLayout, kind: str, captures: int, seconds: float) -> None:

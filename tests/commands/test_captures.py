@@ -195,6 +195,10 @@ def test_units_of_captures_are_put_right_in_their_files(
 ) -> None:
     right = captures_of(folder)
     declare(folder, 100.0, "a-0", "c-0")
+    assert main(["captures", "check", "own"]) == 1
+    said = capsys.readouterr()
+    assert "2 rejected (2 wrong_unit)" in said.out
+    assert said.err == "see docs/captures.md#depth-that-belongs-to-something-else\n"
     assert main(["captures", "check", "own", "--fix-units"]) == 0
     said = capsys.readouterr().out
     assert "fixed: the faces of 2 captures (a-0, ...) would be 1" in said

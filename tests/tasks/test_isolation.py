@@ -181,9 +181,7 @@ sys.exit(main(["build"]))
 @pytest.mark.parametrize(
     ("name", "forgiven"), [("SIGINT", True), ("SIGTERM", True), ("SIGKILL", False)]
 )
-def test_a_stop_by_a_person_makes_nobody_suspect(
-    name: str, forgiven: bool, tmp_path: Path
-) -> None:
+def test_a_stop_by_a_person_makes_nobody_suspect(name: str, forgiven: bool, tmp_path: Path) -> None:
     """A build with two processes; one chunk has a suspect from before."""
     noted = tmp_path / f"a{isolation.SUFFIX}"
     noted.write_text(json.dumps({"at": "", "suspects": ["earlier"]}))

@@ -20,7 +20,6 @@ from fg3d_builder.tasks import progress
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.chunks import Chunk, Index
 from fg3d_builder.tasks.progress import (
-    duration,
     kept_line,
     last_times,
     note_begin,
@@ -259,8 +258,3 @@ def test_a_line_names_what_is_under_way() -> None:
     assert progress_line(all_work(8, 8), times, CONFIG, 1) == "about to end: registered 8/8"
     days = progress_line(work, {**times, "registration": 36_000.0}, CONFIG, 1)
     assert re.match(r"about 40\.0 h left \(until [A-Z][a-z]{2} \d\d:\d\d\)", days)
-
-
-def test_durations_in_words() -> None:
-    words = [duration(seconds) for seconds in (4.4, 89, 300, 5400)]
-    assert words == ["4 s", "89 s", "5 min", "1.5 h"]
