@@ -222,8 +222,7 @@ def _tell_effort(
     """Print time, size and place; return what is wrong with the place."""
     from fg3d_builder.commands.estimate import costs, count_all, sizes, wall_seconds
     from fg3d_builder.tasks.finding import complete_dataset
-    from fg3d_builder.wording import duration
-    from fg3d_builder.wording import counted
+    from fg3d_builder.wording import counted, duration
 
     entries = [entry for look in looks for entry in look.entries]
     training = _people_by_split(config, looks)["train"]

@@ -170,8 +170,8 @@ def _tell_build(folder: Path, preset: Path | None, as_json: bool) -> int:
 
 
 def _build_lines(status: BuildStatus) -> Iterator[str]:
-    from fg3d_builder.wording import duration
     from fg3d_builder.tasks.status import COMPLETE, TOO_MANY_FAILURES
+    from fg3d_builder.wording import duration
 
     yield f"{status.folder}: {_state(status)}"
     preset = status.preset or "of a file that is not known"

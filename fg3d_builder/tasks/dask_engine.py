@@ -28,9 +28,10 @@ from fg3d_builder.stopping import end_with_children
 from fg3d_builder.tasks.base import BuildTask, log
 from fg3d_builder.tasks.chunk_tasks import StageTask
 from fg3d_builder.tasks.dask_worker import Outcome, UnfitWorkerError, carry_out, order_for
+from fg3d_builder.tasks.naming import what
 from fg3d_builder.tasks.progress import Display, note_task
 from fg3d_builder.tasks.running import run_tasks
-from fg3d_builder.tasks.workers import CarefulWorker, EngineLostError, what
+from fg3d_builder.tasks.workers import CarefulWorker, EngineLostError
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -289,6 +290,7 @@ class DaskWorker(CarefulWorker):
     def _purge_children(self) -> None:
         """Look for workers that are lost; Dask gives their tasks to others by itself."""
         self._cluster.look()
+        self.say_at_work()
 
 
 class _Results:
