@@ -37,9 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Say where a report is and what it says in short."""
-    from fg3d_builder.report.training_page import is_run, write_training_page
+    from fg3d_builder.report.training_page import page_can_be_written, write_training_page
 
-    if is_run(options.build):
+    if page_can_be_written(options.build):
         print(f"page of the run: {write_training_page(options.build).resolve()}")
         return 0
     return _say_build(options.build)

@@ -12,6 +12,7 @@ from fg3d_builder.commands.arguments import whole
 from fg3d_builder.commands.view import serve
 from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.review.review_list import ReviewList
@@ -114,4 +115,4 @@ def _review_lines(content: ReviewList, limit: float, chosen: str, count: int) ->
         state = "in" if kept[e.capture_id] else "out"
         lines.append(f"{e.capture_id:40} {e.quality:>7} {e.verdict:8} {state:8} {e.note}".rstrip())
     left_out = sum(not value for value in kept.values())
-    return [*lines, f"{len(rows)} registrations, {left_out} left out"]
+    return [*lines, f"{counted(len(rows), 'registration')}, {left_out} left out"]

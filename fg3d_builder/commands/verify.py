@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if not report.ok:
         print(f"{options.dataset}: {counted(len(report.problems), 'problem')}", file=sys.stderr)
         return 1
-    counts = f"{report.shards} shards, {report.samples} samples, {report.shapes} shapes"
+    found = (report.shards, "shard"), (report.samples, "sample"), (report.shapes, "shape")
+    counts = ", ".join(counted(count, what) for count, what in found)
     print(f"{options.dataset}: good; {counts}, content {report.content_sha256[:16]}")
     return 0

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fg3d_builder.fgnet.training.names import LOG_NAME
+from fg3d_builder.fgnet.training.names import BOARD_NAME, LOG_NAME
 from fg3d_builder.files.atomic import replacing, write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.records import Array
@@ -62,7 +62,7 @@ class TrainingLog:
         if writes and importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            self._board = SummaryWriter(str(folder / BOARD_NAME), purge_step=step + 1)
 
     def __enter__(self) -> TrainingLog:
         return self
