@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from fg3d_builder.commands.source_options import (
     chosen_sources,
 )
 from fg3d_builder.config import SourceConfig
+from fg3d_builder.config.reading import nearest
 
 if TYPE_CHECKING:
     from fg3d_builder.captures.inspection import Inspected
@@ -100,7 +102,9 @@ def with_action(arguments: Sequence[str]) -> list[str]:
     found = list(arguments)
     known = (*ACTIONS, "-h", "--help")
     if found[:1] == ["captures"] and len(found) > 1 and found[1] not in known:
-        found.insert(1, "list")
+        misspelt = nearest(found[1], list(ACTIONS)) and not os.path.lexists(found[1])
+        if not misspelt:
+            found.insert(1, "list")
     return found
 
 

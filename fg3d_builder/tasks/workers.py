@@ -14,7 +14,6 @@ import luigi
 from luigi.scheduler import FAILED, PENDING
 from luigi.worker import Worker
 
-from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.tasks.base import BuildTask, log, pending
 from fg3d_builder.tasks.chunk_tasks import StageTask
 from fg3d_builder.tasks.isolation import forget_work_on
@@ -76,7 +75,7 @@ class CarefulWorker(Worker):
             return
         self._looked = time.monotonic()
         tasks = [process.task for process in self._running_tasks.values()]
-        with suppress(OSError, DamagedFileError):  # as where the disk is full: tasks say so
+        with suppress(Exception):  # as where the disk is full: the tasks say so themselves
             say_at_work([task for task in tasks if isinstance(task, BuildTask)])
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:

@@ -127,7 +127,7 @@ def test_what_is_not_recognised_is_told(
     assert main(["captures", "list", str(tmp_path), "--kind", "toy"]) == 2
     assert "expected for Toy set: P01_smile_000.toy" in capsys.readouterr().err
     assert main(["captures", "list", str(tmp_path), "--kind", "toys"]) == 2
-    assert "invalid choice: 'toys'" in capsys.readouterr().err
+    assert "'toys': did you mean toy?" in capsys.readouterr().err
     assert main(["captures", str(tmp_path / "gone")]) == 2
 
 
