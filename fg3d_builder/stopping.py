@@ -103,7 +103,8 @@ def run_until_stopped(command: Sequence[str], environment: Mapping[str, str]) ->
 def say_stopped() -> None:
     """Say that the same command goes on, unless a parent says so."""
     if QUIET not in os.environ:
-        sys.stderr.write(f"fg3d: {STOPPED}\n")
+        in_place_of_a_bar = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{in_place_of_a_bar}fg3d: {STOPPED}\n")
         sys.stderr.flush()
 
 
