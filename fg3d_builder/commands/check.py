@@ -37,7 +37,7 @@ the command that builds; else the exit status is 1.
 """
 
 _TRIAL_S = 10.0
-_MOST_TRIED = 40
+MOST_TRIED = 40
 """Captures of a source that are read as a trial, and the seconds that all of that may take."""
 _MOST_TOLD = 10
 
@@ -155,7 +155,7 @@ def first_looks(config: BuildConfig) -> list[Look]:
             continue
         until = time.monotonic() + _TRIAL_S / len(config.sources)
         start = time.process_time()
-        for number in spread(len(look.entries), _MOST_TRIED):
+        for number in spread(len(look.entries), MOST_TRIED):
             if look.tried and time.monotonic() > until:
                 break
             entry = look.entries[number]

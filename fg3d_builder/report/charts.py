@@ -357,12 +357,11 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def _short(value: float) -> str:
-    """Write a positive number as short as it can be read: 0.015, but 1.5e-4 and 2e6."""
-    text = f"{value:.3g}"
+    """Write a positive number with three digits, and short: 0.015 and 3142, but 1.5e-4 and 2e6."""
     if 1e-3 <= value < 1e5:
-        return text
-    digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits.removesuffix('.0')}e{int(power)}"
+        return f"{value:.3g}" if value < 1e3 else f"{value:.0f}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
 def _legend(lines: Sequence[Line]) -> Markup:

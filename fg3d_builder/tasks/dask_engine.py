@@ -282,10 +282,7 @@ class DaskWorker(CarefulWorker):
 
         Those of a cluster elsewhere come to the end of what they have begun.
         """
-        if not self._cluster.end_if_local():
-            return []
-        given = [p.task for p in self._running_tasks.values()]
-        return [task for task in given if isinstance(task, StageTask)]
+        return super()._worked_on() if self._cluster.end_if_local() else []
 
     def _purge_children(self) -> None:
         """Look for workers that are lost; Dask gives their tasks to others by itself."""
@@ -315,6 +312,7 @@ class _OnCluster:
 
     use_multiprocessing = True
     timeout_time = None
+    exitcode = None
 
     def __init__(
         self, task: BuildTask, cluster: WatchedCluster, results: _Results, deaths: Any

@@ -95,7 +95,7 @@ def test_check_names_what_cannot_be_read(folder: Path, capsys: pytest.CaptureFix
 def test_check_says_how_many_it_tried_and_how_all_are(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "_MOST_TRIED", 5)
+    monkeypatch.setattr(check, "MOST_TRIED", 5)
     (folder / "captures/s0-1/depth.png").unlink()  # the second of twelve; each third is tried
     assert main(["check", "toy.toml"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -119,7 +119,9 @@ def test_a_stop_is_one_line_and_leaves_no_process(how: str, workers: int, tmp_pa
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "fg3d: stopped; the same command goes on\n"
-    assert not [child for child in children if child.is_running()]
+    # An orphan that has ended stays in the table where the machine's first process is no init.
+    living = [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+    assert not living
 
 
 def test_a_program_that_imports_the_tasks_keeps_its_own_ends() -> None:
