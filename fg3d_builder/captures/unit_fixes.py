@@ -131,8 +131,8 @@ def _unit_fix(config: SourceConfig, inspected: Sequence[Inspected], wrong: list[
     against = [vote.inspected for vote in votes if not vote.plausible_with(unit_mm)]
     if against:
         raise ConfigError(
-            f"the captures do not agree on one unit: {_some(wrong)} would be right with "
-            f"{unit_in_words(unit_mm)} mm, but {_some(against)} would not; "
+            f"the captures do not agree on one unit: {_some(wrong)} would be right with a unit of "
+            f"{unit_in_words(unit_mm)}, but {_some(against)} would not; "
             + (_SEPARATE if scans else "leave out by `include` what is different, or wrong")
         )
     says = f"{_widths(wrong)}, adults' are about {FACE_WIDTH_MM:.0f} mm: "

@@ -102,11 +102,11 @@ def _fixed(found: Found) -> SourceConfig:
     if source.kind == "scan":
         source = replace(source, unit_mm=1.0)  # measured it would be right to some 5 %
     fixed, inspected = settled(source, inspect, told=False)
+    if source.kind == "scan" and any(isinstance(one.error, WrongUnitError) for one in inspected):
+        print("  no usual unit is right for all scans: unit_mm = 0.0 has each measured by itself")
+        return found.source()
     if not any(one.error is None for one in inspected):
         print(f"  no face tells the unit of {found.root}; see fg3d captures check {found.root}")
-        return found.source()
-    if source.kind == "scan" and any(isinstance(one.error, WrongUnitError) for one in inspected):
-        print("  no unit is right for all scans: unit_mm = 0.0 in the preset measures each of them")
         return found.source()
     widths = sorted(one.face.width_mm for one in inspected if one.face and one.error is None)
     looked = f"{len(inspected)} of {counted(len(open_source(fixed).entries()), 'capture')}"
