@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write, number
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel import FaceModel
@@ -204,8 +205,8 @@ def _carry_out(
         write(bar.update)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     each = f"{size / count:,.0f} bytes a sample with all that is beside them"
-    print(f"{out}: {count:,} samples of {', '.join(splits)}; {size / 1e6:.1f} MB, {each}")
+    print(f"{out}: {counted(count, 'sample')} of {', '.join(splits)}; {size / 1e6:.1f} MB, {each}")
     for licence, captures in licences([part]).items():
-        print(f"licence of {captures:,} captures: {licence or 'not stated'}")
+        print(f"licence of {counted(captures, 'capture')}: {licence or 'not stated'}")
     print(f"licence of the face model: {part.manifest['facemodel']['licence']}")
     return 0
