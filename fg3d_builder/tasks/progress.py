@@ -146,7 +146,9 @@ def say_at_work(tasks: Sequence[BuildTask]) -> None:
     work = work_of(layout, tasks[0].index, whole)
     workers = Display.workers or luigi.interface.core().workers
     times = read_times(layout, workers)
-    _show(layout, work, times, workers, some_of([*map(what, tasks)], _AT_WORK_NAMED))
+    # The names have commas in them.
+    names = [what(task).replace(",", "") for task in tasks]
+    _show(layout, work, times, workers, some_of(names, _AT_WORK_NAMED))
 
 
 class Heartbeat:
