@@ -77,7 +77,11 @@ install_packages() {
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   say "installing packages into .venv (minutes the first time)"
   .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt pip setuptools
-  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+  # In the mode "compat" this folder is on Python's path. By default an import hook would find the
+  # package, which is asked last: where the current folder holds a clone called fg3d_builder, that
+  # would be taken for the package, and be empty.
+  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+    --config-settings editable_mode=compat -e '.[dev]'
   .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -r unpinned-packages.txt
   echo "$wanted" >$stamp
 }

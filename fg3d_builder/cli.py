@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        status = int(options.run(options))
+        status = _carried_out(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # e.g. `fg3d captures ... | head`
@@ -187,6 +187,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         say(f"{type(error).__name__}: {sentence(error)} (a fault of fg3d; {_kept_trace()})")
         return 2
+
+
+def _carried_out(options: argparse.Namespace) -> int:
+    """Run a command; one that goes on later ends by ``SIGTERM`` as by Ctrl-C, with all processes.
+
+    That is one whose options have the default ``goes_on``.
+    """
+    if not getattr(options, "goes_on", False):
+        return int(options.run(options))
+    from fg3d_builder.stopping import STATUS, end_children, say_stopped, stoppable
+
+    try:
+        with stoppable():
+            return int(options.run(options))
+    except KeyboardInterrupt:
+        end_children()
+        say_stopped()
+        return STATUS
 
 
 def _kept_trace() -> str:

@@ -88,14 +88,17 @@ def test_review_by_command(
     luigi.task_register.Register.clear_instance_cache()
     assert main(["build", str(toy / "toy.toml"), "--out", str(out)]) == 0
     assert main(["report", str(out)]) == 0
-    assert "rejected: s0-0: a hand, here" in capsys.readouterr().out
+    assert "rejected: s0-0: by_hand: a hand, here" in capsys.readouterr().out
 
     assert main(["review", str(out), "--reset", "s0-0", "--accept", "s1-0"]) == 0
     text = (out / "review.csv").read_text()
     assert "s0-0,auto," in text
     assert "s1-0,accept," in text
     for wrong, message in (
-        (["--reject", "nobody"], "not in the review list: nobody"),
+        (["--reject", "nobody"], "not in the review list: nobody\n"),
+        (["--reject", "s0-00"], "not in the review list: s0-00; did you mean s0-0?"),
+        (["--browser", "--list", "all"], "--browser shows all, and filters in the page"),
+        (["--browser", "--count", "3"], "leave out --count"),
         (["--reject", "s0-0", "--accept", "s0-0"], "more than one verdict about s0-0"),
         (["--note", "a hand"], "--note: write --accept, --reject or --reset beside it"),
     ):

@@ -244,7 +244,7 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
         rows = chosen(listing, verdicts, query, keep=name)
         at, before, after = neighbours(rows, name)
         about, kinds, views, shapes, problem = [], {}, [], [], ""
-        doubts = [listed.doubts] if listed.doubts else []
+        doubts, weightiest = [listed.doubts] if listed.doubts else [], ""
         if listed.state == REGISTERED:
             try:
                 found = page.records.read(listing.layout, listed)
@@ -252,6 +252,7 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
                 problem = str(error)
             else:
                 about, doubts = words.about(found), words.doubts(found)
+                weightiest = words.weightiest(found)
                 kinds = dict(pictures.KINDS)
                 if not pictures.has_truth(found):
                     del kinds["truth"]
@@ -270,6 +271,7 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
             after=after,
             about=about,
             doubts=doubts,
+            weightiest=weightiest,
             kinds=kinds,
             views=views,
             shapes=shapes,

@@ -8,7 +8,7 @@ from fg3d_builder.browser.listing import REGISTERED, ListedCapture
 from fg3d_builder.browser.records import Registered
 from fg3d_builder.browser.verdicts import Judged
 from fg3d_builder.geometry.pose import angles_from_rotation
-from fg3d_builder.registration.quality import quality_doubts
+from fg3d_builder.registration import quality
 from fg3d_builder.report.figures import spread
 from fg3d_builder.review.decisions import Verdict
 from fg3d_builder.review.review_list import AUTO
@@ -77,7 +77,13 @@ def about(found: Registered) -> list[tuple[str, str]]:
 def doubts(found: Registered) -> list[str]:
     """Return what speaks against a registration, the worst first."""
     figures = found.registration.quality_figures
-    return [] if figures is None else [doubt.sentence for doubt in quality_doubts(figures)]
+    return [] if figures is None else [doubt.sentence for doubt in quality.quality_doubts(figures)]
+
+
+def weightiest(found: Registered) -> str:
+    """Name the figures that the predicted error owes most to; empty where they are not known."""
+    figures = found.registration.quality_figures
+    return "" if figures is None else quality.weightiest(figures)
 
 
 def _or_nan(value: float | None) -> float:

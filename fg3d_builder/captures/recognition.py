@@ -16,6 +16,7 @@ from fg3d_builder.captures.opening import open_source
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.mesh_io import MESH_SUFFIXES
+from fg3d_builder.wording import counted
 
 EXPECTED = (
     f"expected a folder for each capture, with {DESCRIPTION}, {COLOUR_FILES[0]} and "
@@ -210,12 +211,6 @@ def contents(folder: Path) -> str:
     if links:
         parts.append(f"{counted(links, 'link')} to folders, which are not followed")
     return ", ".join(parts) or "nothing"
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number with what it counts, ``"1 scan"``, ``"2 scans"`` or ``"2 meshes"``."""
-    many = "es" if what.endswith("sh") else "s"
-    return f"{count:,} {what}{'' if count == 1 else many}"
 
 
 def _below(folder: Path, deepest: int) -> Iterator[Found]:

@@ -26,6 +26,13 @@ from fg3d_builder.landmarks.face_size import (
 
 _KNOWN = DECIMAL_UNITS_MM + OTHER_UNITS_MM
 
+_MEASURED = "unit_mm = 0 measures each scan by the distance of its eyes, to some 5 %"
+_SEPARATE = (
+    f"{_MEASURED}; where that is not enough, give the scans of each unit a [[sources]] table of "
+    "their own, by `include`"
+)
+"""What helps where no unit is right for all scans of a source."""
+
 
 @dataclass(frozen=True)
 class Fix:
@@ -115,7 +122,8 @@ def find_fix(config: SourceConfig, inspected: Sequence[Inspected]) -> Fix | None
 
 def _unit_fix(config: SourceConfig, inspected: Sequence[Inspected], wrong: list[Inspected]) -> Fix:
     votes = [_vote(config, one) for one in wrong]
-    unit_mm = _usual_unit_mm(float(np.median([vote.exact_mm for vote in votes])), wrong)
+    scans = config.kind == "scan"
+    unit_mm = _usual_unit_mm(float(np.median([vote.exact_mm for vote in votes])), wrong, scans)
     good = [one for one in inspected if one.face and not isinstance(one.error, WrongUnitError)]
     if config.kind != "folder":
         sized = [one for one in good if one.face and np.isfinite(one.face.width_mm)]
@@ -123,9 +131,9 @@ def _unit_fix(config: SourceConfig, inspected: Sequence[Inspected], wrong: list[
     against = [vote.inspected for vote in votes if not vote.plausible_with(unit_mm)]
     if against:
         raise ConfigError(
-            f"the captures do not agree on one unit: {_some(wrong)} would be right with "
-            f"{unit_in_words(unit_mm)} mm, but {_some(against)} would not; leave out by `include` "
-            "what is different, or wrong"
+            f"the captures do not agree on one unit: {_some(wrong)} would be right with a unit of "
+            f"{unit_in_words(unit_mm)}, but {_some(against)} would not; "
+            + (_SEPARATE if scans else "leave out by `include` what is different, or wrong")
         )
     says = f"{_widths(wrong)}, adults' are about {FACE_WIDTH_MM:.0f} mm: "
     if config.kind == "folder":
@@ -133,7 +141,7 @@ def _unit_fix(config: SourceConfig, inspected: Sequence[Inspected], wrong: list[
         says += f"depth_unit_mm is not {declared}, but {_words(unit_mm, votes)}"
         value = _plain(unit_mm / config.depth_factor)
         return Fix("depth_unit_mm", value, says, tuple(one.entry.location for one in wrong))
-    if config.kind == "scan":
+    if scans:
         says += f"unit_mm is not {votes[0].declared_mm:g}, but {_words(unit_mm, votes)}"
         return Fix("unit_mm", _plain(unit_mm / config.depth_factor), says)
     says += f"the files have {rounded(unit_mm)} times the unit that they were read with"
@@ -152,12 +160,13 @@ def _vote(config: SourceConfig, one: Inspected) -> _Vote:
     return _Vote(one, declared_mm, one.face.width_mm / FACE_WIDTH_MM)
 
 
-def _usual_unit_mm(exact_mm: float, wrong: list[Inspected]) -> float:
+def _usual_unit_mm(exact_mm: float, wrong: list[Inspected], scans: bool) -> float:
     nearest = min(_KNOWN, key=lambda unit: abs(np.log(unit / exact_mm)))
     if abs(np.log(nearest / exact_mm)) > np.log(NEAR_UNIT):
         raise ConfigError(
             f"{_widths(wrong)}: no unit that is in use makes them right, about "
-            f"{rounded(exact_mm)} mm would; are the intrinsics those of another image?"
+            f"{rounded(exact_mm)} mm would; "
+            + (_MEASURED if scans else "are the intrinsics those of another image?")
         )
     return nearest
 

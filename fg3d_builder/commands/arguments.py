@@ -5,16 +5,27 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fg3d_builder.config.constraints import Within
+from fg3d_builder.config.reading import nearest
 from fg3d_builder.errors import printable, sentence
 
 MOST_WORKERS = 1024
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that refuses a command line in one line, and names the help."""
+    """A parser that refuses a command line in one line, and names the help.
+
+    Of a word that is misspelt it says which one it may stand for, and not all that there are.
+    """
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        known = [] if action.choices is None else [str(choice) for choice in action.choices]
+        near = nearest(str(value), known) if value not in (action.choices or (value,)) else ""
+        if near:
+            raise argparse.ArgumentError(action, f"{value!r}: did you mean {near}?")
+        super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end with status 2."""

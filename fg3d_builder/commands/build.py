@@ -68,7 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="file that a Dask cluster's scheduler has written, in place of its address",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,21 +77,8 @@ def run(options: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0 where everything is there; 1 where something failed; 2 where it cannot be begun; 130
-        where a person stopped it.
+        0 where everything is there; 1 where something failed; 2 where it cannot be begun.
     """
-    from fg3d_builder.tasks.stopping import STATUS, STOPPED, end_children, stoppable
-
-    try:
-        with stoppable():
-            return _build(options)
-    except KeyboardInterrupt:
-        end_children()
-        say(STOPPED)
-        return STATUS
-
-
-def _build(options: argparse.Namespace) -> int:
     from fg3d_builder.files.locks import BuildRunningError, claim
     from fg3d_builder.tasks import BuildFG3D
     from fg3d_builder.tasks.begun import luigi_options

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fg3d_builder.captures.inspection import Inspected
-from fg3d_builder.captures.recognition import counted
+from fg3d_builder.wording import counted
 
 _MOST_TOLD = 8
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.captures.inspection import Inspected
-from fg3d_builder.captures.recognition import counted
 from fg3d_builder.config import SourceConfig
+from fg3d_builder.wording import counted
 
 _ENTRY = "{:40} {:20} {:14} {:28} {:>6}"
 _INSPECTED = "{:40} {:20} {:>11} {:>6} {:>7} {:>8} {:>5} {:>6}  {}"

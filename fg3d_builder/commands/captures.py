@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import MOST_WORKERS, file_to_write, whole
+from fg3d_builder.commands.saying import say_pages
 from fg3d_builder.commands.source_options import (
     ChosenSources,
     add_detector_option,
@@ -15,6 +17,7 @@ from fg3d_builder.commands.source_options import (
     chosen_sources,
 )
 from fg3d_builder.config import SourceConfig
+from fg3d_builder.config.reading import nearest
 
 if TYPE_CHECKING:
     from fg3d_builder.captures.inspection import Inspected
@@ -52,7 +55,8 @@ status 1 if one is rejected.
 
 --fix-units puts a wrong unit right where all faces say the same, and depth along the ray: of
 captures with a capture.json it changes depth_unit_mm in their files, of other sources the preset;
-where there is no preset it says what to write into one.
+where there is no preset it says what to write into one. Scans in an odd unit, or in several, are
+measured one by one with unit_mm = 0.
 """
 
 _SHOW = """\
@@ -98,7 +102,9 @@ def with_action(arguments: Sequence[str]) -> list[str]:
     found = list(arguments)
     known = (*ACTIONS, "-h", "--help")
     if found[:1] == ["captures"] and len(found) > 1 and found[1] not in known:
-        found.insert(1, "list")
+        misspelt = nearest(found[1], list(ACTIONS)) and not os.path.lexists(found[1])
+        if not misspelt:
+            found.insert(1, "list")
     return found
 
 
@@ -175,6 +181,7 @@ def _check(options: argparse.Namespace) -> int:
     inspected = [one for _, each in looked for one in each]
     for line in statistics(inspected):
         print(line)
+    say_pages(one.error.code for one in inspected if one.error)
     return 1 if any(one.error for one in inspected) else 0
 
 

@@ -37,7 +37,7 @@ the command that builds; else the exit status is 1.
 """
 
 _TRIAL_S = 10.0
-_MOST_TRIED = 40
+MOST_TRIED = 40
 """Captures of a source that are read as a trial, and the seconds that all of that may take."""
 _MOST_TOLD = 10
 
@@ -98,10 +98,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Check a preset; exit status 1 where something is wrong with what it reads."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.review.review_list import read_review_list
     from fg3d_builder.tasks.chunks import list_chunks
     from fg3d_builder.tasks.finding import layout_of
+    from fg3d_builder.wording import counted
 
     config = load_preset(options.preset)
     layout = layout_of(config, str(options.out or ""))
@@ -114,8 +114,22 @@ def run(options: argparse.Namespace) -> int:
     problems += _tell_effort(config, layout, looks, options.workers)
     for problem in problems:
         print(f"problem: {problem}")
-    print(counted(len(problems), "problem") if problems else f"good; {_build_line(options)}")
+    untried = _untried_line(looks, options.preset)
+    if untried:
+        print(untried)
+    good = f"good{', as far as was read' if untried else ''}; {_build_line(options)}"
+    print(counted(len(problems), "problem") if problems else good)
     return 1 if problems else 0
+
+
+def _untried_line(looks: list[Look], preset: Path) -> str:
+    """Say how many captures were read, and how all are; empty where all were."""
+    read = [look for look in looks if look.config.kind != "synthetic"]
+    tried, count = sum(look.tried for look in read), sum(len(look.entries) for look in read)
+    if tried == count:
+        return ""
+    command = shlex.join(["fg3d", "captures", "check", str(preset)])
+    return f"note: {tried:,} of {count:,} captures were read; {command} reads them all"
 
 
 def _build_line(options: argparse.Namespace) -> str:
@@ -141,7 +155,7 @@ def first_looks(config: BuildConfig) -> list[Look]:
             continue
         until = time.monotonic() + _TRIAL_S / len(config.sources)
         start = time.process_time()
-        for number in spread(len(look.entries), _MOST_TRIED):
+        for number in spread(len(look.entries), MOST_TRIED):
             if look.tried and time.monotonic() > until:
                 break
             entry = look.entries[number]
@@ -156,7 +170,7 @@ def first_looks(config: BuildConfig) -> list[Look]:
 
 
 def _tell_sources(looks: list[Look]) -> list[str]:
-    from fg3d_builder.captures.recognition import counted
+    from fg3d_builder.wording import counted
 
     problems = []
     for look in looks:
@@ -166,7 +180,8 @@ def _tell_sources(looks: list[Look]) -> list[str]:
         of_whom = f"{counted(len(look.entries), 'capture')} of {counted(people, 'subject')}"
         print(f"source {source.kind}, {where}: {of_whom}")
         if source.kind != "synthetic":
-            print(f"  {look.tried} read as a trial, {len(look.bad)} cannot be used")
+            tried = f"{look.tried:,} of {len(look.entries):,} read as a trial"
+            print(f"  {tried}, {len(look.bad)} cannot be used")
         codes = Counter(error.code for error in look.bad.values())
         for name, error in list(look.bad.items())[:_MOST_TOLD]:
             problems.append(f"{name}: {error.code}: {error.message}")
@@ -178,8 +193,8 @@ def _tell_sources(looks: list[Look]) -> list[str]:
 
 def _tell_split(config: BuildConfig, looks: list[Look]) -> None:
     """Print who is in which split; an empty one is worth a word."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.transform.donors import DONATED_PARTS
+    from fg3d_builder.wording import counted
 
     people = _people_by_split(config, looks)
     train, test = len(people["train"]), len(people["test"])
@@ -205,10 +220,9 @@ def _tell_effort(
     config: BuildConfig, layout: BuildLayout, looks: list[Look], workers: int
 ) -> list[str]:
     """Print time, size and place; return what is wrong with the place."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.commands.estimate import costs, count_all, sizes, wall_seconds
     from fg3d_builder.tasks.finding import complete_dataset
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import counted, duration
 
     entries = [entry for look in looks for entry in look.entries]
     training = _people_by_split(config, looks)["train"]
@@ -269,7 +283,7 @@ def built_captures(layout: BuildLayout) -> dict[str, int]:
 
 
 def _stage_line(stage: StageCost, factor: float, done: int | None) -> str:
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import duration
 
     each, all_of_it = stage.seconds * factor, stage.total * factor
     there = f"{done:,} of {stage.times:,}" if done else ""

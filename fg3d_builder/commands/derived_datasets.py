@@ -87,8 +87,8 @@ def carry_out(options: argparse.Namespace, wanted: Derivation) -> int:
 
 
 def _tell_plan(wanted: Derivation) -> None:
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.shards.schema import BUILT_SPLITS, SPLITS
+    from fg3d_builder.wording import counted
 
     plan = wanted.plan
     for part in wanted.parts:

@@ -130,7 +130,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_benchmark_options(command)
     add_device_option(command)
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -93,7 +93,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="write the pages from what is finished, build and train nothing",
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

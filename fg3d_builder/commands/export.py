@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fg3d_builder.commands import export_samples
 from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel import FaceModel
@@ -155,9 +156,8 @@ def run(options: argparse.Namespace) -> int:
             sys.stderr.write(f"\r{len(rows) - 1} shapes")
     write_bytes(options.out / "index.csv", csv_text(rows).encode())
     known = f"{len(mesh.mean)} vertices each"
-    print(
-        f"{options.out}: {len(rows) - 1} shapes as {options.format}, {known}; index.csv says whose"
-    )
+    written = f"{counted(len(rows) - 1, 'shape')} as {options.format}"
+    print(f"{options.out}: {written}, {known}; index.csv says whose")
     for one in (model, target):
         if one is not None:
             print(f"licence of face model '{one.name}': {one.licence}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fg3d_builder.commands.arguments import file_to_read, folder_to_read, folder_to_write, number
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.facemodel import FaceModel
@@ -73,9 +74,9 @@ def add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="MODEL.h5",
         help="face model for coarse_obj_mm and delta_obj_mm, where the dataset may not hold it",
     )
-    action.set_defaults(run=run_webdataset)
+    action.set_defaults(run=run_webdataset, goes_on=True)
     action = _action(actions, "images", "samples as image files, npz and csv", IMAGES)
-    action.set_defaults(run=run_images)
+    action.set_defaults(run=run_images, goes_on=True)
 
 
 def run_webdataset(options: argparse.Namespace) -> int:
@@ -204,8 +205,8 @@ def _carry_out(
         write(bar.update)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     each = f"{size / count:,.0f} bytes a sample with all that is beside them"
-    print(f"{out}: {count:,} samples of {', '.join(splits)}; {size / 1e6:.1f} MB, {each}")
+    print(f"{out}: {counted(count, 'sample')} of {', '.join(splits)}; {size / 1e6:.1f} MB, {each}")
     for licence, captures in licences([part]).items():
-        print(f"licence of {captures:,} captures: {licence or 'not stated'}")
+        print(f"licence of {counted(captures, 'capture')}: {licence or 'not stated'}")
     print(f"licence of the face model: {part.manifest['facemodel']['licence']}")
     return 0

@@ -67,7 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "two; default: refuse, and apart where subjects are",
     )
     add_rule(command, "split anew, with this share of the subjects to test")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,8 +98,8 @@ def _opened(name: str, folder: Path) -> Part:
 
 def _tell_licences(parts: list[Part]) -> None:
     """Print under which licences the captures are, and the face model."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.shards.overview import licences
+    from fg3d_builder.wording import counted
 
     for licence, count in licences(parts).items():
         print(f"licence of {counted(count, 'capture')}: {licence or 'not stated'}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fg3d_builder.commands.arguments import file_to_write, name, number, whole
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -127,7 +128,8 @@ def _report(learnt: Learnt, out: Path) -> None:
     model, choice = learnt.model, learnt.choice
     subjects = len(learnt.identities.subjects)
     print(f"{out}: {model.name}")
-    print(f"from               {learnt.captures} captures of {subjects} subjects")
+    people = counted(subjects, "subject")
+    print(f"from               {counted(learnt.captures, 'capture')} of {people}")
     print(f"identity modes     {len(model.id_sd)} ({len(learnt.old.id_sd)} before)")
     print(f"the old model      counts as {choice.prior_subjects:g} subjects")
     if learnt.albedo_choice is not None:
@@ -135,7 +137,7 @@ def _report(learnt: Learnt, out: Path) -> None:
     else:
         print("albedo             as before")
     if learnt.without_texture:
-        print(f"without skin       {len(learnt.without_texture)} captures")
+        print(f"without skin       {counted(len(learnt.without_texture), 'capture')}")
     print(f"licence            {model.licence}")
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from fg3d_builder.commands.arguments import file_to_write, folder_to_read
 from fg3d_builder.commands.source_options import add_kind_option, recognised
 from fg3d_builder.config import LandmarkConfig, SourceConfig
-from fg3d_builder.errors import ConfigError
+from fg3d_builder.errors import ConfigError, WrongUnitError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.captures.inspection import Inspected
@@ -101,9 +102,13 @@ def _fixed(found: Found) -> SourceConfig:
     if source.kind == "scan":
         source = replace(source, unit_mm=1.0)  # measured it would be right to some 5 %
     fixed, inspected = settled(source, inspect, told=False)
+    if source.kind == "scan" and any(isinstance(one.error, WrongUnitError) for one in inspected):
+        print("  no usual unit is right for all scans: unit_mm = 0.0 has each measured by itself")
+        return found.source()
     if not any(one.error is None for one in inspected):
         print(f"  no face tells the unit of {found.root}; see fg3d captures check {found.root}")
         return found.source()
     widths = sorted(one.face.width_mm for one in inspected if one.face and one.error is None)
-    print(f"  faces looked at: {len(widths)}, {widths[0]:.0f} to {widths[-1]:.0f} mm wide")
+    looked = f"{len(inspected)} of {counted(len(open_source(fixed).entries()), 'capture')}"
+    print(f"  looked at {looked}: faces {widths[0]:.0f} to {widths[-1]:.0f} mm wide")
     return fixed

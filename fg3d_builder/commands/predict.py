@@ -105,8 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
         def on_outcome(outcome: Outcome) -> None:
             if outcome.error is not None:
-                error = outcome.error
-                bar.write(f"fg3d: {outcome.photo}: {error.code}: {error.message}", file=sys.stderr)
+                bar.write(f"fg3d: {outcome.reason}", file=sys.stderr)
             bar.update()
 
         outcomes = predict_photos(

@@ -59,6 +59,19 @@ class Outcome:
     method: str = ""
     error: CaptureError | None = None
 
+    @property
+    def reason(self) -> str:
+        """Name the photo and say why it cannot be used; empty where it has been reconstructed.
+
+        What reads a photo names its file, and what looks at it calls it a capture of that name.
+        """
+        if self.error is None:
+            return ""
+        text = self.error.message.replace(f" of capture {self.photo.stem}", "")
+        text = text.replace(f"capture {self.photo.stem} ", "it ").removeprefix(f"{self.photo}: ")
+        named = "" if str(self.photo) in text else f"{self.photo}: "
+        return f"{named}{self.error.code}: {text}"
+
 
 def predict_photos(
     by: Trained | FaceModel,

@@ -12,11 +12,12 @@ from pathlib import Path
 from fg3d_builder.captures import CaptureEntry, open_source
 from fg3d_builder.captures.layouts.known import LAYOUTS
 from fg3d_builder.captures.layouts.layout import Layout
-from fg3d_builder.captures.recognition import Found, counted
+from fg3d_builder.captures.recognition import Found
 from fg3d_builder.config import MIN_QUALITY, ShardConfig, SourceConfig, TransformConfig
 from fg3d_builder.config.constraints import FolderName
 from fg3d_builder.shards.split import split_of
 from fg3d_builder.transform.donors import DONATED_PARTS
+from fg3d_builder.wording import counted
 
 _LONG = 10
 """Captures of one person and expression that are rather frames of a recording."""

@@ -124,7 +124,8 @@ def refuse_many(path: Path) -> None:
     ------
     ConfigError
     """
-    from fg3d_builder.captures.recognition import counted, is_capture, recognise
+    from fg3d_builder.captures.recognition import is_capture, recognise
+    from fg3d_builder.wording import counted
 
     if not path.is_dir() or is_capture(path):
         return
@@ -185,8 +186,8 @@ def _tell(result: dict[str, Any]) -> None:
     """Print the figures of a registration."""
     surface = result["surface_mm"]
     if surface:
-        text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
-        print(text.format(**surface))
+        text = "mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
+        print(f"distance to depth, reliable face: {text.format(**surface)}")
     state = "converged" if result["converged"] else "NOT converged"
     print(f"{state} after {result['iterations']} iterations, quality {result['quality']:.2f}")
     _print_judgement(result)
@@ -195,7 +196,12 @@ def _tell(result: dict[str, Any]) -> None:
 
 
 def _print_judgement(result: Mapping[str, Any]) -> None:
-    """Print what is to be expected of a registration, and every doubt in a sentence."""
+    """Print what is to be expected of a registration, and every doubt in a sentence.
+
+    A low quality without a doubt is explained by the figures that it owes most to.
+    """
+    from fg3d_builder.registration.quality import AS_LIKELY_BAD
+
     errors = [result[name] for name in ("predicted_error_mm", "predicted_surface_mm")]
     vertex, surface = ("unknown" if e is None else f"{e:.1f} mm" for e in errors)
     print(
@@ -204,3 +210,5 @@ def _print_judgement(result: Mapping[str, Any]) -> None:
     )
     for doubt in result["doubts"]:
         print(f"doubt: {doubt['sentence']}")
+    if result["quality"] < AS_LIKELY_BAD and result["weightiest"]:
+        print(f"no doubt by itself; of the error limit: {result['weightiest']}")

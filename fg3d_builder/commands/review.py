@@ -12,6 +12,7 @@ from fg3d_builder.commands.arguments import whole
 from fg3d_builder.commands.view import serve
 from fg3d_builder.config import BuildConfig, from_table
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.review.review_list import ReviewList
@@ -28,6 +29,8 @@ review list.
 
 `fg3d status build/studio` says beforehand what the verdicts would change of the dataset.
 """
+
+_WORST_TOLD = 20
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,12 +49,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     ):
         command.add_argument(f"--{name}", nargs="+", default=[], metavar="ID", help=what)
     command.add_argument("--note", help="why; written beside the verdict")
-    command.add_argument(
-        "--list", choices=("worst", "rejected", "all"), default="worst", help="default: worst"
-    )
-    command.add_argument(
-        "--count", type=whole(1, 1_000_000_000), default=20, help="of the worst; default 20"
-    )
+    command.add_argument("--list", choices=("worst", "rejected", "all"), help="default: worst")
+    command.add_argument("--count", type=whole(1, 1_000_000_000), help="of the worst; default 20")
     command.add_argument(
         "--browser", action="store_true", help="go through them in a browser: fg3d view"
     )
@@ -69,6 +68,9 @@ def run(options: argparse.Namespace) -> int:
     if options.browser:
         if count or options.note:
             raise ConfigError("--browser: verdicts and notes are given in the page")
+        if options.list or options.count:
+            given = "--list" if options.list else "--count"
+            raise ConfigError(f"--browser shows all, and filters in the page: leave out {given}")
         return serve(options.build)
     folder = BuildFolder(Path(os.path.realpath(options.build)))
     manifest = read_manifest(folder.dataset_link)
@@ -94,7 +96,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{path}: {len(count)} changed; run `fg3d build` again to obey")
     else:
         limit = config.review.min_quality
-        print("\n".join(_review_lines(content, limit, options.list, options.count)))
+        chosen, most = options.list or "worst", options.count or _WORST_TOLD
+        print("\n".join(_review_lines(content, limit, chosen, most)))
         print(f"rejected below quality {limit:g} unless accepted; list: {path}")
     return 0
 
@@ -112,4 +115,4 @@ def _review_lines(content: ReviewList, limit: float, chosen: str, count: int) ->
         state = "in" if kept[e.capture_id] else "out"
         lines.append(f"{e.capture_id:40} {e.quality:>7} {e.verdict:8} {state:8} {e.note}".rstrip())
     left_out = sum(not value for value in kept.values())
-    return [*lines, f"{len(rows)} registrations, {left_out} left out"]
+    return [*lines, f"{counted(len(rows), 'registration')}, {left_out} left out"]

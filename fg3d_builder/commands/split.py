@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("dataset", type=folder_to_read, help="folder with manifest.json")
     add_output(command)
     add_rule(command, "share of the subjects to test")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fg3d_builder.errors import printable
+from fg3d_builder.wording import counted
 
 if TYPE_CHECKING:
     from fg3d_builder.fgnet.training.run_status import RunStatus
@@ -170,8 +171,8 @@ def _tell_build(folder: Path, preset: Path | None, as_json: bool) -> int:
 
 
 def _build_lines(status: BuildStatus) -> Iterator[str]:
-    from fg3d_builder.tasks.progress import duration
     from fg3d_builder.tasks.status import COMPLETE, TOO_MANY_FAILURES
+    from fg3d_builder.wording import duration
 
     yield f"{status.folder}: {_state(status)}"
     preset = status.preset or "of a file that is not known"
@@ -214,7 +215,7 @@ def _last_task(status: BuildStatus) -> str:
 
 
 def _ago(when_s: float) -> str:
-    from fg3d_builder.tasks.progress import duration
+    from fg3d_builder.wording import duration
 
     return f"{duration(max(0.0, time.time() - when_s))} ago"
 
@@ -316,8 +317,10 @@ def _lines_of_dataset(about: dict[str, Any]) -> Iterator[str]:
     if about["missing"]:
         yield f"missing, cut short or damaged: {_some(about['missing'])}"
     for name, split in about["splits"].items():
-        yield f"{name:10} {split['subjects']:,} subjects, {split['samples']:,} samples"
-    yield f"left out   {about['failures']:,} captures failed, {about['rejected']:,} were rejected"
+        people, samples = counted(split["subjects"], "subject"), counted(split["samples"], "sample")
+        yield f"{name:10} {people}, {samples}"
+    failed, rejected = counted(about["failures"], "capture"), f"{about['rejected']:,}"
+    yield f"left out   {failed} failed, {rejected} rejected"
     yield f"next: {about['next']}"
 
 

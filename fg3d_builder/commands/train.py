@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--inputs", type=folder_to_write, help="folder of simulated inputs, made once for all runs"
     )
     add_device(command)
-    command.set_defaults(run=run, all_cores=True)
+    command.set_defaults(run=run, all_cores=True, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -35,9 +35,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Check a dataset."""
-    from fg3d_builder.captures.recognition import counted
     from fg3d_builder.facemodel.storage import load_model
     from fg3d_builder.shards.verify import verify_dataset
+    from fg3d_builder.wording import counted
 
     model = load_model(options.model_file) if options.model_file else None
     report = verify_dataset(options.dataset, model)
@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if not report.ok:
         print(f"{options.dataset}: {counted(len(report.problems), 'problem')}", file=sys.stderr)
         return 1
-    counts = f"{report.shards} shards, {report.samples} samples, {report.shapes} shapes"
+    found = (report.shards, "shard"), (report.samples, "sample"), (report.shapes, "shape")
+    counts = ", ".join(counted(count, what) for count, what in found)
     print(f"{options.dataset}: good; {counts}, content {report.content_sha256[:16]}")
     return 0

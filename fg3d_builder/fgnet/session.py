@@ -48,6 +48,7 @@ from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.run_status import note_dataset
 from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.shards.manifest import altered_files
+from fg3d_builder.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +103,9 @@ def train(
         check_shards((data, test) if val is None else (data, val, test), at)
         trainer = Trainer(config, data, run, at, test if val is None else val, inputs)
         if at.leads:
-            counts = [f"{len(data)} training samples", f"{len(test)} test samples"]
+            counts = [counted(len(data), "training sample"), counted(len(test), "test sample")]
             if val is not None:
-                counts.append(f"{len(val)} val samples, which are watched")
+                counts.append(f"{counted(len(val), 'val sample')}, which are watched")
             log.info("%s, %s", ", ".join(counts), at.device)
             keep_what_prediction_needs(dataset, run)
             note_dataset(run, dataset, facemodel, inputs, len(test))
@@ -206,7 +207,7 @@ def check_shards(parts: Sequence[FaceDataset], at: Processes) -> None:
                 )
         count = sum(len(part.reader.shards) for part in parts)
         if at.leads:
-            log.info("%d shards checked in %.1f s", count, time.monotonic() - began)
+            log.info("%s checked in %.1f s", counted(count, "shard"), time.monotonic() - began)
 
 
 def draw_worst(

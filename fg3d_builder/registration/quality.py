@@ -67,6 +67,36 @@ SENTENCES = {
 """By figure that counts: what it means when it is large. In the docs as well."""
 
 
+SHORT_NAMES = {
+    "surface_mm": "distance to the depth",
+    "landmark_motion": "features beside where they were detected",
+    "landmark_gap_mm": "depth at the landmarks",
+    "deformation_mm": "distance from the face model's faces",
+    "moved_mm": "way from the fit",
+    "refit_mm": "change of the fit by the depth",
+    "turned_deg": "tilt against the fit",
+    "pull_mm": "depth against landmarks",
+    "expression_norm": "strength of the expression",
+    "identity_norm": "unlikeness to the face model's people",
+    "size": "size of the face",
+    "distortion": "stretched proportions",
+    "flipped": "folds of the mesh",
+    "stretch": "stretched edges of the mesh",
+    "unconverged": "solver not at rest",
+    "image_shift_mm": "features beside those of the image",
+    "image_mismatch": "features unlike those of the image",
+    "odd_hue": "colours unlike skin",
+    "pierced_mm": "depth behind the mesh",
+}
+"""The same figures in a few words."""
+
+AS_LIKELY_BAD = 0.5
+"""Quality below which a registration is rather bad than good: what is it, if no doubt says so?"""
+
+_NAMED_SHARE = 0.05
+"""A figure that by itself predicts less of an error limit explains nothing."""
+
+
 class ErrorModel(NamedTuple):
     """Predicted mean error of one kind.
 
@@ -175,18 +205,38 @@ class QualityModel(NamedTuple):
 
     def doubts(self, figures: QualityFigures) -> list[Doubt]:
         """Return the reasons against a registration, at most `MAX_DOUBTS`, the worst first."""
+        vertex = self.vertex.parts_mm(self.excess(figures))
+        share = self.shares(figures)
+        worst = list(share)[:MAX_DOUBTS]
+        return [Doubt(n, vertex.get(n, 0.0), SENTENCES[n]) for n in worst if share[n] > DOUBT_SHARE]
+
+    def shares(self, figures: QualityFigures) -> dict[str, float]:
+        """Return which part of an error limit each figure predicts by itself, the largest first."""
         beyond = self.excess(figures)
         vertex, surface = self.vertex.parts_mm(beyond), self.surface.parts_mm(beyond)
         share = {n: severity(vertex.get(n, 0.0), surface.get(n, 0.0)) for n in self.ordinary}
         # What is no number is the gravest doubt.
         share = {n: np.inf if np.isnan(s) else s for n, s in share.items()}
-        worst = sorted(share, key=lambda n: -share[n])[:MAX_DOUBTS]
-        return [Doubt(n, vertex.get(n, 0.0), SENTENCES[n]) for n in worst if share[n] > DOUBT_SHARE]
+        return dict(sorted(share.items(), key=lambda item: -item[1]))
 
 
 def quality_doubts(figures: QualityFigures) -> list[Doubt]:
     """Return the reasons against a registration by the calibrated model."""
     return calibrated_model().doubts(figures)
+
+
+def weightiest(figures: QualityFigures) -> str:
+    """Name the figures that the predicted error owes most to, where none is a doubt by itself.
+
+    Returns
+    -------
+    str
+        At most `MAX_DOUBTS` of `SHORT_NAMES`, each with the part of the error limit that it
+        predicts by itself; empty where that is next to nothing.
+    """
+    shares = calibrated_model().shares(figures)
+    named = [(name, share) for name, share in shares.items() if share >= _NAMED_SHARE]
+    return ", ".join(f"{SHORT_NAMES[n]} {100 * share:.0f} %" for n, share in named[:MAX_DOUBTS])
 
 
 def severity(vertex_mm: float, surface_mm: float) -> float:

@@ -18,7 +18,12 @@ from fg3d_builder.records import Array
 WIDTH, HEIGHT = 460, 250
 """Size of a chart in its own units; the page scales it."""
 
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 20, 48
+LEFT, RIGHT, TOP, BOTTOM = 70, 16, 20, 48
+"""Margins; on the left there is room for the axis' label and numbers of `LONGEST_NUMBER`."""
+
+LONGEST_NUMBER = 7
+"""Characters of a number beside the vertical axis, of 6.5 units each."""
+
 _TAIL = 0.01
 """Share of the values at an open end that may go to a bin of their own: one value far out would
 otherwise squeeze all others into a single bar."""
@@ -298,7 +303,7 @@ def lines_svg(
     plot = _Plot((low, high), (bottom, up + room))
     if logarithmic:
         y_ticks = _powers(bottom, up + room)
-        words = [f"{10**t:.3g}" for t in y_ticks]
+        words = [_short(10**t) for t in y_ticks]
     else:
         y_ticks = ticks(bottom, up + room, 5)
         words = tick_words(y_ticks)
@@ -349,6 +354,14 @@ def _powers(low: float, high: float) -> list[float]:
         if len(inside) >= 3:
             return inside
     return inside or [low, high]
+
+
+def _short(value: float) -> str:
+    """Write a positive number with three digits, and short: 0.015 and 3142, but 1.5e-4 and 2e6."""
+    if 1e-3 <= value < 1e5:
+        return f"{value:.3g}" if value < 1e3 else f"{value:.0f}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
 def _legend(lines: Sequence[Line]) -> Markup:

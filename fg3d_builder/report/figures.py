@@ -15,7 +15,7 @@ from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Array, Capture, CaptureTruth, CoarseFit, Registration
-from fg3d_builder.registration.quality import Doubt, quality_doubts
+from fg3d_builder.registration.quality import Doubt, quality_doubts, weightiest
 
 
 def vertex_error_mm(vertices_cam_mm: Array, truth: CaptureTruth, model: FaceModel) -> Array:
@@ -76,7 +76,8 @@ def capture_figures(
     `seconds` are those that each stage took for it, by the stage's name.
 
     ``predicted_error_mm``, ``predicted_surface_mm``, ``coverage``: see `Registration`; null where
-    they are not known. ``doubts``: what speaks against it, the worst first, see `Doubt`.
+    they are not known. ``doubts``: what speaks against it, the worst first, see `Doubt`;
+    where there is none, ``weightiest`` names what the predicted error owes most to.
     ``depth``: what the depth image turned out to be, the fields of `DepthSampling`.
     ``fusion``: with how many captures it shares its shape; None where that was not asked for.
     ``surface_mm``: distance to the depth over the visible reliable region. ``truth_mm`` and
@@ -87,6 +88,7 @@ def capture_figures(
     nothing of it is seen. ``skin_ita_deg``: see `skin_ita_deg`.
     """
     figures, sampling = registration.quality_figures, registration.depth_sampling
+    doubts = [] if figures is None else [_doubt(d) for d in quality_doubts(figures)]
     region = registration.visible & model.reliable
     surface = np.where(region, registration.surface_error_mm, np.nan)
     truth_mm: dict[str, dict[str, float]] = {}
@@ -111,7 +113,8 @@ def capture_figures(
         "predicted_error_mm": _number(registration.predicted_error_mm),
         "predicted_surface_mm": _number(registration.predicted_surface_mm),
         "coverage": _number(registration.coverage),
-        "doubts": [] if figures is None else [_doubt(d) for d in quality_doubts(figures)],
+        "doubts": doubts,
+        "weightiest": "" if figures is None or doubts else weightiest(figures),
         "fusion": _fusion(registration),
         "converged": registration.converged,
         "iterations": len(registration.history),

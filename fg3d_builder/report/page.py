@@ -15,6 +15,7 @@ import numpy as np
 
 from fg3d_builder.layout import STAGES
 from fg3d_builder.records import Failure
+from fg3d_builder.registration.quality import AS_LIKELY_BAD
 from fg3d_builder.report.coverage import coverage_charts, error_charts, tallies
 from fg3d_builder.report.figures import overall
 from fg3d_builder.report.page_set import INDEX
@@ -277,6 +278,7 @@ class _Pages:
                     rejected=self.rejected,
                     accepted=self.accepted,
                     min_quality=limit,
+                    as_likely_bad=AS_LIKELY_BAD,
                     with_truth=any(row["truth_mm"] for row in self.rows),
                 ),
             )

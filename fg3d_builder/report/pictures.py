@@ -247,7 +247,7 @@ def error_picture(
     picture = error_overlay(capture, vertices_cam_mm, triangles, surface_error_mm, view, max_mm)
     known = surface_error_mm[np.isfinite(surface_error_mm)]
     if len(known):
-        text = f"mean {known.mean():.2f}  median {np.median(known):.2f}  "
+        text = f"all shown: mean {known.mean():.2f}  median {np.median(known):.2f}  "
         picture = labelled(picture, text + f"95% {np.percentile(known, 95):.2f} mm")
     return with_legend(picture, "0", f"{max_mm:g} mm", _turbo(np.linspace(0.05, 0.95, 64)))
 

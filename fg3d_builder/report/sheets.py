@@ -63,7 +63,10 @@ def capture_sheet(
             "registration, edges yellow, targets cyan",
             edge_overlay(model, capture, landmarks, vertices, view),
         ),
-        ("distance to depth", error_picture(capture, vertices, triangles, error, view=view)),
+        (
+            "distance to depth, all that is seen",
+            error_picture(capture, vertices, triangles, error, view=view),
+        ),
     ]
     sides = side_picture(
         registration.shape_obj_mm, triangles, height=TILE_HEIGHT, seen=registration.confidence

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
 from fg3d_builder.review.decisions import Rejection
+from fg3d_builder.wording import some_of
+
+_NAMED = 3
+"""Captures that the line of a reason names."""
 
 _TRUTH_LINES = (
     ("3DMM from landmarks (aligned)", "landmark_fit"),
@@ -53,8 +57,8 @@ def summary_lines(
     kept = [row for row in rows if row["capture_id"] not in left_out]
     surface = overall(kept, "surface_mm")
     if surface:
-        text = "distance to depth: mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
-        lines.append(text.format(**surface))
+        text = "mean {mean:.2f}, median {median:.2f}, 95 % {p95:.2f} mm"
+        lines.append(f"distance to depth, reliable face: {text.format(**surface)}")
     for label, part in _TRUTH_LINES:
         vertex, across = (overall(kept, key, part) for key in ("truth_mm", "truth_surface_mm"))
         if vertex:
@@ -72,6 +76,29 @@ def code_counts(found: Sequence[Failure] | Sequence[Rejection]) -> str:
     """Return ``"2 no_face, 1 no_depth"``, most frequent first."""
     codes = Counter(item.code for item in found).most_common()
     return ", ".join(f"{count} {code}" for code, count in codes)
+
+
+def reason_lines(what: str, found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each reason, the most frequent first.
+
+    It says what the reason's only capture says, or names the first of several.
+
+    Parameters
+    ----------
+    what : str
+        Begins each line.
+    found : sequence of mapping
+        Rows of failures or rejections in a manifest.
+    """
+    by_code: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found:
+        by_code.setdefault(one["code"], []).append(one)
+    for code, rows in sorted(by_code.items(), key=lambda item: -len(item[1])):
+        if len(rows) == 1:
+            yield f"{what}: {rows[0]['capture_id']}: {code}: {rows[0]['message']}"
+        else:
+            names = [row["capture_id"] for row in rows]
+            yield f"{what}: {len(rows):,} {code}: {some_of(names, _NAMED)}"
 
 
 def split_warnings(manifest: dict[str, Any]) -> list[str]:

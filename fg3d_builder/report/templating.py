@@ -11,6 +11,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from fg3d_builder.wording import counted
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -38,6 +40,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = _figure
+    environment.filters["counted"] = counted
     return environment
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from fg3d_builder.fgnet.training.log import WATCHED, read_log, watched_split
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
+    BOARD_NAME,
     CALIBRATED,
     CONFIG_NAME,
     CONSTANT,
@@ -30,13 +31,18 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.report.charts import Chart, Line, lines_svg
 from fg3d_builder.report.templating import rendered
+from fg3d_builder.wording import counted
 
 PICTURES = "pictures"
 _CURVE_POINTS = 120
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a training run."""
+def page_can_be_written(folder: Path) -> bool:
+    """Whether a folder has what the page needs: settings of a training run, and be it no more.
+
+    `fgnet.training.names.is_run` asks for more: something that a run has begun or left to go on
+    with.
+    """
     return (folder / CONFIG_NAME).is_file() and not (folder / "work").is_dir()
 
 
@@ -56,11 +62,10 @@ def write_training_page(run: Path) -> Path:
             assessments.append(_assessment(file.parent))
         except ValueError as error:
             damaged.append(f"{error}; `fg3d assess` makes it anew")
-    name = run.resolve().name
     page = rendered(
         "training.html",
-        brand=name,
-        title=f"{name}: training",
+        brand=_name(run),
+        title=f"{_name(run)}: training run",
         navigation=_navigation(assessments),
         here=REPORT_NAME,
         numbers=_numbers(config, rows),
@@ -71,10 +76,17 @@ def write_training_page(run: Path) -> Path:
         watched=watched_split(rows) or "watched",
         network=config["network"],
         seed=config["seed"],
+        board=f"{run}/{BOARD_NAME}" if (run / BOARD_NAME).is_dir() else "",
         per_epoch=round(rows[-1]["step"] / rows[-1]["epoch"]) if rows else 0,
     )
     write_bytes(run / REPORT_NAME, page.encode("utf-8", "backslashreplace"))
     return run / REPORT_NAME
+
+
+def _name(run: Path) -> str:
+    """Return the names of the run's folder and of the one around it: most are called training."""
+    folder = run.resolve()
+    return f"{folder.parent.name}/{folder.name}".lstrip("/")
 
 
 def _grids(run: Path) -> list[tuple[int, str]]:
@@ -183,13 +195,14 @@ def _assessment(folder: Path) -> dict[str, Any]:
     # The maps of earlier versions had another unit.
     has_maps = "mean_mm" in value and (folder / ERROR_MAPS_NAME).is_file()
     samples, about = value["samples"], value["about"]
+    subjects = {sample["subject_id"] for sample in samples}
     pictures = [one for one in value.get("worst", []) if (folder / one["picture"]).is_file()]
     return {
         "anchor": folder.name,
         "title": f"Assessment, {about['split']} split" + _elsewhere(folder, about["split"]),
         "content": about["content_sha256"][:16],
         "samples": len(samples),
-        "subjects": len({sample["subject_id"] for sample in samples}),
+        "of_whom": f"{counted(len(samples), 'sample')} of {counted(len(subjects), 'subject')}",
         "mean_fit": value["mean_fit"],
         "mean_predicted": value["mean_predicted"],
         "lowered_by": value["lowered_by"],

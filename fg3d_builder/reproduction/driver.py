@@ -152,14 +152,24 @@ def show_plan(plan: Plan, experiments: Sequence[Experiment], setting: Setting) -
 
 
 def carry_out(plan: Plan, experiments: Sequence[Experiment], setting: Setting) -> int:
-    """Train, then write every page, also after an interruption; return the exit status."""
+    """Train, then write every page; return the exit status.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Training was stopped; pages have what is finished.
+    """
     for experiment in experiments if plan.runs else ():
         write_settings(experiment, setting)
     try:
         if setting.acts:
             train_all(plan.ordered, setting)
     except KeyboardInterrupt:
-        show("interrupted: the same command goes on; what is finished is written")
+        show("stopped; what is finished is written")
+        for experiment in experiments:
+            if experiment is not PUBLISHED:  # whose page takes evaluations
+                write_pages(experiment, plan, setting)
+        raise
     good = True
     for experiment in experiments:
         if experiment is PUBLISHED:

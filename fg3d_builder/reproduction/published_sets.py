@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from fg3d_builder.files.own_package import finds_this_package
 from fg3d_builder.records import Array
 from fg3d_builder.reproduction.statistics import Verdict, column_mean, judge, spread_over_seeds
 from fg3d_builder.reproduction.tables import DACE, OURS, YAW, Claim, Column
+from fg3d_builder.stopping import run_until_stopped
 from fg3d_builder.testsets import ProtocolResults, read_results
 from fg3d_builder.testsets.results import FIT, RESULTS_NAME
 
@@ -91,7 +91,7 @@ def evaluate(evaluation: Evaluation) -> SetResult:
     # Results of an earlier call may be about other methods.
     (evaluation.out / RESULTS_NAME).unlink(missing_ok=True)
     program = [sys.executable, "-m", "fg3d_builder.cli", *evaluation.words]
-    status = subprocess.run(program, env=finds_this_package(), check=False).returncode
+    status = run_until_stopped(program, finds_this_package())
     # Status 1 is about single images, which the results name.
     if status not in (0, 1):
         return SetResult(evaluation, None, f"exit status {status} of `{evaluation.command}`")

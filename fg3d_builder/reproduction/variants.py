@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from fg3d_builder.layout import BuildLayout
 from fg3d_builder.reproduction.tables import FACE_PROFILING, FULL_VIEW
 from fg3d_builder.shards.manifest import missing_files, read_manifest
 from fg3d_builder.shards.verify import verify_dataset
+from fg3d_builder.stopping import run_until_stopped
 from fg3d_builder.tasks.finding import complete_dataset
 
 RECORD_NAME = "datasets.json"
@@ -145,7 +145,7 @@ class Variants:
             show(self.command(variant, workers))
             # In a process of its own: Luigi forks workers, and remembers tasks.
             program = [sys.executable, "-m", "fg3d_builder.cli", *self._words(variant, workers)]
-            status = subprocess.run(program, env=finds_this_package(), check=False).returncode
+            status = run_until_stopped(program, finds_this_package())
             if status:
                 command = self.command(variant, workers)
                 raise BuildFailedError(f"exit status {status} of: {command}")

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fg3d_builder.config.reading import nearest
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.atomic import replacing
 
@@ -112,7 +113,10 @@ class ReviewList:
         """
         unknown = [name for name in capture_ids if name not in self.entries]
         if unknown:
-            raise ConfigError(f"not in the review list: {', '.join(unknown)}")
+            known = list(self.entries)
+            near = list(dict.fromkeys(filter(None, (nearest(name, known) for name in unknown))))
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise ConfigError(f"not in the review list: {', '.join(unknown)}{hint}")
         old = {name: self.entries[name] for name in capture_ids}
         text = None if note is None else " ".join(note.split())
         return self._with(

@@ -10,11 +10,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError  # noqa: E402
-from fg3d_builder.tasks.by_luigi import set_defaults  # noqa: E402
+from fg3d_builder.tasks.by_luigi import set_defaults, stop_in_order  # noqa: E402
 from fg3d_builder.tasks.running import set_exit_statuses  # noqa: E402
 from fg3d_builder.tasks.training import EvaluateFGNet, TrainFGNet  # noqa: E402
 
 set_defaults()
+stop_in_order()
 set_exit_statuses()
 
 __all__ = ["BuildFG3D", "EvaluateFGNet", "TooManyFailuresError", "TrainFGNet"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 import luigi
 
 from fg3d_builder.config import load_preset
 from fg3d_builder.errors import ConfigError, sentence
+from fg3d_builder.stopping import STATUS, end_children, say_stopped, stoppable
 
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -59,3 +63,29 @@ def set_defaults() -> None:
     for name, value in _DEFAULTS.items():
         if not config.has_option("core", name) and not (name == "local_scheduler" and elsewhere):
             config.set("core", name, value)
+
+
+def stop_in_order() -> None:
+    """Let Luigi's own command end by Ctrl-C and ``SIGTERM`` as ``fg3d build`` does.
+
+    Programs that import the tasks keep the ends that they have.
+    """
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    if program is None or Path(program).stem not in ("luigi", "__main__"):
+        return
+    if Path(program).stem == "__main__" and Path(program).parent.name != "luigi":
+        return
+    _until_the_process_ends.enter_context(stoppable())
+    sys.excepthook = _ended
+
+
+_until_the_process_ends = ExitStack()
+
+
+def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    end_children()
+    say_stopped()
+    raise SystemExit(STATUS)

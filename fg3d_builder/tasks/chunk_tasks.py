@@ -142,6 +142,10 @@ class StageTask(ChunkTask):
         """Where the product goes."""
         return self.layout.product(self.stage, self.chunk)
 
+    def products(self) -> list[Path]:
+        """Return where the products go that `run` may make."""
+        return [self.path()]
+
     def facts_path(self) -> Path:
         """Where the facts go."""
         return self.path().with_suffix(".json")

@@ -24,12 +24,14 @@ import psutil
 from luigi.scheduler import FAILED, PENDING
 
 from fg3d_builder.errors import MissingDependencyError, sentence
+from fg3d_builder.stopping import end_with_children
 from fg3d_builder.tasks.base import BuildTask, log
+from fg3d_builder.tasks.chunk_tasks import StageTask
 from fg3d_builder.tasks.dask_worker import Outcome, UnfitWorkerError, carry_out, order_for
+from fg3d_builder.tasks.naming import what
 from fg3d_builder.tasks.progress import Display, note_task
 from fg3d_builder.tasks.running import run_tasks
-from fg3d_builder.tasks.stopping import end_with_children
-from fg3d_builder.tasks.workers import CarefulWorker, EngineLostError, what
+from fg3d_builder.tasks.workers import CarefulWorker, EngineLostError
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -183,6 +185,13 @@ class WatchedCluster:
             for name in _HEARD:
                 self._client.unforward_logging(name)
 
+    def end_if_local(self) -> bool:
+        """End the workers at once where they are this build's own; return whether they are."""
+        cluster = self._client.cluster
+        if cluster is not None:
+            _end_now(cluster)
+        return cluster is not None
+
     @property
     def size(self) -> int:
         """Number of workers, at least 1: the first may come later."""
@@ -268,9 +277,17 @@ class DaskWorker(CarefulWorker):
         process.use_multiprocessing = False
         return process
 
+    def _worked_on(self) -> list[StageTask]:
+        """Return what workers of this machine were at, which end with the build: they end here.
+
+        Those of a cluster elsewhere come to the end of what they have begun.
+        """
+        return super()._worked_on() if self._cluster.end_if_local() else []
+
     def _purge_children(self) -> None:
         """Look for workers that are lost; Dask gives their tasks to others by itself."""
         self._cluster.look()
+        self.say_at_work()
 
 
 class _Results:
@@ -295,6 +312,7 @@ class _OnCluster:
 
     use_multiprocessing = True
     timeout_time = None
+    exitcode = None
 
     def __init__(
         self, task: BuildTask, cluster: WatchedCluster, results: _Results, deaths: Any

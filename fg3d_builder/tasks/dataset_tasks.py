@@ -319,6 +319,10 @@ class TransformShapes(StageTask, WholeTask):
         """Where the shapes go."""
         return self.layout.transformed(self.chunk, self.chunk_draws()[1])
 
+    def products(self) -> list[Path]:
+        """Return where the shapes go, and the views."""
+        return [self.path(), *self.stage_task("views").products()]
+
     def may_make_views(self) -> bool:
         """Whether `run` makes the chunk's views where they are missing; before draws it may be."""
         return self.drawn() is None or bool(self.chunk_draws()[0])

@@ -4,7 +4,8 @@ Compiled libraries crash: they end the process, with all captures of the chunk i
 does so where memory runs out. Beside the product that is being made stands therefore which capture
 is worked on. Whoever makes the product next, a moment later or when the command is given again,
 finds it there, and has this capture worked on in a process of its own. If that ends as well, the
-capture has failed; otherwise, as where a person had stopped the build, nothing has happened.
+capture has failed; otherwise, as where the whole machine was switched off, nothing has happened.
+Where a person stops a build in good order, no capture is suspected.
 """
 
 from __future__ import annotations
@@ -101,12 +102,30 @@ class Journal(Watcher):
         self._file.unlink(missing_ok=True)
 
     def _write(self, name: str) -> None:
+        """Write down what is worked on; nothing where `name` is empty."""
         if not name and not self.suspects:
             self.remove()
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         # Neither whole-or-nothing nor on the disk at once: it outlives a process, not the system.
         self._file.write_text(json.dumps({"at": name, "suspects": sorted(self.suspects)}))
+
+
+def forget_work_on(product: Path) -> None:
+    """Take back what was worked on when a process ended that was told to: it is not suspect.
+
+    Parameters
+    ----------
+    product : Path
+        That nobody makes any more.
+    """
+    file = product.with_suffix(SUFFIX)
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        suspects = json.loads(file.read_text())["suspects"]
+        if suspects:
+            file.write_text(json.dumps({"at": "", "suspects": suspects}))
+        else:
+            file.unlink()
 
 
 def suspects_in(file: Path) -> Iterable[str]:

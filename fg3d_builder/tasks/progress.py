@@ -13,6 +13,7 @@ import os
 import shutil
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from fg3d_builder.tasks.base import BuildTask, if_there, log
 from fg3d_builder.tasks.chunk_tasks import DROPPED_SUFFIX
 from fg3d_builder.tasks.chunks import Index
 from fg3d_builder.tasks.dataset_tasks import WholeTask, read_plan
+from fg3d_builder.tasks.naming import what
 from fg3d_builder.tasks.time_left import (
     KINDS,
     Work,
@@ -40,15 +42,31 @@ from fg3d_builder.tasks.time_left import (
     usual_seconds,
 )
 from fg3d_builder.transform.donors import DONATED_PARTS
+from fg3d_builder.wording import duration, some_of
 
 PAUSE_S = 10.0
 """Between two lines, unless a stage has been finished."""
+
+QUIET_S = 30.0
+"""After so long without a line it is said what is worked on."""
+
+LOOKED_AFTER_S = 5.0
+"""Between two looks at whether it is time for that."""
+
+_AT_WORK_NAMED = 3
+"""Tasks that such a line names."""
 
 _HALF_A_DAY_S = 43_200.0
 
 
 _BEGUN = "begun"
 """Marks in the record of times where a run of the build begins."""
+
+_SHOWN = "shown"
+"""Marks in the record of times that a line was shown, and how long was left by it."""
+
+_SHARE_SHOWN = "share"
+"""Marks in the record of times which share of the work was shown as done."""
 
 _COUNTED = "counted"
 """Marks in the record of times how long a count of the products took, if it was not quick."""
@@ -92,7 +110,7 @@ def note_task(task: BuildTask, seconds: float) -> None:
         _append(layout, *row)
     now, record = time.time(), _tail(layout)
     # The clock may have been set back since.
-    due = abs(now - _last(record, "shown")[0]) > PAUSE_S
+    due = abs(now - _last(record, _SHOWN)[0]) > PAUSE_S
     counted, took = _last(record, _COUNTED)
     if not due and abs(now - counted) < _SHARE * took:
         return
@@ -105,9 +123,53 @@ def note_task(task: BuildTask, seconds: float) -> None:
     if due or any(captures and work[kind].left <= 0 for kind, captures, _ in times):
         workers = Display.workers or luigi.interface.core().workers
         usual = read_times(layout, workers)
-        # The record says later how true the time left was.
-        _append(layout, "shown", 0, seconds_left(work, usual, layout.config, workers))
-        _show(work, usual, layout.config, workers)
+        _show(layout, work, usual, workers)
+
+
+def say_at_work(tasks: Sequence[BuildTask]) -> None:
+    """Show how far a build is, and what is worked on, where nothing was shown for `QUIET_S`.
+
+    Until a task has ended, and in long ones, `note_task` says nothing.
+
+    Parameters
+    ----------
+    tasks : sequence of BuildTask
+        Of one build; those that are worked on.
+    """
+    if not tasks or not Display.shows:
+        return
+    layout, record = tasks[0].layout, _tail(tasks[0].layout)
+    now = time.time()
+    if any(abs(now - _last(record, kind)[0]) < QUIET_S for kind in (_SHOWN, _BEGUN)):
+        return
+    whole = next((task for task in tasks if isinstance(task, WholeTask)), None)
+    work = work_of(layout, tasks[0].index, whole)
+    workers = Display.workers or luigi.interface.core().workers
+    times = read_times(layout, workers)
+    # The names have commas in them.
+    names = [what(task).replace(",", "") for task in tasks]
+    _show(layout, work, times, workers, some_of(names, _AT_WORK_NAMED))
+
+
+class Heartbeat:
+    """Lets `say_at_work` look after a task of this process while a ``with`` block runs it."""
+
+    def __init__(self, task: BuildTask) -> None:
+        self._task, self._ended = task, threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(LOOKED_AFTER_S):
+            with suppress(Exception):  # as where the disk is full: the task says so itself
+                say_at_work([self._task])
 
 
 def work_of(layout: BuildLayout, index: Index, whole: WholeTask | None = None) -> dict[str, Work]:
@@ -152,10 +214,12 @@ def _with_new_shapes(layout: BuildLayout, index: Index) -> dict[str, int]:
     Told once for a process: a count is made after many a task.
     """
     key = layout.config_digest, index.identity
-    if key not in _receivers:
+    known = _receivers.get(key)
+    if known is None:
+        known = _receivers_of(layout, index)
         _receivers.clear()
-        _receivers[key] = _receivers_of(layout, index)
-    return _receivers[key]
+        _receivers[key] = known
+    return known
 
 
 _receivers: dict[tuple[str, str], dict[str, int]] = {}
@@ -270,15 +334,6 @@ def _measured(
     return often, {kind: min(values) for kind, values in found.items() if kind not in often}
 
 
-def duration(seconds: float) -> str:
-    """Return a time in words: ``80 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:,.1f} h"
-
-
 def _append(layout: BuildLayout, kind: str, captures: int, seconds: float) -> None:
     """Add a row; short ones are added in one step, whoever else does so."""
     with layout.timings.open("a", encoding="ascii") as file:
@@ -325,10 +380,18 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _show(
-    work: Mapping[str, Work], times: Mapping[str, float], config: BuildConfig, workers: int
+    layout: BuildLayout,
+    work: Mapping[str, Work],
+    times: Mapping[str, float],
+    workers: int,
+    at_work: str = "",
 ) -> None:
-    line = progress_line(work, times, config, workers)
-    share = share_done(work, times, usual_seconds(config))
+    config = layout.config
+    # The record says later how true the time left was.
+    _append(layout, _SHOWN, 0, seconds_left(work, times, config, workers))
+    known = progress_line(work, times, config, workers) if times else ""
+    line = "; ".join(filter(None, (known, at_work and f"at work on {at_work}")))
+    share = _share_shown(layout, share_done(work, usual_seconds(config)))
     if not Display.on_terminal:
         log.info("%.0f %%, %s", 100 * share, line)
         return
@@ -342,6 +405,19 @@ def _show(
     )
     sys.stderr.write(f"\r\x1b[K{meter[:columns]}")
     sys.stderr.flush()
+
+
+def _share_shown(layout: BuildLayout, share: float) -> float:
+    """Return a share that is not below those that this run of the build has shown; note it.
+
+    What is made again, or cannot be counted by every process, has been counted before.
+    """
+    record, share = _tail(layout), round(share, 3)  # as it is noted
+    when, before = _last(record, _SHARE_SHOWN)
+    if when >= _last(record, _BEGUN)[0]:
+        share = max(share, before)
+    _append(layout, _SHARE_SHOWN, 0, share)
+    return share
 
 
 class TerminalHandler(logging.StreamHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -33,6 +34,7 @@ class ReadOnce(Generic[T]):
         size: Callable[[T], float] = lambda _: 1,
     ) -> None:
         self._read, self._kept, self._size = read, kept, size
+        self._lock = threading.RLock()  # a thread beside the task's says how far a build is
         self._known: OrderedDict[tuple[Hashable, ...], tuple[T, float]] = OrderedDict()
 
     def __call__(self, path: Path, *about: Any) -> T:
@@ -43,16 +45,17 @@ class ReadOnce(Generic[T]):
         FileNotFoundError
         """
         key = self._key(path, about)
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key][0]
-        found = self._read(path, *about)
-        size = self._size(found)
-        if size <= self._kept:
-            self._known[key] = found, size
-        while sum(size for _, size in self._known.values()) > self._kept:
-            self._known.popitem(last=False)
-        return found
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key][0]
+            found = self._read(path, *about)
+            size = self._size(found)
+            if size <= self._kept:
+                self._known[key] = found, size
+            while sum(size for _, size in self._known.values()) > self._kept:
+                self._known.popitem(last=False)
+            return found
 
     def knows(self, path: Path, *about: Any) -> bool:
         """Tell whether a file's content is at hand.

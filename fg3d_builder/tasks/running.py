@@ -19,6 +19,7 @@ from fg3d_builder.files.sealed import DamagedFileError
 from fg3d_builder.guidance import page_for_error
 from fg3d_builder.tasks.base import BuildTask, log
 from fg3d_builder.tasks.build import BuildFG3D, TooManyFailuresError
+from fg3d_builder.tasks.naming import what
 from fg3d_builder.tasks.progress import Display
 from fg3d_builder.tasks.quick_scheduler import QuickScheduler
 from fg3d_builder.tasks.workers import (
@@ -27,7 +28,6 @@ from fg3d_builder.tasks.workers import (
     SharingWorker,
     death,
     exit_code_in,
-    what,
 )
 
 EXIT_STATUSES = {

@@ -139,10 +139,10 @@ def seconds_left(
     return left
 
 
-def share_done(
-    work: Mapping[str, Work], times: Mapping[str, float], usual: Mapping[str, float]
-) -> float:
-    """Return how much of all work is done, in [0, 1], by the time that it takes."""
-    expected = expected_seconds(times, usual)
-    total = sum(amount.total * expected[kind] for kind, amount in work.items())
-    return sum(amount.done * expected[kind] for kind, amount in work.items()) / total
+def share_done(work: Mapping[str, Work], usual: Mapping[str, float]) -> float:
+    """Return how much of all work is done, in [0, 1], by the time that it usually takes.
+
+    What was measured meanwhile does not count: the share would fall whenever it changes.
+    """
+    total = sum(amount.total * usual[kind] for kind, amount in work.items())
+    return sum(amount.done * usual[kind] for kind, amount in work.items()) / total

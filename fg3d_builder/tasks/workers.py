@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import re
 import signal
+import time
 from collections import Counter
 from contextlib import suppress
 from typing import Any
@@ -14,7 +15,10 @@ from luigi.scheduler import FAILED, PENDING
 from luigi.worker import Worker
 
 from fg3d_builder.tasks.base import BuildTask, log, pending
-from fg3d_builder.tasks.chunk_tasks import ChunkTask, StageTask
+from fg3d_builder.tasks.chunk_tasks import StageTask
+from fg3d_builder.tasks.isolation import forget_work_on
+from fg3d_builder.tasks.naming import what
+from fg3d_builder.tasks.progress import LOOKED_AFTER_S, Heartbeat, say_at_work
 
 MOST_RUNS = 5
 """Times that a task is begun whose process dies each time. A capture whose work ends the process
@@ -41,6 +45,7 @@ class CarefulWorker(Worker):
         # In place of Luigi's own: one of whose queue's lock this object knows.
         self._running_tasks: dict[str, Any] = {}
         self._ended: set[Any] = set()
+        self._looked = time.monotonic()
         self._deaths: Counter[str] = Counter()
         self._writing = multiprocessing.Lock()
         results: Any = multiprocessing.Queue()
@@ -55,6 +60,42 @@ class CarefulWorker(Worker):
                 task.preload()
         return super()._create_task_process(task)
 
+    def _run_task(self, task_id: str) -> None:
+        """Run a task; in this process, it is said from time to time that it is worked on."""
+        task = self._scheduled_tasks[task_id]
+        if self.worker_processes > 1 or not isinstance(task, BuildTask):
+            super()._run_task(task_id)
+            return
+        with Heartbeat(task):
+            super()._run_task(task_id)
+
+    def say_at_work(self) -> None:
+        """Say what other processes work on, where none has said anything for long."""
+        if time.monotonic() < self._looked + LOOKED_AFTER_S:
+            return
+        self._looked = time.monotonic()
+        tasks = [process.task for process in self._running_tasks.values()]
+        with suppress(Exception):  # as where the disk is full: the tasks say so themselves
+            say_at_work([task for task in tasks if isinstance(task, BuildTask)])
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        """End the processes; where a person stops the build, no capture is suspected for it.
+
+        One whose process had died by itself before stays suspect.
+        """
+        running = self._worked_on() if kind and issubclass(kind, KeyboardInterrupt) else []
+        ended = super().__exit__(kind, error, trace)
+        for task in running:
+            with suppress(Exception):  # as where what it would make cannot be told any more
+                for product in task.products():
+                    forget_work_on(product)
+        return ended
+
+    def _worked_on(self) -> list[StageTask]:
+        """Return the tasks that processes of this machine are at work on."""
+        at_work = [p.task for p in self._running_tasks.values() if not _has_died(p.exitcode)]
+        return [task for task in at_work if isinstance(task, StageTask)]
+
     def _log_complete_error(self, task: luigi.Task, trace: str) -> None:
         """Say why it cannot be told whether a task is complete; Luigi has no event for that."""
         kind, _, text = trace.strip().splitlines()[-1].partition(": ")
@@ -62,6 +103,7 @@ class CarefulWorker(Worker):
 
     def _purge_children(self) -> None:
         """Look for processes that have died, once at each: Luigi comes by again and again."""
+        self.say_at_work()
         running = self._running_tasks
         self._ended &= set(running.values())
         died = {k: p for k, p in running.items() if p.exitcode and p not in self._ended}
@@ -149,17 +191,13 @@ class SharingWorker(CarefulWorker):
         return "" if reason in ("null", '""') else reason
 
 
+def _has_died(exit_code: int | None) -> bool:
+    """Whether a process has ended by itself; who stops a group of processes ends it by a signal."""
+    return exit_code is not None and -exit_code not in (signal.SIGTERM, signal.SIGINT)
+
+
 def _may_ask(task: BuildTask) -> bool:
     return type(task).asks_for is not BuildTask.asks_for
-
-
-def what(task: luigi.Task) -> str:
-    """Name a task as a person would."""
-    if isinstance(task, StageTask):
-        return f"{task.chunk}, stage {task.stage}"
-    if isinstance(task, ChunkTask):
-        return f"{task.chunk}, {task.task_family}"
-    return str(getattr(task, "name", "") or task.task_family)
 
 
 def death(exit_code: int) -> str:

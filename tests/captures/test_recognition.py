@@ -8,8 +8,9 @@ import pytest
 import trimesh
 
 from fg3d_builder.captures import open_source
-from fg3d_builder.captures.recognition import Found, contents, counted, is_capture, recognise
+from fg3d_builder.captures.recognition import Found, contents, is_capture, recognise
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.wording import counted
 
 
 def capture(folder: Path, *names: str) -> Path:

@@ -91,8 +91,18 @@ def test_faces_that_disagree_fix_nothing() -> None:
 
 
 def test_no_unit_in_use() -> None:
-    with pytest.raises(ConfigError, match="no unit that is in use"):
+    with pytest.raises(ConfigError, match=r"no unit that is in use .* are the intrinsics"):
         find_fix(FOLDER, [seen(2.0, 1.0)])
+
+
+def test_scans_in_an_odd_unit_or_in_several_are_to_be_measured() -> None:
+    """They are rendered: no intrinsics of theirs can be wrong."""
+    remedy = "unit_mm = 0 measures each scan by the distance of its eyes"
+    with pytest.raises(ConfigError, match=f"no unit that is in use .*{remedy}") as odd:
+        find_fix(SCAN, [seen(2.0), seen(2.1)])
+    assert "intrinsics" not in str(odd.value)
+    with pytest.raises(ConfigError, match=rf"do not agree .*{remedy}.*\[\[sources\]\] table"):
+        find_fix(SCAN, [seen(1.0, name="good"), seen(0.001, name="metres")])
 
 
 def test_a_factor_that_is_there_already_counts() -> None:

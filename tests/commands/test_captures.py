@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,17 @@ import pytest
 from PIL import Image
 from toy_layouts import TOY, write_frame
 
-from fg3d_builder.captures import load_capture, open_source, read_capture, write_capture
-from fg3d_builder.captures.inspection import evenly, inspect_all
+from fg3d_builder.captures import (
+    CaptureEntry,
+    load_capture,
+    open_source,
+    read_capture,
+    write_capture,
+)
+from fg3d_builder.captures.inspection import FaceFigures, Inspected, evenly, inspect_all
 from fg3d_builder.captures.layouts import known
 from fg3d_builder.cli import main
-from fg3d_builder.commands import source_options
+from fg3d_builder.commands import fixing, source_options
 from fg3d_builder.commands.captures import with_action
 from fg3d_builder.commands.fixing import settings_of_one
 from fg3d_builder.config import (
@@ -29,6 +36,7 @@ from fg3d_builder.config import (
     load_preset,
 )
 from fg3d_builder.config.presets import tomllib
+from fg3d_builder.errors import WrongUnitError
 from fg3d_builder.geometry.camera import cam_from_depth
 from fg3d_builder.records import Capture
 
@@ -127,7 +135,7 @@ def test_what_is_not_recognised_is_told(
     assert main(["captures", "list", str(tmp_path), "--kind", "toy"]) == 2
     assert "expected for Toy set: P01_smile_000.toy" in capsys.readouterr().err
     assert main(["captures", "list", str(tmp_path), "--kind", "toys"]) == 2
-    assert "invalid choice: 'toys'" in capsys.readouterr().err
+    assert "'toys': did you mean toy?" in capsys.readouterr().err
     assert main(["captures", str(tmp_path / "gone")]) == 2
 
 
@@ -195,6 +203,10 @@ def test_units_of_captures_are_put_right_in_their_files(
 ) -> None:
     right = captures_of(folder)
     declare(folder, 100.0, "a-0", "c-0")
+    assert main(["captures", "check", "own"]) == 1
+    said = capsys.readouterr()
+    assert "2 rejected (2 wrong_unit)" in said.out
+    assert said.err == "see docs/captures.md#depth-that-belongs-to-something-else\n"
     assert main(["captures", "check", "own", "--fix-units"]) == 0
     said = capsys.readouterr().out
     assert "fixed: the faces of 2 captures (a-0, ...) would be 1" in said
@@ -225,6 +237,42 @@ def test_depth_along_the_ray_is_put_right_in_the_preset(
     for entry in source.entries():
         error = source.load(entry).depth_mm - right[entry.capture_id].depth_mm
         assert np.abs(error).max() < 0.11, "two roundings to 0.1 mm"
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 0.001), (0.45, 0.45)], ids=["several", "an odd one"])
+def test_scans_that_no_unit_is_right_for_are_measured_one_by_one(
+    sizes: tuple[float, float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A new preset must not give one unit to scans of which some have another."""
+    for name in ("a", "b"):
+        (tmp_path / "scans").mkdir(exist_ok=True)
+        (tmp_path / "scans" / f"{name}.obj").touch()
+
+    def inspected(
+        config: SourceConfig, entries: Sequence[CaptureEntry], _: object
+    ) -> list[Inspected]:
+        found = []
+        for entry, size in zip(entries, sizes, strict=True):
+            face = FaceFigures(0, 0, 500, 140 * size * config.unit_mm, 150, 0.5, 0.9, None)
+            wrong = None if 0.62 <= size * config.unit_mm <= 1.6 else size * config.unit_mm
+            error = None if wrong is None else WrongUnitError("so", wrong)
+            found.append(Inspected(entry, 9, 9, 0.9, "neutral", config.unit_mm, face, error))
+        return found
+
+    monkeypatch.setattr(fixing, "inspected_with_progress", inspected)
+    out = tmp_path / "p.toml"
+    assert main(["new", str(tmp_path / "scans"), "--out", str(out), "--fix-units"]) == 0
+    said = capsys.readouterr().out
+    assert "unit_mm = 0 measures each scan by the distance of its eyes" in said
+    assert "no usual unit is right for all scans: unit_mm = 0.0" in said
+    assert load_preset(out).sources[0].unit_mm == 0.0
+    sizes = (0.001, 0.0011)
+    assert main(["new", str(tmp_path / "scans"), "--out", str(out), "--fix-units", "--force"]) == 0
+    assert "looked at 2 of 2 captures: faces 140 to 154 mm wide" in capsys.readouterr().out
+    assert load_preset(out).sources[0].unit_mm == 1000.0
 
 
 def test_without_a_preset_a_layouts_factor_is_said(

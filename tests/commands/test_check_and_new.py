@@ -11,6 +11,7 @@ import pytest
 from toy_build import write_toy_build
 
 from fg3d_builder.cli import main
+from fg3d_builder.commands import check
 from fg3d_builder.commands.estimate import (
     Counts,
     costs,
@@ -51,7 +52,8 @@ def test_a_new_preset_is_good_and_never_overwrites(
     assert main(["check", str(out)]) == 0
     said = capsys.readouterr().out
     assert "12 captures of 6 subjects" in said
-    assert "12 read as a trial, 0 cannot be used" in said
+    assert "12 of 12 read as a trial, 0 cannot be used" in said
+    assert "\ngood; fg3d build " in said
     assert "split: 5 subjects to train, 1 to test" in said
     assert sorted(p.name for p in folder.iterdir()) == [
         "captures",
@@ -90,6 +92,20 @@ def test_check_names_what_cannot_be_read(folder: Path, capsys: pytest.CaptureFix
     assert "2 problems" in said
 
 
+def test_check_says_how_many_it_tried_and_how_all_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "MOST_TRIED", 5)
+    (folder / "captures/s0-1/depth.png").unlink()  # the second of twelve; each third is tried
+    assert main(["check", "toy.toml"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "  4 of 12 read as a trial, 0 cannot be used" in said
+    assert said[-2:] == [
+        "note: 4 of 12 captures were read; fg3d captures check toy.toml reads them all",
+        "good, as far as was read; fg3d build toy.toml",
+    ]
+
+
 def test_check_names_a_place_that_cannot_be_written(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +137,7 @@ def test_check_foretells_a_build_and_sees_what_is_there(
     assert main(["check", str(preset)]) == 0
     said = capsys.readouterr().out
     assert "a build has nothing to do" in said
-    assert len(re.findall("6 of 6", said)) == 5
+    assert len(re.findall("6 of 6", said)) == 1 + 5  # as a trial; five stages
     assert main(["verify", "build/toy/dataset"]) == 0
     assert "18 samples" in capsys.readouterr().out
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import NoReturn
@@ -56,6 +59,41 @@ def test_what_a_person_can_mend_is_one_sentence(
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert end_with(monkeypatch, KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "fg3d: stopped\n"
+
+
+GOES_ON = {
+    "build": "toy.toml",
+    "train": "{here} --out {here}/run",
+    "experiments": "table1 --scale tiny",
+    "evaluate": "now {here} --out {here}/out",
+    "merge": "{here} {here} --out {here}/both",
+    "split": "{here} --test 0.2 --out {here}/split",
+}
+"""Commands that go on where they were stopped, and words for each."""
+
+STOPPED = """
+import importlib, signal, sys
+from fg3d_builder.cli import main
+
+name, number, *words = sys.argv[1:]
+command = importlib.import_module(f"fg3d_builder.commands.{name}")
+command.run = lambda _: signal.raise_signal(int(number))
+sys.exit(main([name, *words]))
+"""
+
+
+@pytest.mark.parametrize("name", GOES_ON)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_what_goes_on_later_says_so_when_it_is_stopped(
+    name: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    words = [name, str(int(number)), *GOES_ON[name].format(here=tmp_path).split()]
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "fg3d: stopped; the same command goes on\n"
+    assert done.stdout == ""
 
 
 def test_a_fault_of_the_program_keeps_its_trace(

@@ -218,7 +218,24 @@ def test_a_file_that_cannot_be_written(
 @pytest.mark.parametrize("words", VALUES, ids=" ".join)
 def test_a_wrong_value(words: list[str], here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = told(words, here, "", capsys)
-    assert any(word in said for word in ("expected", "choose from", "unrecognized", "only --model"))
+    known = ("expected", "choose from", "did you mean", "unrecognized", "only --model")
+    assert any(word in said for word in known)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["chek"], "check"),
+        (["captures", "shwo", "folder"], "show"),
+        (["register", "folder", "--out", "out", "--detector", "media-pip"], "mediapipe"),
+    ],
+)
+def test_a_misspelt_word_is_guessed(
+    words: list[str], meant: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = told(words, here, "", capsys)
+    assert f"did you mean {meant}?" in said
+    assert "choose from" not in said
 
 
 def test_no_command_is_forgotten() -> None:

@@ -19,6 +19,7 @@ from fg3d_builder.registration.quality import (
     DOUBT_SHARE,
     MAX_DOUBTS,
     SENTENCES,
+    SHORT_NAMES,
     SURFACE_LIMIT_MM,
     TOGETHER,
     VERTEX_LIMIT_MM,
@@ -28,6 +29,7 @@ from fg3d_builder.registration.quality import (
     excess,
     quality_doubts,
     severity,
+    weightiest,
 )
 
 NAMES = tuple(field.name for field in dataclasses.fields(QualityFigures))
@@ -148,9 +150,26 @@ def test_doubts_name_what_is_worst_in_a_sentence() -> None:
     assert TWO_FAULTS.doubts(below) == []
 
 
+def test_what_is_no_doubt_by_itself_is_named_with_its_share() -> None:
+    figures = dataclasses.replace(FLAWLESS, pull_mm=1.0)
+    beyond = np.sqrt(2.0) - 1.0
+    shares = TWO_FAULTS.shares(figures)
+    assert list(shares) == ["pull_mm", "size"]
+    by_surface, by_vertex = 0.5 * beyond / SURFACE_LIMIT_MM, 2.0 * beyond / VERTEX_LIMIT_MM
+    assert shares["pull_mm"] == pytest.approx(max(by_surface, by_vertex))
+    assert shares["size"] == 0.0
+    assert weightiest(FLAWLESS) == ""
+    model = calibrated_model()
+    faint = dataclasses.replace(FLAWLESS, **{n: 0.8 * o for n, o in model.ordinary.items()})
+    named = re.findall(r"([^,]+?) (\d+) %(?:, )?", weightiest(faint))
+    expected = list(model.shares(faint).items())[:MAX_DOUBTS]
+    assert named == [(SHORT_NAMES[n], f"{100 * share:.0f}") for n, share in expected]
+
+
 def test_every_figure_that_counts_has_its_sentence_in_the_docs() -> None:
     table = json.loads(CALIBRATION_FILE.read_text(encoding="utf-8"))
     assert set(table["model"]["ordinary"]) <= set(SENTENCES) <= set(FAULTS)
+    assert list(SHORT_NAMES) == list(SENTENCES)
     page = Path(__file__).resolve().parents[2] / "docs" / "concepts" / "quality.md"
     text = page.read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from fg3d_builder.records import Failure
-from fg3d_builder.report.summary import code_counts, summary_lines
+from fg3d_builder.report.summary import code_counts, reason_lines, summary_lines
 
 
 def test_failures_are_counted_by_reason() -> None:
     failures = [Failure(n, "", "captures", c, "") for n, c in ("ax", "by", "cx")]
     assert code_counts(failures) == "2 x, 1 y"
+
+
+def test_a_reason_that_many_have_is_one_line() -> None:
+    rows = [{"capture_id": f"a-{n}", "code": "no_face", "message": "none"} for n in range(200)]
+    rows.insert(7, {"capture_id": "b", "code": "no_unit", "message": "unit_mm is 0"})
+    assert list(reason_lines("failed", rows)) == [
+        "failed: 200 no_face: a-0, a-1, a-2 and 197 others",
+        "failed: b: no_unit: unit_mm is 0",
+    ]
+    assert list(reason_lines("failed", [])) == []
 
 
 def test_the_summary_is_about_what_the_dataset_holds() -> None:
@@ -34,7 +44,7 @@ def test_the_summary_is_about_what_the_dataset_holds() -> None:
         "x: 2 of 3 captures registered",
         "failed: 1 no_face",
         "left out: 1 low_quality; see list.csv",
-        "distance to depth: mean 1.00, median 0.50, 95 % 2.00 mm",
+        "distance to depth, reliable face: mean 1.00, median 0.50, 95 % 2.00 mm",
         "dataset: data (2 train, 0 test samples)",
         "the test split is empty: no subject falls into it with this fraction and salt",
     ]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fg3d_builder.report.charts import (
+    LONGEST_NUMBER,
     Line,
     counts_map,
     histogram,
@@ -23,6 +24,17 @@ from fg3d_builder.report.charts import (
 from fg3d_builder.report.coverage import MOST_TALLIED, skin_class, tally
 
 numbers = st.one_of(st.none(), st.just(math.nan), st.floats(-1e6, 1e6))
+
+
+@given(st.floats(-7, 8), st.floats(0.02, 7))
+def test_numbers_of_a_logarithmic_axis_leave_room_for_its_label(low: float, decades: float) -> None:
+    ends = [10.0**low, 10.0 ** (low + decades)]
+    drawn = str(lines_svg([Line("rate", [1.0, 2.0], ends, 0)], "epoch", "learning rate", True))
+    words = re.findall(r'text-anchor="end">([^<]+)</text>', drawn)
+    assert words
+    assert max(map(len, words)) <= LONGEST_NUMBER
+    found = [float(word) for word in words]
+    assert found == sorted(set(found))
 
 
 @given(st.lists(numbers, max_size=60))

@@ -199,6 +199,26 @@ def test_pages_of_a_build_in_which_all_failed() -> None:
     assert "captures-0001.html" not in pages
 
 
+def test_a_low_quality_without_a_doubt_names_what_weighs_most() -> None:
+    """Reports of earlier versions did not note it."""
+    weights = "tilt against the fit 16 %, stretched proportions 12 %"
+    low, high, old = (
+        {**row(n, q, 1.0), "doubts": []} for n, q in (("a", 0.3), ("b", 0.9), ("c", 0.2))
+    )
+    low["weightiest"] = high["weightiest"] = weights
+    pages = pages_of([low, high, old])
+    captures = pages["captures-0001.html"]
+    assert captures.count(f"none by itself; of the error limit: {weights}") == 1
+    assert f'<span class="what">{weights}</span>' in pages["index.html"]
+    assert '<span class="what">no doubt named</span>' in pages["index.html"]
+
+
+def test_one_subject_and_one_registration_are_counted_as_such() -> None:
+    index = pages_of([row("a", 0.9, 1.0)])["index.html"]
+    assert "samples to train, of 2 subjects" in index
+    assert "The registration that is <b>in</b> the dataset" in index
+
+
 def test_the_worst_of_the_whole_set_are_on_the_first_page_and_none_is_lost() -> None:
     rows, pages = made_up_report(250, 120)
     names = sorted(name for name in pages if name.startswith("captures-"))

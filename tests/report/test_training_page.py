@@ -22,8 +22,8 @@ from fg3d_builder.fgnet.training.log import ERRORS, NAMES, read_log
 from fg3d_builder.fgnet.training.names import REPORT_NAME, assessment_folder
 from fg3d_builder.fgnet.training.run_status import run_status
 from fg3d_builder.fgnet.training.settings import TrainConfig
-from fg3d_builder.files.sealed_object import read_sealed_object
-from fg3d_builder.report.training_page import is_run, write_training_page
+from fg3d_builder.files.sealed_object import read_sealed_object, write_sealed_object
+from fg3d_builder.report.training_page import page_can_be_written, write_training_page
 
 CONFIG = TrainConfig(
     network=NetworkConfig(size=32, base_channels=4, levels=2, view_set="1"),
@@ -156,8 +156,8 @@ def test_the_command_writes_the_page_anew(folder: Path, capsys: pytest.CaptureFi
     assert main(["report", str(folder / "run")]) == 0
     assert str((folder / "run" / REPORT_NAME).resolve()) in capsys.readouterr().out
     assert page_of(folder) == before
-    assert is_run(folder / "run")
-    assert not is_run(folder / "data")
+    assert page_can_be_written(folder / "run")
+    assert not page_can_be_written(folder / "data")
 
 
 def test_a_log_of_an_earlier_version_is_read(folder: Path, tmp_path: Path) -> None:
@@ -180,6 +180,32 @@ def test_a_damaged_assessment_is_named(folder: Path, tmp_path: Path) -> None:
     assert "assessment.json" in page
     assert "makes it anew" in page
     assert "Worst first" not in page
+
+
+def test_a_page_is_named_after_its_build_and_advises_what_is_there(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "demo" / "training"
+    run.mkdir(parents=True)
+    (run / "config.json").write_bytes((folder / "run" / "config.json").read_bytes())
+    page = write_training_page(run).read_text(encoding="utf-8")
+    assert "<h1>Training run demo/training</h1>" in page
+    assert "tensorboard" not in page
+    (run / "tensorboard").mkdir()
+    page = write_training_page(run).read_text(encoding="utf-8")
+    assert f"<code>tensorboard --logdir {run}/tensorboard</code>" in page
+
+
+def test_one_subject_is_one_subject(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    page = write_training_page(run).read_text(encoding="utf-8")
+    assert "3 samples of 3 subjects; content" in page
+    file = assessment_folder(run) / "assessment.json"
+    about = read_sealed_object(file)
+    write_sealed_object(file, {**about, "samples": about["samples"][:1], "worst": []})
+    page = write_training_page(run).read_text(encoding="utf-8")
+    assert "1 sample of 1 subject; content" in page
 
 
 def test_a_run_without_an_epoch_has_a_page(folder: Path, tmp_path: Path) -> None:

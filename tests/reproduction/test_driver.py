@@ -5,23 +5,29 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import fake_trainer
 import pytest
 from toy_build import write_toy_build
 from toy_shards import write_toy_shards
 
+from fg3d_builder import stopping
 from fg3d_builder.cli import main
 from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.files.sealed import write_sealed_json
 from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.reproduction import driver
 from fg3d_builder.reproduction.scales import SCALES
+from fg3d_builder.reproduction.setting import Setting
 from fg3d_builder.reproduction.tables import EXPERIMENTS
 from fg3d_builder.reproduction.variants import variant_config
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks import training
+from fg3d_builder.tasks.training import EvaluateFGNet
 
 
 @pytest.fixture
@@ -66,6 +72,31 @@ def test_a_table_from_the_command_to_the_page(given: list[str], tmp_path: Path) 
     with (tmp_path / "out/table1-runs.csv").open() as file:
         assert [row["state"] for row in csv.DictReader(file)] == ["finished"] * 6
     assert (tmp_path / "out/table1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_stop_writes_what_is_finished_and_says_that_the_same_command_goes_on(
+    given: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_all = driver.train_all
+
+    def stopped_after_one(runs: Sequence[EvaluateFGNet], setting: Setting) -> NoReturn:
+        train_all(runs[:1], setting)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "train_all", stopped_after_one)
+    monkeypatch.setattr(stopping, "end_children", lambda: None)
+    assert main(["experiments", "table1", *given, "--seeds", "1"]) == 130
+    said = capsys.readouterr()
+    assert said.err == "fg3d: stopped; the same command goes on\n"
+    assert "stopped; what is finished is written" in said.out
+    with (tmp_path / "out/table1-runs.csv").open() as file:
+        states = [row["state"] for row in csv.DictReader(file)]
+    assert states.count("finished") == 1
+    monkeypatch.setattr(driver, "train_all", train_all)
+    assert main(["experiments", "table1", *given, "--seeds", "1"]) == 0
 
 
 def test_a_failed_run_is_shown_and_the_page_written(

@@ -19,7 +19,7 @@ from fg3d_builder.reproduction.tables import FULL_VIEW, OURS, PUBLISHED
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Arguments that name two sets, and two trained networks."""
-    monkeypatch.setattr(published_sets.subprocess, "run", fake_trainer.evaluate)
+    monkeypatch.setattr(published_sets, "run_until_stopped", fake_trainer.evaluate)
     preset = write_toy_build(tmp_path, subjects=1, captures=1, shapes=1)
     words = ["--scale", "tiny", "--preset", str(preset), "--out", str(tmp_path / "out")]
     for name in ("florence", "stirling"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import luigi
+import psutil
 import pytest
 from toy_build import write_toy_build
 
@@ -72,6 +75,62 @@ def test_what_goes_wrong_is_a_sentence_without_a_traceback(
     assert said.format(here=tmp_path) in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert len(done.stderr.splitlines()) <= 5
+
+
+SLEEPING = """
+import time
+from pathlib import Path
+import luigi
+import fg3d_builder.tasks
+
+class Sleep(luigi.Task):
+    folder = luigi.Parameter()
+    def complete(self):
+        return False
+    def run(self):
+        Path(self.folder, "begun").touch()
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "workers"), [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 1), ("SIGTERM", 2)]
+)
+def test_a_stop_is_one_line_and_leaves_no_process(how: str, workers: int, tmp_path: Path) -> None:
+    """As in ``make train``."""
+    (tmp_path / "sleeping.py").write_text(SLEEPING)
+    words = ["-m", "luigi", "--module", "sleeping", "Sleep", "--folder", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, *words, "--workers", str(workers)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(tmp_path)])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    limit = time.monotonic() + 240
+    while not (tmp_path / "begun").is_file():
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, getattr(signal, how))
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "fg3d: stopped; the same command goes on\n"
+    # An orphan that has ended stays in the table where the machine's first process is no init.
+    living = [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+    assert not living
+
+
+def test_a_program_that_imports_the_tasks_keeps_its_own_ends() -> None:
+    code = (
+        "import signal, sys; before = sys.excepthook, signal.getsignal(signal.SIGTERM)\n"
+        "import fg3d_builder.tasks\n"
+        "assert before == (sys.excepthook, signal.getsignal(signal.SIGTERM))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_defaults_leave_alone_what_a_configuration_says() -> None:

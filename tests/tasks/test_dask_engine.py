@@ -174,6 +174,7 @@ def test_a_worker_is_killed_on_the_way(tmp_path: Path) -> None:
 STOPPED = """
 import sys
 import told_steps
+from fg3d_builder.cli import main
 from fg3d_builder.commands import build
 from fg3d_builder.tasks.dask_engine import local_cluster, run_on_dask
 
@@ -183,8 +184,8 @@ def long_build(options):
         return int(not run_on_dask(tasks, client))
 
 if __name__ == "__main__":
-    build._build = long_build
-    sys.exit(build.run(None))
+    build.run = long_build
+    sys.exit(main(["build"]))
 """
 
 

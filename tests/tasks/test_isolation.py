@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import luigi
@@ -142,6 +143,70 @@ def test_an_end_by_an_exception_makes_nobody_suspect(tmp_path: Path) -> None:
     assert Journal(luigi.Task(), product).suspects == {"a"}
     third.remove()
     assert Journal(luigi.Task(), product).suspects == set()
+
+
+STOPPED = """
+import os, sys, time
+from pathlib import Path
+import luigi
+from fg3d_builder.cli import main
+from fg3d_builder.commands import build
+from fg3d_builder.tasks.chunk_tasks import StageTask
+from fg3d_builder.tasks.isolation import Journal
+from fg3d_builder.tasks.running import run_tasks
+
+class Sleep(StageTask):
+    def complete(self):
+        return False
+    def requires(self):
+        return []
+    def preload(self):
+        pass
+    def path(self):
+        return Path(self.root, f"{self.chunk}.product")
+    def run(self):
+        Journal(self, self.path()).begin(f"capture-{self.chunk}")
+        Path(self.root, f"{self.chunk}.begun").touch()
+        time.sleep(60)
+
+def long_build(options):
+    tasks = [Sleep(root=sys.argv[1], config="none", chunk=name) for name in "ab"]
+    return int(not run_tasks(tasks, 2))
+
+build.run = long_build
+sys.exit(main(["build"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "forgiven"), [("SIGINT", True), ("SIGTERM", True), ("SIGKILL", False)]
+)
+def test_a_stop_by_a_person_makes_nobody_suspect(name: str, forgiven: bool, tmp_path: Path) -> None:
+    """A build with two processes; one chunk has a suspect from before."""
+    noted = tmp_path / f"a{isolation.SUFFIX}"
+    noted.write_text(json.dumps({"at": "", "suspects": ["earlier"]}))
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    limit = time.monotonic() + 240
+    while len(list(tmp_path.glob("*.begun"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    os.killpg(process.pid, getattr(signal, name))
+    said, _ = process.communicate(timeout=60)
+    products = tmp_path / "a.product", tmp_path / "b.product"
+    suspects = [Journal(luigi.Task(), product).suspects for product in products]
+    if forgiven:
+        assert said == "fg3d: stopped; the same command goes on\n"
+        assert suspects == [{"earlier"}, set()]
+        assert not (tmp_path / f"b{isolation.SUFFIX}").exists()
+    else:
+        assert suspects == [{"earlier", "capture-a"}, {"capture-b"}]
 
 
 def test_all_new_shapes_of_a_capture_are_suspect_where_one_is(

@@ -20,13 +20,14 @@ from fg3d_builder.tasks import progress
 from fg3d_builder.tasks.base import BuildTask
 from fg3d_builder.tasks.chunks import Chunk, Index
 from fg3d_builder.tasks.progress import (
-    duration,
+    Heartbeat,
     kept_line,
     last_times,
     note_begin,
     note_task,
     progress_line,
     read_times,
+    say_at_work,
     work_of,
 )
 from fg3d_builder.tasks.time_left import (
@@ -87,6 +88,7 @@ class Done(NamedTuple):
     layout: BuildLayout
     index: Index = INDEX
     amount: tuple[str, int] = ("captures", 2)
+    task_family: str = "Done"
 
     def times(self, seconds: float) -> list[tuple[str, int, float]]:
         return [(*self.amount, seconds)]
@@ -111,6 +113,56 @@ def test_a_line_is_due_after_a_pause_and_whenever_the_clock_is_set_back(
     # That one is the last line now, though an hour of the old time is still to come.
     note_task(cast(BuildTask, Done(layout)), 1.0)
     assert len(caplog.records) == 1
+
+
+def test_the_share_never_falls_within_a_run(
+    layout: BuildLayout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Times are measured meanwhile, and a damaged product is made again."""
+    counts = iter([all_work(2, 8), all_work(5, 8), all_work(4, 8), all_work(8, 8), all_work(0, 8)])
+    monkeypatch.setattr(progress, "work_of", lambda *_: next(counts))
+    shares = []
+    for seconds in (1.0, 900.0, 0.1, 40.0):
+        layout.timings.open("a").write(f"{time.time() - 60:.1f},registration,1,{seconds}\n")
+        assert lines_after(layout, time.time() - 60.0, caplog) == 1
+        shares.append(caplog.messages[0].split(" %")[0])
+    assert shares == ["25", "62", "62", "100"]  # 5 of 8, and then no less
+    layout.timings.open("a").write(f"{time.time() + 1.0:.1f},begun,0,0.0\n")
+    assert lines_after(layout, time.time() - 60.0, caplog) == 1
+    assert caplog.messages[0].startswith("0 %")
+
+
+@pytest.mark.parametrize("at", [0.0, 31.0])
+def test_a_long_task_is_said_to_be_worked_on(
+    layout: BuildLayout, at: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = cast(BuildTask, Done(layout))
+    layout.timings.write_text(f"{time.time() - at:.1f},begun,0,0.0\n")
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        for _ in range(3):
+            say_at_work([task])
+    # Nothing is measured yet: no time is foretold.
+    assert caplog.messages == ([] if at < 30.0 else ["0 %, at work on Done"])
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        say_at_work([])
+    assert len(caplog.messages) <= 1
+
+
+def test_the_heart_beats_while_a_task_of_this_process_runs(
+    layout: BuildLayout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "LOOKED_AFTER_S", 0.01)
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    with caplog.at_level(logging.INFO, logger="fg3d"):
+        with Heartbeat(cast(BuildTask, Done(layout))):
+            limit = time.monotonic() + 30.0
+            while len(caplog.messages) < 2 and time.monotonic() < limit:
+                time.sleep(0.01)
+        said = list(caplog.messages)
+        time.sleep(0.1)
+    assert set(said) == {"0 %, at work on Done"}
+    assert len(said) >= 2
+    assert caplog.messages == said  # it has ended
 
 
 @pytest.mark.parametrize("kind", ["shown", "counted"])
@@ -227,7 +279,7 @@ def test_the_longest_stage_counts_and_the_last_chunk_has_one_process() -> None:
     assert seconds_left(all_work(0, 100), times, CONFIG, 2) == 500.0
     assert seconds_left(all_work(96, 100), times, CONFIG, 8) == 40.0
     assert seconds_left(all_work(100, 100), times, CONFIG, 2) == 0.0
-    assert share_done(all_work(25, 100), times, USUAL) == 0.25
+    assert share_done(all_work(25, 100), USUAL) == 0.25
 
 
 def test_stages_of_the_last_chunk_wait_for_each_other() -> None:
@@ -259,8 +311,3 @@ def test_a_line_names_what_is_under_way() -> None:
     assert progress_line(all_work(8, 8), times, CONFIG, 1) == "about to end: registered 8/8"
     days = progress_line(work, {**times, "registration": 36_000.0}, CONFIG, 1)
     assert re.match(r"about 40\.0 h left \(until [A-Z][a-z]{2} \d\d:\d\d\)", days)
-
-
-def test_durations_in_words() -> None:
-    words = [duration(seconds) for seconds in (4.4, 89, 300, 5400)]
-    assert words == ["4 s", "89 s", "5 min", "1.5 h"]

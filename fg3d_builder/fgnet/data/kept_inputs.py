@@ -81,7 +81,12 @@ def rows_of(fed: Fed, rows: slice) -> Fed:
     """Return some samples of a batch."""
     given = NetworkInput(*(None if value is None else value[rows] for value in fed.given))
     return Fed(
-        fed.number[rows], given, fed.shape_mm[rows], fed.target_mm[rows], fed.confidence[rows]
+        fed.number[rows],
+        given,
+        fed.features[rows],
+        fed.shape_mm[rows],
+        fed.target_mm[rows],
+        fed.confidence[rows],
     )
 
 

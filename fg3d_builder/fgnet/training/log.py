@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import math
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fg3d_builder.fgnet.training.names import LOG_NAME
+from fg3d_builder.fgnet.training.names import BOARD_NAME, LOG_NAME
 from fg3d_builder.files.atomic import replacing, write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.records import Array
+from fg3d_builder.wording import duration
 
 WATCHED = ("val", "test")
 """Splits that a training may watch, see `loop.Trainer`."""
@@ -35,6 +37,9 @@ WIDTH, HEIGHT, BORDER = 900, 420, 60
 
 PAUSE_S = 10.0
 """Between two lines within an epoch."""
+
+_MARKS = 6
+"""Lines that the present pace is measured over: a minute, or so many steps that take longer."""
 
 
 class TrainingLog:
@@ -57,7 +62,7 @@ class TrainingLog:
         if writes and importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            self._board = SummaryWriter(str(folder / BOARD_NAME), purge_step=step + 1)
 
     def __enter__(self) -> TrainingLog:
         return self
@@ -106,21 +111,28 @@ class TrainingLog:
 class StepLines:
     """Lines for a person who waits for an epoch: how far it is, and how much longer all takes.
 
+    That is told by the present pace, and not before it is known.
+
     Parameters
     ----------
     epochs, steps : int
         In all, and of an epoch.
-    first : int
-        Steps that were done when this process began the epoch.
+    steady : bool
+        Whether the epochs after this one take as long: not where this one simulates inputs that are
+        kept for them.
     """
 
-    def __init__(self, epochs: int, steps: int, first: int) -> None:
-        self._epochs, self._steps, self._first = epochs, steps, first
-        self._began = self._said = time.monotonic()
+    def __init__(self, epochs: int, steps: int, steady: bool = True) -> None:
+        self._epochs, self._steps, self._steady = epochs, steps, steady
+        self._said = time.monotonic()
+        self._marks: deque[tuple[float, int]] = deque(maxlen=_MARKS)
 
-    def due(self) -> bool:
-        """Whether it is time for another line."""
-        return time.monotonic() - self._said > PAUSE_S
+    def due(self, step: int) -> bool:
+        """Take note that so many steps of all are done; return whether it is time for a line."""
+        now = time.monotonic()
+        if not self._marks:  # what the first step waited for does not come again
+            self._marks.append((now, step))
+        return now - self._said > PAUSE_S
 
     def line(self, epoch: int, batch: int, step: int, sums: Mapping[str, float]) -> str:
         """Return a line.
@@ -133,12 +145,20 @@ class StepLines:
             Sums of the loss's terms over the epoch so far.
         """
         self._said = time.monotonic()
-        pace = (self._said - self._began) / max(step - self._first, 1)
-        left = ((self._epochs - epoch) * self._steps - batch) * pace
-        return (
+        text = (
             f"epoch {epoch + 1}/{self._epochs}, step {batch}/{self._steps}: "
-            f"loss {sums['total'] / max(batch, 1):.4g} so far, about {left:.0f} s left"
+            f"loss {sums['total'] / max(batch, 1):.4g} so far"
         )
+        before, first = self._marks[0]
+        self._marks.append((self._said, step))
+        if step <= first:
+            return text
+        pace = (self._said - before) / (step - first)
+        if not self._steady and epoch + 1 < self._epochs:
+            rest = duration(pace * (self._steps - batch))
+            return f"{text}, about {rest} left of this epoch; those after it take less"
+        left = ((self._epochs - epoch) * self._steps - batch) * pace
+        return f"{text}, about {duration(left)} left"
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

@@ -55,6 +55,7 @@ from fg3d_builder.fgnet.training.settings import TrainConfig
 from fg3d_builder.files.sealed import set_aside
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.shards.sampling import EpochBatches, spread_out
+from fg3d_builder.wording import duration
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,9 @@ DACE_SAMPLES = 24
 twelfth of a second each."""
 
 TERMS = LossTerms._fields
+
+_NEWEST = 3
+"""Epochs whose mean time those to come are expected to take."""
 
 
 class Trainer:
@@ -134,6 +138,9 @@ class Trainer:
             at.device.type, enabled=on_cuda and config.precision == "float16"
         )
         self.progress = Progress() if state is None else self._restored(state)
+        self.first_epoch = self.progress.epoch
+        # In its first epoch a process simulates, or reads, the inputs that it then keeps.
+        self.first_is_usual = not config.keep_inputs_mib
         self.shared = shared(
             CompiledWherePossible(self.network) if config.compile else self.network, at
         )
@@ -158,14 +165,17 @@ class Trainer:
         bool
             True at the end of the last epoch.
         """
-        began, first = time.monotonic(), self.progress.epoch
+        took_s: list[float] = []
         with TrainingLog(self.out, self.progress.step, self.at.leads) as record:
             while self.progress.epoch < self.config.epochs:
+                began = time.monotonic()
                 if not self._epoch(record, stop_after_steps):
                     return False
                 record.curves()
                 if self.at.leads:
-                    log.info(progress_line(record.rows[-1], self.config.epochs, first, began))
+                    took_s.append(time.monotonic() - began)
+                    foretell = took_s if self.first_is_usual else took_s[1:]
+                    log.info(progress_line(record.rows[-1], self.config.epochs, foretell))
                     after_epoch()
         return True
 
@@ -273,10 +283,11 @@ class Trainer:
         """Train to the end of the epoch; return False where it stopped before that."""
         progress = self.progress
         wanted = self.batches.epoch(progress.epoch, progress.batch)
-        lines = StepLines(self.config.epochs, len(self.batches), progress.step)
+        usual = self.first_is_usual or progress.epoch > self.first_epoch
+        lines = StepLines(self.config.epochs, len(self.batches), usual)
         for fed in self.feeder.batches(wanted):
             self.step(fed)
-            if self.at.leads and lines.due():
+            if self.at.leads and lines.due(progress.step):
                 log.info(lines.line(progress.epoch, progress.batch, progress.step, progress.sums))
             if progress.step % self.config.checkpoint_steps == 0:
                 self._save()
@@ -375,8 +386,8 @@ class Trainer:
         return {f"{watched.reader.split}_{error}": value for error, value in errors.items()}
 
 
-def progress_line(row: dict[str, float], epochs: int, first: int, began: float) -> str:
-    """One line for a person: how far, how good, how much longer.
+def progress_line(row: dict[str, float], epochs: int, took_s: Sequence[float]) -> str:
+    """One line for a person: how far, how good, and, where that is known, how much longer.
 
     Parameters
     ----------
@@ -384,16 +395,17 @@ def progress_line(row: dict[str, float], epochs: int, first: int, began: float) 
         The last one of `TrainingLog`.
     epochs : int
         In all.
-    first : int
-        Epochs that were done when this process began.
-    began : float
-        ``time.monotonic()`` then.
+    took_s : sequence of float
+        Of the epochs that those to come are like.
     """
     done = int(row["epoch"])
-    left = (time.monotonic() - began) / (done - first) * (epochs - done)
     split = watched_split([row])
     found = "" if split is None else f", {split} NME {100 * row[f'{split}_nme']:.3f} %"
-    return f"epoch {done}/{epochs}: loss {row['total']:.4g}{found}, about {left:.0f} s left"
+    text = f"epoch {done}/{epochs}: loss {row['total']:.4g}{found}"
+    if done >= epochs or not took_s:
+        return text
+    newest = took_s[-_NEWEST:]
+    return f"{text}, about {duration(sum(newest) / len(newest) * (epochs - done))} left"
 
 
 def optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:

@@ -28,12 +28,14 @@ KEYS = {
 }
 """What they are called in an assessment's file."""
 LOG_NAME, ERROR_MAPS_NAME = "log.csv", "error-maps.png"
+BOARD_NAME = "tensorboard"
+"""Folder of a run that TensorBoard reads, where that is installed."""
 REPORT_NAME = "report.html"
 """The page of a run, see `report.training_page`."""
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a training run."""
+    """Whether a training run has begun in a folder: its page can be written from less."""
     names = (CHECKPOINT_NAME, BEFORE_NAME, BEGUN_NAME)
     return any((folder / name).is_file() for name in names)
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -447,10 +446,11 @@ def test_a_failing_compiler_is_logged_and_done_without(
 
 def test_progress_says_how_much_longer() -> None:
     row = {"epoch": 6.0, "total": 1.25, "test_nme": 0.0172}
-    began = time.monotonic() - 40.0
-    line = progress_line(row, epochs=10, first=2, began=began)
+    line = progress_line(row, epochs=10, took_s=[900.0, 9.0, 10.0, 11.0])
     assert line == "epoch 6/10: loss 1.25, test NME 1.720 %, about 40 s left"
-    assert "NME" not in progress_line({**row, "test_nme": math.nan}, 10, 2, began)
+    assert "NME" not in progress_line({**row, "test_nme": math.nan}, 10, [10.0])
+    assert progress_line(row, epochs=10, took_s=[]).endswith("test NME 1.720 %")  # not yet known
+    assert progress_line(row, epochs=6, took_s=[10.0]).endswith("test NME 1.720 %")
 
 
 def test_spread_out_numbers() -> None:

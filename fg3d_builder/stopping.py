@@ -1,12 +1,13 @@
-"""Ctrl-C and ``SIGTERM``: a build ends at once, quietly, and leaves no process behind."""
+"""Ctrl-C and ``SIGTERM``: work that can be resumed ends at once and leaves no process behind."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -21,6 +22,9 @@ PATIENCE_S = 20.0
 """After this the process ends without tidying up: compiled code may keep an exception to itself."""
 
 AGAIN_S = 0.05
+
+QUIET = "FG3D_STOPS_QUIETLY"
+"""Variable of the environment of processes whose parent says that it was stopped."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _stoppable = False
@@ -78,6 +82,32 @@ def _in_forked() -> None:
 os.register_at_fork(after_in_child=_in_forked)
 
 
+def run_until_stopped(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command of the project in a process of its own; return its exit status.
+
+    Where this process is stopped, that one is told to stop and waited for: it ends its own.
+
+    Parameters
+    ----------
+    command : sequence of str
+    environment : mapping of str to str
+    """
+    with subprocess.Popen(command, env={**environment, QUIET: "1"}) as child:
+        try:
+            return child.wait()
+        finally:
+            child.terminate()
+            child.wait()
+
+
+def say_stopped() -> None:
+    """Say that the same command goes on, unless a parent says so."""
+    if QUIET not in os.environ:
+        in_place_of_a_bar = "\r\x1b[K" if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{in_place_of_a_bar}fg3d: {STOPPED}\n")
+        sys.stderr.flush()
+
+
 def end_children() -> None:
     """Kill all processes that this one has started, and theirs."""
     for process in psutil.Process().children(recursive=True):
@@ -102,6 +132,5 @@ def end_with_children(process: psutil.Process) -> None:
 
 def _end_now() -> None:
     end_children()
-    sys.stderr.write(f"fg3d: {STOPPED}\n")
-    sys.stderr.flush()
+    say_stopped()
     os._exit(STATUS)
