@@ -102,18 +102,7 @@ def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]
     if not photos:
         return []
     crops = [crop_of_fit(trained.model, photo, trained.crop) for photo in photos]
-    fits = [
-        FitBatch.single(
-            crop_image(photo.rgb, crop, trained.crop.size),
-            crop @ photo.intrinsics,
-            photo.shape_obj_mm,
-            photo.alpha,
-            photo.pose,
-        )
-        for photo, crop in zip(photos, crops, strict=True)
-    ]
-    batch: FitBatch = default_collate(fits)
-    answer = trained.reconstructor.reconstruct(batch.to(trained.reconstructor.device))
+    answer = trained.reconstructor.reconstruct(fit_batch(trained, photos, crops))
     shapes, trust = _float64(answer.shape_obj_mm), _float64(answer.trust)
     said = answer.expected_error_mm
     expected = [None] * len(photos) if said is None else list(_float64(said))
@@ -123,6 +112,32 @@ def predict(trained: Trained, photos: Sequence[FittedPhoto]) -> list[Prediction]
             shapes, photos, crops, expected, trust, strict=True
         )
     ]
+
+
+def fit_batch(
+    trained: Trained, photos: Sequence[FittedPhoto], px_crop_from_px: Sequence[Array]
+) -> FitBatch:
+    """Return photos with their fits as a network takes them, on its device.
+
+    Parameters
+    ----------
+    trained : Trained
+    photos : sequence of FittedPhoto
+    px_crop_from_px : sequence of (3, 3) float64
+        Of each photo, see `crop_of_fit`.
+    """
+    fits = [
+        FitBatch.single(
+            crop_image(photo.rgb, crop, trained.crop.size),
+            crop @ photo.intrinsics,
+            photo.shape_obj_mm,
+            photo.alpha,
+            photo.pose,
+        )
+        for photo, crop in zip(photos, px_crop_from_px, strict=True)
+    ]
+    batch: FitBatch = default_collate(fits)
+    return batch.to(trained.reconstructor.device)
 
 
 def _float64(values: Tensor) -> Array:
