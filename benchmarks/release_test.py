@@ -23,8 +23,11 @@ import torch
 
 from benchmarks.release_pictures import SETS, ReleasePicture, dace_of, nme_of, pictures
 from benchmarks.timings import machine
-from fg3d_builder.fgnet.prediction import predict
+from fg3d_builder.fgnet.calibration import features_of
+from fg3d_builder.fgnet.data.fits import FitBatch
+from fg3d_builder.fgnet.prediction import crop_of_fit, fit_batch, predict
 from fg3d_builder.fgnet.trained import Trained, load_trained
+from fg3d_builder.fgnet.training.checkpoint import load_calibration, read_checkpoint
 from fg3d_builder.files.atomic import write_json
 from fg3d_builder.records import Array
 
@@ -81,12 +84,42 @@ class Summary(NamedTuple):
 
 
 def methods(trained: Trained) -> dict[str, Method]:
-    """Return all that a trained network's run can make of a picture, the fit first."""
+    """Return all that a trained network's run can make of a picture, the fit first.
+
+    Besides the network that is what it is compared with in an assessment: the fit with the mean
+    displacement of the training samples, with what a regression on its coefficients answers, and
+    what the network adds to.
+    """
+    reconstructor = trained.reconstructor
+    calibration = load_calibration(read_checkpoint(trained.checkpoint)).to(reconstructor.device)
+
+    def batch(some: Sequence[ReleasePicture]) -> FitBatch:
+        photos = [one.photo for one in some]
+        crops = [crop_of_fit(trained.model, photo, trained.crop) for photo in photos]
+        return fit_batch(trained, photos, crops)
+
+    def constant(some: Sequence[ReleasePicture]) -> list[Array]:
+        moved = calibration.constant_mm.cpu().numpy()
+        return [one.fit.shape_obj_mm + moved for one in some]
+
+    def ridge(some: Sequence[ReleasePicture]) -> list[Array]:
+        fit = batch(some)
+        shapes = fit.shape_obj_mm + calibration(features_of(fit.alpha, fit.rotation))
+        return list(shapes.cpu().numpy())
+
+    def base(some: Sequence[ReleasePicture]) -> list[Array]:
+        fit = batch(some)
+        given = reconstructor.simulator.network_input(fit, reconstructor.network.needs)
+        found = reconstructor.base(given, fit.shape_obj_mm, features_of(fit.alpha, fit.rotation))
+        return list(found.shape_obj_mm.cpu().numpy())
 
     def network(some: Sequence[ReleasePicture]) -> list[Array]:
         return [found.shape_obj_mm for found in predict(trained, [one.photo for one in some])]
 
-    return {FIT: lambda some: [one.fit.shape_obj_mm for one in some], NETWORK: network}
+    def fit_alone(some: Sequence[ReleasePicture]) -> list[Array]:
+        return [one.fit.shape_obj_mm for one in some]
+
+    return {FIT: fit_alone, "constant": constant, "ridge": ridge, "base": base, NETWORK: network}
 
 
 def measured(some: Sequence[ReleasePicture], by: Mapping[str, Method]) -> list[Row]:
