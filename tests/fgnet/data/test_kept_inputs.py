@@ -27,6 +27,7 @@ def batches() -> Iterator[Fed]:
         yield Fed(
             number=torch.tensor([number, number + 1]),
             given=NetworkInput(**{**fields, "image": some(3, 8, 8), "pncc": some(3, 8, 8)}),
+            features=some(4),
             shape_mm=some(5, 3),
             target_mm=some(5, 3),
             confidence=some(5),
