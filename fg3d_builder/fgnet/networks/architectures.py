@@ -106,7 +106,7 @@ class NetworkConfig:
     mask_occluded: bool = False
     displacement_mm: PositiveMm = 3.0
     shape_map: bool = False
-    certainty: bool = True
+    certainty: bool = False
 
     def __post_init__(self) -> None:
         require(self)

@@ -100,7 +100,7 @@ class TrainConfig:
 
 
 _SMALL = TrainConfig(
-    network=PRESETS["small"],
+    network=dataclasses.replace(PRESETS["small"], certainty=True),
     loss=LossConfig(mse=1.0, vgd=0.0),
     perturbation=1.0,
     optimiser="adamw",
@@ -116,7 +116,7 @@ _SMALL = TrainConfig(
 )
 _TINY = dataclasses.replace(
     _SMALL,
-    network=PRESETS["tiny"],
+    network=dataclasses.replace(PRESETS["tiny"], certainty=True),
     epochs=15,
     warmup_steps=50,
     workers=0,
