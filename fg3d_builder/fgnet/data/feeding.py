@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fg3d_builder.config import to_table
 from fg3d_builder.fgnet.calibration import features_of
 from fg3d_builder.fgnet.data.coarse_shapes import CoarseShapes
-from fg3d_builder.fgnet.data.dataset import CoefficientBatch, FaceDataset, TrainingSample
+from fg3d_builder.fgnet.data.dataset import CoefficientBatch, FaceDataset
 from fg3d_builder.fgnet.data.kept_inputs import Fed, KeptInputs, SharedInputs, packed
 from fg3d_builder.fgnet.data.shared_memory import (
     PREFETCHED,
@@ -71,12 +72,12 @@ class Feeder:
         self._dataset, self._simulator, self._needs = dataset, simulator, needs
         self._device, self._workers, self._processes = device, workers, processes
         self._sampler = _Wanted()
-        self._loader: DataLoader[TrainingSample | CoefficientBatch] | None = None
+        self._loader: DataLoader[Any] | None = None
         if shapes_on_device is None:
             shapes_on_device = device.type == "cuda"
         self._shapes = CoarseShapes(dataset.model).to(device) if shapes_on_device else None
         # What is read: the dataset makes batches.
-        self._read = _Coefficients(dataset) if shapes_on_device else dataset
+        self._read: Dataset[Any] = _Coefficients(dataset) if shapes_on_device else dataset
         self._kept: KeptInputs | None = None
         self._is_undecided = keep_mib > 0
         self._keep_bytes = keep_mib * MIB
@@ -138,10 +139,7 @@ class Feeder:
     ) -> Iterator[Fed]:
         loader = self._loader_of(indices, self._workers if workers is None else workers)
         for read in loader:
-            if self._shapes is None:
-                batch = read
-            else:
-                batch = self._shapes(read.to(self._device))
+            batch = read if self._shapes is None else self._shapes(read.to(self._device))
             fit = batch.fit.to(self._device)
             yield Fed(
                 number=batch.index,
@@ -152,9 +150,7 @@ class Feeder:
                 confidence=batch.confidence.to(self._device, non_blocking=True),
             )
 
-    def _loader_of(
-        self, indices: Sequence[Sequence[int]], workers: int
-    ) -> DataLoader[TrainingSample | CoefficientBatch]:
+    def _loader_of(self, indices: Sequence[Sequence[int]], workers: int) -> DataLoader[Any]:
         """Return what reads these batches; as many workers as the last ones are the last ones."""
         workers = min(workers, len(indices))
         if not workers:
@@ -169,7 +165,7 @@ class Feeder:
 
     def _new_loader(
         self, batches: _Wanted | Sequence[Sequence[int]], workers: int
-    ) -> DataLoader[TrainingSample | CoefficientBatch]:
+    ) -> DataLoader[Any]:
         return DataLoader(
             self._read,
             batch_size=None,

@@ -119,7 +119,7 @@ def test_micro_batches_make_the_step_of_their_batch(
     pairs = zip(whole.network.named_parameters(), parts.network.parameters(), strict=True)
     for (name, one), other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
-        moved = max(moved, float((one - fresh[name]).abs().max()))
+        moved = max(moved, float((one.detach() - fresh[name]).abs().max()))
     assert moved > 1e-3
 
 
