@@ -47,10 +47,9 @@ FOCAL_FACTORS = (0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
 DISTANCES_MM = (300.0, 550.0, 1000.0)
 FOCAL_WIDTH_PX = 250
 
-LARGE: dict[str, Any] = {"image_size": (2400, 1800), "focal_px": 3375.0}
-"""Camera of rendered pictures: at 550 mm a face is about 850 pixels wide, so it is only shrunk."""
+SCANS = ("facefuns-f26_pitch0_yaw0", "facefuns-m26_pitch0_yaw30", "facefuns-m66_pitch0_yaw-30")
+FRAME = "sven-052"
 
-SCANS = ("facefuns-f26", "facefuns-m26", "facefuns-m66")
 MOVED_PX = (7, 4)
 PATHS = ("capture", "view", "photo")
 
@@ -76,22 +75,17 @@ class Face(NamedTuple):
 
 
 def faces(model: FaceModel, data: Path, cache: Path, subjects: int) -> Iterator[Face]:
-    """Yield synthetic people, scans from two sides, and a phone's frame."""
+    """Yield synthetic people, scans, and a phone's frame."""
     for capture in synthetic(subjects, 550.0):
         yield face_of(capture, exact_truth(model, capture))
-    known = {one.name: one.truth for one in pictures(cache, data, sets=("facefuns", "sven"))}
-    views = ((0.0, 0.0), (0.0, 30.0))
-    scans = SourceConfig("scan", str(data / "scans"), SCANS, unit_mm=1.0, views=views, **LARGE)
-    frame = SourceConfig("folder", str(data / "captures"), ("sven-052",))
-    for config in (scans, frame):
-        source = open_source(config)
-        for entry in source.entries():
-            yield face_of(source.load(entry), known[entry.capture_id])
+    for one in pictures(cache, data, sets=("facefuns", "sven")):
+        if one.name in (*SCANS, FRAME):
+            yield Face(one.name, one.rgb, one.intrinsics, one.truth)
 
 
 def synthetic(subjects: int, distance_mm: float) -> Iterator[Capture]:
-    """Yield captures of synthetic people who are not nearer or farther than `distance_mm`."""
-    camera = LARGE | {"focal_px": LARGE["focal_px"] * distance_mm / 550.0}
+    """Yield captures of the same people from some distance, in which they are as large."""
+    usual = SourceConfig()
     source = open_source(
         SourceConfig(
             subjects=subjects,
@@ -99,7 +93,7 @@ def synthetic(subjects: int, distance_mm: float) -> Iterator[Capture]:
             seed=5_011,
             max_yaw_deg=30.0,
             distance_mm=distance_mm,
-            **camera,
+            focal_px=usual.focal_px * distance_mm / usual.distance_mm,
         )
     )
     for entry in source.entries():
@@ -321,6 +315,7 @@ def main() -> None:
     sizes, focal = [], []
     for face in faces(model, a.data, a.cache, a.subjects):
         whole_px = width_px(model, face, fitter.photo(face))
+        print(f"{face.name}: {whole_px:.0f} pixels wide", flush=True)
         sizes += [size_row(model, fitter, face, width, whole_px) for width in WIDTHS_PX]
     print_sizes(sizes)
     for distance in DISTANCES_MM:

@@ -418,7 +418,7 @@ class _Maker:
         if file.is_file():
             code, value = pickle.loads(file.read_bytes())
             if self._any_code or code == self._code:
-                return value  # type: ignore[no-any-return]
+                return value
         value = make()
         write_bytes(file, pickle.dumps((self._code, value)))
         return value

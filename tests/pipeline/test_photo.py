@@ -41,7 +41,7 @@ from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.closest_points import ScanSurface
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.landmarks import LandmarkDetector, open_detector
-from fg3d_builder.pipeline.photo import Photo, focal_of, read_photo
+from fg3d_builder.pipeline.photo import Photo, focal_of, predict_photo, read_photo
 from fg3d_builder.records import Landmarks, Pose
 from fg3d_builder.rendering.rasterizer import visible_vertices
 from fg3d_builder.shards.manifest import read_manifest
@@ -295,6 +295,36 @@ def test_photos_are_looked_at_as_often_as_the_training_views(
         out = str(tmp_path / "out")
         main(["predict", str(tmp_path / "no.jpg"), "--out", out, "--checkpoint", checkpoint])
     assert asked == [("mediapipe", FullViewConfig().looks), ("mediapipe", ALL_LOOKS)]
+
+
+def test_photos_are_fitted_as_the_samples_of_the_dataset_were(
+    training: Path, tmp_path: Path
+) -> None:
+    """The weight of the prior is the dataset's, not the default of this version."""
+    landmarks = write_photo(tmp_path / "anna.png")
+    photo = read_photo(tmp_path / "anna.png", "annotation")
+    detector = open_detector(LandmarkConfig(detector="annotation"))
+    shutil.copytree(training, tmp_path / "run")
+    described = tmp_path / "run" / "trained-on.json"
+    value = read_sealed_object(described, SCHEMA)
+    assert value["fit"]["landmark_sigma_mm"] == FitConfig().landmark_sigma_mm
+    value["fit"]["landmark_sigma_mm"] = 12.0
+    value["landmarks"] = {"detector": "annotation", "min_confidence": 0.25}
+    write_sealed_object(described, value)
+    trained = load_trained(tmp_path / "run" / "checkpoint.pt", CPU)
+    assert trained.landmarks == LandmarkConfig(detector="annotation", min_confidence=0.25)
+    focal = float(camera(SIZE)[0, 0])
+    found = predict_photo(trained, "anna", photo, detector, focal_px=focal)
+    loose = fit_landmarks(MODEL, landmarks, camera(SIZE), FitConfig(landmark_sigma_mm=12.0))
+    tight = fit_landmarks(MODEL, landmarks, camera(SIZE), FitConfig())
+    assert np.array_equal(found.coarse.shape_obj_mm, loose.shape_obj_mm)
+    assert np.abs(loose.shape_obj_mm - tight.shape_obj_mm).max() > 0.5
+    for name in ("fit", "landmarks"):  # what earlier versions left out is the default
+        del value[name]
+    write_sealed_object(described, value)
+    then = load_trained(tmp_path / "run" / "checkpoint.pt", CPU)
+    assert (then.fit, then.landmarks) == (FitConfig(), LandmarkConfig())
+    assert found.method == f"vmn {trained.checkpoint}"
 
 
 def test_photos_are_read_upright_with_the_focal_length_of_their_camera(tmp_path: Path) -> None:
