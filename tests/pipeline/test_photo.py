@@ -200,7 +200,7 @@ def test_where_the_face_lies_in_the_photo_does_not_matter(training: Path, tmp_pa
     shape = MODEL.shape(np.zeros(len(MODEL.id_sd)))
     rotation, translation = pose(0.0, 10.0)
     picture = photo(MODEL, shape, rotation, translation, camera(SIZE), SIZE)
-    plain = FittedPhoto(picture, camera(SIZE), shape, Pose(1.0, rotation, translation))
+    plain = FittedPhoto(picture, camera(SIZE), shape, np.zeros(3), Pose(1.0, rotation, translation))
     border = ((30, 10), (70, 20), (0, 0))
     moved = camera(SIZE)
     moved[:2, 2] += [70, 30]

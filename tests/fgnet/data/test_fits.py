@@ -20,7 +20,7 @@ def test_a_batch_maps_between_frames_as_its_poses_do() -> None:
     shapes = rng.normal(size=(3, 50, 3)) * 60.0
     photos = rng.integers(0, 256, (3, 8, 10, 3), dtype=np.uint8)
     fits = [
-        FitBatch.single(rgb, np.eye(3), shape, pose)
+        FitBatch.single(rgb, np.eye(3), shape, np.arange(4.0), pose)
         for rgb, shape, pose in zip(photos, shapes, poses, strict=True)
     ]
     batch: FitBatch = default_collate(fits)

@@ -44,6 +44,7 @@ def painted_fit(*poses: tuple[float, float], size: int = 2 * SIZE) -> FitBatch:
         torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(),
         torch.from_numpy(np.stack([intrinsics] * count)).float(),
         torch.from_numpy(np.stack([MODEL.mean] * count)).float(),
+        torch.zeros(count, 3),  # views do not depend on coefficients
         torch.ones(count),
         torch.from_numpy(np.stack(rotations)).float(),
         torch.from_numpy(np.stack(translations)).float(),
