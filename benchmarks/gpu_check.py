@@ -102,6 +102,7 @@ def part(command: list[str], limit: float) -> dict[str, Any]:
     """
     print("==", *command, flush=True)
     began = time.monotonic()
+    status: int | None = None
     try:
         done = subprocess.run(
             [sys.executable, "-m", *command],
@@ -113,7 +114,7 @@ def part(command: list[str], limit: float) -> dict[str, Any]:
         )
         status, output = done.returncode, done.stdout
     except subprocess.TimeoutExpired as late:
-        status, output = None, (late.output or b"").decode(errors="replace")
+        output = (late.output or b"").decode(errors="replace")
     lines = output.splitlines()[-LINES:]
     print("\n".join(lines), flush=True)
     return {"status": status, "seconds": time.monotonic() - began, "lines": lines}
