@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial import cKDTree
 
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.blend import BlendSource
 from fg3d_builder.facemodel.blend_storage import load_blend_sources
 from fg3d_builder.facemodel.smooth_extension import smoothness
-from fg3d_builder.geometry.meshes import vertex_areas, vertex_normals
+from fg3d_builder.geometry.meshes import border_edges, vertex_areas, vertex_normals
 from fg3d_builder.heads.blink import closing_blinks
 from fg3d_builder.heads.library import default_model, head_population
 from fg3d_builder.heads.population import HeadPopulation, SyntheticHead
@@ -31,6 +32,8 @@ _LARGEST_SD = 3.0
 _BENDING_MM, _FADING_MM = 40.0, 60.0
 """How a face's border moves the head around it: smoothly, and less with the distance."""
 
+
+_SAME_PLACE_MM = 1e-3
 
 _SOURCE, _FACE = 4, 5
 """Generators of a seed; the embedded people use 0 to 3."""
@@ -131,9 +134,15 @@ class _Around:
         head = people.head
         average = people.head.base(people.sampler.average())
         context = head.surroundings(average, people.average_mm)
-        self._skirt, count = head.skirt, len(context)
-        self._known = np.arange(count - len(self._skirt), count)
-        self._free = np.arange(count - len(self._skirt))
+        count, copies = len(context), len(head.skirt)
+        # The skirt lies under the face; what is around the face is a piece of its own that
+        # begins at the places of the face's border.
+        border = np.unique(border_edges(head.sheet_triangles))
+        apart, nearest = cKDTree(people.average_mm[border]).query(context[: count - copies])
+        joins = np.flatnonzero(apart < _SAME_PLACE_MM)
+        self._known = np.concatenate([joins, np.arange(count - copies, count)])
+        self._of_face = np.concatenate([border[nearest[joins]], head.skirt])
+        self._free = np.setdiff1d(np.arange(count), self._known)
         energy = smoothness(context, head.context_triangles, _BENDING_MM, _FADING_MM)
         # Without data far away, all would move as the border does.
         still = sp.diags(np.maximum(vertex_areas(context, head.context_triangles), 0.05))
@@ -145,7 +154,7 @@ class _Around:
 
     def following(self, context_mm: Array, before_mm: Array, face_mm: Array) -> Array:
         """Return the context (c, 3) of a face (n, 3) that takes the place of another."""
-        moved = (face_mm - before_mm)[self._skirt]
+        moved = (face_mm - before_mm)[self._of_face]
         out = context_mm.copy()
         out[self._known] += moved
         out[self._free] += self._factor.solve(np.asarray(-(self._from_known @ moved)))

@@ -29,7 +29,7 @@ def test_all_parts_run_and_leave_one_file(tmp_path: Path, monkeypatch: pytest.Mo
     options = [
         *("gpu_check", str(tmp_path / "data"), "--device", "cpu", "--preset", "tiny"),
         *("--train-preset", "tiny", "--epochs", "1", "--batch-size", "2", "--workers", "0"),
-        *("--rounds", "1", "--out", str(out)),
+        *("--rounds", "1", "--minutes", "60", "--out", str(out)),
     ]
     monkeypatch.setattr(sys, "argv", options)
     assert gpu_check.main() == 0
