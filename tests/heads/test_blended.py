@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
 
 from fg3d_builder.captures.synthetic import SyntheticSource
 from fg3d_builder.config import SourceConfig
@@ -15,7 +14,7 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.blend import BlendSource, blended_model, carried_source
 from fg3d_builder.facemodel.blend_storage import save_blend
 from fg3d_builder.facemodel.storage import save_model
-from fg3d_builder.geometry.meshes import border_edges, vertex_normals
+from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.heads.blended import BlendedPopulation, blended_population
 from fg3d_builder.heads.library import default_model
 
