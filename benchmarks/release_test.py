@@ -162,7 +162,8 @@ def summary(name: str, rows: Iterable[Row], method: str) -> Summary:
     dace = np.array([(row.dace[FIT], row.dace[method]) for row in rows])
     nme = np.array([(row.nme[FIT], row.nme[method]) for row in rows])
     below = float((dace[:, 1] < dace[:, 0]).mean())
-    return Summary(name, method, len(dace), *dace.mean(axis=0), *nme.mean(axis=0), below)
+    (dace_fit, dace_own), (nme_fit, nme_own) = dace.mean(axis=0), nme.mean(axis=0)
+    return Summary(name, method, len(dace), dace_fit, dace_own, nme_fit, nme_own, below)
 
 
 def passes(found: Iterable[Summary]) -> bool:

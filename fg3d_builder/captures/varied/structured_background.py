@@ -27,7 +27,7 @@ def structured_background(height: int, width: int, rng: np.random.Generator) -> 
         In pixels.
     rng : numpy.random.Generator
     """
-    image = random_background(height, width, rng).astype(np.float32)
+    image: Array = random_background(height, width, rng).astype(np.float32)
     for kind in rng.choice(len(_LAYERS), size=int(rng.integers(1, 4)), replace=False):
         _LAYERS[kind](image, rng)
     image *= 1.0 + 0.04 * _cloudy((height, width), rng)[..., None]
@@ -72,7 +72,7 @@ def _writing(image: Array, rng: np.random.Generator) -> None:
     region = _box(image, rng, least=0.3)
     patch = image[region]
     patch += rng.uniform(0.3, 1.0) * (_colour(rng) - patch)
-    ink = np.zeros(patch.shape[:2], np.uint8)
+    ink: Array = np.zeros(patch.shape[:2], np.uint8)
     tall = rng.uniform(0.012, 0.09) * max(image.shape[:2])
     wide, thick = 0.65 * tall, max(1, round(tall * rng.uniform(0.06, 0.2)))
     alphabet = [rng.integers(0, 4, size=(int(rng.integers(2, 5)), 2)) / 3.0 for _ in range(24)]

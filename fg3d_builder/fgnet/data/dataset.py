@@ -82,7 +82,7 @@ class CoefficientBatch(NamedTuple):
         See `TrainingSample`.
     """
 
-    index: Tensor
+    index: Any
     image: Tensor
     intrinsics: Tensor
     alpha_id: Tensor
