@@ -170,7 +170,7 @@ def passes(found: Iterable[Summary]) -> bool:
     """Say whether a method's summaries are those of one that may ship."""
     by_name = {one.name: one for one in found}
     enough = all(by_name[name].below >= MIN_SHARE for name in ("real", "all"))
-    return enough and by_name["real"].gain >= MIN_GAIN
+    return bool(enough and by_name["real"].gain >= MIN_GAIN)
 
 
 def table(found: Iterable[Summary]) -> list[str]:

@@ -102,7 +102,7 @@ class Calibration(nn.Module):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> Calibration:
-        """Make the calibration whose ``state_dict`` this is."""
+        """Make the calibration whose ``state_dict`` `state` is."""
         return cls(**state)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ class FirstLook(nn.Module):
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> FirstLook:
-        """Make the first look whose ``state_dict`` this is."""
+        """Make the first look whose ``state_dict`` `state` is."""
         return cls(**state)
 
     def forward(self, inputs: Tensor, fold: Tensor | None = None) -> Tensor:

@@ -122,7 +122,8 @@ def rasterize_vectorised(
     triangle. Each pixel keeps the largest of numbers made of inverse depth and, below it, of the
     triangle's place from the end of the list: the result depends on no order of execution.
 
-    `cull_back_faces` leaves out triangles that are seen from behind.
+    `cull_back_faces` leaves out triangles that are seen from behind; of pixels that are not
+    `wanted` (B, H, W) bool nothing is drawn.
     """
     batch = len(vertices_cam_mm)
     corners_px, corner_z = grid_corners(vertices_cam_mm, triangles, intrinsics)

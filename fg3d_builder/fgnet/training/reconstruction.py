@@ -134,12 +134,21 @@ class Reconstructor:
 
     @torch.no_grad()
     def predict(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Tensor:
-        """Like `reconstruct`, with the simulation done; the network stays as it is, in eval."""
+        """Return the shapes (B, n, 3) of `answer`, for `features` (B, k) of the fits."""
         return self.answer(given, shape_obj_mm, features).shape_obj_mm
 
     @torch.no_grad()
     def answer(self, given: NetworkInput, shape_obj_mm: Tensor, features: Tensor) -> Answer:
-        """Like `predict`, with how sure the network is."""
+        """Like `reconstruct`, with the simulation done; the network stays as it is, in eval.
+
+        Parameters
+        ----------
+        given : NetworkInput
+        shape_obj_mm : (B, n, 3) float
+            Fits.
+        features : (B, k) float
+            Of the fits, see `calibration.features_of`.
+        """
         self.network.eval()
         return self.moved(self.base(given, shape_obj_mm, features), given, self.network)
 
