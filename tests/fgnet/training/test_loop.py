@@ -96,7 +96,13 @@ def without_statistics(network: nn.Module) -> None:
                 setattr(module, name, nn.Identity())
 
 
-@pytest.mark.parametrize("loss", [LossConfig(mse=1.0), LossConfig(psd=1.0, plaster_size_px=16)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        LossConfig(mse=1.0, vgd=0.0),
+        LossConfig(psd=1.0, plaster_size_px=16, vgd_mean_over="face"),
+    ],
+)
 def test_micro_batches_make_the_step_of_their_batch(
     folder: Path, tmp_path: Path, loss: LossConfig
 ) -> None:
