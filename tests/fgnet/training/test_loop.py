@@ -110,7 +110,7 @@ def test_micro_batches_make_the_step_of_their_batch(
     trainers = []
     for micro in (0, 2):  # of five: two, two and one
         config = dataclasses.replace(
-            CONFIG, loss=loss, batch_size=5, micro_batch=micro, perturbation=1.0
+            CONFIG, loss=loss, batch_size=5, micro_batch=micro, perturbation=1.0, base="fit"
         )
         trainer = Trainer(config, data, tmp_path / str(micro), ALONE)
         without_statistics(trainer.network)
@@ -126,7 +126,7 @@ def test_micro_batches_make_the_step_of_their_batch(
     for (name, one), other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
         moved = max(moved, float((one.detach() - fresh[name]).abs().max()))
-    assert moved > 1e-3
+    assert moved > 5e-4
 
 
 def test_reading_processes_stay_from_epoch_to_epoch(folder: Path) -> None:
