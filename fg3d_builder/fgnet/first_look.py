@@ -42,6 +42,8 @@ PICTURES_SHARE = 0.5
 """Of a sample's squared length that is the descriptors'; the rest is the fit's features."""
 NEAR = 0.99
 """Share of the training samples whose answers are not shrunk."""
+LEAST_NEAR = 1.0
+"""Root mean square distance of samples: of a single one, which has none, there is a `near`, too."""
 
 
 class Looked(NamedTuple):
@@ -196,7 +198,7 @@ def learn_first_look(
     del inputs
     target, fold = np.concatenate(scores), folds[numbers]
     mean = target.mean(axis=0)
-    weights = _cross_fitted(scaled, target - mean, fold)
+    weights = _cross_fitted(scaled, target - mean, fold, int(folds.max()) + 1)
     turn = _leading(scaled, weights)
     pictured = scaled.shape[1] - feature_count
     distance = _distance(torch.from_numpy(scaled), pictured)
@@ -204,7 +206,7 @@ def learn_first_look(
         centre,
         factor,
         pictured,
-        float(torch.quantile(distance, NEAR)),
+        max(LEAST_NEAR, float(torch.quantile(distance, NEAR))),
         middle + (mean @ basis).reshape(middle.shape),
         weights @ turn.T,
         (turn @ basis).reshape(-1, *middle.shape),
@@ -229,9 +231,8 @@ def _scaled(inputs: Array, feature_count: int) -> tuple[Array, Array, Array]:
     return ((inputs - centre) * factor).astype(np.float32), centre, factor
 
 
-def _cross_fitted(inputs: Array, target: Array, fold: Array) -> Array:
-    """Weights (f, k, r) of the regressions without each fold."""
-    count = int(fold.max()) + 1
+def _cross_fitted(inputs: Array, target: Array, fold: Array, count: int) -> Array:
+    """Weights (count, k, r) of the regressions without each fold, of which some may be empty."""
     weights = np.zeros((count, inputs.shape[1], target.shape[1]), dtype=np.float32)
     if count == 1:  # there is nobody to tell how much of it is true of others
         return weights

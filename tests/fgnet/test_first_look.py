@@ -113,6 +113,23 @@ def test_of_one_subject_it_is_the_constant() -> None:
     np.testing.assert_allclose(answer, expected, atol=1e-4)
 
 
+def test_of_one_sample_it_is_its_displacement() -> None:
+    world = World(1, 1)
+    answer = world.learnt()(torch.from_numpy(World(5, 5).inputs)).numpy()
+    expected = np.broadcast_to(world.offset_mm, answer.shape)
+    np.testing.assert_allclose(answer, expected, atol=1e-4)
+
+
+def test_a_fold_that_is_not_learnt_from_has_a_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_look, "MOST_SAMPLES", 10)
+    world = World(100, 10)
+    world.subjects[:] = np.where(np.arange(100) % 10 == 0, "a", "b")
+    world.subjects[99] = "c"
+    fold = torch.from_numpy(folds_of(world.subjects))
+    answer = world.learnt()(torch.from_numpy(world.inputs), fold)
+    assert torch.isfinite(answer).all()
+
+
 def test_answers_shrink_far_from_the_training_samples() -> None:
     world = World(300, 30)
     look = world.learnt()
