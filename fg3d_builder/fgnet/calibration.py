@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.records import Array
-from fg3d_builder.shards.sampling import spread_out
+from fg3d_builder.shards.sampling import scattered
 
 STRENGTHS = tuple(float(s) for s in np.geomspace(1e-3, 1e3, 13))
 """Strengths of the ridge that are tried, relative to the mean variance of a coefficient."""
@@ -145,11 +145,11 @@ def learn(read: Callable[[Sequence[int]], Displacements], count: int) -> Calibra
     count : int
         Of the training samples.
     """
-    some = read(spread_out(count, BASIS_SAMPLES)).offset_mm
+    some = read(scattered(count, BASIS_SAMPLES)).offset_mm
     middle = some.mean(axis=0, dtype=np.float64)
     basis = principal(some, middle, BASIS_SIZE)
     del some  # as large as all that follows
-    features, scores, subjects = _described(read, spread_out(count, MOST_SAMPLES), middle, basis)
+    features, scores, subjects = _described(read, scattered(count, MOST_SAMPLES), middle, basis)
     names, group = np.unique(subjects, return_inverse=True)
     centre, spread = features.mean(axis=0), features.std(axis=0)
     # What does not vary tells nothing: neither of displacements, nor of how far a fit is out.

@@ -28,7 +28,7 @@ from fg3d_builder.fgnet.descriptors import described
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.networks.warping import warp_to_uv
 from fg3d_builder.records import Array
-from fg3d_builder.shards.sampling import spread_out
+from fg3d_builder.shards.sampling import scattered
 
 FOLDS = 3
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -189,7 +189,7 @@ def learn_first_look(
     count = len(folds)
     middle, basis = _basis(displacements, count)
     inputs, scores, numbers = [], [], []
-    for batch in looked(spread_out(count, MOST_SAMPLES)):
+    for batch in looked(scattered(count, MOST_SAMPLES)):
         inputs.append(batch.inputs)
         offset = displacements(batch.numbers).offset_mm
         scores.append(projected(offset, middle, basis))
@@ -217,7 +217,7 @@ def _basis(
     displacements: Callable[[Sequence[int]], Displacements], count: int
 ) -> tuple[Array, Array]:
     """Middle (n, 3) and orthonormal rows (r, 3n) of displacements."""
-    some = displacements(spread_out(count, BASIS_SAMPLES)).offset_mm
+    some = displacements(scattered(count, BASIS_SAMPLES)).offset_mm
     middle = some.mean(axis=0, dtype=np.float64)
     return middle, principal(some, middle, BASIS_SIZE)
 
