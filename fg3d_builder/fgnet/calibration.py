@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.records import Array
-from fg3d_builder.shards.sampling import spread_out
+from fg3d_builder.shards.sampling import scattered
 
 STRENGTHS = tuple(float(s) for s in np.geomspace(1e-3, 1e3, 13))
 """Strengths of the ridge that are tried, relative to the mean variance of a coefficient."""
@@ -36,6 +36,8 @@ KEPT = 0.999
 """Share of the variance of the predicted displacements that the stored modes hold."""
 NEAR = 0.99
 """Share of the training samples whose answers are not shrunk."""
+LEAST_NEAR = 1.0
+"""Of a single sample, whose own distance is 0: one standard deviation of a feature."""
 
 
 class Displacements(NamedTuple):
@@ -143,14 +145,16 @@ def learn(read: Callable[[Sequence[int]], Displacements], count: int) -> Calibra
     count : int
         Of the training samples.
     """
-    some = read(spread_out(count, BASIS_SAMPLES)).offset_mm
+    some = read(scattered(count, BASIS_SAMPLES)).offset_mm
     middle = some.mean(axis=0, dtype=np.float64)
     basis = principal(some, middle, BASIS_SIZE)
     del some  # as large as all that follows
-    features, scores, subjects = _described(read, spread_out(count, MOST_SAMPLES), middle, basis)
+    features, scores, subjects = _described(read, scattered(count, MOST_SAMPLES), middle, basis)
     names, group = np.unique(subjects, return_inverse=True)
-    centre, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
-    scaled, mean = (features - centre) / spread, scores.mean(axis=0)
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    # What does not vary tells nothing: neither of displacements, nor of how far a fit is out.
+    factor = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
+    scaled, mean = (features - centre) * factor, scores.mean(axis=0)
     if len(names) > 1:
         folds = group % min(FOLDS, len(names))
         strength = min(STRENGTHS, key=lambda s: _left_out_error(scaled, scores, folds, s))
@@ -162,10 +166,10 @@ def learn(read: Callable[[Sequence[int]], Displacements], count: int) -> Calibra
     distance = np.linalg.norm(scaled @ whitening, axis=1)
     return Calibration(
         centre,
-        whitening / spread[:, None],
-        float(np.quantile(distance, NEAR)),
+        whitening * factor[:, None],
+        max(LEAST_NEAR, float(np.quantile(distance, NEAR))),
         middle + (mean @ basis).reshape(middle.shape),
-        weights / spread[:, None],
+        weights * factor[:, None],
         modes.reshape(-1, *middle.shape),
     )
 
@@ -239,8 +243,8 @@ def _leading(features: Array, ridge: Array, basis: Array) -> tuple[Array, Array]
 
 
 def _whitening(features: Array) -> Array:
-    """Matrix (k, k) that brings features to unit covariance; directions that hardly vary count
-    as varying by a hundredth of the mean variance."""
-    variance, axes = np.linalg.eigh(np.cov(features.T))
-    floor = 0.01 * variance.mean()
+    """Matrix (k, k) that brings features of mean 0 to unit covariance; directions that hardly vary
+    count as varying by a hundredth of the mean variance."""
+    variance, axes = np.linalg.eigh(features.T @ features / len(features))
+    floor = max(0.01 * float(variance.mean()), 1e-12)
     return np.asarray(axes / np.sqrt(np.maximum(variance, floor)))

@@ -28,7 +28,7 @@ from fg3d_builder.fgnet.descriptors import described
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.networks.warping import warp_to_uv
 from fg3d_builder.records import Array
-from fg3d_builder.shards.sampling import spread_out
+from fg3d_builder.shards.sampling import scattered
 
 FOLDS = 3
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -42,6 +42,8 @@ PICTURES_SHARE = 0.5
 """Of a sample's squared length that is the descriptors'; the rest is the fit's features."""
 NEAR = 0.99
 """Share of the training samples whose answers are not shrunk."""
+LEAST_NEAR = 1.0
+"""Root mean square distance of samples: of a single one, which has none, there is a `near`, too."""
 
 
 class Looked(NamedTuple):
@@ -187,7 +189,7 @@ def learn_first_look(
     count = len(folds)
     middle, basis = _basis(displacements, count)
     inputs, scores, numbers = [], [], []
-    for batch in looked(spread_out(count, MOST_SAMPLES)):
+    for batch in looked(scattered(count, MOST_SAMPLES)):
         inputs.append(batch.inputs)
         offset = displacements(batch.numbers).offset_mm
         scores.append(projected(offset, middle, basis))
@@ -196,7 +198,7 @@ def learn_first_look(
     del inputs
     target, fold = np.concatenate(scores), folds[numbers]
     mean = target.mean(axis=0)
-    weights = _cross_fitted(scaled, target - mean, fold)
+    weights = _cross_fitted(scaled, target - mean, fold, int(folds.max()) + 1)
     turn = _leading(scaled, weights)
     pictured = scaled.shape[1] - feature_count
     distance = _distance(torch.from_numpy(scaled), pictured)
@@ -204,7 +206,7 @@ def learn_first_look(
         centre,
         factor,
         pictured,
-        float(torch.quantile(distance, NEAR)),
+        max(LEAST_NEAR, float(torch.quantile(distance, NEAR))),
         middle + (mean @ basis).reshape(middle.shape),
         weights @ turn.T,
         (turn @ basis).reshape(-1, *middle.shape),
@@ -215,7 +217,7 @@ def _basis(
     displacements: Callable[[Sequence[int]], Displacements], count: int
 ) -> tuple[Array, Array]:
     """Middle (n, 3) and orthonormal rows (r, 3n) of displacements."""
-    some = displacements(spread_out(count, BASIS_SAMPLES)).offset_mm
+    some = displacements(scattered(count, BASIS_SAMPLES)).offset_mm
     middle = some.mean(axis=0, dtype=np.float64)
     return middle, principal(some, middle, BASIS_SIZE)
 
@@ -229,9 +231,8 @@ def _scaled(inputs: Array, feature_count: int) -> tuple[Array, Array, Array]:
     return ((inputs - centre) * factor).astype(np.float32), centre, factor
 
 
-def _cross_fitted(inputs: Array, target: Array, fold: Array) -> Array:
-    """Weights (f, k, r) of the regressions without each fold."""
-    count = int(fold.max()) + 1
+def _cross_fitted(inputs: Array, target: Array, fold: Array, count: int) -> Array:
+    """Weights (count, k, r) of the regressions without each fold, of which some may be empty."""
     weights = np.zeros((count, inputs.shape[1], target.shape[1]), dtype=np.float32)
     if count == 1:  # there is nobody to tell how much of it is true of others
         return weights

@@ -100,6 +100,18 @@ def spread_out(count: int, wanted: int) -> list[int]:
     return [i * count // number for i in range(number)]
 
 
+def scattered(count: int, wanted: int) -> list[int]:
+    """At most `wanted` numbers below `count`, ascending, the same ones each time.
+
+    A split repeats itself: after the photo of a capture come its views, then those of the next
+    shape. Numbers evenly apart could all be of one kind, such as photos alone; these are not.
+    """
+    if count <= wanted:
+        return list(range(count))
+    drawn = np.random.default_rng(0).choice(count, wanted, replace=False)
+    return np.sort(drawn).tolist()
+
+
 def in_order(samples: int, batch_size: int) -> Iterator[Sequence[int]]:
     """All samples in order, in batches of at most `batch_size`."""
     for start in range(0, samples, batch_size):

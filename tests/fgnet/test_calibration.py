@@ -71,6 +71,24 @@ def test_noise_is_not_learnt() -> None:
     assert np.mean(error**2) < 1.01 * np.mean(constant**2)
 
 
+def test_a_single_sample_gives_its_displacement() -> None:
+    world = World(noise_mm=0.1)
+    sample, fresh = world.drawn(1), world.drawn(5)
+    expected = np.broadcast_to(sample.offset_mm, fresh.offset_mm.shape)
+    np.testing.assert_allclose(answered(learnt(sample), fresh.features), expected, atol=1e-5)
+
+
+def test_what_never_varied_in_training_takes_no_trust_away() -> None:
+    world = World(noise_mm=0.1)
+    samples, fresh = world.drawn(600), world.drawn(50)
+    samples.features[:, 3] = 0.0
+    fresh.features[:, 3] = 0.0
+    calibration = learnt(samples)
+    before = answered(calibration, fresh.features)
+    fresh.features[:, 3] = 1.0
+    np.testing.assert_array_equal(answered(calibration, fresh.features), before)
+
+
 def test_answers_shrink_to_the_fit_far_from_the_training_samples() -> None:
     world = World(noise_mm=0.1)
     calibration = learnt(world.drawn(600))

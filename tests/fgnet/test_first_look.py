@@ -21,6 +21,7 @@ from fg3d_builder.fgnet.first_look import (
 )
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.records import Array
+from fg3d_builder.shards.sampling import scattered
 
 FEATURES, PICTURED, VERTICES = 6, 30, 20
 
@@ -111,6 +112,24 @@ def test_of_one_subject_it_is_the_constant() -> None:
     trust = look.trust(torch.from_numpy(world.inputs[:3])).numpy()
     expected = trust[:, None, None] * world.offset_mm.mean(axis=0)
     np.testing.assert_allclose(answer, expected, atol=1e-4)
+
+
+def test_of_one_sample_it_is_its_displacement() -> None:
+    world = World(1, 1)
+    answer = world.learnt()(torch.from_numpy(World(5, 5).inputs)).numpy()
+    expected = np.broadcast_to(world.offset_mm, answer.shape)
+    np.testing.assert_allclose(answer, expected, atol=1e-4)
+
+
+def test_a_fold_that_is_not_learnt_from_has_a_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_look, "MOST_SAMPLES", 10)
+    world = World(100, 10)
+    left_out = sorted(set(range(100)) - set(scattered(100, 10)))
+    world.subjects[:] = np.where(np.arange(100) % 2 == 0, "a", "b")
+    world.subjects[left_out[0]] = "c"
+    fold = torch.from_numpy(folds_of(world.subjects))
+    answer = world.learnt()(torch.from_numpy(world.inputs), fold)
+    assert torch.isfinite(answer).all()
 
 
 def test_answers_shrink_far_from_the_training_samples() -> None:

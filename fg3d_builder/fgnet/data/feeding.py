@@ -73,6 +73,7 @@ class Feeder:
         self._device, self._workers, self._processes = device, workers, processes
         self._sampler = _Wanted()
         self._loader: DataLoader[Any] | None = None
+        self._largest = 0  # batch that is known to fit into shared memory
         if shapes_on_device is None:
             shapes_on_device = device.type == "cuda"
         self._shapes = CoarseShapes(dataset.model).to(device) if shapes_on_device else None
@@ -156,10 +157,13 @@ class Feeder:
         if not workers:
             return self._new_loader(indices, 0)
         self._sampler.batches = indices
-        if self._loader is None or self._loader.num_workers != workers:
+        largest = max(len(batch) for batch in indices)
+        is_new = self._loader is None or self._loader.num_workers != workers
+        if is_new or largest > self._largest:
             size = tensor_bytes(self._read[[indices[0][0]]])
-            largest = max(len(batch) for batch in indices)
             check_shared_memory(size, largest, workers, self._processes)
+            self._largest = largest
+        if self._loader is None or is_new:
             self._loader = self._new_loader(self._sampler, workers)
         return self._loader
 

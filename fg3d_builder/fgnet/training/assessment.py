@@ -231,7 +231,7 @@ def reliable_pairs(model: FaceModel, confidence: Array, step: int = 1) -> Corres
 
 
 def assessment_table(assessment: Assessment) -> str:
-    """Markdown table: NME in per cent of the interocular distance, by yaw, both methods."""
+    """Markdown table: NME in per cent of the interocular distance, by yaw, all methods."""
     tables = assessment.by_yaw()
     first = tables[FIT]
     shown = [r for r in (*first.intervals, first.beyond) if r.samples]
@@ -262,7 +262,7 @@ def assessment_text(assessment: Assessment) -> str:
     if assessment.psd is not None:
         means = [f"{d.mean():.4f} ({name})" for name, d in assessment.psd.items()]
         lines.append(
-            f"Mean PSD of both shapes' plaster pictures, in units of full brightness: "
+            f"Mean PSD of the plaster pictures to those of S*, in units of full brightness: "
             f"{', '.join(means)}."
         )
     for below in (FIT, CALIBRATED):

@@ -28,6 +28,8 @@ from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.sealed import BLOCK, data_problem, write_sealed
 
 SCHEMA = "fg3d-checkpoint-2"
+_EARLIER = b"fg3d-checkpoint-1 "
+"""Begins the seal of checkpoints without a calibration."""
 _UNSEALED = b"PK"
 """Begins what `torch.save` writes."""
 
@@ -109,6 +111,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     if data.startswith(_UNSEALED):
         raise ValueError(f"{path} has no seal: an earlier version wrote it, and only that reads it")
+    if data.startswith(_EARLIER):
+        raise ValueError(
+            f"{path}: an earlier version wrote it, and only that reads it; train in another folder"
+        )
     why = data_problem(data, SCHEMA)
     if why:
         before = path.with_name(BEFORE_NAME)

@@ -47,7 +47,7 @@ class TrainConfig:
     batch_size: samples a step and process; the paper gives none.
     micro_batch: samples that are in the device's memory together, where fewer than a batch fit;
         0: all. Gradients add up to those of the batch, but batch normalisation takes its
-        statistics, and VGD over a "batch" its mean, of each micro-batch.
+        statistics of each micro-batch, and VGD the mean of its weights (`LossConfig`).
     precision: of the network on CUDA: "float32", "bfloat16" or "float16" (with loss scaling).
     compile: use torch.compile where it works.
     workers: processes that read samples.

@@ -38,6 +38,7 @@ from fg3d_builder.fgnet.training.loop import Trainer, progress_line, rate_factor
 from fg3d_builder.fgnet.training.names import CALIBRATED, CONSTANT, FIT, KEYS, LOOK, PREDICTED
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.settings import TRAIN_PRESETS, TrainConfig
+from fg3d_builder.files.sealed import write_sealed
 from fg3d_builder.shards.sampling import spread_out
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -202,6 +203,10 @@ def test_without_a_sound_checkpoint_a_run_says_so_and_then_begins_anew(
 def test_a_checkpoint_of_an_earlier_version_is_named_and_stays(tmp_path: Path) -> None:
     torch.save({"schema": "fg3d-checkpoint-1"}, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="no seal: an earlier version wrote it"):
+        newest_checkpoint(tmp_path / "checkpoint.pt")
+    assert (tmp_path / "checkpoint.pt").is_file()
+    write_sealed(tmp_path / "checkpoint.pt", "fg3d-checkpoint-1", b"sound, but of another kind")
+    with pytest.raises(ValueError, match="an earlier version wrote it, and only that reads it"):
         newest_checkpoint(tmp_path / "checkpoint.pt")
     assert (tmp_path / "checkpoint.pt").is_file()
 
