@@ -106,7 +106,8 @@ def test_captures_show_the_people_of_the_file(
     plain = SyntheticSource(replace(config, population="default"))
     assert one.truth is not None
     # Whoever it is, what a blend's people are made of is under the licences of all its sources.
-    assert one.licence == population.licence and "ours" in one.licence
+    assert one.licence == population.licence
+    assert "ours" in one.licence
     assert plain.load(entries[2]).licence == "CC0"
     shapes = [s.scene(e)[0].head.neutral_obj_mm for s in (source, plain) for e in entries]
     changed = [not np.array_equal(a, b) for a, b in zip(shapes[:3], shapes[3:], strict=True)]
