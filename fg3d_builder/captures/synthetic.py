@@ -29,7 +29,8 @@ from fg3d_builder.rendering.rasterizer import rasterize
 from fg3d_builder.rendering.shading import Light, phong, srgb_from_linear
 
 if TYPE_CHECKING:
-    from fg3d_builder.heads.population import SyntheticHead
+    from fg3d_builder.heads.blended import BlendedPopulation
+    from fg3d_builder.heads.population import HeadPopulation, SyntheticHead
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "smile": {
@@ -75,6 +76,7 @@ DISTANCE_JITTER = 0.08
 OFF_AXIS = 0.05
 """Standard deviation of the face's place in the picture, as a part of its size."""
 _OCCLUSION_TOLERANCE_MM = 0.2
+_EMBEDDED_LICENCE = "CC0"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Subject:
         Vertices of the face on the left and on the right eye.
     hair_albedo : (3,) float64 or None
         Linear RGB of the hair; None for a bald head.
+    licence : str
+        Of what the head is made of.
     """
 
     head: SyntheticHead
@@ -101,6 +105,7 @@ class Subject:
     action_names: tuple[str, ...]
     eyes: tuple[Array, Array]
     hair_albedo: Array | None
+    licence: str
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,11 @@ class SyntheticSource:
             if getattr(config, field) < 1:
                 raise ConfigError(f"sources.{field}: at least 1, found {getattr(config, field)}")
         if config.population != "default":
-            from fg3d_builder.heads.blended import blended_population
-
-            blended_population(config.population)
+            _people(config.population)
         if config.variety.kind != "none":
             reachable_distances_mm(config)
         self._config = config
-        self._last: tuple[int, Subject] | None = None
+        self._last: tuple[int, HeadPopulation | BlendedPopulation, Subject] | None = None
         self._place = {
             f"synthetic-{config.seed}-{subject:05d}-{number:02d}": (subject, number)
             for subject in range(config.subjects)
@@ -196,10 +199,23 @@ class SyntheticSource:
         return int(capture_generator(self._config.seed, str(index), "subject").integers(2**31))
 
     def _subject(self, index: int) -> Subject:
-        """Captures of one subject come one after the other: keep the last head."""
-        if self._last is None or self._last[0] != index:
-            self._last = (index, draw_subject(self._seed(index), self._config.population))
-        return self._last[1]
+        """Captures of one subject come one after the other: keep the last head.
+
+        The population's file may have changed since.
+        """
+        people = _people(self._config.population)
+        if self._last is None or self._last[0] != index or self._last[1] is not people:
+            subject = draw_subject(self._seed(index), self._config.population)
+            self._last = (index, people, subject)
+        return self._last[2]
+
+
+def _people(name: str) -> HeadPopulation | BlendedPopulation:
+    """Return who is drawn from; see `SourceConfig.population`."""
+    from fg3d_builder.heads.blended import blended_population
+    from fg3d_builder.heads.library import head_population
+
+    return head_population() if name == "default" else blended_population(name)
 
 
 def draw_subject(seed: int, people: str = "default") -> Subject:
@@ -216,12 +232,14 @@ def draw_subject(seed: int, people: str = "default") -> Subject:
     ConfigError
         A file that is no blend.
     """
-    from fg3d_builder.heads.blended import blended_population
+    from fg3d_builder.heads.blended import BlendedPopulation as Blend
     from fg3d_builder.heads.library import head_population
 
-    population = head_population()
-    drawn_from = population if people == "default" else blended_population(people)
+    population, drawn_from = head_population(), _people(people)
     head = drawn_from.subject(seed)
+    licence = _EMBEDDED_LICENCE
+    if isinstance(drawn_from, Blend):
+        licence = drawn_from.licence
     triangles = population.head.sheet_triangles
     eye, anatomy = population.head.eye, population.anatomy
     scalp = head.context_albedo[np.argmax(anatomy.context_hair_mm)]
@@ -234,6 +252,7 @@ def draw_subject(seed: int, people: str = "default") -> Subject:
         population.action_names,
         eyes=(np.flatnonzero(eye == 1), np.flatnonzero(eye == 2)),
         hair_albedo=None if bald else scalp,
+        licence=licence,
     )
 
 
@@ -309,7 +328,7 @@ def render_capture(
         depth_mm=apply_sensor(depth, rgb, intrinsics, config.sensor, capture_id),
         intrinsics=intrinsics,
         expression=scene.expression,
-        licence="CC0",
+        licence=subject.licence,
         truth=CaptureTruth(
             topology_hash=subject.topology_hash,
             vertices_cam_mm=solid.vertices_mm[:count].astype(np.float32),

@@ -38,20 +38,33 @@ def save_blend(
     save_model(model, path, population)
 
 
-def load_blend_sources(path: str | os.PathLike[str]) -> tuple[BlendSource, ...]:
+def load_blend_sources(
+    path: str | os.PathLike[str], topology_hash: str | None = None
+) -> tuple[BlendSource, ...]:
     """Read what a model is blended of.
+
+    Parameters
+    ----------
+    path : path-like
+    topology_hash : str, optional
+        Topology that the blend has to be in.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        No sound face model file, or one that is no blend; names the file.
+        No sound face model file, one that is no blend, or one in another topology; names the file.
     """
     with opened_model(path) as file:
         if GROUP not in file:
             raise ValueError(
                 f"{path}: this face model has no people of its own to draw; "
                 "`fg3d models blend` writes files that have"
+            )
+        if topology_hash is not None and str(file.attrs["topology_hash"]) != topology_hash:
+            raise ValueError(
+                f"{path}: this blend is in another topology than the embedded model, which gives "
+                "people their heads; make it again with `fg3d models blend default ...`"
             )
         return tuple(_read(file[GROUP][key]) for key in sorted(file[GROUP]))
 

@@ -8,6 +8,7 @@ source does not have: relief of the skin, colours, how the face moves, ears, nec
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ import scipy.sparse as sp
 from scipy.spatial import cKDTree
 
 from fg3d_builder.errors import ConfigError
-from fg3d_builder.facemodel.blend import BlendSource
+from fg3d_builder.facemodel.blend import BlendSource, joined_licence
 from fg3d_builder.facemodel.blend_storage import load_blend_sources
 from fg3d_builder.facemodel.smooth_extension import smoothness
 from fg3d_builder.geometry.meshes import border_edges, vertex_areas, vertex_normals
@@ -61,6 +62,7 @@ class BlendedPopulation:
         embedded_name: str,
     ) -> None:
         self.people, self.sources = people, tuple(sources)
+        self.licence = joined_licence(self.sources)
         self._own = [
             (source.topology_hash, source.name) == (embedded_hash, embedded_name)
             for source in self.sources
@@ -104,26 +106,27 @@ class BlendedPopulation:
         )
 
 
-@functools.lru_cache(maxsize=2)
 def blended_population(path: str) -> BlendedPopulation:
-    """Return the people of a blend's file.
+    """Return the people of a blend's file, read anew where it has changed.
 
     Raises
     ------
     ConfigError
         The file cannot be read, is no blend, or is one in another topology; names the field.
     """
-    people, model = head_population(), default_model()
     try:
-        sources = load_blend_sources(path)
-    except (ValueError, FileNotFoundError) as error:
+        status = os.stat(path)
+        return _read_population(path, status.st_size, status.st_mtime_ns)
+    except FileNotFoundError:
+        raise ConfigError(f"sources.population: no face model at {path}") from None
+    except ValueError as error:
         raise ConfigError(f"sources.population: {error}") from None
-    shape = model.mean.shape
-    if any(source.mean_mm.shape != shape for source in sources):
-        raise ConfigError(
-            f"sources.population: {path} is not in the topology of the embedded model, which "
-            "gives people their heads; make it again with `fg3d models blend default ...`"
-        )
+
+
+@functools.lru_cache(maxsize=2)
+def _read_population(path: str, _size: int, _changed_ns: int) -> BlendedPopulation:
+    people, model = head_population(), default_model()
+    sources = load_blend_sources(path, model.topology_hash)
     return BlendedPopulation(people, sources, model.topology_hash, model.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,9 +105,34 @@ def test_captures_show_the_people_of_the_file(
     np.testing.assert_array_equal(one.rgb, other.rgb)
     plain = SyntheticSource(replace(config, population="default"))
     assert one.truth is not None
+    # Whoever it is, what a blend's people are made of is under the licences of all its sources.
+    assert one.licence == population.licence
+    assert "ours" in one.licence
+    assert plain.load(entries[2]).licence == "CC0"
     shapes = [s.scene(e)[0].head.neutral_obj_mm for s in (source, plain) for e in entries]
     changed = [not np.array_equal(a, b) for a, b in zip(shapes[:3], shapes[3:], strict=True)]
     assert any(changed)
+
+
+def test_a_changed_file_gives_other_people(
+    others: BlendSource, blend_file: Path, tmp_path: Path
+) -> None:
+    """Workers of a cluster live longer than a build."""
+    file, model = tmp_path / "people.h5", default_model()
+    shutil.copy(blend_file, file)
+    before = blended_population(str(file))
+    assert blended_population(str(file)) is before
+    parts = [replace(others, weight=1.0)]
+    save_blend(blended_model(model, [carried_source(model, model, 1.0)], "own"), parts, file)
+    assert len(blended_population(str(file)).sources) == 1
+
+
+def test_a_blend_in_another_topology_is_refused(others: BlendSource, tmp_path: Path) -> None:
+    file, model = tmp_path / "turned.h5", default_model()
+    other = replace(model, triangles=np.roll(model.triangles, 1, axis=1))
+    save_blend(other, [replace(others, weight=1.0)], file)
+    with pytest.raises(ConfigError, match=r"sources\.population: .*another topology"):
+        blended_population(str(file))
 
 
 def test_a_file_without_people_names_the_field(tmp_path: Path) -> None:
