@@ -22,7 +22,8 @@ from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.first_look import FirstLook
-from fg3d_builder.fgnet.trained import keep_what_prediction_needs
+from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, keep_what_prediction_needs
+from fg3d_builder.fgnet.trained import SCHEMA as DESCRIPTION_SCHEMA
 from fg3d_builder.fgnet.training.assessment import (
     Assessment,
     Predictor,
@@ -47,6 +48,7 @@ from fg3d_builder.fgnet.training.pictures import save_error_maps, save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.run_status import note_dataset
 from fg3d_builder.fgnet.training.settings import TrainConfig
+from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.shards.manifest import altered_files
 from fg3d_builder.wording import counted
 
@@ -160,6 +162,7 @@ def assess_run(
     model = load_model(facemodel) if facemodel else None
     with processes(device) as at:
         data = FaceDataset(dataset, split, model=model)
+        check_model(run, data)
         check_shards((data,), at)
         reconstructor, config = Reconstructor.load(run / CHECKPOINT_NAME, data.model, at.device)
         simulator, needs = reconstructor.simulator, reconstructor.network.needs
@@ -177,6 +180,28 @@ def assess_run(
         folder = out or assessment_folder(run, split, other)
         few = Feeder(data, simulator, needs, at.device)
         report(found, folder, config, data, draw_worst(found, folder, predict, data, few))
+
+
+def check_model(run: Path, data: FaceDataset) -> None:
+    """Refuse a dataset of another face model than the one that a run was trained with.
+
+    Models that were learnt on one template share its topology, but not what coefficients mean.
+
+    Raises
+    ------
+    ValueError
+        Names both.
+    """
+    try:
+        wanted = read_sealed_object(run / DESCRIPTION_NAME, DESCRIPTION_SCHEMA)["facemodel"]
+    except FileNotFoundError:  # a run that ended before it noted it down
+        return
+    found = data.reader.manifest["facemodel"]
+    if found["sha256"] != wanted["sha256"]:
+        raise ValueError(
+            f"{data.reader.folder}: its face model is '{found['name']}', another one than the "
+            f"'{wanted['name']}' that {run} was trained with"
+        )
 
 
 def baselines(state: dict[str, Any], device: torch.device) -> tuple[Calibration, FirstLook | None]:

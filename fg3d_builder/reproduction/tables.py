@@ -126,6 +126,8 @@ class Recipe:
             **({"epochs": scale.epochs} if scale.epochs else {}),
             **({"workers": 0} if device == "cpu" else {}),
             "network": network,
+            # What it is below the row of the ridge it has from pixels.
+            "base": CALIBRATED,
             "loss": {"mse": self.mse, "psd": self.psd, "vgd": self.vgd},
             "selection": selection,
         }

@@ -120,6 +120,8 @@ class Reconstructor:
         load_weights(state, network)
         simulator = MultiviewSimulator(model, config.simulation).to(device)
         base: Calibration | FirstLook | None = load_first_look(state)
+        if config.base == "look" and base is None:
+            raise ValueError(f"{checkpoint}: holds no first look, and its network adds to one")
         if config.base == "ridge":
             base = load_calibration(state)
         if base is not None:

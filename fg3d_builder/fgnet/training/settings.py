@@ -62,7 +62,7 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
-    base: Annotated[str, one_of(*BASES)] = "look"
+    base: Annotated[str, one_of(*BASES)] = "fit"
     perturbation: Part = 0.0
     optimiser: Annotated[str, one_of(*OPTIMISERS)] = "sgd"
     schedule: Annotated[str, one_of(*SCHEDULES)] = "steps"
@@ -102,6 +102,7 @@ class TrainConfig:
 _SMALL = TrainConfig(
     network=dataclasses.replace(PRESETS["small"], certainty=True),
     loss=LossConfig(mse=1.0, vgd=0.0),
+    base="look",
     perturbation=1.0,
     optimiser="adamw",
     schedule="cosine",

@@ -294,9 +294,10 @@ def test_an_untrained_network_is_as_good_as_what_it_adds_to(
 
 def test_what_a_network_adds_to_is_kept_in_the_checkpoint(folder: Path, tmp_path: Path) -> None:
     data = FaceDataset(folder, "train")
-    trainer = Trainer(CONFIG, data, tmp_path, ALONE)
+    config = dataclasses.replace(CONFIG, base="look")
+    trainer = Trainer(config, data, tmp_path, ALONE)
     trainer.run()
-    again = Trainer(CONFIG, data, tmp_path, ALONE)
+    again = Trainer(config, data, tmp_path, ALONE)
     features = torch.from_numpy(data.displacements([0, 1]).features).float()
     assert torch.equal(trainer.calibration(features), again.calibration(features))
     assert trainer.first_look is not None
