@@ -123,7 +123,7 @@ def test_a_changed_file_gives_other_people(
     before = blended_population(str(file))
     assert blended_population(str(file)) is before
     parts = [replace(others, weight=1.0)]
-    save_blend(blended_model(model, [carried_source(model, model, 1.0)], "own"), parts, file)
+    save_blend(model, parts, file)
     assert len(blended_population(str(file)).sources) == 1
 
 
