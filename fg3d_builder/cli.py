@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -192,9 +193,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _carried_out(options: argparse.Namespace) -> int:
     """Run a command; one that goes on later ends by ``SIGTERM`` as by Ctrl-C, with all processes.
 
-    That is one whose options have the default ``goes_on``.
+    That is one whose options have the default ``goes_on``. Signals are the main thread's: a program
+    that runs a command in another one stops it by itself.
     """
-    if not getattr(options, "goes_on", False):
+    is_main = threading.current_thread() is threading.main_thread()
+    if not (getattr(options, "goes_on", False) and is_main):
         return int(options.run(options))
     from fg3d_builder.stopping import STATUS, end_children, say_stopped, stoppable
 
