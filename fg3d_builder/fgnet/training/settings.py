@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,6 +92,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         require(self)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield fields that do not go with others, and what is wrong."""
+        if self.network.certainty and not self.loss.certainty:
+            yield (
+                "loss.certainty",
+                " = 0: network.certainty is true, and the network would not learn to say it",
+            )
 
     @property
     def simulation(self) -> SimulationConfig:
