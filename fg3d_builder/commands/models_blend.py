@@ -107,15 +107,17 @@ def shares_of(models: Sequence[str], weights: Sequence[float] | None) -> list[fl
         Too few models, another first one, or another number of weights.
     """
     if len(models) < _LEAST_SOURCES:
-        raise ConfigError("models blend: name two models at least, as in `default ict.h5`")
+        raise ConfigError("models blend: expected two models at least, as in `default ict.h5`")
     if models[0] != "default":
         raise ConfigError(
-            f"models blend: the first model is '{models[0]}'; name `default` first, its topology "
+            f"models blend: the first model is '{models[0]}'; expected `default`, whose topology "
             "is that of the synthetic people"
         )
     weights = weights or [1.0] * len(models)
     if len(weights) != len(models):
-        raise ConfigError(f"--weights: {len(weights)} of them for {len(models)} models")
+        raise ConfigError(
+            f"--weights: {len(weights)} of them for {len(models)} models, expected one for each"
+        )
     return [weight / sum(weights) for weight in weights]
 
 
