@@ -56,7 +56,7 @@ def test_stopping_while_the_interpreter_ends_changes_nothing() -> None:
 def test_networks_prints_what_each_costs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["networks", "--preset", "tiny"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| VMN")]
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert "| VMN | 5 | convolve then warp | 64 | 32 | 1.21 | 0.08 |" in rows
 
 

@@ -39,7 +39,7 @@ CAR = Path("photos/car.jpg")
     ],
 )
 def test_a_photo_is_named_once(code: str, message: str, said: str) -> None:
-    assert Outcome(CAR, Path("out/car"), CaptureError(code, message)).reason == said
+    assert Outcome(CAR, Path("out/car"), error=CaptureError(code, message)).reason == said
     assert said.count("car") == 1
 
 

@@ -49,7 +49,7 @@ def test_the_cpu_agrees_with_itself(folder: Path, tmp_path: Path) -> None:
     found = compared(folder)
     assert failures(found) == []
     assert found.float32_max_mm == 0.0
-    assert set(found.inputs) == {"views", "uv_from_view", "view_visible"}
+    assert set(found.inputs) == {"views", "uv_from_view"}
     command = ["parity", str(folder), "--out", str(tmp_path / "parity.json")]
     assert main([*command, "--preset", "tiny", "--device", "cpu"]) == 0
 
