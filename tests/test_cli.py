@@ -57,7 +57,7 @@ def test_networks_prints_what_each_costs(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["networks", "--preset", "tiny"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| VMN")]
     assert len(rows) == 8
-    assert "| VMN | 5 | convolve then warp | 64 | 32 | 1.21 | 0.08 |" in rows
+    assert "| VMN | 5 | convolve then warp | - | 64 | 32 | 16 | 1.21 | 0.08 |" in rows
 
 
 def test_build_verify_report(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
