@@ -5,16 +5,16 @@ Which triangle a pixel shows is discrete. Given that, `perspective_barycentric` 
 made with them carry gradients to both, away from silhouettes.
 
 Needs torch and numpy alone. Where Numba is installed, meshes in main memory go through its
-kernel. The vectorised form gives the same coverage, depths and coordinates to the bit, but for
-pixels at which two triangles are equally deep within `ALIKE_DEPTH` of their depth: it may show the
-other one there. On the grid of 1/256 pixel edge functions are integers, which it computes in
-32 bits, and it compares depths in float32: graphics cards are made for these, and some of them do
-float64 sixty times slower.
+kernel. The vectorised form gives the same coverage, depths and coordinates to the bit. On the grid
+of 1/256 pixel edge functions are integers, which it computes in 32 bits, and it compares depths in
+float32 first: graphics cards are made for these, and some of them do float64 sixty times slower.
+Only what is nearest within `ALIKE_DEPTH` is compared in float64.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +27,12 @@ CANDIDATES_AT_ONCE = 1 << 22
 """Pixels tested in one go by the vectorised form, some 100 bytes each."""
 
 ALIKE_DEPTH = 1e-6
-"""Relative difference of depths below which the vectorised form may take either triangle."""
+"""Relative difference of inverse depths that rounding to float32 may hide; it hides less than
+half of it."""
 
 _NARROW_PX = 127
 """Edge functions of triangles up to so many pixels across fit into 32 bits: two products of
 differences of less than 2 ** 15 steps of the grid."""
-
-_LAST = (1 << 31) - 1
 
 
 class BatchFragments(NamedTuple):
@@ -119,8 +118,9 @@ def rasterize_vectorised(
     """Do what `rasterize_batch` does, by scattering all pixels of all triangles' boxes.
 
     Triangles are taken in groups whose boxes hold at most `candidates_at_once` pixels, or of one
-    triangle. Each pixel keeps the largest of numbers made of inverse depth and, below it, of the
-    triangle's place from the end of the list: the result depends on no order of execution.
+    triangle, and all of them twice: for the largest inverse depth in float32, and then for the
+    largest in float64 of those that are as large within rounding. Among triangles that reach that,
+    the lowest index is taken: the result depends on no order of execution.
 
     `cull_back_faces` leaves out triangles that are seen from behind; of pixels that are not
     `wanted` (B, H, W) bool nothing is drawn.
@@ -139,29 +139,54 @@ def rasterize_vectorised(
         low[mesh, face],
         extent[mesh, face],
     )
-    best = torch.zeros(batch * height * width, dtype=torch.int64, device=vertices_cam_mm.device)
-    open_pixels = None if wanted is None else wanted.flatten()
-    across = (drawn.corners_px.amax(dim=1) - drawn.corners_px.amin(dim=1)).amax(dim=-1)
-    for candidates, is_kind in (
-        (_narrow_candidates, across < _NARROW_PX),
-        (_wide_candidates, across >= _NARROW_PX),
-    ):
-        number = torch.nonzero(is_kind)[:, 0]
-        kind = _Drawn(*(part[number] for part in drawn))
-        for begin, end in _groups(kind.extent.prod(dim=-1), candidates_at_once):
-            some = _Drawn(*(part[begin:end] for part in kind))
-            owner, x, y = _box_pixels(some.low, some.extent)
-            pixel = (some.mesh[owner] * height + y) * width + x
-            if open_pixels is not None:
-                is_open = open_pixels[pixel]
-                owner, x, y, pixel = owner[is_open], x[is_open], y[is_open], pixel[is_open]
-            inverse, inside = candidates(some, owner, x, y)
-            # Positive floats are ordered as the integers that their bits are.
-            depth_bits = inverse[inside].view(torch.int32).long()
-            key = (depth_bits << 32) + (_LAST - number[begin + owner[inside]])
-            best.scatter_reduce_(0, pixel[inside], key, "amax")
-    seen = torch.nonzero(best)[:, 0]
-    return _resolved(drawn, seen, _LAST - (best[seen] & _LAST), batch, height, width)
+    pixels, device = batch * height * width, vertices_cam_mm.device
+
+    def candidates() -> Iterator[_Candidates]:
+        return _inside_triangles(drawn, height, width, candidates_at_once, wanted)
+
+    nearest = torch.zeros(pixels, dtype=torch.float32, device=device)
+    for found in candidates():
+        nearest.scatter_reduce_(0, found.pixel, found.inverse, "amax")
+    exact = torch.zeros(pixels, dtype=torch.float64, device=device)
+    number = torch.full((pixels,), len(mesh), dtype=torch.int64, device=device)
+    for found in candidates():
+        near = found.of(found.inverse >= nearest[found.pixel] * (1.0 - ALIKE_DEPTH))
+        parts = _edge_weights(drawn.corners_px[near.number], near.x, near.y)[0]
+        parts = parts / drawn.corner_z[near.number]
+        inverse = parts[:, 0] + parts[:, 1] + parts[:, 2]
+        before = exact[near.pixel]
+        exact.scatter_reduce_(0, near.pixel, inverse, "amax")
+        # What was found before is farther there, and must not hold its lower number.
+        number[near.pixel[exact[near.pixel] > before]] = len(mesh)
+        wins = inverse == exact[near.pixel]
+        number.scatter_reduce_(0, near.pixel[wins], near.number[wins], "amin")
+    seen = torch.nonzero(number < len(mesh))[:, 0]
+    return _resolved(drawn, seen, number[seen], batch, height, width)
+
+
+class _Candidates(NamedTuple):
+    """Pixels of triangles.
+
+    Attributes
+    ----------
+    number : (k,) int64
+        Of the triangle in `_Drawn`.
+    x, y : (k,) int64
+    inverse : (k,) float32
+        Inverse depth there, rounded.
+    pixel : (k,) int64
+        Number of the pixel in the batch.
+    """
+
+    number: Tensor
+    x: Tensor
+    y: Tensor
+    inverse: Tensor
+    pixel: Tensor
+
+    def of(self, chosen: Tensor) -> _Candidates:
+        """Return those that are `chosen` (k,) bool."""
+        return _Candidates(*(part[chosen] for part in self))
 
 
 class _Drawn(NamedTuple):
@@ -183,6 +208,28 @@ class _Drawn(NamedTuple):
     corner_z: Tensor
     low: Tensor
     extent: Tensor
+
+
+def _inside_triangles(
+    drawn: _Drawn, height: int, width: int, at_once: int, wanted: Tensor | None
+) -> Iterator[_Candidates]:
+    """Yield all pixels within triangles that are wanted, of boxes of `at_once` pixels together."""
+    across = (drawn.corners_px.amax(dim=1) - drawn.corners_px.amin(dim=1)).amax(dim=-1)
+    for depths, is_kind in (
+        (_narrow_candidates, across < _NARROW_PX),
+        (_wide_candidates, across >= _NARROW_PX),
+    ):
+        number = torch.nonzero(is_kind)[:, 0]
+        kind = _Drawn(*(part[number] for part in drawn))
+        for begin, end in _groups(kind.extent.prod(dim=-1), at_once):
+            some = _Drawn(*(part[begin:end] for part in kind))
+            owner, x, y = _box_pixels(some.low, some.extent)
+            pixel = (some.mesh[owner] * height + y) * width + x
+            if wanted is not None:
+                is_open = wanted.flatten()[pixel]
+                owner, x, y, pixel = owner[is_open], x[is_open], y[is_open], pixel[is_open]
+            inverse, inside = depths(some, owner, x, y)
+            yield _Candidates(number[begin + owner], x, y, inverse, pixel).of(inside)
 
 
 def _narrow_candidates(some: _Drawn, owner: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
