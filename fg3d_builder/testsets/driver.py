@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.config import digest, to_table
+from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained
-from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.ground_truth import GroundTruth, ground_truth
@@ -29,7 +25,8 @@ from fg3d_builder.testsets.results import (
     write_results,
     write_row,
 )
-from fg3d_builder.testsets.setup import Setup, check_methods
+from fg3d_builder.testsets.setup import Setup
+from fg3d_builder.testsets.taking_part import TakingPart, all_rows
 
 
 def evaluate_protocol(
@@ -82,28 +79,18 @@ def evaluate_protocol(
     evaluation = _Evaluation(
         protocol, out, setup, networks or {}, methods or {}, truth_folder or out / "truth"
     )
-    rows: list[ImageResult] = []
-    unusable = list(protocol.missing)
-    for found in tqdm(
+    names = evaluation.taking_part.names
+    place = {name: i for i, name in enumerate(names)}
+    rows, unusable = all_rows(
         evaluation.images(),
-        total=len(protocol.images),
-        unit="image",
-        desc=protocol.name,
-        disable=not progress,
-    ):
-        if isinstance(found, Unusable):
-            unusable.append(found)
-        else:
-            rows.extend(found)
-    place = {name: i for i, name in enumerate(evaluation.names)}
-    rows.sort(key=lambda row: (place[row.method], row.image_id))
-    results = ProtocolResults(
+        len(protocol.images),
         protocol.name,
-        tuple(evaluation.names),
-        tuple(rows),
-        tuple(sorted(unusable)),
-        evaluation.settings(),
+        progress,
+        protocol.missing,
+        lambda row: (place[row.method], row.image_id),
     )
+    settings = evaluation.taking_part.settings()
+    results = ProtocolResults(protocol.name, tuple(names), rows, unusable, settings)
     write_results(results, out)
     return results
 
@@ -122,11 +109,9 @@ class _Evaluation:
     ) -> None:
         if not protocol.images and not protocol.missing:
             raise ConfigError(f"protocol '{protocol.name}': no image to evaluate")
-        self.names = [FIT, *networks, *methods]
+        self.taking_part = TakingPart(setup, networks, methods)
         self._protocol, self._out, self._setup = protocol, out, setup
-        check_methods(self.names, networks, setup)
         self._networks = networks
-        self._checkpoints = {name: file_sha256(t.checkpoint) for name, t in networks.items()}
         self._truth_folder = truth_folder
         images = [image.image_id for image in protocol.images]
         self._others = {
@@ -135,19 +120,6 @@ class _Evaluation:
             )
             for name, folder in methods.items()
             if images
-        }
-        fit = digest(setup.model_key, setup.config.landmarks, setup.config.fit)
-        self._own_keys = {FIT: fit}
-        for name, trained in networks.items():
-            self._own_keys[name] = digest(fit, self._checkpoints[name], trained.crop, trained.looks)
-
-    def settings(self) -> dict[str, Any]:
-        """Return how everything was measured."""
-        return {
-            "config": to_table(self._setup.config),
-            "facemodel": self._setup.model.name,
-            "facemodel_digest": self._setup.model_key,
-            "networks_sha256": self._checkpoints,
         }
 
     def images(self) -> Iterator[list[ImageResult] | Unusable]:
@@ -170,7 +142,7 @@ class _Evaluation:
     def _rows(self, image: ProtocolImage, truth: GroundTruth) -> list[ImageResult]:
         """Return one row per method; `CaptureError` where the image itself is unusable."""
         shown = digest(truth.key, image_key(image, truth.scan_key, self._setup.config))
-        keys = {name: digest(shown, key) for name, key in self._own_keys.items()}
+        keys = {name: digest(shown, key) for name, key in self.taking_part.own_keys.items()}
         files = {name: self._file(name, image) for name in keys}
         kept = {name: read_row(files[name], key) for name, key in keys.items()}
         found = {name: row for name, row in kept.items() if row is not None}

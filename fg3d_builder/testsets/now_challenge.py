@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.config import digest, to_table
+from fg3d_builder.config import digest
 from fg3d_builder.errors import CaptureError, ConfigError, sentence
 from fg3d_builder.evaluation import ScanSurface
 from fg3d_builder.evaluation.scan_to_mesh import SEVEN_POINTS, ScanToMesh, scan_to_mesh
@@ -51,9 +50,9 @@ from fg3d_builder.testsets.records import (
     ProtocolScan,
     Unusable,
 )
-from fg3d_builder.testsets.results import FIT
-from fg3d_builder.testsets.setup import Setup, check_landmarks, check_methods, mesh_digest
+from fg3d_builder.testsets.setup import Setup, check_landmarks, mesh_digest
 from fg3d_builder.testsets.surfaces import read_shape
+from fg3d_builder.testsets.taking_part import TakingPart, all_rows
 
 STAGE = "now-scan-to-mesh-1"
 """Raise the number when the same input gives other distances."""
@@ -134,6 +133,10 @@ class ChallengeResults:
     rows: tuple[ChallengeRow, ...]
     unusable: tuple[Unusable, ...]
     settings: dict[str, Any]
+
+    def of(self, method: str) -> list[ChallengeRow]:
+        """Return the rows of one method."""
+        return [row for row in self.rows if row.method == method]
 
 
 def open_now_challenge(
@@ -240,24 +243,19 @@ def evaluate_now_challenge(
     evaluation = _Evaluation(
         challenge, out, setup, networks or {}, methods or {}, metrical, submission
     )
-    rows: list[ChallengeRow] = []
-    unusable = list(challenge.missing)
-    for found in tqdm(
+    names = evaluation.taking_part.names
+    place = {name: i for i, name in enumerate(names)}
+    rows, unusable = all_rows(
         evaluation.images(),
-        total=len(challenge.images),
-        unit="image",
-        desc="now-challenge",
-        disable=not progress,
-    ):
-        if isinstance(found, Unusable):
-            unusable.append(found)
-        else:
-            rows.extend(found)
-    place = {name: i for i, name in enumerate(evaluation.names)}
-    rows.sort(key=lambda row: (place[row.method], row.image_id))
-    return ChallengeResults(
-        tuple(evaluation.names), tuple(rows), tuple(sorted(unusable)), evaluation.settings()
+        len(challenge.images),
+        "now-challenge",
+        progress,
+        challenge.missing,
+        lambda row: (place[row.method], row.image_id),
     )
+    metric = {"metric": "metrical" if metrical else "non-metrical"}
+    settings = {**metric, **evaluation.taking_part.settings()}
+    return ChallengeResults(tuple(names), rows, unusable, settings)
 
 
 class _Scan(NamedTuple):
@@ -288,28 +286,12 @@ class _Evaluation:
                 "now-challenge: no subject has a scan, so nothing can be measured; --submission "
                 "writes reconstructions without measuring them"
             )
-        self.names = [FIT, *networks, *methods]
-        check_methods(self.names, networks, setup)
+        self.taking_part = TakingPart(setup, networks, methods)
         check_landmarks(setup.model, SEVEN_POINTS)
         self._challenge, self._out, self._setup = challenge, out, setup
         self._networks, self._metrical, self._submission = networks, metrical, submission
-        self._checkpoints = {name: file_sha256(t.checkpoint) for name, t in networks.items()}
-        fit = digest(setup.model_key, setup.config.landmarks, setup.config.fit)
-        self._own_keys = {FIT: fit}
-        for name, trained in networks.items():
-            self._own_keys[name] = digest(fit, self._checkpoints[name], trained.crop, trained.looks)
         ids = [image.image_id for image in challenge.images]
         self._others = {n: _OtherMethod(n, path, ids, setup.model) for n, path in methods.items()}
-
-    def settings(self) -> dict[str, Any]:
-        """Return how everything was measured."""
-        return {
-            "metric": "metrical" if self._metrical else "non-metrical",
-            "config": to_table(self._setup.config),
-            "facemodel": self._setup.model.name,
-            "facemodel_digest": self._setup.model_key,
-            "networks_sha256": self._checkpoints,
-        }
 
     def images(self) -> Iterator[list[ChallengeRow] | Unusable]:
         """Yield the rows of every image, none for one without a scan, or why it is unusable."""
@@ -345,10 +327,10 @@ class _Evaluation:
         shown = digest(image_key(image, "", self._setup.config), self._metrical)
         faces = PhotoFaces(photo_capture(image, self._setup.config), self._setup, self._networks)
         rows = []
-        for name in self._own_keys:
+        for name, own_key in self.taking_part.own_keys.items():
             not_written = self._write(name, image, faces)
             if scan is not None:
-                key = digest(shown, scan.key, self._own_keys[name])
+                key = digest(shown, scan.key, own_key)
                 rows.append(self._row(name, image, key, scan, partial(self._own, faces, name)))
             elif not_written is not None:
                 rows.append(_failed(name, image, not_written))

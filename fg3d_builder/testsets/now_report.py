@@ -11,8 +11,8 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.testsets.now import CHALLENGES
-from fg3d_builder.testsets.now_challenge import ChallengeResults, ChallengeRow
-from fg3d_builder.testsets.report import REPORT_NAME, TABLE_NAME, reason_lines
+from fg3d_builder.testsets.now_challenge import ChallengeResults
+from fg3d_builder.testsets.report import REPORT_NAME, TABLE_NAME, failure_lines
 from fg3d_builder.testsets.results import RESULTS_NAME
 
 ALL = "all"
@@ -39,11 +39,7 @@ def write_challenge_report(results: ChallengeResults, out: Path) -> Path:
         ]
     else:
         lines += ["Nothing could be measured.", ""]
-    for method in results.methods:
-        failed = [(r.image_id, r.code, r.reason) for r in _of(results, method) if r.code]
-        lines += reason_lines(f"{method} failed on {len(failed)} images", failed)
-    unusable = [(image.name, image.code, image.reason) for image in results.unusable]
-    lines += reason_lines(f"{len(unusable)} images or subjects are in no table", unusable)
+    lines += failure_lines(results)
     write_bytes(out / REPORT_NAME, ("\n".join(lines).rstrip() + "\n").encode())
     return out / REPORT_NAME
 
@@ -80,7 +76,7 @@ def _statistics(results: ChallengeResults) -> list[dict]:
     """Return the pooled statistics of each method, on all challenges and on each of them."""
     table = []
     for method in results.methods:
-        rows = _of(results, method)
+        rows = results.of(method)
         there = {row.challenge for row in rows}
         for challenge in (ALL, *(name for name in CHALLENGES if name in there)):
             some = [row for row in rows if challenge in (ALL, row.challenge)]
@@ -98,7 +94,3 @@ def _statistics(results: ChallengeResults) -> list[dict]:
                 }
             )
     return table
-
-
-def _of(results: ChallengeResults, method: str) -> list[ChallengeRow]:
-    return [row for row in results.rows if row.method == method]

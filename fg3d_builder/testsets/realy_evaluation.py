@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from fg3d_builder.captures.source import safe_id
-from fg3d_builder.config import to_table
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.evaluation import ScanSurface
 from fg3d_builder.evaluation.regional_error import REGIONS, regional_distance
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fgnet.trained import Trained
-from fg3d_builder.files.hashes import file_sha256
 from fg3d_builder.files.obj_writer import write_polygon_obj
 from fg3d_builder.records import Array
 from fg3d_builder.testsets.images import photo_capture
@@ -37,8 +34,8 @@ from fg3d_builder.testsets.realy_keypoints import (
     write_key_points,
 )
 from fg3d_builder.testsets.records import ProtocolConfig, ProtocolImage, Unusable
-from fg3d_builder.testsets.results import FIT
-from fg3d_builder.testsets.setup import Setup, check_landmarks, check_methods
+from fg3d_builder.testsets.setup import Setup, check_landmarks
+from fg3d_builder.testsets.taking_part import TakingPart, all_rows
 
 TEMPLATE = "HIFI3D.obj"
 KEY_POINT_FILE = "keypoints.txt"
@@ -84,6 +81,10 @@ class RealyResults:
     unusable: tuple[Unusable, ...]
     settings: dict[str, Any]
 
+    def of(self, method: str) -> list[RegionRow]:
+        """Return the rows of one method."""
+        return [row for row in self.rows if row.method == method]
+
 
 def evaluate_realy(
     realy: Realy,
@@ -123,24 +124,18 @@ def evaluate_realy(
     """
     setup = Setup(model, config or ProtocolConfig())
     evaluation = _Evaluation(realy, out, setup, networks or {}, methods or {}, submission)
-    rows: list[RegionRow] = []
-    unusable: list[Unusable] = []
-    for found in tqdm(
+    names = evaluation.taking_part.names
+    place = {name: i for i, name in enumerate(names)}
+    rows, unusable = all_rows(
         evaluation.images(),
-        total=len(realy.images),
-        unit="image",
-        desc="realy",
-        disable=not progress,
-    ):
-        if isinstance(found, Unusable):
-            unusable.append(found)
-        else:
-            rows.extend(found)
-    place = {name: i for i, name in enumerate(evaluation.names)}
-    rows.sort(key=lambda row: (place[row.method], int(row.subject), row.image_id))
-    return RealyResults(
-        tuple(evaluation.names), tuple(rows), tuple(sorted(unusable)), evaluation.settings()
+        len(realy.images),
+        "realy",
+        progress,
+        (),
+        lambda row: (place[row.method], int(row.subject), row.image_id),
     )
+    settings = {"metric": "rigid region-wise error", **evaluation.taking_part.settings()}
+    return RealyResults(tuple(names), rows, unusable, settings)
 
 
 class _Evaluation:
@@ -155,12 +150,10 @@ class _Evaluation:
         methods: Mapping[str, Path],
         submission: Path | None,
     ) -> None:
-        self.names = [FIT, *networks, *methods]
-        check_methods(self.names, networks, setup)
+        self.taking_part = TakingPart(setup, networks, methods)
         check_landmarks(setup.model, range(FIRST_INNER, IBUG_COUNT))
         self._realy, self._setup, self._networks = realy, setup, networks
         self._submission = submission
-        self._checkpoints = {name: file_sha256(t.checkpoint) for name, t in networks.items()}
         ids = [image.image_id for image in realy.images]
         self._others = {n: _OtherMethod(n, path, ids, setup.model) for n, path in methods.items()}
         template = realy.folder / TEMPLATE
@@ -172,16 +165,6 @@ class _Evaluation:
             model = setup.model
             write_polygon_obj(submission / f"{OWN_TOPOLOGY}.obj", model.mean, model.triangles)
             write_key_points(submission / f"{OWN_TOPOLOGY}.txt", self._places)
-
-    def settings(self) -> dict[str, Any]:
-        """Return how everything was measured."""
-        return {
-            "metric": "rigid region-wise error",
-            "config": to_table(self._setup.config),
-            "facemodel": self._setup.model.name,
-            "facemodel_digest": self._setup.model_key,
-            "networks_sha256": self._checkpoints,
-        }
 
     def images(self) -> Iterator[list[RegionRow] | Unusable]:
         """Yield the rows of every image, or why it cannot be used."""
@@ -210,7 +193,7 @@ class _Evaluation:
         faces = PhotoFaces(photo_capture(image, self._setup.config), self._setup, self._networks)
         rows = [
             _row(name, image, truth, partial(self._own, faces, name, image))
-            for name in (FIT, *self._networks)
+            for name in self.taking_part.own_keys
         ]
         for name, other in self._others.items():
             rows.append(_row(name, image, truth, partial(other.read, image.image_id)))

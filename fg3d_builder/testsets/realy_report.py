@@ -12,8 +12,8 @@ from fg3d_builder.files import markdown
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.sealed_object import write_sealed_object
-from fg3d_builder.testsets.realy_evaluation import RealyResults, RegionRow
-from fg3d_builder.testsets.report import REPORT_NAME, TABLE_NAME, reason_lines
+from fg3d_builder.testsets.realy_evaluation import RealyResults
+from fg3d_builder.testsets.report import REPORT_NAME, TABLE_NAME, failure_lines
 from fg3d_builder.testsets.results import RESULTS_NAME
 
 SCHEMA = "fg3d-realy-1"
@@ -42,11 +42,7 @@ def write_realy_report(results: RealyResults, out: Path) -> Path:
         ]
     else:
         lines += ["Nothing could be measured.", ""]
-    for method in results.methods:
-        failed = [(r.image_id, r.code, r.reason) for r in _of(results, method) if r.code]
-        lines += reason_lines(f"{method} failed on {len(failed)} images", failed)
-    unusable = [(image.name, image.code, image.reason) for image in results.unusable]
-    lines += reason_lines(f"{len(unusable)} images are in no table", unusable)
+    lines += failure_lines(results, "images")
     write_bytes(out / REPORT_NAME, ("\n".join(lines).rstrip() + "\n").encode())
     return out / REPORT_NAME
 
@@ -56,7 +52,7 @@ def region_table(results: RealyResults) -> list[str]:
     names = [region.name for region in REGIONS]
     rows = []
     for method in results.methods:
-        all_rows = _of(results, method)
+        all_rows = results.of(method)
         errors = np.array(
             [[r.error_mm[n] for n in names] for r in all_rows if r.error_mm is not None]
         )
@@ -86,7 +82,3 @@ def _mean_and_spread(values: np.ndarray) -> str:
     if len(values) < 2:
         return f"{values.mean():.3f}"
     return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
-
-
-def _of(results: RealyResults, method: str) -> list[RegionRow]:
-    return [row for row in results.rows if row.method == method]

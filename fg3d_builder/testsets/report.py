@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.testsets.paper import TABLE5, TITLES
 from fg3d_builder.testsets.results import FIT, ImageResult, ProtocolResults
+
+if TYPE_CHECKING:
+    from fg3d_builder.testsets.now_challenge import ChallengeResults
+    from fg3d_builder.testsets.realy_evaluation import RealyResults
 
 REPORT_NAME = "report.md"
 TABLE_NAME = "results.csv"
@@ -109,18 +114,21 @@ def comparison_lines(results: ProtocolResults) -> list[str]:
     ]
 
 
-def failure_lines(results: ProtocolResults) -> list[str]:
+def failure_lines(
+    results: ProtocolResults | ChallengeResults | RealyResults,
+    unusable_are: str = "images or subjects",
+) -> list[str]:
     """Return what failed, counted by reason, with examples."""
     lines: list[str] = []
     for method in results.methods:
         failed = [(row.image_id, row.code, row.reason) for row in results.of(method) if row.code]
-        lines += reason_lines(f"{method} failed on {len(failed)} images", failed)
+        lines += _reason_lines(f"{method} failed on {len(failed)} images", failed)
     unusable = [(image.name, image.code, image.reason) for image in results.unusable]
-    lines += reason_lines(f"{len(unusable)} images or subjects are in no table", unusable)
+    lines += _reason_lines(f"{len(unusable)} {unusable_are} are in no table", unusable)
     return lines
 
 
-def reason_lines(title: str, failed: Sequence[tuple[str, str, str]]) -> list[str]:
+def _reason_lines(title: str, failed: Sequence[tuple[str, str, str]]) -> list[str]:
     """Return what failed (name, code, reason), counted by code under a title, with examples."""
     if not failed:
         return []
