@@ -13,12 +13,20 @@ with the square of the distance, to the fit itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fg3d_builder.fgnet.displacement_modes import (
+    Basis,
+    DisplacementModes,
+    Displacements,
+    basis_of,
+    inverse_spread,
+    leading,
+    near_of,
+)
 from fg3d_builder.records import Array
 from fg3d_builder.shards.sampling import scattered
 
@@ -34,31 +42,10 @@ _AT_ONCE = 200
 """Samples whose displacements are in memory together."""
 KEPT = 0.999
 """Share of the variance of the predicted displacements that the stored modes hold."""
-NEAR = 0.99
-"""Share of the training samples whose answers are not shrunk."""
-LEAST_NEAR = 1.0
-"""Of a single sample, whose own distance is 0: one standard deviation of a feature."""
 
 
-class Displacements(NamedTuple):
-    """Fits and what they lack.
-
-    Attributes
-    ----------
-    features : (s, k) float64
-        See `features_of`.
-    offset_mm : (s, n, 3) float32
-        ``S* - S``, with ``S*`` brought onto ``S``.
-    subjects : (s,) str
-    """
-
-    features: Array
-    offset_mm: Array
-    subjects: Array
-
-
-class Calibration(nn.Module):
-    """A ridge regression of displacements on the features of fits; buffers alone.
+class Calibration(DisplacementModes):
+    """A ridge regression of displacements on the features of fits.
 
     Parameters
     ----------
@@ -66,21 +53,15 @@ class Calibration(nn.Module):
         Mean features of the training samples.
     whitening : (k, k) float
         Brings features less their mean to unit covariance, for their distance.
-    near : float
-        Up to this distance answers are not shrunk.
-    constant_mm : (n, 3) float
-        Mean displacement.
+    near, constant_mm, modes_mm
+        See `DisplacementModes`.
     weights : (k, r) float
-    modes_mm : (r, n, 3) float
         The answer is ``constant + (features - centre) weights modes``.
     """
 
     centre: Tensor
     whitening: Tensor
-    near: Tensor
-    constant_mm: Tensor
     weights: Tensor
-    modes_mm: Tensor
 
     def __init__(
         self,
@@ -91,34 +72,21 @@ class Calibration(nn.Module):
         weights: Array | Tensor,
         modes_mm: Array | Tensor,
     ) -> None:
-        super().__init__()
-        for name, value in (
-            ("centre", centre),
-            ("whitening", whitening),
-            ("near", near),
-            ("constant_mm", constant_mm),
-            ("weights", weights),
-            ("modes_mm", modes_mm),
-        ):
-            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> Calibration:
-        """Make the calibration whose ``state_dict`` `state` is."""
-        return cls(**state)
+        super().__init__(
+            near, constant_mm, modes_mm, centre=centre, whitening=whitening, weights=weights
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """Displacements (B, n, 3) mm of fits with features (B, k)."""
-        foretold = torch.einsum("br,rnc->bnc", self._scores(features), self.modes_mm)
-        return self.trust(features)[:, None, None] * (self.constant_mm + foretold)
+        scores = (features - self.centre) @ self.weights
+        return self.answered(scores, self._distance(features))
 
     def trust(self, features: Tensor) -> Tensor:
         """Factor (B,) in (0, 1] of the answer: 1 near the training samples, falling beyond."""
-        distance = ((features - self.centre) @ self.whitening).norm(dim=1)
-        return (self.near / distance.clamp(min=1e-6)).clamp(max=1.0).square()
+        return self.shrinkage(self._distance(features))
 
-    def _scores(self, features: Tensor) -> Tensor:
-        return (features - self.centre) @ self.weights
+    def _distance(self, features: Tensor) -> Tensor:
+        return ((features - self.centre) @ self.whitening).norm(dim=1)
 
 
 def features_of(alpha: Tensor, rotation: Tensor) -> Tensor:
@@ -145,73 +113,42 @@ def learn(read: Callable[[Sequence[int]], Displacements], count: int) -> Calibra
     count : int
         Of the training samples.
     """
-    some = read(scattered(count, BASIS_SAMPLES)).offset_mm
-    middle = some.mean(axis=0, dtype=np.float64)
-    basis = principal(some, middle, BASIS_SIZE)
-    del some  # as large as all that follows
-    features, scores, subjects = _described(read, scattered(count, MOST_SAMPLES), middle, basis)
+    basis = basis_of(read, count, BASIS_SAMPLES, BASIS_SIZE)
+    features, scores, subjects = _described(read, scattered(count, MOST_SAMPLES), basis)
     names, group = np.unique(subjects, return_inverse=True)
-    centre, spread = features.mean(axis=0), features.std(axis=0)
-    # What does not vary tells nothing: neither of displacements, nor of how far a fit is out.
-    factor = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
+    centre, factor = features.mean(axis=0), inverse_spread(features)
     scaled, mean = (features - centre) * factor, scores.mean(axis=0)
     if len(names) > 1:
         folds = group % min(FOLDS, len(names))
         strength = min(STRENGTHS, key=lambda s: _left_out_error(scaled, scores, folds, s))
         ridge = _ridge(scaled, scores - mean, strength)
     else:
-        ridge = np.zeros((scaled.shape[1], len(basis)))
-    weights, modes = _leading(scaled, ridge, basis)
+        ridge = np.zeros((scaled.shape[1], len(basis.rows)))
+    turn = leading(scaled @ ridge, KEPT)
     whitening = _whitening(scaled)
-    distance = np.linalg.norm(scaled @ whitening, axis=1)
     return Calibration(
         centre,
         whitening * factor[:, None],
-        max(LEAST_NEAR, float(np.quantile(distance, NEAR))),
-        middle + (mean @ basis).reshape(middle.shape),
-        weights * factor[:, None],
-        modes.reshape(-1, *middle.shape),
+        near_of(np.linalg.norm(scaled @ whitening, axis=1)),
+        basis.at(mean),
+        (ridge @ turn.T) * factor[:, None],
+        basis.modes_mm(turn),
     )
 
 
 def _described(
     read: Callable[[Sequence[int]], Displacements],
     numbers: Sequence[int],
-    middle_mm: Array,
-    basis: Array,
+    basis: Basis,
 ) -> tuple[Array, Array, Array]:
     """Features (s, k), displacements as scores (s, r) on a basis, and subjects (s,) of samples."""
     features, scores, subjects = [], [], []
     for first in range(0, len(numbers), _AT_ONCE):
         part = read(numbers[first : first + _AT_ONCE])
         features.append(part.features)
-        scores.append(projected(part.offset_mm, middle_mm, basis))
+        scores.append(basis.scores(part.offset_mm))
         subjects.append(part.subjects)
     return np.concatenate(features), np.concatenate(scores), np.concatenate(subjects)
-
-
-def principal(offset_mm: Array, middle_mm: Array, count: int) -> Array:
-    """Return orthonormal rows (r, 3n) that span most of some displacements, at most `count`.
-
-    Parameters
-    ----------
-    offset_mm : (s, n, 3) float
-    middle_mm : (n, 3) float
-        Their mean.
-    count : int
-    """
-    some = (offset_mm - middle_mm).reshape(len(offset_mm), -1).astype(np.float32)
-    variance, mixing = np.linalg.eigh((some @ some.T).astype(np.float64))
-    kept = np.argsort(variance)[::-1][:count]
-    kept = kept[variance[kept] > 1e-6 * variance.max()]
-    rows = mixing[:, kept].T @ some
-    return np.asarray(rows / np.sqrt(variance[kept])[:, None])
-
-
-def projected(offset_mm: Array, middle_mm: Array, basis: Array) -> Array:
-    """Return displacements (s, n, 3) less their mean (n, 3) as scores (s, r) on rows (r, 3n)."""
-    flat = (offset_mm - middle_mm).reshape(len(offset_mm), -1)
-    return np.asarray(flat @ basis.T, dtype=np.float64)
 
 
 def _ridge(features: Array, scores: Array, strength: float) -> Array:
@@ -230,16 +167,6 @@ def _left_out_error(features: Array, scores: Array, folds: Array, strength: floa
         weights = _ridge(features[~out], scores[~out] - mean, strength)
         total += float(np.square(scores[out] - mean - features[out] @ weights).sum())
     return total
-
-
-def _leading(features: Array, ridge: Array, basis: Array) -> tuple[Array, Array]:
-    """Weights (k, r) and modes (r, 3n) that hold most of what a regression predicts."""
-    predicted = features @ ridge
-    _, size, right = np.linalg.svd(predicted, full_matrices=False)
-    share = np.cumsum(size**2) / max(np.sum(size**2), 1e-12)
-    count = min(int(np.searchsorted(share, KEPT)) + 1, len(size))
-    turn = right[:count]
-    return ridge @ turn.T, turn @ basis
 
 
 def _whitening(features: Array) -> Array:

@@ -21,10 +21,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
-from torch import Tensor, nn
+from torch import Tensor
 
-from fg3d_builder.fgnet.calibration import Displacements, principal, projected
 from fg3d_builder.fgnet.descriptors import described
+from fg3d_builder.fgnet.displacement_modes import (
+    DisplacementModes,
+    Displacements,
+    basis_of,
+    inverse_spread,
+    leading,
+    near_of,
+)
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.networks.warping import warp_to_uv
 from fg3d_builder.records import Array
@@ -40,10 +47,6 @@ KEPT = 0.998
 """Share of the variance of the predicted displacements that the stored modes hold."""
 PICTURES_SHARE = 0.5
 """Of a sample's squared length that is the descriptors'; the rest is the fit's features."""
-NEAR = 0.99
-"""Share of the training samples whose answers are not shrunk."""
-LEAST_NEAR = 1.0
-"""Root mean square distance of samples: of a single one, which has none, there is a `near`, too."""
 
 
 class Looked(NamedTuple):
@@ -61,8 +64,8 @@ class Looked(NamedTuple):
     inputs: Array
 
 
-class FirstLook(nn.Module):
-    """Regressions of displacements on features of fits and descriptors; buffers alone.
+class FirstLook(DisplacementModes):
+    """Regressions of displacements on features of fits and descriptors of pictures.
 
     Parameters
     ----------
@@ -70,21 +73,16 @@ class FirstLook(nn.Module):
         Inputs less `centre` times `factor` are regressed on.
     pictured : int
         The last so many inputs are descriptors.
-    near : float
-        Up to this distance answers are not shrunk.
-    constant_mm : (n, 3) float
+    near, constant_mm, modes_mm
+        See `DisplacementModes`.
     weights : (f, k, r) float
         A regression for each fold, which was learnt without it.
-    modes_mm : (r, n, 3) float
     """
 
     centre: Tensor
     factor: Tensor
     pictured: Tensor
-    near: Tensor
-    constant_mm: Tensor
     weights: Tensor
-    modes_mm: Tensor
 
     def __init__(
         self,
@@ -96,40 +94,28 @@ class FirstLook(nn.Module):
         weights: Array | Tensor,
         modes_mm: Array | Tensor,
     ) -> None:
-        super().__init__()
-        for name, value in (
-            ("centre", centre),
-            ("factor", factor),
-            ("near", near),
-            ("constant_mm", constant_mm),
-            ("weights", weights),
-            ("modes_mm", modes_mm),
-        ):
-            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
+        super().__init__(near, constant_mm, modes_mm, centre=centre, factor=factor, weights=weights)
         self.register_buffer("pictured", torch.as_tensor(pictured))
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> FirstLook:
-        """Make the first look whose ``state_dict`` `state` is."""
-        return cls(**state)
 
     def forward(self, inputs: Tensor, fold: Tensor | None = None) -> Tensor:
         """Displacements (B, n, 3) mm for inputs (B, k), see `inputs_of`.
 
         With `fold` (B,) int64 each answer is that of the regression learnt without that fold.
         """
-        scaled = (inputs - self.centre) * self.factor
+        scaled = self._scaled(inputs)
+        by_fold = torch.einsum("bk,fkr->fbr", scaled, self.weights)
         if fold is None:
-            scores = scaled @ self.weights.mean(dim=0)
+            scores = by_fold.mean(dim=0)
         else:
-            scores = torch.einsum("bk,bkr->br", scaled, self.weights[fold])
-        answer = self.constant_mm + torch.einsum("br,rnc->bnc", scores, self.modes_mm)
-        return self.trust(inputs)[:, None, None] * answer
+            scores = by_fold[fold, torch.arange(len(fold), device=fold.device)]
+        return self.answered(scores, _distance(scaled, int(self.pictured)))
 
     def trust(self, inputs: Tensor) -> Tensor:
         """Factor (B,) in (0, 1] of the answer: 1 near the training samples, falling beyond."""
-        distance = _distance(((inputs - self.centre) * self.factor), int(self.pictured))
-        return (self.near / distance.clamp(min=1e-6)).clamp(max=1.0).square()
+        return self.shrinkage(_distance(self._scaled(inputs), int(self.pictured)))
+
+    def _scaled(self, inputs: Tensor) -> Tensor:
+        return (inputs - self.centre) * self.factor
 
 
 def inputs_of(given: NetworkInput, features: Tensor) -> Tensor:
@@ -187,45 +173,33 @@ def learn_first_look(
         The first so many inputs are features of the fit.
     """
     count = len(folds)
-    middle, basis = _basis(displacements, count)
+    basis = basis_of(displacements, count, BASIS_SAMPLES, BASIS_SIZE)
     inputs, scores, numbers = [], [], []
     for batch in looked(scattered(count, MOST_SAMPLES)):
         inputs.append(batch.inputs)
-        offset = displacements(batch.numbers).offset_mm
-        scores.append(projected(offset, middle, basis))
+        scores.append(basis.scores(displacements(batch.numbers).offset_mm))
         numbers += list(batch.numbers)
     scaled, centre, factor = _scaled(np.concatenate(inputs), feature_count)
     del inputs
     target, fold = np.concatenate(scores), folds[numbers]
     mean = target.mean(axis=0)
     weights = _cross_fitted(scaled, target - mean, fold, int(folds.max()) + 1)
-    turn = _leading(scaled, weights)
+    turn = leading(np.concatenate([scaled @ of_fold for of_fold in weights]), KEPT)
     pictured = scaled.shape[1] - feature_count
-    distance = _distance(torch.from_numpy(scaled), pictured)
     return FirstLook(
         centre,
         factor,
         pictured,
-        max(LEAST_NEAR, float(torch.quantile(distance, NEAR))),
-        middle + (mean @ basis).reshape(middle.shape),
+        near_of(_distance(torch.from_numpy(scaled), pictured).numpy()),
+        basis.at(mean),
         weights @ turn.T,
-        (turn @ basis).reshape(-1, *middle.shape),
+        basis.modes_mm(turn),
     )
-
-
-def _basis(
-    displacements: Callable[[Sequence[int]], Displacements], count: int
-) -> tuple[Array, Array]:
-    """Middle (n, 3) and orthonormal rows (r, 3n) of displacements."""
-    some = displacements(scattered(count, BASIS_SAMPLES)).offset_mm
-    middle = some.mean(axis=0, dtype=np.float64)
-    return middle, principal(some, middle, BASIS_SIZE)
 
 
 def _scaled(inputs: Array, feature_count: int) -> tuple[Array, Array, Array]:
     """Inputs of zero mean, both parts of them with the mean squared length that they shall have."""
-    centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
-    factor = np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
+    centre, factor = inputs.mean(axis=0), inverse_spread(inputs)
     factor[:feature_count] *= np.sqrt((1.0 - PICTURES_SHARE) / feature_count)
     factor[feature_count:] *= np.sqrt(PICTURES_SHARE / (len(factor) - feature_count))
     return ((inputs - centre) * factor).astype(np.float32), centre, factor
@@ -254,14 +228,6 @@ def _dual(inner: Array, target: Array, kept: Array, strength: float) -> Array:
     matrix = inner[np.ix_(kept, kept)]
     matrix.flat[:: len(kept) + 1] += strength
     return np.asarray(cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), target[kept]))
-
-
-def _leading(inputs: Array, weights: Array) -> Array:
-    """Rotation (r', r) to the directions that hold most of what the regressions predict."""
-    predicted = np.concatenate([inputs @ of_fold for of_fold in weights])
-    _, size, right = np.linalg.svd(predicted, full_matrices=False)
-    share = np.cumsum(size**2) / max(float(np.sum(size**2)), 1e-12)
-    return np.asarray(right[: min(int(np.searchsorted(share, KEPT)) + 1, len(size))])
 
 
 def _distance(scaled: Tensor, pictured: int) -> Tensor:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fg3d_builder.fgnet.calibration import Calibration, Displacements, features_of, learn
+from fg3d_builder.fgnet.calibration import Calibration, features_of, learn
+from fg3d_builder.fgnet.displacement_modes import Displacements
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 

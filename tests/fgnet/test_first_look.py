@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fg3d_builder.fgnet import first_look
-from fg3d_builder.fgnet.calibration import Displacements
+from fg3d_builder.fgnet.displacement_modes import Displacements
 from fg3d_builder.fgnet.first_look import (
     FOLDS,
     FirstLook,

@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fg3d_builder.facemodel.model import FaceModel
-from fg3d_builder.fgnet.calibration import Displacements, features_of
+from fg3d_builder.fgnet.calibration import features_of
 from fg3d_builder.fgnet.data.fits import FitBatch
 from fg3d_builder.fgnet.data.selection import SelectionConfig, selected
+from fg3d_builder.fgnet.displacement_modes import Displacements
 from fg3d_builder.geometry.alignment import align_similarity
 from fg3d_builder.geometry.pose import angles_from_rotation
 from fg3d_builder.records import Array
