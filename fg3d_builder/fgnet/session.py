@@ -22,8 +22,7 @@ from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.first_look import FirstLook
-from fg3d_builder.fgnet.trained import DESCRIPTION_NAME, keep_what_prediction_needs
-from fg3d_builder.fgnet.trained import SCHEMA as DESCRIPTION_SCHEMA
+from fg3d_builder.fgnet.trained import keep_what_prediction_needs, read_description
 from fg3d_builder.fgnet.training.assessment import (
     Assessment,
     Predictor,
@@ -48,7 +47,6 @@ from fg3d_builder.fgnet.training.pictures import save_error_maps, save_grid
 from fg3d_builder.fgnet.training.reconstruction import Reconstructor
 from fg3d_builder.fgnet.training.run_status import note_dataset
 from fg3d_builder.fgnet.training.settings import TrainConfig
-from fg3d_builder.files.sealed_object import read_sealed_object
 from fg3d_builder.shards.manifest import altered_files
 from fg3d_builder.wording import counted
 
@@ -193,7 +191,7 @@ def check_model(run: Path, data: FaceDataset) -> None:
         Names both.
     """
     try:
-        wanted = read_sealed_object(run / DESCRIPTION_NAME, DESCRIPTION_SCHEMA)["facemodel"]
+        wanted = read_description(run)["facemodel"]
     except FileNotFoundError:  # a run that ended before it noted it down
         return
     found = data.reader.manifest["facemodel"]

@@ -108,6 +108,18 @@ def keep_what_prediction_needs(dataset: Path, training: Path) -> None:
     write_sealed_object(training / DESCRIPTION_NAME, value)
 
 
+def read_description(run: Path) -> dict[str, Any]:
+    """Read what `keep_what_prediction_needs` noted down in the folder of a run.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        It does not fit its seal.
+    """
+    return read_sealed_object(run / DESCRIPTION_NAME, SCHEMA)
+
+
 def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None = None) -> Trained:
     """Read a trained network with all that it needs.
 
@@ -141,7 +153,7 @@ def load_trained(checkpoint: Path, device: torch.device, facemodel: Path | None 
             f"{checkpoint} has no {DESCRIPTION_NAME} next to it, which tells how photos are "
             "cropped; copy the whole folder of the run"
         )
-    value = read_sealed_object(path, SCHEMA)
+    value = read_description(folder)
     wanted = value["facemodel"]
     file = facemodel or folder / MODEL_NAME
     if not file.is_file():

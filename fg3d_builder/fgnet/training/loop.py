@@ -186,7 +186,10 @@ class Trainer:
         numbers: Sequence[int] | None = None,
         with_psd: bool = False,
     ) -> Assessment:
-        """Compare the network with the 3DMM fit on a split, or some samples of it (Eq. 18-20)."""
+        """Compare the network with all that an assessment does, on a split or some samples of it.
+
+        The measures are Eq. 7 and 18 to 20.
+        """
         compared = methods(self.predict, self.calibration, self.first_look)
         feeder, at_once = self._feeder(dataset), self.config.batch_size
         return assess(compared, dataset, feeder, at_once, with_dace, numbers, with_psd)
@@ -369,8 +372,12 @@ class Trainer:
         watched = self.watched
         if watched is None or not len(watched):
             return {}
-        found = self.assess(watched)
-        some = self.assess(watched, True, spread_out(len(watched), DACE_SAMPLES))
+        both = methods(self.predict, self.calibration, self.first_look)
+        both = {method: both[method] for method in (FIT, PREDICTED)}  # all that a log has room for
+        feeder, at_once = self._feeder(watched), self.config.batch_size
+        found = assess(both, watched, feeder, at_once)
+        dace_of = spread_out(len(watched), DACE_SAMPLES)
+        some = assess(both, watched, feeder, at_once, True, dace_of)
         feeder = Feeder(watched, self.simulator, self.network.needs, self.at.device)
         chosen = spread_out(len(watched), PICTURES)
         for fed in feeder.batches([chosen]):
