@@ -19,6 +19,7 @@ from toy_protocols import (
 
 from fg3d_builder.captures.source import safe_id
 from fg3d_builder.cli import main
+from fg3d_builder.commands import benchmarks
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.files.mesh_io import read_mesh
@@ -268,3 +269,8 @@ def test_options_of_another_protocol_are_refused(
     command = ["evaluate", options[0], str(folder), "--out", str(tmp_path / "out"), *options[1:]]
     assert main(command) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_command_offers_the_challenges_that_there_are() -> None:
+    """It names them itself, since reading a command line must not take as long as torch."""
+    assert benchmarks.CHALLENGES == CHALLENGES
