@@ -72,6 +72,17 @@ def test_noise_is_not_learnt() -> None:
     assert np.mean(error**2) < 1.01 * np.mean(constant**2)
 
 
+def test_new_faces_of_the_same_kind_are_trusted_even_after_few_samples() -> None:
+    """What is near is told by faces that distances were not learnt from."""
+    rng = np.random.default_rng(4)
+    count, width = 150, 40
+    offset = rng.normal(size=(count, VERTICES, 3)).astype(np.float32)
+    subjects = np.array([f"s{i}" for i in range(count)])
+    calibration = learnt(Displacements(rng.normal(size=(count, width)), offset, subjects))
+    trust = calibration.trust(torch.from_numpy(rng.normal(size=(2000, width))).float()).numpy()
+    assert (trust == 1.0).mean() > 0.95
+
+
 def test_a_single_sample_gives_its_displacement() -> None:
     world = World(noise_mm=0.1)
     sample, fresh = world.drawn(1), world.drawn(5)
