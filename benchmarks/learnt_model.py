@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.learnt_meshmonk import Surfaces, meshmonk_registrations
+from benchmarks.learnt_meshmonk import Surfaces, identities, meshmonk_registrations
 from benchmarks.learnt_registrations import registrations, true_neutral_faces
 from benchmarks.surfaces import Surface
 from fg3d_builder.facemodel import FaceModel
@@ -30,7 +30,6 @@ from fg3d_builder.facemodel.learning.components import (
 )
 from fg3d_builder.facemodel.learning.learn import Subjects, by_subject
 from fg3d_builder.facemodel.learning.reconstruction import LinearShapes, Reconstructor
-from fg3d_builder.facemodel.learning.shapes import Identities
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.heads.library import default_model
@@ -50,10 +49,8 @@ TRAIN_SEED, HELD_OUT_SEED = 200, 201
 def meshmonk(model: FaceModel, data: Path, prior: float | None) -> dict[str, Any]:
     """Leave each sixth of the MeshMonk faces out in turn."""
     surfaces = meshmonk_registrations(model, data)
-    names = tuple(f"meshmonk-{i:02d}" for i in range(len(surfaces.shapes_mm)))
-    faces = Identities(
-        names, surfaces.shapes_mm.astype(np.float32), surfaces.confidence.astype(np.float32)
-    )
+    faces = identities(surfaces)
+    names = faces.subjects
     whole = OldModel.of_shapes(model)
     vertices = even_sample(whole, VERTICES)
     old, faces = whole.at(vertices), faces.at(vertices)
