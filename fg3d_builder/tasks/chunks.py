@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,12 +144,7 @@ def list_chunks(config: BuildConfig) -> Index:
     chunks: list[Chunk] = []
     neighbours = Neighbours()
     for number, source in enumerate(config.sources):
-        # Synthetic captures have no files: their people come from the default model's population,
-        # or from a blend's file and that population.
-        made_of = [model_identity(FaceModelConfig())] if source.kind == "synthetic" else []
-        if source.population != "default":
-            made_of.append(_population_identity(source.population))
-        origin = digest(source, made_of)
+        origin = _origin(source)
         groups = _groups(_listed_now(source).entries(), source)
         for branch, members in _branches(groups, config.chunk_size):
             pairs = sorted(
@@ -168,6 +163,18 @@ def list_chunks(config: BuildConfig) -> Index:
     if twice:
         raise ConfigError(f"sources: more than one capture is called {', '.join(twice[:5])}")
     return Index(tuple(chunks))
+
+
+def _origin(source: SourceConfig) -> str:
+    """Return the identity of what a source's captures are made of, besides their own files."""
+    if source.kind != "synthetic":
+        return digest(source, [])
+    # Synthetic captures have no files: their people come from the default model's population, or
+    # from a blend's file and that population. How many there are changes none of them.
+    made_of = [model_identity(FaceModelConfig())]
+    if source.population != "default":
+        made_of.append(_population_identity(source.population))
+    return digest(replace(source, subjects=1, captures_per_subject=1), made_of)
 
 
 def _population_identity(path: str) -> str:

@@ -151,6 +151,17 @@ def test_synthetic_people_of_another_population_are_other_captures(
     assert before.name.startswith("chunk-all-")
 
 
+def test_more_synthetic_people_leave_those_there_are_as_they_are() -> None:
+    def of(subjects: int, captures: int) -> Index:
+        source = SourceConfig(subjects=subjects, captures_per_subject=captures)
+        return list_chunks(BuildConfig(sources=(source,), chunk_size=SIZE))
+
+    few, people, captures = of(COUNT, 1), of(COUNT + 1, 1), of(COUNT, 2)
+    assert len(set(few.names) - set(people.names)) == 1
+    assert few.capture_keys.items() < people.capture_keys.items()
+    assert few.capture_keys.items() < captures.capture_keys.items()
+
+
 def test_the_same_id_in_two_sources_is_refused(config: BuildConfig) -> None:
     twice = dataclasses.replace(config, sources=config.sources * 2)
     with pytest.raises(ConfigError, match="more than one capture is called s0-0, s1-0, s2-0"):
