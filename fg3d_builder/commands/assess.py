@@ -37,6 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--out", type=folder_to_write, help="folder for the result; default: in the run's"
     )
+    command.add_argument(
+        "--inputs", type=folder_to_write, help="as for `fg3d train`: what runs share is taken there"
+    )
     add_device(command)
     command.set_defaults(run=run, all_cores=True)
 
@@ -53,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         out=options.out,
         device=options.device,
         facemodel=options.facemodel,
+        inputs=options.inputs,
     )
     page_writer(options.training)()
     return 0

@@ -62,6 +62,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--seeds", type=whole(1, 1000), help="runs of each row; default: the scale's"
     )
     command.add_argument(
+        "--epochs", type=whole(1, 1_000_000), help="of each run; default: the scale's"
+    )
+    command.add_argument(
+        "--samples",
+        type=whole(1, 1_000_000_000),
+        help="train on so many samples of captured shapes; default: the scale's",
+    )
+    command.add_argument(
+        "--test-samples",
+        type=whole(1, 1_000_000_000),
+        help="test on so many samples of the test split; default: the scale's, all",
+    )
+    command.add_argument(
         "--workers", type=whole(1, MOST_WORKERS), help="runs side by side; default: by machine"
     )
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: the scale's")

@@ -36,7 +36,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument("--out", type=folder_to_write, required=True, help="folder of the run")
     add_settings(command)
     command.add_argument(
-        "--inputs", type=folder_to_write, help="folder of simulated inputs, made once for all runs"
+        "--inputs",
+        type=folder_to_write,
+        help="folder of what runs share: simulated inputs, baselines' errors",
     )
     add_device(command)
     command.set_defaults(run=run, all_cores=True, goes_on=True)

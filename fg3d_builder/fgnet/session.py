@@ -38,6 +38,7 @@ from fg3d_builder.fgnet.training.checkpoint import (
 )
 from fg3d_builder.fgnet.training.distributed import Processes, one_first, processes
 from fg3d_builder.fgnet.training.loop import Trainer
+from fg3d_builder.fgnet.training.method_errors import SharedErrors
 from fg3d_builder.fgnet.training.names import (
     CHECKPOINT_NAME,
     ERROR_MAPS_NAME,
@@ -82,7 +83,7 @@ def train(
     facemodel : Path, optional
         Model file, where its licence keeps it out of the dataset.
     inputs : Path, optional
-        Folder of simulated inputs that runs share.
+        Folder of simulated inputs, and of errors of what looks at no pixel, that runs share.
     after_epoch : callable
         Called when the files of an epoch are written, and at the end.
 
@@ -98,7 +99,7 @@ def train(
     with processes(device) as at:
         floor, selection = config.confidence_floor, config.selection
         data = FaceDataset(dataset, "train", floor, model, selection=selection)
-        test = FaceDataset(dataset, "test", floor, model)
+        test = FaceDataset(dataset, "test", floor, model, selection=config.tested)
         val = _val_split(dataset, test, floor, model)
         check_shards((data, test) if val is None else (data, val, test), at)
         trainer = Trainer(config, data, run, at, test if val is None else val, inputs)
@@ -140,6 +141,7 @@ def assess_run(
     out: Path | None = None,
     device: str = "auto",
     facemodel: Path | None = None,
+    inputs: Path | None = None,
 ) -> None:
     """Compare a trained network with the 3DMM fit, on any dataset of its face model.
 
@@ -156,6 +158,8 @@ def assess_run(
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     facemodel : Path, optional
         Model file, where its licence keeps it out of the dataset.
+    inputs : Path, optional
+        As in `train`.
     """
     model = load_model(facemodel) if facemodel else None
     with processes(device) as at:
@@ -163,6 +167,8 @@ def assess_run(
         check_model(run, data)
         check_shards((data,), at)
         reconstructor, config = Reconstructor.load(run / CHECKPOINT_NAME, data.model, at.device)
+        if split == "test":
+            data = FaceDataset(dataset, split, model=model, selection=config.tested)
         simulator, needs = reconstructor.simulator, reconstructor.network.needs
 
         def predict(fed: Fed) -> Tensor:
@@ -170,8 +176,13 @@ def assess_run(
 
         feeder = Feeder(data, simulator, needs, at.device, workers=config.workers)
         state = read_checkpoint(run / CHECKPOINT_NAME)
-        compared = methods(predict, *baselines(state, at.device))
-        found = assess(compared, data, feeder, config.batch_size, True, with_psd=True)
+        calibration, look = baselines(state, at.device)
+        known = None
+        if inputs is not None:
+            feeder.share(inputs)
+            known = SharedErrors(inputs, calibration)
+        compared = methods(predict, calibration, look)
+        found = assess(compared, data, feeder, config.batch_size, True, with_psd=True, shared=known)
         trained_on = state["identity"]["content_sha256"]
         content = data.identity["content_sha256"]
         other = "" if content == trained_on else content

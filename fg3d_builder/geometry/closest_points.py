@@ -20,7 +20,7 @@ _FIRST_NEIGHBOURS = 8
 # Candidate triangles that are looked at together; bounds the memory of a query.
 _CANDIDATES_AT_ONCE = 1 << 19
 # Below this ratio of height to length a triangle's normal is noise: its edges take its place.
-_SLIVER = 1e-9
+SLIVER = 1e-9
 
 
 class Closest(NamedTuple):
@@ -66,7 +66,7 @@ class ScanVertices:
     """
 
     def __init__(self, vertices_mm: Array) -> None:
-        self._vertices = _checked_points(vertices_mm, "scan")
+        self._vertices = checked_points(vertices_mm, "scan")
         self._tree = cKDTree(self._vertices)
 
     @property
@@ -76,7 +76,7 @@ class ScanVertices:
 
     def closest(self, points_mm: Array) -> Closest:
         """Find the nearest vertices of (k, 3) points."""
-        distance, index = self._tree.query(_checked_points(points_mm, "points", may_be_empty=True))
+        distance, index = self._tree.query(checked_points(points_mm, "points", may_be_empty=True))
         corners = np.repeat(np.asarray(index, dtype=np.int64)[:, None], 3, axis=1)
         weights = np.tile([1.0, 0.0, 0.0], (len(index), 1))
         return Closest(self._vertices[index], np.asarray(distance), corners, weights)
@@ -123,7 +123,7 @@ class ScanSurface:
 
     def closest(self, points_mm: Array) -> Closest:
         """Find the closest points of the triangles for (k, 3) points."""
-        points = _checked_points(points_mm, "points", may_be_empty=True)
+        points = checked_points(points_mm, "points", may_be_empty=True)
         squared = np.full(len(points), np.inf)
         triangle = np.zeros(len(points), dtype=np.int64)
         weights = np.zeros((len(points), 3))
@@ -238,7 +238,7 @@ def _foot_of_perpendicular(points: Array, corners: Array) -> tuple[Array, Array]
     normal = np.cross(first, second)
     area = _dot(normal, normal)
     longest = np.maximum(_dot(first, first), _dot(second, second))
-    proper = area > (_SLIVER * longest) ** 2
+    proper = area > (SLIVER * longest) ** 2
     divisor = np.where(proper, area, 1.0)
     v = _dot(np.cross(offset, second), normal) / divisor
     w = _dot(np.cross(first, offset), normal) / divisor
@@ -250,7 +250,14 @@ def _dot(a: Array, b: Array) -> Array:
     return np.einsum("kd,kd->k", a, b)
 
 
-def _checked_points(points_mm: Array, what: str, may_be_empty: bool = False) -> Array:
+def checked_points(points_mm: Array, what: str, may_be_empty: bool = False) -> Array:
+    """Return points (n, 3) as float64.
+
+    Raises
+    ------
+    ValueError
+        Another shape, none unless there may be, or some that are not finite; begins with `what`.
+    """
     points = np.asarray(points_mm, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not (may_be_empty or len(points)):
         raise ValueError(f"{what}: wanted (n, 3) points, got shape {points.shape}")

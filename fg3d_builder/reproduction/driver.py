@@ -199,7 +199,8 @@ def write_pages(experiment: Experiment, plan: Plan, setting: Setting) -> None:
 
 def _again(experiment: Experiment, options: argparse.Namespace) -> str:
     words = ["fg3d", "experiments", experiment.name, "--scale", options.scale]
-    for name in ("preset", "build", "out", "seeds", "device"):
+    named = ("preset", "build", "out", "seeds", "epochs", "samples", "test_samples", "device")
+    for name in named:
         value = getattr(options, name)
-        words += [] if value is None else [f"--{name}", str(value)]
+        words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)

@@ -36,6 +36,8 @@ class Scale:
         At most so many training samples that show the shape of their capture, 0 for all. A run
         with k transformed shapes under each photo takes ``1 + k`` times as many, so that it sees
         the same photos and new shapes besides, as in the paper.
+    tested_samples : int
+        At most so many samples of the test split that rows are tested on, 0 for all.
     seeds : int
         Runs of each row, unless ``--seeds`` says otherwise.
     threads : int
@@ -54,6 +56,7 @@ class Scale:
     device: Annotated[str, one_of("auto", "cpu", "cuda")]
     epochs: Annotated[int, Within(0, 1_000_000)] = 0
     captured_samples: Annotated[int, Within(0, 1_000_000_000)] = 0
+    tested_samples: Annotated[int, Within(0, 1_000_000_000)] = 0
     seeds: Annotated[int, Within(1, 1000)] = 3
     threads: Annotated[int, Within(0, 1024)] = 0
     shares_inputs: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def read_setting(options: argparse.Namespace) -> Setting:
     """
     import torch
 
-    scale = SCALES[options.scale]
+    scale = _changed(SCALES[options.scale], options)
     preset = options.preset or Path(scale.build_preset)
     if not options.preset and not scale.build_preset:
         raise ConfigError(
@@ -110,6 +111,18 @@ def read_setting(options: argparse.Namespace) -> Setting:
     if device == "cuda" and not gpus and setting.acts:
         raise ConfigError(f"scale '{scale.name}' wants a GPU and torch finds none; see --device")
     return setting
+
+
+def _changed(scale: Scale, options: argparse.Namespace) -> Scale:
+    """Return a scale with what the command line names in place of its own."""
+    given = {
+        "epochs": options.epochs,
+        "captured_samples": options.samples,
+        "tested_samples": options.test_samples,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    # How long a run takes was measured of the scale as it is.
+    return dataclasses.replace(scale, **changes, minutes=0.0) if changes else scale
 
 
 def show(text: str) -> None:

@@ -123,7 +123,9 @@ class Recipe:
             selection["limit"] = scale.captured_samples * (1 if self.bounded else 1 + shapes)
         return {
             "preset": scale.train_preset,
-            **({"epochs": scale.epochs} if scale.epochs else {}),
+            # A look at the test split takes as long as a short epoch: one, at the end.
+            **({"epochs": scale.epochs, "picture_epochs": []} if scale.epochs else {}),
+            **({"test_limit": scale.tested_samples} if scale.tested_samples else {}),
             **({"workers": 0} if device == "cpu" else {}),
             "network": network,
             # What it is below the row of the ridge it has from pixels.

@@ -274,6 +274,7 @@ class EvaluateFGNet(NetworkTask):
     def words(self, dataset: Path) -> list[str]:
         """Return the words of the command after ``fg3d``."""
         words = ["assess", str(dataset), str(self.folder), "--split", self.split]
+        words += ["--inputs", self.inputs] if self.inputs else []
         return [*words, *self.shared_words(dataset)]
 
     def commands(self) -> list[list[str]]:

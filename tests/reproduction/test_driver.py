@@ -18,6 +18,7 @@ from fg3d_builder import stopping
 from fg3d_builder.cli import main
 from fg3d_builder.config import digest, load_preset
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.fgnet.training.settings import read_settings
 from fg3d_builder.files.sealed import write_sealed_json
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.reproduction import driver
@@ -109,6 +110,17 @@ def test_a_failed_run_is_shown_and_the_page_written(
     assert "* MVN, seed 0: `RuntimeError: this one breaks`" in page
     assert "**not run**: no run of both rows is finished" in page
     assert page.count("**reproduced**") == 2  # CVN and VMN against the fit
+
+
+def test_the_command_line_says_how_long_and_on_how_much(given: list[str], tmp_path: Path) -> None:
+    smaller = ["--seeds", "1", "--epochs", "2", "--samples", "30", "--test-samples", "9"]
+    assert main(["experiments", "table1", *given, *smaller]) == 0
+    settings = [read_settings(file) for file in (tmp_path / "out/settings").iterdir()]
+    assert {config.epochs for config in settings} == {2}
+    assert [config.selection.limit for config in settings] == [30, 30, 30]
+    assert {config.test_limit for config in settings} == {9}
+    page = (tmp_path / "out/table1.md").read_text()
+    assert "--seeds 1 --epochs 2 --samples 30 --test-samples 9" in page
 
 
 def test_tables_share_their_runs(given: list[str], tmp_path: Path) -> None:

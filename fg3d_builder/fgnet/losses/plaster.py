@@ -23,6 +23,7 @@ from fg3d_builder.fgnet.view_geometry import vertex_normals_batch
 from fg3d_builder.geometry.pose import rotation_from_angles
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer_torch import (
+    BatchFragments,
     interpolate_batch,
     perspective_barycentric,
     rasterize_batch,
@@ -106,13 +107,10 @@ class PlasterViews(nn.Module):
         """
         batch, views, size = len(shape_mm), len(self._rotation), self.size_px
         shape = shape_mm.double()
-        in_cameras = torch.einsum("vij,bnj->bvni", self._rotation, shape)
-        in_cameras = (in_cameras + self._translation[:, None]).flatten(0, 1)
+        in_cameras = self.in_cameras(shape)
         sure = (confidence[:, self.triangles] > 0).all(dim=-1)
-        normals = vertex_normals_batch(shape, self.triangles, sure)
-        # Cameras look along +z, so what faces them has a normal with z < 0.
-        shade = functional.relu(-torch.einsum("vj,bnj->bvn", self._rotation[:, 2], normals))
-        seen = rasterize_batch(in_cameras.detach(), self.triangles, self._intrinsics, size, size)
+        shade = self.shades(vertex_normals_batch(shape, self.triangles, sure))
+        seen = self.drawn(in_cameras)
         shown = seen.triangle
         mesh = torch.arange(batch, device=sure.device).repeat_interleave(views)[:, None, None]
         known = sure[mesh, shown.clamp(min=0)] | (shown < 0)
@@ -130,6 +128,22 @@ class PlasterViews(nn.Module):
             where.detach().view(batch, views, size, size, 3),
             known.view(batch, views, size, size),
         )
+
+    def in_cameras(self, shape_mm: Tensor) -> Tensor:
+        """Shapes (B, n, 3) float64 in the frames of the V cameras, (B V, n, 3)."""
+        turned = torch.einsum("vij,bnj->bvni", self._rotation, shape_mm)
+        return (turned + self._translation[:, None]).flatten(0, 1)
+
+    def shades(self, normals: Tensor) -> Tensor:
+        """How bright (B, V, n) vertices with normals (B, n, 3) are."""
+        # Cameras look along +z, so what faces them has a normal with z < 0.
+        return functional.relu(-torch.einsum("vj,bnj->bvn", self._rotation[:, 2], normals))
+
+    def drawn(self, in_cameras: Tensor) -> BatchFragments:
+        """What the cameras see of shapes (B V, n, 3) in their frames; no gradients."""
+        size = self.size_px
+        shapes = in_cameras.detach()
+        return rasterize_batch(shapes, self.triangles, self._intrinsics, size, size)
 
     def confidence_picture(self, pictures: PlasterPictures, confidence: Tensor) -> Tensor:
         """Spread confidence (B, n) -> (B, V, H, W); 1 on the background, 0 where unknown."""

@@ -10,6 +10,7 @@ plaster pictures of Eq. 7 differ.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from fg3d_builder.config import to_table
 from fg3d_builder.evaluation import (
     Correspondence,
     ScanSurface,
-    VertexErrorMap,
     compare_paired,
     dace,
     interocular_mm,
@@ -37,6 +38,7 @@ from fg3d_builder.fgnet.data.dataset import FaceDataset, Provenance, provenance
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed
 from fg3d_builder.fgnet.first_look import FirstLook, inputs_of
+from fg3d_builder.fgnet.training.method_errors import ErrorsTaken, MethodErrors, SharedErrors
 from fg3d_builder.fgnet.training.names import (
     ASSESSMENT_NAME,
     ASSESSMENT_PAGE_NAME,
@@ -51,7 +53,9 @@ from fg3d_builder.fgnet.training.plaster_metric import PlasterMetric
 from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
 from fg3d_builder.files.sealed_object import write_sealed_object
+from fg3d_builder.geometry.closest_points import Scan
 from fg3d_builder.records import Array
+from fg3d_builder.shards.reader import Registered
 from fg3d_builder.shards.sampling import in_order
 
 MIN_CONFIDENCE = 0.5
@@ -146,6 +150,7 @@ def assess(
     with_dace: bool = False,
     numbers: Sequence[int] | None = None,
     with_psd: bool = False,
+    shared: SharedErrors | None = None,
 ) -> Assessment:
     """Run methods over a split, or some samples of it, and compare.
 
@@ -158,11 +163,13 @@ def assess(
     feeder : Feeder
     batch_size : int
     with_dace : bool
-        Takes longer than the network does.
+        Takes some milliseconds a sample and method.
     numbers : sequence of int, optional
         Of the samples; all in their order where left out.
     with_psd : bool
-        Takes a tenth of a second a sample.
+        Takes twice as long as that.
+    shared : SharedErrors, optional
+        Errors that another run has measured are taken from there, others are put there.
 
     Raises
     ------
@@ -171,46 +178,104 @@ def assess(
     """
     if not len(dataset):
         raise ValueError(f"split '{dataset.reader.split}' holds no samples to assess on")
-    model = dataset.model
-    maps = {name: VertexErrorMap(model.vertex_count) for name in predictors}
-    along: dict[str, list[float]] = {name: [] for name in predictors}
-    across: dict[str, list[float]] = {name: [] for name in predictors}
-    seen: dict[str, list[float]] = {name: [] for name in predictors}
-    metric = PlasterMetric(model.mean, model.triangles) if with_psd else None
+    chosen = list(range(len(dataset)) if numbers is None else numbers)
+    held: dict[str, MethodErrors] = {}
+    if shared is not None:
+        about = _measured_on(dataset, chosen, with_dace, with_psd)
+        found = {name: shared.read(name, about) for name in predictors}
+        held = {name: errors for name, errors in found.items() if errors is not None}
+    missing = {name: predict for name, predict in predictors.items() if name not in held}
+    yardstick = _Yardstick(dataset.model, with_dace, with_psd)
+    taken = {name: ErrorsTaken(dataset.model.vertex_count) for name in missing}
     samples = []
-    chosen = range(len(dataset)) if numbers is None else numbers
     batches = [[chosen[i] for i in some] for some in in_order(len(chosen), batch_size)]
     for fed in feeder.batches(batches):
-        shapes = {name: predict(fed).cpu().numpy() for name, predict in predictors.items()}
+        shapes = {name: predict(fed).cpu().numpy() for name, predict in missing.items()}
         for row, index in enumerate(fed.number.tolist()):
             sample = dataset.registered(index)
             samples.append(provenance(sample))
-            truth = sample.shape_obj_mm.astype(np.float64)
-            pairs = reliable_pairs(model, sample.confidence)
-            between_eyes = interocular_mm(truth, outer_eye_corners(model))
-            aligned = {}
+            yardstick.measure({name: taken[name] for name in shapes}, shapes, row, sample)
+    measured = {name: errors.all() for name, errors in taken.items()}
+    if shared is not None:
+        for name, errors in measured.items():
+            shared.write(name, about, errors)
+    return _assessment(samples, {name: {**held, **measured}[name] for name in predictors})
+
+
+def _measured_on(
+    dataset: FaceDataset, numbers: Sequence[int], with_dace: bool, with_psd: bool
+) -> dict[str, Any]:
+    """Return which samples errors are of, and which errors: JSON values."""
+    return {
+        **dataset.identity,
+        "facemodel": dataset.reader.manifest["facemodel"]["sha256"],
+        "split": dataset.reader.split,
+        "selection": to_table(dataset.selection),
+        "numbers": list(numbers),
+        "dace": with_dace,
+        "psd": with_psd,
+    }
+
+
+class _Yardstick:
+    """Measures shapes of a face model against the truth of their sample."""
+
+    def __init__(self, model: FaceModel, with_dace: bool, with_psd: bool) -> None:
+        self._model, self._corners = model, outer_eye_corners(model)
+        self._surface = surfaces_of(model) if with_dace else None
+        self._plaster = PlasterMetric(model.mean, model.triangles) if with_psd else None
+
+    def measure(
+        self,
+        taken: Mapping[str, ErrorsTaken],
+        shapes: Mapping[str, Array],
+        row: int,
+        sample: Registered,
+    ) -> None:
+        """Add the errors of the rows `row` of all methods' `shapes` to what is taken of each."""
+        truth = sample.shape_obj_mm.astype(np.float64)
+        pairs = reliable_pairs(self._model, sample.confidence)
+        between_eyes = interocular_mm(truth, self._corners)
+        aligned = []
+        for name, shape in shapes.items():
+            error = nme(shape[row], truth, pairs, between_eyes)
+            taken[name].add(error, pairs, between_eyes)
+            aligned.append(error.truth_from_reconstruction.cam_from_obj(shape[row]))
+        if self._surface is not None:
+            some = reliable_pairs(self._model, sample.confidence, DACE_STEP)
+            surface = self._surface(truth)
             for name, shape in shapes.items():
-                error = nme(shape[row], truth, pairs, between_eyes)
-                along[name].append(error.value)
-                aligned[name] = error.truth_from_reconstruction.cam_from_obj(shape[row])
-                maps[name].add(error._replace(per_place=error.per_place * between_eyes), pairs)
-            if with_dace:
-                some = reliable_pairs(model, sample.confidence, DACE_STEP)
-                surface = ScanSurface(truth, model.triangles)
-                for name, shape in shapes.items():
-                    found = dace(shape[row], truth, some, surface, between_eyes)
-                    across[name].append(found.value)
-            if metric is not None:
-                members = reliable_members(model, sample.confidence)
-                found_psd = metric(aligned.values(), truth, members)
-                for name, psd in zip(aligned, found_psd, strict=True):
-                    seen[name].append(psd)
+                found = dace(shape[row], truth, some, surface, between_eyes)
+                taken[name].dace.append(found.value)
+        if self._plaster is not None:
+            members = reliable_members(self._model, sample.confidence)
+            found_psd = self._plaster(aligned, truth, members)
+            for name, psd in zip(shapes, found_psd, strict=True):
+                taken[name].psd.append(psd)
+
+
+def surfaces_of(model: FaceModel) -> Callable[[Array], Scan]:
+    """Return what makes the surface of a shape (n, 3) of a model, to measure DACE to.
+
+    Where Numba is installed its search is compiled, and ten times as fast; distances are the same
+    but for rounding.
+    """
+    if importlib.util.find_spec("numba") is None:  # a machine for training alone
+        return lambda shape: ScanSurface(shape, model.triangles)
+    from fg3d_builder.geometry.surface_tree import SurfaceTree
+
+    return SurfaceTree(model.mean, model.triangles).of
+
+
+def _assessment(samples: Sequence[Provenance], errors: Mapping[str, MethodErrors]) -> Assessment:
+    dace_of = {name: found.dace for name, found in errors.items() if found.dace is not None}
+    psd_of = {name: found.psd for name, found in errors.items() if found.psd is not None}
     return Assessment(
         tuple(samples),
-        {name: np.array(errors) for name, errors in along.items()},
-        {name: found.mean for name, found in maps.items()},
-        {name: np.array(errors) for name, errors in across.items()} if with_dace else None,
-        {name: np.array(errors) for name, errors in seen.items()} if with_psd else None,
+        {name: found.nme for name, found in errors.items()},
+        {name: found.map_mm for name, found in errors.items()},
+        dace_of or None,
+        psd_of or None,
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -15,6 +15,8 @@ PATIENCE = timedelta(days=1)
 """For what one process reads, makes or assesses while the others wait. A collective operation of
 training itself gives up after ten minutes: then a process is lost, and the others should not
 stay."""
+
+Learnt = TypeVar("Learnt", bound=nn.Module)
 
 
 class Processes(NamedTuple):
@@ -91,6 +93,30 @@ def one_first(at: Processes) -> Iterator[None]:
     yield
     if at.leads_here:
         distributed.barrier(at.patient)
+
+
+def learnt_by_one(
+    learn: Callable[[], Learnt], read: Callable[[dict[str, Tensor]], Learnt], at: Processes
+) -> Learnt:
+    """Have one process learn something, and the others get it from there, to the bit.
+
+    Parameters
+    ----------
+    learn : callable
+        Is called in the process that leads.
+    read : callable
+        Makes what was learnt of its ``state_dict``, in main memory.
+    at : Processes
+    """
+    if at.world == 1:
+        return learn()
+    found = learn() if at.leads else None
+    held = [None if found is None else found.state_dict()]
+    distributed.broadcast_object_list(held, src=0, group=at.patient)
+    if found is not None:
+        return found
+    assert held[0] is not None  # the leading process has sent it
+    return read(held[0])
 
 
 def shared(network: nn.Module, at: Processes) -> nn.Module:

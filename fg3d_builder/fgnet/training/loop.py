@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fg3d_builder.config import to_table
-from fg3d_builder.fgnet.calibration import learn
+from fg3d_builder.fgnet.calibration import Calibration, learn
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed, rows_of
@@ -41,6 +41,7 @@ from fg3d_builder.fgnet.training.checkpoint import (
 )
 from fg3d_builder.fgnet.training.distributed import (
     Processes,
+    learnt_by_one,
     mean_over,
     one_first,
     shared,
@@ -48,6 +49,7 @@ from fg3d_builder.fgnet.training.distributed import (
     without_averaging,
 )
 from fg3d_builder.fgnet.training.log import StepLines, TrainingLog, watched_split
+from fg3d_builder.fgnet.training.method_errors import SharedErrors
 from fg3d_builder.fgnet.training.names import CHECKPOINT_NAME, CONFIG_NAME, FIT, PREDICTED
 from fg3d_builder.fgnet.training.pictures import save_grid
 from fg3d_builder.fgnet.training.reconstruction import Base, Reconstructor, placed
@@ -66,8 +68,7 @@ LOOKED_AT_ONCE = 16
 """Samples whose pictures are in memory together while a first look is learnt."""
 
 DACE_SAMPLES = 24
-"""Samples of the watched split that DACE is taken of after the epochs that are pictured: it takes a
-twelfth of a second each."""
+"""Samples of the watched split that DACE is taken of after the epochs that are pictured."""
 
 TERMS = LossTerms._fields
 
@@ -92,7 +93,8 @@ class Trainer:
         A split that is looked at after the epochs that are pictured, one of `log.WATCHED`; has no
         influence on the training.
     inputs : Path, optional
-        Folder of simulated inputs that runs share, see `SharedInputs`.
+        Folder of simulated inputs that runs share, see `SharedInputs`, and of errors of what looks
+        at no pixel, see `SharedErrors`.
 
     Raises
     ------
@@ -122,10 +124,7 @@ class Trainer:
         self.batches = EpochBatches(len(dataset), config.batch_size, config.seed, at.rank, at.world)
         with one_first(at):  # it checks the files, the others take them
             self.feeder = self._feeder(dataset, config.keep_inputs_mib)
-        if state is None:
-            self.calibration = learn(dataset.displacements, len(dataset)).to(at.device)
-        else:
-            self.calibration = load_calibration(state).to(at.device)
+        self.calibration = self._calibration(dataset, state).to(at.device)
         self.folds = torch.from_numpy(folds_of(dataset.subjects()))
         self.first_look = self._first_look(dataset, state)
         base = self.calibration if config.base == "ridge" else self.first_look
@@ -192,11 +191,15 @@ class Trainer:
         """
         compared = methods(self.predict, self.calibration, self.first_look)
         feeder, at_once = self._feeder(dataset), self.config.batch_size
-        return assess(compared, dataset, feeder, at_once, with_dace, numbers, with_psd)
+        known = self._shared_errors()
+        return assess(compared, dataset, feeder, at_once, with_dace, numbers, with_psd, known)
 
     def predict(self, fed: Fed) -> Tensor:
         """Return ``S + delta_S`` (B, n, 3) with the network as it stands, not as it trains."""
         return self.reconstructor.predict(fed.given, fed.shape_mm, fed.features)
+
+    def _shared_errors(self) -> SharedErrors | None:
+        return None if self.inputs is None else SharedErrors(self.inputs, self.calibration)
 
     def _feeder(self, dataset: FaceDataset, keep_mib: int = 0) -> Feeder:
         feeder = Feeder(
@@ -212,6 +215,14 @@ class Trainer:
             feeder.share(self.inputs, self.at.leads_here)
         return feeder
 
+    def _calibration(self, dataset: FaceDataset, state: dict[str, Any] | None) -> Calibration:
+        """Learn what the fit's coefficients tell, or take what the run was begun with."""
+        if state is not None:
+            return load_calibration(state)
+        return learnt_by_one(
+            lambda: learn(dataset.displacements, len(dataset)), Calibration.from_state, self.at
+        )
+
     def _first_look(self, dataset: FaceDataset, state: dict[str, Any] | None) -> FirstLook | None:
         """Learn what the network adds to, or take what it was begun with."""
         if state is not None:
@@ -226,11 +237,12 @@ class Trainer:
                 inputs = inputs_of(fed.given, fed.features)
                 yield Looked(fed.number.tolist(), inputs.float().cpu().numpy())
 
-        if self.at.leads:
+        def learnt() -> FirstLook:
             log.info("a first look at the training samples, by least squares")
-        feature_count = dataset.displacements([0]).features.shape[1]
-        found = learn_first_look(looked, dataset.displacements, self.folds.numpy(), feature_count)
-        return found.to(self.at.device)
+            features = dataset.displacements([0]).features.shape[1]
+            return learn_first_look(looked, dataset.displacements, self.folds.numpy(), features)
+
+        return learnt_by_one(learnt, FirstLook.from_state, self.at).to(self.at.device)
 
     def _state(self) -> dict[str, Any] | None:
         """Return the checkpoint to go on from, None where the run begins."""
@@ -375,9 +387,10 @@ class Trainer:
         both = methods(self.predict, self.calibration, self.first_look)
         both = {method: both[method] for method in (FIT, PREDICTED)}  # all that a log has room for
         feeder, at_once = self._feeder(watched), self.config.batch_size
-        found = assess(both, watched, feeder, at_once)
+        known = self._shared_errors()
+        found = assess(both, watched, feeder, at_once, shared=known)
         dace_of = spread_out(len(watched), DACE_SAMPLES)
-        some = assess(both, watched, feeder, at_once, True, dace_of)
+        some = assess(both, watched, feeder, at_once, True, dace_of, shared=known)
         feeder = Feeder(watched, self.simulator, self.network.needs, self.at.device)
         chosen = spread_out(len(watched), PICTURES)
         for fed in feeder.batches([chosen]):

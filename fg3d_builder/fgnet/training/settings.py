@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fg3d_builder.config import from_table, read_toml, require, to_table
 from fg3d_builder.config.constraints import Length, Within, one_of
 from fg3d_builder.config.quantities import Part, PositiveWeight, Seed
-from fg3d_builder.config.reading import shown
+from fg3d_builder.config.reading import ADDED, shown
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.fgnet.data.selection import SelectionConfig
 from fg3d_builder.fgnet.data.simulation import SimulationConfig
@@ -57,6 +57,8 @@ class TrainConfig:
     confidence_floor: least weight of a vertex, see `FaceDataset`.
     checkpoint_steps: a checkpoint every so many steps, besides one after every epoch.
     picture_epochs: after which a grid of pictures is drawn, besides the last one.
+    test_limit: the network is assessed on at most so many samples of the test split, 0 for all;
+        chosen as those of `selection` are, so that runs of one limit have the same.
     seed: of weights and order.
     """
 
@@ -88,10 +90,16 @@ class TrainConfig:
     confidence_floor: Part = 0.1
     checkpoint_steps: Annotated[int, Within(1, 1_000_000_000)] = 1000
     picture_epochs: Annotated[tuple[Epochs, ...], Length(0, 1000)] = (1, 2, 5, 10, 20, 30)
+    test_limit: Annotated[int, Within(0, 1_000_000_000)] = field(default=0, metadata=ADDED)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         require(self)
+
+    @property
+    def tested(self) -> SelectionConfig:
+        """Which samples of the test split the network is assessed on."""
+        return SelectionConfig(limit=self.test_limit)
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Yield fields that do not go with others, and what is wrong."""

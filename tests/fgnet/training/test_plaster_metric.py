@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
-from fg3d_builder.fgnet.training.plaster_metric import PlasterMetric
+from fg3d_builder.facemodel.model import FaceModel
+from fg3d_builder.fgnet.losses.plaster import PlasterViews, plaster_distance, plaster_errors
+from fg3d_builder.fgnet.training.plaster_metric import METRIC_SIZE_PX, PlasterMetric
 from fg3d_builder.records import Array
 
 
@@ -75,3 +78,21 @@ def test_pictures_of_128_pixels_tell_what_finer_ones_do() -> None:
     (coarse,) = PlasterMetric(ball, triangles)([egg], ball, everywhere)
     (fine,) = PlasterMetric(ball, triangles, 512)([egg], ball, everywhere)
     assert coarse == pytest.approx(fine, rel=0.05)
+
+
+def test_it_is_the_distance_that_the_loss_minimises(toy_model: FaceModel) -> None:
+    """Of pictures that the loss makes, with a confidence of 1 in C and of 0 elsewhere."""
+    rng = np.random.default_rng(4)
+    truth = toy_model.mean
+    members = toy_model.reliable & (rng.random(len(truth)) < 0.97)
+    scale = 0.02 * np.linalg.norm(np.ptp(truth, axis=0))
+    shapes = [truth + rng.normal(size=3) * scale * np.sin(truth / (5 * scale)) for _ in range(3)]
+    found = PlasterMetric(truth, toy_model.triangles)(shapes, truth, members)
+    cameras = PlasterViews(truth, toy_model.triangles, METRIC_SIZE_PX)
+    known = torch.from_numpy(members.astype(float))[None].expand(3, -1)
+    answers = torch.from_numpy(np.stack(shapes))
+    errors = plaster_errors(
+        cameras, answers, torch.from_numpy(truth)[None].expand(3, -1, -1), known, False
+    )
+    np.testing.assert_allclose(found, plaster_distance(errors).numpy(), rtol=1e-6)
+    assert min(found) > 0.05

@@ -65,6 +65,20 @@ def test_a_file_changes_its_preset_and_the_command_line_changes_the_file(tmp_pat
     assert again == changed(config, {"seed": 2}, "here")
 
 
+def test_a_network_that_would_say_what_it_never_learnt_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^here: loss.certainty = 0: network.certainty is true"):
+        changed(TRAIN_PRESETS["tiny"], {"loss": {"certainty": 0.0}}, "here")
+    both = {"loss": {"certainty": 0.0}, "network": {"certainty": False}}
+    assert not changed(TRAIN_PRESETS["tiny"], both, "here").network.certainty
+
+
+def test_runs_of_before_there_was_a_limit_of_the_test_keep_their_digest() -> None:
+    assert "test_limit" not in to_table(TRAIN_PRESETS["tiny"])
+    limited = changed(TRAIN_PRESETS["tiny"], {"test_limit": 5}, "here")
+    assert train_config(to_table(limited), "here") == limited
+    assert limited.tested.limit == 5
+
+
 def test_a_file_and_options_mean_the_same(tmp_path: Path) -> None:
     file = write(tmp_path, 'preset = "paper"\nepochs = 9\n[loss]\npsd = 2.0\nmse = 1.0\n')
     words = ("--preset", "paper", "--epochs", "9", "--psd", "2", "--mse", "1")
