@@ -23,7 +23,7 @@ from fg3d_builder.fgnet.displacement_modes import (
     DisplacementModes,
     Displacements,
     basis_of,
-    inverse_spread,
+    inverse_of,
     leading,
     near_of,
 )
@@ -116,7 +116,7 @@ def learn(read: Callable[[Sequence[int]], Displacements], count: int) -> Calibra
     basis = basis_of(read, count, BASIS_SAMPLES, BASIS_SIZE)
     features, scores, subjects = _described(read, scattered(count, MOST_SAMPLES), basis)
     names, group = np.unique(subjects, return_inverse=True)
-    centre, factor = features.mean(axis=0), inverse_spread(features)
+    centre, factor = features.mean(axis=0), inverse_of(features.std(axis=0))
     scaled, mean = (features - centre) * factor, scores.mean(axis=0)
     folds = group % min(FOLDS, len(names))
     if len(names) > 1:

@@ -16,8 +16,10 @@ from torch.nn import functional
 
 PICTURE_PX = 64
 """Larger and smaller pictures are resized to this side."""
-CELLS, DIRECTIONS = 16, 8
+CELLS, DIRECTIONS = 32, 8
 """Cells along a side, and signed directions of gradients, 45 degrees apart."""
+AROUND = 11
+"""Cells along a side of the square whose mean strength a cell's is relative to."""
 DARKEST = 0.02
 """Added to brightness in [0, 1] before its root is taken: noise of dark pixels is no edge."""
 FAINT = 0.01
@@ -31,8 +33,9 @@ def described(pictures: Tensor) -> Tensor:
         flat = functional.interpolate(flat, (PICTURE_PX, PICTURE_PX), mode="area")
     brightness = torch.sqrt((flat.mean(dim=1, keepdim=True) + 1.0) / 2.0 + DARKEST)
     cells = _strengths(_gradients(brightness))
-    around = functional.pad(cells.sum(dim=1, keepdim=True), (2, 2, 2, 2), mode="replicate")
-    relative = cells / (functional.avg_pool2d(around, 5, stride=1) + FAINT)
+    margin = (AROUND // 2,) * 4
+    around = functional.pad(cells.sum(dim=1, keepdim=True), margin, mode="replicate")
+    relative = cells / (functional.avg_pool2d(around, AROUND, stride=1) + FAINT)
     # A root: a doubled strength is less of a difference than strength where there was none.
     return torch.sqrt(relative + 1e-4).reshape(len(pictures), -1)
 

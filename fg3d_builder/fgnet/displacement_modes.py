@@ -144,13 +144,12 @@ def leading(predicted: Array, share: float) -> Array:
     return np.asarray(right[: min(int(np.searchsorted(held, share)) + 1, len(size))])
 
 
-def inverse_spread(values: Array) -> Array:
-    """Return one over the standard deviation of each column of `values` (s, k).
+def inverse_of(spread: Array) -> Array:
+    """Return one over standard deviations (k,).
 
     It is 0 for what does not vary: that tells nothing, neither of displacements, nor of how far a
     fit is out.
     """
-    spread = values.std(axis=0)
     return np.where(spread > 1e-6, 1.0 / np.maximum(spread, 1e-6), 0.0)
 
 

@@ -1,9 +1,11 @@
 """A first look at the pictures: displacements by least squares, before any network is trained.
 
 What a fit lacks is, to first order, a linear function of its coefficients and of the oriented
-gradients of the pictures that the network is given (`fgnet.descriptors`). That function is found
-in closed form in a minute, from a few thousand samples; gradient descent takes a network hours to
-come as far. Networks add to its answer.
+gradients of the pictures that the network is given (`fgnet.descriptors`); beyond that, it is like
+what the fits of samples lack that look alike. Both are found together, in closed form and in two
+minutes from a few thousand samples, by least squares with a kernel: the inner product, and a
+Gaussian of the distance in the leading principal components. Gradient descent takes a network
+hours to come as far. Networks add to its answer.
 
 It fits its own training samples better than new ones, and a network that learns to add to such
 answers would learn the wrong thing. So the training subjects are divided into `FOLDS` parts, and
@@ -20,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, eigh
 from torch import Tensor
 
 from fg3d_builder.fgnet.descriptors import described
@@ -28,7 +30,7 @@ from fg3d_builder.fgnet.displacement_modes import (
     DisplacementModes,
     Displacements,
     basis_of,
-    inverse_spread,
+    inverse_of,
     leading,
     near_of,
 )
@@ -43,6 +45,13 @@ STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 MOST_SAMPLES = 6000
 """Samples that it is learnt from; a matrix of so many squared is solved."""
 BASIS_SAMPLES, BASIS_SIZE = 1000, 150
+COMPONENTS = 200
+"""Principal components of the inputs that say how alike two samples are."""
+WIDTH = 1.0
+"""Standard deviation of the Gaussian over the median distance of samples."""
+LEAST_SPREAD = 0.3
+"""An input of the pictures that varies less, against all of them, is taken to vary so much: what
+hardly varied in training would else count the most where a new picture differs in it."""
 KEPT = 0.998
 """Share of the variance of the predicted displacements that the stored modes hold."""
 PICTURES_SHARE = 0.5
@@ -76,13 +85,25 @@ class FirstLook(DisplacementModes):
     near, constant_mm, modes_mm
         See `DisplacementModes`.
     weights : (f, k, r) float
-        A regression for each fold, which was learnt without it.
+        The linear part for each fold, which was learnt without it.
+    axes : (k, m) float
+        Inputs, scaled, times `axes` are their principal components.
+    samples : (s, m) float
+        Those of the training samples.
+    width : float
+        Standard deviation of the Gaussian.
+    sample_weights : (f, s, r) float
+        What the Gaussians of the samples' distances are multiplied by, for each fold.
     """
 
     centre: Tensor
     factor: Tensor
     pictured: Tensor
     weights: Tensor
+    axes: Tensor
+    samples: Tensor
+    width: Tensor
+    sample_weights: Tensor
 
     def __init__(
         self,
@@ -93,8 +114,23 @@ class FirstLook(DisplacementModes):
         constant_mm: Array | Tensor,
         weights: Array | Tensor,
         modes_mm: Array | Tensor,
+        axes: Array | Tensor,
+        samples: Array | Tensor,
+        width: float | Tensor,
+        sample_weights: Array | Tensor,
     ) -> None:
-        super().__init__(near, constant_mm, modes_mm, centre=centre, factor=factor, weights=weights)
+        super().__init__(
+            near,
+            constant_mm,
+            modes_mm,
+            centre=centre,
+            factor=factor,
+            weights=weights,
+            axes=axes,
+            samples=samples,
+            width=width,
+            sample_weights=sample_weights,
+        )
         self.register_buffer("pictured", torch.as_tensor(pictured))
 
     def forward(self, inputs: Tensor, fold: Tensor | None = None) -> Tensor:
@@ -104,6 +140,8 @@ class FirstLook(DisplacementModes):
         """
         scaled = self._scaled(inputs)
         by_fold = torch.einsum("bk,fkr->fbr", scaled, self.weights)
+        alike = gaussians(scaled @ self.axes, self.samples, self.width)
+        by_fold = by_fold + torch.einsum("bs,fsr->fbr", alike, self.sample_weights)
         if fold is None:
             scores = by_fold.mean(dim=0)
         else:
@@ -116,6 +154,11 @@ class FirstLook(DisplacementModes):
 
     def _scaled(self, inputs: Tensor) -> Tensor:
         return (inputs - self.centre) * self.factor
+
+
+def gaussians(points: Tensor, samples: Tensor, width: Tensor | float) -> Tensor:
+    """Gaussians (B, s) of the distances between points (B, m) and samples (s, m)."""
+    return torch.exp(-0.5 * (torch.cdist(points, samples) / width).square())
 
 
 def inputs_of(given: NetworkInput, features: Tensor) -> Tensor:
@@ -183,8 +226,13 @@ def learn_first_look(
     del inputs
     target, fold = np.concatenate(scores), folds[numbers]
     mean = target.mean(axis=0)
-    weights = _cross_fitted(scaled, target - mean, fold, int(folds.max()) + 1)
-    turn = leading(np.concatenate([scaled @ of_fold for of_fold in weights]), KEPT)
+    inner = (scaled @ scaled.T).astype(np.float64)
+    components = _components(inner)
+    axes = scaled.T @ (components / np.square(components).sum(axis=0)).astype(np.float32)
+    alike, width = _alike(components)
+    dual = _cross_fitted(inner + alike, target - mean, fold, int(folds.max()) + 1)
+    turn = leading(np.concatenate([(inner + alike) @ of_fold for of_fold in dual]), KEPT)
+    dual = (dual @ turn.T).astype(np.float32)
     pictured = scaled.shape[1] - feature_count
     return FirstLook(
         centre,
@@ -192,25 +240,59 @@ def learn_first_look(
         pictured,
         near_of(_distance(torch.from_numpy(scaled), pictured).numpy()),
         basis.at(mean),
-        weights @ turn.T,
+        np.stack([scaled.T @ of_fold for of_fold in dual]),
         basis.modes_mm(turn),
+        axes,
+        components,
+        width,
+        dual,
     )
 
 
 def _scaled(inputs: Array, feature_count: int) -> tuple[Array, Array, Array]:
-    """Inputs of zero mean, both parts of them with the mean squared length that they shall have."""
-    centre, factor = inputs.mean(axis=0), inverse_spread(inputs)
-    factor[:feature_count] *= np.sqrt((1.0 - PICTURES_SHARE) / feature_count)
-    factor[feature_count:] *= np.sqrt(PICTURES_SHARE / (len(factor) - feature_count))
-    return ((inputs - centre) * factor).astype(np.float32), centre, factor
+    """Inputs of zero mean, both parts of them with the mean squared length that they shall have.
+
+    In place: there are gigabytes of them.
+    """
+    centre, spread = inputs.mean(axis=0), inputs.std(axis=0)
+    pictured = spread[feature_count:]
+    least = LEAST_SPREAD * np.sqrt(np.square(pictured).mean())
+    factor = inverse_of(np.concatenate([spread[:feature_count], np.maximum(pictured, least)]))
+    for part, share in (
+        (slice(feature_count), 1.0 - PICTURES_SHARE),
+        (slice(feature_count, None), PICTURES_SHARE),
+    ):
+        length = float(np.square(spread[part] * factor[part]).sum())
+        factor[part] *= np.sqrt(share / max(length, 1e-12))
+    inputs -= centre
+    inputs *= factor
+    return inputs, centre, factor
 
 
-def _cross_fitted(inputs: Array, target: Array, fold: Array, count: int) -> Array:
-    """Weights (count, k, r) of the regressions without each fold, of which some may be empty."""
-    weights = np.zeros((count, inputs.shape[1], target.shape[1]), dtype=np.float32)
+def _components(inner: Array) -> Array:
+    """Leading principal components (s, m) of samples whose inner products (s, s) are known."""
+    count = len(inner)
+    some = min(COMPONENTS, count)
+    variance, vectors = eigh(inner, subset_by_index=[count - some, count - 1])
+    kept = variance > 1e-9 * max(float(np.trace(inner)), 1e-12)
+    return np.asarray(vectors[:, kept] * np.sqrt(variance[kept]))
+
+
+def _alike(components: Array) -> tuple[Array, float]:
+    """How alike (s, s) samples are, and the width of the Gaussian that says so."""
+    points = torch.from_numpy(components)
+    apart = torch.cdist(points, points)
+    # Of a few samples all may be one.
+    width = max(WIDTH * float(apart[:: max(1, len(points) // 1000)].median()), 1e-6)
+    return gaussians(points, points, width).numpy(), width
+
+
+def _cross_fitted(inner: Array, target: Array, fold: Array, count: int) -> Array:
+    """Coefficients (count, s, r) of the samples in the regressions without each fold, of which
+    some may be empty; 0 for samples of the fold."""
+    dual = np.zeros((count, *target.shape))
     if count == 1:  # there is nobody to tell how much of it is true of others
-        return weights
-    inner = (inputs @ inputs.T).astype(np.float64)
+        return dual
     parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(count)]
     error = dict.fromkeys(STRENGTHS, 0.0)
     for strength in STRENGTHS:
@@ -219,12 +301,12 @@ def _cross_fitted(inputs: Array, target: Array, fold: Array, count: int) -> Arra
             error[strength] += float(np.square(target[out] - answer).sum())
     best = min(STRENGTHS, key=lambda s: error[s])
     for f, (kept, _) in enumerate(parts):
-        weights[f] = inputs[kept].T @ _dual(inner, target, kept, best).astype(np.float32)
-    return weights
+        dual[f, kept] = _dual(inner, target, kept, best)
+    return dual
 
 
 def _dual(inner: Array, target: Array, kept: Array, strength: float) -> Array:
-    """Coefficients (s', r) of samples whose inner products are known; they have length 1."""
+    """Coefficients (s', r) of samples whose kernel (s, s) is known; it is 2 for a sample alone."""
     matrix = inner[np.ix_(kept, kept)]
     matrix.flat[:: len(kept) + 1] += strength
     return np.asarray(cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), target[kept]))

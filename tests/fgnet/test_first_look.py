@@ -96,6 +96,29 @@ def test_a_sample_in_training_gets_the_answer_of_who_has_not_seen_its_subject(
     assert rms(slope(after, other) - slope(before, other)) > 0.3 * rms(slope(before, other))
 
 
+def test_what_is_no_linear_function_of_the_inputs_is_found_too() -> None:
+    world = World(1200, 400, noise_mm=0.0)
+    across = world.inputs[:, 0] / world.inputs[:, 0].std()
+    bend = np.random.default_rng(9).normal(size=(VERTICES, 3))
+    world.offset_mm = across[:, None, None] ** 2 * bend  # no linear function tells any of it
+    fold = torch.from_numpy(folds_of(world.subjects))
+    left = world.learnt()(torch.from_numpy(world.inputs), fold).numpy() - world.offset_mm
+    assert rms(left) < 0.75 * rms(world.offset_mm - world.offset_mm.mean(axis=0))
+
+
+def test_a_place_where_training_pictures_hardly_varied_does_not_decide() -> None:
+    """What a picture shows where all of them were black is worth no more than another pixel."""
+    world = World(300, 60)
+    world.inputs[:, -1] = 1e-4 * np.random.default_rng(2).normal(size=300)
+    look = world.learnt()
+    usual = torch.from_numpy(world.inputs[:20])
+    lit = usual.clone()
+    lit[:, -1] = float(world.inputs[:, FEATURES:].std())
+    changed = (look(lit) - look(usual)).numpy()
+    assert rms(changed) < 0.2 * rms(world.offset_mm - world.offset_mm.mean(axis=0))
+    assert float(look.trust(lit).mean()) > 0.9
+
+
 def test_noise_gives_a_strong_ridge() -> None:
     world = World(200, 50)
     world.offset_mm = np.random.default_rng(3).normal(size=world.offset_mm.shape) + 1.0

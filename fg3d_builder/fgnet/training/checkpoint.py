@@ -27,9 +27,9 @@ from fg3d_builder.fgnet.training.settings import TrainConfig, train_config
 from fg3d_builder.files.atomic import replacing
 from fg3d_builder.files.sealed import BLOCK, data_problem, write_sealed
 
-SCHEMA = "fg3d-checkpoint-2"
-_EARLIER = b"fg3d-checkpoint-1 "
-"""Begins the seal of checkpoints without a calibration."""
+SCHEMA = "fg3d-checkpoint-3"
+_EARLIER = (b"fg3d-checkpoint-1 ", b"fg3d-checkpoint-2 ")
+"""Begin the seals of checkpoints without a calibration, and with a first look that is linear."""
 _UNSEALED = b"PK"
 """Begins what `torch.save` writes."""
 

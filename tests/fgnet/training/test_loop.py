@@ -200,12 +200,15 @@ def test_without_a_sound_checkpoint_a_run_says_so_and_then_begins_anew(
     assert Trainer(config, data, tmp_path, ALONE).progress.step == 0
 
 
-def test_a_checkpoint_of_an_earlier_version_is_named_and_stays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("earlier", ["fg3d-checkpoint-1", "fg3d-checkpoint-2"])
+def test_a_checkpoint_of_an_earlier_version_is_named_and_stays(
+    earlier: str, tmp_path: Path
+) -> None:
     torch.save({"schema": "fg3d-checkpoint-1"}, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="no seal: an earlier version wrote it"):
         newest_checkpoint(tmp_path / "checkpoint.pt")
     assert (tmp_path / "checkpoint.pt").is_file()
-    write_sealed(tmp_path / "checkpoint.pt", "fg3d-checkpoint-1", b"sound, but of another kind")
+    write_sealed(tmp_path / "checkpoint.pt", earlier, b"sound, but of another kind")
     with pytest.raises(ValueError, match="an earlier version wrote it, and only that reads it"):
         newest_checkpoint(tmp_path / "checkpoint.pt")
     assert (tmp_path / "checkpoint.pt").is_file()
