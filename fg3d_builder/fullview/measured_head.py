@@ -150,7 +150,7 @@ def measured_head(
     rim &= _touching(rim, ~(head | lost))
     apart = float(rim.sum()) / max(int(_edge(head | lost).sum()), 1)
     head, lost = head & ~rim, lost & ~rim
-    inside_px = _inside_px(head | lost)
+    inside = _inside_px(head | lost)
     face = (face | (lost & on_sheet)) & ~rim
     before &= ~rim
     found = MeasuredHead(
@@ -162,8 +162,8 @@ def measured_head(
         before=before,
         lost=lost,
         background=~(head | lost),
-        pure=np.minimum(inside_px, _inside_px(~before)) > MIXED_PX + apart,
-        rim=(head | lost) & (inside_px <= MIXED_PX + apart),
+        pure=np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart,
+        rim=(head | lost) & (inside <= MIXED_PX + apart),
         rgb=color,
         intrinsics=camera,
     )
