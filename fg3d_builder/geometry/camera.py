@@ -21,8 +21,7 @@ def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
     from fg3d_builder.geometry.pixel_lookup import projected
 
     points = np.asarray(points_cam_mm, dtype=np.float64)
-    focal, centre = np.diag(intrinsics)[:2], intrinsics[:2, 2]
-    found = projected(points.reshape(-1, 3), *(float(number) for number in (*focal, *centre)))
+    found = projected(points.reshape(-1, 3), np.asarray(intrinsics, dtype=np.float64))
     return np.asarray(found).reshape(*points.shape[:-1], 2)
 
 

@@ -7,8 +7,10 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def projected(points, fx, fy, cx, cy):  # type: ignore[no-untyped-def]
-    """Pixels (k, 2) of points (k, 3) of the camera frame; NaN where z is not positive."""
+def projected(points, intrinsics):  # type: ignore[no-untyped-def]
+    """Return pixels (k, 2) of points (k, 3), camera frame; NaN where z is not positive."""
+    fx, cx = intrinsics[0, 0], intrinsics[0, 2]
+    fy, cy = intrinsics[1, 1], intrinsics[1, 2]
     out = np.empty((len(points), 2))
     for i in range(len(points)):
         z = points[i, 2]
