@@ -63,11 +63,14 @@ def place_anchors(outline: Outline, height: int, width: int, config: FullViewCon
     outside = ~_inside(outline, grid, spacing)
     bands = face_px * np.asarray(config.anchor_bands)
     keep = np.zeros_like(outside)
+    border_points = cKDTree(_dense(outline, spacing))
     for level in range(LEVELS):
         # Lattices end where their band does; from there on the distance does not matter.
         end = float(bands[level]) if level < len(bands) else np.inf
         mine = outside & (coarseness == level)
-        away = _distance(outline, grid[mine], spacing, end)
+        # Beyond the band's end distances may be infinite.
+        bound = np.nextafter(end, np.inf)
+        away = border_points.query(grid[mine], distance_upper_bound=bound)[0]
         keep[mine] = (np.searchsorted(bands, away) <= level) & (away > CLEARANCE * spacing)
     border = np.zeros_like(keep)
     border[[0, -1], :] = border[:, [0, -1]] = True
@@ -95,19 +98,17 @@ def _lines(
     return -0.5 + step * number, coarsest
 
 
-def _distance(outline: Outline, points: Array, spacing: float, end: float) -> Array:
-    """Return distances (p,) to the outline, exact to a sixteenth of the spacing.
+def _dense(outline: Outline, spacing: float) -> Array:
+    """Return points (d, 2) of the outline at most half the spacing apart.
 
-    Those beyond `end` may be infinite.
+    Distances to them are those to the outline to a sixteenth of the spacing.
     """
     a = outline.points_px
     along = np.roll(a, -1, axis=0) - a
     pieces = np.maximum(1, np.ceil(np.linalg.norm(along, axis=1) / (0.5 * spacing))).astype(int)
     start = np.repeat(np.arange(len(a)), pieces)
     share = np.arange(len(start)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    dense = a[start] + along[start] * (share / pieces[start])[:, None]
-    bound = np.nextafter(end, np.inf)
-    return np.asarray(cKDTree(dense).query(points, distance_upper_bound=bound)[0])
+    return np.asarray(a[start] + along[start] * (share / pieces[start])[:, None])
 
 
 def _inside(outline: Outline, grid: Array, spacing: float) -> Array:

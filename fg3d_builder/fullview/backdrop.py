@@ -46,5 +46,4 @@ def without_head(rgb: Array, measured: MeasuredHead, intrinsics: Array) -> Array
     known = cv2.resize(hidden.astype(np.uint8), few, interpolation=cv2.INTER_AREA) == 0
     plate = continued(cv2.resize(rgb, few, interpolation=cv2.INTER_AREA), known)
     backdrop = cv2.resize(plate, rgb.shape[1::-1])
-    np.copyto(backdrop, rgb, where=~hidden[..., None])
-    return np.asarray(backdrop)
+    return np.asarray(cv2.copyTo(rgb, (~hidden).astype(np.uint8), backdrop))

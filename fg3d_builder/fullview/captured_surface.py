@@ -57,7 +57,7 @@ def captured_surface(measured: MeasuredHead) -> CapturedSurface:
     camera = measured.intrinsics
     with_depth = measured.head & np.isfinite(measured.depth_mm)
     px, z, pixel, carried, triangles = _pieces(
-        np.nan_to_num(measured.depth_mm, nan=-1.0),
+        measured.depth_mm,
         measured.noise_mm,
         with_depth,
         measured.face,
@@ -115,6 +115,13 @@ def _plain_block(depth, noise, head, face, row, column):  # type: ignore[no-unty
     return 1
 
 
+@numba.njit(cache=True, inline="always")
+def _holds(mask, row, column):  # type: ignore[no-untyped-def]
+    """Tell whether any corner of a square of four pixels is in a mask."""
+    above = mask[row, column] | mask[row, column + 1]
+    return above | mask[row + 1, column] | mask[row + 1, column + 1]
+
+
 @numba.njit(cache=True)
 def _pieces(depth, noise, head, face, focal):  # type: ignore[no-untyped-def]
     """Places (v, 2), depths and pixels (v,) and triangles (t, 3) of squares of pixels.
@@ -127,10 +134,7 @@ def _pieces(depth, noise, head, face, focal):  # type: ignore[no-untyped-def]
     squares = 0
     for row in range(height - 1):
         for column in range(width - 1):
-            any_ = False
-            for k in range(4):
-                any_ |= head[row + k // 2, column + k % 2]
-            squares += any_
+            squares += _holds(head, row, column)
     px = np.empty((height * width + 8 * squares, 2))
     z = np.empty(len(px))
     pixel = np.empty(len(px), np.int64)
@@ -142,7 +146,7 @@ def _pieces(depth, noise, head, face, focal):  # type: ignore[no-untyped-def]
     done = np.zeros((height, width), np.bool_)
     for row in range(height - 1):
         for column in range(width - 1):
-            if done[row, column]:
+            if done[row, column] or not _holds(head, row, column):
                 continue
             block = _plain_block(depth, noise, head, face, row, column)
             if block > 1:
@@ -168,8 +172,6 @@ def _pieces(depth, noise, head, face, focal):  # type: ignore[no-untyped-def]
                     faces += face[r, c]
                     nearest = min(nearest, depth[r, c])
                     farthest = max(farthest, depth[r, c])
-            if count == 0:
-                continue
             step = 1.5 * MAX_SLOPE * nearest / focal + 4.0 * noise[row, column]
             whole = count == 4 and farthest - nearest <= step
             if whole and faces == 4:

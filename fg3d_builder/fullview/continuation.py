@@ -46,9 +46,32 @@ def halved(values: Array, weight: Array) -> tuple[Array, Array]:
     """Weighted means of values (H, W, c) float32 over two by two pixels, and their weights."""
     half = tuple((m + 1) // 2 for m in weight.shape[::-1])
     small = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(values * weight[..., None], half, interpolation=cv2.INTER_AREA)
-    sums = sums.reshape(*small.shape, -1)
-    return sums / np.maximum(small, 1e-6)[..., None], np.minimum(4.0 * small, 1.0)
+    sums = cv2.resize(_weighted(values, weight), half, interpolation=cv2.INTER_AREA)
+    means = _means(sums.reshape(*small.shape, -1), small)
+    return means, np.minimum(4.0 * small, 1.0)
+
+
+@numba.njit(cache=True)
+def _weighted(values, weight):  # type: ignore[no-untyped-def]
+    """Values (H, W, c) float32 times their weights (H, W)."""
+    out = np.empty(values.shape, np.float32)
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            for k in range(values.shape[2]):
+                out[i, j, k] = values[i, j, k] * weight[i, j]
+    return out
+
+
+@numba.njit(cache=True)
+def _means(sums, weight):  # type: ignore[no-untyped-def]
+    """Sums (H, W, c) float32 over their weights (H, W)."""
+    out = np.empty(sums.shape, np.float32)
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            share = max(weight[i, j], np.float32(1e-6))
+            for k in range(sums.shape[2]):
+                out[i, j, k] = sums[i, j, k] / share
+    return out
 
 
 @numba.njit(cache=True)

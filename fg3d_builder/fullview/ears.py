@@ -122,12 +122,15 @@ def fitted_ears(
     without = coarse_fragments(
         np.concatenate([face_cam_mm, bald]), graph.triangles, measured
     ).depth_mm
+    height, width = measured.head.shape
+    behind = cv2.resize(without, (width, height), interpolation=cv2.INTER_NEAREST)
+    nothing = cv2.dilate(measured.head.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
     skin = _Skin.of(measured.rgb[measured.face & measured.pure])
     for ear in ears:
-        target = _ear_points(around_cam_mm[ear], measured, without, skin)
+        target = _ear_points(around_cam_mm[ear], measured, behind, skin)
         if len(target) < LEAST_POINTS:
             continue
-        moved[ear] = _placed(graph, face_cam_mm, around_cam_mm, ear, target, measured)
+        moved[ear] = _placed(graph, face_cam_mm, around_cam_mm, ear, target, measured, nothing)
         fitted.append(ear)
     if not fitted:
         return Ears(around_cam_mm, ())
@@ -140,7 +143,10 @@ def fitted_ears(
 def _ear_points(
     ear_cam_mm: Array, measured: MeasuredHead, without: Array, skin: _Skin | None
 ) -> Array:
-    """Measured points (k, 3) that stand out from a head without ears, where an ear is expected."""
+    """Measured points (k, 3) where an ear is expected, that stand out from a head without ears.
+
+    `without` (h, w) is that head's depth, infinite or NaN beside it.
+    """
     px = px_from_cam(ear_cam_mm, measured.intrinsics)
     margin = AROUND_MM * measured.intrinsics[0, 0] / np.median(ear_cam_mm[:, 2])
     shape = np.array(measured.head.shape)
@@ -148,7 +154,7 @@ def _ear_points(
     end = np.clip(np.ceil(px.max(axis=0) + margin) + 1, low + 1, shape[::-1]).astype(int)
     box = (slice(low[1], end[1]), slice(low[0], end[0]))
     depth = measured.depth_mm[box]
-    behind = cv2.resize(without, shape[::-1].tolist(), interpolation=cv2.INTER_NEAREST)[box]
+    behind = without[box]
     z = ear_cam_mm[:, 2]
     with np.errstate(invalid="ignore"):
         out = ~np.isfinite(behind) | (depth < behind - OUT_MM)
@@ -195,14 +201,14 @@ def _placed(
     ear: Array,
     target: Array,
     measured: MeasuredHead,
+    nothing: Array,
 ) -> Array:
-    """Places (e, 3) of an ear's vertices after the fit."""
+    """Places (e, 3) of an ear's vertices after the fit; `nothing` (h, w) is well off the head."""
     start = around[ear]
     centre = start.mean(axis=0)
     # Its length is the direction in which it extends most.
     length = np.linalg.svd(start - centre, full_matrices=False)[2][0]
     motion = _Motion(np.eye(3), centre, 0.0, 0.0, centre, length)
-    nothing = cv2.dilate(measured.head.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
     whole = np.concatenate([face, around])
     axes = np.eye(3)[None]
     for count, reach_mm in enumerate(np.geomspace(*REACH_MM, ROUNDS)):
@@ -356,6 +362,7 @@ def _seen_ear(
     """Normals (e, 3) and visibility (e,) of an ear's vertices."""
     normals = vertex_normals(whole, graph.triangles)[number]
     places = whole[number]
-    drawn = coarse_fragments(whole, graph.triangles, measured)
+    at = coarse_px(places, measured)
+    drawn = coarse_fragments(whole, graph.triangles, measured, at)
     facing = -np.einsum("nd,nd->n", normals, normalized(places)) > FACING
-    return normals, facing & is_first(places, drawn, coarse_px(places, measured))
+    return normals, facing & is_first(places, drawn, at)

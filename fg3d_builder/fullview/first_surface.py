@@ -8,7 +8,7 @@ from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam, scaled_intrinsics
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
-from fg3d_builder.rendering.rasterizer import rasterize
+from fg3d_builder.rendering.rasterizer import rasterize_images
 
 COARSE = 0.5
 """Scale of the images, against the measured ones."""
@@ -17,10 +17,29 @@ BEHIND_MM = 3.0
 """A vertex so far behind the first surface is hidden."""
 
 
-def coarse_fragments(vertices: Array, triangles: Array, measured: MeasuredHead) -> Fragments:
-    """Draw a surface in images `COARSE` times as fine as the measured ones."""
-    height, width = (int(np.ceil(COARSE * n)) for n in measured.head.shape)
-    return rasterize(vertices, triangles, _camera(measured), height, width)
+def coarse_fragments(
+    vertices: Array, triangles: Array, measured: MeasuredHead, asked_px: Array | None = None
+) -> Fragments:
+    """Draw a surface in images `COARSE` times as fine as the measured ones.
+
+    Parameters
+    ----------
+    vertices : (v, 3) float
+    triangles : (t, 3) int
+    measured : MeasuredHead
+    asked_px : (k, 2) float, optional
+        Places in these images; nothing is drawn outside of their box.
+    """
+    size = [int(np.ceil(COARSE * n)) for n in measured.head.shape]
+    wanted = None
+    if asked_px is not None:
+        near = np.clip(np.rint(np.nan_to_num(asked_px)), 0, [size[1] - 1, size[0] - 1])
+        (left, top), (right, bottom) = near.min(axis=0).astype(int), near.max(axis=0).astype(int)
+        wanted = np.zeros((1, *size), dtype=bool)
+        wanted[0, top : bottom + 1, left : right + 1] = True
+    meshes = vertices[None], triangles[None], _camera(measured)[None]
+    drawn = rasterize_images(*meshes, size[0], size[1], wanted=wanted)
+    return Fragments(*(part[0] for part in drawn))
 
 
 def coarse_px(places: Array, measured: MeasuredHead) -> Array:

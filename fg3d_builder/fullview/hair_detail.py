@@ -41,17 +41,41 @@ def mirrored_detail(log_color: Array, weight: Array) -> Array:
         return np.zeros_like(log_color)
     smooth = cv2.GaussianBlur(np.where(sure[..., None], log_color, 0), (0, 0), DETAIL_TEXELS)
     share = cv2.GaussianBlur(sure.astype(np.float32), (0, 0), DETAIL_TEXELS)
-    detail = np.where(sure[..., None], log_color - smooth / np.maximum(share, 1e-3)[..., None], 0.0)
+    detail = _off_means(log_color, smooth, share, sure)
     top, bottom, left, right = largest_rectangle(sure)
     if min(bottom - top, right - left) < LEAST_TILE:
         strength = DETAIL_SHARE * float(detail[sure].mean(axis=1).std())
         return np.where(sure[..., None], detail, strength * _strands()[..., None]).astype(
             np.float32
         )
-    y, x = np.mgrid[: sure.shape[0], : sure.shape[1]]
-    tile = detail[top:bottom, left:right]
-    out = tile[_mirrored(y - top, bottom - top), _mirrored(x - left, right - left)]
-    return np.where(sure[..., None], detail, DETAIL_SHARE * out).astype(np.float32)
+    row = top + _mirrored(np.arange(sure.shape[0]) - top, bottom - top)
+    column = left + _mirrored(np.arange(sure.shape[1]) - left, right - left)
+    _fill(detail, sure, row, column)
+    return np.asarray(detail)
+
+
+@numba.njit(cache=True)
+def _off_means(log_color, smooth, share, sure):  # type: ignore[no-untyped-def]
+    """What sure texels (R, C) differ from blurred ones, (R, C, 3) float32; 0 elsewhere."""
+    rows, columns, channels = log_color.shape
+    out = np.zeros((rows, columns, channels), np.float32)
+    for i in range(rows):
+        for j in range(columns):
+            if sure[i, j]:
+                weight = max(share[i, j], np.float32(1e-3))
+                for k in range(channels):
+                    out[i, j, k] = log_color[i, j, k] - smooth[i, j, k] / weight
+    return out
+
+
+@numba.njit(cache=True)
+def _fill(detail, sure, row, column):  # type: ignore[no-untyped-def]
+    """Give texels that are not sure those of given rows and columns, weaker."""
+    for i in range(sure.shape[0]):
+        for j in range(sure.shape[1]):
+            if not sure[i, j]:
+                for k in range(detail.shape[2]):
+                    detail[i, j, k] = np.float32(DETAIL_SHARE) * detail[row[i], column[j], k]
 
 
 @lru_cache(maxsize=1)

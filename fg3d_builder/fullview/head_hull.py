@@ -34,7 +34,7 @@ from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.geometry.meshes import normalized, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Registration
-from fg3d_builder.rendering.rasterizer import rasterize
+from fg3d_builder.rendering.rasterizer import rasterize_images
 
 ROUNDS = 3
 SMOOTH_PASSES = 8
@@ -240,7 +240,9 @@ def with_lost_depth(
     beside[away[mine] * beside / camera[0, 0] >= LOST_MM] = np.nan
     own = camera.copy()
     own[:2, 2] -= [box[1].start, box[0].start]
-    drawn = rasterize(vertices, triangles, own, *mine.shape).depth_mm[mine]
+    rows, columns = mine.shape
+    images = vertices[None], triangles[None], own[None]
+    drawn = rasterize_images(*images, rows, columns, wanted=mine[None]).depth_mm[0][mine]
     depth, found = measured.depth_mm.copy(), np.zeros_like(lost)
     depth[box][mine] = np.where(np.isfinite(drawn), drawn, beside)
     found[box] = mine & np.isfinite(depth[box])

@@ -53,7 +53,9 @@ def texels(points_mm: Array, triangles: Array, *values: Array) -> tuple[Array, .
         Of the type of `values`; 0 where nothing is known.
     """
     place = unrolled(points_mm)
-    wrapped = np.ptp(place[triangles, 0], axis=1) > COLUMNS / 2
+    a, b, c = place[:, 0][triangles.T]
+    width = np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c)
+    wrapped = width > COLUMNS / 2
     left = np.where(place[:, 0] > COLUMNS / 2, place[:, 0] - COLUMNS, place[:, 0])
     right = np.where(place[:, 0] < COLUMNS / 2, place[:, 0] + COLUMNS, place[:, 0])
     column = np.concatenate([place[:, 0], left, right])

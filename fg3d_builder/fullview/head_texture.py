@@ -154,18 +154,45 @@ def head_texture(
     log_color = seen.log_color - shade
     skin = _Kind.of(log_color, plain, SKIN_SPREAD)
     likely, hair = _hair(log_color, trust, skin, regions)
-    own = trust[..., None]
     sure = _sure(trust, likely)
     hair_map = continued_around(log_color, sure, 1) + mirrored_detail(log_color, sure)
     rest_map = _skin_and_clothes(
         log_color, trust * (1.0 - likely) * (regions.features < 0.1), skin, regions
     )
-    # Between lips and lids is more of the same.
-    rest_map = np.where(
-        regions.features[..., None] > 0.5, continued_around(log_color, trust, 1), rest_map
+    color = _completed(
+        log_color,
+        trust,
+        hair,
+        hair_map,
+        rest_map,
+        regions.features,
+        continued_around(log_color, trust, 1),
+        shade,
     )
-    mixed = hair[..., None] * hair_map + (1.0 - hair[..., None]) * rest_map
-    return HeadTexture(own * log_color + (1.0 - own) * mixed + shade, hair, trust, pose, centre)
+    return HeadTexture(color, hair, trust, pose, centre)
+
+
+@numba.njit(cache=True)
+def _completed(  # type: ignore[no-untyped-def]
+    log_color, trust, hair, hair_map, rest_map, features, feature_map, shade
+):
+    """Colours (R, C, 3) float32 as far as they are trusted, else of hair and of the rest, lit.
+
+    Between lips and lids is more of the same. `shade` is that of each texel, or one of all.
+    """
+    rows, columns, channels = log_color.shape
+    out = np.empty((rows, columns, channels), np.float32)
+    one, same = np.float32(1.0), shade.shape[0] == 1
+    for i in range(rows):
+        for j in range(columns):
+            own, strand = trust[i, j], hair[i, j]
+            inner = features[i, j] > 0.5
+            for k in range(channels):
+                rest = feature_map[i, j, k] if inner else rest_map[i, j, k]
+                mixed = strand * hair_map[i, j, k] + (one - strand) * rest
+                light = shade[0, 0, k] if same else shade[i, j, k]
+                out[i, j, k] = own * log_color[i, j, k] + (one - own) * mixed + light
+    return out
 
 
 def _outer_normals(model: FaceModel, vertices: Array, triangles: Array) -> Array:

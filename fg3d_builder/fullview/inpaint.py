@@ -71,12 +71,25 @@ def inpaint_view(
     believed = inner & ~inside
     screen = 1.0 / (_FADING * size) ** 2
     step = corrections(image - guide, inside, believed, screen, _TOLERANCE, _LARGEST)
-    pixel = np.flatnonzero(inside)
-    share = weight[box].ravel()[pixel, None].astype(np.float32)
-    own, model = image.reshape(-1, 3)[pixel], guide.reshape(-1, 3)[pixel]
-    mixed = (1.0 - share) * own + share * (model + step)
+    mixed = _mixed(image, guide, step, weight[box], inside)
     out = image_rgb.copy()
     out[box][inside] = srgb_from_linear(np.exp(mixed) - _DARK)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _mixed(image, guide, step, weight, inside):  # type: ignore[no-untyped-def]
+    """Logarithms (k, 3) of a picture, mixed with the corrected guide at the k pixels inside."""
+    out = np.empty(step.shape, np.float32)
+    k = 0
+    for row in range(inside.shape[0]):
+        for column in range(inside.shape[1]):
+            if inside[row, column]:
+                share = np.float32(weight[row, column])
+                for c in range(3):
+                    model = guide[row, column, c] + step[k, c]
+                    out[k, c] = (np.float32(1.0) - share) * image[row, column, c] + share * model
+                k += 1
     return out
 
 

@@ -22,7 +22,7 @@ from fg3d_builder.fullview.tracing import stretches
 from fg3d_builder.fullview.views import ViewCamera
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
-from fg3d_builder.rendering.rasterizer import rasterize
+from fg3d_builder.rendering.rasterizer import rasterize, rasterize_images
 
 SPECK_PX = 12
 """Smaller separate pieces of the captured surface are not drawn where they are drawn out."""
@@ -89,11 +89,12 @@ def layers_of(
     """
     size, mesh = camera.size, source.mesh
 
-    def drawn(first: int, count: int, cull: bool = True) -> Fragments:
+    def drawn(first: int, count: int, cull: bool = True, wanted: Array | None = None) -> Fragments:
         part = source.part(first, count)
-        vertices = vertices_view[part.low : part.end]
-        found = rasterize(vertices, part.triangles, camera.intrinsics, size, size, cull)
-        return _numbered(found, part.number)
+        vertices, pieces = vertices_view[None, part.low : part.end], part.triangles[None]
+        mask = None if wanted is None else wanted[None]
+        images = rasterize_images(vertices, pieces, camera.intrinsics[None], size, size, cull, mask)
+        return _numbered(Fragments(*(image[0] for image in images)), part.number)
 
     sheet = drawn(0, mesh.face_triangle_count)
     triangle, barycentric, depth = sheet.triangle.copy(), sheet.barycentric.copy(), sheet.depth_mm
@@ -116,7 +117,7 @@ def layers_of(
         open_ = triangle < 0
         if not open_.any():
             break
-        found = drawn(first, count, False)
+        found = drawn(first, count, False, open_)
         _put(open_, found.triangle, found.barycentric, triangle, barycentric)
     _cut(face, sheet.triangle, sheet.barycentric, sheet.depth_mm)
     return Layers(

@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+import numba
 import numpy as np
 
 from fg3d_builder.config import TextureConfig
@@ -199,34 +200,66 @@ def start_light(samples: ColorSamples, config: TextureConfig) -> LightState:
 def colors_and_jacobian(samples: ColorSamples, state: LightState) -> tuple[Array, Array]:
     """Return the (k, 3) colours of Eq. 14 and their (k, 3, b + 13) derivatives by a step."""
     light = state.light
-    b = len(state.z)
     tint = np.exp(state.log_tint)
     albedo = tint * (samples.albedo_mean + samples.albedo_basis @ state.z)
-    facing = samples.normal @ light.direction
-    lit = np.maximum(facing, 0.0)
-    toward = np.einsum("kd,kd->k", samples.normal, samples.view)
-    glint = np.maximum(2.0 * facing * toward - samples.view @ light.direction, 0.0)
-    glint = np.where(facing > 0, np.maximum(glint, 1e-9), 1e-9)
-    gloss = light.specular * glint**light.shininess
-    shade = light.ambient + light.directional * lit[:, None]
-    shiny = light.directional * gloss[:, None]
-    jacobian = np.zeros((*albedo.shape, b + 13))
-    jacobian[..., :b] = samples.albedo_basis * (tint * shade)[..., None]
-    for c in range(3):
-        jacobian[:, c, b + c] = albedo[:, c] * shade[:, c]
-        jacobian[:, c, b + 3 + c] = albedo[:, c] * light.ambient[c]
-        jacobian[:, c, b + 6 + c] = (albedo[:, c] * lit + gloss) * light.directional[c]
-    plane = tangents(light.direction)
-    normal_part = (samples.normal @ plane) * (facing > 0)[:, None]
-    mirror_part = 2.0 * toward[:, None] * (samples.normal @ plane) - samples.view @ plane
-    slope = light.shininess * gloss / glint
-    by_direction = (
-        albedo[..., None] * normal_part[:, None] + (slope[:, None] * mirror_part)[:, None]
+    color, jacobian = _lit(
+        albedo,
+        samples.albedo_basis,
+        samples.normal,
+        samples.view,
+        tint,
+        light.ambient,
+        light.directional,
+        light.direction,
+        light.specular,
+        light.shininess,
+        tangents(light.direction),
     )
-    jacobian[..., b + 9 : b + 11] = light.directional[:, None] * by_direction
-    jacobian[..., b + 11] = shiny
-    jacobian[..., b + 12] = shiny * (light.shininess * np.log(glint))[:, None]
-    return albedo * shade + shiny, jacobian
+    return color, jacobian
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _lit(  # type: ignore[no-untyped-def]
+    albedo, basis, normals, views, tint, ambient, directional, direction, specular, shininess, plane
+):
+    """Colours (k, 3) and derivatives (k, 3, b + 13) of `colors_and_jacobian`."""
+    count, channels, b = basis.shape
+    color, jacobian = np.empty((count, channels)), np.empty((count, channels, b + 13))
+    by_normal, by_mirror = np.empty(2), np.empty(2)
+    for i in range(count):
+        nx, ny, nz = normals[i]
+        x, y, z = views[i]
+        facing = nx * direction[0] + ny * direction[1] + nz * direction[2]
+        toward = nx * x + ny * y + nz * z
+        along = x * direction[0] + y * direction[1] + z * direction[2]
+        lit = max(facing, 0.0)
+        glint = max(2.0 * facing * toward - along, 1e-9) if facing > 0.0 else 1e-9
+        gloss = specular * glint**shininess
+        slope = shininess * gloss / glint
+        by_shininess = shininess * np.log(glint)
+        for d in range(2):
+            tilt = nx * plane[0, d] + ny * plane[1, d] + nz * plane[2, d]
+            by_normal[d] = tilt if facing > 0.0 else 0.0
+            by_mirror[d] = 2.0 * toward * tilt
+            by_mirror[d] -= x * plane[0, d] + y * plane[1, d] + z * plane[2, d]
+        for c in range(channels):
+            own = albedo[i, c]
+            shade = ambient[c] + directional[c] * lit
+            shiny = directional[c] * gloss
+            color[i, c] = own * shade + shiny
+            row = jacobian[i, c]
+            for j in range(b):
+                row[j] = basis[i, c, j] * (tint[c] * shade)
+            for j in range(b, b + 9):
+                row[j] = 0.0
+            row[b + c] = own * shade
+            row[b + 3 + c] = own * ambient[c]
+            row[b + 6 + c] = (own * lit + gloss) * directional[c]
+            for d in range(2):
+                row[b + 9 + d] = directional[c] * (own * by_normal[d] + slope * by_mirror[d])
+            row[b + 11] = shiny
+            row[b + 12] = shiny * by_shininess
+    return color, jacobian
 
 
 def prior_rows(state: LightState, config: TextureConfig) -> tuple[Array, Array]:
@@ -353,7 +386,9 @@ def _normal_equations(
     scale = samples.weight * robust[:, None] / samples.sigma
     flat = jacobian.reshape(-1, jacobian.shape[2])
     prior, matrix = prior_rows(state, config)
-    hessian = flat.T @ (flat * (scale / samples.sigma).reshape(-1, 1)) + matrix.T @ matrix
+    # One array times itself: half of a product of two.
+    weighted = flat * np.sqrt(scale / samples.sigma).reshape(-1, 1)
+    hessian = weighted.T @ weighted + matrix.T @ matrix
     gradient = flat.T @ (scale * residual).ravel() + matrix.T @ prior
     energy = 0.5 * prior @ prior + 0.5 * square.sum()
     return Quadratic(float(energy), hessian, gradient)

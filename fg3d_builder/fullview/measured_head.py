@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import cv2
+import numba
 import numpy as np
 
 from fg3d_builder.config import FullViewConfig
@@ -149,6 +150,7 @@ def measured_head(
     rim &= _touching(rim, ~(head | lost))
     apart = float(rim.sum()) / max(int(_edge(head | lost).sum()), 1)
     head, lost = head & ~rim, lost & ~rim
+    inside = _inside_px(head | lost)
     face = (face | (lost & on_sheet)) & ~rim
     before &= ~rim
     found = MeasuredHead(
@@ -160,8 +162,8 @@ def measured_head(
         before=before,
         lost=lost,
         background=~(head | lost),
-        pure=np.minimum(_inside_px(head | lost), _inside_px(~before)) > MIXED_PX + apart,
-        rim=(head | lost) & (_inside_px(head | lost) <= MIXED_PX + apart),
+        pure=np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart,
+        rim=(head | lost) & (inside <= MIXED_PX + apart),
         rgb=color,
         intrinsics=camera,
     )
@@ -226,12 +228,25 @@ def _cut_off(capture: Capture, surface: DepthSurface, head: Array) -> tuple[bool
 
 def _smoothed(surface: DepthSurface) -> tuple[Array, Array]:
     """Depth with the noise averaged out, and its noise before; NaN where nothing is."""
-    raw, fitted = surface.points_cam_mm[..., 2], surface.fitted_cam_mm[..., 2]
     noise = np.nan_to_num(surface.noise_mm)
-    # A plane fitted across a rough place may leave it; then the measurement itself is better.
-    with np.errstate(invalid="ignore"):
-        good = np.abs(fitted - raw) <= NOISE * noise + 0.5
-    return np.where(good, fitted, raw), noise
+    return _nearer(surface.points_cam_mm, surface.fitted_cam_mm, noise), noise
+
+
+@numba.njit(cache=True)
+def _nearer(raw, fitted, noise):  # type: ignore[no-untyped-def]
+    """Depths (h, w) of fitted points (h, w, 3), or of the raw ones where the fit left them.
+
+    A plane fitted across a rough place may; then the measurement itself is better.
+    """
+    rows, columns = noise.shape
+    out = np.empty((rows, columns))
+    for i in range(rows):
+        for j in range(columns):
+            off = abs(fitted[i, j, 2] - raw[i, j, 2])
+            # NaN, no plane, fails the comparison.
+            good = off <= NOISE * noise[i, j] + 0.5
+            out[i, j] = fitted[i, j, 2] if good else raw[i, j, 2]
+    return out
 
 
 def _at_heads_depth(
@@ -257,8 +272,9 @@ def _at_heads_depth(
 
 def _labelled(mask: Array, least: int) -> tuple[Array, Array]:
     """Connected parts of a mask as labels (h, w), and which labels have at least so many pixels."""
-    count, label = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    large = np.bincount(label.ravel(), minlength=count) >= least
+    image = mask.astype(np.uint8)
+    _, label, figures, _ = cv2.connectedComponentsWithStats(image, connectivity=8)
+    large = figures[:, cv2.CC_STAT_AREA] >= least
     large[0] = False
     return label, large
 
@@ -278,8 +294,11 @@ def _touching(mask: Array, head: Array) -> Array:
 
 
 def _edge(mask: Array) -> Array:
-    """Pixels of a mask next to others."""
-    return mask & (_inside_px(mask) < 1.5)
+    """Pixels of a mask next to others, along a row, a column or a diagonal."""
+    inner = cv2.erode(
+        mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(mask & (inner == 0))
 
 
 def _inside_px(mask: Array) -> Array:
@@ -319,7 +338,20 @@ def _differences(color: Array, head: Array, behind: Array, extent: float) -> tup
     out = []
     for known in sure:
         plate = cv2.resize(continued(small, known), color.shape[1::-1])
-        red, green, blue = np.moveaxis(cv2.absdiff(color, plate), 2, 0)
-        off = np.maximum(np.maximum(red, green), blue).astype(np.float32)
-        out.append(cv2.GaussianBlur(off, (0, 0), 1.0))
+        out.append(cv2.GaussianBlur(_largest_difference(color, plate), (0, 0), 1.0))
     return out[0], out[1]
+
+
+@numba.njit(cache=True)
+def _largest_difference(color, other):  # type: ignore[no-untyped-def]
+    """Grey levels (h, w) float32 between two pictures, in the channel that differs most."""
+    rows, columns, channels = color.shape
+    out = np.zeros((rows, columns), np.float32)
+    for i in range(rows):
+        for j in range(columns):
+            most = np.int32(0)
+            for k in range(channels):
+                off = np.int32(color[i, j, k]) - np.int32(other[i, j, k])
+                most = max(most, off, -off)
+            out[i, j] = most
+    return out

@@ -134,12 +134,10 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         pyramids = ((source.picture, head), (source.backdrop, covered & ~head))
         rgb = _sampled(pyramids, source_px, jacobian)
         most = FARTHER * config.max_stretch
-        share = (most / layers.stretch - 1.0) / (TRUSTED_SHARE - 1.0)
-        doubted = layers.captured & (share < 1.0)
-        wanted = layers.surround | doubted | (layers.face & _near(layers.face & (trust < 1.0)))
+        kept = _kept(layers.captured, layers.surround, layers.stretch, most)
+        wanted = (kept < 1.0) | (layers.face & _near(layers.face & (trust < 1.0)))
         around = _around(source, layers, wanted)
         if source.around is not None:
-            kept = np.where(layers.surround, 0.0, np.where(doubted, share, 1.0))
             _blend(rgb, srgb_from_linear(around), kept)
     return RenderedView(
         rgb=rgb,
@@ -157,6 +155,23 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
         picture_size=mesh.image_size,
         fragments=layers.sheet,
     )
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _kept(captured, surround, stretch, most):  # type: ignore[no-untyped-def]
+    """How far pixels (S, S) keep the picture's colours, float32: not at all in the surround, less
+    where the captured surface is drawn out by nearly the most that it may be."""
+    out = np.ones(stretch.shape, np.float32)
+    for row in range(stretch.shape[0]):
+        for column in range(stretch.shape[1]):
+            if surround[row, column]:
+                out[row, column] = 0.0
+            elif captured[row, column]:
+                share = np.float32(most) / stretch[row, column] - np.float32(1.0)
+                share /= np.float32(TRUSTED_SHARE - 1.0)
+                if share < 1.0:
+                    out[row, column] = share
+    return out
 
 
 def _near(doubt: Array) -> Array:

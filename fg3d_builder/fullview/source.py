@@ -180,7 +180,8 @@ class Source:
             )
         vertices = np.concatenate(meshes.vertices)
         first = rasterize(vertices[: len(face)], mesh.face_triangles, camera, *size).depth_mm
-        farthest = cv2.dilate(np.nan_to_num(first, nan=np.inf), np.ones((3, 3), np.uint8))
+        beyond = np.where(np.isnan(first), np.float32(np.inf), first)
+        farthest = cv2.dilate(beyond, np.ones((3, 3), np.uint8))
         return cls(
             mesh=mesh,
             vertices_cam_mm=vertices,

@@ -73,7 +73,7 @@ def seen_texels(
         *COSINES,
     )
     color = cv2.remap(capture.rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return SeenTexels(_LOG_OF_BYTE[color], trust, hidden, units)
+    return SeenTexels(cv2.LUT(color, _LOG_OF_BYTE), trust, hidden, units)
 
 
 @numba.njit(cache=True)

@@ -17,11 +17,12 @@ def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
 
     Points with z <= 0 have no projection and give NaN.
     """
+    # Imported here: machines for training alone have no Numba, and need the rest of this module.
+    from fg3d_builder.geometry.pixel_lookup import projected
+
     points = np.asarray(points_cam_mm, dtype=np.float64)
-    z = np.where(points[..., 2] > 0, points[..., 2], np.nan)
-    x = intrinsics[0, 0] * points[..., 0] / z + intrinsics[0, 2]
-    y = intrinsics[1, 1] * points[..., 1] / z + intrinsics[1, 2]
-    return np.stack([x, y], axis=-1)
+    found = projected(points.reshape(-1, 3), np.asarray(intrinsics, dtype=np.float64))
+    return np.asarray(found).reshape(*points.shape[:-1], 2)
 
 
 def cam_from_px(points_px: Array, depth_mm: Array, intrinsics: Array) -> Array:
@@ -73,12 +74,10 @@ def at_nearest_pixel(image: Array, points_px: Array, outside: float | bool) -> A
     Returns (k,) in the type of `outside`, which is the value beyond the image and of points that
     are not finite.
     """
-    height, width = image.shape
-    column, row = np.rint(points_px).T
-    # False for what is not a number, too.
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    from fg3d_builder.geometry.pixel_lookup import look_up
+
     found = np.full(len(points_px), outside)
-    found[inside] = image[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+    look_up(image, np.asarray(points_px, dtype=np.float64), found)
     return found
 
 

@@ -78,8 +78,8 @@ def directed_edges(triangles: Array) -> Array:
 
 def undirected_edges(triangles: Array) -> Array:
     """Return the (k, 2) int32 edges of a mesh, each once, smaller index first, sorted."""
-    pairs = directed_edges(triangles)
-    low, high = pairs.min(axis=1), pairs.max(axis=1)
+    one, other = directed_edges(triangles).T
+    low, high = np.minimum(one, other), np.maximum(one, other)
     # One number per edge sorts many times faster than rows do.
     count = int(high.max(initial=0)) + 1
     key = np.unique(low * count + high)
@@ -89,7 +89,8 @@ def undirected_edges(triangles: Array) -> Array:
 def border_edges(triangles: Array) -> Array:
     """Return the (k, 2) int64 edges of exactly one triangle, each in that triangle's direction."""
     edges = directed_edges(triangles)
-    key = edges.min(axis=1) * (int(edges.max(initial=0)) + 1) + edges.max(axis=1)
+    one, other = edges.T
+    key = np.minimum(one, other) * (int(edges.max(initial=0)) + 1) + np.maximum(one, other)
     order = np.argsort(key)
     same = np.diff(key[order]) == 0
     return edges[order[~np.append(same, False) & ~np.append(False, same)]]

@@ -309,16 +309,17 @@ def _interpolate(samples: Array, places: Array) -> Array:
 def _interpolated(depth: Array) -> list[AxisSampling]:
     """Distances at which columns with large differences repeat."""
     found: list[AxisSampling] = []
+    least = _PRECISION * float(np.nanmedian(depth)) if np.isfinite(depth).any() else np.inf
     # The wider apart, the more a bend stands out from the rounding.
     for spacing in (1, 2, 4):
-        wave = _wave(depth, 2, spacing)
+        wave = _wave(depth, least, 2, spacing)
         for frequency in [] if wave is None else _fundamentals(wave.values):
             known = any(abs(axis.factor * frequency - 1) < 0.01 for axis in found)
             if wave is not None and frequency < 0.5 / spacing and not known:
                 found.append(_at_peaks(wave, frequency, 0.0))
     # At a factor of two every pixel is as far from a sample, and bends alike. The third
     # difference is zero at each sample and large between two.
-    wave = _wave(depth, 3)
+    wave = _wave(depth, least, 3)
     if wave is not None and 0.5 in _fundamentals(wave.values, nyquist=True):
         found.append(_at_peaks(wave, 0.5, 1.0))
     return found
@@ -332,14 +333,16 @@ def _at_peaks(wave: _Wave, frequency: float, shift: float) -> AxisSampling:
     return AxisSampling("interpolated", 1 / frequency, float(peak % (1 / frequency)))
 
 
-def _wave(depth: Array, order: int, spacing: int = 1) -> _Wave | None:
+def _wave(depth: Array, least: float, order: int, spacing: int = 1) -> _Wave | None:
+    """The wave of some differences; None where they are typically less than the `least`."""
     bend = _differences(depth, order, spacing)
     known = np.isfinite(bend)
+    typical = _typical(bend[known]) if known.any() else 0.0
     # What the numbers cannot hold is no measurement: exact planes have such differences.
-    if not known.any() or _typical(bend[known]) < _PRECISION * float(np.nanmedian(depth)):
+    if typical < least:
         return None
     # Steps from surface to surface tell nothing.
-    used = known & (bend <= 8.0 * _typical(bend[known]))
+    used = known & (bend <= 8.0 * typical)
     count = used.sum(axis=0)
     columns = np.flatnonzero(count >= MIN_SAMPLES)
     if len(columns) < 2 * MIN_SAMPLES:

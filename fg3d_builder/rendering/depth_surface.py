@@ -91,8 +91,7 @@ class DepthSurface:
         matrix = np.asarray(intrinsics, dtype=np.float64)
         measured = believable_depth(np.asarray(depth_mm, dtype=np.float64), matrix)
         depth, noise = _filled(measured, matrix)
-        right = _connected_right(depth, noise, matrix[0, 0])
-        down = np.ascontiguousarray(_connected_right(depth.T, noise.T, matrix[1, 1]).T)
+        right, down = _connected(depth, noise, matrix[0, 0], matrix[1, 1])
         known = np.isfinite(depth)
         wanted = known
         if near_mm is not None:
@@ -245,9 +244,8 @@ def joined_pixels(depth_mm: Array, intrinsics: Array) -> tuple[Array, Array]:
     """
     # Where a range of depths holds outlines alone, their steps would pass for noise.
     noise = np.minimum(estimate_noise(depth_mm), _MOST_NOISE * depth_mm)
-    right = _connected_right(depth_mm, noise, intrinsics[0, 0])
-    down = _connected_right(depth_mm.T, noise.T, intrinsics[1, 1]).T
-    return right, np.ascontiguousarray(down)
+    right, down = _connected(depth_mm, noise, intrinsics[0, 0], intrinsics[1, 1])
+    return right, down
 
 
 def depth_mesh(depth_mm: Array, intrinsics: Array) -> tuple[Array, Array, Array]:
@@ -288,14 +286,24 @@ def _bridged_share(measured: Array, bridged: Array) -> float:
     return (count - int(np.count_nonzero(np.isfinite(measured)))) / max(count, 1)
 
 
-def _connected_right(depth: Array, noise: Array, focal_px: float) -> Array:
-    """Find the pixels (H, W) that are on one surface with their right neighbour."""
-    right = np.zeros(depth.shape, dtype=bool)
-    near = np.minimum(depth[:, :-1], depth[:, 1:])
-    with np.errstate(invalid="ignore"):
-        limit = MAX_SLOPE * near / focal_px + 4.0 * noise[:, :-1]
-        right[:, :-1] = np.abs(depth[:, :-1] - depth[:, 1:]) <= limit
-    return right
+@numba.njit(cache=True, error_model="numpy")
+def _connected(depth, noise, focal_x_px, focal_y_px):  # type: ignore[no-untyped-def]
+    """Find the pixels (H, W) that are on one surface with their right, and lower, neighbour."""
+    height, width = depth.shape
+    right, down = np.zeros(depth.shape, np.bool_), np.zeros(depth.shape, np.bool_)
+    for row in range(height):
+        for column in range(width):
+            here, slack = depth[row, column], 4.0 * noise[row, column]
+            # NaN, no depth, fails the comparisons.
+            if column + 1 < width:
+                there = depth[row, column + 1]
+                limit = MAX_SLOPE * min(here, there) / focal_x_px + slack
+                right[row, column] = abs(here - there) <= limit
+            if row + 1 < height:
+                there = depth[row + 1, column]
+                limit = MAX_SLOPE * min(here, there) / focal_y_px + slack
+                down[row, column] = abs(here - there) <= limit
+    return right, down
 
 
 def _near_border(known: Array, right: Array, down: Array) -> Array:
