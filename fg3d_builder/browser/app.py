@@ -311,7 +311,14 @@ def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
                     return pictures.small(failure_picture(listing, listed))
                 except ValueError:  # pictures have no seals
                     raise NotFound("the picture of this failure is damaged") from None
-            return pictures.thumbnail(read_face(listing.layout, listed), kind)
+            try:
+                return pictures.thumbnail(read_face(listing.layout, listed), kind)
+            except NotThereError:
+                # Of what a lean build has dropped, the report's small picture is left.
+                path = listing.layout.report / listing.layout.report_thumbnail(name)
+                if not (listing.layout.config.lean and path.is_file()):
+                    raise
+                return path.read_bytes()
 
         return _picture(page.thumbnails.get((name, listed.stamp, kind), draw), listed)
 
