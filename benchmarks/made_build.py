@@ -38,6 +38,7 @@ CODES = (("captures", "no_depth"), ("landmarks", "no_face"), ("registration", "f
 
 FAILED_SHARE, CHUNK = 0.03, 4
 EXPRESSIONS = ("neutral", "smile", "mouth-open")
+SEXES_STATED = ("female", "male", "")
 
 
 def write_made_build(root: Path, captures: int, reported: bool = True) -> BuildLayout:
@@ -149,6 +150,7 @@ def _rows(registrations: dict[str, Registration]) -> Sequence[dict[str, object]]
             "subject_id": _subject(name),
             "source": "folder",
             "expression": EXPRESSIONS[int(name[-1]) % 3],
+            "sex": SEXES_STATED[int(_subject(name)[-1]) % 3],
             "quality": found.quality,
             "depth": None,
             "predicted_error_mm": found.predicted_error_mm,

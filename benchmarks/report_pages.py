@@ -24,6 +24,7 @@ from fg3d_builder.report.page import DRAWN, ReportContent, render_pages
 from fg3d_builder.report.page_set import pages_belong_to, write_pages
 
 EXPRESSIONS = ("neutral", "smile", "mouth open", "frown", "eyes closed")
+SEXES_STATED = ("female", "male", "")
 CODES = ("no_face", "no_depth", "unreadable_image", "far_from_landmarks")
 OF_A_SUBJECT, FAILED, SEED = 10, 0.03, 19
 DOUBTS = ("Hair covers part of the forehead.", "The face is unusually large.", "Few depth pixels.")
@@ -90,6 +91,7 @@ def made_row(rng: np.random.Generator, name: str) -> dict[str, Any]:
         "subject_id": name.split("-")[0],
         "source": "folder",
         "expression": str(rng.choice(EXPRESSIONS)),
+        "sex": SEXES_STATED[sum(name.split("-")[0].encode()) % 3],
         "quality": quality,
         "predicted_error_mm": error,
         "predicted_surface_mm": error / 2,

@@ -32,6 +32,9 @@ CELL_LIMIT_S = 3600
 STARTUP_S = 180
 """The same of a kernel's start."""
 
+PICTURES_S = 180
+"""The same of what a cell has put out, once it has ended."""
+
 
 def read(name: str) -> NotebookNode:
     """Read a notebook of the documentation by its name without suffix."""
@@ -57,7 +60,7 @@ def executed(
     nbclient.exceptions.CellExecutionError
         A cell failed.
     nbclient.exceptions.CellTimeoutError
-        A cell took too long.
+        A cell, or what it has put out, took too long.
     """
     copy = nbformat.from_dict(notebook)
     if parameters:
@@ -73,6 +76,10 @@ def executed(
             km=kernel,
             timeout=cell_limit_s,
             startup_timeout=STARTUP_S,
+            # A cell's pictures come by another socket than the word that it has ended. By default
+            # those that are not there four seconds after it are left out in silence.
+            iopub_timeout=PICTURES_S,
+            raise_on_iopub_timeout=True,
             record_timing=False,
             resources={"metadata": {"path": folder}},
         )

@@ -139,7 +139,12 @@ def entry_point() -> NoReturn:
     What is there is there, and said: Ctrl-C while the interpreter tidies up changes nothing.
     """
     status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if status == _INTERRUPTED:
+        from fg3d_builder.stopping import end_at_latest
+
+        end_at_latest()  # what was stopped may leave threads that the interpreter waits for
     sys.exit(status)
 
 
@@ -194,20 +199,21 @@ def _carried_out(options: argparse.Namespace) -> int:
     """Run a command; one that goes on later ends by ``SIGTERM`` as by Ctrl-C, with all processes.
 
     That is one whose options have the default ``goes_on``. Signals are the main thread's: a program
-    that runs a command in another one stops it by itself.
+    that runs a command in another one stops it by itself, and one that runs a command in its main
+    thread goes on after it.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not (getattr(options, "goes_on", False) and is_main):
         return int(options.run(options))
     from fg3d_builder.stopping import STATUS, end_children, say_stopped, stoppable
 
-    try:
-        with stoppable():
+    with stoppable():
+        try:
             return int(options.run(options))
-    except KeyboardInterrupt:
-        end_children()
-        say_stopped()
-        return STATUS
+        except KeyboardInterrupt:
+            end_children()
+            say_stopped()
+            return STATUS
 
 
 def _kept_trace() -> str:

@@ -57,7 +57,7 @@ CHUNK_STAGES = (*STAGES, "views")
 """The same with turned views, which a capture may also fail to have."""
 
 STAGE_VERSIONS = {
-    "captures": 3,
+    "captures": 4,
     "facemodel": 1,
     "landmarks": 2,
     "fitting": 9,
@@ -65,7 +65,7 @@ STAGE_VERSIONS = {
     "views": 10,
     "transform": 9,
     "shards": 3,
-    "report": 6,
+    "report": 7,
 }
 """Raise a stage's number when its code gives other results for the same input."""
 

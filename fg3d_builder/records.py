@@ -95,6 +95,10 @@ class CaptureTruth:
     visible: Array
 
 
+SEXES = ("female", "male", "other")
+"""What a capture may say of its subject's sex; it may as well say nothing."""
+
+
 @dataclass(frozen=True)
 class Capture:
     """One RGB-D frame of one subject, whatever the source.
@@ -122,6 +126,8 @@ class Capture:
         Ground truth of a synthetic capture.
     unit_mm : float, optional
         Unit that the depth, or the scan, was declared to have; only messages need it.
+    sex : str
+        One of `SEXES`, ``""`` where the capture does not say; only counted and filtered by.
     """
 
     capture_id: str
@@ -135,6 +141,7 @@ class Capture:
     landmarks: Landmarks | None = None
     truth: CaptureTruth | None = None
     unit_mm: float | None = None
+    sex: str = ""
 
 
 class FittedFace(NamedTuple):

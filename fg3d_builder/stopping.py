@@ -34,16 +34,17 @@ _stoppable = False
 def stoppable() -> Iterator[None]:
     """Raise `KeyboardInterrupt` in this process, once, where it is told to stop.
 
-    Processes that it forks meanwhile leave Ctrl-C to it, and end at once where it ends them.
+    Processes that it forks meanwhile leave Ctrl-C to it, and end at once where it ends them. It
+    pays no attention to being told again before the block is left; after the block it takes signals
+    as it did before. One that ends then calls `end_at_latest`.
     """
     global _stoppable
+    patience: list[threading.Timer] = []
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        last = threading.Timer(PATIENCE_S, _end_now)
-        last.daemon = True
-        last.start()
+        patience.append(end_at_latest())
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
@@ -55,9 +56,18 @@ def stoppable() -> Iterator[None]:
     finally:
         _stoppable = False
         sys.unraisablehook = reported
-        if signal.getsignal(signal.SIGINT) is stop:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for timer in patience:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_at_latest() -> threading.Timer:
+    """End this process and its children after `PATIENCE_S`, unless the timer is cancelled."""
+    last = threading.Timer(PATIENCE_S, _end_now)
+    last.daemon = True
+    last.start()
+    return last
 
 
 def _raised_again(caught: sys.UnraisableHookArgs) -> None:

@@ -143,6 +143,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         ("image_size = [640, 9]", "sources[0].image_size[1] = 9: expected a whole number from 64"),
         ("kind = 'mirror'", 'sources[0].kind = "mirror": expected "folder", "scan", "synthetic"'),
         ("kind = 'folder'", 'sources[0].path: missing; kind "folder" needs a folder'),
+        ("licence = 'mine'", 'sources[0].licence = "mine": kind "synthetic" has that of the pop'),
         ("path = 'mine'", 'sources[0].path = "mine": kind "synthetic" reads no files; write kind'),
         ("include = []", "sources[0].include = []: expected a list of 1 to"),
         ("sensor = { strength = -1 }", "sources[0].sensor.strength = -1: expected a number from 0"),

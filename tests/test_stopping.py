@@ -39,6 +39,37 @@ def test_a_stop_in_a_finaliser_is_raised_afterwards_and_in_silence() -> None:
     assert done.stderr == ""
 
 
+PROGRAM = """
+import signal, sys, threading
+import fg3d_builder.stopping as stopping
+from fg3d_builder.commands import build
+from fg3d_builder.cli import main
+
+stopping.PATIENCE_S = 1.0
+build.run = lambda options: signal.raise_signal(getattr(signal, sys.argv[1]))
+status = main(["build", sys.argv[2]])
+print(status, flush=True)
+waited = threading.Event().wait(2.0)  # longer than the patience with what is being stopped
+print("goes on", signal.getsignal(signal.SIGINT) is signal.default_int_handler, flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_program_that_runs_a_command_goes_on_after_a_stop(name: str, tmp_path: Path) -> None:
+    preset = tmp_path / "preset.toml"
+    preset.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, name, str(preset)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "130\ngoes on True\n"
+    assert done.stderr == "fg3d: stopped; the same command goes on\n"
+    assert done.returncode == 0
+
+
 CHILD = """
 import os, signal, sys, time
 from pathlib import Path

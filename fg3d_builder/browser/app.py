@@ -22,6 +22,7 @@ from fg3d_builder.browser import geometry, pictures, words
 from fg3d_builder.browser.filters import (
     DATASET,
     JUDGED,
+    NOT_STATED,
     PAGE_SIZES,
     PICTURES,
     SORTS,
@@ -44,6 +45,7 @@ from fg3d_builder.browser.listing import (
 from fg3d_builder.browser.records import NotThereError, RecordReader, face_model, read_face
 from fg3d_builder.browser.verdicts import ChangedMeanwhileError, VerdictFile, Verdicts
 from fg3d_builder.errors import ConfigError, sentence
+from fg3d_builder.records import SEXES
 from fg3d_builder.review.decisions import Verdict
 from fg3d_builder.review.review_list import VERDICTS
 
@@ -229,6 +231,7 @@ def _add_pages(app: flask.Flask, page: ReviewPage) -> None:
             sizes=PAGE_SIZES,
             looks=PICTURES,
             states=STATES,
+            sexes=(*SEXES, NOT_STATED),
             places=DATASET,
             kinds_of_verdict=(*VERDICTS, JUDGED),
             reasons=sorted(
@@ -308,7 +311,14 @@ def _add_pictures(app: flask.Flask, page: ReviewPage) -> None:
                     return pictures.small(failure_picture(listing, listed))
                 except ValueError:  # pictures have no seals
                     raise NotFound("the picture of this failure is damaged") from None
-            return pictures.thumbnail(read_face(listing.layout, listed), kind)
+            try:
+                return pictures.thumbnail(read_face(listing.layout, listed), kind)
+            except NotThereError:
+                # Of what a lean build has dropped, the report's small picture is left.
+                path = listing.layout.report / listing.layout.report_thumbnail(name)
+                if not (listing.layout.config.lean and path.is_file()):
+                    raise
+                return path.read_bytes()
 
         return _picture(page.thumbnails.get((name, listed.stamp, kind), draw), listed)
 

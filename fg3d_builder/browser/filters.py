@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from fg3d_builder.browser.listing import REGISTERED, STATES, ListedCapture, Listing, Reason
 from fg3d_builder.browser.verdicts import Judged, Verdicts
 from fg3d_builder.errors import ConfigError
+from fg3d_builder.records import SEXES
 from fg3d_builder.review.review_list import ACCEPT, AUTO, REJECT
 
 PAGE_SIZES = (24, 48, 96, 192)
@@ -24,6 +25,9 @@ JUDGED = "judged"
 
 IN, OUT, CHANGES = DATASET = ("in", "out", "changes")
 """What the next build does with a registration; the last are those whose place would change."""
+
+NOT_STATED = "not stated"
+"""Of a subject's sex."""
 
 _TEXT_LIMIT = 200
 
@@ -66,6 +70,8 @@ class Query:
     verdict : str
         One of the review list's, or `JUDGED`.
     subject, source : str
+    sex : str
+        One of `SEXES`, or `NOT_STATED`.
     failure : str
         Code of a failure, or a `Reason` as it is written; of views and new shapes as well.
     quality_min, quality_max, error_min, error_max : float
@@ -86,6 +92,7 @@ class Query:
     verdict: str = ""
     subject: str = ""
     source: str = ""
+    sex: str = ""
     failure: str = ""
     quality_min: float = math.nan
     quality_max: float = math.nan
@@ -123,6 +130,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "state": ("", *STATES),
     "dataset": ("", *DATASET),
     "verdict": ("", AUTO, ACCEPT, REJECT, JUDGED),
+    "sex": ("", *SEXES, NOT_STATED),
     "sort": tuple(sign + name for name in SORTS for sign in ("", "-")),
     "look": ("grid", "table"),
     "picture": PICTURES,
@@ -203,6 +211,7 @@ def _fits(row: Row, query: Query) -> bool:
         (not query.state or capture.state == query.state)
         and (not query.subject or capture.subject_id == query.subject)
         and (not query.source or capture.source == query.source)
+        and (not query.sex or (capture.sex or NOT_STATED) == query.sex)
         and (not query.verdict or _has_verdict(capture, verdict, query.verdict))
         and (not query.dataset or _has_place(judged, query.dataset))
         and (not query.failure or query.failure in _failed_by(capture))

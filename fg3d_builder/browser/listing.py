@@ -25,7 +25,7 @@ from fg3d_builder.files.hashes import sha256
 from fg3d_builder.files.products import SUFFIX, read_figures
 from fg3d_builder.files.sealed import DamagedFileError, read_sealed_json
 from fg3d_builder.layout import CHUNK_STAGES, STAGES, BuildFolder, BuildLayout
-from fg3d_builder.records import Failure
+from fg3d_builder.records import SEXES, Failure
 from fg3d_builder.shards.manifest import read_manifest
 from fg3d_builder.tasks.chunks import Chunk, Index, read_index
 from fg3d_builder.tasks.facts import Facts, read_facts
@@ -70,6 +70,8 @@ class ListedCapture:
     doubts : str
         What speaks against the registration, in sentences.
     converged : bool
+    sex : str
+        As the capture states it, once the report has drawn it; ``""`` where it does not.
     sheet : str
         Path of the contact sheet relative to the report's folder, or ``""``.
     stamp : str
@@ -91,6 +93,7 @@ class ListedCapture:
     distance_mm: float = _UNKNOWN
     doubts: str = ""
     converged: bool = True
+    sex: str = ""
     sheet: str = ""
     stamp: str = ""
 
@@ -177,6 +180,12 @@ class Listing:
     def sources(self) -> list[str]:
         """The sources that captures come from, sorted."""
         return sorted({capture.source for capture in self.captures.values()})
+
+    @cached_property
+    def sexes(self) -> list[str]:
+        """What captures say of their subjects' sex, in the order of `SEXES`; without silence."""
+        stated = {capture.sex for capture in self.captures.values()}
+        return [sex for sex in SEXES if sex in stated]
 
 
 Stamp = tuple[int, int, int]
@@ -427,6 +436,7 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Take the figures of a list out of `report.figures.capture_figures`."""
     return {
         "expression": row["expression"],
+        "sex": row["sex"],
         "error_mm": _number(row["predicted_error_mm"]),
         "surface_mm": _number(row["predicted_surface_mm"]),
         "coverage": _number(row["coverage"]),

@@ -18,6 +18,7 @@ from fg3d_builder.captures.depth_values import z_depth_mm
 from fg3d_builder.captures.frames import chosen_frames
 from fg3d_builder.captures.json_fields import (
     bad_field,
+    choice_field,
     number_field,
     numbers_field,
     object_field,
@@ -48,7 +49,7 @@ from fg3d_builder.files.bounded import file_within, read_json_object, read_npy
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.files.images import read_rgb, read_uint16
 from fg3d_builder.geometry.camera import intrinsics_matrix
-from fg3d_builder.records import Array, Capture, Landmarks
+from fg3d_builder.records import SEXES, Array, Capture, Landmarks
 
 DESCRIPTION = "capture.json"
 COLOUR_FILES = ("color.png", "color.jpg", "color.jpeg")
@@ -128,6 +129,7 @@ def read_capture(
     text_field(table, "sequence", description, default="")
     expression = text_field(table, "expression", description, default="neutral")
     licence = text_field(table, "licence", description, default="unknown")
+    sex = choice_field(table, "sex", description, SEXES)
     landmarks = _landmarks(table, description)
     colour_file = _first_file(folder, COLOUR_FILES)
     rgb = read_rgb(colour_file)
@@ -154,6 +156,7 @@ def read_capture(
         licence=licence,
         landmarks=landmarks,
         unit_mm=unit_mm,
+        sex=sex,
     )
 
 
@@ -278,6 +281,8 @@ def _description(capture: Capture, depth_unit_mm: float) -> dict[str, Any]:
         "depth_unit_mm": depth_unit_mm,
         "licence": capture.licence,
     }
+    if capture.sex:
+        table["sex"] = capture.sex
     if capture.landmarks is not None:
         table["landmarks"] = {
             "scheme": capture.landmarks.scheme,

@@ -72,6 +72,8 @@ class Inspected:
     depth_coverage : float
         Share of the pixels that have a depth, in [0, 1].
     expression : str
+    sex : str
+        As the capture states it.
     unit_mm : float, optional
         As the capture declares it.
     face : FaceFigures, optional
@@ -85,6 +87,7 @@ class Inspected:
     height: int = 0
     depth_coverage: float = 0.0
     expression: str = ""
+    sex: str = ""
     unit_mm: float | None = None
     face: FaceFigures | None = None
     error: CaptureError | None = None
@@ -131,6 +134,7 @@ def inspect(source: CaptureSource, entry: CaptureEntry, detector: LandmarkDetect
         height,
         float(np.mean(np.isfinite(capture.depth_mm))),
         capture.expression,
+        capture.sex,
         capture.unit_mm,
         None if landmarks is None else _figures(capture, landmarks),
         error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ def text_field(
         return plain_text(value, LONGEST_TEXT)
     except ValueError as problem:
         raise bad_field(path, prefix + name, f"a text, not {problem}", value) from None
+
+
+def choice_field(table: dict[str, Any], name: str, path: Path, choices: Sequence[str]) -> str:
+    """Return a text that is one of a few, or ``""`` where the object does not have it.
+
+    For `table` and `name` see `object_field`.
+    """
+    if name not in table:
+        return ""
+    value = table[name]
+    if not isinstance(value, str) or value not in choices:
+        known = " or ".join(f"'{choice}'" for choice in choices)
+        raise bad_field(path, name, f"{known}, or no such field", value)
+    return value
 
 
 def number_field(table: dict[str, Any], name: str, path: Path, prefix: str = "") -> float:

@@ -90,6 +90,7 @@ class LayoutSource:
             subject_id=entry.subject_id,
             source=self.name,
             expression=item.expression,
+            sex=item.sex,
             licence=self._config.licence,
         )
 

@@ -14,7 +14,7 @@ from fg3d_builder.captures.plausibility import check_camera, without_far_depth
 from fg3d_builder.captures.source import plain_text
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.geometry.camera import intrinsics_matrix
-from fg3d_builder.records import Array, Capture, Landmarks
+from fg3d_builder.records import SEXES, Array, Capture, Landmarks
 
 LANDMARK_COUNTS = {"ibug68": 68, "mediapipe478": 478}
 FARTHEST_PX = 1e6
@@ -29,6 +29,7 @@ def make_capture(
     expression: str = "neutral",
     licence: str = "unknown",
     landmarks: Landmarks | None = None,
+    sex: str = "",
 ) -> Capture:
     """Make a capture of arrays, checked as captures in files are.
 
@@ -47,6 +48,8 @@ def make_capture(
         Free tags.
     landmarks : Landmarks, optional
         For the detector "annotation".
+    sex : str
+        One of `SEXES`, or ``""`` where it is not known.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def make_capture(
         depth = without_far_depth(z_depth_mm(depth, camera))
     colour = np.ascontiguousarray(_array(rgb, "rgb"))
     capture = Capture(
-        "capture", subject, "folder", colour, depth, camera, expression, licence, landmarks
+        "capture", subject, "folder", colour, depth, camera, expression, licence, landmarks, sex=sex
     )
     check_capture(capture, Path("make_capture"))
     return capture
@@ -109,6 +112,8 @@ def check_capture(capture: Capture, where: Path) -> None:
         raise CaptureError("no_depth", f"{where}: depth_mm has no depth up to a kilometre")
     for name in ("subject_id", "expression", "licence"):
         _check_text(getattr(capture, name), name.removesuffix("_id"), where)
+    if capture.sex not in ("", *SEXES):
+        raise _bad(where, "sex", f"one of {', '.join(SEXES)}", repr(capture.sex)[:60])
     if capture.landmarks is not None:
         _check_landmarks(capture.landmarks, where)
 

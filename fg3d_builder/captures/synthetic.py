@@ -97,6 +97,8 @@ class Subject:
         Linear RGB of the hair; None for a bald head.
     licence : str
         Of what the head is made of.
+    sex : str
+        One of `records.SEXES`; ``""`` where the population does not say.
     """
 
     head: SyntheticHead
@@ -106,6 +108,7 @@ class Subject:
     eyes: tuple[Array, Array]
     hair_albedo: Array | None
     licence: str
+    sex: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,9 +240,11 @@ def draw_subject(seed: int, people: str = "default") -> Subject:
 
     population, drawn_from = head_population(), _people(people)
     head = drawn_from.subject(seed)
-    licence = _EMBEDDED_LICENCE
+    licence, sex = _EMBEDDED_LICENCE, _embedded_sex(population, seed)
     if isinstance(drawn_from, Blend):
         licence = drawn_from.licence
+        if not drawn_from.is_embedded(seed):
+            sex = ""  # its face is of a model that does not tell the sex
     triangles = population.head.sheet_triangles
     eye, anatomy = population.head.eye, population.anatomy
     scalp = head.context_albedo[np.argmax(anatomy.context_hair_mm)]
@@ -253,7 +258,14 @@ def draw_subject(seed: int, people: str = "default") -> Subject:
         eyes=(np.flatnonzero(eye == 1), np.flatnonzero(eye == 2)),
         hair_albedo=None if bald else scalp,
         licence=licence,
+        sex=sex,
     )
+
+
+def _embedded_sex(people: HeadPopulation, seed: int) -> str:
+    """Return the sex that a person's phenotype was drawn around, see `Macro.gender`."""
+    phenotype, _, _ = people.neutral(seed)
+    return "female" if phenotype.gender < 0.5 else "male"
 
 
 def draw_scene(
@@ -329,6 +341,7 @@ def render_capture(
         intrinsics=intrinsics,
         expression=scene.expression,
         licence=subject.licence,
+        sex=subject.sex,
         truth=CaptureTruth(
             topology_hash=subject.topology_hash,
             vertices_cam_mm=solid.vertices_mm[:count].astype(np.float32),

@@ -26,6 +26,10 @@ def statistics(inspected: Sequence[Inspected]) -> Iterator[str]:
     spread = f"{each[0]}" if each[0] == each[-1] else f"{each[0]} to {each[-1]}"
     yield f"{counted(len(people), 'subject')}, {spread} of these captures each"
     yield f"expressions: {_counts(Counter(one.expression for one in good))}"
+    stated = Counter(one.sex for one in good if one.sex)
+    if stated:
+        left = len(good) - stated.total()
+        yield f"sex: {_counts(stated)}{f'; {left:,} do not say' if left else ''}"
     faces = [one.face for one in good if one.face]
     yield _range("yaw", [face.yaw_deg for face in faces], "degrees")
     yield _range("pitch", [face.pitch_deg for face in faces], "degrees")

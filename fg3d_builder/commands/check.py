@@ -199,9 +199,11 @@ def _tell_split(config: BuildConfig, looks: list[Look]) -> None:
     people = _people_by_split(config, looks)
     train, test = len(people["train"]), len(people["test"])
     print(f"split: {counted(train, 'subject')} to train, {test} to test")
+    # All captures of a person are in one split.
+    hint = "another split_salt moves some" if train + test > 1 else "that takes a second subject"
     for split in ("train", "test"):
         if not people[split]:
-            print(f"  note: no subject falls into the {split} split; another split_salt moves some")
+            print(f"  note: no subject falls into the {split} split; {hint}")
     if config.transform.shapes_per_capture and train <= len(DONATED_PARTS):
         print(f"  note: no new shapes: they need {len(DONATED_PARTS) + 1} training subjects")
 

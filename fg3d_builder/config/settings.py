@@ -148,7 +148,8 @@ class SourceConfig:
     kind: "folder", "scan", "synthetic", or the layout of a research set or sensor.
     path: folder of captures or scans, relative to the preset's file; unused by "synthetic".
     include: only captures or scans whose folder name matches one of these patterns.
-    licence: tag of rendered scans; captures in folders carry their own.
+    licence: tag of scans and of a layout's captures; those in folders carry their own, and
+        synthetic ones that of whom they show.
     image_size, focal_px, distance_mm: camera of rendered sources ("scan", "synthetic"); the
         size is (height, width).
     views: (pitch, yaw) in degrees of each rendering of a scan.
@@ -197,6 +198,9 @@ class SourceConfig:
         if self.kind == "synthetic" and self.path:
             instead = 'kind = "folder" for captures or kind = "scan" for scans'
             yield "path", f' = "{self.path}": kind "synthetic" reads no files; write {instead}'
+        if self.kind in ("folder", "synthetic") and self.licence != "unknown":
+            where = "capture.json" if self.kind == "folder" else "the population"
+            yield "licence", f' = "{self.licence}": kind "{self.kind}" has that of {where}'
         if self.kind != "synthetic" and self.population != "default":
             yield "population", f' = "{self.population}": kind "{self.kind}" has its own people'
         if self.kind != "synthetic" and self.variety.kind != "none":

@@ -111,18 +111,19 @@ def blended_model(
     name : str
         Of the new model.
     modes : int, optional
-        Identity modes; by default as many as `base` has.
+        Identity modes; by default as many as `base` has, or as there are independent deviations
+        where these are fewer.
 
     Raises
     ------
     ValueError
-        The weights do not add up to 1, or there are fewer independent deviations than modes.
+        The weights do not add up to 1, or there are fewer independent deviations than `modes`.
     """
     mean, deviations = blended_moments(sources)
     metric = measurements(base) * np.where(base.reliable, 1.0, _BESIDE_FACE)
     turned, variance = _principal(deviations, metric)
-    wanted = len(base.id_sd) if modes is None else modes
     there = int(np.count_nonzero(variance > 1e-9 * variance[0]))
+    wanted = min(len(base.id_sd), there) if modes is None else modes
     if there < wanted:
         raise ValueError(f"{wanted} modes: the sources together vary in {there} directions only")
     loadings = turned[:wanted]

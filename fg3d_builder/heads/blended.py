@@ -74,11 +74,15 @@ class BlendedPopulation:
         limits = np.cumsum([source.weight for source in self.sources])
         return int(np.searchsorted(limits[:-1], _generator(seed, _SOURCE).random(), side="right"))
 
+    def is_embedded(self, seed: int) -> bool:
+        """Whether a person is one of the embedded people, as they are."""
+        return self._own[self.source_of(seed)]
+
     def subject(self, seed: int) -> SyntheticHead:
         """Draw a person."""
         person = self.people.subject(seed)
         number = self.source_of(seed)
-        if self._own[number]:
+        if self.is_embedded(seed):
             return person
         source = self.sources[number]
         rng = _generator(seed, _FACE)

@@ -1,9 +1,10 @@
-"""What a build's captures are like, as charts: errors and quality, poses, distances, skin."""
+"""What a build's captures are like, as charts: errors and quality, poses, distances, people."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ Rows = Sequence[Mapping[str, Any]]
 POSE_STEP_DEG = 10.0
 MOST_TALLIED = 12
 """Largest number of rows of a tally; the rest is summed up."""
+
+CONTRADICTORY = "(captures contradict each other)"
 
 SKIN_BORDERS_DEG = (-30.0, 10.0, 28.0, 41.0, 55.0)
 SKIN_NAMES = ("dark", "brown", "tan", "intermediate", "light", "very light")
@@ -113,12 +116,46 @@ def coverage_charts(rows: Rows) -> list[Chart]:
     return charts
 
 
-def tallies(rows: Rows) -> list[tuple[str, str, list[tuple[str, int, float]]]]:
-    """Count sources and expressions: title, head, and rows of name, count and share of the most."""
-    return [
-        ("Sources", "source", tally(row["source"] for row in rows)),
-        ("Expressions", "expression", tally(row["expression"] for row in rows)),
+@dataclass(frozen=True)
+class Tally:
+    """How often names occur.
+
+    Attributes
+    ----------
+    title, head, counted : str
+        Of the whole, and of its columns of names and counts.
+    rows : list of tuple
+        Name, count, and its share of the largest count.
+    """
+
+    title: str
+    head: str
+    counted: str
+    rows: list[tuple[str, int, float]]
+
+
+def tallies(rows: Rows) -> list[Tally]:
+    """Count sources, expressions and, where any capture states it, the sex of subjects."""
+    found = [
+        Tally("Sources", "source", "captures", tally(row["source"] for row in rows)),
+        Tally("Expressions", "expression", "captures", tally(row["expression"] for row in rows)),
     ]
+    if any(row["sex"] for row in rows):
+        head, of_each = "as captures state it", _sex_of_subjects(rows)
+        found.append(Tally("Sex", head, "captures", tally(row["sex"] for row in rows)))
+        found.append(Tally("Sex of subjects", head, "subjects", tally(of_each.values())))
+    return found
+
+
+def _sex_of_subjects(rows: Rows) -> dict[str, str]:
+    """Return what the captures of each subject say together, by the subject's id."""
+    stated: dict[str, set[str]] = {}
+    for row in rows:
+        stated.setdefault(row["subject_id"], set()).update({row["sex"]} - {""})
+    return {
+        subject: CONTRADICTORY if len(said) > 1 else "".join(said)
+        for subject, said in stated.items()
+    }
 
 
 def tally(names: Iterable[str]) -> list[tuple[str, int, float]]:

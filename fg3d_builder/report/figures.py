@@ -108,6 +108,7 @@ def capture_figures(
         "subject_id": capture.subject_id,
         "source": capture.source,
         "expression": capture.expression,
+        "sex": capture.sex,
         "quality": registration.quality,
         "depth": None if sampling is None else dataclasses.asdict(sampling),
         "predicted_error_mm": _number(registration.predicted_error_mm),

@@ -52,6 +52,8 @@ class PrepareModel(BuildTask):
     """Gives the build its own copy of the face model."""
 
     priority = 10
+    name: ClassVar[str] = "the face model"
+    """What a person is told that is worked on: where nothing is cached yet, for minutes."""
 
     def complete(self) -> bool:
         """Whether the copy is there in full length."""

@@ -11,18 +11,30 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.testsets.now import CHALLENGES
-from fg3d_builder.testsets.now_challenge import ChallengeResults
+from fg3d_builder.testsets.now_challenge import ChallengeResults, ChallengeRow
 from fg3d_builder.testsets.report import REPORT_NAME, TABLE_NAME, failure_lines
 from fg3d_builder.testsets.results import RESULTS_NAME
 
 ALL = "all"
-SCHEMA = "fg3d-now-challenge-1"
+SCHEMA = "fg3d-now-challenge-2"
+
+_COLUMNS = (
+    *("image_id", "subject", "challenge", "method"),
+    *("vertices", "median_mm", "mean_mm", "std_mm"),
+    *("code", "reason"),
+)
 
 
 def write_challenge_report(results: ChallengeResults, out: Path) -> Path:
     """Write ``report.md``, ``results.csv`` and ``results.json`` into a folder; return the first."""
     write_bytes(out / TABLE_NAME, challenge_csv(results).encode())
-    value = {"schema": SCHEMA, "settings": results.settings, "table": _statistics(results)}
+    value = {
+        "schema": SCHEMA,
+        "settings": results.settings,
+        "table": _statistics(results),
+        "rows": [dict(zip(_COLUMNS, _cells(row), strict=True)) for row in results.rows],
+        "unusable": [image._asdict() for image in results.unusable],
+    }
     write_sealed_object(out / RESULTS_NAME, value)
     lines = ["# NoW challenge, scan to mesh", ""]
     if results.rows:
@@ -58,18 +70,20 @@ def challenge_table(results: ChallengeResults) -> list[str]:
 
 def challenge_csv(results: ChallengeResults) -> str:
     """Return one row per image and method; distances in mm, empty for failures."""
-    names = ["image_id", "subject", "challenge", "method"]
-    lines: list[Sequence[object]] = [
-        [*names, "vertices", "median_mm", "mean_mm", "std_mm", "code", "reason"]
-    ]
+    lines: list[Sequence[object]] = [_COLUMNS]
     for row in results.rows:
-        cells: list[object] = [""] * 4
-        if row.distance_mm is not None:
-            one = pooled([row.distance_mm])
-            statistics = (one.median_mm, one.mean_mm, one.std_mm)
-            cells = [one.vertices, *(f"{value:.6f}" for value in statistics)]
-        lines.append([*row[:4], *cells, row.code, row.reason])
+        found = [f"{cell:.6f}" if isinstance(cell, float) else cell for cell in _cells(row)]
+        lines.append(["" if cell is None else cell for cell in found])
     return csv_text(lines)
+
+
+def _cells(row: ChallengeRow) -> list[str | int | float | None]:
+    """Return what is written of an image and method, by `_COLUMNS`."""
+    figures: list[str | int | float | None] = [None] * 4
+    if row.distance_mm is not None:
+        one = pooled([row.distance_mm])
+        figures = [one.vertices, one.median_mm, one.mean_mm, one.std_mm]
+    return [*row[:4], *figures, row.code, row.reason]
 
 
 def _statistics(results: ChallengeResults) -> list[dict]:

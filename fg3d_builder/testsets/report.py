@@ -15,7 +15,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.csv_text import csv_text
 from fg3d_builder.files.encoding import encode_png
 from fg3d_builder.testsets.paper import TABLE5, TITLES
-from fg3d_builder.testsets.results import FIT, ImageResult, ProtocolResults
+from fg3d_builder.testsets.results import FIT, RESULTS_NAME, ImageResult, ProtocolResults
 
 if TYPE_CHECKING:
     from fg3d_builder.testsets.now_challenge import ChallengeResults
@@ -122,14 +122,20 @@ def failure_lines(
     lines: list[str] = []
     for method in results.methods:
         failed = [(row.image_id, row.code, row.reason) for row in results.of(method) if row.code]
-        lines += _reason_lines(f"{method} failed on {len(failed)} images", failed)
+        files = f"{TABLE_NAME} and {RESULTS_NAME}"
+        lines += _reason_lines(f"{method} failed on {len(failed)} images", failed, files)
     unusable = [(image.name, image.code, image.reason) for image in results.unusable]
-    lines += _reason_lines(f"{len(unusable)} {unusable_are} are in no table", unusable)
+    lines += _reason_lines(
+        f"{len(unusable)} {unusable_are} are in no table", unusable, RESULTS_NAME
+    )
     return lines
 
 
-def _reason_lines(title: str, failed: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return what failed (name, code, reason), counted by code under a title, with examples."""
+def _reason_lines(title: str, failed: Sequence[tuple[str, str, str]], files: str) -> list[str]:
+    """Return what failed (name, code, reason), counted by code under a title, with examples.
+
+    `files` are those that name all of them.
+    """
     if not failed:
         return []
     counts = Counter(code for _, code, _ in failed)
@@ -137,7 +143,7 @@ def _reason_lines(title: str, failed: Sequence[tuple[str, str, str]]) -> list[st
     lines = [f"{title}: {summary}.", ""]
     lines += [f"* {name}: {reason}" for name, _, reason in failed[:_MANY]]
     if len(failed) > _MANY:
-        lines.append(f"* and {len(failed) - _MANY} more, see {TABLE_NAME} and results.json")
+        lines.append(f"* and {len(failed) - _MANY} more, see {files}")
     return [*lines, ""]
 
 

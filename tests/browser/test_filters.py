@@ -59,6 +59,8 @@ CHOICES: list[tuple[Query, Callable[[Row], bool]]] = [
     (Query(state="failed"), lambda row: row.capture.state == FAILED),
     (Query(subject="subject-0004"), lambda row: row.capture.subject_id == "subject-0004"),
     (Query(source="folder phones"), lambda row: row.capture.source == "folder phones"),
+    (Query(sex="female"), lambda row: row.capture.sex == "female"),
+    (Query(sex="not stated"), lambda row: row.capture.sex == ""),
     (Query(verdict="accept"), lambda row: row.judged.verdict.verdict == "accept"),
     (Query(verdict="judged"), lambda row: row.judged.verdict.verdict != "auto"),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,18 +32,30 @@ PATIENCE_MS = 180_000
 """A busy machine without graphics takes long to draw; nothing here measures time."""
 
 
-@pytest.fixture
-def server(built: Any) -> Iterator[ReviewServer]:
-    server = ReviewServer(built.root, 0)
-    serving = threading.Thread(target=server.serve)
-    serving.start()
+@contextmanager
+def serving(root: Path) -> Iterator[ReviewServer]:
+    server = ReviewServer(root, 0)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
     yield server
     server.stop()
-    serving.join()
+    thread.join()
+
+
+@pytest.fixture
+def server(built: Any) -> Iterator[ReviewServer]:
+    with serving(built.root) as server:
+        yield server
 
 
 @pytest.fixture
 def tab(server: ReviewServer) -> Iterator[Any]:
+    with opened(server) as tab:
+        yield tab
+
+
+@contextmanager
+def opened(server: ReviewServer) -> Iterator[Any]:
     """A browser's tab at the overview, with ``tab.asked`` and ``tab.faults`` beside it."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as control:
@@ -149,6 +162,40 @@ def test_load_filter_step_judge_undo_reload_and_build(tab: Any, built: Any) -> N
     assert tab.inner_text("#badge") == "rejected"
     built.again()
     rejected = read_manifest(built.root / "dataset")["rejected"]
+    assert [row["capture_id"] for row in rejected if row["code"] == "by_hand"] == ["s0-0"]
+
+
+def test_a_lean_build_is_judged_by_what_its_report_shows(first_build: Any, tmp_path: Path) -> None:
+    root = tmp_path / "lean"
+    shutil.copytree(first_build.root, root, symlinks=True, ignore=shutil.ignore_patterns("*.lock"))
+    preset = first_build.preset.with_name("lean.toml")
+    preset.write_text(f"lean = true\n{first_build.preset.read_text()}")
+    lean = first_build._replace(preset=preset, root=root)
+    lean.again()
+    assert list(root.glob("work/registration-*/*.product")) == []
+    with serving(root) as server, opened(server) as tab:
+        tab.goto(f"{tab.origin}/captures?sort=capture&state=registered")
+        assert shown(tab) == ["s0-0", "s1-0", "s2-0"]
+        there = "[...document.querySelectorAll('.tile img')].filter(i => i.naturalWidth > 0).length"
+        until(tab, f"{there} === 3")
+        tab.click('[data-id="s0-0"] a')
+        at(tab, "s0-0")
+        assert "lean build has dropped" in tab.inner_text(".notice")
+        until(tab, "document.querySelector('.failure img').naturalWidth > 0")
+        tab.keyboard.press("r")
+        at(tab, "s1-0")
+        tab.keyboard.press("a")
+        at(tab, "s2-0")
+        tab.keyboard.press("u")
+        at(tab, "s1-0")
+        judged(tab, "s1-0", "auto")
+        tab.keyboard.press("p")
+        at(tab, "s0-0")
+        tab.reload()
+        judged(tab, "s0-0", "reject")
+        assert listed(root) == {"s0-0": ("reject", "")}
+    lean.again()
+    rejected = read_manifest(root / "dataset")["rejected"]
     assert [row["capture_id"] for row in rejected if row["code"] == "by_hand"] == ["s0-0"]
 
 

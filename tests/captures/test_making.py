@@ -51,6 +51,14 @@ def test_what_is_no_depth_in_any_form_is_none_when_read_back(tmp_path: Path) -> 
         assert (found[1:] == 512).all()
 
 
+def test_sex_is_written_where_it_is_known(tmp_path: Path) -> None:
+    depth = np.full((48, 64), 512.0)
+    for name, sex in (("a", "female"), ("b", "other"), ("c", "")):
+        write_capture(tmp_path / name, make_capture(picture(), depth, CAMERA, name, sex=sex))
+        assert read_capture(tmp_path / name).sex == sex
+    assert '"sex"' not in (tmp_path / "c" / "capture.json").read_text()
+
+
 def test_sequence_and_frame_are_written(tmp_path: Path) -> None:
     capture = make_capture(picture(), np.full((48, 64), 512.0), CAMERA, "anna")
     write_capture(tmp_path / "a", capture, sequence="walk", frame=12)
@@ -93,6 +101,7 @@ def _points(count: int, value: float = 5.0, confidence: float = 1.0) -> Landmark
         (lambda: _made(subject=" "), "bad_field", "subject"),
         (lambda: _made(subject=7), "bad_field", "subject"),
         (lambda: _made(expression="a\nb"), "bad_field", "expression"),
+        (lambda: _made(sex="Female"), "bad_field", "sex"),
         (lambda: _made(licence="x" * 301), "bad_field", "licence"),
         (lambda: _made(landmarks=_points(67)), "bad_field", "landmarks.points_px"),
         (lambda: _made(landmarks=_points(68, np.nan)), "bad_field", "landmarks.points_px"),

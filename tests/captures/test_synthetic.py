@@ -26,6 +26,7 @@ from fg3d_builder.errors import ConfigError
 from fg3d_builder.geometry.camera import cam_from_depth, px_from_cam
 from fg3d_builder.geometry.meshes import vertex_normals
 from fg3d_builder.geometry.pose import angles_from_rotation
+from fg3d_builder.heads.library import head_population
 from fg3d_builder.records import Capture
 from fg3d_builder.rendering.shading import linear_from_srgb
 
@@ -48,6 +49,17 @@ def face_mesh(capture: Capture, triangles: np.ndarray) -> open3d.t.geometry.Rayc
     scene = open3d.t.geometry.RaycastingScene()
     scene.add_triangles(capture.truth.vertices_cam_mm, triangles.astype(np.uint32))
     return scene
+
+
+def test_sex_is_that_of_the_phenotype(captures: list[Capture]) -> None:
+    by_subject = {
+        c.subject_id: {o.sex for o in captures if o.subject_id == c.subject_id} for c in captures
+    }
+    assert all(len(found) == 1 for found in by_subject.values())
+    people = head_population()
+    for seed in range(8):
+        gender = people.sampler.draw_macro(np.random.default_rng([seed, 0])).gender
+        assert draw_subject(seed).sex == ("female" if gender < 0.5 else "male")
 
 
 def test_entries_and_ids() -> None:

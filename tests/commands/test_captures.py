@@ -147,6 +147,7 @@ def test_a_check_says_what_is_wrong_and_what_there_is(
     assert "3 good, 0 rejected" in said
     assert "3 subjects, 1 of these captures each" in said
     assert "expressions: 3 neutral" in said
+    assert "\nsex: 2 male, 1 female\n" in said
     for what in ("yaw", "pitch", "distance of the face", "depth noise on the face"):
         assert f"\n{what}: " in said
     (folder / "a-0" / "depth.png").unlink()

@@ -72,6 +72,16 @@ def test_a_new_preset_is_good_and_never_overwrites(
     assert load_preset(folder / "captures.toml").name == "captures"
 
 
+def test_a_split_without_people_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_toy_build(tmp_path, subjects=1, captures=1)
+    monkeypatch.chdir(tmp_path)
+    main(["check", "toy.toml"])
+    note = r"note: no subject falls into the (train|test) split; that takes a second subject"
+    assert re.search(note, capsys.readouterr().out)
+
+
 def test_new_says_what_it_found_and_what_it_expected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

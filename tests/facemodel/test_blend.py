@@ -166,3 +166,14 @@ def test_what_cannot_be_blended_says_why(toy: FaceModel) -> None:
         blended_moments([part])
     with pytest.raises(ValueError, match="500 modes"):
         blended_model(toy, [part, part], "same", 500)
+
+
+def test_by_default_a_blend_has_no_more_modes_than_its_sources_have_directions(
+    toy: FaceModel,
+) -> None:
+    one = carried_source(toy, toy, 0.5)
+    few = replace(one, deviations_mm=one.deviations_mm[:2])
+    # Two deviations, both of each source; their means are the same.
+    assert len(blended_model(toy, [few, few], "few").id_sd) == 2
+    with pytest.raises(ValueError, match="3 modes: the sources together vary in 2 directions"):
+        blended_model(toy, [few, few], "few", 3)

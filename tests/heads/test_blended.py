@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fg3d_builder.captures.synthetic import SyntheticSource
+from fg3d_builder.captures.synthetic import SyntheticSource, draw_subject
 from fg3d_builder.config import SourceConfig
 from fg3d_builder.errors import ConfigError
 from fg3d_builder.facemodel.blend import BlendSource, blended_model, carried_source
@@ -112,6 +112,18 @@ def test_captures_show_the_people_of_the_file(
     shapes = [s.scene(e)[0].head.neutral_obj_mm for s in (source, plain) for e in entries]
     changed = [not np.array_equal(a, b) for a, b in zip(shapes[:3], shapes[3:], strict=True)]
     assert any(changed)
+
+
+def test_only_embedded_people_have_a_known_sex(
+    blend_file: Path, population: BlendedPopulation
+) -> None:
+    for number in (0, 1):
+        seed = next(s for s in range(50) if population.source_of(s) == number)
+        assert population.is_embedded(seed) == (number == 0)
+        gender = population.people.neutral(seed)[0].gender
+        known = "female" if gender < 0.5 else "male"
+        assert draw_subject(seed).sex == known
+        assert draw_subject(seed, str(blend_file)).sex == (known if number == 0 else "")
 
 
 def test_a_changed_file_gives_other_people(

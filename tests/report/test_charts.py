@@ -21,7 +21,7 @@ from fg3d_builder.report.charts import (
     tick_words,
     ticks,
 )
-from fg3d_builder.report.coverage import MOST_TALLIED, skin_class, tally
+from fg3d_builder.report.coverage import CONTRADICTORY, MOST_TALLIED, skin_class, tallies, tally
 
 numbers = st.one_of(st.none(), st.just(math.nan), st.floats(-1e6, 1e6))
 
@@ -152,6 +152,24 @@ def test_a_tally_loses_nothing() -> None:
     assert sum(count for _, count, _ in rows) == len(names)
     assert rows[0][:2] == ("n39", 40)
     assert tally(["", "a", "a"]) == [("a", 2, 1.0), ("(not stated)", 1, 0.5)]
+
+
+def test_sex_is_counted_where_any_capture_states_it() -> None:
+    def row(subject: str, sex: str) -> dict[str, str]:
+        return {"subject_id": subject, "sex": sex, "source": "folder", "expression": "neutral"}
+
+    silent = [row("a", ""), row("b", "")]
+    assert [one.title for one in tallies(silent)] == ["Sources", "Expressions"]
+    rows = [row("a", "female"), row("a", "female"), row("a", ""), row("b", "male"), *silent[1:]]
+    rows += [row("c", ""), row("d", "male"), row("d", "female")]
+    by_title = {one.title: {name: count for name, count, _ in one.rows} for one in tallies(rows)}
+    assert by_title["Sex"] == {"female": 3, "male": 2, "(not stated)": 3}
+    assert by_title["Sex of subjects"] == {
+        "female": 1,
+        "male": 1,
+        "(not stated)": 1,
+        CONTRADICTORY: 1,
+    }
 
 
 def test_skin_classes_have_the_published_borders() -> None:

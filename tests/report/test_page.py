@@ -59,6 +59,7 @@ def row(name: str, quality: float, truth: float) -> dict[str, object]:
         "subject_id": "a",
         "source": "synthetic",
         "expression": "neutral",
+        "sex": "",
         "quality": quality,
         "predicted_error_mm": 4.25 if quality < 0.5 else None,
         "predicted_surface_mm": 0.75,

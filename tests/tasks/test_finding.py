@@ -11,6 +11,7 @@ from fg3d_builder.config import BuildConfig, FaceModelConfig
 from fg3d_builder.heads.makehuman import MakeHumanData
 from fg3d_builder.tasks.chunk_tasks import PrepareModel
 from fg3d_builder.tasks.finding import layout_of
+from fg3d_builder.tasks.naming import what
 
 
 def test_a_changed_ict_folder_is_another_face_model(tmp_path: Path) -> None:
@@ -42,3 +43,4 @@ def test_a_model_that_changes_during_a_build_stops_it(tmp_path: Path) -> None:
     task = PrepareModel(root=str(layout.root), config=layout.config_digest)
     with pytest.raises(RuntimeError, match="changed meanwhile"):
         task.run()
+    assert what(task) == "the face model"

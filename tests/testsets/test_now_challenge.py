@@ -121,6 +121,11 @@ def test_the_fit_is_measured_in_every_challenge(evaluated: Path) -> None:
     rows = list(csv.DictReader((evaluated / "out/results.csv").read_text().splitlines()))
     assert len(rows) == 4
     assert {row["challenge"] for row in rows} == {"multiview_neutral", "multiview_expressions"}
+    value = json.loads((evaluated / "out/results.json").read_text())
+    assert [image["name"] for image in value["unusable"]] == [f"{SUBJECT}/selfie/IMG_0003"]
+    for written, told in zip(rows, value["rows"], strict=True):
+        assert written["image_id"] == told["image_id"]
+        assert float(written["mean_mm"]) == pytest.approx(told["mean_mm"], abs=1e-6)
 
 
 def test_a_submission_is_what_the_challenge_reads(evaluated: Path, model: FaceModel) -> None:

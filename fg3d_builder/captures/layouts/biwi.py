@@ -26,6 +26,7 @@ from fg3d_builder.captures.camera_json import LARGEST_SIDE, check_pose
 from fg3d_builder.captures.json_fields import bad_field
 from fg3d_builder.captures.layouts.found_files import distinct
 from fg3d_builder.captures.layouts.layout import Frame, Item, Layout
+from fg3d_builder.captures.layouts.person_names import SEX_OF_LETTER
 from fg3d_builder.captures.layouts.rgbd_rig import Rig, check_size, read_colour, straight_frame
 from fg3d_builder.captures.lens import Lens
 from fg3d_builder.captures.source import folder_contents
@@ -75,6 +76,8 @@ def _sequences(folder: Path, depth: int) -> Iterator[tuple[Path, dict[int, set[s
 def _frames(folder: Path, inside: dict[int, set[str]]) -> Iterator[Item]:
     sequence = folder.resolve().name
     cameras = (folder / "rgb.cal", folder / "depth.cal")
+    subject = _PEOPLE.get(sequence, sequence)
+    sex = SEX_OF_LETTER[subject[0]] if sequence in _PEOPLE else ""
     for number, names in sorted(inside.items()):
         stem = min(names).rsplit("_", 1)[0]
         files = [
@@ -83,10 +86,11 @@ def _frames(folder: Path, inside: dict[int, set[str]]) -> Iterator[Item]:
         ]
         yield Item(
             name=f"{sequence}-{stem}",
-            subject=_PEOPLE.get(sequence, sequence),
+            subject=subject,
             files=(*files, *cameras),
             sequence=sequence,
             frame=number,
+            sex=sex,
         )
 
 

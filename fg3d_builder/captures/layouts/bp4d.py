@@ -16,6 +16,7 @@ import numpy as np
 from fg3d_builder.captures.layouts.found_files import files_below, names_once
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.layouts.named_texture import PICTURES, read_pictured
+from fg3d_builder.captures.layouts.person_names import SEX_OF_LETTER
 from fg3d_builder.errors import CaptureError, ConfigError
 from fg3d_builder.files.bounded import read_regular
 from fg3d_builder.records import Array
@@ -71,6 +72,7 @@ def find(folder: Path) -> list[Item]:
             sequence=_sequence(stem),
             frame=int(stem.name),
             peak=stem in peaks,
+            sex=SEX_OF_LETTER[stem.parent.parent.name[0].upper()],
         )
         for stem, name in zip(stems, names, strict=True)
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from fg3d_builder.captures.layouts.found_files import files_below, names_once
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.layouts.named_texture import scan_with_picture
+from fg3d_builder.captures.layouts.person_names import SEX_OF_LETTER
 from fg3d_builder.files.textured_mesh import TexturedMesh
 
 _SCAN = re.compile(r"(([FM]\d{4})_([A-Z]{2})(\d\d)([A-Z]{2}))_(F3D|RAW)\.wrl", re.IGNORECASE)
@@ -63,6 +64,7 @@ def _item(file: Path, name: str) -> Item:
         sequence="" if neutral else f"{subject.upper()}-{expression}",
         frame=number,
         peak=number == PEAK_LEVEL and not neutral,
+        sex=SEX_OF_LETTER[subject[0].upper()],
         refusal="" if expression else f"'{letters}' is none of {', '.join(EXPRESSIONS)}",
     )
 

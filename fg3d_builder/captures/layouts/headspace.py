@@ -18,6 +18,7 @@ from fg3d_builder.captures.layouts.found_files import files_below, names_once
 from fg3d_builder.captures.layouts.labels import UNLABELLED
 from fg3d_builder.captures.layouts.layout import Item, Layout
 from fg3d_builder.captures.layouts.named_texture import read_pictured
+from fg3d_builder.captures.layouts.person_names import SEX_OF_LETTER
 from fg3d_builder.captures.source import plain_text
 from fg3d_builder.errors import CaptureError
 from fg3d_builder.files.bounded import read_regular
@@ -46,10 +47,10 @@ def find(root: Path) -> list[Item]:
 def _item(scan: Path, name: str, files: list[Path]) -> Item:
     own = [f for f in files if f.stem == scan.stem and f != scan and f.suffix.lower() != ".txt"]
     texts = [f for f in files if f.suffix.lower() == ".txt" and not f.name.startswith(_LANDMARKS)]
-    expression, refusal = UNLABELLED, ""
+    expression, sex, refusal = UNLABELLED, "", ""
     for text in texts:
         try:
-            expression = read_expression(text)
+            expression, sex = read_expression(text), sex or read_sex(text)
         except CaptureError as error:
             refusal = f"its description cannot be read: {error.message}"
         if refusal or expression != UNLABELLED:
@@ -60,6 +61,7 @@ def _item(scan: Path, name: str, files: list[Path]) -> Item:
         files=(scan, *own, *texts),
         expression=expression,
         refusal=refusal,
+        sex=sex,
     )
 
 
@@ -73,16 +75,32 @@ def read_expression(path: Path) -> str:
     CaptureError
         ``missing_file``, or ``bad_field``: not readable, or the value is no name of an expression.
     """
+    value = _value(path, "expression")
+    try:
+        return plain_text(value, _LONGEST) if value else UNLABELLED
+    except ValueError as problem:
+        raise CaptureError("bad_field", f"{path}: field 'expression': {problem}") from None
+
+
+def read_sex(path: Path) -> str:
+    """Read the sex from a person's text file: what ``gender`` says, ``""`` for other words.
+
+    Raises
+    ------
+    CaptureError
+        ``missing_file``, or ``bad_field``: not readable.
+    """
+    return SEX_OF_LETTER.get(_value(path, "gender").upper(), "")
+
+
+def _value(path: Path, wanted: str) -> str:
+    """Return the first value that a text file gives a name; ``""`` for none."""
     text = read_regular(path, "bad_field", MAX_BYTES).decode("utf-8", "replace")
     for line in text.splitlines():
         name, _, value = line.partition(":")
-        if name.strip() == "expression" and value.strip():
-            try:
-                return plain_text(value, _LONGEST)
-            except ValueError as problem:
-                message = f"{path}: field 'expression': {problem}"
-                raise CaptureError("bad_field", message) from None
-    return UNLABELLED
+        if name.strip() == wanted and value.strip():
+            return value.strip()
+    return ""
 
 
 LAYOUT = Layout(

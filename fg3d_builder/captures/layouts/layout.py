@@ -33,6 +33,8 @@ class Item:
         The layout's own labels say that the expression is strongest here.
     refusal : str
         Why it cannot be used, although its files are there; it ends as a recorded failure.
+    sex : str
+        One of `records.SEXES`; ``""`` where the layout does not say.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Item:
     frame: int = 0
     peak: bool = False
     refusal: str = ""
+    sex: str = ""
 
 
 @dataclass(frozen=True)

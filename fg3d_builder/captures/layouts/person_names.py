@@ -21,6 +21,9 @@ EXPRESSIONS = (
 )  # fmt: skip
 """Words in names that are taken for the expression tag."""
 
+SEX_OF_LETTER = {"F": "female", "M": "male"}
+"""What a research set's names of people begin with, where the set says so: ``F0001``."""
+
 _BETWEEN = re.compile(r"[^0-9A-Za-z]+")
 
 

@@ -84,6 +84,7 @@ def test_depth_is_brought_onto_the_colour(tmp_path: Path) -> None:
     (tmp_path / "hpdb" / "12.obj").write_text("v 0 0 0\n")
     (capture,) = captures(tmp_path)
     assert (capture.capture_id, capture.subject_id) == ("12-frame_00003", "M06")
+    assert capture.sex == "male"
     np.testing.assert_array_equal(capture.rgb, view.rgb)
     np.testing.assert_array_equal(capture.intrinsics, COLOUR.intrinsics)
     error = np.abs(capture.depth_mm - view.depth_mm)[view.head]

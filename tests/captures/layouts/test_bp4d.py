@@ -47,6 +47,7 @@ def test_round_trip(tmp_path: Path, way: str) -> None:
     save_picture(folder / "0007.jpg")
     (item,) = LAYOUT.find(tmp_path)
     assert (item.name, item.subject, item.expression) == ("F001-T1-0007", "F001", "T1")
+    assert item.sex == "female"
     assert (item.sequence, item.frame, item.peak) == ("F001-T1", 7, False)
     assert LAYOUT.mesh is not None
     found = LAYOUT.mesh(item)

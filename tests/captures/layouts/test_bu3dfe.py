@@ -52,6 +52,8 @@ def test_names_tell_subject_expression_and_level(tmp_path: Path) -> None:
         "M0044_SU04AE": ("M0044", "surprise-4", "M0044-surprise", 4, True),
         "M0044_XX01AE": ("M0044", "-1", "M0044-", 1, False),
     }
+    sexes = {name[0]: item.sex for name, item in found.items()}
+    assert sexes == {"F": "female", "M": "male"}
     assert found["F0001_AN01WH"].files[0].name == "F0001_AN01WH_F3D.wrl"
     assert found["F0001_HA02WH"].files[0].name == "F0001_HA02WH_RAW.wrl"
     assert "'XX' is none of AN" in found["M0044_XX01AE"].refusal

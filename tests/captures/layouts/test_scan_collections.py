@@ -104,6 +104,7 @@ def test_headspace(tmp_path: Path) -> None:
         ("00003-140215093000", "00003", "unlabelled"),
         ("01519-140216120000", "01519", "unlabelled"),
     ]
+    assert [i.sex for i in items] == ["female", "female", "male", ""]
     assert [f.name for f in items[0].files] == [
         "140214105033.obj", "140214105033.bmp", "140214105033.mtl", "person00001.txt",
     ]  # fmt: skip
