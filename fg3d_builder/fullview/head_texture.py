@@ -45,6 +45,8 @@ FEATURES = ("eyes", "mouth")
 """Parts whose colours are nowhere else."""
 SKIN_SPREAD, HAIR_SPREAD = (0.25, 0.08, 0.08), (0.5, 0.12, 0.12)
 """Least deviations of brightness, red over green and green over blue, in logarithms."""
+NECK_SPREAD = (0.5, 0.12, 0.12)
+"""Those of a neck's skin: it lies in the chin's shadow, and is redder. Clothes are less like it."""
 SKIN_OFF = (3.0, 6.0)
 """Half squared distance to the skin's colour from which something may be none, and is none."""
 GLIMPSE = 0.05
@@ -66,6 +68,8 @@ HAIR_LINE = 0.5
 """Range of probabilities over which a mixture of hair and skin is drawn."""
 BEARD_LINE = 0.3
 """Range of probabilities over which a mixture of skin and beard is drawn."""
+BROW_TEXELS = (17, 41)
+"""Height and width about the model's eyes within which what is no skin is a brow, or lashes."""
 COLLAR_TEXELS = 2.0
 """Width of the line between skin and clothes."""
 UNMIXED = 0.1
@@ -131,11 +135,12 @@ def head_texture(
     height, depth = obj[:n, 1][model.reliable].mean(), obj[n:, 2][scalp].mean()
     depth += hull.behind_mm[n:][scalp].mean()
     centre = np.array([0.0, height, depth])
-    fields = np.zeros((len(vertices), 7))
+    fields = np.zeros((len(vertices), 8))
     fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
     ears = obj[n:, 1][surround.ear > EAR]
     fields[n:, 5] = obj[n:, 1] < (ears if len(ears) else obj[:n, 1]).min()
     fields[n:, 6] = surround.ear > EAR
+    fields[:n, 7] = model.parts == PARTS.index("eyes")
     fields[:, 0] = hull.scalp
     aside = np.degrees(np.arctan2(np.abs(obj[:n, 0]), obj[:n, 2])) > ASIDE_DEG
     fields[:n, 1] = hull.covered[:n] * aside
@@ -152,12 +157,12 @@ def head_texture(
     plain = (regions.plain > 0.9) & (trust > 0.5)
     shade = log_shade(light, seen.normals, seen.log_color, plain)
     log_color = seen.log_color - shade
-    skin = _Kind.of(log_color, plain, SKIN_SPREAD)
+    skin, neck = (_Kind.of(log_color, plain, spread) for spread in (SKIN_SPREAD, NECK_SPREAD))
     likely, hair = _hair(log_color, trust, skin, regions)
     sure = _sure(trust, likely)
     hair_map = continued_around(log_color, sure, 1) + mirrored_detail(log_color, sure)
     rest_map = _skin_and_clothes(
-        log_color, trust * (1.0 - likely) * (regions.features < 0.1), skin, regions
+        log_color, trust * (1.0 - likely) * (regions.features < 0.1), skin, neck, regions
     )
     color = _completed(
         log_color,
@@ -209,7 +214,7 @@ def _outer_normals(model: FaceModel, vertices: Array, triangles: Array) -> Array
 
 class _Regions(NamedTuple):
     """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin, features, neck and what
-    is below it, ears.
+    is below it, ears, eyes with brows.
 
     `behind` is where the picture shows something before the head's surface.
     """
@@ -221,6 +226,7 @@ class _Regions(NamedTuple):
     features: Array
     below: Array
     ear: Array
+    eyes: Array
     behind: Array
 
 
@@ -284,19 +290,20 @@ def _curtain(like_hair: Array, trust: Array, regions: _Regions) -> Array:
 
 
 def _skin_and_clothes(
-    log_color: Array, weight: Array, skin: _Kind | None, regions: _Regions
+    log_color: Array, weight: Array, skin: _Kind | None, neck: _Kind | None, regions: _Regions
 ) -> Array:
     """Continue what is no hair of the head: skin as skin, clothes and beards by themselves.
 
     Their borders are continued as borders, so that a collar stays one.
     """
-    if skin is None:
+    if skin is None or neck is None:
         return continued_around(log_color, weight, LEVEL)
-    unlike = np.clip((skin.off - SKIN_OFF[0]) / (SKIN_OFF[1] - SKIN_OFF[0]), 0.0, 1.0)
-    unlike = np.asarray(cv2.GaussianBlur(unlike.astype(np.float32), (0, 0), 1.0))
     # Above the neck it is a beard, or hair that was not told as such; ears are skin, though redder.
+    unlike = _unlike(skin.off)
+    # Brows reach farther than a model's; they end where the picture's do.
+    weight = weight * (1.0 - unlike * cv2.dilate(regions.eyes, np.ones(BROW_TEXELS, np.uint8)))
     beard = unlike * (regions.below <= 0.5) * (regions.ear <= 0.5)
-    clothes = unlike * (regions.below > 0.5)
+    clothes = _unlike(neck.off) * (regions.below > 0.5)
     share = continued_around(np.stack([clothes, beard], axis=2), weight, LEVEL)
     # Along a collar colours are mixed: what is left out there is continued.
     edge = np.ones((2 * EDGE_TEXELS + 1,) * 2, np.uint8)
@@ -309,6 +316,12 @@ def _skin_and_clothes(
         return np.asarray(face)
     part = _line(share[..., 0] > 0.5, COLLAR_TEXELS)[..., None]
     return np.asarray(part * continued_around(log_color, sure, LEVEL) + (1.0 - part) * face)
+
+
+def _unlike(off: Array) -> Array:
+    """Shares (R, C) in [0, 1] of what half squared distances to skin tell to be none."""
+    share = np.clip((off - SKIN_OFF[0]) / (SKIN_OFF[1] - SKIN_OFF[0]), 0.0, 1.0)
+    return np.asarray(cv2.GaussianBlur(share.astype(np.float32), (0, 0), 1.0))
 
 
 def _line(mask: Array, width: float) -> Array:

@@ -18,7 +18,7 @@ from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.continuation import continued
 from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
 from fg3d_builder.records import Array, Capture
-from fg3d_builder.rendering.depth_surface import DepthSurface
+from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface
 from fg3d_builder.rendering.image_samples import on_other_grid
 from fg3d_builder.rendering.measured_surface import measured_surface
 from fg3d_builder.rendering.rasterizer import rasterize
@@ -45,6 +45,13 @@ APART = 0.12
 RIM = 0.08
 """Extents of the face along the head's end within which the colour tells where it is."""
 
+JUMP_MM = 8.0
+"""Step of the depth within a head from which one part hides another; lids and lips hide nothing
+that a turned view shows."""
+
+NEAR = 0.2
+"""Extents of the face within which background is near: what is surely it begins farther away."""
+
 LIKELY, SURELY = 1.3, 2.0
 """A pixel without depth is the head's where it is so many times nearer to its colour than to
 the background's; a measured one at the head's end is background where it is so many times
@@ -54,7 +61,8 @@ PLATE_PX = 100
 """Extent of the face in the images that colours are continued over."""
 
 UNLIKE_LEVELS = 30.0
-"""Grey levels from the background's from which hair is told where a head is expected."""
+"""Grey levels from the background's from which hair is told where a head is expected; between
+both sides of a jump, from which it is an edge in the picture."""
 
 MIXED_PX = 1.0
 """Pixels next to the head in which its colours are mixed with the background's."""
@@ -81,7 +89,8 @@ class MeasuredHead(NamedTuple):
     background : bool
         Shows what is behind the head.
     pure : bool
-        Shows the head, and nothing of what is behind it, or before the face, in the same pixel.
+        Shows the head, and nothing of what is behind it, or before the face, in the same pixel;
+        nor of another part of the head, of another colour, that it ends before.
     rim : bool
         Shows the head's end, mixed with what is behind it.
     rgb : (h, w, 3) uint8
@@ -139,7 +148,10 @@ def measured_head(
         before = head & (depth < sheet - reach)
     color = on_other_grid(capture.rgb, capture.intrinsics, camera, (height, width), cv2.INTER_AREA)
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
-    lost = ~known & ((LIKELY * to_head <= to_back) | ~_open(known))
+    hole = ~known & ~_open(known)
+    # One between the head and what was measured behind it may be a sensor's shadow on that.
+    hole &= ~(_touching(hole, behind) & (to_head > SURELY * to_back))
+    lost = hole | (~known & (LIKELY * to_head <= to_back))
     if expected is not None:
         there = rasterize(*expected, camera, height, width).triangle >= 0
         lost |= ~known & there & (to_back > UNLIKE_LEVELS)
@@ -150,6 +162,9 @@ def measured_head(
     rim &= _touching(rim, ~(head | lost))
     apart = float(rim.sum()) / max(int(_edge(head | lost).sum()), 1)
     head, lost = head & ~rim, lost & ~rim
+    # Within the head, too, one part ends before another of other colours: a chin before a collar.
+    torn = _colored_jumps(depth, noise, color, head, float(camera[0, 0])).astype(np.uint8)
+    torn = cv2.dilate(torn, np.ones((2 * round(apart) + 1,) * 2, np.uint8))
     inside = _inside_px(head | lost)
     face = (face | (lost & on_sheet)) & ~rim
     before &= ~rim
@@ -162,7 +177,7 @@ def measured_head(
         before=before,
         lost=lost,
         background=~(head | lost),
-        pure=np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart,
+        pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0),
         rim=(head | lost) & (inside <= MIXED_PX + apart),
         rgb=color,
         intrinsics=camera,
@@ -307,6 +322,41 @@ def _inside_px(mask: Array) -> Array:
     return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1])
 
 
+@numba.njit(cache=True, nogil=True)
+def _colored_jumps(depth, noise, color, head, focal):  # type: ignore[no-untyped-def]
+    """Pixels (h, w) on either side of jumps of the head's depth that are edges in the picture.
+
+    Colours are those beyond the jump's two pixels, which are mixed themselves.
+    """
+    height, width = depth.shape
+    out = np.zeros((height, width), np.bool_)
+    for row in range(height):
+        for column in range(width):
+            if not head[row, column]:
+                continue
+            here = depth[row, column]
+            for down in range(2):
+                r, c = row + down, column + 1 - down
+                # Two pixels on: that far colours are one side's or the other's.
+                i, j, k, m = row - down, column - 1 + down, r + down, c + 1 - down
+                if i < 0 or j < 0 or k >= height or m >= width or not head[r, c]:
+                    continue
+                there = depth[r, c]
+                slope = 1.5 * MAX_SLOPE * min(here, there) / focal
+                step = max(JUMP_MM, slope) + 4.0 * noise[row, column]
+                # NaN, no depth, fails the comparison.
+                if not abs(here - there) > step:
+                    continue
+                most = 0.0
+                for channel in range(3):
+                    difference = float(color[i, j, channel]) - float(color[k, m, channel])
+                    most = max(most, abs(difference))
+                if most > UNLIKE_LEVELS:
+                    out[row, column] = True
+                    out[r, c] = True
+    return out
+
+
 def _open(known: Array) -> Array:
     """Pixels without depth in parts that reach the image's border: not holes, but the end."""
     hole = ~known
@@ -318,8 +368,9 @@ def _open(known: Array) -> Array:
 def _differences(color: Array, head: Array, behind: Array, extent: float) -> tuple[Array, Array]:
     """Grey levels (h, w) by which pixels differ from the background, and from the head, near them.
 
-    Both are continued from where they are sure: well outside of the head or measured behind it,
-    and well inside of it.
+    Both are known where they are sure: well outside of the head or measured behind it, and well
+    inside of it. From there they are continued; but of the background that is near, what is most
+    alike counts: rooms are full of things.
     """
     shrink = max(1, int(extent / PLATE_PX))
     size = tuple(max(1, n // shrink) for n in color.shape[1::-1])
@@ -336,8 +387,10 @@ def _differences(color: Array, head: Array, behind: Array, extent: float) -> tup
         _inside_px(inner) > RIM * extent,
     )
     out = []
-    for known in sure:
-        plate = cv2.resize(continued(small, known), color.shape[1::-1])
+    plates = [continued(small, known) for known in sure]
+    plates[0] = _most_alike(small, sure[0], ~sure[1], plates[0], round(NEAR * extent))
+    for plate in plates:
+        plate = cv2.resize(plate, color.shape[1::-1])
         out.append(cv2.GaussianBlur(_largest_difference(color, plate), (0, 0), 1.0))
     return out[0], out[1]
 
@@ -354,4 +407,32 @@ def _largest_difference(color, other):  # type: ignore[no-untyped-def]
                 off = np.int32(color[i, j, k]) - np.int32(other[i, j, k])
                 most = max(most, off, -off)
             out[i, j] = most
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _most_alike(image, known, asked, other, reach):  # type: ignore[no-untyped-def]
+    """Colours (h, w, 3) of known pixels within reach that are most like each asked one.
+
+    Every second pixel is looked at, and those that are known stay as they are. The other colours
+    where none is within reach, or nobody asks.
+    """
+    height, width, _ = image.shape
+    out = other.copy()
+    for row in range(height):
+        for column in range(width):
+            if known[row, column] or not asked[row, column]:
+                continue
+            red, green, blue = image[row, column]
+            least = 256
+            for i in range(max(row - reach, 0), min(row + reach + 1, height), 2):
+                for j in range(max(column - reach, 0), min(column + reach + 1, width), 2):
+                    if not known[i, j]:
+                        continue
+                    most = abs(np.int64(red) - np.int64(image[i, j, 0]))
+                    most = max(most, abs(np.int64(green) - np.int64(image[i, j, 1])))
+                    most = max(most, abs(np.int64(blue) - np.int64(image[i, j, 2])))
+                    if most < least:
+                        least = most
+                        out[row, column] = image[i, j]
     return out

@@ -176,3 +176,37 @@ def test_what_lies_apart_at_the_heads_depth_is_the_heads() -> None:
         assert ear.sum() > 500
         assert found[ear].mean() > 0.97
         assert wrong(found, head, window(measured)) < 0.02
+
+
+def test_a_thing_on_the_wall_is_no_head_where_its_depth_is_lost() -> None:
+    """The wall has a poster that goes on behind the head, unlike all of the wall around it."""
+    scene = head_scene(Look())
+    head, face, _ = scene.parts
+    beside = ~head & (away_px(head) < 14.0)
+    row = int(np.flatnonzero(face.any(axis=1)).mean())
+    poster = np.zeros_like(head)
+    poster[row - 12 : row + 12, WIDTH // 2 :] = True
+    rgb = scene.capture.rgb.copy()
+    rgb[poster & ~head] = (60, 90, 50)
+    depth = np.where(beside, np.nan, scene.capture.depth_mm)
+    measured = scene.measured(depth_mm=depth, rgb=rgb)
+    found = in_picture(measured, measured.head)
+    shadow = poster & beside & (away_px(head) > 1.5)
+    assert shadow.sum() > 100
+    assert found[shadow].mean() < 0.02
+
+
+def test_pure_pixels_are_not_those_where_a_chin_ends_before_a_collar() -> None:
+    scene = head_scene(Look())
+    head, face, _ = scene.parts
+    rgb = scene.capture.rgb.copy()
+    chin = int(np.flatnonzero(face.any(axis=1)).max())
+    collar = head & ~face & (np.arange(HEIGHT)[:, None] > chin - 40)
+    rgb[collar] = (235, 235, 240)
+    depth = np.where(collar, scene.capture.depth_mm + 30.0, scene.capture.depth_mm)
+    measured = scene.measured(rgb=rgb, depth_mm=depth)
+    pure = in_picture(measured, measured.pure)
+    jump = (np.abs(np.diff(depth, axis=0)) > 12.0) & (collar[1:] != collar[:-1])
+    jump &= head[1:] & head[:-1]
+    assert jump.sum() > 10
+    assert not (pure[1:] | pure[:-1])[jump].any()
