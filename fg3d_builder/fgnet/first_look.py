@@ -128,7 +128,7 @@ class FirstLook(DisplacementModes):
             weights=weights,
             axes=axes,
             samples=samples,
-            width=width,
+            width=torch.as_tensor(width),
             sample_weights=sample_weights,
         )
         self.register_buffer("pictured", torch.as_tensor(pictured))

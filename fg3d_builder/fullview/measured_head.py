@@ -424,7 +424,7 @@ def _most_alike(image, known, asked, other, reach):  # type: ignore[no-untyped-d
             if known[row, column] or not asked[row, column]:
                 continue
             red, green, blue = image[row, column]
-            least = 256
+            least = np.int64(256)
             for i in range(max(row - reach, 0), min(row + reach + 1, height), 2):
                 for j in range(max(column - reach, 0), min(column + reach + 1, width), 2):
                     if not known[i, j]:

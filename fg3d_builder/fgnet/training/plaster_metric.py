@@ -66,7 +66,7 @@ class PlasterMetric:
         members : (n,) bool
             The set C. Pixels that show anything else, in the shape or in the truth, do not count.
         """
-        sure = np.asarray(members)[self._corners].all(axis=0)
+        sure = np.asarray(np.asarray(members)[self._corners].all(axis=0))
         truth = self._picture(truth_mm, sure)
         return [_distance(self._picture(shape, sure), truth) for shape in shapes_mm]
 
