@@ -150,12 +150,14 @@ def measured_head(
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
     hole = ~known & ~_open(known)
     # One between the head and what was measured behind it may be a sensor's shadow on that.
-    hole &= ~(_touching(hole, behind) & (to_head > SURELY * to_back))
-    lost = hole | (~known & (LIKELY * to_head <= to_back))
+    shadow = _touching(hole, behind)
+    if shadow.any():
+        shadow &= SURELY * _off_things(color, shadow, behind & ~on_sheet, extent) < to_head
+    lost = ~known & ((LIKELY * to_head <= to_back) | hole)
     if expected is not None:
         there = rasterize(*expected, camera, height, width).triangle >= 0
         lost |= ~known & there & (to_back > UNLIKE_LEVELS)
-    lost &= _touching(lost, head)
+    lost &= _touching(lost & ~shadow, head)
     # Depth and colour are never aligned to the pixel: the head ends where its colour does.
     rim = (head | lost) & (_inside_px(head | lost) <= RIM * extent)
     rim &= SURELY * to_back < to_head
@@ -368,9 +370,8 @@ def _open(known: Array) -> Array:
 def _differences(color: Array, head: Array, behind: Array, extent: float) -> tuple[Array, Array]:
     """Grey levels (h, w) by which pixels differ from the background, and from the head, near them.
 
-    Both are known where they are sure: well outside of the head or measured behind it, and well
-    inside of it. From there they are continued; but of the background that is near, what is most
-    alike counts: rooms are full of things.
+    Both are continued from where they are sure: well outside of the head or measured behind it,
+    and well inside of it.
     """
     shrink = max(1, int(extent / PLATE_PX))
     size = tuple(max(1, n // shrink) for n in color.shape[1::-1])
@@ -387,10 +388,8 @@ def _differences(color: Array, head: Array, behind: Array, extent: float) -> tup
         _inside_px(inner) > RIM * extent,
     )
     out = []
-    plates = [continued(small, known) for known in sure]
-    plates[0] = _most_alike(small, sure[0], ~sure[1], plates[0], round(NEAR * extent))
-    for plate in plates:
-        plate = cv2.resize(plate, color.shape[1::-1])
+    for known in sure:
+        plate = cv2.resize(continued(small, known), color.shape[1::-1])
         out.append(cv2.GaussianBlur(_largest_difference(color, plate), (0, 0), 1.0))
     return out[0], out[1]
 
@@ -410,29 +409,41 @@ def _largest_difference(color, other):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _most_alike(image, known, asked, other, reach):  # type: ignore[no-untyped-def]
-    """Colours (h, w, 3) of known pixels within reach that are most like each asked one.
+def _off_things(color: Array, asked: Array, behind: Array, extent: float) -> Array:
+    """Grey levels (h, w) by which asked pixels differ from what is most alike behind the head.
 
-    Every second pixel is looked at, and those that are known stay as they are. The other colours
-    where none is within reach, or nobody asks.
+    Of what was measured there, within `NEAR`: a room is full of things.
+    """
+    shrink = max(1, int(extent / PLATE_PX))
+    size = tuple(max(1, n // shrink) for n in color.shape[1::-1])
+    small = cv2.resize(color, size, interpolation=cv2.INTER_AREA)
+    known, wanted = (
+        cv2.resize(mask.astype(np.uint8), size, interpolation=method) > 0
+        for mask, method in ((behind, cv2.INTER_NEAREST), (asked, cv2.INTER_AREA))
+    )
+    off = _least_differences(small, known, wanted, round(NEAR * extent / shrink))
+    return np.asarray(cv2.resize(off, color.shape[1::-1], interpolation=cv2.INTER_NEAREST))
+
+
+@numba.njit(cache=True, nogil=True)
+def _least_differences(image, known, asked, reach):  # type: ignore[no-untyped-def]
+    """Least difference (h, w) float32 of each asked pixel to known ones within reach; 255 if none.
+
+    The largest of the three colours' counts; every second pixel is looked at.
     """
     height, width, _ = image.shape
-    out = other.copy()
+    out = np.full((height, width), np.float32(255.0))
     for row in range(height):
         for column in range(width):
-            if known[row, column] or not asked[row, column]:
+            if not asked[row, column]:
                 continue
-            red, green, blue = image[row, column]
-            least = np.int64(256)
             for i in range(max(row - reach, 0), min(row + reach + 1, height), 2):
                 for j in range(max(column - reach, 0), min(column + reach + 1, width), 2):
                     if not known[i, j]:
                         continue
-                    most = abs(np.int64(red) - np.int64(image[i, j, 0]))
-                    most = max(most, abs(np.int64(green) - np.int64(image[i, j, 1])))
-                    most = max(most, abs(np.int64(blue) - np.int64(image[i, j, 2])))
-                    if most < least:
-                        least = most
-                        out[row, column] = image[i, j]
+                    most = 0.0
+                    for k in range(3):
+                        off = float(image[row, column, k]) - float(image[i, j, k])
+                        most = max(most, abs(off))
+                    out[row, column] = min(out[row, column], np.float32(most))
     return out

@@ -210,3 +210,13 @@ def test_pure_pixels_are_not_those_where_a_chin_ends_before_a_collar() -> None:
     jump &= head[1:] & head[:-1]
     assert jump.sum() > 10
     assert not (pure[1:] | pure[:-1])[jump].any()
+
+
+def test_hair_stays_the_heads_beside_a_thing_of_its_colour() -> None:
+    scene = head_scene(HAIRY)
+    head, face, _ = scene.parts
+    rgb = scene.capture.rgb.copy()
+    thing = ~head & (away_px(head) > 6.0) & (away_px(head) < 40.0)
+    rgb[thing] = np.median(rgb[head & ~face & (scene.hair_depth_mm > 5.0)], axis=0)
+    measured = scene.measured(rgb=rgb)
+    assert wrong(in_picture(measured, measured.head), head, window(measured)) < 0.01
