@@ -24,6 +24,10 @@ REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecid
 MISSING = "not run"
 WORDS = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, MISSING)
 
+LEAST_SHARE = 0.1
+"""Of the paper's difference: networks that are closer together have hardly moved from what both
+began with, and their order, however sure, says nothing of the paper's."""
+
 
 class Verdict(NamedTuple):
     """Whether an order of the paper holds here.
@@ -102,7 +106,8 @@ def judge(
     Subjects are what was drawn from the world, seeds what was drawn in training: an order holds
     if both leave no doubt of it. Over subjects it is a bootstrap interval of the mean difference,
     errors averaged over seeds; over seeds the interval of the difference of the runs' means,
-    see `seeds_error`. A single seed shows nothing about other runs, and `why` says so.
+    see `seeds_error`. A single seed shows nothing about other runs, and `why` says so. Rows that
+    are closer together than `LEAST_SHARE` of what the paper states are not ordered.
 
     Where no order is found, `why` says which difference this test sees, and whether that is
     enough for the paper's.
@@ -141,6 +146,12 @@ def judge(
         word, why = UNDECIDED, "the interval over subjects holds 0"
     elif over_seeds[0] <= 0.0 <= over_seeds[1]:
         word, why = UNDECIDED, "other runs could turn it"
+    elif abs(found.difference) < LEAST_SHARE * stated * found.mean_b:  # never of a stated NaN
+        share = abs(found.difference) / found.mean_b
+        word, why = (
+            UNDECIDED,
+            f"they are {100 * share:.2g} % apart, less than a tenth of the paper's",
+        )
     else:
         word = REPRODUCED if found.difference < 0 else NOT_REPRODUCED
         why = "the order of the paper" if found.difference < 0 else "the opposite order"

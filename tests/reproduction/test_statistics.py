@@ -73,6 +73,16 @@ def test_a_single_run_is_named() -> None:
     assert found.why.endswith("by one run of each row")
 
 
+def test_rows_that_have_hardly_moved_apart_are_not_ordered() -> None:
+    worse = np.full(6, 2.0)
+    rows = [
+        ({s: worse - gap for s in range(3)}, {s: worse for s in range(3)}) for gap in (9e-3, 0.011)
+    ]
+    words = [judge(CLAIM, *row, SUBJECTS, FLAT, stated=0.05).word for row in rows]
+    assert words == [UNDECIDED, REPRODUCED]
+    assert judge(CLAIM, *rows[0], SUBJECTS, FLAT).word == REPRODUCED  # the paper does not say
+
+
 def test_seeds_of_one_row_alone_are_left_out() -> None:
     better = {0: np.full(6, 1.0), 1: np.full(6, 9.0)}
     found = judge(CLAIM, better, {0: np.full(6, 2.0)}, SUBJECTS, FLAT)
