@@ -17,6 +17,7 @@ Far from what it was learnt on an answer shrinks with the square of the distance
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.fgnet.networks.warping import warp_to_uv
 from fg3d_builder.records import Array
 from fg3d_builder.shards.sampling import scattered
+
+log = logging.getLogger(__name__)
 
 FOLDS = 3
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -217,13 +220,16 @@ def learn_first_look(
     """
     count = len(folds)
     basis = basis_of(displacements, count, BASIS_SAMPLES, BASIS_SIZE)
-    inputs, scores, numbers = [], [], []
-    for batch in looked(scattered(count, MOST_SAMPLES)):
-        inputs.append(batch.inputs)
+    wanted = scattered(count, MOST_SAMPLES)
+    inputs, scores, numbers = np.empty((0, 0), np.float32), [], []
+    for batch in looked(wanted):
+        if not len(inputs):
+            inputs = np.empty((len(wanted), batch.inputs.shape[1]), np.float32)
+        inputs[len(numbers) : len(numbers) + len(batch.inputs)] = batch.inputs
         scores.append(basis.scores(displacements(batch.numbers).offset_mm))
         numbers += list(batch.numbers)
-    scaled, centre, factor = _scaled(np.concatenate(inputs), feature_count)
-    del inputs
+    log.info("least squares over %d samples and %d inputs", *inputs.shape)
+    scaled, centre, factor = _scaled(inputs, feature_count)
     target, fold = np.concatenate(scores), folds[numbers]
     mean = target.mean(axis=0)
     inner = (scaled @ scaled.T).astype(np.float64)

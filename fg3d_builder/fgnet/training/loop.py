@@ -233,12 +233,13 @@ class Trainer:
 
         def looked(numbers: Sequence[int]) -> Iterator[Looked]:
             some = [numbers[i : i + LOOKED_AT_ONCE] for i in range(0, len(numbers), LOOKED_AT_ONCE)]
-            for fed in self.feeder.batches(some):
+            for done, fed in enumerate(self.feeder.batches(some), start=1):
                 inputs = inputs_of(fed.given, fed.features)
                 yield Looked(fed.number.tolist(), inputs.float().cpu().numpy())
+                if done % max(1, len(some) // 4) == 0:
+                    log.info("a first look at training samples: %d %%", 100 * done // len(some))
 
         def learnt() -> FirstLook:
-            log.info("a first look at the training samples, by least squares")
             features = dataset.displacements([0]).features.shape[1]
             return learn_first_look(looked, dataset.displacements, self.folds.numpy(), features)
 
