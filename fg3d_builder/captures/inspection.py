@@ -72,8 +72,6 @@ class Inspected:
     depth_coverage : float
         Share of the pixels that have a depth, in [0, 1].
     expression : str
-    sex : str
-        As the capture states it.
     unit_mm : float, optional
         As the capture declares it.
     face : FaceFigures, optional
@@ -87,10 +85,10 @@ class Inspected:
     height: int = 0
     depth_coverage: float = 0.0
     expression: str = ""
-    sex: str = ""
     unit_mm: float | None = None
     face: FaceFigures | None = None
     error: CaptureError | None = None
+    sex: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,10 @@ def inspect(source: CaptureSource, entry: CaptureEntry, detector: LandmarkDetect
         height,
         float(np.mean(np.isfinite(capture.depth_mm))),
         capture.expression,
-        capture.sex,
         capture.unit_mm,
         None if landmarks is None else _figures(capture, landmarks),
         error,
+        capture.sex,
     )
     return Seen(inspected, capture, landmarks)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+
 import numpy as np
 
 from fg3d_builder.records import Array
@@ -17,12 +20,22 @@ def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
 
     Points with z <= 0 have no projection and give NaN.
     """
-    # Imported here: machines for training alone have no Numba, and need the rest of this module.
-    from fg3d_builder.geometry.pixel_lookup import projected
-
     points = np.asarray(points_cam_mm, dtype=np.float64)
-    found = projected(points.reshape(-1, 3), np.asarray(intrinsics, dtype=np.float64))
-    return np.asarray(found).reshape(*points.shape[:-1], 2)
+    if _is_compiled():
+        from fg3d_builder.geometry.pixel_lookup import projected
+
+        found = projected(points.reshape(-1, 3), np.asarray(intrinsics, dtype=np.float64))
+        return np.asarray(found).reshape(*points.shape[:-1], 2)
+    z = np.where(points[..., 2] > 0, points[..., 2], np.nan)
+    x = intrinsics[0, 0] * points[..., 0] / z + intrinsics[0, 2]
+    y = intrinsics[1, 1] * points[..., 1] / z + intrinsics[1, 2]
+    return np.stack([x, y], axis=-1)
+
+
+@functools.cache
+def _is_compiled() -> bool:
+    """Machines for training alone have no Numba; projections there are the same, and slower."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def cam_from_px(points_px: Array, depth_mm: Array, intrinsics: Array) -> Array:

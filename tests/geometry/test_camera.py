@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fg3d_builder.geometry import camera
 from fg3d_builder.geometry.camera import (
     at_nearest_pixel,
     cam_from_depth,
@@ -30,6 +32,15 @@ def test_lifting_a_projected_point_returns_it(x: float, y: float, z: float) -> N
 
 def test_points_behind_the_camera_have_no_projection() -> None:
     assert np.isnan(px_from_cam(np.array([[1.0, 2.0, 0.0], [1.0, 2.0, -5.0]]), INTRINSICS)).all()
+
+
+def test_projections_are_the_same_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(0).normal(size=(40, 50, 3)) * [200.0, 200.0, 400.0]
+    points[0, 0] = np.nan
+    compiled = px_from_cam(points, intrinsics_matrix(571.3, 569.8, 319.2, 241.1))
+    monkeypatch.setattr(camera, "_is_compiled", lambda: False)
+    plain = px_from_cam(points, intrinsics_matrix(571.3, 569.8, 319.2, 241.1))
+    np.testing.assert_array_equal(compiled, plain)
 
 
 def test_x_is_right_and_y_is_down() -> None:
