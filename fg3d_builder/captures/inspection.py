@@ -78,6 +78,8 @@ class Inspected:
         Where a face was found.
     error : CaptureError, optional
         Why it is rejected.
+    sex : str
+        As the capture states it.
     """
 
     entry: CaptureEntry

@@ -221,7 +221,8 @@ def learn_first_look(
     count = len(folds)
     basis = basis_of(displacements, count, BASIS_SAMPLES, BASIS_SIZE)
     wanted = scattered(count, MOST_SAMPLES)
-    inputs, scores, numbers = np.empty((0, 0), np.float32), [], []
+    inputs, scores = np.empty((0, 0), np.float32), []
+    numbers: list[int] = []
     for batch in looked(wanted):
         if not len(inputs):
             inputs = np.empty((len(wanted), batch.inputs.shape[1]), np.float32)

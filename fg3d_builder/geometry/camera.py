@@ -21,7 +21,7 @@ def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
     Points with z <= 0 have no projection and give NaN.
     """
     points = np.asarray(points_cam_mm, dtype=np.float64)
-    if _is_compiled():
+    if is_compiled():
         from fg3d_builder.geometry.pixel_lookup import projected
 
         found = projected(points.reshape(-1, 3), np.asarray(intrinsics, dtype=np.float64))
@@ -33,8 +33,11 @@ def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
 
 
 @functools.cache
-def _is_compiled() -> bool:
-    """Machines for training alone have no Numba; projections there are the same, and slower."""
+def is_compiled() -> bool:
+    """Say whether projections are compiled: machines for training alone have no Numba.
+
+    They are the same there, and slower.
+    """
     return importlib.util.find_spec("numba") is not None
 
 
