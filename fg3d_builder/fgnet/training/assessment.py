@@ -313,13 +313,16 @@ def assessment_table(assessment: Assessment) -> str:
 def assessment_text(assessment: Assessment) -> str:
     """The table, and in a sentence or two how sure it is."""
     lines = [assessment_table(assessment)]
-    lines.append(f"The network lowers the mean NME by {100 * assessment.lowered_by():.1f} %.")
+    lowered = 100 * assessment.lowered_by()
+    verb = "lowers" if lowered >= 0 else "raises"
+    lines.append(f"The network {verb} the mean NME by {abs(lowered):.1f} %.")
     if CALIBRATED in assessment.nme:
         by = 100 * assessment.lowered_by(CALIBRATED)
         more = 100 * assessment.lowered_by(PREDICTED, CALIBRATED)
         lines.append(
             f"The fit's own coefficients tell {by:.1f} % of it, without a look at the photo; "
-            f"the network's error is {more:.1f} % below what they leave."
+            f"the network's error is {abs(more):.1f} % {'below' if more >= 0 else 'above'} what "
+            "they leave."
         )
     if assessment.dace is not None:
         means = [f"{100 * d.mean():.3f} % ({name})" for name, d in assessment.dace.items()]
