@@ -143,7 +143,7 @@ class FirstLook(DisplacementModes):
         """
         scaled = self._scaled(inputs)
         by_fold = torch.einsum("bk,fkr->fbr", scaled, self.weights)
-        alike = gaussians(scaled @ self.axes, self.samples, self.width)
+        alike = gaussians(torch.cdist(scaled @ self.axes, self.samples), self.width)
         by_fold = by_fold + torch.einsum("bs,fsr->fbr", alike, self.sample_weights)
         if fold is None:
             scores = by_fold.mean(dim=0)
@@ -159,9 +159,9 @@ class FirstLook(DisplacementModes):
         return (inputs - self.centre) * self.factor
 
 
-def gaussians(points: Tensor, samples: Tensor, width: Tensor | float) -> Tensor:
-    """Gaussians (B, s) of the distances between points (B, m) and samples (s, m)."""
-    return torch.exp(-0.5 * (torch.cdist(points, samples) / width).square())
+def gaussians(distances: Tensor, width: Tensor | float) -> Tensor:
+    """Gaussians of a standard deviation, 1 at a distance of 0."""
+    return torch.exp(-0.5 * (distances / width).square())
 
 
 def inputs_of(given: NetworkInput, features: Tensor) -> Tensor:
@@ -237,8 +237,9 @@ def learn_first_look(
     components = _components(inner)
     axes = scaled.T @ (components / np.square(components).sum(axis=0)).astype(np.float32)
     alike, width = _alike(components)
-    dual = _cross_fitted(inner + alike, target - mean, fold, int(folds.max()) + 1)
-    turn = leading(np.concatenate([(inner + alike) @ of_fold for of_fold in dual]), KEPT)
+    kernel = inner + alike
+    dual = _cross_fitted(kernel, target - mean, fold, int(folds.max()) + 1)
+    turn = leading(np.concatenate([kernel @ of_fold for of_fold in dual]), KEPT)
     dual = (dual @ turn.T).astype(np.float32)
     pictured = scaled.shape[1] - feature_count
     return FirstLook(
@@ -291,10 +292,10 @@ def _alike(components: Array) -> tuple[Array, float]:
     apart = torch.cdist(points, points)
     # Of a few samples all may be one.
     width = max(WIDTH * float(apart[:: max(1, len(points) // 1000)].median()), 1e-6)
-    return gaussians(points, points, width).numpy(), width
+    return gaussians(apart, width).numpy(), width
 
 
-def _cross_fitted(inner: Array, target: Array, fold: Array, count: int) -> Array:
+def _cross_fitted(kernel: Array, target: Array, fold: Array, count: int) -> Array:
     """Coefficients (count, s, r) of the samples in the regressions without each fold, of which
     some may be empty; 0 for samples of the fold."""
     dual = np.zeros((count, *target.shape))
@@ -304,17 +305,17 @@ def _cross_fitted(inner: Array, target: Array, fold: Array, count: int) -> Array
     error = dict.fromkeys(STRENGTHS, 0.0)
     for strength in STRENGTHS:
         for kept, out in parts:
-            answer = inner[np.ix_(out, kept)] @ _dual(inner, target, kept, strength)
+            answer = kernel[np.ix_(out, kept)] @ _dual(kernel, target, kept, strength)
             error[strength] += float(np.square(target[out] - answer).sum())
     best = min(STRENGTHS, key=lambda s: error[s])
     for f, (kept, _) in enumerate(parts):
-        dual[f, kept] = _dual(inner, target, kept, best)
+        dual[f, kept] = _dual(kernel, target, kept, best)
     return dual
 
 
-def _dual(inner: Array, target: Array, kept: Array, strength: float) -> Array:
+def _dual(kernel: Array, target: Array, kept: Array, strength: float) -> Array:
     """Coefficients (s', r) of samples whose kernel (s, s) is known; it is 2 for a sample alone."""
-    matrix = inner[np.ix_(kept, kept)]
+    matrix = kernel[np.ix_(kept, kept)]
     matrix.flat[:: len(kept) + 1] += strength
     return np.asarray(cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), target[kept]))
 
