@@ -160,7 +160,7 @@ class FirstLook(DisplacementModes):
 
 
 def gaussians(distances: Tensor, width: Tensor | float) -> Tensor:
-    """Gaussians of a standard deviation, 1 at a distance of 0."""
+    """Gaussians of distances: 1 at a distance of 0, of a standard deviation ``width``."""
     return torch.exp(-0.5 * (distances / width).square())
 
 
