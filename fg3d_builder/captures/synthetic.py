@@ -148,8 +148,9 @@ class Scene:
 class SyntheticSource:
     """Subjects sampled from the embedded head population, each seen in several captures.
 
-    Subject ``i`` of seed ``s`` is the same head whatever the number of subjects; its first
-    capture is neutral, the others show expressions if the configuration asks for them.
+    Subject ``i`` of seed ``s`` is the same head whatever the number of subjects. Captures show
+    expressions if the configuration asks for them, the first of a subject only where it need not be
+    neutral.
     """
 
     name = "synthetic"
@@ -177,7 +178,7 @@ class SyntheticSource:
                 capture_id,
                 capture_id.rsplit("-", 1)[0],
                 f"population seed {self._seed(subject)}",
-                expression="" if number and self._config.expressions else "neutral",
+                expression="" if shows_expression(self._config, number) else "neutral",
             )
             for capture_id, (subject, number) in sorted(self._place.items())
         ]
@@ -268,12 +269,17 @@ def _embedded_sex(people: HeadPopulation, seed: int) -> str:
     return "female" if phenotype.gender < 0.5 else "male"
 
 
+def shows_expression(config: SourceConfig, number: int) -> bool:
+    """Say whether a subject's capture `number` shows an expression."""
+    return config.expressions and (number > 0 or not config.neutral_first)
+
+
 def draw_scene(
     config: SourceConfig, subject: Subject, number: int, rng: np.random.Generator
 ) -> Scene:
     """Draw expression, pose, light and background of a subject's capture `number`."""
     expression, weights = "neutral", {}
-    if number > 0 and config.expressions:
+    if shows_expression(config, number):
         expression = sorted(EXPRESSIONS)[rng.integers(len(EXPRESSIONS))]
         strength = rng.uniform(0.6, 1.0)
         weights = {n: strength * w for n, w in EXPRESSIONS[expression].items()}

@@ -165,6 +165,8 @@ class SourceConfig:
         also that of frames at random.
     max_yaw_deg, max_pitch_deg: range of head poses in synthetic captures.
     expressions: whether synthetic captures after a subject's first show expressions.
+    neutral_first: whether a synthetic subject's first capture is neutral all the same; with false a
+        single capture of each subject shows an expression.
     fuse: register captures of one subject and expression to one shape, each in its own pose.
     """
 
@@ -191,6 +193,7 @@ class SourceConfig:
     max_yaw_deg: Annotated[float, Within(0, 90)] = 20.0
     max_pitch_deg: Annotated[float, Within(0, 90)] = 10.0
     expressions: bool = True
+    neutral_first: bool = field(default=True, metadata=ADDED)
     fuse: bool = False
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,17 @@ class Basis(NamedTuple):
         flat = (offset_mm - self.middle_mm).reshape(len(offset_mm), -1)
         return np.asarray(flat @ self.rows.T, dtype=np.float64)
 
+    def whole(self, scores: Array) -> Array:
+        """Return coordinates (s, r + 1) of the displacements that scores (s, r) describe.
+
+        They are in an orthonormal frame, with nothing subtracted: inner products of them are those
+        of the displacements.
+        """
+        middle = self.middle_mm.ravel()
+        along = self.rows @ middle
+        rest = np.sqrt(max(float(middle @ middle - along @ along), 0.0))
+        return np.hstack([scores + along, np.full((len(scores), 1), rest)])
+
     def at(self, scores: Array) -> Array:
         """Return the displacement (n, 3) that scores (r,) describe."""
         return np.asarray(self.middle_mm + (scores @ self.rows).reshape(self.middle_mm.shape))

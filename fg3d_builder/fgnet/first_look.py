@@ -12,6 +12,11 @@ answers would learn the wrong thing. So the training subjects are divided into `
 there is a regression without each: in training a sample gets the answer of the one that has not
 seen its subject, afterwards a new face gets their mean.
 
+An answer that is right for faces like those it was learnt from is too large for others: of what is
+regressed a part is true of the training's population alone. How much of an answer is kept is
+therefore measured on faces that were left out: whole populations, where the training samples come
+from several, and folds where not.
+
 Far from what it was learnt on an answer shrinks with the square of the distance, to the fit.
 """
 
@@ -19,11 +24,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import cho_factor, cho_solve, eigh, solve_triangular
+from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from fg3d_builder.fgnet.descriptors import described
@@ -196,16 +203,44 @@ def folds_of(subjects: Sequence[str] | Array) -> Array:
     return np.asarray(place % FOLDS, dtype=np.int64)
 
 
+def populations_of(subjects: Sequence[str] | Array, patterns: Sequence[str]) -> Array:
+    """Return the population (s,) int64 of each sample, by the patterns of its subject's name.
+
+    Parameters
+    ----------
+    subjects : (s,) str
+    patterns : sequence of str
+        As of `fnmatch`, one for each population. The first that a name fits is its own.
+
+    Raises
+    ------
+    ValueError
+        A name fits no pattern, or a pattern no name.
+    """
+    names, place = np.unique(np.asarray(subjects), return_inverse=True)
+    number = np.full(len(names), -1, dtype=np.int64)
+    for n, pattern in reversed(list(enumerate(patterns))):
+        number[[fnmatchcase(name, pattern) for name in names]] = n
+    if len(names) and number.min() < 0:
+        raise ValueError(f"subject {names[number.argmin()]} is of none of populations {patterns}")
+    for n, pattern in enumerate(patterns):
+        if n not in number:
+            raise ValueError(f"no training subject is of population '{pattern}'")
+    return np.asarray(number[place])
+
+
 def learn_first_look(
     looked: Callable[[Sequence[int]], Iterable[Looked]],
     displacements: Callable[[Sequence[int]], Displacements],
     folds: Array,
     feature_count: int,
+    populations: Array | None = None,
 ) -> FirstLook:
     """Learn from training samples.
 
-    The strength of the ridge is the one of `STRENGTHS` with the least squared error on the folds
-    that were left out. Of a single subject the answer is the constant.
+    The strength of the ridge is the one of `STRENGTHS` with the least squared error on the groups
+    that were left out, once its answers are reduced to what is true there, see `choose`. Of a
+    single subject the answer is the constant.
 
     Parameters
     ----------
@@ -217,6 +252,9 @@ def learn_first_look(
         Of all training samples, see `folds_of`.
     feature_count : int
         The first so many inputs are features of the fit.
+    populations : (s,) int64, optional
+        Of all training samples. Where there are two or more of them, these are the groups, else
+        the folds.
     """
     count = len(folds)
     basis = basis_of(displacements, count, BASIS_SAMPLES, BASIS_SIZE)
@@ -238,7 +276,12 @@ def learn_first_look(
     axes = scaled.T @ (components / np.square(components).sum(axis=0)).astype(np.float32)
     alike, width = _alike(components)
     kernel = inner + alike
-    dual = _cross_fitted(kernel, target - mean, fold, int(folds.max()) + 1)
+    some = None if populations is None else populations[numbers]
+    chosen = choose(kernel, basis.whole(target), fold, some)
+    log.info("kept on left-out faces: %.2f of the constant, %.2f of the rest", *chosen[1:])
+    dual = chosen.answer * _cross_fitted(
+        kernel, target - mean, fold, int(folds.max()) + 1, chosen.strength
+    )
     turn = leading(np.concatenate([kernel @ of_fold for of_fold in dual]), KEPT)
     dual = (dual @ turn.T).astype(np.float32)
     pictured = scaled.shape[1] - feature_count
@@ -247,7 +290,7 @@ def learn_first_look(
         factor,
         pictured,
         near_of(_distance(torch.from_numpy(scaled), pictured).numpy()),
-        basis.at(mean),
+        chosen.constant * basis.at(mean),
         np.stack([scaled.T @ of_fold for of_fold in dual]),
         basis.modes_mm(turn),
         axes,
@@ -295,21 +338,80 @@ def _alike(components: Array) -> tuple[Array, float]:
     return gaussians(apart, width).numpy(), width
 
 
-def _cross_fitted(kernel: Array, target: Array, fold: Array, count: int) -> Array:
+class Chosen(NamedTuple):
+    """What left-out faces say of a regression: the strength of its ridge, and which parts of its
+    constant and of the rest of its answers are true of them, 0 to 1."""
+
+    strength: float
+    constant: float
+    answer: float
+
+
+def choose(kernel: Array, whole: Array, fold: Array, populations: Array | None) -> Chosen:
+    """Choose by the squared error on groups that were left out.
+
+    Each population says by itself what is true of it, and the least counts: a new face may be
+    unlike all of them. Folds are alike, and say it together.
+
+    Parameters
+    ----------
+    kernel : (s, s) float64
+    whole : (s, r) float64
+        Displacements as coordinates in an orthonormal frame, with nothing subtracted.
+    fold, populations : (s,) int64
+    """
+    apart = populations is not None and len(np.unique(populations)) > 1
+    group = populations if populations is not None and apart else fold
+    parts = [(np.flatnonzero(group != g), np.flatnonzero(group == g)) for g in np.unique(group)]
+    if len(parts) == 1:  # there is nobody to tell how much of it is true of others
+        return Chosen(STRENGTHS[-1], 1.0, 0.0)
+    found = []
+    for strength in STRENGTHS:
+        told = [_told(kernel, whole, kept, out, strength) for kept, out in parts]
+        normal = np.array([one.normal for one in told])
+        right = np.array([one.right for one in told])
+        each = zip(normal, right, strict=True) if apart else [(normal.sum(0), right.sum(0))]
+        part = np.min([_parts_kept(*one) for one in each], axis=0)
+        error = part @ normal.sum(axis=0) @ part - 2.0 * part @ right.sum(axis=0)
+        found.append((float(error), Chosen(strength, *part.tolist())))
+    return min(found, key=lambda one: one[0])[1]
+
+
+class _Told(NamedTuple):
+    """Inner products, over left-out samples, of the constant and of the rest of their answers with
+    each other (2, 2), and with what is true (2,)."""
+
+    normal: Array
+    right: Array
+
+
+def _told(kernel: Array, whole: Array, kept: Array, out: Array, strength: float) -> _Told:
+    constant = whole[kept].mean(axis=0)
+    dual = _dual(kernel, whole - constant, kept, strength)
+    answers = np.stack(
+        [np.broadcast_to(constant, (len(out), len(constant))), kernel[np.ix_(out, kept)] @ dual]
+    )
+    return _Told(
+        np.einsum("isr,jsr->ij", answers, answers), np.einsum("isr,sr->i", answers, whole[out])
+    )
+
+
+def _parts_kept(normal: Array, right: Array) -> Array:
+    """Parts (2,) in [0, 1] of constant and rest whose sum is nearest to what is true."""
+    factor = np.linalg.cholesky(normal + 1e-9 * max(np.trace(normal), 1e-12) * np.eye(2))
+    part = lsq_linear(factor.T, solve_triangular(factor, right, lower=True), bounds=(0.0, 1.0)).x
+    return np.asarray(part)
+
+
+def _cross_fitted(kernel: Array, target: Array, fold: Array, count: int, strength: float) -> Array:
     """Coefficients (count, s, r) of the samples in the regressions without each fold, of which
     some may be empty; 0 for samples of the fold."""
     dual = np.zeros((count, *target.shape))
-    if count == 1:  # there is nobody to tell how much of it is true of others
+    if count == 1:
         return dual
-    parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(count)]
-    error = dict.fromkeys(STRENGTHS, 0.0)
-    for strength in STRENGTHS:
-        for kept, out in parts:
-            answer = kernel[np.ix_(out, kept)] @ _dual(kernel, target, kept, strength)
-            error[strength] += float(np.square(target[out] - answer).sum())
-    best = min(STRENGTHS, key=lambda s: error[s])
-    for f, (kept, _) in enumerate(parts):
-        dual[f, kept] = _dual(kernel, target, kept, best)
+    for f in range(count):
+        kept = np.flatnonzero(fold != f)
+        dual[f, kept] = _dual(kernel, target, kept, strength)
     return dual
 
 

@@ -128,8 +128,9 @@ class Recipe:
             **({"test_limit": scale.tested_samples} if scale.tested_samples else {}),
             **({"workers": 0} if device == "cpu" else {}),
             "network": network,
-            # What it is below the row of the ridge it has from pixels.
-            "base": CALIBRATED,
+            # What it is below the row of the ridge it has from pixels: from those that the row
+            # shows, of those samples that the row has.
+            "base": "look",
             "loss": {"mse": self.mse, "psd": self.psd, "vgd": self.vgd},
             "selection": selection,
         }

@@ -219,6 +219,18 @@ def test_expressions_use_actions_that_exist(subject: Subject) -> None:
         render_capture(CONFIG, subject, replace(scene, weights={"wiggleEars": 1.0}), "a", "b")
 
 
+def test_a_first_capture_is_neutral_unless_it_need_not_be(subject: Subject) -> None:
+    def first(config: SourceConfig) -> set[str]:
+        rngs = (np.random.default_rng(seed) for seed in range(40))
+        return {draw_scene(config, subject, 0, rng).expression for rng in rngs}
+
+    assert first(CONFIG) == {"neutral"}
+    expressive = replace(CONFIG, neutral_first=False)
+    assert first(expressive) == set(EXPRESSIONS)
+    assert first(replace(expressive, expressions=False)) == {"neutral"}
+    assert {entry.expression for entry in open_source(expressive).entries()} == {""}
+
+
 @pytest.mark.parametrize("field", ["subjects", "captures_per_subject"])
 def test_an_empty_population_is_a_configuration_error(field: str) -> None:
     with pytest.raises(ConfigError, match=rf"sources\.{field}"):

@@ -18,6 +18,7 @@ from fg3d_builder.fgnet.first_look import (
     inputs_of,
     learn_first_look,
     pictures_of,
+    populations_of,
 )
 from fg3d_builder.fgnet.networks.architectures import NetworkInput
 from fg3d_builder.records import Array
@@ -52,9 +53,9 @@ class World:
         offset = self.offset_mm[rows].astype(np.float32)
         return Displacements(features, offset, self.subjects[rows])
 
-    def learnt(self) -> FirstLook:
+    def learnt(self, populations: Array | None = None) -> FirstLook:
         folds = folds_of(self.subjects)
-        return learn_first_look(self.looked, self.displacements, folds, FEATURES)
+        return learn_first_look(self.looked, self.displacements, folds, FEATURES, populations)
 
 
 def rms(values: Array) -> float:
@@ -75,7 +76,8 @@ def test_a_sample_in_training_gets_the_answer_of_who_has_not_seen_its_subject(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What is chosen by the errors on all folds must not hide what one of them is told.
-    monkeypatch.setattr(first_look, "STRENGTHS", (0.1,))
+    alike = first_look.Chosen(strength=0.1, constant=1.0, answer=1.0)
+    monkeypatch.setattr(first_look, "choose", lambda *_: alike)
     world = World(300, 30)
     fold = folds_of(world.subjects)
     before = world.learnt()
@@ -163,6 +165,50 @@ def test_answers_shrink_far_from_the_training_samples() -> None:
     far = look.centre + 1000.0 * (torch.from_numpy(world.inputs[:1]) - look.centre)
     assert look(far).abs().max() < 0.01 * 1000.0 * np.abs(world.offset_mm).max()
     assert float(look.trust(far)) < 1e-4
+
+
+def test_of_an_answer_is_kept_what_is_true_of_the_population_that_has_least_of_it() -> None:
+    """Three populations, of which the last has half the slope of the others and a fifth of their
+    constant: what the others tell of it is too large by just that."""
+    world = World(900, 90, noise_mm=0.0)
+    population = np.arange(900) % 90 // 30  # thirty subjects each, ten of every fold
+    constant = 5.0 * np.random.default_rng(4).normal(size=(VERTICES, 3))
+    slope = np.empty_like(world.offset_mm)
+    for number in range(3):  # of which no inputs are other than those of the others on average
+        own = population == number
+        slope[own] = world.offset_mm[own] - world.offset_mm[own].mean(axis=0)
+        world.inputs[own] -= world.inputs[own].mean(axis=0)
+    last = (population == 2)[:, None, None]
+    world.offset_mm = np.where(last, 0.2 * constant + 0.5 * slope, constant + slope)
+    world.offset_mm = world.offset_mm.astype(np.float32)
+    inputs = torch.from_numpy(world.inputs)
+    alone, kept = world.learnt(), world.learnt(population)
+    factor = float((kept.constant_mm / alone.constant_mm).median())
+    assert factor == pytest.approx(0.2, abs=0.03)
+
+    def varied(look: FirstLook) -> Array:
+        rest = look(inputs) / look.trust(inputs)[:, None, None] - look.constant_mm
+        return np.asarray(rest.numpy())
+
+    ratio = np.sum(varied(kept) * varied(alone)) / np.sum(varied(alone) ** 2)
+    assert ratio == pytest.approx(0.5, abs=0.06)
+
+
+def test_of_an_answer_that_is_true_of_all_populations_all_is_kept() -> None:
+    world = World(900, 90)
+    alone, kept = world.learnt(), world.learnt(np.arange(900) % 90 // 30)
+    inputs = torch.from_numpy(world.inputs)
+    assert rms((kept(inputs) - alone(inputs)).numpy()) < 0.05 * rms(alone(inputs).numpy())
+
+
+def test_a_population_is_what_the_first_fitting_pattern_names() -> None:
+    names = ["lab-7", "synthetic-14-1", "synthetic-15-3", "lab-2"]
+    found = populations_of(names, ("lab-*", "synthetic-14-*", "synthetic-*"))
+    assert found.tolist() == [0, 1, 2, 0]
+    with pytest.raises(ValueError, match=r"synthetic-15-3 is of none"):
+        populations_of(names, ("lab-*", "synthetic-14-*"))
+    with pytest.raises(ValueError, match=r"no training subject is of population 'lba-\*'"):
+        populations_of(names, ("*", "lba-*"))
 
 
 def test_it_is_read_back_as_it_was() -> None:

@@ -25,6 +25,7 @@ from fg3d_builder.fgnet.first_look import (
     folds_of,
     inputs_of,
     learn_first_look,
+    populations_of,
 )
 from fg3d_builder.fgnet.losses import LossTerms, ReconstructionLoss
 from fg3d_builder.fgnet.networks.architectures import build_network
@@ -241,7 +242,9 @@ class Trainer:
 
         def learnt() -> FirstLook:
             features = dataset.displacements([0]).features.shape[1]
-            return learn_first_look(looked, dataset.displacements, self.folds.numpy(), features)
+            patterns = self.config.populations
+            of = populations_of(dataset.subjects(), patterns) if patterns else None
+            return learn_first_look(looked, dataset.displacements, self.folds.numpy(), features, of)
 
         return learnt_by_one(learnt, FirstLook.from_state, self.at).to(self.at.device)
 

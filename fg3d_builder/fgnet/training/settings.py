@@ -37,6 +37,11 @@ class TrainConfig:
         own coefficients corrects it (`fgnet.calibration`), so that the network need not learn from
         pixels what the fit tells anyway; or "look", the fit as a regression on its coefficients
         and on gradients of the network's pictures corrects it (`fgnet.first_look`).
+    populations: patterns of subject ids ("*", "?" and "[14]" as in file names), one for each
+        population that the training subjects are of. Where there are two or more, how much of a
+        first look's answer is kept (base "look") is measured on populations that it was not learnt
+        from, so that it holds for faces of yet another one; without them, on subjects that it was
+        not learnt from.
     perturbation: strength of photometric perturbation, 0 to 1; the paper has none.
     optimiser: "sgd" (the paper's), or "adamw", which is farther after few steps.
     schedule: "steps" (the paper's), or "cosine", which falls to nothing over all epochs.
@@ -66,6 +71,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     base: Annotated[str, one_of(*BASES)] = "fit"
+    populations: Annotated[tuple[str, ...], Length(0, 1000)] = field(default=(), metadata=ADDED)
     perturbation: Part = 0.0
     optimiser: Annotated[str, one_of(*OPTIMISERS)] = "sgd"
     schedule: Annotated[str, one_of(*SCHEDULES)] = "steps"
