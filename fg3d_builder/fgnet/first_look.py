@@ -13,9 +13,9 @@ there is a regression without each: in training a sample gets the answer of the 
 seen its subject, afterwards a new face gets their mean.
 
 An answer that is right for faces like those it was learnt from is too large for others: of what is
-regressed a part is true of the training's population alone. How much of an answer is kept is
-therefore measured on faces that were left out: whole populations, where the training samples come
-from several, and folds where not.
+regressed a part is true of the training's population alone. Where the training samples come from
+several populations, each is left out in turn, and of an answer that part is kept which is true of
+the faces of all of them. Of one population nothing tells how much is true of others: all is kept.
 
 Far from what it was learnt on an answer shrinks with the square of the distance, to the fit.
 """
@@ -238,9 +238,9 @@ def learn_first_look(
 ) -> FirstLook:
     """Learn from training samples.
 
-    The strength of the ridge is the one of `STRENGTHS` with the least squared error on the groups
-    that were left out, once its answers are reduced to what is true there, see `choose`. Of a
-    single subject the answer is the constant.
+    The strength of the ridge is the one of `STRENGTHS` with the least squared error on the
+    populations that were left out, once its answers are reduced to what is true there, or on the
+    folds that were. Of a single subject the answer is the constant.
 
     Parameters
     ----------
@@ -253,8 +253,7 @@ def learn_first_look(
     feature_count : int
         The first so many inputs are features of the fit.
     populations : (s,) int64, optional
-        Of all training samples. Where there are two or more of them, these are the groups, else
-        the folds.
+        Of all training samples; one population says no more than none.
     """
     count = len(folds)
     basis = basis_of(displacements, count, BASIS_SAMPLES, BASIS_SIZE)
@@ -278,7 +277,9 @@ def learn_first_look(
     kernel = inner + alike
     some = None if populations is None else populations[numbers]
     chosen = choose(kernel, basis.whole(target), fold, some)
-    log.info("kept on left-out faces: %.2f of the constant, %.2f of the rest", *chosen[1:])
+    if some is not None:
+        text = "true of left-out populations: %.2f of the constant, %.2f of the rest"
+        log.info(text, *chosen[1:])
     dual = chosen.answer * _cross_fitted(
         kernel, target - mean, fold, int(folds.max()) + 1, chosen.strength
     )
@@ -340,7 +341,7 @@ def _alike(components: Array) -> tuple[Array, float]:
 
 class Chosen(NamedTuple):
     """What left-out faces say of a regression: the strength of its ridge, and which parts of its
-    constant and of the rest of its answers are true of them, 0 to 1."""
+    constant and of the rest of its answers are kept, 0 to 1."""
 
     strength: float
     constant: float
@@ -348,10 +349,10 @@ class Chosen(NamedTuple):
 
 
 def choose(kernel: Array, whole: Array, fold: Array, populations: Array | None) -> Chosen:
-    """Choose by the squared error on groups that were left out.
+    """Choose by the squared error on populations that were left out, or on folds.
 
     Each population says by itself what is true of it, and the least counts: a new face may be
-    unlike all of them. Folds are alike, and say it together.
+    unlike all of them. Folds are of one population, and all is kept.
 
     Parameters
     ----------
@@ -368,11 +369,10 @@ def choose(kernel: Array, whole: Array, fold: Array, populations: Array | None) 
     found = []
     for strength in STRENGTHS:
         told = [_told(kernel, whole, kept, out, strength) for kept, out in parts]
-        normal = np.array([one.normal for one in told])
-        right = np.array([one.right for one in told])
-        each = zip(normal, right, strict=True) if apart else [(normal.sum(0), right.sum(0))]
-        part = np.min([_parts_kept(*one) for one in each], axis=0)
-        error = part @ normal.sum(axis=0) @ part - 2.0 * part @ right.sum(axis=0)
+        part = np.min([_parts_true(*one) for one in told], axis=0) if apart else np.ones(2)
+        normal = np.sum([one.normal for one in told], axis=0)
+        right = np.sum([one.right for one in told], axis=0)
+        error = part @ normal @ part - 2.0 * part @ right
         found.append((float(error), Chosen(strength, *part.tolist())))
     return min(found, key=lambda one: one[0])[1]
 
@@ -396,7 +396,7 @@ def _told(kernel: Array, whole: Array, kept: Array, out: Array, strength: float)
     )
 
 
-def _parts_kept(normal: Array, right: Array) -> Array:
+def _parts_true(normal: Array, right: Array) -> Array:
     """Parts (2,) in [0, 1] of constant and rest whose sum is nearest to what is true."""
     factor = np.linalg.cholesky(normal + 1e-9 * max(np.trace(normal), 1e-12) * np.eye(2))
     part = lsq_linear(factor.T, solve_triangular(factor, right, lower=True), bounds=(0.0, 1.0)).x

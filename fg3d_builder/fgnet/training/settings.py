@@ -40,8 +40,7 @@ class TrainConfig:
     populations: patterns of subject ids ("*", "?" and "[14]" as in file names), one for each
         population that the training subjects are of. Where there are two or more, how much of a
         first look's answer is kept (base "look") is measured on populations that it was not learnt
-        from, so that it holds for faces of yet another one; without them, on subjects that it was
-        not learnt from.
+        from, so that it holds for faces of yet another one; else all of it is kept.
     perturbation: strength of photometric perturbation, 0 to 1; the paper has none.
     optimiser: "sgd" (the paper's), or "adamw", which is farther after few steps.
     schedule: "steps" (the paper's), or "cosine", which falls to nothing over all epochs.
