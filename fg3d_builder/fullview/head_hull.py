@@ -67,7 +67,7 @@ BACK = (0.4, 0.6)
 """Cosines between a normal and the line of sight from which it is the back, and all of it."""
 LOST_MM = 6.0
 """Distance from the measured head within which what looks like the head is at its depth."""
-COVERED_MM = 6.0
+COVERED_MM = 12.0
 """Mean offset of an ear from which hair covers it."""
 
 
