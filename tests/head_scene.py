@@ -189,6 +189,15 @@ def photograph(
     return np.rint(mixed).astype(np.uint8), depth
 
 
+def dressed(scene: HeadScene, colors: Array, outside_cam_mm: Array | None = None) -> HeadScene:
+    """The same person in other colours (v, 3) and, if wanted, with another outside (v, 3)."""
+    outside = scene.outside_cam_mm if outside_cam_mm is None else outside_cam_mm
+    look = (outside, scene.triangles, colors, scene.strip_cam_mm)
+    rgb, depth = photograph(*look, INTRINSICS, (HEIGHT, WIDTH))
+    capture = Capture("dressed", "head", "test", rgb, depth, INTRINSICS)
+    return scene._replace(capture=capture, outside_cam_mm=outside, colors=colors)
+
+
 def _hair(model: FaceModel, surround: Surround, skin_obj: Array, look: Look) -> Array:
     """In [0, 1] (v,): how much hair there is, by the nearest vertices of the model's mean head."""
     mean = np.concatenate([model.mean, surround.mean])

@@ -8,10 +8,11 @@ normals, by one field of offsets over both meshes:
 
     sum_i w_i (s_i - t_i)^2 + stiffness sum_ij (s_i - s_j)^2 + rest sum_i s_i^2
 
-``t`` is the offset that brings a vertex onto the measured surface where the camera sees it, and
-where the surface turns away from the camera the offset that brings its outline onto the head's
-outline in the picture. What nobody saw takes the offsets of what is seen around it. The face
-itself, where sensors see skin, stays where it was registered.
+``t`` is the offset that brings the surface at a vertex onto the measured one where the camera sees
+it, and where the surface turns away from the camera the offset that brings its outline onto the
+head's outline in the picture. A vertex counts by the area that it stands for: how far a
+measurement reaches does not depend on how fine the mesh is. What nobody saw takes the offsets of
+what is seen around it. The face itself, where sensors see skin, stays where it was registered.
 
 An ear under hair is none: where hair stands off an ear, the surface closes over it. Ears that
 were seen are brought to their places first, each as a whole, and stay there.
@@ -28,10 +29,10 @@ import numpy as np
 from fg3d_builder.facemodel.model import FaceModel
 from fg3d_builder.fullview.ears import CORE, EAR, fitted_ears
 from fg3d_builder.fullview.first_surface import COARSE, coarse_fragments, coarse_px, is_first
-from fg3d_builder.fullview.hull_graph import FIRM, REST, HullGraph, hull_graph
+from fg3d_builder.fullview.hull_graph import FIRM, REST, STIFFNESS, HullGraph, hull_graph
 from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
-from fg3d_builder.geometry.meshes import normalized, vertex_normals
+from fg3d_builder.geometry.meshes import normalized, vertex_areas, vertex_normals
 from fg3d_builder.geometry.smoothing import diffused
 from fg3d_builder.records import Array, Registration
 from fg3d_builder.rendering.rasterizer import rasterize_images
@@ -43,6 +44,10 @@ FACING = 0.25
 """Least cosine to the line of sight at which a vertex is compared with the depth."""
 GRAZING = 0.2
 """Largest cosine at which a vertex may lie on the outline."""
+TILTED = 0.3
+"""Least cosine between a surface's normal and its offsets' direction at which they move it."""
+SPREAD_MM = 10.0
+"""Distance over which what is measured, facing the camera, outweighs differences of offsets."""
 OUTLINE = 10.0
 """Weight of a vertex on the outline, of which there are few, against one that is measured."""
 RIM_PX = 2.0
@@ -62,7 +67,7 @@ BACK = (0.4, 0.6)
 """Cosines between a normal and the line of sight from which it is the back, and all of it."""
 LOST_MM = 6.0
 """Distance from the measured head within which what looks like the head is at its depth."""
-COVERED_MM = 6.0
+COVERED_MM = 12.0
 """Mean offset of an ear from which hair covers it."""
 
 
@@ -285,6 +290,7 @@ class _Hull:
             places = self.places(offset)
             seen = _Seen.of(places, self.graph.triangles, measured)
             target, weight = _measured_offsets(places, seen, self.along, measured)
+            weight *= STIFFNESS / SPREAD_MM**2 * vertex_areas(places, self.graph.triangles)
             beside, share = outline.offsets(places, seen, self.along)
             step = (weight * target + share * beside) / np.maximum(weight + share, 1e-9)
             wanted = np.clip(offset + step, -REACH_MM, REACH_MM)
@@ -301,6 +307,7 @@ class _Seen(NamedTuple):
     Attributes
     ----------
     px : (v, 2) float64
+    normals : (v, 3) float64
     towards : (v,) float64
         Cosines to the line of sight.
     first : (v,) bool
@@ -310,6 +317,7 @@ class _Seen(NamedTuple):
     """
 
     px: Array
+    normals: Array
     towards: Array
     first: Array
     inside_px: Array
@@ -320,11 +328,12 @@ class _Seen(NamedTuple):
         fragments = coarse_fragments(places, triangles, measured)
         at = coarse_px(places, measured)
         sight = normalized(places)
-        towards = -np.einsum("nd,nd->n", vertex_normals(places, triangles), sight)
+        normals = vertex_normals(places, triangles)
+        towards = -np.einsum("nd,nd->n", normals, sight)
         first = is_first(places, fragments, at)
         inside = _signed_distance(fragments.triangle >= 0)
         inside_px = at_nearest_pixel(inside, at, np.inf) / COARSE
-        return _Seen(px, towards, first, inside_px)
+        return _Seen(px, normals, towards, first, inside_px)
 
 
 def _signed_distance(mask: Array) -> Array:
@@ -342,10 +351,12 @@ def _measured_offsets(
 ) -> tuple[Array, Array]:
     """Offsets onto the measured surface and their weights (v,), 0 where the camera sees none."""
     depth = at_nearest_pixel(measured.depth_mm, seen.px, np.nan)
-    use = (seen.towards > FACING) & seen.first & np.isfinite(depth)
-    # Along the line of sight to the surface; along the offsets' direction as far as that counts.
+    tilt = np.einsum("nd,nd->n", seen.normals, along)
+    use = (seen.towards > FACING) & seen.first & np.isfinite(depth) & (tilt > TILTED)
+    # Along the line of sight to the measured surface. An offset moves the tangent plane, which is
+    # taken to be parallel to that, by its part along the normal.
     gap = np.where(use, depth / places[:, 2] - 1.0, 0.0)[:, None] * places
-    offset = np.einsum("nd,nd->n", gap, along)
+    offset = np.einsum("nd,nd->n", gap, seen.normals) / np.where(use, tilt, 1.0)
     use &= np.abs(offset) < REACH_MM
     return np.where(use, offset, 0.0), np.where(use, seen.towards, 0.0)
 

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 from fg3d_builder.facemodel.model import PARTS, FaceModel
+from fg3d_builder.fullview.collar import collar_line, levelled
 from fg3d_builder.fullview.ears import EAR
 from fg3d_builder.fullview.hair_detail import mirrored_detail
 from fg3d_builder.fullview.head_hull import HeadHull
@@ -138,7 +139,9 @@ def head_texture(
     fields = np.zeros((len(vertices), 8))
     fields[:n, 4] = np.isin(model.parts, [PARTS.index(name) for name in FEATURES])
     ears = obj[n:, 1][surround.ear > EAR]
-    fields[n:, 5] = obj[n:, 1] < (ears if len(ears) else obj[:n, 1]).min()
+    # Under the chin the sheet goes on over the neck, and what is worn there.
+    fields[:, 5] = obj[:, 1] < (ears if len(ears) else obj[:n, 1]).min()
+    fields[:n, 5] *= ~model.reliable
     fields[n:, 6] = surround.ear > EAR
     fields[:n, 7] = model.parts == PARTS.index("eyes")
     fields[:, 0] = hull.scalp
@@ -157,9 +160,10 @@ def head_texture(
     plain = (regions.plain > 0.9) & (trust > 0.5)
     shade = log_shade(light, seen.normals, seen.log_color, plain)
     log_color = seen.log_color - shade
-    skin, neck = (_Kind.of(log_color, plain, spread) for spread in (SKIN_SPREAD, NECK_SPREAD))
-    likely, hair = _hair(log_color, trust, skin, regions)
-    sure = _sure(trust, likely)
+    skin = _Kind.of(log_color, plain, SKIN_SPREAD)
+    neck = _Kind.of(log_color, plain, NECK_SPREAD, lit_by_itself=True)
+    likely, hair, before = _hair(log_color, trust, skin, regions)
+    sure = np.maximum(_sure(trust, likely), before)
     hair_map = continued_around(log_color, sure, 1) + mirrored_detail(log_color, sure)
     rest_map = _skin_and_clothes(
         log_color, trust * (1.0 - likely) * (regions.features < 0.1), skin, neck, regions
@@ -216,7 +220,7 @@ class _Regions(NamedTuple):
     """Maps (R, C) in [0, 1]: prior of hair, long hair, face, plain skin, features, neck and what
     is below it, ears, eyes with brows.
 
-    `behind` is where the picture shows something before the head's surface.
+    `behind` is where the picture shows something before the head's surface, other than the face.
     """
 
     scalp: Array
@@ -232,22 +236,32 @@ class _Regions(NamedTuple):
 
 def _hair(
     log_color: Array, trust: Array, skin: _Kind | None, regions: _Regions
-) -> tuple[Array, Array]:
-    """How likely hair is at texels that are seen, by their colour, and at all texels."""
+) -> tuple[Array, Array, Array]:
+    """How likely hair is at texels that are seen, by their colour, and at all texels.
+
+    And where it hangs before the head's surface.
+    """
     crown = _crown(regions.scalp, trust > GLIMPSE)
     none = np.zeros(trust.shape, np.float32)
     if skin is None or crown.sum() < LEAST_TEXELS:
-        return none, none
+        return none, none, none
     off_skin = skin.off
     if np.median(off_skin[crown]) < BALD:
-        return none, none
+        return none, none, none
     # Half of the crown that is seen may be mixed with the skin along the hair line.
     unmixed = crown & (off_skin >= np.median(off_skin[crown]))
     off_hair, hair_spread = _unlikeliness(log_color, unmixed, HAIR_SPREAD)
     likelier = (off_skin - off_hair + skin.spread - hair_spread).astype(np.float32)
-    ratio = np.asarray(cv2.GaussianBlur(likelier, (0, 0), 1.5))
+    # On shoulders there are clothes, of any colour.
+    worn = np.where(regions.below > 0.5, (LIKE_HAIR - off_hair).astype(np.float32), np.inf)
+    ratio = np.asarray(cv2.GaussianBlur(np.minimum(likelier, worn), (0, 0), 1.5))
     # A hand or a microphone is no hair, though it is even less skin.
-    curtain = _curtain((ratio > 0.0) & (off_hair < LIKE_HAIR), trust, regions)
+    hung = regions.behind & (ratio > 0.0) & (off_hair < LIKE_HAIR)
+    # A curtain is wide; beside the face and the scalp specks may be anything's shadow.
+    edge = np.ones((2 * EDGE_TEXELS + 1,) * 2, np.uint8)
+    wide = cv2.morphologyEx(hung.astype(np.uint8), cv2.MORPH_OPEN, edge)
+    on_face = (regions.face > 0.5) | (regions.scalp > NO_HAIR)
+    curtain = _curtain(hung & (on_face | (wide > 0)), trust, regions)
     # Beside a covered ear hair hides what the picture does not show of the face.
     curtain = np.maximum(curtain, (1.0 - trust) * regions.long)
     face = regions.face * (1.0 - curtain)
@@ -263,7 +277,8 @@ def _hair(
     hair = expected + np.exp(-away / HAIR_REACH_MM) * excess
     # A hair line is a line, not a mixture.
     hair = np.clip((hair - 0.5) / HAIR_LINE + 0.5, 0.0, 1.0) * (1.0 - face)
-    return likely, (trust * likely + (1.0 - trust) * hair).astype(np.float32)
+    before = cv2.erode(wide, edge).astype(np.float32)
+    return likely, (trust * likely + (1.0 - trust) * hair).astype(np.float32), before
 
 
 def _crown(scalp: Array, seen: Array) -> Array:
@@ -273,13 +288,12 @@ def _crown(scalp: Array, seen: Array) -> Array:
     return seen & (scalp >= min(CROWN[1], max(CROWN[0], least)))
 
 
-def _curtain(like_hair: Array, trust: Array, regions: _Regions) -> Array:
+def _curtain(hung: Array, trust: Array, regions: _Regions) -> Array:
     """Where hair hangs before the head, (R, C) in [0, 1]: seen there, and carried on sideways.
 
     What is beside a curtain of hair, on the side that the picture does not show, is under it.
     """
-    on_face = (regions.face > 0.5) | (regions.scalp > NO_HAIR)
-    seen = (regions.behind & on_face & like_hair).astype(np.float32)
+    seen = hung.astype(np.float32)
     if seen.sum() < LEAST_TEXELS:
         return np.zeros_like(seen)
     told = np.where(regions.behind, 1.0, trust).astype(np.float32)
@@ -304,18 +318,30 @@ def _skin_and_clothes(
     weight = weight * (1.0 - unlike * cv2.dilate(regions.eyes, np.ones(BROW_TEXELS, np.uint8)))
     beard = unlike * (regions.below <= 0.5) * (regions.ear <= 0.5)
     clothes = _unlike(neck.off) * (regions.below > 0.5)
-    share = continued_around(np.stack([clothes, beard], axis=2), weight, LEVEL)
+    seen = (weight > 0.5) & (regions.below > 0.5)
+    line = collar_line(seen & (clothes > 0.5), seen & (clothes <= 0.5))
+    beard_share = continued_around(beard[..., None], weight, LEVEL)
     # Along a collar colours are mixed: what is left out there is continued.
     edge = np.ones((2 * EDGE_TEXELS + 1,) * 2, np.uint8)
     no_clothes = weight * (cv2.dilate(clothes, edge) < UNMIXED)
     bare = continued_around(log_color, no_clothes * (1.0 - beard), 1)
-    part = np.clip((share[..., 1:] - 0.5) / BEARD_LINE + 0.5, 0.0, 1.0)
+    part = np.clip((beard_share - 0.5) / BEARD_LINE + 0.5, 0.0, 1.0)
     face = part * continued_around(log_color, no_clothes * beard, LEVEL) + (1.0 - part) * bare
     sure = weight * (cv2.erode(clothes, edge) > 1.0 - UNMIXED)
     if sure.sum() < LEAST_TEXELS:
         return np.asarray(face)
-    part = _line(share[..., 0] > 0.5, COLLAR_TEXELS)[..., None]
-    return np.asarray(part * continued_around(log_color, sure, LEVEL) + (1.0 - part) * face)
+    share = _continued_along(line, clothes[..., None], weight)[..., 0]
+    part = _line(share > 0.5, COLLAR_TEXELS)[..., None]
+    return np.asarray(part * _continued_along(line, log_color, sure) + (1.0 - part) * face)
+
+
+def _continued_along(line: Array | None, values: Array, weight: Array) -> Array:
+    """Continue what is worn (R, C, k) along the line that it begins at (C,); level without one."""
+    if line is None:
+        return continued_around(values, weight, LEVEL)
+    known = levelled(weight.astype(np.float32), line)
+    found = continued_around(levelled(values.astype(np.float32), line), known, LEVEL)
+    return levelled(found, line, back=True)
 
 
 def _unlike(off: Array) -> Array:
@@ -344,37 +370,54 @@ class _Kind(NamedTuple):
     spread: float
 
     @staticmethod
-    def of(log_color: Array, mask: Array, spread: tuple[float, float, float]) -> _Kind | None:
+    def of(
+        log_color: Array,
+        mask: Array,
+        spread: tuple[float, float, float],
+        lit_by_itself: bool = False,
+    ) -> _Kind | None:
         """That of a mask's colours; None where there are too few."""
-        return (
-            _Kind(*_unlikeliness(log_color, mask, spread)) if mask.sum() >= LEAST_TEXELS else None
-        )
+        if mask.sum() < LEAST_TEXELS:
+            return None
+        return _Kind(*_unlikeliness(log_color, mask, spread, lit_by_itself))
 
 
 def _unlikeliness(
-    log_color: Array, mask: Array, spread: tuple[float, float, float]
+    log_color: Array,
+    mask: Array,
+    spread: tuple[float, float, float],
+    lit_by_itself: bool = False,
 ) -> tuple[Array, float]:
     """Half squared distance (R, C), in deviations, of colours to a mask's, and their spread.
 
-    The distance tells what is like the mask; added to the spread, which of two is likelier.
+    The distance tells what is like the mask; added to the spread, which of two is likelier. What
+    is lit by more of itself has, in the end, the squares of its colours: all between is like it.
     """
     middle, deviation = middle_and_spread(tone(log_color[mask]))
     deviation = np.maximum(deviation, spread)
-    return _half_squares(log_color, middle, deviation), float(np.log(deviation).sum())
+    squares = _half_squares(log_color, middle, deviation, 1.0 if lit_by_itself else 0.0)
+    return squares, float(np.log(deviation).sum())
 
 
 @numba.njit(cache=True)
-def _half_squares(log_color, middle, deviation):  # type: ignore[no-untyped-def]
-    """Half squared distances (R, C) of tones to a middle, none of whose parts exceeds 4."""
+def _half_squares(log_color, middle, deviation, deepest):  # type: ignore[no-untyped-def]
+    """Half squared distances (R, C) of tones to a middle, none of whose parts exceeds 4.
+
+    The middle's hues, logarithms of ratios, may be deeper by up to a share of themselves.
+    """
     rows, columns, _ = log_color.shape
+    one, other = middle[1] / deviation[1], middle[2] / deviation[2]
+    size = max(one * one + other * other, 1e-12)
     out = np.empty((rows, columns))
     for i in range(rows):
         for j in range(columns):
             r, g, b = log_color[i, j]
+            light = ((r + g + b) / np.float32(3.0) - middle[0]) / deviation[0]
+            red, green = (r - g - middle[1]) / deviation[1], (g - b - middle[2]) / deviation[2]
+            deeper = min(max((red * one + green * other) / size, 0.0), deepest)
             total = 0.0
-            for k in range(3):
-                value = (r + g + b) / np.float32(3.0) if k == 0 else r - g if k == 1 else g - b
-                off = min(max((value - middle[k]) / deviation[k], -4.0), 4.0)
+            for off in (light, red - deeper * one, green - deeper * other):
+                off = min(max(off, -4.0), 4.0)
                 total += off * off
             out[i, j] = 0.5 * total
     return out

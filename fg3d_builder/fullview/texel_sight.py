@@ -34,7 +34,7 @@ class SeenTexels(NamedTuple):
     trust : float32
         In [0, 1]: how far it is the head's own colour.
     hidden : bool
-        The picture shows something before the head's surface.
+        The picture shows something before the head's surface, other than the face.
     normals : (R, C, 3) float32
         Of length 1; 0 where the map shows nothing.
     """
@@ -69,6 +69,7 @@ def seen_texels(
         measured.depth_mm,
         measured.pure,
         measured.before,
+        measured.face,
         NEAR_MM,
         *COSINES,
     )
@@ -78,7 +79,7 @@ def seen_texels(
 
 @numba.njit(cache=True)
 def _looked_up(  # type: ignore[no-untyped-def]
-    known, points, normals, camera, grid, depth, pure, before, near_mm, none, full
+    known, points, normals, camera, grid, depth, pure, before, face, near_mm, none, full
 ):
     rows, columns = known.shape
     height, width = depth.shape
@@ -104,12 +105,13 @@ def _looked_up(  # type: ignore[no-untyped-def]
             if not (0 <= u < width and 0 <= v < height):
                 continue
             row, column = int(v), int(u)
-            hidden[i, j] = before[row, column]
-            # NaN, no depth, fails the comparison.
-            if not (abs(depth[row, column] - pz) < near_mm and pure[row, column]):
-                continue
             sight = np.sqrt(px * px + py * py + pz * pz)
             cosine = -(nx * px + ny * py + nz * pz) / (sight * length)
+            # NaN, no depth, fails the comparisons.
+            hung = cosine > none and depth[row, column] < pz - near_mm
+            hidden[i, j] = before[row, column] or (hung and not face[row, column])
+            if not (abs(depth[row, column] - pz) < near_mm and pure[row, column]):
+                continue
             trust[i, j] = min(max((cosine - none) / (full - none), 0.0), 1.0)
     return x, y, trust, hidden, units
 

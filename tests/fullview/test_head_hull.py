@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from head_scene import HeadScene, Look, head_scene, hull_of
+from head_scene import HeadScene, Look, dressed, head_scene, hull_of
 
 from fg3d_builder.facemodel.surround import Surround
 from fg3d_builder.fullview.head_hull import head_hull, with_lost_depth
@@ -203,3 +203,29 @@ def test_a_model_without_surround_has_no_hull() -> None:
     scene = head_scene()
     bare = dataclasses.replace(scene.model, surround=None)
     assert head_hull(bare, scene.registration, scene.measured(), "cholmod") is None
+
+
+@pytest.mark.parametrize("thick", [8.0, 16.0])
+def test_clothes_around_a_neck_are_found_where_they_are_seen(thick: float) -> None:
+    """On shoulders, too, which are steep: they look up, and the camera looks from the front."""
+    plain = head_scene(Look(701))
+    obj = plain.registration.pose.obj_from_cam(plain.skin_cam_mm)
+    normals = vertex_normals(plain.skin_cam_mm, plain.triangles)
+    share = np.clip((-95.0 - obj[:, 1]) / 20.0, 0.0, 1.0)
+    outside = plain.skin_cam_mm + thick * share[:, None] * normals
+    scene = dressed(plain, plain.colors, outside)
+    hull = head_hull(scene.model, scene.registration, scene.measured(), "cholmod")
+    assert hull is not None
+    before = predicted(scene, scene.registration.alpha_id)
+    normals = vertex_normals(before, surround_of(scene).triangles)
+    towards = -np.einsum("nd,nd->n", normals, normalized(before))
+    height = scene.registration.pose.obj_from_cam(before)[:, 1]
+    worn = (height < -115.0) & (height > -170.0) & (surround_of(scene).neck > 0.5)
+    worn[surround_of(scene).skirt] = False
+    for name, part, most in (
+        ("facing", worn & (towards > 0.6), 0.08 * thick),
+        ("steep", worn & (towards > 0.3) & (towards <= 0.6), 1.5 * PIXEL_MM),
+    ):
+        error, then = (off_mm(scene, around[part]) for around in (hull.surround_cam_mm, before))
+        print(thick, name, part.sum(), f"{then.mean():.2f} -> {error.mean():.2f} mm")
+        assert error.mean() < most

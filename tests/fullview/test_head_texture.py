@@ -14,19 +14,22 @@ from head_scene import (
     SKIN,
     STRIP,
     WALL,
+    HeadScene,
     Look,
+    dressed,
     head_scene,
     hull_of,
 )
 
 from fg3d_builder.fullview.hair_detail import largest_rectangle
+from fg3d_builder.fullview.head_hull import head_hull
 from fg3d_builder.fullview.head_map import COLUMNS, RADIUS_MM, ROWS, TEXEL_MM, UP_MM, unrolled
 from fg3d_builder.fullview.head_texture import HeadTexture, head_texture
 from fg3d_builder.fullview.tones import DARK
 from fg3d_builder.geometry.camera import px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.rasterizer import rasterize
-from fg3d_builder.rendering.shading import Light, srgb_from_linear
+from fg3d_builder.rendering.shading import Light, linear_from_srgb, srgb_from_linear
 
 BALD, HAIRY, LONG = Look(701), Look(701, 0.0, 10.0), Look(702, 15.0, 14.0, True)
 STRIPED = Look(702, 0.0, 8.0, False, 60.0)
@@ -205,3 +208,55 @@ def test_the_largest_rectangle_is_that_of_brute_force(seed: int) -> None:
     top, bottom, left, right = largest_rectangle(mask)
     assert (bottom - top) * (right - left) == best
     assert mask[top:bottom, left:right].all()
+
+
+RISE = 0.5
+"""Of a collar, towards the back, in mm for each."""
+
+
+def rising_collar(obj: Array) -> Array:
+    """Which points (k, 3) of the object frame are below a collar that rises towards the back."""
+    return np.asarray(obj[:, 1] < COLLAR_MM + RISE * (30.0 - obj[:, 2]))
+
+
+def texture_of_scene(scene: HeadScene) -> HeadTexture:
+    head = scene.measured()
+    hull = head_hull(scene.model, scene.registration, head, "cholmod")
+    assert hull is not None
+    return head_texture(scene.model, scene.capture, scene.registration, head, hull, None)
+
+
+def test_a_collar_that_rises_goes_on_rising_where_nobody_saw_it() -> None:
+    plain = head_scene(BALD)
+    obj = plain.registration.pose.obj_from_cam(plain.skin_cam_mm)
+    scene = dressed(plain, np.where(rising_collar(obj)[:, None], CLOTHES, SKIN).astype(float))
+    texture = texture_of_scene(scene)
+    # The neck beside and behind what is seen, by the line.
+    around = np.degrees(np.arctan2(np.abs(obj[:, 0]), obj[:, 2] - texture.centre_obj_mm[2]))
+    height = obj[:, 1] - (COLLAR_MM + RISE * (30.0 - obj[:, 2]))
+    neck = (np.abs(height) < 20.0) & (around > 60.0) & (around < 130.0) & (obj[:, 1] < -60.0)
+    at = tuple(region(texture, obj[neck]).T)
+    unseen = texture.seen[at] < 0.1
+    color, worn = map_srgb(texture)[at][unseen], rising_collar(obj[neck])[unseen]
+    found = off(color, CLOTHES) < off(color, SKIN)
+    print(f"{unseen.sum()} vertices, {np.mean(found == worn):.3f} as they are")
+    assert np.mean(found == worn) > 0.93
+
+
+def test_skin_that_skin_lights_is_no_collar() -> None:
+    """Under a chin light comes from skin: it has the squares of its colours there."""
+    plain = head_scene(BALD)
+    obj = plain.registration.pose.obj_from_cam(plain.skin_cam_mm)
+    linear = linear_from_srgb(np.array(SKIN, dtype=np.uint8))
+    deep = srgb_from_linear(linear**2).astype(float)
+    colors = np.where(obj[:, 1:2] < COLLAR_MM + 15.0, deep, np.array(SKIN, dtype=float))
+    colors[obj[:, 1] < COLLAR_MM] = CLOTHES
+    texture = texture_of_scene(dressed(plain, colors))
+    above = (obj[:, 1] > COLLAR_MM + 4.0) & (obj[:, 1] < COLLAR_MM + 14.0)
+    at = tuple(region(texture, obj[above]).T)
+    unseen = texture.seen[at] < 0.1
+    color = map_srgb(texture)[at][unseen]
+    # Neither clothes, which are blue, nor a fog of both.
+    skin = color[:, 0] > color[:, 2] + 25.0
+    print(f"{unseen.sum()} vertices, {skin.mean():.3f} are skin")
+    assert skin.mean() > 0.95
