@@ -62,8 +62,8 @@ STAGE_VERSIONS = {
     "landmarks": 2,
     "fitting": 9,
     "registration": 11,
-    "views": 11,
-    "transform": 10,
+    "views": 12,
+    "transform": 11,
     "shards": 3,
     "report": 7,
 }

@@ -16,6 +16,7 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.continuation import continued
+from fg3d_builder.fullview.mixed_pixels import mixed_with_background
 from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface
@@ -168,6 +169,9 @@ def measured_head(
     torn = _colored_jumps(depth, noise, color, head, float(camera[0, 0])).astype(np.uint8)
     torn = cv2.dilate(torn, np.ones((2 * round(apart) + 1,) * 2, np.uint8))
     inside = _inside_px(head | lost)
+    mixed = mixed_with_background(color, head | lost)
+    # A picture's pixels are sampled from their neighbours too.
+    beside = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     face = (face | (lost & on_sheet)) & ~rim
     before &= ~rim
     found = MeasuredHead(
@@ -179,8 +183,8 @@ def measured_head(
         before=before,
         lost=lost,
         background=~(head | lost),
-        pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0),
-        rim=(head | lost) & (inside <= MIXED_PX + apart),
+        pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0) & ~beside,
+        rim=(head | lost) & ((inside <= MIXED_PX + apart) | mixed),
         rgb=color,
         intrinsics=camera,
     )

@@ -1,0 +1,127 @@
+"""Pixels at the end of a head whose colours are mixed with what is behind it.
+
+A camera's pixels, its demosaicing and its compression spread an edge over a few pixels, and depth
+tells where a head ends no better than that. How far the mixture reaches differs from place to
+place; the colours tell. On the way inwards from the head's end every pixel is compared with the
+head's colour F at the way's end, and with the background's colour B as far out: it is
+
+    C = alpha F + (1 - alpha) B,
+
+and what lacks of alpha = 1, times the difference of both colours, is what one sees. Hair before
+a dark wall, where F and B are alike, is left as it is, whatever share of it is wall.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numba
+import numpy as np
+
+from fg3d_builder.records import Array
+
+REACH_PX = 4
+"""Pixels inwards from the head's end over which colours are looked at: twice what edges of
+cameras take."""
+
+MIXED_SHARE, MIXED_LEVELS = 0.1, 8.0
+"""Share of the background from which a pixel is mixed, and grey levels that it must make."""
+
+SMOOTH_SIGMA_PX = 0.7
+"""Blur of the colours that pixels are compared with."""
+
+
+def mixed_with_background(rgb: Array, head: Array) -> Array:
+    """Tell which pixels (h, w) of a head are mixed with the background.
+
+    Only such as a way of mixed pixels leads to from the head's end: what is bright or dark within
+    the head is its own.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8
+    head : (h, w) bool
+    """
+    inside = _away(head)
+    outside = _away(~head)
+    signed = np.where(head, inside, -outside).astype(np.float32)
+    inner, outer = (_means_within(rgb, mask) for mask in (head, ~head))
+    return np.asarray(_mixed(rgb, inner, outer, signed, float(REACH_PX)))
+
+
+def _away(mask: Array) -> Array:
+    """Distance (h, w) to what is not in a mask; beyond the image everything is."""
+    framed = np.pad(mask.astype(np.uint8), 1, mode="edge")
+    return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1])
+
+
+def _means_within(rgb: Array, mask: Array) -> Array:
+    """Colours (h, w, 3) float32 blurred with those of a mask alone."""
+    weight = mask.astype(np.float32)
+    sums = cv2.GaussianBlur(rgb * weight[..., None], (0, 0), SMOOTH_SIGMA_PX)
+    share = cv2.GaussianBlur(weight, (0, 0), SMOOTH_SIGMA_PX)
+    return np.asarray(sums / np.maximum(share, 1e-6)[..., None])
+
+
+@numba.njit(cache=True, nogil=True)
+def _way(signed, row, column, goal, up):  # type: ignore[no-untyped-def]
+    """Pixel at the end of the steepest way up (or down) a distance image, to at least a goal."""
+    height, width = signed.shape
+    sign = 1.0 if up else -1.0
+    while sign * signed[row, column] < goal:
+        steepest, r, c = 0.0, row, column
+        for i in range(max(row - 1, 0), min(row + 2, height)):
+            for j in range(max(column - 1, 0), min(column + 2, width)):
+                if i == row and j == column:
+                    continue
+                step = np.sqrt(float((i - row) ** 2 + (j - column) ** 2))
+                slope = sign * (signed[i, j] - signed[row, column]) / step
+                if slope > steepest + 1e-6:
+                    steepest, r, c = slope, i, j
+        if steepest <= 0.0:
+            break
+        row, column = r, c
+    return row, column
+
+
+@numba.njit(cache=True, nogil=True)
+def _mixed(rgb, inner, outer, signed, reach):  # type: ignore[no-untyped-def]
+    height, width = signed.shape
+    share = np.zeros((height, width), np.bool_)
+    band = 0
+    for row in range(height):
+        for column in range(width):
+            if not 0.0 < signed[row, column] < reach:
+                continue
+            band += 1
+            r, c = _way(signed, row, column, reach, True)
+            i, j = _way(signed, row, column, reach, False)
+            square, along = 0.0, 0.0
+            for k in range(3):
+                across = inner[r, c, k] - outer[i, j, k]
+                square += across * across
+                along += (inner[r, c, k] - rgb[row, column, k]) * across
+            contrast = np.sqrt(square)
+            if contrast == 0.0:
+                continue
+            share[row, column] = along > MIXED_SHARE * square and along > MIXED_LEVELS * contrast
+    # From the head's end inwards.
+    out = np.zeros((height, width), np.bool_)
+    queue = np.empty((band, 2), np.int64)
+    last = 0
+    for row in range(height):
+        for column in range(width):
+            if share[row, column] and signed[row, column] <= 1.5:
+                out[row, column] = True
+                queue[last, 0], queue[last, 1] = row, column
+                last += 1
+    first = 0
+    while first < last:
+        row, column = queue[first]
+        first += 1
+        for i in range(max(row - 1, 0), min(row + 2, height)):
+            for j in range(max(column - 1, 0), min(column + 2, width)):
+                if share[i, j] and not out[i, j]:
+                    out[i, j] = True
+                    queue[last, 0], queue[last, 1] = i, j
+                    last += 1
+    return out
