@@ -16,7 +16,7 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.continuation import continued
-from fg3d_builder.fullview.mixed_pixels import mixed_with_background
+from fg3d_builder.fullview.mixed_pixels import mixed_with_background, steps_inwards
 from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface
@@ -94,6 +94,9 @@ class MeasuredHead(NamedTuple):
         nor of another part of the head, of another colour, that it ends before.
     rim : bool
         Shows the head's end, mixed with what is behind it.
+    inwards : (h, w, 2) float32
+        Steps from pixels that are mixed, or beside such, to where the head's own colour is; 0
+        elsewhere, and where it is nowhere near. See `steps_inwards`.
     rgb : (h, w, 3) uint8
         The picture on this grid.
     intrinsics : (3, 3) float64
@@ -111,6 +114,7 @@ class MeasuredHead(NamedTuple):
     background: Array
     pure: Array
     rim: Array
+    inwards: Array
     rgb: Array
     intrinsics: Array
 
@@ -170,6 +174,7 @@ def measured_head(
     torn = cv2.dilate(torn, np.ones((2 * round(apart) + 1,) * 2, np.uint8))
     inside = _inside_px(head | lost)
     mixed = mixed_with_background(color, head | lost)
+    end = (head | lost) & ((inside <= MIXED_PX + apart) | mixed)
     # A picture's pixels are sampled from their neighbours too.
     beside = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     face = (face | (lost & on_sheet)) & ~rim
@@ -184,7 +189,8 @@ def measured_head(
         lost=lost,
         background=~(head | lost),
         pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0) & ~beside,
-        rim=(head | lost) & ((inside <= MIXED_PX + apart) | mixed),
+        rim=end,
+        inwards=steps_inwards(head | lost, end),
         rgb=color,
         intrinsics=camera,
     )

@@ -48,6 +48,35 @@ def mixed_with_background(rgb: Array, head: Array) -> Array:
     return np.asarray(_mixed(rgb, inner, outer, signed, float(REACH_PX)))
 
 
+def steps_inwards(head: Array, mixed: Array) -> Array:
+    """Return where pixels of a head that are mixed find the nearest colour of its own.
+
+    Parameters
+    ----------
+    head, mixed : (h, w) bool
+
+    Returns
+    -------
+    (h, w, 2) float32
+        Steps in pixels, to the right and down, from pixels that are mixed, or beside such, to the
+        nearest of the head that are neither; 0 for all others, and where none is within
+        `REACH_PX`.
+    """
+    doubtful = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    out = np.zeros((*head.shape, 2), np.float32)
+    own = head & ~doubtful
+    if not own.any():
+        return out
+    away, label = cv2.distanceTransformWithLabels(
+        (~own).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros((int(label.max()) + 1, 2), np.int64)
+    places[label[own]] = np.argwhere(own)[:, ::-1]
+    row, column = np.nonzero(head & doubtful & (away <= REACH_PX))
+    out[row, column] = places[label[row, column]] - np.stack([column, row], axis=1)
+    return out
+
+
 def _away(mask: Array) -> Array:
     """Distance (h, w) to what is not in a mask; beyond the image everything is."""
     framed = np.pad(mask.astype(np.uint8), 1, mode="edge")

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
-from fg3d_builder.fullview.mixed_pixels import mixed_with_background
+from fg3d_builder.fullview.mixed_pixels import REACH_PX, mixed_with_background, steps_inwards
 from fg3d_builder.records import Array
 
 SIDE, FINE = 150, 4
@@ -113,3 +114,27 @@ def test_each_part_of_a_wall_counts_where_it_is() -> None:
     assert (ends & hair & lower).sum() > 20
     assert mixed[ends & hair & upper].mean() > 0.97
     assert mixed[ends & hair & lower].mean() < 0.15
+
+
+def test_steps_lead_to_the_nearest_pixel_that_is_not_mixed() -> None:
+    shown = scene(WALLS["white"])
+    mixed = mixed_with_background(shown.rgb, shown.head)
+    steps = steps_inwards(shown.head, mixed)
+    beside = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    own = shown.head & ~beside
+    places = np.argwhere(own)
+    moved = (steps != 0).any(axis=2)
+    assert not moved[~shown.head | own].any()
+    assert moved.sum() > 0.95 * (shown.head & beside).sum()
+    start = np.argwhere(moved)
+    end = start + steps[moved][:, ::-1].astype(int)
+    assert own[end[:, 0], end[:, 1]].all()
+    nearest, _ = cKDTree(places).query(start)
+    # The distance image's own exactness.
+    np.testing.assert_allclose(np.linalg.norm(end - start, axis=1), nearest, atol=0.25)
+    far = np.argwhere(shown.head & beside & ~moved)
+    assert len(far) == 0 or (cKDTree(places).query(far)[0] > REACH_PX - 0.25).all()
+    # Colours there have nothing of the wall.
+    assert foreign(shown)[end[:, 0], end[:, 1]].mean() < 8.0
+    assert foreign(shown)[moved].mean() > 15.0
+    assert not steps_inwards(shown.head, shown.head).any()
