@@ -26,9 +26,6 @@ cameras take."""
 MIXED_SHARE, MIXED_LEVELS = 0.1, 8.0
 """Share of the background from which a pixel is mixed, and grey levels that it must make."""
 
-SMOOTH_SIGMA_PX = 0.7
-"""Blur of the colours that pixels are compared with."""
-
 
 def mixed_with_background(rgb: Array, head: Array) -> Array:
     """Tell which pixels (h, w) of a head are mixed with the background.
@@ -41,11 +38,8 @@ def mixed_with_background(rgb: Array, head: Array) -> Array:
     rgb : (h, w, 3) uint8
     head : (h, w) bool
     """
-    inside = _away(head)
-    outside = _away(~head)
-    signed = np.where(head, inside, -outside).astype(np.float32)
-    inner, outer = (_means_within(rgb, mask) for mask in (head, ~head))
-    return np.asarray(_mixed(rgb, inner, outer, signed, float(REACH_PX)))
+    signed = np.where(head, _away(head), -_away(~head)).astype(np.float32)
+    return np.asarray(_mixed(rgb, signed, float(REACH_PX)))
 
 
 def steps_inwards(head: Array, mixed: Array) -> Array:
@@ -63,17 +57,24 @@ def steps_inwards(head: Array, mixed: Array) -> Array:
         `REACH_PX`.
     """
     doubtful = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    out = np.zeros((*head.shape, 2), np.float32)
-    own = head & ~doubtful
-    if not own.any():
-        return out
-    away, label = cv2.distanceTransformWithLabels(
-        (~own).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    places = np.zeros((int(label.max()) + 1, 2), np.int64)
-    places[label[own]] = np.argwhere(own)[:, ::-1]
-    row, column = np.nonzero(head & doubtful & (away <= REACH_PX))
-    out[row, column] = places[label[row, column]] - np.stack([column, row], axis=1)
+    return np.asarray(_steps(head, doubtful, REACH_PX))
+
+
+@numba.njit(cache=True, nogil=True)
+def _steps(head, doubtful, reach):  # type: ignore[no-untyped-def]
+    height, width = head.shape
+    out = np.zeros((height, width, 2), np.float32)
+    for row in range(height):
+        for column in range(width):
+            if not (head[row, column] and doubtful[row, column]):
+                continue
+            least = reach * reach + 1
+            for i in range(max(row - reach, 0), min(row + reach + 1, height)):
+                for j in range(max(column - reach, 0), min(column + reach + 1, width)):
+                    square = (i - row) ** 2 + (j - column) ** 2
+                    if square < least and head[i, j] and not doubtful[i, j]:
+                        least = square
+                        out[row, column, 0], out[row, column, 1] = j - column, i - row
     return out
 
 
@@ -83,12 +84,20 @@ def _away(mask: Array) -> Array:
     return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1])
 
 
-def _means_within(rgb: Array, mask: Array) -> Array:
-    """Colours (h, w, 3) float32 blurred with those of a mask alone."""
-    weight = mask.astype(np.float32)
-    sums = cv2.GaussianBlur(rgb * weight[..., None], (0, 0), SMOOTH_SIGMA_PX)
-    share = cv2.GaussianBlur(weight, (0, 0), SMOOTH_SIGMA_PX)
-    return np.asarray(sums / np.maximum(share, 1e-6)[..., None])
+@numba.njit(cache=True, nogil=True)
+def _mean(rgb, signed, row, column, color):  # type: ignore[no-untyped-def]
+    """Write the mean of a pixel and its four neighbours that are on its side of the head's end."""
+    height, width = signed.shape
+    color[:] = 0.0
+    count = 0
+    for i in range(max(row - 1, 0), min(row + 2, height)):
+        for j in range(max(column - 1, 0), min(column + 2, width)):
+            beside = i == row or j == column
+            if beside and (signed[i, j] > 0.0) == (signed[row, column] > 0.0):
+                count += 1
+                for k in range(3):
+                    color[k] += rgb[i, j, k]
+    color /= count
 
 
 @numba.njit(cache=True, nogil=True)
@@ -113,9 +122,10 @@ def _way(signed, row, column, goal, up):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _mixed(rgb, inner, outer, signed, reach):  # type: ignore[no-untyped-def]
+def _mixed(rgb, signed, reach):  # type: ignore[no-untyped-def]
     height, width = signed.shape
     share = np.zeros((height, width), np.bool_)
+    own, behind = np.empty(3), np.empty(3)
     band = 0
     for row in range(height):
         for column in range(width):
@@ -124,11 +134,13 @@ def _mixed(rgb, inner, outer, signed, reach):  # type: ignore[no-untyped-def]
             band += 1
             r, c = _way(signed, row, column, reach, True)
             i, j = _way(signed, row, column, reach, False)
+            _mean(rgb, signed, r, c, own)
+            _mean(rgb, signed, i, j, behind)
             square, along = 0.0, 0.0
             for k in range(3):
-                across = inner[r, c, k] - outer[i, j, k]
+                across = own[k] - behind[k]
                 square += across * across
-                along += (inner[r, c, k] - rgb[row, column, k]) * across
+                along += (own[k] - rgb[row, column, k]) * across
             contrast = np.sqrt(square)
             if contrast == 0.0:
                 continue
