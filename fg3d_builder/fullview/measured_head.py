@@ -154,8 +154,9 @@ def measured_head(
     color = on_other_grid(capture.rgb, capture.intrinsics, camera, (height, width), cv2.INTER_AREA)
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
     hole = ~known & ~_open(known)
-    # One between the head and what was measured behind it may be a sensor's shadow on that.
-    shadow = _touching(hole, behind)
+    # What lies between the head and what was measured behind it may be a sensor's shadow on that.
+    away = cv2.distanceTransform((~(head | on_sheet)).astype(np.uint8), cv2.DIST_L2, 5)
+    shadow = _touching(~known & (away <= APART * extent), behind)
     if shadow.any():
         shadow &= SURELY * _off_things(color, shadow, behind & ~on_sheet, extent) < to_head
     lost = ~known & ((LIKELY * to_head <= to_back) | hole)
@@ -190,7 +191,9 @@ def measured_head(
         background=~(head | lost),
         pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0) & ~beside,
         rim=end,
-        inwards=steps_inwards(head | lost, end),
+        inwards=steps_inwards(
+            head | lost, end, depth, JUMP_MM, 1.5 * MAX_SLOPE / float(camera[0, 0])
+        ),
         rgb=color,
         intrinsics=camera,
     )

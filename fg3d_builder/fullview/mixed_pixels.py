@@ -42,12 +42,21 @@ def mixed_with_background(rgb: Array, head: Array) -> Array:
     return np.asarray(_mixed(rgb, signed, float(REACH_PX)))
 
 
-def steps_inwards(head: Array, mixed: Array) -> Array:
+def steps_inwards(
+    head: Array, mixed: Array, depth_mm: Array, farther_mm: float, slope: float
+) -> Array:
     """Return where pixels of a head that are mixed find the nearest colour of its own.
 
     Parameters
     ----------
     head, mixed : (h, w) bool
+    depth_mm : (h, w) float
+        NaN where it is not known; there the nearest must do.
+    farther_mm : float
+        Depth beyond a pixel's own from which another part of the head is there, whose colours are
+        others: from an outline on, a surface comes nearer.
+    slope : float
+        How much nearer it comes at most with each pixel, as a part of its depth.
 
     Returns
     -------
@@ -57,11 +66,11 @@ def steps_inwards(head: Array, mixed: Array) -> Array:
         `REACH_PX`.
     """
     doubtful = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return np.asarray(_steps(head, doubtful, REACH_PX))
+    return np.asarray(_steps(head, doubtful, depth_mm, farther_mm, slope, REACH_PX))
 
 
 @numba.njit(cache=True, nogil=True)
-def _steps(head, doubtful, reach):  # type: ignore[no-untyped-def]
+def _steps(head, doubtful, depth, farther_mm, slope, reach):  # type: ignore[no-untyped-def]
     height, width = head.shape
     out = np.zeros((height, width, 2), np.float32)
     for row in range(height):
@@ -72,7 +81,12 @@ def _steps(head, doubtful, reach):  # type: ignore[no-untyped-def]
             for i in range(max(row - reach, 0), min(row + reach + 1, height)):
                 for j in range(max(column - reach, 0), min(column + reach + 1, width)):
                     square = (i - row) ** 2 + (j - column) ** 2
-                    if square < least and head[i, j] and not doubtful[i, j]:
+                    if square >= least or not head[i, j] or doubtful[i, j]:
+                        continue
+                    own = depth[row, column]
+                    step = depth[i, j] - own
+                    # NaN, no depth, fails the comparisons.
+                    if not (step > farther_mm or -step > slope * own * np.sqrt(float(square))):
                         least = square
                         out[row, column, 0], out[row, column, 1] = j - column, i - row
     return out

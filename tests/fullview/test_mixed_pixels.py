@@ -14,6 +14,7 @@ from fg3d_builder.records import Array
 
 SIDE, FINE = 150, 4
 SKIN, HAIR = (205.0, 150.0, 125.0), (48.0, 36.0, 30.0)
+FLAT = np.full((SIDE, SIDE), 500.0)
 WALLS = {"white": 225.0, "grey": 120.0, "black": 4.0, "like hair": HAIR, "like skin": SKIN}
 
 
@@ -119,7 +120,7 @@ def test_each_part_of_a_wall_counts_where_it_is() -> None:
 def test_steps_lead_to_the_nearest_pixel_that_is_not_mixed() -> None:
     shown = scene(WALLS["white"])
     mixed = mixed_with_background(shown.rgb, shown.head)
-    steps = steps_inwards(shown.head, mixed)
+    steps = steps_inwards(shown.head, mixed, FLAT, 8.0, 0.01)
     beside = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     own = shown.head & ~beside
     places = np.argwhere(own)
@@ -137,4 +138,19 @@ def test_steps_lead_to_the_nearest_pixel_that_is_not_mixed() -> None:
     # Colours there have nothing of the wall.
     assert foreign(shown)[end[:, 0], end[:, 1]].mean() < 8.0
     assert foreign(shown)[moved].mean() > 15.0
-    assert not steps_inwards(shown.head, shown.head).any()
+    assert not steps_inwards(shown.head, shown.head, FLAT, 8.0, 0.01).any()
+
+
+def test_steps_lead_to_no_other_part_of_the_head() -> None:
+    """A chin before a shoulder: what is mixed of either finds its own."""
+    head = np.ones((SIDE, SIDE), dtype=bool)
+    mixed = np.zeros_like(head)
+    mixed[70:74] = True
+    depth = np.where(np.arange(SIDE)[:, None] < 73, 500.0, 560.0) * np.ones(SIDE)
+    depth[:, :20] = np.nan
+    steps = steps_inwards(head, mixed, depth, 8.0, 0.005)[..., 1]
+    # Beside what is mixed there is one more row; what has no depth finds the nearest.
+    expected = np.zeros(SIDE)
+    expected[69:73], expected[73:75] = [-1, -2, -3, -4], [2, 1]
+    assert (steps[:, 24:] == expected[:, None]).all()
+    assert (steps[72, :16] == 3).all()
