@@ -15,7 +15,13 @@ from fg3d_builder.records import Array
 SIDE, FINE = 150, 4
 SKIN, HAIR = (205.0, 150.0, 125.0), (48.0, 36.0, 30.0)
 FLAT = np.full((SIDE, SIDE), 500.0)
-WALLS = {"white": 225.0, "grey": 120.0, "black": 4.0, "like hair": HAIR, "like skin": SKIN}
+WALLS: dict[str, Array | float] = {
+    "white": 225.0,
+    "grey": 120.0,
+    "black": 4.0,
+    "like hair": np.array(HAIR),
+    "like skin": np.array(SKIN),
+}
 
 
 class Scene(NamedTuple):
