@@ -39,7 +39,8 @@ class CapturedSurface(NamedTuple):
     carried : (v,) bool
         Beyond an edge: only seen from the camera's own place is something there.
     edge : (v,) bool
-        Beyond an edge, or at the end of the head: colours are mixed with what is behind.
+        Beyond an edge, or at the end of the head: colours are mixed with what is behind, and
+        the head's own are nowhere near.
     before : (v,) bool
         Before the registered face: hair, glasses, a hand.
     """
@@ -67,7 +68,8 @@ def captured_surface(measured: MeasuredHead) -> CapturedSurface:
     y = (px[:, 1] - camera[1, 2]) / camera[1, 1]
     vertices = np.stack([x * z, y * z, z], axis=1)
     normals = measured.normals_cam.reshape(-1, 3)[pixel]
-    edge = carried | measured.rim.ravel()[pixel]
+    alone = measured.rim & (measured.inwards == 0).all(axis=2)
+    edge = carried | alone.ravel()[pixel]
     facing = _facing(normals, normalized(vertices))
     before = measured.before.ravel()[pixel]
     return CapturedSurface(vertices, triangles, facing, carried, edge, before)

@@ -16,6 +16,7 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.continuation import continued
+from fg3d_builder.fullview.mixed_pixels import mixed_with_background, steps_inwards
 from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface
@@ -93,6 +94,9 @@ class MeasuredHead(NamedTuple):
         nor of another part of the head, of another colour, that it ends before.
     rim : bool
         Shows the head's end, mixed with what is behind it.
+    inwards : (h, w, 2) float32
+        Steps from pixels that are mixed, or beside such, to where the head's own colour is; 0
+        elsewhere, and where it is nowhere near. See `steps_inwards`.
     rgb : (h, w, 3) uint8
         The picture on this grid.
     intrinsics : (3, 3) float64
@@ -110,6 +114,7 @@ class MeasuredHead(NamedTuple):
     background: Array
     pure: Array
     rim: Array
+    inwards: Array
     rgb: Array
     intrinsics: Array
 
@@ -149,8 +154,9 @@ def measured_head(
     color = on_other_grid(capture.rgb, capture.intrinsics, camera, (height, width), cv2.INTER_AREA)
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
     hole = ~known & ~_open(known)
-    # One between the head and what was measured behind it may be a sensor's shadow on that.
-    shadow = _touching(hole, behind)
+    # What lies between the head and what was measured behind it may be a sensor's shadow on that.
+    away = cv2.distanceTransform((~(head | on_sheet)).astype(np.uint8), cv2.DIST_L2, 5)
+    shadow = _touching(~known & (away <= APART * extent), behind)
     if shadow.any():
         shadow &= SURELY * _off_things(color, shadow, behind & ~on_sheet, extent) < to_head
     lost = ~known & ((LIKELY * to_head <= to_back) | hole)
@@ -168,6 +174,10 @@ def measured_head(
     torn = _colored_jumps(depth, noise, color, head, float(camera[0, 0])).astype(np.uint8)
     torn = cv2.dilate(torn, np.ones((2 * round(apart) + 1,) * 2, np.uint8))
     inside = _inside_px(head | lost)
+    mixed = mixed_with_background(color, head | lost)
+    end = (head | lost) & ((inside <= MIXED_PX + apart) | mixed)
+    # A picture's pixels are sampled from their neighbours too.
+    beside = cv2.dilate(mixed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     face = (face | (lost & on_sheet)) & ~rim
     before &= ~rim
     found = MeasuredHead(
@@ -179,8 +189,11 @@ def measured_head(
         before=before,
         lost=lost,
         background=~(head | lost),
-        pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0),
-        rim=(head | lost) & (inside <= MIXED_PX + apart),
+        pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0) & ~beside,
+        rim=end,
+        inwards=steps_inwards(
+            head | lost, end, depth, JUMP_MM, 1.5 * MAX_SLOPE / float(camera[0, 0])
+        ),
         rgb=color,
         intrinsics=camera,
     )

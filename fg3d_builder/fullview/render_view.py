@@ -132,7 +132,7 @@ def render_view(source: Source, camera: ViewCamera, config: FullViewConfig) -> R
     else:
         head = layers.face | layers.captured | layers.surround
         pyramids = ((source.picture, head), (source.backdrop, covered & ~head))
-        rgb = _sampled(pyramids, source_px, jacobian)
+        rgb = _sampled(pyramids, _own_colors_px(source, layers, source_px), jacobian)
         most = FARTHER * config.max_stretch
         kept = _kept(layers.captured, layers.surround, layers.stretch, most)
         wanted = (kept < 1.0) | (layers.face & _near(layers.face & (trust < 1.0)))
@@ -172,6 +172,55 @@ def _kept(captured, surround, stretch, most):  # type: ignore[no-untyped-def]
                 if share < 1.0:
                     out[row, column] = share
     return out
+
+
+def _own_colors_px(source: Source, layers: Layers, source_px: Array) -> Array:
+    """Places (S, S, 2) in the picture at which pixels find the colours of what they show.
+
+    Those of the captured surface's end, which are mixed with what is behind it, beside it.
+    """
+    if source.head is None or not layers.captured.any():
+        return source_px
+    measured = source.head.measured
+    found = source_px.copy()
+    _step_inwards(
+        found,
+        layers.captured,
+        layers.triangle,
+        layers.barycentric,
+        source.triangles,
+        source.places_cam_mm,
+        measured.intrinsics,
+        measured.inwards,
+        source.mesh.intrinsics[0, 0] / measured.intrinsics[0, 0],
+    )
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _step_inwards(  # type: ignore[no-untyped-def]
+    place, where, triangle, barycentric, triangles, places, camera, inwards, scale
+):
+    """Move places (S, S, 2) in the picture, at the pixels of a mask, by steps (h, w, 2).
+
+    A step is that of the pixel at which a place was in the images that the head was found in;
+    `scale` is the picture's pixels to one of theirs.
+    """
+    height, width = inwards.shape[:2]
+    for row in range(where.shape[0]):
+        for column in range(where.shape[1]):
+            if not where[row, column]:
+                continue
+            a, b, c = triangles[triangle[row, column]]
+            u, v, w = barycentric[row, column]
+            x = u * places[a, 0] + v * places[b, 0] + w * places[c, 0]
+            y = u * places[a, 1] + v * places[b, 1] + w * places[c, 1]
+            z = u * places[a, 2] + v * places[b, 2] + w * places[c, 2]
+            j = int(np.rint(camera[0, 0] * x / z + camera[0, 2]))
+            i = int(np.rint(camera[1, 1] * y / z + camera[1, 2]))
+            if 0 <= i < height and 0 <= j < width:
+                place[row, column, 0] += scale * inwards[i, j, 0]
+                place[row, column, 1] += scale * inwards[i, j, 1]
 
 
 def _near(doubt: Array) -> Array:

@@ -19,6 +19,10 @@ COSINES = (0.1, 0.3)
 """Cosines to the line of sight up to which a texel is not believed, and from which fully."""
 SHADOW = 0.7
 """Largest difference of light, as a logarithm, between two sides of a head."""
+AT_LARGE_TEXELS = 10.0
+"""Blur of the normals that light is told by: a texel of an ear stands for its front and back."""
+REDUCED = 4
+"""Texels to a side of which one stands for all where normals are blurred."""
 LEAST_TEXELS = 50
 
 _LOG_OF_BYTE = np.log(linear_from_srgb(np.arange(256, dtype=np.uint8)) + DARK).astype(np.float32)
@@ -36,7 +40,7 @@ class SeenTexels(NamedTuple):
     hidden : bool
         The picture shows something before the head's surface, other than the face.
     normals : (R, C, 3) float32
-        Of length 1; 0 where the map shows nothing.
+        Of the head at large, of length 1; 0 where the map shows nothing far around.
     """
 
     log_color: Array
@@ -74,7 +78,22 @@ def seen_texels(
         *COSINES,
     )
     color = cv2.remap(capture.rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return SeenTexels(cv2.LUT(color, _LOG_OF_BYTE), trust, hidden, units)
+    return SeenTexels(cv2.LUT(color, _LOG_OF_BYTE), trust, hidden, at_large(units))
+
+
+def at_large(normals: Array) -> Array:
+    """Return normals (R, C, 3) float32 of what a map shows without what stands off it.
+
+    Where surfaces lie upon each other, as at ears, a map has now one and now the other: such
+    normals would make shreds of light and shadow.
+    """
+    rows, columns = normals.shape[:2]
+    # So blurred they need no more pixels.
+    few = (-(-columns // REDUCED), -(-rows // REDUCED))
+    small = cv2.resize(normals, few, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), AT_LARGE_TEXELS / REDUCED)
+    means = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(means / np.maximum(np.linalg.norm(means, axis=2, keepdims=True), 1e-6))
 
 
 @numba.njit(cache=True)
@@ -139,8 +158,10 @@ def log_shade(light: Light | None, normals: Array, log_color: Array, plain: Arra
     facing = np.maximum(normals.reshape(-1, 3) @ direction, 0.0)
     shade = np.log(ambient + directional * facing[:, None]).reshape(normals.shape)
     middle = np.median(shade[plain], axis=0)
-    # Shadows that one lamp and even light give are deeper than those of a room.
-    shade = np.clip(shade, middle - SHADOW, middle + SHADOW)
+    least, most = shade[plain].min(axis=0), shade[plain].max(axis=0)
+    # Shadows that one lamp and even light give are deeper than those of a room, and nothing tells
+    # that a light goes on beyond what plain skin shows of it.
+    shade = np.clip(shade, np.maximum(middle - SHADOW, least), np.minimum(middle + SHADOW, most))
     pair = np.stack([shade[plain].mean(axis=1), log_color[plain].mean(axis=1)])
     if np.ptp(pair, axis=1).min() == 0.0:
         # A lamp behind the head lights none of what is seen.

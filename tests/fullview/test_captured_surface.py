@@ -37,6 +37,7 @@ def seen(depth: Array, head: Array, face: Array = NOTHING, noise: float = 0.0) -
         background=~head,
         pure=head,
         rim=head & (cv2.erode(head.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0),
+        inwards=np.zeros((*depth.shape, 2), np.float32),
         rgb=np.zeros((*depth.shape, 3), np.uint8),
         intrinsics=CAMERA,
     )

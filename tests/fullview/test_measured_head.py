@@ -178,12 +178,18 @@ def test_what_lies_apart_at_the_heads_depth_is_the_heads() -> None:
         assert wrong(found, head, window(measured)) < 0.02
 
 
-def test_a_thing_on_the_wall_is_no_head_where_its_depth_is_lost() -> None:
-    """The wall has a poster that goes on behind the head, unlike all of the wall around it."""
+@pytest.mark.parametrize("to_the_border", [False, True])
+def test_a_thing_on_the_wall_is_no_head_where_its_depth_is_lost(to_the_border: bool) -> None:
+    """The wall has a poster that goes on behind the head, unlike all of the wall around it.
+
+    What has no depth is a hole, or goes on to where the picture ends.
+    """
     scene = head_scene(Look())
     head, face, _ = scene.parts
     beside = ~head & (away_px(head) < 14.0)
     row = int(np.flatnonzero(face.any(axis=1)).mean())
+    if to_the_border:
+        beside[row : row + 6, : WIDTH // 2] |= ~head[row : row + 6, : WIDTH // 2]
     poster = np.zeros_like(head)
     poster[row - 12 : row + 12, WIDTH // 2 :] = True
     rgb = scene.capture.rgb.copy()

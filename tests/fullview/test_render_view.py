@@ -8,6 +8,7 @@ import functools
 import cv2
 import numpy as np
 import pytest
+from head_scene import Look, head_scene
 from toy_scene import INTRINSICS, facing_share, photograph, skin, toy_scene
 
 from fg3d_builder.config import FullViewConfig
@@ -249,3 +250,20 @@ def test_views_are_reproducible_and_the_method_must_be_known() -> None:
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ConfigError, match="sideways"):
         views(dataclasses.replace(config, method="sideways"))
+
+
+@pytest.mark.parametrize("yaw", [-40.0, 40.0])
+def test_the_heads_end_turns_without_the_walls_colours(yaw: float) -> None:
+    """A green wall shows in the blurred ends of skin, hair and clothes, which are all redder."""
+    scene = head_scene(Look(person=701, hair_mm=10.0))
+    blurred = cv2.GaussianBlur(scene.capture.rgb, (0, 0), 1.2)
+    capture = dataclasses.replace(scene.capture, rgb=blurred)
+    mesh = image_mesh(scene.model, capture, scene.registration, CONFIG)
+    source = Source.of(scene.model, capture, scene.registration, mesh, None, CONFIG)
+    seen = render_view(source, scene.camera(0.0, yaw), CONFIG)
+    lead = seen.rgb[..., 1].astype(int) - seen.rgb[..., 0]
+    # Clothes alone are as green, and they are blue.
+    green = (lead > -10) & (seen.rgb[..., 1] > seen.rgb[..., 2])
+    head = seen.captured | (seen.face & (seen.trust > 0))
+    assert seen.captured.sum() > 1000
+    assert (green & head).sum() <= 2

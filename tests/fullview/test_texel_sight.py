@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from fg3d_builder.fullview.measured_head import MeasuredHead
-from fg3d_builder.fullview.texel_sight import NEAR_MM, log_shade, seen_texels
+from fg3d_builder.fullview.texel_sight import NEAR_MM, at_large, log_shade, seen_texels
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.shading import Light
@@ -57,6 +57,7 @@ def test_what_hangs_before_a_surface_that_faces_the_camera_hides_it() -> None:
         background=none,
         pure=~none,
         rim=none,
+        inwards=np.zeros((*size, 2), np.float32),
         rgb=np.zeros((*size, 3), np.uint8),
         intrinsics=intrinsics_matrix(100.0, 100.0, 5.5, 5.5),
     )
@@ -75,3 +76,44 @@ def test_what_hangs_before_a_surface_that_faces_the_camera_hides_it() -> None:
         seen = seen_texels(capture, head, np.ones((1, 4), bool), points, normals)
         assert seen.hidden[0].tolist() == wanted
         assert (seen.trust[0, 1:] == 0.0).all()
+
+
+def test_light_goes_on_no_farther_than_skin_in_sight_shows_it() -> None:
+    """Only the half that faces the lamp is seen: what lies beyond is as dark as its end."""
+    normals, light = bump(), lamp(1.0, -1.0)
+    plain = PLAIN & (normals[..., 0] > 0.1)
+    lit = 0.5 + 0.4 * np.maximum(normals @ light.direction, 0.0)
+    log_color = np.log(0.3 * np.repeat(lit[..., None], 3, axis=2)).astype(np.float32)
+    shade = log_shade(light, normals, log_color, plain)
+    assert shade[~plain].min() >= shade[plain].min() - 1e-6
+    everywhere = log_shade(light, normals, log_color, PLAIN)
+    assert everywhere[~plain].min() < shade[plain].min() - 0.1
+    np.testing.assert_allclose(shade[plain], everywhere[plain], atol=0.03)
+
+
+def test_an_ear_is_lit_as_the_head_at_large() -> None:
+    """On a ball an ear's texels show now its front and now its back."""
+    rows, columns = 288, 448
+    azimuth = np.linspace(-np.pi, np.pi, columns, endpoint=False)
+    height = np.linspace(0.6, -0.6, rows)
+    ball = np.stack(
+        [
+            np.broadcast_to(np.sin(azimuth), (rows, columns)),
+            np.broadcast_to(height[:, None], (rows, columns)),
+            np.broadcast_to(np.cos(azimuth), (rows, columns)),
+        ],
+        axis=2,
+    )
+    ball = (ball / np.linalg.norm(ball, axis=2, keepdims=True)).astype(np.float32)
+    inside = (slice(10, -10), slice(10, -10))
+    np.testing.assert_allclose(at_large(ball)[inside], ball[inside], atol=0.05)
+    eared = ball.copy()
+    ear = (slice(120, 150), slice(330, 345))
+    flip = np.random.default_rng(1).choice([-1.0, 1.0], (30, 15, 1))
+    eared[ear] = np.concatenate([flip * 0.8, 0.0 * flip, 0.6 + 0.0 * flip], axis=2)
+    off = np.degrees(np.arccos(np.clip((at_large(eared) * ball).sum(axis=2), -1.0, 1.0)))
+    assert off.max() < 35.0
+    jump = np.abs(np.diff(at_large(eared)[ear], axis=1)).max()
+    assert jump < 0.1 * np.abs(np.diff(eared[ear], axis=1)).max()
+    # Where nothing is nothing becomes of it.
+    assert not at_large(np.zeros((40, 60, 3), np.float32)).any()
