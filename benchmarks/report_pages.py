@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.made_build import SEXES_STATED
 from fg3d_builder.files.encoding import encode_jpeg
 from fg3d_builder.records import Failure
 from fg3d_builder.report.page import DRAWN, ReportContent, render_pages
 from fg3d_builder.report.page_set import pages_belong_to, write_pages
 
 EXPRESSIONS = ("neutral", "smile", "mouth open", "frown", "eyes closed")
-SEXES_STATED = ("female", "male", "")
 CODES = ("no_face", "no_depth", "unreadable_image", "far_from_landmarks")
 OF_A_SUBJECT, FAILED, SEED = 10, 0.03, 19
 DOUBTS = ("Hair covers part of the forehead.", "The face is unusually large.", "Few depth pixels.")

@@ -193,17 +193,17 @@ def _tell_sources(looks: list[Look]) -> list[str]:
 
 def _tell_split(config: BuildConfig, looks: list[Look]) -> None:
     """Print who is in which split; an empty one is worth a word."""
+    from fg3d_builder.shards.split import SplitRule
     from fg3d_builder.transform.donors import DONATED_PARTS
     from fg3d_builder.wording import counted
 
     people = _people_by_split(config, looks)
     train, test = len(people["train"]), len(people["test"])
     print(f"split: {counted(train, 'subject')} to train, {test} to test")
-    # All captures of a person are in one split.
-    hint = "another split_salt moves some" if train + test > 1 else "that takes a second subject"
+    rule = SplitRule(config.shards.split_salt, config.shards.test_fraction)
     for split in ("train", "test"):
         if not people[split]:
-            print(f"  note: no subject falls into the {split} split; {hint}")
+            print(f"  note: {rule.why_nobody(split, train + test)}")
     if config.transform.shapes_per_capture and train <= len(DONATED_PARTS):
         print(f"  note: no new shapes: they need {len(DONATED_PARTS) + 1} training subjects")
 

@@ -57,5 +57,5 @@ def run(options: argparse.Namespace) -> int:
     splits = new_splits([part], rule)
     for split, share in (("test", rule.test), ("val", rule.val)):
         if share and split not in splits.values():
-            print(f"note: no subject falls into the {split} split; another --salt moves some")
+            print(f"note: {rule.why_nobody(split, len(splits), '--salt')}")
     return carry_out(options, Derivation(SPLIT_ANEW, [part], plan_derived([part], splits), rule))

@@ -92,13 +92,20 @@ def train(
     FileNotFoundError
         No dataset.
     ValueError
-        `run` holds a run with other settings or on another dataset, or shards are not those that
-        the dataset's manifest describes.
+        `run` holds a run with other settings or on another dataset, shards are not those that
+        the dataset's manifest describes, or the training split is empty.
     """
     model = load_model(facemodel) if facemodel else None
     with processes(device) as at:
         floor, selection = config.confidence_floor, config.selection
         data = FaceDataset(dataset, "train", floor, model, selection=selection)
+        if not len(data):
+            raise ValueError(
+                f"{dataset} has no sample to train on: its train split is empty. All captures of "
+                "a subject are in one split, so it needs two subjects or more, and a split that "
+                "leaves some to train: shards.split_salt and shards.test_fraction of the build, or "
+                "fg3d split"
+            )
         test = FaceDataset(dataset, "test", floor, model, selection=config.tested)
         val = _val_split(dataset, test, floor, model)
         check_shards((data, test) if val is None else (data, val, test), at)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 
 import numpy as np
 
+from fg3d_builder.geometry.compiled import can_compile
 from fg3d_builder.records import Array
 
 
@@ -34,11 +34,11 @@ def px_from_cam(points_cam_mm: Array, intrinsics: Array) -> Array:
 
 @functools.cache
 def is_compiled() -> bool:
-    """Say whether projections are compiled: machines for training alone have no Numba.
+    """Say whether projections are compiled; elsewhere they are the same, and slower.
 
-    They are the same there, and slower.
+    Few points are projected in less time than it takes to ask, so the answer is remembered.
     """
-    return importlib.util.find_spec("numba") is not None
+    return can_compile()
 
 
 def cam_from_px(points_px: Array, depth_mm: Array, intrinsics: Array) -> Array:

@@ -13,7 +13,6 @@ Only what is nearest within `ALIKE_DEPTH` is compared in float64.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fg3d_builder.geometry.compiled import can_compile
 from fg3d_builder.rendering.fragments import NEAR_MM, SUBPIXEL, Fragments
 
 CANDIDATES_AT_ONCE = 1 << 22
@@ -323,7 +323,7 @@ def interpolate_batch(
 
 def _is_compiled_for(values: Tensor) -> bool:
     """Whether Numba's kernels can work on tensors where `values` are."""
-    return values.device.type == "cpu" and importlib.util.find_spec("numba") is not None
+    return values.device.type == "cpu" and can_compile()
 
 
 def _by_compiled_kernel(

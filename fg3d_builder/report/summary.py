@@ -10,7 +10,8 @@ from typing import Any
 from fg3d_builder.records import Failure
 from fg3d_builder.report.figures import overall
 from fg3d_builder.review.decisions import Rejection
-from fg3d_builder.wording import some_of
+from fg3d_builder.shards.split import rule_of
+from fg3d_builder.wording import counted, some_of
 
 _NAMED = 3
 """Captures that the line of a reason names."""
@@ -102,9 +103,22 @@ def reason_lines(what: str, found: Sequence[Mapping[str, Any]]) -> Iterator[str]
 
 
 def split_warnings(manifest: dict[str, Any]) -> list[str]:
-    """Say which split is empty."""
-    return [
-        f"the {split} split is empty: no subject falls into it with this fraction and salt"
-        for split, content in manifest["splits"].items()
-        if not content["samples"]
-    ]
+    """Say which split of a build's dataset is empty, and why.
+
+    Either no subject falls into it, or none of those who do has a capture that was kept.
+    """
+    rule = rule_of(manifest)
+    assert rule is not None  # of a merged dataset alone
+    lost = {row["subject_id"] for row in (*manifest["failures"], *manifest["rejected"])}
+    kept = {name for part in manifest["splits"].values() for name in part["subjects"]}
+    warnings = []
+    for split, part in manifest["splits"].items():
+        if part["samples"]:
+            continue
+        people = sum(rule.of(name) == split for name in lost)
+        if people:
+            whose = f"no capture of its {counted(people, 'subject')} was kept"
+            warnings.append(f"the {split} split is empty: {whose}")
+        else:
+            warnings.append(rule.why_nobody(split, len(kept | lost)))
+    return warnings

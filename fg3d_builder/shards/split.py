@@ -44,6 +44,26 @@ class SplitRule:
             return "test"
         return "val" if place < self.test + self.val else "train"
 
+    def why_nobody(self, split: str, subjects: int, salt: str = "split_salt") -> str:
+        """Say that no subject falls into a split, and what would change that.
+
+        Parameters
+        ----------
+        split : {"train", "val", "test"}
+        subjects : int
+            How many there are; all captures of one are in one split.
+        salt : str
+            Name of the option or setting that the salt is given by.
+        """
+        share = {"test": self.test, "val": self.val, "train": 1 - self.test - self.val}[split]
+        if not share:
+            remedy = "its share is 0"
+        elif subjects > 1:
+            remedy = f"another {salt} moves some"
+        else:
+            remedy = "that takes a second subject"
+        return f"no subject falls into the {split} split; {remedy}"
+
     def table(self) -> dict[str, Any]:
         """Return the rule as a manifest holds it."""
         return asdict(self)

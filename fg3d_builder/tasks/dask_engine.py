@@ -173,14 +173,16 @@ class WatchedCluster:
         self._build = uuid.uuid4().hex
         self._there: set[str] = set()
         self._looked = -math.inf
-        self._waits = False
+        self._waits = self._ended = False
         with self._answering():
             for name, level in _HEARD.items():
                 client.forward_logging(name, level)
         self.look()
 
     def leave(self) -> None:
-        """Hear no more of what workers say."""
+        """Hear no more of what workers say, unless they were ended: Dask would complain of them."""
+        if self._ended:
+            return
         with suppress(Exception):  # the cluster may be gone
             for name in _HEARD:
                 self._client.unforward_logging(name)
@@ -188,9 +190,10 @@ class WatchedCluster:
     def end_if_local(self) -> bool:
         """End the workers at once where they are this build's own; return whether they are."""
         cluster = self._client.cluster
+        self._ended = cluster is not None
         if cluster is not None:
             _end_now(cluster)
-        return cluster is not None
+        return self._ended
 
     @property
     def size(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from jinja2 import Environment, PackageLoader
 from scipy.spatial import cKDTree
 
 from benchmarks.made_build import write_made_build
@@ -20,6 +21,7 @@ from fg3d_builder.browser.histogram import BARS
 from fg3d_builder.browser.listing import REGISTERED, BuildListing, newest_layout
 from fg3d_builder.captures import CaptureEntry
 from fg3d_builder.files.encoding import decode_image
+from fg3d_builder.fullview.views import Turn
 from fg3d_builder.layout import BuildLayout
 from fg3d_builder.records import Registration
 from fg3d_builder.report.pictures import NO_VALUE
@@ -357,3 +359,12 @@ def test_only_a_page_of_rows_and_pictures_is_sent(tmp_path: Path) -> None:
     whole = client_of(write_made_build(tmp_path / "small", 40).root).get("/captures?size=24").text
     assert abs(len(whole) - sizes[24]) < 6_000, "however many captures there are"
     assert "base64" not in page
+
+
+def test_turned_views_are_named_in_degrees() -> None:
+    environment = Environment(loader=PackageLoader("fg3d_builder.browser"))
+    turn = environment.get_template("parts.html").module.turn  # type: ignore[attr-defined]
+    degrees = {(0, 0): "not turned", (0, -45): "yaw -45°", (15, 0): "pitch +15°"}
+    degrees[-25, 30] = "yaw +30°, pitch -25°"
+    for (pitch, yaw), words in degrees.items():
+        assert turn(Turn(pitch, yaw, pitch, yaw).name) == words

@@ -174,6 +174,8 @@ def test_a_lean_build_is_judged_by_what_its_report_shows(first_build: Any, tmp_p
     lean.again()
     assert list(root.glob("work/registration-*/*.product")) == []
     with serving(root) as server, opened(server) as tab:
+        tab.goto(f"{tab.origin}/")
+        assert tab.inner_text(".notice").startswith("A lean build")
         tab.goto(f"{tab.origin}/captures?sort=capture&state=registered")
         assert shown(tab) == ["s0-0", "s1-0", "s2-0"]
         there = "[...document.querySelectorAll('.tile img')].filter(i => i.naturalWidth > 0).length"

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fg3d_builder.records import Failure
-from fg3d_builder.report.summary import code_counts, reason_lines, summary_lines
+from fg3d_builder.report.summary import (
+    code_counts,
+    reason_lines,
+    split_warnings,
+    summary_lines,
+)
+from fg3d_builder.shards.split import SplitRule
 
 
 def test_failures_are_counted_by_reason() -> None:
@@ -37,7 +44,12 @@ def test_the_summary_is_about_what_the_dataset_holds() -> None:
     manifest = {
         "rejected": [rejected],
         "augmentation_failures": [],
-        "splits": {"train": {"samples": 2}, "test": {"samples": 0}},
+        "failures": [],
+        "splits": {
+            "train": {"samples": 2, "subjects": ["s"]},
+            "test": {"samples": 0, "subjects": []},
+        },
+        "config": {"shards": {"split_salt": "demo", "test_fraction": 0.0}},
     }
     failures = [Failure("c", "s", "landmarks", "no_face", "")]
     assert summary_lines("x", 3, rows, failures, manifest, Path("data"), Path("list.csv")) == [
@@ -46,5 +58,28 @@ def test_the_summary_is_about_what_the_dataset_holds() -> None:
         "left out: 1 low_quality; see list.csv",
         "distance to depth, reliable face: mean 1.00, median 0.50, 95 % 2.00 mm",
         "dataset: data (2 train, 0 test samples)",
-        "the test split is empty: no subject falls into it with this fraction and salt",
+        "no subject falls into the test split; its share is 0",
     ]
+
+
+def test_an_empty_split_says_whether_it_has_anybody() -> None:
+    train, test = {"samples": 9, "subjects": ["a"]}, {"samples": 0, "subjects": []}
+    manifest: dict[str, Any] = {
+        "failures": [],
+        "rejected": [],
+        "splits": {"train": train, "test": test},
+        "config": {"shards": {"split_salt": "demo", "test_fraction": 0.2}},
+    }
+    alone = "no subject falls into the test split; that takes a second subject"
+    assert split_warnings(manifest) == [alone]
+    rule = SplitRule("demo", 0.2)
+    trained, tested = (
+        next(name for name in map(str, range(100)) if rule.of(name) == split)
+        for split in ("train", "test")
+    )
+    lost = {"capture_id": "b-1", "subject_id": trained}
+    several = "no subject falls into the test split; another split_salt moves some"
+    assert split_warnings({**manifest, "failures": [lost]}) == [several]
+    lost = {"capture_id": "b-1", "subject_id": tested}
+    none_kept = "the test split is empty: no capture of its 1 subject was kept"
+    assert split_warnings({**manifest, "rejected": [lost, lost]}) == [none_kept]

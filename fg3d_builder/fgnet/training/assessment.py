@@ -10,7 +10,6 @@ plaster pictures of Eq. 7 differ.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -54,6 +53,7 @@ from fg3d_builder.files.atomic import write_bytes
 from fg3d_builder.files.markdown import table
 from fg3d_builder.files.sealed_object import write_sealed_object
 from fg3d_builder.geometry.closest_points import Scan
+from fg3d_builder.geometry.compiled import can_compile
 from fg3d_builder.records import Array
 from fg3d_builder.shards.reader import Registered
 from fg3d_builder.shards.sampling import in_order
@@ -260,7 +260,7 @@ def surfaces_of(model: FaceModel) -> Callable[[Array], Scan]:
     Where Numba is installed its search is compiled, and ten times as fast; distances are the same
     but for rounding.
     """
-    if importlib.util.find_spec("numba") is None:  # a machine for training alone
+    if not can_compile():
         return lambda shape: ScanSurface(shape, model.triangles)
     from fg3d_builder.geometry.surface_tree import SurfaceTree
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from toy_shards import write_toy_shards
 
+from fg3d_builder.cli import main
 from fg3d_builder.fgnet.data.dataset import FaceDataset
 from fg3d_builder.fgnet.data.feeding import Feeder
 from fg3d_builder.fgnet.data.kept_inputs import Fed, SharedInputs
@@ -221,6 +222,14 @@ def test_altered_shards_stop_a_training_before_it_begins(folder: Path, tmp_path:
     content[len(content) // 2] ^= 1
     (dataset / "train-00000.h5").write_bytes(content)
     with pytest.raises(ValueError, match=r"train-00000\.h5: SHA-256 differs.*fg3d verify"):
+        train(dataset, tmp_path / "run", CONFIG, "cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_without_a_training_split_says_so(folder: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "tested"
+    assert main(["split", str(folder), "--test", "1", "--out", str(dataset), "--no-verify"]) == 0
+    with pytest.raises(ValueError, match=r"its train split is empty.* two subjects or more"):
         train(dataset, tmp_path / "run", CONFIG, "cpu")
     assert not (tmp_path / "run").exists()
 
