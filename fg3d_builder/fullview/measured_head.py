@@ -154,9 +154,9 @@ def measured_head(
     color = on_other_grid(capture.rgb, capture.intrinsics, camera, (height, width), cv2.INTER_AREA)
     to_back, to_head = _differences(color, head | on_sheet, behind, extent)
     hole = ~known & ~_open(known)
-    # What lies between the head and what was measured behind it may be a sensor's shadow on that.
-    away = cv2.distanceTransform((~(head | on_sheet)).astype(np.uint8), cv2.DIST_L2, 5)
-    shadow = _touching(~known & (away <= APART * extent), behind)
+    # One between the head and what was measured behind it may be a sensor's shadow on that. (A gap
+    # that is open to the border may be hair that the sensor lost before a wall as dark.)
+    shadow = _touching(hole, behind)
     if shadow.any():
         shadow &= SURELY * _off_things(color, shadow, behind & ~on_sheet, extent) < to_head
     lost = ~known & ((LIKELY * to_head <= to_back) | hole)
