@@ -340,8 +340,15 @@ def _alike(components: Array) -> tuple[Array, float]:
 
 
 class Chosen(NamedTuple):
-    """What left-out faces say of a regression: the strength of its ridge, and which parts of its
-    constant and of the rest of its answers are kept, 0 to 1."""
+    """What left-out faces say of a regression.
+
+    Attributes
+    ----------
+    strength : float
+        Of its ridge.
+    constant, answer : float
+        Which parts of its constant and of the rest of its answers are kept, 0 to 1.
+    """
 
     strength: float
     constant: float

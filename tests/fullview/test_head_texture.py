@@ -231,16 +231,18 @@ def test_a_collar_that_rises_goes_on_rising_where_nobody_saw_it() -> None:
     obj = plain.registration.pose.obj_from_cam(plain.skin_cam_mm)
     scene = dressed(plain, np.where(rising_collar(obj)[:, None], CLOTHES, SKIN).astype(float))
     texture = texture_of_scene(scene)
-    # The neck beside and behind what is seen, by the line.
+    # The neck beside and behind what is seen, by the line, which is told to within 4 mm there.
     around = np.degrees(np.arctan2(np.abs(obj[:, 0]), obj[:, 2] - texture.centre_obj_mm[2]))
     height = obj[:, 1] - (COLLAR_MM + RISE * (30.0 - obj[:, 2]))
-    neck = (np.abs(height) < 20.0) & (around > 60.0) & (around < 130.0) & (obj[:, 1] < -60.0)
+    near = (np.abs(height) > 4.0) & (np.abs(height) < 20.0)
+    neck = near & (around > 60.0) & (around < 130.0) & (obj[:, 1] < -60.0)
     at = tuple(region(texture, obj[neck]).T)
     unseen = texture.seen[at] < 0.1
     color, worn = map_srgb(texture)[at][unseen], rising_collar(obj[neck])[unseen]
     found = off(color, CLOTHES) < off(color, SKIN)
     print(f"{unseen.sum()} vertices, {np.mean(found == worn):.3f} as they are")
-    assert np.mean(found == worn) > 0.93
+    assert unseen.sum() > 30
+    assert np.mean(found == worn) > 0.95
 
 
 def test_skin_that_skin_lights_is_no_collar() -> None:
