@@ -65,10 +65,13 @@ which it is hair; how much farther hair stands off at the back of a head than wh
 front of it sees it: it is longer there, or tied."""
 BACK = (0.4, 0.6)
 """Cosines between a normal and the line of sight from which it is the back, and all of it."""
+MOST_OF_FACE = 0.9
+"""Share of the face's pixels whose colours are skin's: lips, brows and eyes are not."""
 LOST_MM = 6.0
 """Distance from the measured head within which what looks like the head is at its depth."""
-COVERED_MM = 12.0
-"""Mean offset of an ear from which hair covers it."""
+COVERED_MM = (6.0, 12.0)
+"""Mean offset of an ear from which hair may cover it, and from which it does. Of one with hair
+behind it that is up to 11.5 mm as well, but the picture shows the ear's skin then."""
 
 
 class HeadHull(NamedTuple):
@@ -158,11 +161,14 @@ def head_hull(
         ear = (surround.ear > EAR) & (side[graph.n :] == sign)
         if not ear.any():
             continue
-        if np.average(offset[ear], weights=surround.ear[ear]) > COVERED_MM:
+        core = ear & (surround.ear > CORE)
+        mean = np.average(offset[ear], weights=surround.ear[ear])
+        doubtful = COVERED_MM[0] < mean <= COVERED_MM[1]
+        if mean > COVERED_MM[1] or (doubtful and not _shows_skin(measured, around[core])):
             around = graph.closed_over(around, ear)
             covered[side == sign] = 1.0
         else:
-            bare.append(np.flatnonzero(ear & (surround.ear > CORE)))
+            bare.append(np.flatnonzero(core))
     ears = fitted_ears(graph, face, around, measured, bare)
     around = ears.vertices_cam_mm
     held = np.zeros(len(side), dtype=bool)
@@ -261,6 +267,23 @@ def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
         slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
         slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
     )
+
+
+def _shows_skin(measured: MeasuredHead, points_cam_mm: Array) -> bool:
+    """Whether most points (k, 3) of an ear that no face hides have colours as most of the face."""
+    column, row = np.rint(px_from_cam(points_cam_mm, measured.intrinsics)).astype(int).T
+    height, width = measured.head.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    row, column = row[inside], column[inside]
+    seen = (measured.head & ~measured.face)[row, column]
+    if not seen.any() or not measured.face.any():
+        return False
+    color = cv2.cvtColor(measured.rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
+    face = color[measured.face]
+    middle = np.median(face, axis=0)
+    usual = np.quantile(np.linalg.norm(face - middle, axis=1), MOST_OF_FACE)
+    off = np.linalg.norm(color[row[seen], column[seen]] - middle, axis=1)
+    return bool(np.mean(off <= usual) > 0.5)
 
 
 class _Hull:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fg3d_builder.config import from_table, read_toml, require, to_table
-from fg3d_builder.config.constraints import Length, Within, one_of
+from fg3d_builder.config.constraints import Length, Line, Within, one_of
 from fg3d_builder.config.quantities import Part, PositiveWeight, Seed
 from fg3d_builder.config.reading import ADDED, shown
 from fg3d_builder.errors import ConfigError
@@ -70,7 +70,9 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     base: Annotated[str, one_of(*BASES)] = "fit"
-    populations: Annotated[tuple[str, ...], Length(0, 1000)] = field(default=(), metadata=ADDED)
+    populations: Annotated[tuple[Annotated[str, Line()], ...], Length(0, 1000)] = field(
+        default=(), metadata=ADDED
+    )
     perturbation: Part = 0.0
     optimiser: Annotated[str, one_of(*OPTIMISERS)] = "sgd"
     schedule: Annotated[str, one_of(*SCHEDULES)] = "steps"
