@@ -368,15 +368,18 @@ def choose(kernel: Array, whole: Array, fold: Array, populations: Array | None) 
         Displacements as coordinates in an orthonormal frame, with nothing subtracted.
     fold, populations : (s,) int64
     """
-    apart = populations is not None and len(np.unique(populations)) > 1
-    group = populations if populations is not None and apart else fold
+    group = fold if populations is None or len(np.unique(populations)) == 1 else populations
     parts = [(np.flatnonzero(group != g), np.flatnonzero(group == g)) for g in np.unique(group)]
     if len(parts) == 1:  # there is nobody to tell how much of it is true of others
         return Chosen(STRENGTHS[-1], 1.0, 0.0)
     found = []
     for strength in STRENGTHS:
         told = [_told(kernel, whole, kept, out, strength) for kept, out in parts]
-        part = np.min([_parts_true(*one) for one in told], axis=0) if apart else np.ones(2)
+        part = (
+            np.min([_parts_true(*one) for one in told], axis=0)
+            if group is populations
+            else np.ones(2)
+        )
         normal = np.sum([one.normal for one in told], axis=0)
         right = np.sum([one.right for one in told], axis=0)
         error = part @ normal @ part - 2.0 * part @ right
