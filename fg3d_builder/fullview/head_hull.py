@@ -271,19 +271,14 @@ def _box_of(mask: Array, margin: int) -> tuple[slice, slice]:
 
 def _shows_skin(measured: MeasuredHead, points_cam_mm: Array) -> bool:
     """Whether most points (k, 3) of an ear that no face hides have colours as most of the face."""
-    column, row = np.rint(px_from_cam(points_cam_mm, measured.intrinsics)).astype(int).T
-    height, width = measured.head.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    row, column = row[inside], column[inside]
-    seen = (measured.head & ~measured.face)[row, column]
+    px = px_from_cam(points_cam_mm, measured.intrinsics)
+    seen = at_nearest_pixel(measured.head & ~measured.face, px, False)
     if not seen.any() or not measured.face.any():
         return False
     color = cv2.cvtColor(measured.rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
-    face = color[measured.face]
-    middle = np.median(face, axis=0)
-    usual = np.quantile(np.linalg.norm(face - middle, axis=1), MOST_OF_FACE)
-    off = np.linalg.norm(color[row[seen], column[seen]] - middle, axis=1)
-    return bool(np.mean(off <= usual) > 0.5)
+    off = np.linalg.norm(color - np.median(color[measured.face], axis=0), axis=2)
+    usual = np.quantile(off[measured.face], MOST_OF_FACE)
+    return bool(np.mean(at_nearest_pixel(off, px[seen], np.inf) <= usual) > 0.5)
 
 
 class _Hull:

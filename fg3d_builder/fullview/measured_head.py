@@ -16,7 +16,11 @@ import numpy as np
 
 from fg3d_builder.config import FullViewConfig
 from fg3d_builder.fullview.continuation import continued
-from fg3d_builder.fullview.mixed_pixels import mixed_with_background, steps_inwards
+from fg3d_builder.fullview.mixed_pixels import (
+    inside_px,
+    mixed_with_background,
+    steps_inwards,
+)
 from fg3d_builder.geometry.camera import px_from_cam, px_of_other_grid
 from fg3d_builder.records import Array, Capture
 from fg3d_builder.rendering.depth_surface import MAX_SLOPE, DepthSurface
@@ -165,7 +169,7 @@ def measured_head(
         lost |= ~known & there & (to_back > UNLIKE_LEVELS)
     lost &= _touching(lost & ~shadow, head)
     # Depth and colour are never aligned to the pixel: the head ends where its colour does.
-    rim = (head | lost) & (_inside_px(head | lost) <= RIM * extent)
+    rim = (head | lost) & (inside_px(head | lost) <= RIM * extent)
     rim &= SURELY * to_back < to_head
     rim &= _touching(rim, ~(head | lost))
     apart = float(rim.sum()) / max(int(_edge(head | lost).sum()), 1)
@@ -173,7 +177,7 @@ def measured_head(
     # Within the head, too, one part ends before another of other colours: a chin before a collar.
     torn = _colored_jumps(depth, noise, color, head, float(camera[0, 0])).astype(np.uint8)
     torn = cv2.dilate(torn, np.ones((2 * round(apart) + 1,) * 2, np.uint8))
-    inside = _inside_px(head | lost)
+    inside = inside_px(head | lost)
     mixed = mixed_with_background(color, head | lost)
     end = (head | lost) & ((inside <= MIXED_PX + apart) | mixed)
     # A picture's pixels are sampled from their neighbours too.
@@ -189,7 +193,7 @@ def measured_head(
         before=before,
         lost=lost,
         background=~(head | lost),
-        pure=(np.minimum(inside, _inside_px(~before)) > MIXED_PX + apart) & (torn == 0) & ~beside,
+        pure=(np.minimum(inside, inside_px(~before)) > MIXED_PX + apart) & (torn == 0) & ~beside,
         rim=end,
         inwards=steps_inwards(
             head | lost, end, depth, JUMP_MM, 1.5 * MAX_SLOPE / float(camera[0, 0])
@@ -331,12 +335,6 @@ def _edge(mask: Array) -> Array:
     return np.asarray(mask & (inner == 0))
 
 
-def _inside_px(mask: Array) -> Array:
-    """Distance (h, w) to what is not in a mask; beyond the image everything is."""
-    framed = np.pad(mask.astype(np.uint8), 1, mode="edge")
-    return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1])
-
-
 @numba.njit(cache=True, nogil=True)
 def _colored_jumps(depth, noise, color, head, focal):  # type: ignore[no-untyped-def]
     """Pixels (h, w) on either side of jumps of the head's depth that are edges in the picture.
@@ -398,7 +396,7 @@ def _differences(color: Array, head: Array, behind: Array, extent: float) -> tup
     back = reduced(behind.astype(np.uint8), cv2.INTER_NEAREST) > 0
     sure = (
         (back & (away > 2.0 * MIXED_PX)) | (away > APART * extent),
-        _inside_px(inner) > RIM * extent,
+        inside_px(inner) > RIM * extent,
     )
     out = []
     for known in sure:

@@ -38,7 +38,7 @@ def mixed_with_background(rgb: Array, head: Array) -> Array:
     rgb : (h, w, 3) uint8
     head : (h, w) bool
     """
-    signed = np.where(head, _away(head), -_away(~head)).astype(np.float32)
+    signed = np.where(head, inside_px(head), -inside_px(~head)).astype(np.float32)
     return np.asarray(_mixed(rgb, signed, float(REACH_PX)))
 
 
@@ -92,7 +92,7 @@ def _steps(head, doubtful, depth, farther_mm, slope, reach):  # type: ignore[no-
     return out
 
 
-def _away(mask: Array) -> Array:
+def inside_px(mask: Array) -> Array:
     """Distance (h, w) to what is not in a mask; beyond the image everything is."""
     framed = np.pad(mask.astype(np.uint8), 1, mode="edge")
     return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1])

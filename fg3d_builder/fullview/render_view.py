@@ -21,6 +21,7 @@ from fg3d_builder.fullview.sampling import PicturePyramid
 from fg3d_builder.fullview.source import Source
 from fg3d_builder.fullview.tracing import TRUSTED_SHARE, pixels_for_one, places_where, traced
 from fg3d_builder.fullview.views import ViewCamera
+from fg3d_builder.geometry.camera import at_nearest_pixel, px_from_cam
 from fg3d_builder.records import Array
 from fg3d_builder.rendering.fragments import Fragments
 from fg3d_builder.rendering.shading import srgb_from_linear
@@ -182,45 +183,20 @@ def _own_colors_px(source: Source, layers: Layers, source_px: Array) -> Array:
     if source.head is None or not layers.captured.any():
         return source_px
     measured = source.head.measured
-    found = source_px.copy()
-    _step_inwards(
-        found,
+    points = places_where(
         layers.captured,
+        source.places_cam_mm,
+        source.triangles,
         layers.triangle,
         layers.barycentric,
-        source.triangles,
-        source.places_cam_mm,
-        measured.intrinsics,
-        measured.inwards,
-        source.mesh.intrinsics[0, 0] / measured.intrinsics[0, 0],
     )
+    # Steps are of the images that the head was found in.
+    px = px_from_cam(points, measured.intrinsics)
+    steps = [at_nearest_pixel(measured.inwards[..., axis], px, 0.0) for axis in range(2)]
+    scale = source.mesh.intrinsics[0, 0] / measured.intrinsics[0, 0]
+    found = source_px.copy()
+    found[layers.captured] += scale * np.stack(steps, axis=1)
     return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _step_inwards(  # type: ignore[no-untyped-def]
-    place, where, triangle, barycentric, triangles, places, camera, inwards, scale
-):
-    """Move places (S, S, 2) in the picture, at the pixels of a mask, by steps (h, w, 2).
-
-    A step is that of the pixel at which a place was in the images that the head was found in;
-    `scale` is the picture's pixels to one of theirs.
-    """
-    height, width = inwards.shape[:2]
-    for row in range(where.shape[0]):
-        for column in range(where.shape[1]):
-            if not where[row, column]:
-                continue
-            a, b, c = triangles[triangle[row, column]]
-            u, v, w = barycentric[row, column]
-            x = u * places[a, 0] + v * places[b, 0] + w * places[c, 0]
-            y = u * places[a, 1] + v * places[b, 1] + w * places[c, 1]
-            z = u * places[a, 2] + v * places[b, 2] + w * places[c, 2]
-            j = int(np.rint(camera[0, 0] * x / z + camera[0, 2]))
-            i = int(np.rint(camera[1, 1] * y / z + camera[1, 2]))
-            if 0 <= i < height and 0 <= j < width:
-                place[row, column, 0] += scale * inwards[i, j, 0]
-                place[row, column, 1] += scale * inwards[i, j, 1]
 
 
 def _near(doubt: Array) -> Array:
