@@ -189,6 +189,27 @@ def photograph(
     return np.rint(mixed).astype(np.uint8), depth
 
 
+def bare_head(depth_mm: Array, intrinsics: Array, **parts: Array) -> MeasuredHead:
+    """A measured head that is the whole picture, black and without noise, but for its `parts`."""
+    none = np.zeros(depth_mm.shape, dtype=bool)
+    plain = MeasuredHead(
+        depth_mm=depth_mm,
+        noise_mm=np.zeros(depth_mm.shape, np.float32),
+        normals_cam=np.zeros((*depth_mm.shape, 3), np.float32),
+        head=~none,
+        face=none,
+        before=none,
+        lost=none,
+        background=none,
+        pure=~none,
+        rim=none,
+        inwards=np.zeros((*depth_mm.shape, 2), np.float32),
+        rgb=np.zeros((*depth_mm.shape, 3), np.uint8),
+        intrinsics=intrinsics,
+    )
+    return plain._replace(**parts)
+
+
 def dressed(scene: HeadScene, colors: Array, outside_cam_mm: Array | None = None) -> HeadScene:
     """The same person in other colours (v, 3) and, if wanted, with another outside (v, 3)."""
     outside = scene.outside_cam_mm if outside_cam_mm is None else outside_cam_mm

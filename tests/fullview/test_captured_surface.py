@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from head_scene import Look, head_scene, hull_of
+from head_scene import Look, bare_head, head_scene, hull_of
 
 from fg3d_builder.fullview.captured_surface import GRAZING, CapturedSurface, captured_surface
 from fg3d_builder.fullview.measured_head import MeasuredHead
@@ -26,20 +26,16 @@ def seen(depth: Array, head: Array, face: Array = NOTHING, noise: float = 0.0) -
     right, down = np.gradient(points, axis=1), np.gradient(points, axis=0)
     normals = normalized(np.cross(down, right).reshape(-1, 3)).reshape(points.shape)
     normals *= -np.sign((normals * points).sum(axis=2, keepdims=True))
-    return MeasuredHead(
-        depth_mm=np.where(head, depth, np.nan),
+    return bare_head(
+        np.where(head, depth, np.nan),
+        CAMERA,
         noise_mm=np.full(depth.shape, noise),
         normals_cam=normals,
         head=head,
         face=face,
-        before=NOTHING,
-        lost=NOTHING,
         background=~head,
         pure=head,
         rim=head & (cv2.erode(head.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0),
-        inwards=np.zeros((*depth.shape, 2), np.float32),
-        rgb=np.zeros((*depth.shape, 3), np.uint8),
-        intrinsics=CAMERA,
     )
 
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
+from head_scene import bare_head
 
-from fg3d_builder.fullview.measured_head import MeasuredHead
 from fg3d_builder.fullview.texel_sight import NEAR_MM, at_large, log_shade, seen_texels
 from fg3d_builder.geometry.camera import intrinsics_matrix
 from fg3d_builder.records import Array, Capture
@@ -46,21 +46,7 @@ def test_what_hangs_before_a_surface_that_faces_the_camera_hides_it() -> None:
     none = np.zeros(size, dtype=bool)
     depth = np.full(size, 500.0)
     depth[0] = np.nan
-    measured = MeasuredHead(
-        depth_mm=depth,
-        noise_mm=np.zeros(size, np.float32),
-        normals_cam=np.zeros((*size, 3), np.float32),
-        head=~none,
-        face=none,
-        before=none,
-        lost=none,
-        background=none,
-        pure=~none,
-        rim=none,
-        inwards=np.zeros((*size, 2), np.float32),
-        rgb=np.zeros((*size, 3), np.uint8),
-        intrinsics=intrinsics_matrix(100.0, 100.0, 5.5, 5.5),
-    )
+    measured = bare_head(depth, intrinsics_matrix(100.0, 100.0, 5.5, 5.5))
     capture = Capture("c", "s", "x", measured.rgb, depth.astype(np.float32), measured.intrinsics)
     rows = np.array([6.0, 6.0, 6.0, 0.0])
     z = np.array([500.0 + NEAR_MM - 1, 500.0 + NEAR_MM + 1, 600.0, 600.0])
